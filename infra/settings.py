@@ -1,0 +1,72 @@
+"""Settings of one installation, from `DERAIN_*` environment variables or a `.env` file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic.functional_validators import BeforeValidator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def absolute_url(value: str) -> str:
+    """Make a local path absolute; leave URLs of other schemes as they are, without a trailing slash.
+
+    Parameters
+    ----------
+    value : str
+        A path (`./photos`, `~/photos`, `file:///photos`) or a URL (`s3://bucket/prefix`).
+
+    Returns
+    -------
+    str
+        An absolute local path without scheme, or the URL.
+    """
+    value = value.removeprefix("file://")
+    if "://" in value:
+        return value.rstrip("/")
+    return str(Path(value).expanduser().absolute().resolve())
+
+
+Url = Annotated[str, BeforeValidator(lambda value: absolute_url(str(value)))]
+
+
+class Settings(BaseSettings):
+    """Where things are and how much may be used; read at run time, never at import."""
+
+    model_config = SettingsConfigDict(env_prefix="DERAIN_", env_file=".env", extra="ignore", frozen=True)
+
+    workspace: Url = Field(default="./var", validate_default=True)
+    """Catalog, leases, reports and staged models live here: a folder or `s3://bucket/prefix`."""
+    source: Url | None = None
+    """Default source of derain-batch."""
+    destination: Url | None = None
+    """Default destination of derain-batch."""
+    cluster: str | None = None
+    """Address of a Dask scheduler (`tcp://scheduler:8786`); unset: workers on this machine."""
+    workers: int | None = Field(default=None, ge=1)
+    """Worker processes on this machine; unset: one a core."""
+    device: str = "auto"
+    """`auto`, `cpu` or `cuda`."""
+    tracking_uri: str | None = None
+    """MLflow server; unset: SQLite in the workspace, or in `./var` where the workspace is remote."""
+    shard_pixels: int = Field(default=64_000_000, ge=1)
+    """Pixels one shard aims at: 10 to 60 seconds of one CPU core."""
+    shard_images: int = Field(default=128, ge=1)
+    """Most images in one shard."""
+    wave_shards: int = Field(default=4, ge=1)
+    """Shards a worker process gets between two catalog commits."""
+    tile_pixels: int = Field(default=4_000_000, ge=65_536)
+    """Larger images are derained in tiles."""
+    max_pixels: int = Field(default=300_000_000, ge=1)
+    """Larger images are rejected unread: decompression bombs."""
+    lease_seconds: float = Field(default=60.0, gt=0)
+    """A lease that was not renewed for this long has expired."""
+    min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
+    """Local disks must have this much left beyond what the outputs are expected to take."""
+
+    @field_validator("source", "destination", "cluster", "tracking_uri", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: str | None) -> str | None:
+        return value or None
