@@ -1,0 +1,187 @@
+"""Photographs and streak layers kept as uint8 on the training device, and sampled there under affine maps.
+
+Pictures of different sizes lie one after the other in one flat buffer, so that a whole batch of crops, each from
+another picture, rotated and rescaled, is a handful of gathers.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+HOLD_OUT_EVERY = 10
+"""Every tenth clean photograph, with its streak layer, is for validation."""
+HELD_OUT_SCENES = range(131, 151)
+"""Scenes of the rendered streak bank that are for validation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """Pictures in one flat buffer.
+
+    `pixels` is (N, C) uint8; picture i has `heights[i]` rows of `widths[i]` pixels from `offsets[i]` on.
+    """
+
+    pixels: Tensor
+    offsets: Tensor
+    heights: Tensor
+    widths: Tensor
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def to(self, device: torch.device) -> Bank:
+        """Move the bank to a device."""
+        return Bank(*(part.to(device) for part in (self.pixels, self.offsets, self.heights, self.widths)))
+
+    def picture(self, index: int) -> Tensor:
+        """Return one whole picture, (C, H, W) float32 in [0, 1]."""
+        start = int(self.offsets[index])
+        height, width = int(self.heights[index]), int(self.widths[index])
+        flat = self.pixels[start : start + height * width]
+        return flat.reshape(height, width, -1).permute(2, 0, 1).float() / 255
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What one split trains on: clean photographs, the recorded layer of some of them, and the streak bank.
+
+    `layer_of[i]` is the index in `layers` of the layer recorded for photograph i, or -1.
+    """
+
+    photographs: Bank
+    layers: Bank
+    streaks: Bank
+    layer_of: Tensor
+
+    def to(self, device: torch.device) -> TrainingData:
+        """Move everything to a device."""
+        return TrainingData(
+            self.photographs.to(device),
+            self.layers.to(device),
+            self.streaks.to(device),
+            self.layer_of.to(device),
+        )
+
+
+def bank_of(pictures: list[Tensor]) -> Bank:
+    """Put pictures, each (H, W, C) uint8, into one bank."""
+    sizes = torch.tensor([picture.shape[:2] for picture in pictures])
+    areas = sizes.prod(dim=1)
+    flat = torch.cat([picture.reshape(-1, picture.shape[-1]) for picture in pictures])
+    return Bank(flat, torch.cumsum(areas, 0) - areas, sizes[:, 0], sizes[:, 1])
+
+
+def sample(bank: Bank, index: Tensor, grid: Tensor) -> Tensor:
+    """Sample pictures bilinearly at given points; outside its edges a picture is mirrored.
+
+    Parameters
+    ----------
+    bank : Bank
+        Pictures of C channels.
+    index : Tensor
+        (B,) which picture each sample is taken from.
+    grid : Tensor
+        (B, H, W, 2) points in pixels (x, y) of that picture; whole numbers are pixel centres.
+
+    Returns
+    -------
+    Tensor
+        (B, C, H, W) float32 in [0, 1].
+    """
+    width, height = (part[index][:, None, None] for part in (bank.widths, bank.heights))
+    x, y = _mirror(grid[..., 0], width), _mirror(grid[..., 1], height)
+    left, top = x.floor(), y.floor()
+    right_share, low_share = (x - left)[..., None], (y - top)[..., None]
+    left, top = left.long(), top.long()
+    right, low = torch.minimum(left + 1, width - 1), torch.minimum(top + 1, height - 1)
+    start = bank.offsets[index][:, None, None]
+    upper = torch.lerp(
+        *(_gather(bank, start + top * width + column) for column in (left, right)), right_share
+    )
+    lower = torch.lerp(
+        *(_gather(bank, start + low * width + column) for column in (left, right)), right_share
+    )
+    return (torch.lerp(upper, lower, low_share) / 255).permute(0, 3, 1, 2).contiguous()
+
+
+def _gather(bank: Bank, where: Tensor) -> Tensor:
+    flat = bank.pixels.index_select(0, where.flatten())
+    return flat.reshape(*where.shape, -1).float()
+
+
+def _mirror(position: Tensor, length: Tensor) -> Tensor:
+    """Fold positions into [0, length - 1] as between two mirrors at the edge pixels."""
+    period = (2 * (length - 1)).clamp(min=1)
+    folded = position - period * torch.floor(position / period)
+    return torch.minimum(folded, period - folded).clamp(min=0).minimum(length - 1)
+
+
+def load_training_data(root: Path, *, held_out: bool) -> TrainingData:
+    """Read one split of a training folder.
+
+    Parameters
+    ----------
+    root : Path
+        Folder with `clean/` (RGB photographs) and, where there are, `streaks/` with `streaks.csv` (columns
+        `streaks`, `clean`: layers recorded for a photograph, of its size) and `garg/` (layers named
+        `<scene>-<kind>.*`).
+    held_out : bool
+        The validation split instead of the training split.
+
+    Returns
+    -------
+    TrainingData
+        Streak layers come at full and at half size: halved streaks are the fine ones of distant rain.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no photograph or no layer; names the folder.
+    """
+    names = sorted(path.name for path in (root / "clean").glob("*.*"))
+    chosen = [name for i, name in enumerate(names) if (i % HOLD_OUT_EVERY == 0) == held_out]
+    layer_names = _recorded_layers(root)
+    recorded = [name for name in chosen if name in layer_names]
+    layers = [_read(root / "streaks" / layer_names[name], "L") for name in recorded]
+    streaks = layers + [_read(path, "L") for path in _rendered_layers(root, held_out)]
+    if not chosen or not streaks:
+        raise FileNotFoundError(f"{root}: needs photographs in clean/ and layers in streaks/ or garg/")
+    position = {name: i for i, name in enumerate(recorded)}
+    return TrainingData(
+        bank_of([_read(root / "clean" / name, "RGB") for name in chosen]),
+        bank_of(layers or streaks[:1]),
+        bank_of(streaks + [_halved(layer) for layer in streaks]),
+        torch.tensor([position.get(name, -1) for name in chosen]),
+    )
+
+
+def _recorded_layers(root: Path) -> dict[str, str]:
+    table = root / "streaks.csv"
+    if not table.exists():
+        return {}
+    with table.open(newline="") as lines:
+        return {row["clean"]: row["streaks"] for row in csv.DictReader(lines)}
+
+
+def _rendered_layers(root: Path, held_out: bool) -> list[Path]:
+    paths = sorted((root / "garg").glob("*-*.*"))
+    return [path for path in paths if (int(path.name.split("-")[0]) in HELD_OUT_SCENES) == held_out]
+
+
+def _read(path: Path, mode: str) -> Tensor:
+    with Image.open(path) as image:
+        array = np.asarray(image.convert(mode))
+    return torch.from_numpy(array.copy()).reshape(*array.shape[:2], -1)
+
+
+def _halved(layer: Tensor) -> Tensor:
+    planes = layer.permute(2, 0, 1)[None].float()
+    return F.avg_pool2d(planes, 2).round().to(torch.uint8)[0].permute(1, 2, 0).contiguous()

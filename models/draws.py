@@ -1,0 +1,83 @@
+"""Random numbers that depend on the seed, the sample and the order of drawing, and on nothing else.
+
+A counter-based generator: each number is a hash of (seed, sample, draw, position). The same sample therefore gets
+the same rain in any batch, on any device, before and after a resume, and there is no generator state to save.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import torch
+from torch import Tensor
+
+_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, the odd integer nearest 2^64 / golden ratio, as int64
+_MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
+_MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+
+
+def _mix(bits: Tensor) -> Tensor:
+    """Scramble int64 bits: the finaliser of splitmix64 (Steele, Lea, Flood, OOPSLA 2014)."""
+    bits = (bits ^ ((bits >> 30) & ((1 << 34) - 1))) * _MIX_1
+    bits = (bits ^ ((bits >> 27) & ((1 << 37) - 1))) * _MIX_2
+    return bits ^ ((bits >> 31) & ((1 << 33) - 1))
+
+
+class Draws:
+    """A stream of uniform numbers for each sample of a batch.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the whole run.
+    samples : Tensor
+        (B,) int64: the running number of each sample; its device is where numbers are drawn.
+    """
+
+    def __init__(self, seed: int, samples: Tensor) -> None:
+        self._streams = _mix(_mix(samples + 1) + torch.tensor(seed, device=samples.device) * _GOLDEN)
+        self._drawn = 0
+
+    def only(self, chosen: Tensor) -> Draws:
+        """Branch off a stream for some samples: (B,) booleans. What it draws is independent of this one's."""
+        self._drawn += 1
+        branch = Draws.__new__(Draws)
+        branch._streams = _mix(self._streams[chosen] + self._drawn)
+        branch._drawn = 0
+        return branch
+
+    @property
+    def batch(self) -> int:
+        """Number of samples."""
+        return self._streams.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where numbers are drawn."""
+        return self._streams.device
+
+    def uniform(self, low: float = 0.0, high: float = 1.0, shape: tuple[int, ...] = ()) -> Tensor:
+        """Draw float32 numbers of shape (B, *shape), uniform in [low, high)."""
+        self._drawn += 1
+        counter = torch.arange(prod(shape), device=self.device) + (self._drawn << 40)
+        bits = _mix(self._streams[:, None] + counter * _GOLDEN)
+        unit = ((bits >> 40) & 0xFFFFFF).float() * 2.0**-24
+        return low + (high - low) * unit.reshape(self.batch, *shape)
+
+    def log_uniform(self, low: float, high: float, shape: tuple[int, ...] = ()) -> Tensor:
+        """Draw numbers whose logarithm is uniform between those of low and high."""
+        return low * (high / low) ** self.uniform(shape=shape)
+
+    def integer(self, count: int | Tensor) -> Tensor:
+        """Draw one whole number in [0, count) a sample, (B,) int64."""
+        limit = torch.as_tensor(count, device=self.device)
+        return torch.minimum((self.uniform() * limit).long(), limit.long() - 1)
+
+    def normal(self, shape: tuple[int, ...] = ()) -> Tensor:
+        """Draw standard normal numbers of shape (B, *shape) (Box and Muller)."""
+        radius = torch.sqrt(-2 * torch.log1p(-self.uniform(shape=shape)))
+        return radius * torch.cos(2 * torch.pi * self.uniform(shape=shape))
+
+    def chance(self, probability: float) -> Tensor:
+        """Draw (B,) booleans that are true with this probability."""
+        return self.uniform() < probability

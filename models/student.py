@@ -1,0 +1,132 @@
+"""The student: a small encoder-decoder with a bounded receptive field, no norm and no global operation.
+
+The photograph is pixel-unshuffled (each 2x2 block becomes channels), run through a three-level residual
+encoder-decoder of dense 3x3 convolutions, and the streaks found are subtracted from it. Dense convolutions are
+what two CPU cores train fastest; nothing in the network looks further than `receptive_radius` pixels, so that a
+tile with that halo gives exactly the pixels of the whole photograph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, slots=True)
+class StudentConfig:
+    """Sizes of a student. Widths and blocks go from the finest level to the coarsest."""
+
+    unshuffle: int = 2
+    widths: tuple[int, int, int] = (32, 64, 128)
+    encoder_blocks: tuple[int, int] = (1, 2)
+    middle_blocks: int = 3
+    decoder_blocks: tuple[int, int] = (2, 2)
+
+    @property
+    def size_multiple(self) -> int:
+        """Pixels that height and width are padded to a multiple of."""
+        return self.unshuffle * 4
+
+    @property
+    def receptive_radius(self) -> int:
+        """Farthest input pixel, in pixels, that can change an output pixel (an upper bound).
+
+        A 3x3 convolution at a level whose pixels are s input pixels wide reaches s further; a block has two.
+        Going down or up a level adds the width of the coarser pixel.
+        """
+        fine, mid, coarse = (self.unshuffle * scale for scale in (1, 2, 4))
+        fine_convs = 2 + 2 * (self.encoder_blocks[0] + self.decoder_blocks[0])
+        mid_convs = 2 * (self.encoder_blocks[1] + self.decoder_blocks[1])
+        coarse_convs = 2 * self.middle_blocks
+        resampling = 2 * mid + 2 * coarse
+        return fine * (fine_convs + 1) + mid * mid_convs + coarse * coarse_convs + resampling
+
+
+PRESETS = {
+    "base": StudentConfig(),
+    "small": StudentConfig(widths=(32, 48, 64), middle_blocks=2, decoder_blocks=(1, 1)),
+    "tiny": StudentConfig(widths=(8, 8, 8), encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1)),
+}
+"""Named students: `base` is what ships, `tiny` is for tests."""
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions whose result is added to the input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Refine features of shape (B, width, H, W)."""
+        return features + self.second(F.relu(self.first(features)))
+
+
+class Upsample(nn.Module):
+    """A coarser level brought to the next finer one and added to its features."""
+
+    def __init__(self, coarse: int, fine: int) -> None:
+        super().__init__()
+        self.expand = nn.Conv2d(coarse, 4 * fine, 1)
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Add coarse features (B, C, H, W) to fine ones (B, c, 2H, 2W)."""
+        return fine + F.pixel_shuffle(self.expand(coarse), 2)
+
+
+def _blocks(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+
+
+class Student(nn.Module):
+    """Derain photographs: `forward(rainy) -> derained`, any size in, the same size out."""
+
+    def __init__(self, config: StudentConfig) -> None:
+        super().__init__()
+        self.config = config
+        fine, mid, coarse = config.widths
+        pixels = 3 * config.unshuffle**2
+        self.stem = nn.Conv2d(pixels, fine, 3, padding=1)
+        self.encode_fine = _blocks(fine, config.encoder_blocks[0])
+        self.to_mid = nn.Conv2d(fine, mid, 2, stride=2)
+        self.encode_mid = _blocks(mid, config.encoder_blocks[1])
+        self.to_coarse = nn.Conv2d(mid, coarse, 2, stride=2)
+        self.middle = _blocks(coarse, config.middle_blocks)
+        self.up_mid = Upsample(coarse, mid)
+        self.decode_mid = _blocks(mid, config.decoder_blocks[1])
+        self.up_fine = Upsample(mid, fine)
+        self.decode_fine = _blocks(fine, config.decoder_blocks[0])
+        self.head = nn.Conv2d(fine, pixels, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def forward(self, rainy: Tensor) -> Tensor:
+        """Derain a batch.
+
+        Parameters
+        ----------
+        rainy : Tensor
+            (B, 3, H, W), floats in [0, 1], any height and width.
+
+        Returns
+        -------
+        Tensor
+            (B, 3, H, W), not clipped.
+        """
+        height, width = rainy.shape[-2:]
+        multiple = self.config.size_multiple
+        padding = (0, -width % multiple, 0, -height % multiple)
+        padded = F.pad(rainy, padding, mode="replicate") if any(padding) else rainy
+        return (padded - self.streaks(padded))[..., :height, :width]
+
+    def streaks(self, rainy: Tensor) -> Tensor:
+        """Predict the streaks (rainy - clean) of a batch whose sizes are multiples of `size_multiple`."""
+        fine = self.encode_fine(self.stem(F.pixel_unshuffle(rainy, self.config.unshuffle)))
+        mid = self.encode_mid(self.to_mid(fine))
+        coarse = self.middle(self.to_coarse(mid))
+        mid = self.decode_mid(self.up_mid(coarse, mid))
+        fine = self.decode_fine(self.up_fine(mid, fine))
+        return F.pixel_shuffle(self.head(fine), self.config.unshuffle)
