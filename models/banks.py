@@ -1,7 +1,7 @@
 """Photographs and streak layers kept as uint8 on the training device, and sampled there under affine maps.
 
-Pictures of different sizes lie one after the other in one flat buffer, so that a whole batch of crops, each from
-another picture, rotated and rescaled, is a handful of gathers.
+Pictures of different sizes lie one after the other in one flat buffer, so that a whole batch of crops, each
+from another picture, rotated and rescaled, is a handful of gathers.
 """
 
 from __future__ import annotations
@@ -103,11 +103,11 @@ def sample(bank: Bank, index: Tensor, grid: Tensor) -> Tensor:
     left, top = left.long(), top.long()
     right, low = torch.minimum(left + 1, width - 1), torch.minimum(top + 1, height - 1)
     start = bank.offsets[index][:, None, None]
-    upper = torch.lerp(
-        *(_gather(bank, start + top * width + column) for column in (left, right)), right_share
-    )
-    lower = torch.lerp(
-        *(_gather(bank, start + low * width + column) for column in (left, right)), right_share
+    upper, lower = (
+        torch.lerp(
+            _gather(bank, start + row * width + left), _gather(bank, start + row * width + right), right_share
+        )
+        for row in (top, low)
     )
     return (torch.lerp(upper, lower, low_share) / 255).permute(0, 3, 1, 2).contiguous()
 

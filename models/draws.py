@@ -1,7 +1,7 @@
 """Random numbers that depend on the seed, the sample and the order of drawing, and on nothing else.
 
-A counter-based generator: each number is a hash of (seed, sample, draw, position). The same sample therefore gets
-the same rain in any batch, on any device, before and after a resume, and there is no generator state to save.
+A counter-based generator: each number is a hash of (seed, sample, draw, position). The same sample therefore
+gets the same rain in any batch, on any device, before and after a resume, and there is no state to save.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Model files: `<name>.safetensors` (fp16 weights) beside `<name>.json` (what to build). Nothing is unpickled."""
+"""Model files: `<name>.safetensors` (fp16 weights) beside `<name>.json` (what to build); no pickle."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def student_config(model_file: ModelFile, name: str = "model") -> StudentConfig:
 
 
 def pack(student: Student, facts: dict[str, Any]) -> ModelFile:
-    """Turn a student into a model file with fp16 weights; `facts` (data, steps, metrics) go into the config."""
+    """Turn a student into a model file with fp16 weights; `facts` (data, metrics) go into the config."""
     weights = {
         key: value.detach().to(torch.float16).cpu().contiguous()
         for key, value in student.state_dict().items()
@@ -123,8 +123,9 @@ def _parse_config(config: bytes, name: str) -> StudentConfig:
             f" this version reads schema {SCHEMA_VERSION}, architecture 'student'"
         )
     try:
-        return StudentConfig(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in sizes.items()}
-        )
+        tuples: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in sizes.items()
+        }
+        return StudentConfig(**tuples)
     except TypeError as error:
         raise ModelFileInvalid(f"{name}: the config's sizes do not describe a student ({error})") from error

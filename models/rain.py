@@ -114,8 +114,8 @@ class _Kinds:
 
 
 def _kinds(recipe: RainRecipe, kind: Tensor, recorded: Tensor) -> _Kinds:
-    """Sort numbers in [0, 1) into the recipe's shares; a photograph without a recorded layer takes bank rain."""
-    first, second, third, last = itertools.accumulate(
+    """Sort numbers in [0, 1) into the recipe's shares; without a recorded layer a photograph takes bank rain."""
+    _, second, third, last = itertools.accumulate(
         (recipe.recorded, recipe.bank, recipe.procedural, recipe.both)
     )
     both = (kind >= third) & (kind < last)
@@ -166,9 +166,9 @@ def _developed(draws: Draws, pair: RainyPair) -> RainyPair:
     sides = torch.stack((pair.rainy, pair.clean))
     noisy, compressed = draws.chance(0.35), draws.chance(0.3)
     if noisy.any():
-        sides[:, noisy] = (sides[:, noisy] + camera.grain(draws.only(noisy), pair.clean.shape[-2:])).clamp(
-            0, 1
-        )
+        height, width = pair.clean.shape[-2:]
+        noise = camera.grain(draws.only(noisy), (height, width))
+        sides[:, noisy] = (sides[:, noisy] + noise).clamp(0, 1)
     if compressed.any():
         quality = draws.only(compressed).uniform(60, 98)
         for side in sides:

@@ -72,7 +72,7 @@ def procedural_layer(draws: Draws, family: StreakFamily, angle: Tensor, size: tu
 
 
 def soft_line(length: Tensor, width: Tensor, angle: Tensor, size: tuple[int, int]) -> Tensor:
-    """Draw a line through the origin with a gaussian cross-section and soft ends, (B, H, W), peak 1, periodic."""
+    """Draw a line through the origin, (B, H, W): gaussian across, soft at its ends, peak 1, periodic."""
     rows, columns = (
         torch.fft.fftfreq(extent, 1 / extent, device=angle.device) for extent in size
     )  # whole numbers around 0, in the order a periodic convolution wants
@@ -92,4 +92,5 @@ def _uneven(draws: Draws, size: tuple[int, int]) -> Tensor:
 
 def _convolve(drops: Tensor, kernel: Tensor) -> Tensor:
     spectrum = torch.fft.rfft2(drops) * torch.fft.rfft2(kernel)
-    return torch.fft.irfft2(spectrum, s=drops.shape[-2:])
+    layer: Tensor = torch.fft.irfft2(spectrum, s=drops.shape[-2:])
+    return layer

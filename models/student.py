@@ -1,9 +1,9 @@
 """The student: a small encoder-decoder with a bounded receptive field, no norm and no global operation.
 
 The photograph is pixel-unshuffled (each 2x2 block becomes channels), run through a three-level residual
-encoder-decoder of dense 3x3 convolutions, and the streaks found are subtracted from it. Dense convolutions are
-what two CPU cores train fastest; nothing in the network looks further than `receptive_radius` pixels, so that a
-tile with that halo gives exactly the pixels of the whole photograph.
+encoder-decoder of dense 3x3 convolutions, and the streaks found are subtracted from it. Dense convolutions
+are what two CPU cores train fastest; nothing in the network looks further than `receptive_radius` pixels, so
+that a tile with that halo gives exactly the pixels of the whole photograph.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Refine features of shape (B, width, H, W)."""
-        return features + self.second(F.relu(self.first(features)))
+        refined: Tensor = self.second(F.relu(self.first(features)))
+        return features + refined
 
 
 class Upsample(nn.Module):
@@ -120,7 +121,8 @@ class Student(nn.Module):
         multiple = self.config.size_multiple
         padding = (0, -width % multiple, 0, -height % multiple)
         padded = F.pad(rainy, padding, mode="replicate") if any(padding) else rainy
-        return (padded - self.streaks(padded))[..., :height, :width]
+        streaks = self.streaks(padded.to(self.stem.weight.dtype))
+        return (padded - streaks.to(rainy.dtype))[..., :height, :width]
 
     def streaks(self, rainy: Tensor) -> Tensor:
         """Predict the streaks (rainy - clean) of a batch whose sizes are multiples of `size_multiple`."""

@@ -158,7 +158,7 @@ def resume(fabric: Fabric, config: TrainConfig, out: Path) -> State:
         If the checkpoint was made with other hyper-parameters than these; only `steps` may differ.
     """
     fabric.seed_everything(config.seed, verbose=False)
-    student = Student(PRESETS[config.preset]).to(memory_format=torch.channels_last)
+    student = Student(PRESETS[config.preset]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         student.parameters(), lr=config.learning_rate, weight_decay=1e-5, fused=True
     )
@@ -234,7 +234,7 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    fabric = Fabric(accelerator="auto", devices="auto", precision=config.precision)
+    fabric = Fabric(accelerator="auto", devices="auto", precision=config.precision)  # type: ignore[arg-type]
     fabric.launch()
     fit(fabric, config, arguments.data, arguments.out)
 

@@ -1,0 +1,187 @@
+"""Inference: uint8 photographs in, uint8 photographs out, whole or in tiles, with the same pixels either way.
+
+On a CPU one photograph is one forward pass in bf16 where the processor computes in it: as fast as batches, and
+bit-equal whatever else is derained. On a GPU photographs of one size share a pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.student import Student
+
+Batch = npt.NDArray[np.uint8]
+"""Photographs of one size, (B, H, W, 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A part of a photograph: what is read (with its halo) and what of it is kept, as slices of rows, columns."""
+
+    read: tuple[slice, slice]
+    keep: tuple[slice, slice]
+
+    @property
+    def inner(self) -> tuple[slice, slice]:
+        """Where the kept part lies within the part that was read."""
+        rows, columns = (
+            slice(keep.start - read.start, keep.stop - read.start)
+            for keep, read in zip(self.keep, self.read, strict=True)
+        )
+        return rows, columns
+
+
+class Engine:
+    """A student on one device, ready to derain.
+
+    Parameters
+    ----------
+    student : Student
+        The network; it is moved to the device and dtype.
+    device : torch.device
+        Where to compute.
+    dtype : torch.dtype
+        What the convolutions compute in; the photograph itself stays fp32.
+    tile_pixels : int
+        Photographs with more pixels are derained in tiles of at most about this size.
+    """
+
+    def __init__(
+        self, student: Student, device: torch.device, dtype: torch.dtype, tile_pixels: int = 4_000_000
+    ) -> None:
+        self.student = student.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = device
+        self.tile_pixels = tile_pixels
+
+    def derain(self, rainy: Batch) -> Batch:
+        """Derain photographs of one size.
+
+        Parameters
+        ----------
+        rainy : ndarray
+            (B, H, W, 3) uint8, any height and width from 1 on.
+
+        Returns
+        -------
+        ndarray
+            (B, H, W, 3) uint8.
+        """
+        height, width = rainy.shape[1:3]
+        multiple = self.student.config.size_multiple
+        padding = ((0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0))
+        padded = np.pad(rainy, padding, mode="edge")
+        derained = np.empty_like(padded)
+        for tile in tiles(padded.shape[1], padded.shape[2], self._halo, self.tile_pixels, multiple):
+            part = self._forward(padded[:, tile.read[0], tile.read[1]])
+            derained[:, tile.keep[0], tile.keep[1]] = part[:, tile.inner[0], tile.inner[1]]
+        return derained[:, :height, :width]
+
+    @property
+    def _halo(self) -> int:
+        multiple = self.student.config.size_multiple
+        return math.ceil(self.student.config.receptive_radius / multiple) * multiple
+
+    def _forward(self, rainy: Batch) -> Batch:
+        """Run one pass, in halves where the device's memory does not hold the whole batch."""
+        try:
+            return self._pass(rainy)
+        except torch.cuda.OutOfMemoryError:
+            if len(rainy) == 1:
+                raise
+        torch.cuda.empty_cache()
+        half = len(rainy) // 2
+        return np.concatenate([self._forward(rainy[:half]), self._forward(rainy[half:])])
+
+    @torch.inference_mode()
+    def _pass(self, rainy: Batch) -> Batch:
+        pixels = torch.from_numpy(np.ascontiguousarray(rainy)).to(self.device)
+        floats = pixels.permute(0, 3, 1, 2).float().div_(255)  # (B, 3, H, W), channels last in memory
+        return _as_uint8(self.student(floats))
+
+
+def tiles(height: int, width: int, halo: int, tile_pixels: int, multiple: int) -> Iterator[Tile]:
+    """Cut a photograph into tiles whose kept parts cover it once.
+
+    Parameters
+    ----------
+    height, width : int
+        Size of the photograph, multiples of `multiple`.
+    halo : int
+        Pixels read around the kept part, a multiple of `multiple`; cut off at the photograph's edges.
+    tile_pixels : int
+        What a read part should not exceed; small budgets are stretched to keep at least one halo of pixels.
+    multiple : int
+        Kept parts begin at multiples of this.
+
+    Yields
+    ------
+    Tile
+        Row by row; a single one if the photograph fits.
+    """
+    if height * width <= tile_pixels:
+        yield _tile(slice(0, height), slice(0, width), height, width, halo)
+        return
+    rows = _kept_side(height, math.isqrt(tile_pixels), halo, multiple)
+    columns = _kept_side(width, tile_pixels // min(height, rows + 2 * halo), halo, multiple)
+    for top in range(0, height, rows):
+        for left in range(0, width, columns):
+            keep_rows, keep_columns = (
+                slice(top, min(top + rows, height)),
+                slice(left, min(left + columns, width)),
+            )
+            yield _tile(keep_rows, keep_columns, height, width, halo)
+
+
+def _kept_side(extent: int, budget: int, halo: int, multiple: int) -> int:
+    if extent <= budget:
+        return extent
+    return max((budget - 2 * halo) // multiple * multiple, max(halo, multiple))
+
+
+def _tile(rows: slice, columns: slice, height: int, width: int, halo: int) -> Tile:
+    read_rows = slice(max(rows.start - halo, 0), min(rows.stop + halo, height))
+    read_columns = slice(max(columns.start - halo, 0), min(columns.stop + halo, width))
+    return Tile((read_rows, read_columns), (rows, columns))
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device.
+
+    Raises
+    ------
+    ValueError
+        If CUDA is asked for and not there, or the name is none of these.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device {name!r}: this machine has no CUDA device; use 'auto' or 'cpu'")
+    if name.split(":")[0] not in ("cpu", "cuda"):
+        raise ValueError(f"device {name!r}: use 'auto', 'cpu', 'cuda' or 'cuda:N'")
+    return torch.device(name)
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """Return bf16 where the device computes in it, fp32 elsewhere."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    return torch.bfloat16 if _cpu_has_bf16() else torch.float32
+
+
+def _cpu_has_bf16() -> bool:
+    flags = Path("/proc/cpuinfo")
+    known = flags.read_text() if flags.exists() else ""
+    return "avx512_bf16" in known or "amx_bf16" in known
+
+
+def _as_uint8(derained: Tensor) -> Batch:
+    levels = derained.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+    return levels.permute(0, 2, 3, 1).cpu().numpy()
