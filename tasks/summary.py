@@ -1,0 +1,84 @@
+"""What one run of derain-batch did: the flow's result, the console's last line, the report's head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from infra.records import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Images of one run, by what became of them."""
+
+    listed: int
+    """Found at the source."""
+    skipped: int
+    """Listed, but left out by include, exclude or limit."""
+    done_before: int
+    """Already in the catalog, with their output in place."""
+    derained: int
+    rejected: int
+    pending: int
+    """Still to do: the next run goes on with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One run: where from and to, with which model, how many images, how fast.
+
+    `state` is `Completed` or `Failed`, `message` its reason (empty where there is none). `pixels` are those
+    of the images that were derained; `wall_seconds` is the time that their rates refer to.
+    """
+
+    run_id: str
+    state: str
+    message: str
+    scope: Scope
+    model_name: str
+    model_version: str
+    model_digest: str
+    started_at: datetime
+    finished_at: datetime
+    counts: Counts
+    pixels: int
+    wall_seconds: float
+
+    @property
+    def images_per_second(self) -> float:
+        """Derained images per second of wall time; 0 for a run that took no time."""
+        return self.counts.derained / self.wall_seconds if self.wall_seconds > 0 else 0.0
+
+    @property
+    def megapixels_per_second(self) -> float:
+        """Derained megapixels per second of wall time; 0 for a run that took no time."""
+        return self.pixels / 1e6 / self.wall_seconds if self.wall_seconds > 0 else 0.0
+
+    def line(self) -> str:
+        """Tell the run in one line: `86 derained, 0 rejected, 0 pending in 41 s (2.1 images/s, 3.4 MP/s)`."""
+        counts = self.counts
+        text = (
+            f"{counts.derained:,} derained, {counts.rejected:,} rejected, {counts.pending:,} pending "
+            f"in {duration(self.wall_seconds)}"
+        )
+        if counts.derained:
+            text += f" ({rate(self.images_per_second)} images/s, {rate(self.megapixels_per_second)} MP/s)"
+        return f"{text}; {counts.done_before:,} done before" if counts.done_before else text
+
+
+def duration(seconds: float) -> str:
+    """Write a time span for people: `4.2 s`, `41 s`, `3 min 05 s`, `2 h 04 min`."""
+    if round(seconds, 1) < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60:,} h {minutes % 60:02d} min"
+
+
+def rate(value: float) -> str:
+    """Write a rate with one decimal, or two digits where it is below one: `1,234.5`, `2.1`, `0.034`."""
+    return f"{value:,.1f}" if value >= 0.95 or value == 0 else f"{value:.2g}"
