@@ -1,0 +1,68 @@
+"""Small answers out of a stream of catalog rows: never more than one batch and the answer in memory."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from infra.catalog_schema import table_records
+from infra.records import DerainRecord
+
+Batches = Iterable[pa.RecordBatch]
+
+
+def count_statuses(batches: Batches) -> dict[str, int]:
+    """Count rows by their `status` column."""
+    counts: Counter[str] = Counter()
+    for batch in batches:
+        for entry in pc.value_counts(batch.column("status")).to_pylist():
+            counts[entry["values"]] += entry["counts"]
+    return dict(sorted(counts.items()))
+
+
+def rainiest(batches: Batches, limit: int) -> list[DerainRecord]:
+    """Give the rows with the largest `rain_energy`, largest first; rows without one come last."""
+    return _smallest(
+        batches, limit, lambda batch: [-(energy or 0.0) for energy in _values(batch, "rain_energy")]
+    )
+
+
+def lowest_hashes(batches: Batches, limit: int) -> list[DerainRecord]:
+    """Give the rows whose keys have the lowest hashes: random, but the same ones on any machine."""
+    return _smallest(batches, limit, lambda batch: [_digest(key) for key in _values(batch, "key")])
+
+
+def first_keys(batches: Batches, limit: int) -> list[DerainRecord]:
+    """Give the rows whose keys come first in the alphabet."""
+    return _smallest(batches, limit, lambda batch: [""] * batch.num_rows)
+
+
+def _smallest(
+    batches: Batches, limit: int, ranks: Callable[[pa.RecordBatch], list[Any]]
+) -> list[DerainRecord]:
+    """Keep the `limit` rows of lowest rank; of equal rank those with the first key and etag."""
+    kept: list[tuple[Any, str, str, DerainRecord]] = []
+    for batch in batches:
+        ranked = zip(
+            ranks(batch), _values(batch, "key"), _values(batch, "etag"), range(batch.num_rows), strict=True
+        )
+        best = heapq.nsmallest(limit, ranked)
+        rows = table_records(batch.take([row for *_, row in best]))
+        kept += [(rank, key, etag, record) for (rank, key, etag, _), record in zip(best, rows, strict=True)]
+        kept = heapq.nsmallest(limit, kept, key=lambda entry: entry[:3])
+    return [record for *_, record in kept]
+
+
+def _values(batch: pa.RecordBatch, column: str) -> list[Any]:
+    values: list[Any] = batch.column(column).to_pylist()
+    return values
+
+
+def _digest(key: str) -> bytes:
+    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
