@@ -1,0 +1,59 @@
+"""Which process holds something, told in a way that another process can check."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from uuid import getnode
+
+import psutil
+
+_START_TOLERANCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process: where it runs and how to recognise it there."""
+
+    host: str
+    """The host's name, for people: two machines may share one."""
+    machine: str
+    """This boot of this machine, and the set of process ids it is in (a container has its own)."""
+    pid: int
+    started: float
+    """Seconds from boot to the start of the process: a process id is used again, this with it is not."""
+
+    @classmethod
+    def this_process(cls) -> Self:
+        """Describe the calling process."""
+        return cls(socket.gethostname(), _machine(), os.getpid(), _started(psutil.Process()))
+
+    def is_dead(self) -> bool:
+        """Tell whether the process is known to have ended; of another machine nothing is known."""
+        if self.machine != _machine():
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return True
+            return abs(_started(process) - self.started) > _START_TOLERANCE_SECONDS
+        except psutil.NoSuchProcess:
+            return True
+        except psutil.AccessDenied:
+            return False
+
+
+def _started(process: psutil.Process) -> float:
+    # From boot, not from 1970: setting the clock must not make a living process look like another one.
+    return float(process.create_time() - psutil.boot_time())
+
+
+def _machine() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:  # not Linux
+        return f"{getnode():012x}"

@@ -1,0 +1,73 @@
+"""Keys as 128-bit hashes: millions of them in a few megabytes, compared all at once.
+
+16 bytes a key, whatever its length. Among n keys some two share a hash by chance with odds of n² / 2^129: for
+a thousand million keys one in 10^20. The seeds are drawn anew in each process, so nobody can prepare keys
+that collide; hashes are therefore never stored, and nothing may depend on their order.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Hashes = npt.NDArray[np.bytes_]
+"""Hashes as fixed-width byte strings (S16), which numpy sorts and searches whole."""
+ShortHashes = npt.NDArray[np.uint64]
+
+_SEEDS = (secrets.randbits(64), secrets.randbits(64))
+
+Item = TypeVar("Item")
+
+
+def hash_texts(texts: pl.Series) -> Hashes:
+    """Hash each text to 128 bits."""
+    halves = np.stack([texts.hash(seed).to_numpy() for seed in _SEEDS], axis=1)
+    return np.ascontiguousarray(halves).view("S16").ravel()
+
+
+def hash_briefly(texts: pl.Series) -> ShortHashes:
+    """Hash each text to 64 bits: enough to tell two etags of one key apart."""
+    return texts.hash(_SEEDS[0]).to_numpy()
+
+
+def hash_pairs(hashes: Hashes, others: ShortHashes) -> Hashes:
+    """Join two hashes each into one of 192 bits."""
+    thirds = np.column_stack([hashes.view(np.uint64).reshape(-1, 2), others])
+    return np.ascontiguousarray(thirds).view("S24").ravel()
+
+
+def sorted_hashes(texts: Iterable[str], chunk: int = 65_536) -> Hashes:
+    """Hash a stream of texts and sort the hashes; one chunk of texts is in memory at a time."""
+    hashes = [hash_texts(pl.Series(part, dtype=pl.String)) for part in chunks(texts, chunk)]
+    joined = np.concatenate(hashes) if hashes else np.empty(0, "S16")
+    joined.sort()
+    return joined
+
+
+def find(sorted_ones: Hashes, wanted: Hashes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    """Look for hashes among sorted ones.
+
+    Returns
+    -------
+    positions : numpy.ndarray
+        Where each was found; meaningless, yet a valid index, where it was not (0 if there are none at all).
+    found : numpy.ndarray
+        Whether it was found.
+    """
+    if not len(sorted_ones):
+        return np.zeros(len(wanted), np.intp), np.zeros(len(wanted), np.bool_)
+    positions = np.minimum(np.searchsorted(sorted_ones, wanted), len(sorted_ones) - 1)
+    return positions, sorted_ones[positions] == wanted
+
+
+def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Cut a stream in lists of `size`; the last may be shorter."""
+    stream = iter(items)
+    while part := list(islice(stream, size)):
+        yield part
