@@ -1,7 +1,7 @@
-"""Inference: uint8 photographs in, uint8 photographs out, whole or in tiles, with the same pixels either way.
+"""Inference: uint8 photographs in, uint8 photographs out, whole or in tiles, the same pixels either way.
 
-On a CPU one photograph is one forward pass in bf16 where the processor computes in it: as fast as batches, and
-bit-equal whatever else is derained. On a GPU photographs of one size share a pass.
+On a CPU one photograph is one forward pass, in bf16 where the processor computes in it: as fast as batches,
+and bit-equal whatever else is derained. On a GPU photographs of one size share a pass.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.student import Student
+from models.student import Student, StudentConfig
 
 Batch = npt.NDArray[np.uint8]
 """Photographs of one size, (B, H, W, 3)."""
+GPU_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A part of a photograph: what is read (with its halo) and what of it is kept, as slices of rows, columns."""
+    """A part of a photograph: what is read (with its halo) and what of it is kept, as slices."""
 
     read: tuple[slice, slice]
     keep: tuple[slice, slice]
@@ -61,6 +62,11 @@ class Engine:
         self.device = device
         self.tile_pixels = tile_pixels
 
+    @property
+    def batch_images(self) -> int:
+        """How many photographs of one size should share a pass: one on a CPU, where more gain nothing."""
+        return GPU_BATCH if self.device.type == "cuda" else 1
+
     def derain(self, rainy: Batch) -> Batch:
         """Derain photographs of one size.
 
@@ -86,8 +92,8 @@ class Engine:
 
     @property
     def _halo(self) -> int:
-        multiple = self.student.config.size_multiple
-        return math.ceil(self.student.config.receptive_radius / multiple) * multiple
+        sizes: StudentConfig = self.student.config
+        return math.ceil(sizes.receptive_radius / sizes.size_multiple) * sizes.size_multiple
 
     def _forward(self, rainy: Batch) -> Batch:
         """Run one pass, in halves where the device's memory does not hold the whole batch."""

@@ -12,8 +12,8 @@ _BT601 = np.array([65.481, 128.553, 24.966]) / 255
 
 
 def luma(rgb: Image) -> npt.NDArray[np.float64]:
-    """Return Y of BT.601 in [16, 235], (H, W), from uint8 RGB (H, W, 3), rounded to whole levels."""
-    return np.round(16 + rgb @ _BT601)
+    """Return Y of BT.601 in [16, 235], (H, W), from uint8 RGB (H, W, 3); fractions are kept."""
+    return 16 + rgb @ _BT601
 
 
 def psnr_y(derained: Image, clean: Image) -> float:

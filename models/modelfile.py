@@ -68,11 +68,13 @@ def build(model_file: ModelFile, name: str = "model") -> Student:
     ModelFileInvalid
         If the config is unknown, the weights are damaged, or they do not fit each other.
     """
-    student = Student(_parse_config(model_file.config, name))
+    config = _parse_config(model_file.config, name)
+    _check_weights(model_file, name)
     try:
+        student = Student(config)
         student.load_state_dict({key: value.float() for key, value in load(model_file.weights).items()})
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelFileInvalid(
             f"{name}: the weights are damaged or do not fit the config ({reason})"
         ) from error
@@ -90,16 +92,18 @@ def pack(student: Student, facts: dict[str, Any]) -> ModelFile:
         key: value.detach().to(torch.float16).cpu().contiguous()
         for key, value in student.state_dict().items()
     }
+    packed = save(weights)
     config = {
         "schema_version": SCHEMA_VERSION,
         "architecture": "student",
+        "weights_sha256": hashlib.sha256(packed).hexdigest(),
         "sizes": asdict(student.config),
         "receptive_radius": student.config.receptive_radius,
         "size_multiple": student.config.size_multiple,
         "parameters": sum(value.numel() for value in weights.values()),
         "facts": facts,
     }
-    return ModelFile(save(weights), json.dumps(config, indent=2).encode() + b"\n")
+    return ModelFile(packed, json.dumps(config, indent=2).encode() + b"\n")
 
 
 def write_model_file(model_file: ModelFile, path: Path) -> None:
@@ -109,6 +113,13 @@ def write_model_file(model_file: ModelFile, path: Path) -> None:
         partial = target.with_name(target.name + ".partial")
         partial.write_bytes(data)
         partial.replace(target)
+
+
+def _check_weights(model_file: ModelFile, name: str) -> None:
+    """Compare the weights with the checksum in the config: safetensors itself does not see a flipped bit."""
+    expected = json.loads(model_file.config).get("weights_sha256")
+    if expected is not None and hashlib.sha256(model_file.weights).hexdigest() != expected:
+        raise ModelFileInvalid(f"{name}: the weights are damaged: not those that its config was written for")
 
 
 def _parse_config(config: bytes, name: str) -> StudentConfig:
@@ -127,5 +138,5 @@ def _parse_config(config: bytes, name: str) -> StudentConfig:
             key: tuple(value) if isinstance(value, list) else value for key, value in sizes.items()
         }
         return StudentConfig(**tuples)
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise ModelFileInvalid(f"{name}: the config's sizes do not describe a student ({error})") from error

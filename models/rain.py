@@ -114,7 +114,7 @@ class _Kinds:
 
 
 def _kinds(recipe: RainRecipe, kind: Tensor, recorded: Tensor) -> _Kinds:
-    """Sort numbers in [0, 1) into the recipe's shares; without a recorded layer a photograph takes bank rain."""
+    """Sort numbers in [0, 1) into the recipe's shares; without a layer, bank rain."""
     _, second, third, last = itertools.accumulate(
         (recipe.recorded, recipe.bank, recipe.procedural, recipe.both)
     )

@@ -31,17 +31,16 @@ class StudentConfig:
 
     @property
     def receptive_radius(self) -> int:
-        """Farthest input pixel, in pixels, that can change an output pixel (an upper bound).
+        """Farthest input pixel, in pixels, that can change an output pixel.
 
         A 3x3 convolution at a level whose pixels are s input pixels wide reaches s further; a block has two.
-        Going down or up a level adds the width of the coarser pixel.
+        What a level down does to a pixel it does to the whole coarse pixel: at most one less than its width.
         """
         fine, mid, coarse = (self.unshuffle * scale for scale in (1, 2, 4))
         fine_convs = 2 + 2 * (self.encoder_blocks[0] + self.decoder_blocks[0])
         mid_convs = 2 * (self.encoder_blocks[1] + self.decoder_blocks[1])
         coarse_convs = 2 * self.middle_blocks
-        resampling = 2 * mid + 2 * coarse
-        return fine * (fine_convs + 1) + mid * mid_convs + coarse * coarse_convs + resampling
+        return fine * fine_convs + mid * mid_convs + coarse * coarse_convs + coarse - 1
 
 
 PRESETS = {

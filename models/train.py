@@ -197,12 +197,17 @@ def _rounded(score: ValidationScore) -> dict[str, float]:
 
 
 def _append_curve(path: Path, row: dict[str, float]) -> None:
-    fresh = not path.exists()
-    with path.open("a", newline="") as lines:
+    """Add a row in place of what a run that was killed before its checkpoint left of this step and later."""
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        with path.open(newline="") as lines:
+            rows = [earlier for earlier in csv.DictReader(lines) if int(earlier["step"]) < row["step"]]
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", newline="") as lines:
         writer = csv.DictWriter(lines, list(row))
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
+        writer.writeheader()
+        writer.writerows([*rows, row])
+    partial.replace(path)
 
 
 def _parse() -> tuple[TrainConfig, argparse.Namespace]:

@@ -18,6 +18,10 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".g
 """What is taken for an image where no `include` says otherwise, in any case."""
 
 
+class FramesRefused(Exception):
+    """A Zarr array that frames cannot be read from or written to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A source that was looked at: what its keys are relative to, and how to list it."""
@@ -27,6 +31,8 @@ class Source:
     two manifests, or by a manifest and by their folder, are the same work."""
     refs: Callable[[], Iterator[ImageRef]]
     """Lists the source as a stream, all objects of it, in an order that is the same each time."""
+    frames: bool = False
+    """The source is a Zarr array, and what it lists are frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +68,15 @@ def open_source(source: str) -> Source:
     Parameters
     ----------
     source : str
-        Absolute local path or URL of a folder, a bucket prefix or a manifest (`.csv`, `.parquet`).
+        Absolute local path or URL of a folder, bucket prefix, Zarr array or manifest (`.csv`, `.parquet`).
 
     Raises
     ------
     ManifestInvalid
         The source is a manifest that cannot be used.
     """
+    if is_array(source):
+        return Source(source, lambda: _list_frames(source), frames=True)
     if is_manifest(source):
         return Source(manifest_base(source), lambda: read_manifest(source))
     return Source(source, lambda: open_location(source).list())
@@ -77,6 +85,17 @@ def open_source(source: str) -> Source:
 def list_source(source: str) -> Iterator[ImageRef]:
     """List all objects of a source as a stream; which of them are wanted is up to a `Selection`."""
     return open_source(source).refs()
+
+
+def is_array(url: str) -> bool:
+    """Tell whether a URL is that of a Zarr array."""
+    return open_location(url).exists("zarr.json")
+
+
+def _list_frames(source: str) -> Iterator[ImageRef]:
+    from tasks.frames import list_frames  # Zarr only where it is used
+
+    return list_frames(source)
 
 
 def _any_glob(globs: tuple[str, ...]) -> re.Pattern[str]:
@@ -95,6 +114,8 @@ def _nothing(key: str) -> None:
 
 def _is_text(key: str) -> bool:
     """Tell whether a key can be written down; a local file name may be any bytes."""
+    if key.isascii():
+        return True
     try:
         key.encode()
     except UnicodeEncodeError:

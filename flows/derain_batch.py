@@ -1,0 +1,76 @@
+"""Derain a folder or bucket of rainy photographs.
+
+python -m flows.derain_batch --source ./rainy --destination ./derained
+prefect deployment run derain-batch
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from prefect import State, flow
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+from pydantic import Field
+
+from flows.command_line import run
+from infra.catalog import Catalog
+from infra.settings import Settings
+from tasks.batch import BatchRequest, derain_pending, make_plan, plan_line
+from tasks.exports import Export, Kind
+from tasks.planning import Redo
+from tasks.preflight import REFUSALS, prepare
+from tasks.publication import publish
+from tasks.sources import Selection
+
+
+@flow(name="derain-batch")
+def derain_batch(
+    source: str | None = None,
+    destination: str | None = None,
+    model: str = "models:/derain-student@champion",
+    export: Kind = "same",
+    quality: Annotated[int, Field(ge=1, le=100)] = 92,
+    include: list[str] | None = None,
+    exclude: list[str] | None = None,
+    limit: Annotated[int, Field(ge=1)] | None = None,
+    plan_only: bool = False,
+    redo: Redo = "none",
+) -> State[Any]:
+    """Derain every photograph of a source that is not derained yet.
+
+    Running it again takes up what is new, changed, or was left pending; what is done is left alone.
+
+    Args:
+        source: Folder, bucket prefix (s3://bucket/prefix), manifest (CSV or Parquet with key, etag, size) or
+            Zarr array (T, H, W, 3). Default: DERAIN_SOURCE, or else a few sample photographs.
+        destination: Folder or bucket prefix for the derained photographs. Default: DERAIN_DESTINATION.
+        model: Registered model (models:/name@alias or models:/name/version) or path of a weights file.
+        export: Format of the outputs: that of each source image, or always PNG or JPEG.
+        quality: JPEG and WebP quality of the outputs.
+        include: Only keys that match one of these globs. Default: what is named like an image.
+        exclude: No keys that match one of these globs.
+        limit: At most so many images of the source.
+        plan_only: Say what would be done, and do nothing.
+        redo: Also do again what another model made (stale), or what was rejected (rejected).
+    """
+    settings = Settings()
+    selection = Selection(tuple(include or ()), tuple(exclude or ()), limit)
+    request = BatchRequest(str(flow_run.id), datetime.now(UTC), selection, redo)
+    try:
+        prepared = prepare(settings, source, destination, Export(export, quality), model)
+        if plan_only:
+            with make_plan(prepared, request, Catalog(settings.workspace)) as found:
+                return Completed(message=plan_line(found.counts), data=found.counts)
+        summary = derain_pending(settings, prepared, request)
+        report = publish(summary, prepared.medium, settings.workspace)
+    except REFUSALS as error:
+        return Failed(message=str(error))
+    if summary.state == "Failed":
+        return Failed(message=f"{summary.line()}: {summary.message}; report: {report}")
+    return Completed(message=f"{summary.line()}; report: {report}", data=summary)
+
+
+if __name__ == "__main__":
+    run(derain_batch)

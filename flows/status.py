@@ -1,0 +1,53 @@
+"""Tell what is done, pending, rejected and stale.
+
+python -m flows.status --source ./rainy --destination ./derained
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from infra.catalog import Catalog
+from infra.settings import Settings
+from tasks.batch import BatchRequest, make_plan, plan_line
+from tasks.exports import Export, Kind
+from tasks.preflight import REFUSALS, prepare
+from tasks.sources import Selection
+
+
+def status(
+    source: Annotated[
+        str | None, typer.Option(help="Source URL. Default: DERAIN_SOURCE, or the samples.")
+    ] = None,
+    destination: Annotated[
+        str | None, typer.Option(help="Destination URL. Default: DERAIN_DESTINATION.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="Outputs of other models than this are stale.")
+    ] = "models:/derain-student@champion",
+    export: Annotated[Kind, typer.Option(help="Format of the outputs: same, png or jpeg.")] = "same",
+    quality: Annotated[int, typer.Option(help="Quality the outputs were made with.", min=1, max=100)] = 92,
+    rejects: Annotated[int, typer.Option(help="How many rejected images to list.", min=0)] = 20,
+) -> None:
+    """Tell what is done, pending, rejected and stale; nothing is changed."""
+    settings = Settings()
+    request = BatchRequest("status", datetime.now(UTC), Selection(), "none")
+    try:
+        prepared = prepare(settings, source, destination, Export(export, quality), model)
+        catalog = Catalog(settings.workspace)
+        with make_plan(prepared, request, catalog) as found:
+            lines = [plan_line(found.counts)]
+        rejected = catalog.rejected(prepared.scope, rejects)
+    except REFUSALS as error:
+        sys.stderr.write(f"status: {error}\n")
+        raise typer.Exit(1) from error
+    lines += [f"rejected  {record.key}: {record.reason}" for record in rejected]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(status)

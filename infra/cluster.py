@@ -1,0 +1,141 @@
+"""Dask workers: processes on this machine, or a scheduler elsewhere."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dask
+from distributed import Client, LocalCluster
+
+from infra.settings import Settings
+
+PACKAGES = ("tasks", "models", "infra")
+"""What workers elsewhere are sent, so that they run the coordinator's code."""
+
+_WORKER_ENVIRONMENT = {
+    # Freed activations stay in the process instead of going back to the system page by page: up to twice as fast.
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
+    "OMP_NUM_THREADS": "1",
+}
+_ALLOWED_FAILURES = 2
+"""Times a shard may lose its worker before it is taken to be the cause."""
+
+
+class ClusterUnreachable(Exception):
+    """The Dask scheduler does not answer, or runs other versions than this machine."""
+
+
+@contextmanager
+def connect(settings: Settings) -> Iterator[Client]:
+    """Yield a client of the cluster the settings name.
+
+    Yields
+    ------
+    Client
+        Of one process a core on this machine (one a GPU where `device` is `cuda`), or of `settings.cluster`.
+
+    Raises
+    ------
+    ClusterUnreachable
+        If the scheduler does not answer or has no matching versions.
+    """
+    for name in ("distributed", "distributed.worker", "distributed.nanny", "distributed.scheduler"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with dask.config.set(_configuration()), _without_main():
+        if settings.cluster:
+            with _remote(settings.cluster) as client:
+                yield client
+            return
+        with (
+            LocalCluster(
+                n_workers=local_workers(settings),
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                memory_limit=0,
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield client
+
+
+def local_workers(settings: Settings) -> int:
+    """Return how many worker processes this machine gets: what is set, one a GPU, or one a core."""
+    if settings.workers:
+        return settings.workers
+    if settings.device.startswith("cuda"):
+        import torch
+
+        return max(torch.cuda.device_count(), 1)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _configuration() -> dict[str, object]:
+    return {
+        "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
+        "distributed.scheduler.allowed-failures": _ALLOWED_FAILURES,
+        "distributed.comm.timeouts.connect": "10s",
+        "logging": {"distributed": "error"},
+    }
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the main module, so that spawned workers do not import it: Prefect and all, a second or two each."""
+    main = sys.modules["__main__"]
+    file, spec = getattr(main, "__file__", None), main.__spec__
+    main.__file__, main.__spec__ = None, None
+    try:
+        yield
+    finally:
+        main.__file__, main.__spec__ = file, spec
+
+
+@contextmanager
+def _remote(address: str) -> Iterator[Client]:
+    try:
+        client = Client(address, timeout="10s")
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ClusterUnreachable(f"{address}: no Dask scheduler answers there ({error})") from error
+    with client:
+        _check(client, address)
+        _send_code(client)
+        yield client
+
+
+def _check(client: Client, address: str) -> None:
+    try:
+        client.get_versions(check=True)
+    except ValueError as error:
+        raise ClusterUnreachable(
+            f"{address}: workers run other versions than this machine: {error}"
+        ) from error
+    if not client.scheduler_info()["workers"]:
+        raise ClusterUnreachable(
+            f"{address}: the scheduler has no workers; start some with 'dask worker {address}'"
+        )
+
+
+def _send_code(client: Client) -> None:
+    """Send our packages as a zip to all workers, those that join later too."""
+    root = Path(__file__).parent.parent
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as packed:
+        for package in PACKAGES:
+            for path in sorted((root / package).rglob("*")):
+                if path.suffix in (".py", ".html"):
+                    packed.write(path, path.relative_to(root))
+    target = Path(os.environ.get("TMPDIR", "/tmp"), f"derain_code_{os.getpid()}.zip")
+    target.write_bytes(archive.getvalue())
+    try:
+        client.upload_file(str(target))
+    finally:
+        target.unlink()

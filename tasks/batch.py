@@ -1,0 +1,165 @@
+"""One run of derain-batch: plan under the lease, send waves, commit them, sum up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from infra import cluster
+from infra.catalog import Catalog
+from infra.lease import Lease, lease_location
+from infra.settings import Settings
+from infra.storage import open_location
+from tasks.loaded import StagedModel, stage
+from tasks.pending import Shard
+from tasks.planning import Plan, PlanCounts, PlanRequest, Redo, plan
+from tasks.preflight import PreflightFailed, Prepared, refuse_full_disk
+from tasks.progress import Progress
+from tasks.shards import ShardJob
+from tasks.sources import Selection
+from tasks.summary import Counts, RunSummary
+from tasks.waves import Tally, Wave, finish_wave, run_waves
+
+SHARDS_PER_WORKER = 4
+"""At least so many shards a worker where there is enough to do, so that all end at about the same time."""
+LEAST_SHARD_PIXELS = 4_000_000
+"""Smaller shards would cost more in coming and going than they gain."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """Which run this is and which images it takes."""
+
+    run_id: str
+    started_at: datetime
+    selection: Selection
+    redo: Redo
+
+
+def make_plan(prepared: Prepared, request: BatchRequest, catalog: Catalog) -> Plan:
+    """Find out what is to do.
+
+    Raises
+    ------
+    PreflightFailed
+        If the source has no image that the globs take.
+    """
+    selection = request.selection
+    if prepared.medium.frames and not selection.include:
+        selection = replace(selection, include=("*",))  # the number of a frame is not named like an image
+    plan_request = PlanRequest(prepared.scope, selection, request.redo, prepared.model.model_file.digest)
+    found = plan(
+        plan_request, catalog, prepared.source.refs(), open_location(prepared.scope.destination).list()
+    )
+    if found.counts.listed == 0:
+        with found:
+            raise PreflightFailed(
+                f"{prepared.scope.source}: no images there"
+                f" ({found.counts.skipped:,} other objects; --include says which to take)"
+            )
+    return found
+
+
+def plan_line(counts: PlanCounts) -> str:
+    """Tell a plan in one line."""
+    return (
+        f"{counts.pending:,} of {counts.listed:,} images are to do ({counts.pending_bytes / 1e6:,.1f} MB):"
+        f" {counts.done:,} done, {counts.rejected:,} rejected earlier, {counts.stale:,} by an older model,"
+        f" {counts.gone:,} whose output is gone; {counts.skipped:,} other objects are left out"
+    )
+
+
+def derain_pending(settings: Settings, prepared: Prepared, request: BatchRequest) -> RunSummary:
+    """Derain what is to do and record it.
+
+    Raises
+    ------
+    LeaseHeld
+        If another run works on the destination.
+    """
+    catalog = Catalog(settings.workspace)
+    leases = lease_location(settings.workspace)
+    with (
+        Lease(leases, prepared.scope.destination, request.run_id, settings.lease_seconds) as lease,
+        make_plan(prepared, request, catalog) as found,
+    ):
+        counts = found.counts
+        refuse_full_disk(settings, prepared.scope.destination, prepared.medium.export, counts.pending_bytes)
+        model = prepared.model
+        if prepared.medium.frames:
+            prepare_frames(prepared.scope.source, prepared.scope.destination)
+        staged = stage(model.model_file, model.name, model.version, settings.workspace)
+        with Progress(counts.pending) as progress:
+            if counts.pending:
+                _work(settings, _job(settings, prepared, request, staged), found, catalog, lease, progress)
+        catalog.maintain()
+    return _summary(prepared, request, counts, progress, staged)
+
+
+def prepare_frames(source: str, destination: str) -> None:
+    """Create the destination array of a run over frames."""
+    from tasks.frames import prepare_destination  # Zarr only where it is used
+
+    prepare_destination(source, destination)
+
+
+def _job(settings: Settings, prepared: Prepared, request: BatchRequest, staged: StagedModel) -> ShardJob:
+    return ShardJob(
+        prepared.scope, prepared.medium, staged, request.run_id, settings.device, settings.tile_pixels
+    )
+
+
+def _work(
+    settings: Settings, job: ShardJob, found: Plan, catalog: Catalog, lease: Lease, progress: Progress
+) -> None:
+    """Run all waves; stop early when a whole wave comes back with nothing done."""
+
+    def finish(number: int, wave: Wave) -> bool:
+        before = progress.tally.recorded
+        finish_wave(number, wave, catalog, lease, progress.tell)
+        return progress.tally.recorded > before
+
+    with cluster.connect(settings) as client:
+        workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        shards = _shards(settings, found, workers)
+        run_waves(client, job, shards, settings.wave_shards * workers, finish)
+
+
+def _shards(settings: Settings, found: Plan, workers: int) -> Iterator[Shard]:
+    even = found.counts.pending_pixels // (SHARDS_PER_WORKER * workers)
+    pixels = min(settings.shard_pixels, max(even, LEAST_SHARD_PIXELS))
+    return found.shards(settings.shard_images, pixels)
+
+
+def _summary(
+    prepared: Prepared, request: BatchRequest, planned: PlanCounts, progress: Progress, staged: StagedModel
+) -> RunSummary:
+    tally = progress.tally
+    counts = Counts(
+        listed=planned.listed,
+        skipped=planned.skipped,
+        done_before=planned.done,
+        derained=tally.derained,
+        rejected=tally.rejected,
+        pending=planned.pending - tally.recorded,
+    )
+    return RunSummary(
+        run_id=request.run_id,
+        state="Failed" if counts.pending else "Completed",
+        message=_pending_line(counts.pending, tally) if counts.pending else "",
+        scope=prepared.scope,
+        model_name=staged.name,
+        model_version=staged.version,
+        model_digest=staged.digest,
+        started_at=request.started_at,
+        finished_at=datetime.now(UTC),
+        counts=counts,
+        pixels=tally.pixels,
+        wall_seconds=progress.seconds,
+    )
+
+
+def _pending_line(pending: int, tally: Tally) -> str:
+    reasons = "; ".join(f"{image.key}: {image.reason}" for image in tally.unfinished[:3])
+    return f"{pending:,} images are still pending, run it again to go on with them ({reasons})"

@@ -1,0 +1,55 @@
+"""The model as a worker process holds it: staged in the workspace by digest, loaded once a process."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import torch
+
+from infra.storage import open_location
+from models.engine import Engine, choose_device, fast_dtype
+from models.modelfile import ModelFile, ModelFileInvalid, build
+
+
+@dataclass(frozen=True, slots=True)
+class StagedModel:
+    """A model fixed for a whole run: which version it is, and where workers find its files."""
+
+    name: str
+    version: str
+    digest: str
+    folder: str
+    """URL under which `<digest>.safetensors` and `<digest>.json` lie."""
+
+
+def stage(model_file: ModelFile, name: str, version: str, workspace: str) -> StagedModel:
+    """Put a model where workers can fetch it; the same model is put once."""
+    staged = StagedModel(name, version, model_file.digest, f"{workspace}/models")
+    location = open_location(staged.folder)
+    location.create(f"{staged.digest}.safetensors", model_file.weights)
+    location.create(f"{staged.digest}.json", model_file.config)
+    return staged
+
+
+@functools.lru_cache(maxsize=2)
+def loaded_engine(model: StagedModel, device: str, tile_pixels: int) -> Engine:
+    """Load a staged model on this process's device; the next call gets the same one.
+
+    Raises
+    ------
+    ModelFileInvalid
+        If what lies in the workspace is not what was staged.
+    """
+    location = open_location(model.folder)
+    model_file = ModelFile(
+        location.fetch(f"{model.digest}.safetensors"), location.fetch(f"{model.digest}.json")
+    )
+    if model_file.digest != model.digest:
+        raise ModelFileInvalid(
+            f"{model.folder}/{model.digest}.safetensors: the digest of its content is another"
+        )
+    chosen = choose_device(device)
+    if chosen.type == "cpu":
+        torch.set_num_threads(1)
+    return Engine(build(model_file, model.name), chosen, fast_dtype(chosen), tile_pixels)

@@ -1,0 +1,171 @@
+"""What must be right before derain-batch begins: looked at in full before anything is changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from infra.catalog import WorkspaceRefused
+from infra.catalog_schema import CatalogSchemaMismatch
+from infra.cluster import ClusterUnreachable
+from infra.faults import WorldFault
+from infra.lease import LeaseHeld, LeaseLost, LeaseUnreadable
+from infra.records import Scope
+from infra.registry import ModelNotFound, Registry, RegistryUnreachable
+from infra.settings import Settings, absolute_url
+from infra.storage import AccessDenied, Missing, open_location
+from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, read_model_file
+from tasks.exports import Export
+from tasks.manifests import ManifestInvalid
+from tasks.media import MediumSpec
+from tasks.samples import make_samples
+from tasks.sources import FramesRefused, Source, is_array, open_source
+
+
+class PreflightFailed(Exception):
+    """Something that was asked for cannot be done; the message names it and the way out."""
+
+
+REFUSALS = (
+    AccessDenied,
+    CatalogSchemaMismatch,
+    ClusterUnreachable,
+    FramesRefused,
+    LeaseHeld,
+    LeaseLost,
+    LeaseUnreadable,
+    ManifestInvalid,
+    Missing,
+    ModelFileInvalid,
+    ModelNotFound,
+    PreflightFailed,
+    RegistryUnreachable,
+    WorkspaceRefused,
+    WorldFault,
+)
+"""Errors whose message is the one line that a user needs."""
+
+OUTPUT_BYTES_PER_SOURCE_BYTE = {"same": 1.5, "jpeg": 1.5, "png": 8.0}
+"""How much room outputs are expected to take; PNG of what came as JPEG grows most."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenModel:
+    """The model of a run, resolved once."""
+
+    model_file: ModelFile
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that may begin."""
+
+    scope: Scope
+    source: Source
+    medium: MediumSpec
+    model: ChosenModel
+
+
+def prepare(
+    settings: Settings, source: str | None, destination: str | None, export: Export, model: str
+) -> Prepared:
+    """Look at everything a run needs.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where defaults come from.
+    source, destination : str or None
+        URLs; unset: those of the settings, or else the samples.
+    export : Export
+        Format of the outputs.
+    model : str
+        `models:/name@alias`, `models:/name/version`, or the path of a weights file.
+
+    Raises
+    ------
+    PreflightFailed
+        Or another of `REFUSALS`: what is wrong, in one line. Nothing was changed.
+    """
+    source, destination = _endpoints(settings, source, destination)
+    refuse_overlap(source, destination)
+    open_location(destination).check(writable=True)
+    open_location(settings.workspace).check(writable=True)
+    found = open_source(source)
+    open_location(found.base).check(writable=False)
+    _refuse_other_kind(found, destination, export)
+    medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
+    scope = Scope(found.base, destination, export.label)
+    return Prepared(scope, found, medium, choose_model(settings, model))
+
+
+def choose_model(settings: Settings, model: str) -> ChosenModel:
+    """Resolve a model once: from the registry, which the first run fills, or from a weights file."""
+    if not model.startswith("models:/"):
+        path = Path(absolute_url(model))
+        return ChosenModel(read_model_file(path), path.stem, "file")
+    registry = Registry(settings)
+    shipped = read_model_file(SHIPPED)
+    registry.register_shipped(shipped.weights, shipped.config)
+    registered = registry.resolve(model)
+    return ChosenModel(ModelFile(registered.weights, registered.config), registered.name, registered.version)
+
+
+def refuse_overlap(source: str, destination: str) -> None:
+    """Refuse a destination that is the source, lies inside it, or has it inside."""
+    ours, theirs = (PurePosixPath(url).parts for url in (destination, source))
+    shorter = min(len(ours), len(theirs))
+    if ours[:shorter] == theirs[:shorter]:
+        raise PreflightFailed(
+            f"destination {destination} and source {source} lie inside one another:"
+            " derained images would be taken for rainy ones, or overwrite them; choose another destination"
+        )
+
+
+def _refuse_other_kind(source: Source, destination: str, export: Export) -> None:
+    """Refuse photographs into an array, frames into a folder of photographs, and frames in an image format."""
+    if source.frames and export.kind != "same":
+        raise PreflightFailed(f"{source.base}: frames become a Zarr array; leave out --export {export.kind}")
+    if source.frames == is_array(destination):
+        return
+    if not source.frames:
+        raise PreflightFailed(
+            f"destination {destination} is a Zarr array, but {source.base} holds photographs; choose a folder"
+        )
+    if _has_objects(destination):
+        raise PreflightFailed(
+            f"source {source.base} is a Zarr array, but destination {destination} holds other things;"
+            " choose an empty place"
+        )
+
+
+def _has_objects(url: str) -> bool:
+    try:
+        return next(iter(open_location(url).list()), None) is not None
+    except Missing:
+        return False
+
+
+def refuse_full_disk(settings: Settings, destination: str, export: Export, pending_bytes: int) -> None:
+    """Refuse to begin where the outputs are not expected to fit."""
+    expected = int(pending_bytes * OUTPUT_BYTES_PER_SOURCE_BYTE[export.kind])
+    for url, needed in ((destination, expected), (settings.workspace, 0)):
+        free = open_location(url).free_bytes()
+        if free is not None and free < needed + settings.min_free_bytes:
+            raise PreflightFailed(
+                f"{url}: {free / 1e6:,.0f} MB free, but about {(needed + settings.min_free_bytes) / 1e6:,.0f} MB"
+                " are needed; make room, or take fewer images with --limit"
+            )
+
+
+def _endpoints(settings: Settings, source: str | None, destination: str | None) -> tuple[str, str]:
+    source = absolute_url(source) if source else settings.source
+    destination = absolute_url(destination) if destination else settings.destination
+    if source is None and destination is None:
+        return make_samples(settings.workspace)
+    if source is None or destination is None:
+        missing, given = ("source", destination) if source is None else ("destination", source)
+        raise PreflightFailed(f"no {missing} for {given}: give --{missing} or set DERAIN_{missing.upper()}")
+    return source, destination

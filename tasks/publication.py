@@ -1,0 +1,70 @@
+"""What a run leaves to look at: the report page in the workspace, and artifacts on its page in Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from prefect.artifacts import create_link_artifact, create_table_artifact
+
+from infra.catalog import Catalog
+from infra.records import DerainRecord, ImageRef
+from infra.storage import is_local, open_location
+from tasks.media import MediumSpec, open_medium
+from tasks.report import MOST_REJECTED, MOST_SAMPLES, Report, Sample, render
+from tasks.shards import STORAGE_FAULTS
+from tasks.summary import RunSummary
+
+
+def publish(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
+    """Write the report of a run and its artifacts; return the report's URL.
+
+    Parameters
+    ----------
+    summary : RunSummary
+        The run.
+    medium : MediumSpec
+        Where its samples are read from.
+    workspace : str
+        The report goes to `<workspace>/reports`.
+    """
+    catalog = Catalog(workspace)
+    scope, run_id = summary.scope, summary.run_id
+    report = Report(
+        summary,
+        worst=list(_samples(medium, catalog.worst(scope, MOST_SAMPLES, run_id))),
+        random=list(_samples(medium, catalog.sample(scope, 2 * MOST_SAMPLES, run_id))),
+        rejected=catalog.rejected(scope, MOST_REJECTED, run_id),
+        rejected_total=summary.counts.rejected,
+    )
+    name = f"{summary.started_at:%Y%m%dT%H%M%S}-{run_id[:8]}.html"
+    open_location(f"{workspace}/reports").put(name, render(report).encode())
+    url = f"{workspace}/reports/{name}"
+    _artifacts(summary, Path(url).as_uri() if is_local(url) else url)
+    return url
+
+
+def _samples(medium: MediumSpec, records: Iterable[DerainRecord]) -> Iterator[Sample]:
+    """Load rainy and derained pixels again; what is gone or changed by now is left out."""
+    opened = open_medium(medium)
+    for record in records:
+        try:
+            data = opened.fetch(ImageRef(record.key, record.etag, record.size_bytes))
+            rainy, derained = opened.decode(data).rgb, opened.output(str(record.output_key))
+        except STORAGE_FAULTS:
+            continue
+        if rainy.shape == derained.shape:
+            yield Sample(record, rainy, derained)
+
+
+def _artifacts(summary: RunSummary, report_url: str) -> None:
+    counts = summary.counts
+    rows = [
+        {"what": "listed", "images": counts.listed},
+        {"what": "done before", "images": counts.done_before},
+        {"what": "derained", "images": counts.derained},
+        {"what": "rejected", "images": counts.rejected},
+        {"what": "pending", "images": counts.pending},
+    ]
+    create_table_artifact(rows, key="derained-images", description=summary.line())
+    create_link_artifact(report_url, link_text="Report: before and after, rejects", key="report")

@@ -1,0 +1,61 @@
+"""Sample photographs for a first run: those that scikit-image ships, rained on by us."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from models.draws import Draws
+from models.streaks import BOLD, FINE, MEDIUM, procedural_layer
+
+SAMPLES = ("astronaut", "chelsea", "coffee", "motorcycle_left", "rocket")
+"""Colour photographs that come inside scikit-image."""
+SAMPLE_SEED = 2026
+
+
+def make_samples(workspace: str) -> tuple[str, str]:
+    """Write rainy samples where there are none, and return where they are and where derained ones go.
+
+    Parameters
+    ----------
+    workspace : str
+        Samples lie below it, or below `./var` where it is remote.
+
+    Returns
+    -------
+    tuple of str
+        Source and destination: two local folders.
+    """
+    home = Path("var").absolute() if "://" in workspace else Path(workspace)
+    rainy = home / "samples" / "rainy"
+    rainy.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(SAMPLES):
+        target = rainy / f"{name}.png"
+        if not target.exists():
+            partial = target.with_suffix(".partial")
+            Image.fromarray(rain_on(_photograph(name), number)).save(partial, format="PNG")
+            partial.replace(target)
+    return str(rainy), str(home / "samples" / "derained")
+
+
+def rain_on(clean: np.ndarray, number: int) -> np.ndarray:
+    """Put procedural rain on a uint8 photograph (H, W, 3); `number` chooses the rain."""
+    draws = Draws(SAMPLE_SEED, torch.tensor([number]))
+    size = (clean.shape[0], clean.shape[1])
+    angle = draws.uniform(-0.4, 0.4)
+    layers = [procedural_layer(draws, family, angle, size) for family in (FINE, MEDIUM, BOLD)]
+    streaks = torch.stack(layers).sum(0).clamp(0, 1)[0, 0].numpy()
+    return np.clip(clean + 255 * streaks[..., None], 0, 255).round().astype(np.uint8)
+
+
+def _photograph(name: str) -> np.ndarray:
+    import skimage
+
+    folder = Path(skimage.__file__).parent / "data"
+    path = next(path for path in sorted(folder.glob(f"{name}.*")))
+    with Image.open(path) as image:
+        pixels: np.ndarray = np.asarray(image.convert("RGB"))
+    return pixels
