@@ -1,0 +1,122 @@
+"""What can go wrong with the world outside, sorted by what to do about it, and the patience to try again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
+
+T = TypeVar("T")
+
+
+class WorldFault(Exception):
+    """Something outside failed that can heal: a time-out, throttling, a reset, a full disk.
+
+    Never the image's fault: the image stays pending, without a row.
+    """
+
+
+class StorageFault(WorldFault):
+    """Storage failed and trying again did not help, or cannot. The message names the URL and the cause."""
+
+
+class Replaced(WorldFault):
+    """What was read is whole, but not of the size that was listed: it changed in between."""
+
+
+class Missing(Exception):
+    """The object, bucket or folder is not there. The message names it."""
+
+
+class AccessDenied(Exception):
+    """Credentials are absent or were refused. The message names the URL and a way out."""
+
+
+class KeyRefused(Exception):
+    """The store can never hold this key: too long, outside the folder, in the way of another.
+
+    The key's own fault, so the image may become a row with this reason; waiting does not help.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long one operation is tried again."""
+
+    budget_seconds: float = 45.0
+    """No new attempt starts after this long."""
+    attempt_seconds: float | None = None
+    """Limit of one attempt; none: only the sockets' own time-outs hold."""
+    first_wait: float = 0.2
+    longest_wait: float = 8.0
+
+    @classmethod
+    def from_environment(cls) -> Patience:
+        """Take the budget from `DERAIN_RETRY_SECONDS`, which worker processes inherit.
+
+        Returns
+        -------
+        Patience
+            The default one where the variable is unset.
+        """
+        return cls(budget_seconds=float(os.environ.get("DERAIN_RETRY_SECONDS") or cls().budget_seconds))
+
+    def short(self) -> Patience:
+        """Return the patience of a preflight, whose user waits at the terminal."""
+        return Patience(min(self.budget_seconds, 3.0), 4.0, self.first_wait, 1.0)
+
+
+REPLACED_ATTEMPTS = 3  # a cut answer with a matching length is rare, an overwritten object is not
+
+
+def persist(attempt: Callable[[], T], patience: Patience, url: str) -> T:
+    """Run `attempt` until it succeeds, fails for good, or patience ends.
+
+    Parameters
+    ----------
+    attempt : Callable[[], T]
+        Raises `WorldFault` for what can heal; anything else, and `StorageFault`, ends the loop at once.
+    patience : Patience
+        When to stop. Waits are random and double, so that workers do not come back all together.
+    url : str
+        What is being asked for, for the message.
+
+    Raises
+    ------
+    StorageFault
+        When patience has ended.
+    """
+    retrying = Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, WorldFault) and _can_heal(error)),
+        wait=wait_random_exponential(multiplier=patience.first_wait, max=patience.longest_wait),
+        stop=lambda state: _is_over(state, patience),
+        retry_error_callback=lambda state: _give_up(state, url),
+    )
+    return retrying(attempt)
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's message on one line, short enough for a terminal."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:299] + "…"
+
+
+def _can_heal(error: WorldFault) -> bool:
+    return not isinstance(error, StorageFault)
+
+
+def _is_over(state: RetryCallState, patience: Patience) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, Replaced) and state.attempt_number >= REPLACED_ATTEMPTS:
+        return True
+    return (state.seconds_since_start or 0.0) >= patience.budget_seconds
+
+
+def _give_up(state: RetryCallState, url: str) -> NoReturn:
+    error = state.outcome.exception() if state.outcome else None
+    attempts = f"{state.attempt_number} attempts" if state.attempt_number > 1 else "one attempt"
+    cause = one_line(error) if error else "no outcome"
+    raise StorageFault(f"{url}: {cause} (gave up after {attempts})") from error
