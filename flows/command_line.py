@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, cast, get_type_hints
 
 import typer
-from griffe import Docstring, DocstringSectionKind
+from docstring_parser import Docstring, DocstringStyle, parse
 from prefect import Flow, State
 from prefect.exceptions import ParameterTypeError
 
@@ -29,7 +29,7 @@ def run(flow: Flow[Any, Any]) -> None:
 def _command(flow: Flow[Any, Any]) -> Any:
     def command(**parameters: Any) -> None:
         try:
-            state: State[Any] = flow(**parameters, return_state=True)
+            state = cast(State[Any], flow(**parameters, return_state=True))
         except ParameterTypeError as error:
             _stop(f"{flow.name}: {_usage(error)}", 2)
         if not state.is_completed():
@@ -37,16 +37,15 @@ def _command(flow: Flow[Any, Any]) -> Any:
         sys.stdout.write(f"{state.message or state.result()}\n")
 
     function = inspect.unwrap(flow.fn)
-    docstring = Docstring(inspect.getdoc(function) or "").parse("google")
-    command.__doc__ = "\n\n".join(part.value for part in docstring if part.kind is DocstringSectionKind.text)
+    docstring = parse(function.__doc__ or "", DocstringStyle.GOOGLE)
+    command.__doc__ = docstring.description
     command.__signature__ = _options(function, docstring)  # type: ignore[attr-defined]
     return command
 
 
-def _options(function: Any, docstring: list[Any]) -> inspect.Signature:
+def _options(function: Any, docstring: Docstring) -> inspect.Signature:
     signature, hints = inspect.signature(function), get_type_hints(function)
-    parts = (part for part in docstring if part.kind is DocstringSectionKind.parameters)
-    help_of = {parameter.name: parameter.description for part in parts for parameter in part.value}
+    help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}
     options = [
         parameter.replace(
             kind=inspect.Parameter.KEYWORD_ONLY,

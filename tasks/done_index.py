@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -73,11 +74,15 @@ def build_index(rows: Iterable[pa.RecordBatch], outputs: Hashes, model_digest: s
     model_digest : str
         Rows of another model are stale.
     """
-    parts = [_part(pl.DataFrame(pa.Table.from_batches([batch])), outputs, model_digest) for batch in rows]
-    keys, etags, times, flags = _joined(parts)
+    parts = [_packed(pl.DataFrame(pa.Table.from_batches([batch])), outputs, model_digest) for batch in rows]
+    packed = np.concatenate(parts) if parts else np.empty((0, _WIDTH), np.uint8)
     del parts
-    order = np.lexsort((times, keys))
-    keys, etags, flags = keys[order], etags[order], flags[order]
+    packed.view(f"S{_WIDTH}").sort(axis=0)
+    keys, etags, flags = (
+        _hashes(packed[:, _KEY]),
+        _hashes(packed[:, _ETAG]).view(np.uint64),
+        packed[:, _FLAGS],
+    )
     latest = np.ones(len(keys), np.bool_)
     latest[:-1] = keys[1:] != keys[:-1]
     earlier = hash_pairs(keys[~latest], etags[~latest])
@@ -85,19 +90,28 @@ def build_index(rows: Iterable[pa.RecordBatch], outputs: Hashes, model_digest: s
     return DoneIndex(keys[latest], etags[latest], flags[latest], earlier)
 
 
-_Part = tuple[Hashes, ShortHashes, npt.NDArray[np.int64], npt.NDArray[np.uint8]]
+# A row is packed in bytes, key and time first: sorted as text, the rows of a key stand together, the latest
+# last.
+_KEY, _TIME, _ETAG, _FLAGS = slice(0, 16), slice(16, 24), slice(24, 32), 32
+_WIDTH = 33
 
 
-def _part(frame: pl.DataFrame, outputs: Hashes, model_digest: str) -> _Part:
+def _packed(frame: pl.DataFrame, outputs: Hashes, model_digest: str) -> npt.NDArray[np.uint8]:
+    """Pack rows in new memory, so that nothing of the batch they came in is kept."""
     derained = (frame["status"] == "derained").to_numpy()
     there = find(outputs, hash_texts(frame["output_key"]))[1] & frame["output_key"].is_not_null().to_numpy()
     stale = (frame["model_digest"] != model_digest).to_numpy()
-    flags = ~derained * _REJECTED + (derained & ~there) * _GONE + (derained & stale) * _STALE
-    times = frame["derained_at"].dt.timestamp("us").to_numpy()
-    return hash_texts(frame["key"]), hash_briefly(frame["etag"]), times, flags.astype(np.uint8)
+    packed = np.empty((frame.height, _WIDTH), np.uint8)
+    packed[:, _KEY] = _bytes(hash_texts(frame["key"]))
+    packed[:, _TIME] = _bytes(frame["derained_at"].dt.timestamp("us").to_numpy().astype(">u8"))
+    packed[:, _ETAG] = _bytes(hash_briefly(frame["etag"]))
+    packed[:, _FLAGS] = ~derained * _REJECTED + (derained & ~there) * _GONE + (derained & stale) * _STALE
+    return packed
 
 
-def _joined(parts: list[_Part]) -> _Part:
-    empty = (np.empty(0, "S16"), np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.uint8))
-    keys, etags, times, flags = zip(empty, *parts, strict=True)
-    return np.concatenate(keys), np.concatenate(etags), np.concatenate(times), np.concatenate(flags)
+def _bytes(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    return values.view(np.uint8).reshape(len(values), values.itemsize)
+
+
+def _hashes(packed: npt.NDArray[np.uint8]) -> Hashes:
+    return np.ascontiguousarray(packed).view(f"S{packed.shape[1]}").ravel()

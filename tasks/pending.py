@@ -7,7 +7,6 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 import polars as pl
 import pyarrow as pa
@@ -15,7 +14,7 @@ import pyarrow.ipc
 
 from infra.records import ImageRef
 
-PIXELS_PER_BYTE = {".png": 0.7, ".bmp": 0.33, ".tif": 0.4, ".tiff": 0.4, ".gif": 1.5, ".webp": 6.0}
+PIXELS_PER_BYTE = {"png": 0.7, "bmp": 0.33, "tif": 0.4, "tiff": 0.4, "gif": 1.5, "webp": 6.0}
 """Typical of photographs; anything else is taken for a JPEG."""
 JPEG_PIXELS_PER_BYTE = 4.0
 IMAGE_PIXELS = 50_000
@@ -43,7 +42,7 @@ class Shard:
 
 def estimated_pixels(ref: ImageRef) -> int:
     """Estimate what an image costs, in pixels, without opening it."""
-    suffix = PurePosixPath(ref.key).suffix.lower()
+    suffix = ref.key.rpartition(".")[2].lower()
     return IMAGE_PIXELS + int(ref.size_bytes * PIXELS_PER_BYTE.get(suffix, JPEG_PIXELS_PER_BYTE))
 
 
