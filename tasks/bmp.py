@@ -1,0 +1,27 @@
+"""A BMP with alpha: its version 4 header names the channel, which the plain one that Pillow writes cannot."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+
+from tasks.pictures import Pixels
+
+_HEADER_BYTES = 14 + 108
+_BITFIELDS = 3
+_MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)  # red, green, blue, alpha
+_SRGB = b"BGRs"
+_INCHES_PER_METRE = 1 / 0.0254
+
+
+def write_bmp_with_alpha(rgba: Pixels, dpi: tuple[float, float] | None) -> bytes:
+    """Return a BMP of (H, W, 4) samples, thirty-two bits a pixel."""
+    height, width = rgba.shape[:2]
+    size = rgba.size
+    across, down = (round(dots * _INCHES_PER_METRE) for dots in dpi or (96, 96))
+    head = struct.pack("<2sIII", b"BM", _HEADER_BYTES + size, 0, _HEADER_BYTES)
+    layout = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, _BITFIELDS, size, across, down, 0, 0)
+    colours = struct.pack("<4I4s", *_MASKS, _SRGB).ljust(68, b"\0")
+    rows = np.ascontiguousarray(rgba[::-1, :, [2, 1, 0, 3]])  # from the bottom, blue first
+    return b"".join([head, layout, colours, rows.tobytes()])

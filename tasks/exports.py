@@ -1,0 +1,75 @@
+"""Which format an output takes, and whether its picture fits there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tasks.pictures import ImageRejected, Picture
+
+_WRITTEN_BACK = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
+_LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # what libjpeg and libwebp write
+
+
+Kind = Literal["same", "png", "jpeg"]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """The format of the outputs of a run.
+
+    Parameters
+    ----------
+    kind
+        "same" as the source, or "png" or "jpeg" for all.
+    quality
+        Of lossy formats, 1 to 100.
+
+    Raises
+    ------
+    ValueError
+        For another kind or quality.
+    """
+
+    kind: Kind = "same"
+    quality: int = 92
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("same", "png", "jpeg"):
+            raise ValueError(f"unknown export {self.kind!r}: use same, png or jpeg")
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"quality {self.quality} is not between 1 and 100")
+
+    @property
+    def label(self) -> str:
+        """The export's part of an output's identity: quality belongs to it wherever it changes bytes."""
+        return self.kind if self.kind == "png" else f"{self.kind}-q{self.quality}"
+
+
+def target_format(picture: Picture, export: Export) -> str:
+    """Return the format that the output is written in: JPEG, PNG, WEBP, TIFF or BMP.
+
+    Raises
+    ------
+    ImageRejected
+        When the format cannot hold the picture; the reason names the way out.
+    """
+    target = picture.form.format if export.kind == "same" else export.kind.upper()
+    if target not in _WRITTEN_BACK:
+        raise ImageRejected(f"{target} cannot hold the result well: use --export png")
+    longest = _LONGEST_SIDE.get(target)
+    side = max(picture.height, picture.width)
+    if longest is not None and side > longest:
+        raise ImageRejected(f"{side} pixels long, {target} ends at {longest}: use --export png")
+    return target
+
+
+def require_exportable(picture: Picture, export: Export) -> None:
+    """Reject a picture that cannot be written, before a forward pass is spent on it.
+
+    Raises
+    ------
+    ImageRejected
+        As `encode` would.
+    """
+    target_format(picture, export)

@@ -1,0 +1,92 @@
+"""A small, fast PNG writer for photographs: every row filtered by "up", deflated by ISA-L at its level 1.
+
+An order of magnitude faster than the general encoders at their fastest, and as small within a few per cent: on
+photographs, choosing a filter for each row costs far more time than it saves bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from isal import isal_zlib
+
+from tasks.pictures import Pixels
+
+_COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # channels: grey, grey + alpha, RGB, RGBA
+_UP = 2
+_LONGEST_CHUNK = 1 << 30  # the format ends at 2 GiB - 1
+_INCHES_PER_METRE = 1 / 0.0254
+
+
+@dataclass(frozen=True, slots=True)
+class PngMetadata:
+    """What may stand beside the pixels: an ICC profile, an EXIF block, dots per inch."""
+
+    icc_profile: bytes | None = None
+    exif: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+
+def write_png(pixels: Pixels, metadata: PngMetadata) -> bytes:
+    """Return a PNG of eight-bit samples.
+
+    Parameters
+    ----------
+    pixels
+        (H, W) or (H, W, C): grey, grey + alpha, RGB or RGBA.
+    metadata
+        Written before the pixels, so that a reader of the head finds it.
+
+    Raises
+    ------
+    ValueError
+        For another number of channels.
+    """
+    height, width = pixels.shape[:2]
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if channels not in _COLOUR_TYPE:
+        raise ValueError(f"no PNG has {channels} channels")
+    header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPE[channels], 0, 0, 0)
+    deflated = isal_zlib.compress(_filter_up(pixels.reshape(height, -1)), 1)
+    return b"".join(
+        [
+            b"\x89PNG\r\n\x1a\n",
+            _chunk(b"IHDR", header),
+            *_metadata_chunks(metadata),
+            *_data_chunks(deflated),
+            _chunk(b"IEND", b""),
+        ]
+    )
+
+
+def _filter_up(rows: Pixels) -> Pixels:
+    height, width = rows.shape
+    filtered = np.empty((height, 1 + width), np.uint8)
+    filtered[:, 0] = _UP
+    filtered[0, 1:] = rows[0]  # above the first row, the format sees zeros
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    return filtered
+
+
+def _metadata_chunks(metadata: PngMetadata) -> Iterator[bytes]:
+    if metadata.icc_profile is not None:
+        yield _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc_profile))
+    if metadata.dpi is not None:
+        per_metre = [min(round(dots * _INCHES_PER_METRE), 2**31 - 1) for dots in metadata.dpi]
+        yield _chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))
+    if metadata.exif is not None:
+        yield _chunk(b"eXIf", metadata.exif)
+
+
+def _data_chunks(deflated: bytes) -> Iterator[bytes]:
+    for start in range(0, len(deflated), _LONGEST_CHUNK):
+        yield _chunk(b"IDAT", deflated[start : start + _LONGEST_CHUNK])
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    checksum = isal_zlib.crc32(body, isal_zlib.crc32(name))
+    return b"".join([struct.pack(">I", len(body)), name, body, struct.pack(">I", checksum)])

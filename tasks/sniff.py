@@ -1,0 +1,84 @@
+"""Tells from its first bytes what a file is: the content decides, never the key."""
+
+from __future__ import annotations
+
+from tasks.pictures import ImageRejected
+
+# Only formats whose first bytes are unmistakable, and whose reader starts no other program.
+_PICTURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+    (b"BM", "BMP"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
+)
+_OTHERS = (
+    (b"%PDF", "PDF, not an image"),
+    (b"PK\3\4", "ZIP archive, not an image"),
+    (b"\x1f\x8b", "gzip archive, not an image"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "OLE container such as Thumbs.db, not an image"),
+    (b"8BPS", "Photoshop document, not supported"),
+    (b"\x1aE\xdf\xa3", "Matroska video, not an image"),
+)
+_MARKUP = (
+    (b"<!doctype html", "HTML, not an image"),
+    (b"<html", "HTML, not an image"),
+    (b"<svg", "SVG, not a photograph"),
+    (b"<?xml", "XML, not an image"),  # the error page of a bucket
+    (b"<error", "XML, not an image"),
+    (b"{", "JSON, not an image"),
+)
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def identify(data: bytes) -> str:
+    """Return the format, by Pillow's name for it, of the picture that the bytes claim to be.
+
+    Raises
+    ------
+    ImageRejected
+        When they are no picture, or one of a kind that is not read.
+    """
+    if not data:
+        raise ImageRejected("zero bytes")
+    for magic, name in _PICTURES:
+        if data.startswith(magic):
+            return name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if len(data) > 2 and data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
+        return "PPM"
+    if data[4:8] == b"ftyp":
+        return _identify_ftyp(data)
+    raise ImageRejected(_name_other(data))
+
+
+def _identify_ftyp(data: bytes) -> str:
+    size = min(int.from_bytes(data[:4], "big"), 256)
+    brands = [data[8:12], *(data[start : start + 4] for start in range(16, size, 4))]
+    if b"avif" in brands or b"avis" in brands:
+        return "AVIF"
+    if any(brand in _HEIF_BRANDS for brand in brands):
+        raise ImageRejected("HEIC, not supported")
+    raise ImageRejected("video, not an image")
+
+
+def _name_other(data: bytes) -> str:
+    for magic, reason in _OTHERS:
+        if data.startswith(magic):
+            return reason
+    head = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if b"<html" in head:
+        return "HTML, not an image"
+    for opening, reason in _MARKUP:
+        if head.startswith(opening):
+            return reason
+    if not data.strip(b"\0"):
+        return "nothing but NUL bytes, not an image"
+    return "not an image"

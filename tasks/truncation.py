@@ -1,0 +1,33 @@
+"""Tells a file that was cut short from one that is damaged: it helps whoever reads the reason."""
+
+from __future__ import annotations
+
+_ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
+_TAIL = 64
+
+
+def is_cut_short(data: bytes, name: str, fault: Exception) -> bool:
+    """Return whether an unreadable file lacks its end.
+
+    Parameters
+    ----------
+    data, name
+        The file and its format.
+    fault
+        What its reader raised.
+    """
+    if name in _ENDINGS:
+        return _ENDINGS[name] not in data[-_TAIL:]
+    if name == "JPEG2000":
+        return lacks_codestream_end(data)
+    if name == "WEBP":
+        return len(data) < 8 + int.from_bytes(data[4:8], "little")
+    words = str(fault).lower()
+    return isinstance(fault, EOFError) or "truncated" in words or "end of file" in words or "eof" in words
+
+
+def lacks_codestream_end(data: bytes) -> bool:
+    """Return whether a JPEG 2000 stops short of its end: its reader would call the missing part black."""
+    # Neither marker can occur within coded pixels.
+    start_of_data, end_of_codestream = b"\xff\x93", b"\xff\xd9"
+    return data.rfind(end_of_codestream) <= data.find(start_of_data)
