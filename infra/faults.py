@@ -104,6 +104,11 @@ def one_line(error: BaseException) -> str:
     return text if len(text) <= 300 else text[:299] + "…"
 
 
+def printable(url: str) -> str:
+    """Return a URL as it can stand in a one-line message: keys may hold newlines and worse."""
+    return url if url.isprintable() else repr(url)[1:-1]
+
+
 def _can_heal(error: WorldFault) -> bool:
     return not isinstance(error, StorageFault)
 

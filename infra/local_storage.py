@@ -26,6 +26,7 @@ from infra.faults import (
     WorldFault,
     one_line,
     persist,
+    printable,
 )
 from infra.records import ImageRef
 
@@ -144,7 +145,7 @@ class LocalLocation:
         return stray if os.path.lexists(stray) else path
 
     def _persist(self, action: Callable[[], T], key: str, patience: Patience | None = None) -> T:
-        url = f"{self.url}/{key}" if key else self.url
+        url = printable(f"{self.url}/{key}" if key else self.url)
         return persist(lambda: _sorted_out(action, url), patience or self._patience, url)
 
 

@@ -18,7 +18,7 @@ from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
 from infra.credentials import renew, s3_options
-from infra.faults import AccessDenied, Missing, Patience, Replaced, WorldFault, persist
+from infra.faults import AccessDenied, Missing, Patience, Replaced, WorldFault, persist, printable
 from infra.local_storage import is_temporary, temporary_name
 from infra.records import ImageRef
 from infra.s3_faults import is_precondition, sorted_out
@@ -151,7 +151,7 @@ class S3Location:
         return answer
 
     def _persist(self, key: str, action: Callable[[], T]) -> T:
-        url = f"{self.url}/{key}" if key else self.url
+        url = printable(f"{self.url}/{key}" if key else self.url)
 
         def attempt() -> T:
             return sorted_out(action, url)

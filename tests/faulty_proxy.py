@@ -1,0 +1,228 @@
+"""An HTTP proxy in front of an S3 endpoint that makes requests fail, the same ones every time.
+
+Signatures survive: clients sign the proxy's address as Host, and it is passed on unchanged, which servers of
+path-style requests accept.
+"""
+
+from __future__ import annotations
+
+import http.client
+import random
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+
+class Fault(StrEnum):
+    """What can happen to a request."""
+
+    ERROR = "500"
+    SLOW_DOWN = "503"
+    RESET = "reset"
+    """Nothing reaches the server."""
+    LOST = "lost"
+    """The server acts on it, its answer is lost."""
+    TRUNCATED = "truncated"
+    """Half of the body, though all of it was announced."""
+    SLOW = "slow"
+
+
+HARSH = (Fault.ERROR, Fault.SLOW_DOWN, Fault.RESET, Fault.LOST, Fault.TRUNCATED)
+ERROR_BODIES = {
+    Fault.ERROR: "<Error><Code>InternalError</Code><Message>planned</Message></Error>",
+    Fault.SLOW_DOWN: "<Error><Code>SlowDown</Code><Message>planned</Message></Error>",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """How often requests fail at random, and how: one function of seed, request and its count."""
+
+    share: float = 0.0
+    seed: int = 0
+    faults: tuple[Fault, ...] = HARSH
+
+    def strike(self, request: str, count: int) -> Fault | None:
+        """Tell what happens to the `count`-th request of this method and path."""
+        draw = random.Random(f"{self.seed} {count} {request}")
+        return draw.choice(self.faults) if draw.random() < self.share else None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that arrived: `GET /bucket/key?query`, and what was done to it."""
+
+    request: str
+    fault: Fault | None
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the server said."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+@dataclass(slots=True)
+class Script:
+    """What happens to the requests of a pattern, one after the other; nothing once it is at its end."""
+
+    pattern: str
+    faults: Iterator[Fault | None] = field(repr=False)
+
+
+class FaultyProxy:
+    """A proxy that runs in threads of its own while its `with` block does.
+
+    Parameters
+    ----------
+    upstream : str
+        `http://host:port` of the real server.
+    weather : Weather
+        Random faults; by default none.
+    slow_seconds : float
+        How long `Fault.SLOW` holds an answer back.
+    """
+
+    def __init__(self, upstream: str, weather: Weather | None = None, slow_seconds: float = 1.0) -> None:
+        self.weather = weather or Weather()
+        self.slow_seconds = slow_seconds
+        self.calls: list[Call] = []
+        self._address = upstream.removeprefix("http://")
+        self._counts: Counter[str] = Counter()
+        self._scripts: list[Script] = []
+        self._lock = threading.Lock()
+        self._server = _Server(self)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="proxy")
+        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def script(self, pattern: str, faults: Iterable[Fault | str | None]) -> None:
+        """Plan what happens on call 1, 2, 3… of requests that match, as `GET /bucket/*`.
+
+        `itertools.repeat("500")` fails always. Scripts go before the weather and the first that matches rules.
+        """
+        planned = (Fault(fault) if fault else None for fault in faults)
+        self._scripts.append(Script(pattern, planned))
+
+    def count(self, pattern: str = "*") -> int:
+        """Return how many requests arrived that match."""
+        return sum(fnmatchcase(call.request, pattern) for call in list(self.calls))
+
+    def struck(self) -> Counter[Fault]:
+        """Return how often each fault happened."""
+        return Counter(call.fault for call in list(self.calls) if call.fault)
+
+    def decide(self, request: str) -> Fault | None:
+        """Note a request and tell what is to happen to it."""
+        with self._lock:
+            self._counts[request] += 1
+            fault = self._planned(request)
+            self.calls.append(Call(request, fault))
+        return fault
+
+    def _planned(self, request: str) -> Fault | None:
+        for script in self._scripts:
+            if fnmatchcase(request, script.pattern):
+                return next(script.faults, None)
+        return self.weather.strike(request, self._counts[request])
+
+    def forward(self, request: BaseHTTPRequestHandler, body: bytes) -> Answer:
+        """Send a request on as it came and return the whole answer."""
+        upstream = http.client.HTTPConnection(self._address, timeout=30)
+        try:
+            upstream.putrequest(request.command, request.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in request.headers.items():
+                if name.lower() not in ("expect", "connection"):
+                    upstream.putheader(name, value)
+            upstream.endheaders(body)
+            answer = upstream.getresponse()
+            return Answer(answer.status, answer.getheaders(), answer.read())
+        finally:
+            upstream.close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False  # clients keep connections open; their threads end with the process
+    request_queue_size = 128
+
+    def __init__(self, proxy: FaultyProxy) -> None:
+        self.proxy = proxy
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: a client that goes away is what tests are made of."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        proxy = self.server.proxy
+        fault = proxy.decide(f"{self.command} {self.path}")
+        if fault in ERROR_BODIES:
+            return self._answer(Answer(int(fault), [("Content-Type", "application/xml")], _error(fault)))
+        if fault is Fault.RESET:
+            return self._reset()
+        if fault is Fault.SLOW:
+            time.sleep(proxy.slow_seconds)
+        answer = proxy.forward(self, body)
+        if fault is Fault.LOST or (fault is Fault.TRUNCATED and not answer.body):
+            return self._reset()
+        return self._answer(answer, cut=fault is Fault.TRUNCATED)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = serve  # noqa: N815
+
+    def _answer(self, answer: Answer, *, cut: bool = False) -> None:
+        self.send_response_only(answer.status)
+        for name, value in answer.headers:
+            if name.lower() not in ("transfer-encoding", "connection", "content-length"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", self._length(answer))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        self.wfile.write(answer.body[: len(answer.body) // 2] if cut else answer.body)
+        self.close_connection = self.close_connection or cut
+
+    def _length(self, answer: Answer) -> str:
+        announced = {name.lower(): value for name, value in answer.headers}.get("content-length", "0")
+        return announced if self.command == "HEAD" else str(len(answer.body))
+
+    def _reset(self) -> None:
+        # Lingering for zero seconds sends RST instead of a polite end.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet; `calls` has it all."""
+
+
+def _error(fault: Fault) -> bytes:
+    return ERROR_BODIES[fault].encode()
