@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.engine import Engine, Tile, choose_device, fast_dtype, tiles
+from models.student import PRESETS, Student
+from models.validation import as_uint8
+from tests.students import random_student
+
+CPU = torch.device("cpu")
+needs_bf16 = pytest.mark.skipif(
+    fast_dtype(CPU) != torch.bfloat16, reason="this processor does not compute in bf16"
+)
+NEVER_TILED = 10**9
+
+
+def photographs(count: int, height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+
+
+def engine(
+    dtype: torch.dtype = torch.float32, tile_pixels: int = NEVER_TILED, preset: str = "tiny"
+) -> Engine:
+    return Engine(random_student(preset), CPU, dtype, tile_pixels)
+
+
+def levels_apart(first: np.ndarray, second: np.ndarray) -> int:
+    assert first.shape == second.shape
+    return int(np.abs(first.astype(int) - second.astype(int)).max())
+
+
+def smallest_budget(preset: str) -> int:
+    return (3 * halo(preset)) ** 2
+
+
+def halo(preset: str) -> int:
+    sizes = PRESETS[preset]
+    return math.ceil(sizes.receptive_radius / sizes.size_multiple) * sizes.size_multiple
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 30), (20, 2000), (2000, 20), (37, 61)])
+@pytest.mark.parametrize("tile_pixels", [1, NEVER_TILED])
+def test_any_size_comes_back_the_same_size(size, tile_pixels):
+    rainy = photographs(1, *size)
+    derained = engine(tile_pixels=tile_pixels).derain(rainy)
+    assert derained.shape == rainy.shape
+    assert derained.dtype == np.uint8
+    assert levels_apart(derained, engine().derain(rainy)) <= 1
+
+
+def test_the_engine_gives_what_the_student_gives():
+    rainy = photographs(1, 33, 50)
+    floats = torch.from_numpy(rainy).permute(0, 3, 1, 2).float() / 255
+    expected = as_uint8(random_student()(floats)[0])
+    assert levels_apart(engine().derain(rainy)[0], expected) <= 1
+    assert levels_apart(engine().derain(rainy), rainy) > 5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_student_of_zeros_gives_the_very_photograph(dtype):
+    rainy = photographs(2, 19, 34)
+    untouched = Engine(Student(PRESETS["tiny"]), CPU, dtype)
+    assert np.array_equal(untouched.derain(rainy), rainy)
+
+
+def test_the_input_is_left_alone():
+    rainy = photographs(1, 24, 24)
+    before = rainy.copy()
+    engine().derain(rainy)
+    assert np.array_equal(rainy, before)
+
+
+def test_views_and_read_only_arrays_are_taken():
+    rainy = photographs(1, 24, 40)[:, ::-1, ::2]
+    rainy.flags.writeable = False
+    assert np.array_equal(engine().derain(rainy), engine().derain(rainy.copy()))
+
+
+@pytest.mark.parametrize(("preset", "size"), [("tiny", (260, 328)), ("base", (328, 480))])
+def test_tiled_equals_whole_before_rounding(preset, size):
+    student = random_student(preset)
+    rainy = torch.from_numpy(photographs(1, *size)).permute(0, 3, 1, 2).float() / 255
+    cuts = list(tiles(*rainy.shape[-2:], halo(preset), smallest_budget(preset), student.config.size_multiple))
+    assert len(cuts) > 1
+    whole, tiled = student(rainy), torch.full_like(rainy, torch.nan)
+    for tile in cuts:
+        part = student(rainy[:, :, tile.read[0], tile.read[1]])
+        tiled[:, :, tile.keep[0], tile.keep[1]] = part[:, :, tile.inner[0], tile.inner[1]]
+    torch.testing.assert_close(tiled, whole, atol=1e-6, rtol=0)
+
+
+def test_a_halo_too_small_would_be_seen():
+    """The comparison above can fail: with less halo than the receptive radius it does."""
+    student = random_student()
+    rainy = torch.from_numpy(photographs(1, 64, 256)).permute(0, 3, 1, 2).float() / 255
+    whole, part = student(rainy), student(rainy[..., :136])
+    assert not torch.allclose(part[..., 112:128], whole[..., 112:128], atol=1e-5, rtol=0)
+
+
+def test_tiled_equals_whole_in_levels():
+    rainy = photographs(2, 257, 323)
+    tiled = engine(tile_pixels=smallest_budget("tiny")).derain(rainy)
+    whole = engine().derain(rainy)
+    assert levels_apart(tiled, whole) <= 1
+    assert (tiled != whole).mean() < 1e-4  # 1e-6 apart, yet on two sides of a rounding
+
+
+@needs_bf16
+@pytest.mark.parametrize(("preset", "size"), [("tiny", (257, 323)), ("base", (321, 481))])
+def test_tiled_is_whole_exactly_in_bf16(preset, size):
+    rainy = photographs(1, *size)
+    tiled = engine(torch.bfloat16, smallest_budget(preset), preset).derain(rainy)
+    assert np.array_equal(tiled, engine(torch.bfloat16, preset=preset).derain(rainy))
+
+
+@needs_bf16
+def test_company_changes_nothing_in_bf16():
+    rainy = photographs(3, 40, 56)
+    derain = engine(torch.bfloat16).derain
+    assert np.array_equal(derain(rainy), np.concatenate([derain(rainy[i : i + 1]) for i in range(3)]))
+
+
+@needs_bf16
+def test_bf16_is_close_to_fp32():
+    rainy = photographs(1, 48, 64)
+    difference = engine(torch.bfloat16).derain(rainy).astype(int) - engine().derain(rainy)
+    assert np.abs(difference).mean() < 0.5
+
+
+def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
+    rainy = photographs(5, 16, 16)
+    expected = engine().derain(rainy)
+    small = engine()
+    sizes = []
+    compute = small._pass
+
+    def short_of_memory(part: np.ndarray) -> np.ndarray:
+        sizes.append(len(part))
+        if len(part) > 2:
+            raise torch.cuda.OutOfMemoryError
+        return compute(part)
+
+    monkeypatch.setattr(small, "_pass", short_of_memory)
+    assert levels_apart(small.derain(rainy), expected) <= 1
+    assert sizes == [5, 2, 3, 1, 2]
+
+
+def test_one_photograph_that_does_not_fit_is_an_error(monkeypatch):
+    def no_memory(part: np.ndarray) -> np.ndarray:
+        raise torch.cuda.OutOfMemoryError
+
+    small = engine()
+    monkeypatch.setattr(small, "_pass", no_memory)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        small.derain(photographs(2, 16, 16))
+
+
+CUTS = st.tuples(
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.integers(0, 6),
+    st.integers(1, 30_000),
+    st.sampled_from([1, 4, 8]),
+)
+
+
+def cut(case: tuple[int, int, int, int, int]) -> tuple[list[Tile], tuple[int, int, int, int, int]]:
+    rows, columns, halo_cells, tile_pixels, multiple = case
+    numbers = (rows * multiple, columns * multiple, halo_cells * multiple, tile_pixels, multiple)
+    return list(tiles(*numbers)), numbers
+
+
+@given(CUTS)
+@settings(deadline=None)
+def test_kept_parts_cover_the_photograph_once(case):
+    cuts, (height, width, _, _, multiple) = cut(case)
+    covered = np.zeros((height, width), dtype=int)
+    for tile in cuts:
+        covered[tile.keep] += 1
+        assert covered[tile.keep].size > 0
+        assert tile.keep[0].start % multiple == tile.keep[1].start % multiple == 0
+        assert tile.read[0].start % multiple == tile.read[1].start % multiple == 0
+    assert (covered == 1).all()
+
+
+@given(CUTS)
+@settings(deadline=None)
+def test_reads_are_the_kept_part_and_its_halo_within_the_photograph(case):
+    cuts, (height, width, halo_pixels, _, _) = cut(case)
+    for tile in cuts:
+        for keep, read, inner, extent in zip(tile.keep, tile.read, tile.inner, (height, width), strict=True):
+            assert read == slice(max(keep.start - halo_pixels, 0), min(keep.stop + halo_pixels, extent))
+            assert range(read.start, read.stop)[inner] == range(keep.start, keep.stop)
+
+
+@given(CUTS)
+@settings(deadline=None)
+def test_reads_keep_to_the_budget_where_it_can_be_kept(case):
+    cuts, (height, width, halo_pixels, tile_pixels, multiple) = cut(case)
+    if height * width <= tile_pixels:
+        assert len(cuts) == 1
+    feasible = max(tile_pixels, max(3 * halo_pixels, multiple) ** 2)
+    assert max(area(tile) for tile in cuts) <= feasible
+
+
+def area(tile: Tile) -> int:
+    rows, columns = tile.read
+    return (rows.stop - rows.start) * (columns.stop - columns.start)
+
+
+def test_a_long_strip_is_cut_along_its_length():
+    cuts = list(tiles(24, 20_000, 104, 100_000, 8))
+    assert all(tile.keep[0] == slice(0, 24) for tile in cuts)
+    assert len(cuts) == 6
+
+
+def test_devices():
+    assert choose_device("cpu") == CPU
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "tpu", "", "gpu:0"])
+def test_devices_that_are_not_there_are_named(monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=f"device '{name}'"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize(("supported", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_gpu_computes_in_bf16_where_it_can(monkeypatch, supported, dtype):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
+    assert fast_dtype(torch.device("cuda")) == dtype
+
+
+@pytest.mark.parametrize(
+    ("flags", "dtype"),
+    [("avx512f avx512_bf16", torch.bfloat16), ("amx_bf16", torch.bfloat16), ("avx2", torch.float32)],
+)
+def test_a_processor_computes_in_bf16_where_it_says_so(monkeypatch, tmp_path, flags, dtype):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"flags : {flags}\n")
+    monkeypatch.setattr("models.engine.Path", lambda _: cpuinfo)
+    assert fast_dtype(CPU) == dtype
+
+
+def test_a_processor_that_says_nothing_computes_in_fp32(monkeypatch, tmp_path):
+    monkeypatch.setattr("models.engine.Path", lambda _: tmp_path / "absent")
+    assert fast_dtype(CPU) == torch.float32

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models.modelfile import (
+    SCHEMA_VERSION,
+    SHIPPED,
+    ModelFile,
+    ModelFileInvalid,
+    build,
+    pack,
+    read_model_file,
+    student_config,
+    write_model_file,
+)
+from models.student import PRESETS
+from tests.students import random_pictures, random_student
+
+PACKED = pack(random_student(), {"psnr_y": 31.5})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "models" / "rain fighter.safetensors"
+    write_model_file(PACKED, path)
+    return path
+
+
+def with_config(model_file: ModelFile, change: Callable[[dict[str, Any]], object]) -> ModelFile:
+    config = json.loads(model_file.config)
+    change(config)
+    return ModelFile(model_file.weights, json.dumps(config).encode())
+
+
+def test_round_trip(path: Path):
+    read = read_model_file(path)
+    assert read == PACKED
+    student = build(read)
+    assert not student.training
+    assert not any(parameter.requires_grad for parameter in student.parameters())
+    for key, value in random_student().state_dict().items():
+        assert torch.equal(student.state_dict()[key], value.half().float()), key
+
+
+def test_what_is_built_derains_like_what_was_packed():
+    rainy = random_pictures(1, 3, 20, 24)
+    torch.testing.assert_close(build(PACKED)(rainy), random_student()(rainy), atol=2e-3, rtol=0)
+
+
+def test_the_config_says_what_callers_need():
+    config = json.loads(PACKED.config)
+    sizes = PRESETS["tiny"]
+    assert config["schema_version"] == SCHEMA_VERSION
+    assert config["receptive_radius"] == sizes.receptive_radius
+    assert config["size_multiple"] == sizes.size_multiple
+    assert config["parameters"] == sum(value.numel() for value in random_student().state_dict().values())
+    assert config["facts"] == {"psnr_y": 31.5}
+    assert student_config(PACKED) == sizes
+
+
+def test_packing_twice_gives_the_same_bytes():
+    assert pack(random_student(), {"psnr_y": 31.5}).digest == PACKED.digest
+
+
+def test_writing_leaves_nothing_else_behind(path: Path):
+    assert sorted(part.name for part in path.parent.iterdir()) == [path.with_suffix(".json").name, path.name]
+
+
+def test_the_digest_changes_with_any_byte():
+    digests = {PACKED.digest}
+    for data in (PACKED.weights, PACKED.config):
+        for place in (0, len(data) // 2, len(data) - 1):
+            changed = flipped(data, place)
+            weights = data is PACKED.weights
+            digests.add(
+                ModelFile(*((changed, PACKED.config) if weights else (PACKED.weights, changed))).digest
+            )
+    assert len(digests) == 7
+
+
+def flipped(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".json"])
+def test_a_missing_part_is_named(path: Path, suffix):
+    path.with_suffix(suffix).unlink()
+    with pytest.raises(ModelFileInvalid, match=f"rain fighter{suffix}: no such file"):
+        read_model_file(path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
+def test_truncated_weights(path: Path, share):
+    path.write_bytes(PACKED.weights[: int(share * len(PACKED.weights))])
+    with pytest.raises(ModelFileInvalid, match=r"rain fighter\.safetensors"):
+        read_model_file(path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.9999])
+def test_a_flipped_bit_in_the_weights(path: Path, share):
+    path.write_bytes(flipped(PACKED.weights, int(share * len(PACKED.weights))))
+    with pytest.raises(ModelFileInvalid, match=r"rain fighter\.safetensors"):
+        read_model_file(path)
+
+
+def test_truncated_weights_without_a_checksum():
+    unsigned = with_config(PACKED, lambda config: config.pop("weights_sha256"))
+    build(unsigned)
+    with pytest.raises(ModelFileInvalid, match="model: the weights are damaged"):
+        build(ModelFile(unsigned.weights[:-10], unsigned.config))
+
+
+def test_weights_of_another_student(path: Path):
+    other = json.loads(pack(random_student("small"), {}).config)["sizes"]
+    config = with_config(PACKED, lambda config: config.update(sizes=other)).config
+    path.with_suffix(".json").write_bytes(config)
+    with pytest.raises(ModelFileInvalid, match=r"rain fighter\.safetensors: .* do not fit the config"):
+        read_model_file(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema_version": 99},
+        {"schema_version": None},
+        {"architecture": "teacher"},
+        {"sizes": {"depth": 3}},
+        {"sizes": [1, 2]},
+        {"sizes": {"widths": [8, 8]}},
+        {"sizes": {"widths": "wide"}},
+        {"sizes": {"unshuffle": "2"}},
+    ],
+    ids=str,
+)
+def test_a_config_of_something_else(path: Path, change):
+    config = with_config(PACKED, lambda config: config.update(change)).config
+    path.with_suffix(".json").write_bytes(config)
+    with pytest.raises(ModelFileInvalid, match=r"rain fighter\.safetensors"):
+        read_model_file(path)
+
+
+@pytest.mark.parametrize("config", [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe", b'"text"', b"3"])
+def test_a_config_that_is_none(path: Path, config):
+    path.with_suffix(".json").write_bytes(config)
+    with pytest.raises(
+        ModelFileInvalid, match=r"rain fighter\.safetensors: the config is not a model config"
+    ):
+        read_model_file(path)
+
+
+class Trap:
+    """Does harm when unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (pytest.fail, ("something was unpickled",))
+
+
+def test_nothing_is_unpickled(path: Path):
+    path.write_bytes(pickle.dumps({"stem.weight": Trap()}))
+    with pytest.raises(ModelFileInvalid, match=r"rain fighter\.safetensors"):
+        read_model_file(path)
+    unsigned = with_config(PACKED, lambda config: config.pop("weights_sha256"))
+    with pytest.raises(ModelFileInvalid):
+        build(ModelFile(path.read_bytes(), unsigned.config))
+
+
+def test_the_shipped_student_is_the_base_one():
+    assert build(read_model_file(SHIPPED)).config == PRESETS["base"]

@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from models import train
+from models.banks import load_training_data
+from models.modelfile import build, read_model_file
+from models.student import PRESETS, Student
+from models.train import State, TrainConfig, batch_of, ema_decay, fit, learning_rate
+from models.validation import render_validation, validate
+from tests.rainy_worlds import small_world, write_training_folder
+
+CONFIG = TrainConfig(
+    preset="tiny",
+    steps=6,
+    batch=3,
+    crop=32,
+    warm_up=2,
+    validate_every=3,
+    validation_photographs=2,
+    save_seconds=0.0,
+    precision="32-true",
+)
+NEVER_SAVED = replace(CONFIG, save_seconds=1e9)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_training_folder(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    path = tmp_path / "out"
+    path.mkdir()
+    return path
+
+
+def trained(config: TrainConfig, data: Path, out: Path) -> State:
+    out.mkdir(exist_ok=True)
+    fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
+    fabric.launch()
+    return fit(fabric, config, data, out)
+
+
+def interrupted(config: TrainConfig, data: Path, out: Path, before_step: int) -> None:
+    """Train until something ends the process before it takes this step."""
+    take = train.step
+
+    def step(fabric: Fabric, config: TrainConfig, state: State, pair: Any) -> Tensor:
+        if state.step == before_step:
+            raise KeyboardInterrupt
+        return take(fabric, config, state, pair)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "step", step)
+        with pytest.raises(KeyboardInterrupt):
+            trained(config, data, out)
+
+
+def contents(state: State) -> dict[str, Any]:
+    """Everything in a state, flat, by name."""
+    parts: dict[str, Any] = {
+        name: getattr(state, name).state_dict() for name in ("student", "average", "optimizer")
+    }
+    return flat({**parts, "step": state.step, "best": state.best})
+
+
+def flat(tree: Any, name: str = "") -> dict[str, Any]:
+    if isinstance(tree, dict | list | tuple):
+        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return {path: leaf for key, part in items for path, leaf in flat(part, f"{name}/{key}").items()}
+    return {name: tree}
+
+
+def assert_same(first: State, second: State) -> None:
+    ours, theirs = contents(first), contents(second)
+    assert ours.keys() == theirs.keys()
+    assert len(ours) > 100
+    for name, value in ours.items():
+        same = torch.equal(value, theirs[name]) if isinstance(value, Tensor) else value == theirs[name]
+        assert same, name
+
+
+@pytest.mark.parametrize("before_step", [1, 3, 5])
+def test_interrupted_training_ends_as_uninterrupted(data: Path, tmp_path: Path, before_step):
+    whole = trained(CONFIG, data, tmp_path / "whole")
+    interrupted(CONFIG, data, tmp_path / "cut", before_step)
+    assert_same(trained(CONFIG, data, tmp_path / "cut"), whole)
+    for name in ("student.safetensors", "student.json", "curve.csv"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_bf16_training_resumes_exactly_too(data: Path, tmp_path: Path):
+    config = replace(CONFIG, precision="bf16-mixed", steps=4)
+    whole = trained(config, data, tmp_path / "whole")
+    interrupted(config, data, tmp_path / "cut", 2)
+    assert_same(trained(config, data, tmp_path / "cut"), whole)
+
+
+def test_steps_lost_with_the_process_are_taken_again(data: Path, tmp_path: Path):
+    whole = trained(NEVER_SAVED, data, tmp_path / "whole")
+    interrupted(NEVER_SAVED, data, tmp_path / "cut", 5)
+    assert not (tmp_path / "cut" / "checkpoint.pt").exists()
+    assert_same(trained(NEVER_SAVED, data, tmp_path / "cut"), whole)
+    assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
+
+
+def curve(out: Path) -> list[dict[str, str]]:
+    with (out / "curve.csv").open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_the_curve_has_a_row_a_validation(data: Path, out: Path):
+    trained(CONFIG, data, out)
+    rows = curve(out)
+    assert [row["step"] for row in rows] == ["3", "6"]
+    assert list(rows[0]) == ["step", "loss", "light", "heavy", "none"]
+    assert all(float(row["loss"]) > 0 and float(row["light"]) > 0 for row in rows)
+
+
+def test_seeds_differ(data: Path, tmp_path: Path):
+    first, second = (
+        trained(replace(CONFIG, seed=seed, steps=1), data, tmp_path / str(seed)) for seed in (1, 2)
+    )
+    assert not torch.equal(first.average.stem.weight, second.average.stem.weight)
+
+
+@pytest.mark.parametrize(
+    ("changed", "value"), [("batch", 4), ("learning_rate", 1e-4), ("seed", 9), ("recipe", "light")]
+)
+def test_other_hyper_parameters_are_refused_on_resume(data: Path, out: Path, changed, value):
+    trained(replace(CONFIG, steps=1), data, out)
+    before = (out / "checkpoint.pt").read_bytes()
+    with pytest.raises(SystemExit, match=f"'{changed}': {value!r}"):
+        trained(replace(CONFIG, **{changed: value}), data, out)
+    assert (out / "checkpoint.pt").read_bytes() == before
+
+
+def test_steps_may_be_prolonged(data: Path, out: Path):
+    trained(replace(CONFIG, steps=2), data, out)
+    assert trained(replace(CONFIG, steps=5), data, out).step == 5
+    assert trained(replace(CONFIG, steps=5), data, out).step == 5
+
+
+def test_a_checkpoint_is_written_whole_or_not_at_all(data: Path, out: Path, monkeypatch):
+    trained(replace(CONFIG, steps=2), data, out)
+    before = (out / "checkpoint.pt").read_bytes()
+
+    def full_disk(self: Fabric, path: Path, state: object) -> None:
+        Path(path).write_bytes(before[:100])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Fabric, "save", full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            trained(replace(CONFIG, steps=4), data, out)
+    assert (out / "checkpoint.pt").read_bytes() == before
+    assert trained(replace(CONFIG, steps=4), data, out).step == 4
+    assert not list(out.glob("*.partial"))
+
+
+def test_the_best_average_is_kept_with_its_facts(data: Path, out: Path):
+    state = trained(replace(CONFIG, validate_every=1), data, out)
+    student_file = read_model_file(out / "student.safetensors")
+    rows = curve(out)
+    best = max(rows, key=lambda row: overall(row))
+    assert state.best == pytest.approx(overall(best), abs=0.01)
+    assert f'"step": {best["step"]}'.encode() in student_file.config
+    assert build(student_file).config == state.average.config
+
+
+def overall(row: dict[str, str]) -> float:
+    return (float(row["light"]) + float(row["heavy"])) / 2 + 0.05 * float(row["none"])
+
+
+def test_one_step_moves_the_average_by_its_decay(data: Path, out: Path):
+    state = trained(replace(CONFIG, steps=1), data, out)
+    start = trained(replace(CONFIG, steps=0), data, out.with_name("start"))
+    for name, average in state.average.state_dict().items():
+        begun, reached = start.student.state_dict()[name], state.student.state_dict()[name]
+        torch.testing.assert_close(average, torch.lerp(begun, reached, 1 - ema_decay(CONFIG, 0)), msg=name)
+
+
+def test_training_takes_rain_away(data: Path, out: Path):
+    config = replace(NEVER_SAVED, steps=100, batch=4, recipe="heavy", learning_rate=3e-3, validate_every=100)
+    state = trained(config, data, out)
+    pairs = render_validation(load_training_data(data, held_out=True), 2)
+    assert validate(state.average, pairs).heavy > validate(Student(PRESETS["tiny"]), pairs).heavy + 0.5
+
+
+def test_learning_rate_warms_up_stays_and_falls_to_nothing():
+    config = TrainConfig(steps=1000, warm_up=100, cool_down=0.3, learning_rate=2e-3)
+    rates = [learning_rate(config, step) for step in range(1001)]
+    assert rates[0] == pytest.approx(2e-3 / 100)
+    assert all(later > earlier for earlier, later in pairwise(rates[:100]))
+    assert set(rates[99:701]) == {2e-3}
+    assert all(later < earlier for earlier, later in pairwise(rates[701:1001]))
+    assert rates[850] == pytest.approx(1e-3)
+    assert rates[1000] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_average_forgets_its_start():
+    config = TrainConfig(ema=0.999)
+    decays = [ema_decay(config, step) for step in range(20_000)]
+    assert decays[0] == pytest.approx(0.1)
+    assert decays == sorted(decays)
+    assert decays[90] == pytest.approx(0.91)
+    assert decays[-1] == 0.999
+
+
+def test_batches_are_the_same_whenever_asked_for_and_split_over_ranks():
+    world = small_world()
+    config = replace(CONFIG, recipe="light", batch=4)
+    whole = batch_of(world, config, step=3, rank=0, world=1)
+    halves = [batch_of(world, replace(config, batch=2), step=3, rank=rank, world=2) for rank in (0, 1)]
+    assert torch.equal(torch.cat([half.rainy for half in halves]), whole.rainy)
+    assert torch.equal(batch_of(world, config, step=3, rank=0, world=1).rainy, whole.rainy)
+    assert not torch.equal(batch_of(world, config, step=4, rank=0, world=1).rainy, whole.rainy)
+
+
+def command(data: Path, out: Path, **changes: object) -> list[str]:
+    settings = {**asdict(CONFIG), "data": data, "out": out, "threads": 1, **changes}
+    options = [
+        part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    return [sys.executable, "-m", "models.train", *options]
+
+
+@pytest.mark.slow
+def test_killed_training_ends_as_undisturbed(data: Path, tmp_path: Path):
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    subprocess.run(command(data, undisturbed, steps=40), check=True, capture_output=True)
+    process = subprocess.Popen(
+        command(data, killed, steps=40), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not (killed / "checkpoint.pt").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    subprocess.run(command(data, killed, steps=40), check=True, capture_output=True)
+    ends = [torch.load(out / "checkpoint.pt", weights_only=True) for out in (undisturbed, killed)]
+    first, second = (flat(end) for end in ends)
+    assert first.keys() == second.keys()
+    assert all(
+        torch.equal(first[name], second[name])
+        if isinstance(first[name], Tensor)
+        else first[name] == second[name]
+        for name in first
+    )
+    assert curve(killed) == curve(undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"preset": "huge"}, {"recipe": "snow"}])
+def test_unknown_names_are_one_line(data: Path, tmp_path: Path, changes):
+    run = subprocess.run(command(data, tmp_path, **changes), capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr.strip() == ("presets are base, small, tiny; recipes are light, heavy, mixed, none")
+
+
+def test_the_folder_of_the_tests_trains_on_every_kind_of_rain(data: Path):
+    training = load_training_data(data, held_out=False)
+    assert (training.layer_of >= 0).any()
+    assert (training.layer_of < 0).any()
+    assert training.streaks.pixels.max() > 50
