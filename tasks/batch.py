@@ -157,6 +157,7 @@ def _summary(
         counts=counts,
         pixels=tally.pixels,
         wall_seconds=progress.seconds,
+        image_seconds=tally.image_seconds,
     )
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from infra.records import ImageRef
 from infra.storage import open_location
 from tasks.exports import Export
-from tasks.images import Picture, decode, encode
-from tasks.keys import output_key
+from tasks.images import Picture, decode, encode, output_key, require_exportable
 
 
 class Medium(Protocol):
@@ -68,8 +67,10 @@ class Photographs:
         return self._source.fetch(ref.key, ref.size_bytes)
 
     def decode(self, data: bytes) -> Picture:
-        """See `tasks.images.decode`."""
-        return decode(data, self._spec.max_pixels)
+        """See `tasks.images.decode`; what cannot be written is rejected before it costs a forward pass."""
+        picture = decode(data, self._spec.max_pixels)
+        require_exportable(picture, self._spec.export)
+        return picture
 
     def encode(self, derained: np.ndarray, picture: Picture) -> bytes:
         """See `tasks.images.encode`."""

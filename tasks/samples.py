@@ -48,7 +48,8 @@ def rain_on(clean: np.ndarray, number: int) -> np.ndarray:
     angle = draws.uniform(-0.4, 0.4)
     layers = [procedural_layer(draws, family, angle, size) for family in (FINE, MEDIUM, BOLD)]
     streaks = torch.stack(layers).sum(0).clamp(0, 1)[0, 0].numpy()
-    return np.clip(clean + 255 * streaks[..., None], 0, 255).round().astype(np.uint8)
+    rainy: np.ndarray = np.clip(clean + 255 * streaks[..., None], 0, 255).round().astype(np.uint8)
+    return rainy
 
 
 def _photograph(name: str) -> np.ndarray:

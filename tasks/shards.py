@@ -20,7 +20,7 @@ import numpy as np
 from infra.fault_points import fault_point
 from infra.faults import WorldFault
 from infra.records import DerainRecord, ImageRef, Scope
-from infra.storage import AccessDenied, Missing
+from infra.storage import AccessDenied, KeyRefused, Missing
 from models.engine import Batch
 from tasks.images import ImageRejected, Picture
 from tasks.loaded import StagedModel, loaded_engine
@@ -178,6 +178,8 @@ class _ShardRun:
             record, ref, put = self.putting.popleft()
             try:
                 put.result()
+            except KeyRefused as refused:
+                self.records.append(rejected_record(self.job, ref, str(refused)))
             except STORAGE_FAULTS as error:
                 self._fault(ref, error)
             else:

@@ -29,7 +29,8 @@ class RunSummary:
     """One run: where from and to, with which model, how many images, how fast.
 
     `state` is `Completed` or `Failed`, `message` its reason (empty where there is none). `pixels` are those
-    of the images that were derained; `wall_seconds` is the time that their rates refer to.
+    of the images that were derained; `wall_seconds` is the time that their rates refer to, `image_seconds` the
+    CPU time that workers spent on decoding, deraining and encoding.
     """
 
     run_id: str
@@ -44,6 +45,7 @@ class RunSummary:
     counts: Counts
     pixels: int
     wall_seconds: float
+    image_seconds: float = 0.0
 
     @property
     def images_per_second(self) -> float:
