@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from aiohttp import ClientError as ConnectionFault
+from aiohttp import ClientError as TransferError
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -19,6 +19,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
     SSOError,
 )
+from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 from fsspec.exceptions import FSTimeoutError
 
@@ -28,8 +29,9 @@ from infra.faults import AccessDenied, KeyRefused, Missing, StorageFault, WorldF
 T = TypeVar("T")
 
 HEALING_ERRORS = (
+    BotoConnectionError,
     HTTPClientError,
-    ConnectionFault,
+    TransferError,
     IncompleteReadError,
     ResponseStreamingError,
     FlexibleChecksumError,

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from botocore.exceptions import ClientError
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
 from infra.credentials import renew, s3_options
-from infra.faults import AccessDenied, Missing, Patience, Replaced, WorldFault, persist, printable
+from infra.faults import AccessDenied, Missing, Patience, Replaced, WorldFault, one_line, persist, printable
 from infra.local_storage import is_temporary, temporary_name
 from infra.records import ImageRef
 from infra.s3_faults import is_precondition, sorted_out
@@ -31,6 +32,8 @@ CONFIG = {
     "max_pool_connections": 32,
     "retries": {"total_max_attempts": 1},  # persist() tries again; two layers of it would take minutes
 }
+WRITER = "derain-writer"
+_kept: set[S3FileSystem] = set()
 
 
 class S3Location:
@@ -77,22 +80,18 @@ class S3Location:
         self._persist(key, lambda: self._put(key, data))
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object unless there is one; tell whether it was written.
-
-        Where the answer to a first attempt was lost, an object that is there and equal counts as ours: `data`
-        should hold something of its writer's own.
-        """
-        attempts = 0
+        """Write an object unless there is one; tell whether it was written."""
+        # The answer to a first attempt may be lost and the second refused because of the first, also below
+        # us: aiohttp sends a PUT again by itself. So the object carries who wrote it.
+        writer = secrets.token_hex(16)
 
         def attempt() -> bool:
-            nonlocal attempts
-            attempts += 1
             try:
-                self._put(key, data, IfNoneMatch="*")
+                self._put(key, data, IfNoneMatch="*", Metadata={WRITER: writer})
             except ClientError as error:
                 if not is_precondition(error):
                     raise
-                return attempts > 1 and self._is_ours(key, data)
+                return self._writer_of(key) == writer
             return True
 
         return self._persist(key, attempt)
@@ -131,13 +130,17 @@ class S3Location:
         if not is_marker and not is_temporary(key):
             yield ImageRef(key, entry["ETag"].strip('"'), size)
 
-    def _put(self, key: str, data: bytes, **conditions: str) -> None:
+    def _put(self, key: str, data: bytes, **conditions: object) -> None:
         digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
         request = {**self._named(key), "Body": data, "ContentMD5": digest, **conditions}
         self._ask("put_object", request)
 
-    def _is_ours(self, key: str, data: bytes) -> bool:
-        return self._run(partial(_read, request=self._named(key)))[1] == data
+    def _writer_of(self, key: str) -> str | None:
+        try:
+            found = self._ask("head_object", self._named(key))
+        except ClientError as error:
+            raise WorldFault(f"in the way, and now gone or unreadable: {one_line(error)}") from error
+        return cast("str | None", found["Metadata"].get(WRITER))
 
     def _named(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
@@ -169,7 +172,11 @@ def _filesystem() -> S3FileSystem:
     # renewed are other options and so another instance.
     options = s3_options()
     options["config_kwargs"] |= CONFIG
-    return S3FileSystem(**options, use_listings_cache=False)
+    filesystem = S3FileSystem(**options, use_listings_cache=False)
+    # A fork empties the cache of fsspec in the child. Were this not kept, its sockets would be closed there,
+    # which takes them out of the epoll set shared with the parent: the parent would wait for answers in vain.
+    _kept.add(filesystem)
+    return filesystem
 
 
 def _is_renewed() -> bool:

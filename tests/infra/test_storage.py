@@ -36,7 +36,12 @@ ONLY_S3 = [
 ]
 
 
-@pytest.fixture(params=["folder", "moto", "ceph"])
+REAL = pytest.param(
+    "ceph", marks=[pytest.mark.ceph, pytest.mark.slow]
+)  # asked for at run time, so marked here
+
+
+@pytest.fixture(params=["folder", "moto", REAL])
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
     if request.param == "folder":
         return open_location(str(tmp_path / "folder"))
