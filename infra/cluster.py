@@ -82,6 +82,8 @@ def _configuration() -> dict[str, object]:
     return {
         "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
         "distributed.scheduler.allowed-failures": _ALLOWED_FAILURES,
+        # What waits behind a shard that kills its worker would be blamed with it: let it wait at the scheduler.
+        "distributed.scheduler.worker-saturation": 1.0,
         "distributed.comm.timeouts.connect": "10s",
         "logging": {"distributed": "error"},
     }

@@ -1,8 +1,9 @@
 """Places where a test may kill a process, so that what a crash leaves behind can be looked at.
 
 `DERAIN_FAULT="after-put:group:/tmp/token"` kills this process's group (or `self` alone) with SIGKILL when the
-point `after-put` is passed, once: the token file is taken away by whoever gets there first. Unset, a fault
-point costs one look into the environment.
+point `after-put` is passed, once: the token file is taken away by whoever gets there first. Without a token it
+kills each time. `after-put=a/b.jpg:self` does so for that key alone. Unset, a fault point costs one look into
+the environment.
 """
 
 from __future__ import annotations
@@ -14,14 +15,31 @@ from pathlib import Path
 VARIABLE = "DERAIN_FAULT"
 
 
-def fault_point(name: str) -> None:
-    """Die here if a test asked for it."""
+def fault_point(name: str, key: str = "") -> None:
+    """Die here if a test asked for it.
+
+    Parameters
+    ----------
+    name : str
+        The place.
+    key : str
+        What is being worked on, where a test may choose by it.
+    """
     asked = os.environ.get(VARIABLE)
-    if asked is None or not asked.startswith(f"{name}:"):
+    if asked is None or not asked.startswith(name):
         return
-    _, whom, token = asked.split(":", 2)
+    where, _, rest = asked.partition(":")
+    whom, _, token = rest.partition(":")
+    if where not in (name, f"{name}={key}") or not _may_fire(token):
+        return
+    os.kill(0 if whom == "group" else os.getpid(), signal.SIGKILL)
+
+
+def _may_fire(token: str) -> bool:
+    if not token:
+        return True
     try:
         Path(token).unlink()
     except FileNotFoundError:
-        return
-    os.kill(0 if whom == "group" else os.getpid(), signal.SIGKILL)
+        return False
+    return True

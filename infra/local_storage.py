@@ -16,6 +16,7 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from infra.fault_points import fault_point
 from infra.faults import (
     AccessDenied,
     KeyRefused,
@@ -246,6 +247,7 @@ def _replace(target: str, data: bytes) -> None:
     temporary = _beside(target)
     try:
         _write(temporary, data)
+        fault_point("during-put", os.path.basename(target))
         os.replace(temporary, target)
     except BaseException:
         _unlink(temporary)

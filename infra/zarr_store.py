@@ -55,11 +55,13 @@ class LocationStore(Store):
     async def set(self, key: str, value: Buffer) -> None:
         """Write an object whole."""
         self._check_writable()
+        self._last = None
         await asyncio.to_thread(self._location.put, key, value.to_bytes())
 
     async def delete(self, key: str) -> None:
         """Remove an object."""
         self._check_writable()
+        self._last = None
         await asyncio.to_thread(self._location.delete, key)
 
     @property

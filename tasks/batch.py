@@ -19,7 +19,7 @@ from tasks.progress import Progress
 from tasks.shards import ShardJob
 from tasks.sources import Selection
 from tasks.summary import Counts, RunSummary
-from tasks.waves import Tally, Wave, finish_wave, run_waves
+from tasks.waves import Results, Tally, finish_wave, run_waves
 
 SHARDS_PER_WORKER = 4
 """At least so many shards a worker where there is enough to do, so that all end at about the same time."""
@@ -115,7 +115,7 @@ def _work(
 ) -> None:
     """Run all waves; stop early when a whole wave comes back with nothing done."""
 
-    def finish(number: int, wave: Wave) -> bool:
+    def finish(number: int, wave: Results) -> bool:
         before = progress.tally.recorded
         finish_wave(number, wave, catalog, lease, progress.tell)
         return progress.tally.recorded > before

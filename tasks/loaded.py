@@ -24,11 +24,11 @@ class StagedModel:
 
 
 def stage(model_file: ModelFile, name: str, version: str, workspace: str) -> StagedModel:
-    """Put a model where workers can fetch it; the same model is put once."""
+    """Put a model where workers can fetch it, each run anew: what was damaged meanwhile is whole again."""
     staged = StagedModel(name, version, model_file.digest, f"{workspace}/models")
     location = open_location(staged.folder)
-    location.create(f"{staged.digest}.safetensors", model_file.weights)
-    location.create(f"{staged.digest}.json", model_file.config)
+    location.put(f"{staged.digest}.safetensors", model_file.weights)
+    location.put(f"{staged.digest}.json", model_file.config)
     return staged
 
 

@@ -7,6 +7,7 @@ wait for storage. A fault of an image becomes a row with a reason; a fault of th
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from infra.fault_points import fault_point
-from infra.faults import WorldFault
+from infra.faults import WorldFault, one_line
 from infra.records import DerainRecord, ImageRef, Scope
 from infra.storage import AccessDenied, KeyRefused, Missing
 from models.engine import Batch
@@ -27,6 +28,8 @@ from tasks.loaded import StagedModel, loaded_engine
 from tasks.media import Medium, MediumSpec, open_medium
 from tasks.pending import Shard
 from tasks.statistics import image_statistics
+
+logger = logging.getLogger(__name__)
 
 READ_AHEAD = 3
 """Images that are fetched before they are needed."""
@@ -129,8 +132,8 @@ class _ShardRun:
             try:
                 key = self.medium.output_key(ref)
                 data = fetching.result()
-            except ImageRejected as rejected:
-                self.records.append(rejected_record(self.job, ref, rejected.reason))
+            except (ImageRejected, KeyRefused) as refused:
+                self.records.append(rejected_record(self.job, ref, str(refused)))
             except STORAGE_FAULTS as error:
                 self._fault(ref, error)
             else:
@@ -139,26 +142,39 @@ class _ShardRun:
                     yield _Decoded(ref, key, data, picture)
 
     def _decode(self, ref: ImageRef, data: bytes) -> Picture | None:
-        fault_point("decode")
+        fault_point("decode", ref.key)
         with self._clocked():
             try:
                 return self.medium.decode(data)
             except ImageRejected as rejected:
                 self._reject(ref, data, rejected)
-                return None
+            except Exception as error:  # noqa: BLE001 - see _unforeseen
+                self._unforeseen(ref, error)
+        return None
 
     def _derained(self, batch: list[_Decoded]) -> Iterator[tuple[_Decoded, DerainRecord, bytes]]:
         with self._clocked():
-            derained = self.engine.derain(np.stack([image.picture.rgb for image in batch]))
+            try:
+                derained = self.engine.derain(np.stack([image.picture.rgb for image in batch]))
+            except Exception as error:  # noqa: BLE001 - see _unforeseen
+                for image in batch:
+                    self._unforeseen(image.ref, error)
+                return
         for image, pixels in zip(batch, derained, strict=True):
             with self._clocked():
-                try:
-                    encoded = self.medium.encode(pixels, image.picture)
-                except ImageRejected as rejected:
-                    self._reject(image.ref, image.data, rejected)
-                    continue
-                record = _derained_record(self.job, image, pixels, encoded)
-            yield image, record, encoded
+                finished = self._encoded(image, pixels)
+            if finished is not None:
+                yield image, *finished
+
+    def _encoded(self, image: _Decoded, derained: Batch) -> tuple[DerainRecord, bytes] | None:
+        try:
+            encoded = self.medium.encode(derained, image.picture)
+            return _derained_record(self.job, image, derained, encoded), encoded
+        except ImageRejected as rejected:
+            self._reject(image.ref, image.data, rejected)
+        except Exception as error:  # noqa: BLE001 - see _unforeseen
+            self._unforeseen(image.ref, error)
+        return None
 
     def _reject(self, ref: ImageRef, data: bytes, rejected: ImageRejected) -> None:
         """Reject an image if it is the same when fetched again; storage may have handed out damaged bytes."""
@@ -190,6 +206,11 @@ class _ShardRun:
         self.unfinished.append(Unfinished(ref.key, str(error)))
         if not isinstance(error, Missing):  # an image that was taken away says nothing of the next one
             self.faults_in_a_row += 1
+
+    def _unforeseen(self, ref: ImageRef, error: Exception) -> None:
+        """Leave an image pending that met a lack of memory or an error of ours: the others shall not suffer."""
+        logger.warning("%s stays pending", ref.key, exc_info=error)
+        self._fault(ref, WorldFault(f"{type(error).__name__}: {one_line(error)}"))
 
     @contextmanager
     def _clocked(self) -> Iterator[None]:
@@ -229,7 +250,7 @@ def _fetch_ahead(
 
 def _put(medium: Medium, key: str, data: bytes) -> None:
     medium.put(key, data)
-    fault_point("after-put")
+    fault_point("after-put", key)
 
 
 def _derained_record(job: ShardJob, image: _Decoded, derained: Batch, encoded: bytes) -> DerainRecord:
@@ -244,6 +265,12 @@ def _derained_record(job: ShardJob, image: _Decoded, derained: Batch, encoded: b
         output_sha256=hashlib.sha256(encoded).hexdigest(),
         **asdict(image_statistics(rainy, derained)),
     )
+
+
+def can_derain(job: ShardJob) -> bool:
+    """Derain a grey square: tells whether a worker can do without any image what it should do with one."""
+    grey = np.full((1, 64, 64, 3), 128, np.uint8)
+    return loaded_engine(job.model, job.device, job.tile_pixels).derain(grey).shape == grey.shape
 
 
 def rejected_record(job: ShardJob, ref: ImageRef, reason: str) -> DerainRecord:

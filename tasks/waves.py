@@ -9,6 +9,8 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import uuid4
 
 from distributed import Client, Future, KilledWorker, as_completed
 from prefect import task
@@ -16,12 +18,17 @@ from prefect.cache_policies import NO_CACHE
 
 from infra.catalog import Catalog
 from infra.fault_points import fault_point
+from infra.faults import WorldFault
 from infra.lease import Lease
 from infra.records import DerainRecord
 from tasks.pending import Shard
-from tasks.shards import ShardJob, ShardResult, Unfinished, derain_shard, rejected_record
+from tasks.shards import ShardJob, ShardResult, Unfinished, can_derain, derain_shard, rejected_record
 
 REJECTED_BY_DEATH = "the process that derains it dies each time"
+
+
+class WorkersDie(WorldFault):
+    """Worker processes die whatever they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,13 @@ class Tally:
         return self.recorded + self.unfinished_count
 
 
+class Results(Protocol):
+    """Shards under way, whose rows are committed together."""
+
+    def results(self) -> Iterator[Finished]:
+        """Yield shards as they come back."""
+
+
 class Wave:
     """Shards that were handed to Dask and will be committed together.
 
@@ -81,36 +95,78 @@ class Wave:
     """
 
     def __init__(self, client: Client, job: ShardJob, shards: Iterable[Shard]) -> None:
-        self._client = client
-        self._job = job
-        self._shards: dict[Future, Shard] = {self._submit(shard): shard for shard in shards}
+        self.suspects: list[Shard] = []
+        self._shards = {_submit(client, job, shard): shard for shard in shards}
 
     def results(self) -> Iterator[Finished]:
         """Yield shards as they come back.
 
-        A shard that kills its worker again and again is halved, and its halves are sent off again, down to the
-        one image that does it, which is rejected.
+        Those that lost their worker again and again become suspects: it may have been another shard, given to
+        the same worker, that killed it.
         """
-        waiting = as_completed(list(self._shards))
-        for future in waiting:
+        for future in as_completed(list(self._shards)):
             shard = self._shards.pop(future)
             try:
                 yield Finished(shard, future.result())
             except KilledWorker:
-                halves = halved(shard)
-                if not halves:
-                    yield Finished(shard, self._killer(shard))
-                for half in halves:
-                    again = self._submit(half)
-                    self._shards[again] = half
-                    waiting.add(again)
+                self.suspects.append(shard)
 
-    def _submit(self, shard: Shard) -> Future:
-        return self._client.submit(derain_shard, self._job, shard, pure=False)
+
+class Quarantine:
+    """Suspects, run one at a time once all waves are through: what dies now was killed by nobody else.
+
+    A shard that kills its workers is halved, and its halves are run, down to the one image that does it, which
+    is rejected.
+
+    Parameters
+    ----------
+    client : Client
+        The cluster, on which nothing else of this run is under way.
+    job : ShardJob
+        What all shards have in common.
+    suspects : iterable of Shard
+        Looked at in this order.
+    """
+
+    def __init__(self, client: Client, job: ShardJob, suspects: Iterable[Shard]) -> None:
+        self._client = client
+        self._job = job
+        self._waiting = deque(suspects)
+
+    def results(self) -> Iterator[Finished]:
+        """Yield shards as they come back, and single images that never will.
+
+        Raises
+        ------
+        WorkersDie
+            If workers die whatever they do: no image is to blame.
+        """
+        while self._waiting:
+            shard = self._waiting.popleft()
+            try:
+                yield Finished(shard, _submit(self._client, self._job, shard).result())
+            except KilledWorker:
+                halves = halved(shard)
+                self._waiting.extendleft(reversed(halves))
+                if not halves:
+                    self._check_workers()
+                    yield Finished(shard, self._killer(shard))
+
+    def _check_workers(self) -> None:
+        try:
+            self._client.submit(can_derain, self._job, pure=False).result()
+        except KilledWorker as error:
+            raise WorkersDie("worker processes die even without an image: look at their logs") from error
 
     def _killer(self, shard: Shard) -> ShardResult:
         record = rejected_record(self._job, shard.refs[0], REJECTED_BY_DEATH)
         return ShardResult((record,), (), 0.0)
+
+
+def _submit(client: Client, job: ShardJob, shard: Shard) -> Future:
+    # Tasks of one group wait at the scheduler, not at a worker that another one might kill.
+    key = (f"derain-shard-{job.run_id}", shard.index, uuid4().hex)
+    return client.submit(derain_shard, job, shard, key=key, pure=False)
 
 
 def halved(shard: Shard) -> list[Shard]:
@@ -122,7 +178,7 @@ def halved(shard: Shard) -> list[Shard]:
 
 @task(name="wave", task_run_name="wave-{number}", cache_policy=NO_CACHE)
 def finish_wave(
-    number: int, wave: Wave, catalog: Catalog, lease: Lease, tell: Callable[[ShardResult], None]
+    number: int, wave: Results, catalog: Catalog, lease: Lease, tell: Callable[[ShardResult], None]
 ) -> None:
     """Wait for the shards of a wave, then commit their rows.
 
@@ -130,7 +186,7 @@ def finish_wave(
     ----------
     number : int
         Shown as the task run's name.
-    wave : Wave
+    wave : Results
         Shards that are under way.
     catalog : Catalog
         Takes the rows.
@@ -162,7 +218,7 @@ def run_waves(
     job: ShardJob,
     shards: Iterator[Shard],
     wave_shards: int,
-    finish: Callable[[int, Wave], bool],
+    finish: Callable[[int, Results], bool],
 ) -> None:
     """Send shards off in waves and finish each, always with the next one under way already.
 
@@ -170,14 +226,19 @@ def run_waves(
     would only wait for the same time-outs.
     """
     under_way: deque[tuple[int, Wave]] = deque()
+    suspects: list[Shard] = []
     for number in itertools.count(1):
         chosen = list(itertools.islice(shards, wave_shards))
         if chosen:
             under_way.append((number, Wave(client, job, chosen)))
         if not under_way:
-            return
+            break
         if len(under_way) > 1 or not chosen:
-            got_on = finish(*under_way.popleft())
+            finishing, wave = under_way.popleft()
+            got_on = finish(finishing, wave)
+            suspects += wave.suspects
             fault_point("between-waves")
-            if not got_on:
+            if not got_on and not wave.suspects:
                 return
+    if suspects:
+        finish(number, Quarantine(client, job, suspects))
