@@ -136,7 +136,7 @@ def _endpoint(session: botocore.session.Session) -> str | None:
 
 def _frozen(account: Account) -> tuple[str, str, str | None]:
     if account.credentials is None:
-        raise AccessDenied(f"S3 credentials: none found; {WAY_OUT}")
+        raise AccessDenied(f"no S3 credentials found; {WAY_OUT}")
     try:
         frozen = account.credentials.get_frozen_credentials()
     except BotoCoreError as error:

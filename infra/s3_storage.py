@@ -159,12 +159,21 @@ class S3Location:
         def attempt() -> T:
             return sorted_out(action, url)
 
+        used = _options(url)
         try:
             return persist(attempt, self._patience, url)
         except AccessDenied:
-            if not _is_renewed():
+            renew()  # environment and profile are read again: a token may have run out
+            if _options(url) == used:
                 raise
         return persist(attempt, self._patience, url)
+
+
+def _options(url: str) -> dict[str, Any]:
+    try:
+        return s3_options()
+    except AccessDenied as error:
+        raise AccessDenied(f"{url}: {error}") from None
 
 
 def _filesystem() -> S3FileSystem:
@@ -177,13 +186,6 @@ def _filesystem() -> S3FileSystem:
     # which takes them out of the epoll set shared with the parent: the parent would wait for answers in vain.
     _kept.add(filesystem)
     return filesystem
-
-
-def _is_renewed() -> bool:
-    """Read environment and profile again; tell whether the credentials there are others."""
-    before = s3_options()
-    renew()
-    return s3_options() != before
 
 
 async def _call(filesystem: S3FileSystem, operation: str, request: Mapping[str, object]) -> dict[str, Any]:

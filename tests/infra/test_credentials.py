@@ -126,7 +126,7 @@ def test_a_local_table_needs_nothing(no_aws: pytest.MonkeyPatch) -> None:
 
 def test_without_credentials_the_way_out_is_told(no_aws: pytest.MonkeyPatch) -> None:
     for ask in (s3_options, lambda: delta_options("s3://bucket")):
-        with pytest.raises(AccessDenied, match="none found; set AWS_ACCESS_KEY_ID"):
+        with pytest.raises(AccessDenied, match="no S3 credentials found; set AWS_ACCESS_KEY_ID"):
             ask()
 
 
