@@ -156,8 +156,9 @@ def _filmed(draws: Draws, clean: Tensor) -> Tensor:
     clean = camera.expose(draws, clean)
     for share, change in ((0.25, camera.soften), (0.35, camera.veil), (0.16, _clutter)):
         chosen = draws.chance(share)
+        branch = draws.only(chosen)  # also where none is: a sample's draws must not depend on its batch
         if chosen.any():
-            clean[chosen] = change(draws.only(chosen), clean[chosen])
+            clean[chosen] = change(branch, clean[chosen])
     return clean
 
 
@@ -165,12 +166,13 @@ def _developed(draws: Draws, pair: RainyPair) -> RainyPair:
     """Noise for a third and JPEG for a third, the same on both sides."""
     sides = torch.stack((pair.rainy, pair.clean))
     noisy, compressed = draws.chance(0.35), draws.chance(0.3)
+    of_noise, of_quality = draws.only(noisy), draws.only(compressed)
     if noisy.any():
         height, width = pair.clean.shape[-2:]
-        noise = camera.grain(draws.only(noisy), (height, width))
+        noise = camera.grain(of_noise, (height, width))
         sides[:, noisy] = (sides[:, noisy] + noise).clamp(0, 1)
     if compressed.any():
-        quality = draws.only(compressed).uniform(60, 98)
+        quality = of_quality.uniform(60, 98)
         for side in sides:
             side[compressed] = camera.jpeg(side[compressed], quality)
     return RainyPair(sides[0], sides[1])

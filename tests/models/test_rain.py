@@ -12,7 +12,6 @@ from tests.rainy_worlds import draws, noise, small_world
 
 WORLD = small_world()
 PLAIN = [name for name, recipe in RECIPES.items() if not recipe.camera]
-SPLIT_BUG = "who else is in a batch shifts the draws of models.rain._filmed and _developed"
 
 
 def pairs(recipe: RainRecipe, first: int, last: int, seed: int = 1, size: int = 32) -> RainyPair:
@@ -24,9 +23,7 @@ def rains(pair: RainyPair) -> Tensor:
     return (pair.rainy != pair.clean).flatten(1).any(1)
 
 
-@pytest.mark.parametrize(
-    "recipe", [*PLAIN, pytest.param("mixed", marks=pytest.mark.xfail(strict=True, reason=SPLIT_BUG))]
-)
+@pytest.mark.parametrize("recipe", list(RECIPES))
 @pytest.mark.parametrize("part", [1, 2, 4])
 def test_a_sample_has_the_same_rain_in_any_batch(recipe, part):
     whole = pairs(RECIPES[recipe], 0, 8)
