@@ -131,7 +131,7 @@ class Quarantine:
     def __init__(self, client: Client, job: ShardJob, suspects: Iterable[Shard]) -> None:
         self._client = client
         self._job = job
-        self._waiting = deque(suspects)
+        self._waiting = deque(part for shard in suspects for part in halved(shard) or [shard])
 
     def results(self) -> Iterator[Finished]:
         """Yield shards as they come back, and single images that never will.
