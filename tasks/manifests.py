@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +56,7 @@ def manifest_base(source: str) -> str:
 def read_manifest(source: str) -> Iterator[ImageRef]:
     """Stream the images that a manifest lists, in its order.
 
-    A local manifest is read piece by piece; a remote one is fetched whole.
+    A manifest is read piece by piece; a remote one is first fetched to a temporary file.
 
     Raises
     ------
@@ -163,9 +164,13 @@ def _wanted(source: str, names: list[str]) -> list[str]:
 
 
 def _opened(source: str) -> pa.NativeFile:
+    """Open a file of Arrow's own: it reads in threads, which must hold nothing of Python's when that ends."""
     if is_local(source):
         return pa.OSFile(source)
-    return pa.BufferReader(open_location(_folder(source)).fetch(source.rpartition("/")[2]))
+    with tempfile.NamedTemporaryFile(prefix="derain-manifest-") as file:
+        file.write(open_location(_folder(source)).fetch(source.rpartition("/")[2]))
+        file.flush()
+        return pa.OSFile(file.name)  # stays readable without its name
 
 
 @contextmanager

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-
-import polars as pl
-import pyarrow as pa
-import pyarrow.ipc
 
 from infra.records import ImageRef
 
@@ -19,15 +16,6 @@ PIXELS_PER_BYTE = {"png": 0.7, "bmp": 0.33, "tif": 0.4, "tiff": 0.4, "gif": 1.5,
 JPEG_PIXELS_PER_BYTE = 4.0
 IMAGE_PIXELS = 50_000
 """What an image costs beside its pixels: a request there and back, headers, a row."""
-
-_SCHEMA = pa.schema(
-    [
-        pa.field("key", pa.large_string()),
-        pa.field("etag", pa.large_string()),
-        pa.field("size_bytes", pa.int64()),
-        pa.field("again", pa.bool_()),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +35,31 @@ def estimated_pixels(ref: ImageRef) -> int:
 
 
 class Pending:
-    """References in an unnamed temporary file: it takes no memory, and none is left behind by a crash."""
+    """References in an unnamed temporary file: it takes no memory, and none is left behind by a crash.
+
+    One line of JSON a chunk. Arrow would read such a file in threads of its own, which may still hold a piece of
+    it when the interpreter ends, and then abort the process.
+    """
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="derain-plan-")  # noqa: SIM115 - closed with the plan
         self._close = weakref.finalize(self, self._file.close)
-        options = pyarrow.ipc.IpcWriteOptions(compression="lz4")
-        self._writer = pyarrow.ipc.new_file(self._file, _SCHEMA, options=options)
-        self._reader: pyarrow.ipc.RecordBatchFileReader | None = None
 
-    def append(self, rows: pl.DataFrame) -> None:
-        """Add rows with key, etag, size_bytes and again."""
-        for batch in rows.select(_SCHEMA.names).to_arrow(compat_level=pl.CompatLevel.oldest()).to_batches():
-            self._writer.write_batch(batch.cast(_SCHEMA))
+    def append(self, refs: Sequence[ImageRef], again: Sequence[bool]) -> None:
+        """Add references, with whether each is to do again; all of them before the first is read."""
+        columns = [[ref.key for ref in refs], [ref.etag for ref in refs], [ref.size_bytes for ref in refs]]
+        self._file.write(json.dumps([*columns, list(again)]).encode() + b"\n")
 
     def refs(self) -> Iterator[tuple[ImageRef, bool]]:
-        """Stream the references in the order they came, with whether they are to do again.
-
-        The first call ends the writing.
-        """
-        if self._reader is None:
-            self._writer.close()
-            self._reader = pyarrow.ipc.open_file(self._file)
-        for number in range(self._reader.num_record_batches):
-            keys, etags, sizes, again = (
-                column.to_pylist() for column in self._reader.get_batch(number).columns
-            )
+        """Stream the references in the order they came, with whether they are to do again."""
+        offset = 0
+        while True:
+            self._file.seek(offset)  # another stream may have read since
+            line = self._file.readline()
+            if not line:
+                return
+            offset += len(line)
+            keys, etags, sizes, again = json.loads(line)
             yield from zip(map(ImageRef, keys, etags, sizes), again, strict=True)
 
     def close(self) -> None:

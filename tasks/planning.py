@@ -176,8 +176,7 @@ def _sort_out(
     wanted = [ref for ref, is_wanted in zip(refs, to_do, strict=True) if is_wanted]
     counts["pending_bytes"] += sum(ref.size_bytes for ref in wanted)
     counts["pending_pixels"] += sum(map(estimated_pixels, wanted))
-    sizes = pl.Series("size_bytes", [ref.size_bytes for ref in refs], pl.Int64)
-    pending.append(frame.with_columns(sizes, again=again).filter(to_do))
+    pending.append(wanted, again[to_do].tolist())
 
 
 def _done(verdict: Verdict, redo: Redo) -> Mask:
