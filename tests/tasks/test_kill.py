@@ -1,0 +1,180 @@
+"""Runs killed by SIGKILL, everywhere: the next run ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.fault_points import VARIABLE
+from tests.batch_worlds import PATIENCE, World
+
+pytestmark = pytest.mark.slow
+
+IMAGES = 15
+VICTIM = "night/006.png"
+"""An image in the middle of the work."""
+PLACES = (
+    f"during-put={VICTIM.rpartition('/')[2]}",
+    f"after-put={VICTIM}",
+    "before-commit",
+    "after-commit",
+    "between-waves",
+)
+Undisturbed = tuple[dict[str, bytes], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def run(world: World) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Starts runs of the world; none outlives its test."""
+    started = []
+
+    def start(fault: str) -> subprocess.Popen[str]:
+        started.append(world.start(fault))
+        return started[-1]
+
+    yield start
+    for process in started:
+        _kill(process)
+        process.communicate(timeout=PATIENCE)
+
+
+@pytest.fixture
+def undisturbed(world: World) -> Undisturbed:
+    """What a run leaves that nobody disturbs; then all of it is taken away, and the images are as they were."""
+    world.put_photos(IMAGES)
+    world.put("night/007 bad.jpg", b"")
+    world.derain()
+    left = world.outputs(), world.rows()
+    world.destination.rename(world.root / "undisturbed")
+    Path(world.settings.workspace).rename(world.root / "undisturbed workspace")
+    return left
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_killed_with_all_its_workers(
+    place: str, world: World, undisturbed: Undisturbed, run: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    token = _token(world)
+    _, errors = (process := run(f"{place}:group:{token}")).communicate(timeout=PATIENCE)
+    assert (process.returncode, token.exists()) == (-signal.SIGKILL, False), errors
+    torn = {key for key, data in world.outputs().items() if data != undisturbed[0][key]}
+    assert not torn
+    resumed = world.derain()
+    assert resumed.state == "Completed"
+    assert resumed.counts.done_before + resumed.counts.derained + resumed.counts.rejected == IMAGES + 1
+    assert (world.outputs(), world.rows()) == undisturbed
+    assert world.derain().counts.derained == 0
+
+
+@pytest.mark.parametrize("sign", ["table", "data of the second commit", "log of the second commit"])
+def test_killed_while_a_commit_is_written(
+    sign: str, world: World, undisturbed: Undisturbed, run: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    table = Path(world.settings.workspace, "catalog", "derained")
+    signs = {
+        "table": lambda: _count(table / "_delta_log", "") >= 1,
+        "data of the second commit": lambda: _count(table, ".parquet") >= 2,
+        "log of the second commit": lambda: _count(table / "_delta_log", ".json") >= 3,
+    }
+    process = run("")
+    _wait_for(signs[sign], process)
+    _kill(process)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGKILL
+    assert world.derain().state == "Completed"
+    assert (world.outputs(), world.rows()) == undisturbed
+
+
+def test_killed_at_any_moment(
+    world: World, undisturbed: Undisturbed, run: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    """One run after the other is killed when it has made a few more images, at no chosen place."""
+    for number in (2, 9):
+        process = run("")
+        _wait_for(lambda number=number: len(list(world.destination.rglob("*.*g"))) >= number, process)
+        _kill(process)
+        process.communicate(timeout=PATIENCE)
+    assert world.derain().state == "Completed"
+    assert (world.outputs(), world.rows()) == undisturbed
+
+
+@pytest.mark.parametrize("place", PLACES[:2])
+def test_a_run_whose_worker_is_killed_ends_by_itself(
+    place: str,
+    new_world: Callable[..., World],
+    world: World,
+    undisturbed: Undisturbed,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token = _token(world)
+    monkeypatch.setenv(VARIABLE, f"{place}:self:{token}")
+    own_workers = World(world.root, world.settings.model_copy(update={"cluster": None, "workers": 2}))
+    summary = own_workers.derain()
+    assert not token.exists()
+    assert (summary.state, summary.counts.derained) == ("Completed", IMAGES)
+    assert (world.outputs(), world.rows()) == undisturbed
+
+
+def test_an_image_that_kills_its_worker_is_found_and_the_others_are_derained(
+    world: World, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, f"decode={VICTIM}:self")
+    changes = {"cluster": None, "workers": 2, "shard_images": 2}
+    own_workers = World(world.root, world.settings.model_copy(update=changes))
+    summary = own_workers.derain()
+    assert (summary.state, summary.counts.derained, summary.counts.rejected) == ("Completed", IMAGES - 1, 2)
+    reasons = world.reasons()
+    assert reasons[VICTIM] == "the process that derains it dies each time"
+    assert len(reasons) == IMAGES + 1
+    assert world.outputs() == {key: data for key, data in undisturbed[0].items() if key != VICTIM}
+    monkeypatch.delenv(VARIABLE)
+    assert world.derain(redo="rejected").counts.derained == 1
+    assert (world.outputs(), world.rows()) == undisturbed
+
+
+def test_two_runs_at_once_leave_no_row_twice(
+    world: World, undisturbed: Undisturbed, run: Callable[[str], subprocess.Popen[str]]
+) -> None:
+    first = run("")
+    _wait_for(lambda: _count(Path(world.settings.workspace, "leases"), ".json") >= 1, first)
+    second = run("")
+    ends = {process: process.communicate(timeout=PATIENCE) for process in (first, second)}
+    assert first.returncode == 0, ends[first]
+    if second.returncode:  # it came while the first one was working
+        assert f"process {first.pid}" in ends[second][1]
+    assert (world.outputs(), world.rows()) == undisturbed
+
+
+def _token(world: World) -> Path:
+    token = world.root / "token"
+    token.touch()
+    return token
+
+
+def _count(folder: Path, suffix: str) -> int:
+    try:
+        return sum(name.endswith(suffix) for name in os.listdir(folder))
+    except FileNotFoundError:
+        return 0
+
+
+def _wait_for(sign: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not sign():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.0005)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
