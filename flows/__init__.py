@@ -1,1 +1,6 @@
 """One Prefect flow a file: wiring only. Each docstring opens with the command that runs it."""
+
+import os
+
+# Before Prefect is imported, which otherwise reports its first use and says so on the terminal.
+os.environ.setdefault("DO_NOT_TRACK", "1")

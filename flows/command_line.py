@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import sys
-from typing import Annotated, Any, cast, get_type_hints
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn, cast, get_type_hints
 
 import typer
 from docstring_parser import Docstring, DocstringStyle, parse
 from prefect import Flow, State
-from prefect.exceptions import ParameterTypeError
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL
+from pydantic import TypeAdapter, ValidationError
 
 
 def run(flow: Flow[Any, Any]) -> None:
@@ -23,27 +27,37 @@ def run(flow: Flow[Any, Any]) -> None:
     flow : Flow
         Every parameter has a default.
     """
-    typer.run(_command(flow))
+    logging.getLogger("prefect").addFilter(_is_no_mere_news)
+    app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    app.command()(_command(flow))
+    app()
 
 
-def _command(flow: Flow[Any, Any]) -> Any:
-    def command(**parameters: Any) -> None:
-        try:
-            state = cast(State[Any], flow(**parameters, return_state=True))
-        except ParameterTypeError as error:
-            _stop(f"{flow.name}: {_usage(error)}", 2)
-        if not state.is_completed():
-            _stop(f"{flow.name}: {state.message}", 1)
-        sys.stdout.write(f"{state.message or state.result()}\n")
+def _is_no_mere_news(record: logging.LogRecord) -> bool:
+    """Leave out that a temporary server starts and stops; the lines of flow and task runs have other loggers."""
+    return record.levelno > logging.INFO
 
+
+def _command(flow: Flow[Any, Any]) -> Callable[..., None]:
     function = inspect.unwrap(flow.fn)
+    hints = get_type_hints(function, include_extras=True)
+
+    def command(**parameters: Any) -> None:
+        _refuse_bad_values(hints, parameters)
+        _refuse_silent_server(flow)
+        state = cast(State[Any], flow(**parameters, return_state=True))
+        line = " ".join((state.message or str(state.name)).split())
+        if not state.is_completed():
+            _fail(flow, line)
+        sys.stdout.write(line + "\n")
+
     docstring = parse(function.__doc__ or "", DocstringStyle.GOOGLE)
     command.__doc__ = docstring.description
     command.__signature__ = _options(function, docstring)  # type: ignore[attr-defined]
     return command
 
 
-def _options(function: Any, docstring: Docstring) -> inspect.Signature:
+def _options(function: Callable[..., Any], docstring: Docstring) -> inspect.Signature:
     signature, hints = inspect.signature(function), get_type_hints(function)
     help_of = {parameter.arg_name: parameter.description for parameter in docstring.params}
     options = [
@@ -56,10 +70,27 @@ def _options(function: Any, docstring: Docstring) -> inspect.Signature:
     return inspect.Signature(options)
 
 
-def _usage(error: ParameterTypeError) -> str:
-    return " ".join(str(error).split())
+def _refuse_bad_values(hints: dict[str, Any], parameters: dict[str, Any]) -> None:
+    """Hold values against the limits in the signature before Prefect does: it would tell at length, and exit 1."""
+    for name, value in parameters.items():
+        try:
+            TypeAdapter(hints[name]).validate_python(value)
+        except ValidationError as error:
+            option = f"--{name.replace('_', '-')}"
+            raise typer.BadParameter(error.errors()[0]["msg"], param_hint=option) from error
 
 
-def _stop(line: str, code: int) -> None:
-    sys.stderr.write(line + "\n")
-    raise typer.Exit(code)
+def _refuse_silent_server(flow: Flow[Any, Any]) -> None:
+    """Refuse a Prefect server that is set but does not answer; with none set, a temporary one serves the run."""
+    url = PREFECT_API_URL.value()
+    if url is None:
+        return
+    with get_client(sync_client=True) as client:
+        error = client.api_healthcheck()
+    if error is not None:
+        _fail(flow, f"{url}: no Prefect server answers there ({error}); start it or unset PREFECT_API_URL")
+
+
+def _fail(flow: Flow[Any, Any], line: str) -> NoReturn:
+    sys.stderr.write(f"{flow.name}: {line}\n")
+    raise typer.Exit(1)

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from flows.command_line import run
 from infra.catalog import Catalog
-from infra.settings import Settings
+from infra.settings import read_settings
 from tasks.batch import BatchRequest, derain_pending, make_plan, plan_line
 from tasks.exports import Export, Kind
 from tasks.planning import Redo
@@ -48,17 +48,17 @@ def derain_batch(
         destination: Folder or bucket prefix for the derained photographs. Default: DERAIN_DESTINATION.
         model: Registered model (models:/name@alias or models:/name/version) or path of a weights file.
         export: Format of the outputs: that of each source image, or always PNG or JPEG.
-        quality: JPEG and WebP quality of the outputs.
+        quality: JPEG and WebP quality of the outputs, 1 to 100.
         include: Only keys that match one of these globs. Default: what is named like an image.
         exclude: No keys that match one of these globs.
         limit: At most so many images of the source.
         plan_only: Say what would be done, and do nothing.
         redo: Also do again what another model made (stale), or what was rejected (rejected).
     """
-    settings = Settings()
     selection = Selection(tuple(include or ()), tuple(exclude or ()), limit)
     request = BatchRequest(str(flow_run.id), datetime.now(UTC), selection, redo)
     try:
+        settings = read_settings()
         prepared = prepare(settings, source, destination, Export(export, quality), model)
         if plan_only:
             with make_plan(prepared, request, Catalog(settings.workspace)) as found:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from infra.catalog import Catalog
-from infra.settings import Settings
+from infra.settings import read_settings
 from tasks.batch import BatchRequest, make_plan, plan_line
 from tasks.exports import Export, Kind
 from tasks.preflight import REFUSALS, prepare
@@ -34,9 +34,9 @@ def status(
     rejects: Annotated[int, typer.Option(help="How many rejected images to list.", min=0)] = 20,
 ) -> None:
     """Tell what is done, pending, rejected and stale; nothing is changed."""
-    settings = Settings()
     request = BatchRequest("status", datetime.now(UTC), Selection(), "none")
     try:
+        settings = read_settings()
         prepared = prepare(settings, source, destination, Export(export, quality), model)
         catalog = Catalog(settings.workspace)
         with make_plan(prepared, request, catalog) as found:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import io
 import logging
 import os
+import pickle
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client, Future, LocalCluster, WorkerPlugin
 
 from infra.settings import Settings
 
 PACKAGES = ("tasks", "models", "infra")
 """What workers elsewhere are sent, so that they run the coordinator's code."""
+ROOT = Path(__file__).parent.parent
+"""Where these packages lie."""
 
 _WORKER_ENVIRONMENT = {
     # Freed activations stay in the process instead of going back to the system page by page: up to twice as fast.
@@ -60,11 +66,33 @@ def connect(settings: Settings) -> Iterator[Client]:
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=None,
+                scheduler_kwargs={
+                    "dashboard_address": "127.0.0.1:0"
+                },  # or it asks for a port others may have
                 memory_limit=0,
             ) as cluster,
             Client(cluster) as client,
         ):
             yield client
+
+
+def submit(client: Client, function: Callable[..., Any], *arguments: Any, key: Any = None) -> Future:
+    """Submit a call of one of our functions.
+
+    It travels as bytes: a scheduler elsewhere looks into what it is sent, but has neither our code nor torch.
+
+    Parameters
+    ----------
+    client : Client
+        From `connect`.
+    function : callable
+        At the top of one of our modules.
+    arguments : Any
+        Its arguments, which can be pickled.
+    key : Any
+        Dask's name for the task; unset: one of its own.
+    """
+    return client.submit(_caller(), pickle.dumps((function, arguments)), key=key, pure=False)
 
 
 def local_workers(settings: Settings) -> int:
@@ -127,17 +155,50 @@ def _check(client: Client, address: str) -> None:
 
 
 def _send_code(client: Client) -> None:
-    """Send our packages as a zip to all workers, those that join later too."""
-    root = Path(__file__).parent.parent
+    """Send our packages to all workers, those that join later too."""
+    client.register_plugin(_code_plugin(_packed(ROOT)), name="derain-code")
+
+
+def _packed(root: Path) -> bytes:
+    """Pack our packages in a zip, the same bytes for the same code."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packed:
         for package in PACKAGES:
             for path in sorted((root / package).rglob("*")):
                 if path.suffix in (".py", ".html"):
-                    packed.write(path, path.relative_to(root))
-    target = Path(os.environ.get("TMPDIR", "/tmp"), f"derain_code_{os.getpid()}.zip")
-    target.write_bytes(archive.getvalue())
-    try:
-        client.upload_file(str(target))
-    finally:
-        target.unlink()
+                    packed.writestr(zipfile.ZipInfo(path.relative_to(root).as_posix()), path.read_bytes())
+    return archive.getvalue()
+
+
+def _code_plugin(archive: bytes) -> WorkerPlugin:
+    """Make what puts our code on a worker's path, before any other that it may have.
+
+    `Client.upload_file` would not do: it keeps what a long-lived worker has loaded of an older version, and the
+    scheduler would gather one plugin a run. The class is defined in here because it then travels by value:
+    workers cannot import this module yet.
+    """
+    digest = hashlib.sha256(archive).hexdigest()[:16]
+
+    class Code(WorkerPlugin):  # type: ignore[misc]
+        def setup(self, worker: Any) -> None:
+            path = os.path.join(worker.local_directory, f"derain-code-{digest}.zip")
+            if path in sys.path:
+                return  # and what is loaded stays loaded
+            with open(path, "wb") as file:
+                file.write(archive)
+            sys.path[:] = [path, *(other for other in sys.path if "derain-code-" not in other)]
+            for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
+                del sys.modules[name]
+            importlib.invalidate_caches()
+
+    return Code()
+
+
+def _caller() -> Callable[[bytes], Any]:
+    """Make what unpacks a call and makes it; like the plugin's class it travels by value."""
+
+    def call(packed: bytes) -> Any:
+        function, arguments = pickle.loads(packed)
+        return function(*arguments)
+
+    return call

@@ -7,52 +7,80 @@ point `prefect.plugins` of the installed package; `[tool.prefect.plugins]` in py
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import prefect.plugins
+from prefect.exceptions import ObjectNotFound
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
 
 
-class AmbiguousName(ValueError):
-    """A bare name that several flows have a deployment of."""
+class AmbiguousName(ObjectNotFound):
+    """A bare name that several flows have a deployment of: Prefect's commands then say that it is not found."""
 
 
 @prefect.plugins.register_hook
-def setup_environment(*, ctx: Any) -> prefect.plugins.SetupResult | None:
+def setup_environment(*, ctx: prefect.plugins.HookContext) -> prefect.plugins.SetupResult | None:
     """Let Prefect's client take bare deployment names; called by Prefect at its start.
+
+    What it wraps is internal to Prefect: where another version has it no more, a line in the log says so, and
+    full names work as ever.
 
     Parameters
     ----------
     ctx : HookContext
-        What Prefect tells a plugin; not used.
+        What Prefect tells a plugin.
     """
-    from prefect.client.orchestration import PrefectClient
+    try:
+        from prefect.client.orchestration import PrefectClient
 
-    original = PrefectClient.read_deployment_by_name
-    if getattr(original, "takes_bare_names", False):
+        original = PrefectClient.read_deployment_by_name
+        if not inspect.iscoroutinefunction(original):
+            raise AttributeError("PrefectClient.read_deployment_by_name is no coroutine function")
+    except (ImportError, AttributeError) as error:
+        ctx.logger_factory(__name__).warning(
+            "Prefect %s takes no bare deployment names (%s): call them flow/deployment, like"
+            " derain-batch/derain-batch",
+            ctx.prefect_version,
+            error,
+        )
         return None
-
-    @functools.wraps(original)
-    async def read_deployment_by_name(client: PrefectClient, name: str) -> DeploymentResponse:
-        full = name if "/" in name else await _full_name(client, name)
-        return await original(client, full)
-
-    read_deployment_by_name.takes_bare_names = True  # type: ignore[attr-defined]
-    PrefectClient.read_deployment_by_name = read_deployment_by_name  # type: ignore[method-assign, assignment]
+    if not hasattr(original, "takes_bare_names"):
+        PrefectClient.read_deployment_by_name = _taking_bare_names(original)  # type: ignore[method-assign]
     return None
 
 
+def _taking_bare_names(original: Any) -> Any:
+    @functools.wraps(original)
+    async def read_deployment_by_name(client: PrefectClient, name: str) -> DeploymentResponse:
+        full = name if "/" in name else await _full_name(client, name)
+        found: DeploymentResponse = await original(client, full)
+        return found
+
+    read_deployment_by_name.takes_bare_names = True  # type: ignore[attr-defined]
+    return read_deployment_by_name
+
+
 async def _full_name(client: PrefectClient, name: str) -> str:
-    """Find the one deployment of this name; a name that nobody has is passed on as flow and deployment."""
+    """Find the one deployment of this name; a name that nobody has is passed on as flow and deployment.
+
+    Raises
+    ------
+    AmbiguousName
+        If several flows have one; the log says which, since Prefect's commands do not show the message.
+    """
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+    from prefect.logging import get_logger
 
     wanted = DeploymentFilter(name=DeploymentFilterName(any_=[name]))
     found = await client.read_deployments(deployment_filter=wanted)
     flows = [(await client.read_flow(deployment.flow_id)).name for deployment in found]
     if len(flows) > 1:
         choices = ", ".join(f"{flow}/{name}" for flow in sorted(flows))
-        raise AmbiguousName(f"several flows have a deployment {name!r}: use one of {choices}")
+        message = f"several flows have a deployment {name!r}: use one of {choices}"
+        get_logger(__name__).error(message)
+        raise AmbiguousName(ValueError(message), message)
     return f"{flows[0] if flows else name}/{name}"

@@ -64,6 +64,10 @@ class Registry:
         self._home = Path(settings.workspace if is_local(settings.workspace) else "var").absolute()
         self._remote = settings.tracking_uri
         self.uri = settings.tracking_uri or f"sqlite:///{self._home / 'mlflow.db'}"
+        # MLflow reads these when it is imported, which therefore comes later.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it tells of each table that it creates
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
     def resolve(self, url: str) -> RegisteredModel:
         """Fetch the version that `models:/name@alias` or `models:/name/version` means now.
@@ -138,8 +142,6 @@ class Registry:
         return str(client.create_model_version(name, source, run.info.run_id).version)
 
     def _client(self) -> MlflowClient:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
         from mlflow import MlflowClient  # two seconds: only where a registry is used
         from mlflow.exceptions import MlflowException

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -27,6 +27,10 @@ def absolute_url(value: str) -> str:
     if "://" in value:
         return value.rstrip("/")
     return str(Path(value).expanduser().absolute().resolve())
+
+
+class SettingsInvalid(ValueError):
+    """A `DERAIN_*` variable has a value that it cannot have."""
 
 
 Url = Annotated[str, BeforeValidator(lambda value: absolute_url(str(value)))]
@@ -70,3 +74,19 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_is_unset(cls, value: str | None) -> str | None:
         return value or None
+
+
+def read_settings() -> Settings:
+    """Read the settings of this installation.
+
+    Raises
+    ------
+    SettingsInvalid
+        Names the variable and what is wrong with it, in one line.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = "DERAIN_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsInvalid(f"{variable}={first['input']}: {first['msg']}") from error

@@ -12,7 +12,7 @@ from infra.faults import WorldFault
 from infra.lease import LeaseHeld, LeaseLost, LeaseUnreadable
 from infra.records import Scope
 from infra.registry import ModelNotFound, Registry, RegistryUnreachable
-from infra.settings import Settings, absolute_url
+from infra.settings import Settings, SettingsInvalid, absolute_url
 from infra.storage import AccessDenied, Missing, open_location
 from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, read_model_file
 from tasks.exports import Export
@@ -40,6 +40,7 @@ REFUSALS = (
     ModelNotFound,
     PreflightFailed,
     RegistryUnreachable,
+    SettingsInvalid,
     WorkspaceRefused,
     WorldFault,
 )

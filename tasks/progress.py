@@ -1,20 +1,29 @@
-"""What a run shows while it works: a bar on the console and an artifact on its page in Prefect."""
+"""What a run shows while it works: a bar on a terminal or lines in a log, and an artifact in Prefect."""
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_logger, get_run_logger
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from tasks.shards import ShardResult
 from tasks.waves import Tally
 
-ARTIFACT_SECONDS = 2.0
-"""Least time between two updates of the artifact, each a request to the server."""
+ARTIFACT_SECONDS = 1.0
+"""Least time between two updates of the artifact, each a request to the server of some 25 ms."""
+LOG_SECONDS = 30.0
+"""Least time between two lines in the log of a run that has no terminal."""
 
 
 class Progress:
@@ -29,18 +38,26 @@ class Progress:
     def __init__(self, total: int) -> None:
         self.tally = Tally()
         self._total = total
-        self._started = time.monotonic()
-        self._told = self._started
-        self._bar = tqdm(total=total, desc="derain", unit="image", smoothing=0.1)
-        self._artifact: UUID = create_progress_artifact(0.0, key="progress", description=self._line())  # type: ignore[assignment]
+        self._started = self._told = self._logged = time.monotonic()
+        self._has_terminal = sys.stderr.isatty()
+        self._log = _run_log()
+        self._shown = ExitStack()
+        self._bar = tqdm(
+            total=total, desc="derain", unit="image", smoothing=0.1, disable=not self._has_terminal
+        )
+        artifact = create_progress_artifact(0.0, key="progress", description=self._line())
+        self._artifact: UUID = artifact  # type: ignore[assignment]
 
     def __enter__(self) -> Self:
+        if self._has_terminal:
+            self._shown.enter_context(logging_redirect_tqdm())  # or log lines would break the bar
+        self._shown.callback(self._bar.close)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.close()
+        self._shown.close()
         self._update_artifact()
 
     @property
@@ -54,13 +71,20 @@ class Progress:
         self.tally.add(result)
         self._bar.update(self.tally.images - before)
         self._bar.set_postfix_str(f"{self.tally.pixels / 1e6 / self.seconds:.1f} MP/s")
-        if time.monotonic() - self._told > ARTIFACT_SECONDS:
+        now = time.monotonic()
+        if now - self._told > ARTIFACT_SECONDS:
+            self._told = now
             self._update_artifact()
+        if not self._has_terminal and now - self._logged > LOG_SECONDS:
+            self._logged = now
+            self._log.info(self._line())
 
     def _update_artifact(self) -> None:
-        self._told = time.monotonic()
         share = self.tally.images / self._total if self._total else 1.0
-        update_progress_artifact(self._artifact, progress=100 * share, description=self._line())
+        try:
+            update_progress_artifact(self._artifact, progress=100 * share, description=self._line())
+        except httpx.HTTPError as error:  # the work goes on without the page that shows it
+            self._log.warning(f"the progress artifact was not updated: {type(error).__name__}")
 
     def _line(self) -> str:
         tally, seconds = self.tally, max(self.seconds, 1e-6)
@@ -71,3 +95,10 @@ class Progress:
             f" {tally.unfinished_count:,} pending), {tally.images / seconds:.1f} images/s,"
             f" {tally.pixels / 1e6 / seconds:.1f} MP/s{ahead}"
         )
+
+
+def _run_log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
+    try:
+        return get_run_logger()
+    except MissingContextError:  # called from a script, outside any run
+        return get_logger("derain")

@@ -1,0 +1,62 @@
+"""One Prefect server for the session, and derain-batch deployed on it with a process worker at work.
+
+`server`: a client in this process talks to it too. `deployed`: the real deployment, and a copy of it that runs
+every minute. `called`: the run that `prefect deployment run derain-batch` made, watched from start to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from tests.deployments import IMAGES, Deployed, Watched, copy_every_minute, put_photos, worker_settings
+from tests.prefect_server import ENDED, PrefectServer, prefect_server, process_worker, wait_for
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    home = tmp_path_factory.mktemp("prefect")
+    with (
+        prefect_server(home) as running,
+        temporary_settings({PREFECT_API_URL: running.url, PREFECT_HOME: home}),
+    ):
+        yield running
+
+
+@pytest.fixture(scope="session")
+def deployed(server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    root = tmp_path_factory.mktemp("deployed")
+    put_photos(root / "rainy", IMAGES)
+    server.done("prefect", "--no-prompt", "work-pool", "create", "derain", "--type", "process")
+    server.done("prefect", "--no-prompt", "deploy", "--all")
+    deployment = server.get("deployments/name/derain-batch/derain-batch")
+    server.post(f"deployments/{deployment['id']}/pause_deployment")  # the tests may run at the full hour
+    with process_worker(server, root, worker_settings(root)):
+        yield Deployed(server, root, deployment, copy_every_minute(server, root, deployment))
+
+
+@pytest.fixture(scope="session")
+def called(deployed: Deployed) -> Watched:
+    server, deployment_id = deployed.server, deployed.deployment["id"]
+    server.done("prefect", "deployment", "run", "derain-batch")
+    (run,) = server.runs_of(deployment_id)
+    wait_for(lambda: _state(server, run) == "RUNNING", server.log_of(run["id"]))
+    second = server.post(f"deployments/{deployment_id}/create_flow_run")
+    progress: list[float] = []
+
+    def is_over() -> bool:
+        artifact = server.artifacts_of(run["id"]).get("progress")
+        if artifact and artifact["data"] not in progress[-1:]:
+            progress.append(artifact["data"])
+        return _state(server, run) in ENDED and _state(server, second) in ENDED
+
+    wait_for(is_over, server.log_of(run["id"]))
+    run, second = (server.get(f"flow_runs/{each['id']}") for each in (run, second))
+    return Watched(run, second, progress)
+
+
+def _state(server: PrefectServer, run: dict[str, Any]) -> str:
+    return str(server.get(f"flow_runs/{run['id']}")["state_type"])

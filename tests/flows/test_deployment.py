@@ -1,0 +1,104 @@
+"""The deployment on a real server, its runs on a real process worker: called by name, and by its schedule."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import pytest
+
+from flows.derain_batch import derain_batch
+from infra.catalog import Catalog
+from tests.deployments import IMAGES, Deployed, Watched
+from tests.prefect_server import ENDED, PrefectServer, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def twins(server: PrefectServer) -> str:
+    """The name of two deployments, of the flows one and two; nobody runs them."""
+    for flow in ("one", "two"):
+        flow_id = server.post("flows/", name=flow)["id"]
+        server.post("deployments/", name="twin", flow_id=flow_id)
+    return "twin"
+
+
+def test_the_deployment_runs_hourly_and_never_twice_at_once(deployed: Deployed) -> None:
+    deployment = deployed.deployment
+    assert deployment["work_pool_name"] == "derain"
+    assert [each["schedule"]["cron"] for each in deployment["schedules"]] == ["0 * * * *"]
+    assert deployment["global_concurrency_limit"]["limit"] == 1
+    assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+
+
+def test_its_form_describes_every_parameter_and_requires_none(deployed: Deployed) -> None:
+    schema = deployed.deployment["parameter_openapi_schema"]
+    assert set(schema["properties"]) == set(inspect.signature(derain_batch.fn).parameters)
+    assert all(each.get("description") for each in schema["properties"].values())
+    assert not schema.get("required")
+
+
+def test_called_by_its_bare_name_it_derains_all(deployed: Deployed, called: Watched) -> None:
+    assert called.run["state_type"] == "COMPLETED", deployed.server.log_of(called.run["id"])
+    rainy, derained = (
+        sorted(path.name for path in (deployed.root / name).iterdir()) for name in ("rainy", "derained")
+    )
+    assert derained == rainy
+    rows = Catalog(str(deployed.root / "workspace")).table().to_pylist()
+    assert sorted((row["key"], row["run_id"]) for row in rows) == [(key, called.run["id"]) for key in rainy]
+
+
+def test_its_page_shows_progress_while_it_runs(called: Watched) -> None:
+    between = [value for value in called.progress if 0 < value < 100]
+    assert len(between) >= 2
+    assert called.progress == sorted(called.progress)
+    assert called.progress[-1] == 100
+
+
+def test_its_page_shows_counts_and_a_link_to_the_report(deployed: Deployed, called: Watched) -> None:
+    artifacts = deployed.server.artifacts_of(called.run["id"])
+    counts = {row["what"]: row["images"] for row in json.loads(artifacts["derained-images"]["data"])}
+    assert counts == {"listed": IMAGES, "done before": 0, "derained": IMAGES, "rejected": 0, "pending": 0}
+    (report,) = (deployed.root / "workspace" / "reports").iterdir()
+    assert report.as_uri() in artifacts["report"]["data"]
+    assert str(IMAGES) in artifacts["progress"]["description"]
+
+
+def test_a_run_that_comes_while_one_runs_is_cancelled(called: Watched) -> None:
+    assert called.second["state_type"] == "CANCELLED"
+    assert called.run["state_type"] == "COMPLETED"
+
+
+def test_an_ambiguous_bare_name_says_what_to_choose_from(server: PrefectServer, twins: str) -> None:
+    ended = server.command("prefect", "deployment", "run", twins)
+    assert ended.returncode == 1
+    assert "several flows have a deployment 'twin': use one of one/twin, two/twin" in ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_a_full_name_is_never_ambiguous(server: PrefectServer, twins: str) -> None:
+    server.done("prefect", "deployment", "run", f"one/{twins}")
+
+
+def test_an_unknown_bare_name_is_not_found(server: PrefectServer) -> None:
+    ended = server.command("prefect", "deployment", "run", "derain-nothing")
+    assert ended.returncode == 1
+    assert "Deployment 'derain-nothing' not found!" in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_its_schedule_makes_a_run_that_completes(deployed: Deployed, called: Watched) -> None:
+    """The last one: the minute it may have to wait for passes while the others run."""
+    server, deployment_id = deployed.server, deployed.every_minute["id"]
+
+    def ended() -> dict[str, Any] | None:
+        return next((run for run in server.runs_of(deployment_id) if run["state_type"] in ENDED), None)
+
+    run = wait_for(ended, "no scheduled run has ended")
+    assert run["state_type"] == "COMPLETED", server.log_of(run["id"])
+    assert run["auto_scheduled"]
+    assert run["created_by"]["type"] == "SCHEDULE"
+    derained = deployed.root / "scheduled" / "derained"
+    assert sorted(path.name for path in derained.iterdir()) == ["000.png", "001.png"]
