@@ -14,20 +14,19 @@ import numpy as np
 from infra.records import ImageRef
 from infra.storage import Missing, open_location
 from infra.zarr_store import create_array, open_array
+from tasks.medium import FramesRefused, MediumSpec, is_array
 from tasks.pictures import Picture, PictureForm
-from tasks.sources import FramesRefused, is_array
 
 if TYPE_CHECKING:
     import zarr
 
-    from tasks.media import MediumSpec
 
 METADATA_KEY = "zarr.json"
 FRAME_DIGITS = 9
 
 
 class Frames:
-    """Frames of one array, derained to the frames of another; see `tasks.media.Medium`."""
+    """Frames of one array, derained to the frames of another; see `tasks.medium.Medium`."""
 
     def __init__(self, spec: MediumSpec) -> None:
         self._source = open_array(spec.source)

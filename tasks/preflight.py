@@ -17,9 +17,9 @@ from infra.storage import AccessDenied, Missing, open_location
 from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, read_model_file
 from tasks.exports import Export
 from tasks.manifests import ManifestInvalid
-from tasks.media import MediumSpec
+from tasks.medium import FramesRefused, MediumSpec, is_array
 from tasks.samples import make_samples
-from tasks.sources import FramesRefused, Source, is_array, open_source
+from tasks.sources import Source, open_source
 
 
 class PreflightFailed(Exception):

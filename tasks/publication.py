@@ -10,7 +10,8 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 from infra.catalog import Catalog
 from infra.records import DerainRecord, ImageRef
 from infra.storage import is_local, open_location
-from tasks.media import MediumSpec, open_medium
+from tasks.media import open_medium
+from tasks.medium import MediumSpec
 from tasks.report import MOST_REJECTED, MOST_SAMPLES, Report, Sample, render
 from tasks.shards import STORAGE_FAULTS
 from tasks.summary import RunSummary

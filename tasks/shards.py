@@ -25,7 +25,8 @@ from infra.storage import AccessDenied, KeyRefused, Missing
 from models.engine import Batch
 from tasks.images import ImageRejected, Picture
 from tasks.loaded import StagedModel, loaded_engine
-from tasks.media import Medium, MediumSpec, open_medium
+from tasks.media import open_medium
+from tasks.medium import Medium, MediumSpec
 from tasks.pending import Shard
 from tasks.statistics import image_statistics
 

@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from infra.records import ImageRef
 from infra.storage import open_location
 from tasks.manifests import is_manifest, manifest_base, read_manifest
+from tasks.medium import is_array
 
 logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 """What is taken for an image where no `include` says otherwise, in any case."""
-
-
-class FramesRefused(Exception):
-    """A Zarr array that frames cannot be read from or written to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +82,6 @@ def open_source(source: str) -> Source:
 def list_source(source: str) -> Iterator[ImageRef]:
     """List all objects of a source as a stream; which of them are wanted is up to a `Selection`."""
     return open_source(source).refs()
-
-
-def is_array(url: str) -> bool:
-    """Tell whether a URL is that of a Zarr array."""
-    return open_location(url).exists("zarr.json")
 
 
 def _list_frames(source: str) -> Iterator[ImageRef]:
