@@ -146,6 +146,13 @@ def test_keys_are_relative_to_the_base_column(tmp_path):
     assert [ref.key for ref in list_source(manifest)] == ["a.jpg", "b.jpg"]
 
 
+def test_a_manifest_in_a_bucket_is_fetched(tmp_path, monkeypatch):
+    manifest = write_csv(tmp_path / "m.csv", ROWS)
+    monkeypatch.setattr(manifests, "is_local", lambda url: False)
+    assert list(list_source(manifest)) == REFS
+    assert open_source(manifest).base == str(tmp_path)
+
+
 def test_an_empty_manifest_lists_nothing(tmp_path):
     manifest = write_csv(tmp_path / "m.csv", [])
     assert open_source(manifest).base == str(tmp_path)
