@@ -112,7 +112,8 @@ class LocationStore(Store):
 def open_array(url: str, *, read_only: bool = True) -> zarr.Array[Any]:
     """Open an array at a URL; all-zero chunks are written like any other, since a missing one means undone."""
     store = LocationStore(open_location(url), read_only=read_only)
-    return zarr.open_array(store, mode="r" if read_only else "r+", config={"write_empty_chunks": True})
+    array = zarr.open_array(store, mode="r" if read_only else "r+")
+    return array.with_config({"write_empty_chunks": True})  # given to open_array it would go unheeded
 
 
 def create_array(url: str, shape: tuple[int, ...], chunks: tuple[int, ...]) -> zarr.Array[Any]:

@@ -6,16 +6,18 @@ The key of a frame is its number; its output is one chunk of the destination arr
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from infra.faults import one_line
 from infra.records import ImageRef
 from infra.storage import Missing, open_location
 from infra.zarr_store import create_array, open_array
 from tasks.medium import FramesRefused, MediumSpec, is_array
-from tasks.pictures import Picture, PictureForm
+from tasks.pictures import ImageRejected, Picture, PictureForm
 
 if TYPE_CHECKING:
     import zarr
@@ -23,12 +25,15 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "zarr.json"
 FRAME_DIGITS = 9
+_DAMAGE = (ValueError, RuntimeError)
+"""What codecs raise for bytes that are not what was written."""
 
 
 class Frames:
     """Frames of one array, derained to the frames of another; see `tasks.medium.Medium`."""
 
     def __init__(self, spec: MediumSpec) -> None:
+        self._source_url = spec.source
         self._source = open_array(spec.source)
         self._destination_url = spec.destination
         self._destination: zarr.Array[Any] | None = None
@@ -38,8 +43,15 @@ class Frames:
         return f"c/{int(ref.key)}/0/0/0"
 
     def fetch(self, ref: ImageRef) -> bytes:
-        """Read one frame."""
-        return np.asarray(self._source[int(ref.key)]).tobytes()
+        """Read one frame; one that cannot be unpacked is rejected if that holds when it is read anew."""
+        number = int(ref.key)
+        try:
+            return _pixels(self._source, number)
+        except _DAMAGE:
+            try:
+                return _pixels(open_array(self._source_url), number)
+            except _DAMAGE as error:
+                raise ImageRejected(f"damaged frame ({one_line(error)})") from error
 
     def decode(self, data: bytes) -> Picture:
         """Give a frame its shape."""
@@ -65,13 +77,17 @@ class Frames:
 def list_frames(source: str) -> Iterator[ImageRef]:
     """List the frames of an array; the etag is the frame's number and the digest of the array's metadata.
 
+    Less the number of frames: an array that grows is the same one, and its earlier frames stay done.
+
     Raises
     ------
     FramesRefused
         If the array is not (T, H, W, 3) uint8.
     """
     frames, height, width = _checked_shape(source)
-    digest = hashlib.sha256(open_location(source).fetch(METADATA_KEY)).hexdigest()[:16]
+    metadata = json.loads(open_location(source).fetch(METADATA_KEY))
+    metadata["shape"] = metadata["shape"][1:]
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()[:16]
     for number in range(frames):
         yield ImageRef(f"{number:0{FRAME_DIGITS}d}", f"{number}-{digest}", height * width * 3)
 
@@ -102,13 +118,17 @@ def prepare_destination(source: str, destination: str) -> None:
 def _checked_shape(url: str) -> tuple[int, int, int]:
     try:
         array = open_array(url)
-    except (Missing, ValueError, KeyError, TypeError) as error:
+    except (Missing, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FramesRefused(f"{url}: not a readable Zarr v3 array ({str(error).splitlines()[0]})") from error
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3:
         raise FramesRefused(
             f"{url}: an array {array.shape} of {array.dtype}; frames are (T, H, W, 3) of uint8"
         )
     return int(array.shape[0]), int(array.shape[1]), int(array.shape[2])
+
+
+def _pixels(array: zarr.Array[Any], number: int) -> bytes:
+    return np.asarray(array[number]).tobytes()
 
 
 def _number(key: str) -> int:
