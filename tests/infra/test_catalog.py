@@ -17,6 +17,7 @@ from deltalake.table import TableMerger
 from infra import catalog as catalog_module
 from infra.catalog import Catalog, CatalogFault, WorkspaceRefused
 from infra.catalog_schema import CatalogSchemaMismatch, record_schema, records_table
+from infra.credentials import delta_options
 from infra.records import Scope
 from tests.samples import SCOPE, record, rejected
 
@@ -24,6 +25,12 @@ from tests.samples import SCOPE, record, rejected
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
     return Catalog(str(tmp_path))
+
+
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=[pytest.mark.ceph, pytest.mark.slow])])
+def workspace(request, tmp_path) -> str:
+    """A folder, and a bucket of the real object gateway."""
+    return str(tmp_path) if request.param == "folder" else f"{request.getfixturevalue('bucket')}/work space"
 
 
 def keys(catalog: Catalog) -> list[str]:
@@ -200,23 +207,24 @@ def _commit_many(workspace: str, barrier, number: int) -> None:
         catalog.commit([*shared, record(f"own-{number}-{wave}")], replace=bool((number + wave) % 2))
 
 
-def test_racing_processes_leave_no_duplicate_and_lose_no_row(catalog, tmp_path):
+def test_racing_processes_leave_no_duplicate_and_lose_no_row(workspace):
     context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(3)
-    writers = [
-        context.Process(target=_commit_many, args=(str(tmp_path), barrier, number)) for number in range(3)
-    ]
+    barrier = context.Barrier(3, timeout=60)
+    writers = [context.Process(target=_commit_many, args=(workspace, barrier, number)) for number in range(3)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    catalog = Catalog(workspace)
     counts = Counter(keys(catalog))
     assert set(counts.values()) == {1}
     assert len(counts) == 4 * 20 + 3 * 4
+    assert catalog.summary(SCOPE) == {"derained": len(counts)}
 
 
-def test_maintenance_compacts_many_small_files_and_loses_no_row(catalog, monkeypatch):
+def test_maintenance_compacts_many_small_files_and_loses_no_row(workspace, monkeypatch):
+    catalog = Catalog(workspace)
     monkeypatch.setattr(catalog_module, "COMPACT_AT", 6)
     for number in range(5):
         catalog.commit([record(f"{number}"), record(f"{number}b")], replace=False)
@@ -226,7 +234,7 @@ def test_maintenance_compacts_many_small_files_and_loses_no_row(catalog, monkeyp
     reading = catalog.scan(columns=["key"])
     first = next(reading)
     assert catalog.maintain()
-    assert len(DeltaTable(catalog.url).file_uris()) == 1
+    assert len(DeltaTable(catalog.url, storage_options=delta_options(catalog.url)).file_uris()) == 1
     assert catalog.table().sort_by("key").equals(before)
     assert first.num_rows + sum(batch.num_rows for batch in reading) == 12, "a reader was disturbed"
     assert not catalog.maintain()

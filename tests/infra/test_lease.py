@@ -28,6 +28,12 @@ def leases(tmp_path: Path):
     return lease_location(str(tmp_path))
 
 
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=[pytest.mark.ceph, pytest.mark.slow])])
+def workspace(request, tmp_path) -> str:
+    """A folder, and a bucket of the real object gateway."""
+    return str(tmp_path) if request.param == "folder" else f"{request.getfixturevalue('bucket')}/work space"
+
+
 @pytest.fixture
 def elsewhere(monkeypatch):
     """Make the leases taken from now on look like another machine's."""
@@ -194,11 +200,11 @@ def _race(workspace: str, barrier, outcomes, number: int) -> None:
             barrier.wait()
 
 
-def test_of_racing_processes_exactly_one_wins(tmp_path):
+def test_of_racing_processes_exactly_one_wins(workspace):
     context = multiprocessing.get_context("spawn")
-    barrier, outcomes = context.Barrier(3), context.Queue()
+    barrier, outcomes = context.Barrier(3, timeout=60), context.Queue()
     racers = [
-        context.Process(target=_race, args=(str(tmp_path), barrier, outcomes, number)) for number in range(3)
+        context.Process(target=_race, args=(workspace, barrier, outcomes, number)) for number in range(3)
     ]
     for racer in racers:
         racer.start()
@@ -210,8 +216,9 @@ def test_of_racing_processes_exactly_one_wins(tmp_path):
     assert winners == dict.fromkeys(range(10), 1)
 
 
-def test_of_racing_threads_never_two_work_at_once(leases):
+def test_of_racing_threads_never_two_work_at_once(workspace):
     """Over many releases and acquisitions: generations are made, taken over and cleaned away all the time."""
+    leases = lease_location(workspace)
     working = threading.Lock()
     done = Counter()
 
