@@ -1,0 +1,203 @@
+"""The registry on SQLite, as it comes, and on a server that is not there."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infra.registry import ModelNotFound, Registry, RegistryUnreachable
+from infra.settings import Settings
+from models.modelfile import SHIPPED, ModelFile, pack, read_model_file
+from tasks.preflight import choose_model
+from tests.batch_worlds import PATIENCE, ROOT
+from tests.students import random_student
+
+CHAMPION = "models:/derain-student@champion"
+FIRST_RUN = """
+import sys
+from infra.registry import Registry
+from infra.settings import Settings
+registry = Registry(Settings(workspace=sys.argv[1], _env_file=None))
+print("ready", flush=True)
+sys.stdin.readline()
+registry.register_shipped(b"weights", b"config")
+print(registry.resolve("models:/derain-student@champion").version, flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with the tables and nothing in them: making these takes seconds."""
+    home = tmp_path_factory.mktemp("empty")
+    with pytest.raises(ModelNotFound):
+        Registry(_settings(home)).resolve(CHAMPION)
+    return home
+
+
+@pytest.fixture
+def new(empty: Path, tmp_path: Path) -> Callable[[str], Registry]:
+    def make(name: str = "workspace") -> Registry:
+        shutil.copytree(empty, tmp_path / name)
+        return Registry(_settings(tmp_path / name))
+
+    return make
+
+
+def _settings(home: Path, tracking_uri: str | None = None) -> Settings:
+    return Settings(workspace=str(home), tracking_uri=tracking_uri, _env_file=None)
+
+
+def _versions(registry: Registry) -> list[int]:
+    found = registry._client().search_model_versions("name = 'derain-student'")
+    return sorted(int(version.version) for version in found)
+
+
+@pytest.mark.parametrize("name", ["workspace", "a b%20ü#?"])
+def test_the_shipped_weights_become_version_1_once(new: Callable[[str], Registry], name: str) -> None:
+    registry = new(name)
+    for _ in range(2):
+        registry.register_shipped(b"weights", b"config")
+    found = registry.resolve(CHAMPION)
+    assert (found.name, found.version, found.weights, found.config) == (
+        "derain-student",
+        "1",
+        b"weights",
+        b"config",
+    )
+    assert registry.resolve("models:/derain-student/1") == found
+    assert _versions(registry) == [1]
+
+
+def test_the_digest_survives_the_round_trip(empty: Path, tmp_path: Path) -> None:
+    shutil.copytree(empty, tmp_path / "workspace")
+    settings = _settings(tmp_path / "workspace")
+    shipped = read_model_file(SHIPPED)
+    chosen = choose_model(settings, CHAMPION)
+    assert (chosen.model_file.digest, chosen.name, chosen.version) == (shipped.digest, "derain-student", "1")
+    tiny = pack(random_student(), {})
+    number = Registry(settings).add_version("derain-student", tiny.weights, tiny.config)
+    assert choose_model(settings, f"models:/derain-student/{number}").model_file.digest == tiny.digest
+    assert choose_model(settings, CHAMPION).version == "1"
+
+
+def test_a_later_champion_is_what_a_run_gets(new: Callable[..., Registry]) -> None:
+    registry = new()
+    registry.register_shipped(b"one", b"config")
+    second = registry.add_version("derain-student", b"two", b"config")
+    registry._client().set_registered_model_alias("derain-student", "champion", second)
+    registry.register_shipped(b"one", b"config")
+    assert (registry.resolve(CHAMPION).version, registry.resolve(CHAMPION).weights) == ("2", b"two")
+    assert registry.resolve("models:/derain-student/1").weights == b"one"
+
+
+@pytest.mark.parametrize("state", ["model", "version"])
+def test_a_killed_first_run_is_finished_by_the_next(new: Callable[..., Registry], state: str) -> None:
+    registry = new()
+    registry._client().create_registered_model("derain-student")
+    if state == "version":
+        registry.add_version("derain-student", b"weights", b"config")
+    registry.register_shipped(b"weights", b"config")
+    assert registry.resolve(CHAMPION).version == "1"
+    assert _versions(registry) == [1]
+
+
+def test_a_champion_that_was_taken_away_is_not_replaced(new: Callable[..., Registry]) -> None:
+    registry = new()
+    registry.add_version("derain-student", b"another", b"config")
+    registry.register_shipped(b"weights", b"config")
+    with pytest.raises(ModelNotFound, match="champion"):
+        registry.resolve(CHAMPION)
+    assert _versions(registry) == [1]
+
+
+@pytest.mark.slow
+def test_first_runs_that_race_register_once(tmp_path: Path) -> None:
+    """On a fresh machine: they also create the tables at once."""
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", FIRST_RUN, str(tmp_path / "fresh")],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for run in runs:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+    ends = [run.communicate("\n", timeout=PATIENCE) for run in runs]
+    assert [output for output, _ in ends] == ["1\n", "1\n"], ends
+    assert _versions(Registry(_settings(tmp_path / "fresh"))) == [1]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "models:/no-such-model@champion",
+        "models:/derain-student@no-such-alias",
+        "models:/derain-student/99",
+        "models:/derain-student",
+        "models:/derain-student/latest",
+        "models:/@champion",
+        "models:/",
+    ],
+)
+def test_what_is_not_registered_is_named(new: Callable[..., Registry], url: str) -> None:
+    registry = new()
+    registry.register_shipped(b"weights", b"config")
+    with pytest.raises(ModelNotFound) as refusal:
+        registry.resolve(url)
+    assert url in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_files_that_are_gone_are_named(new: Callable[..., Registry], tmp_path: Path) -> None:
+    registry = new()
+    registry.register_shipped(b"weights", b"config")
+    shutil.rmtree(tmp_path / "workspace" / "artifacts")
+    with pytest.raises(ModelNotFound, match="its files are gone"):
+        registry.resolve(CHAMPION)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("uri", ["silent", "refused", "ftp://elsewhere", "postgresql://u:p@127.0.0.1:9/none"])
+def test_a_tracking_server_that_is_not_there_is_named(tmp_path: Path, uri: str) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        if uri == "silent":
+            silent.listen()  # takes connections and says nothing
+        if uri in ("silent", "refused"):
+            uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        registry = Registry(_settings(tmp_path, uri))
+        for attempt in (lambda: registry.resolve(CHAMPION), lambda: registry.register_shipped(b"w", b"c")):
+            with pytest.raises(RegistryUnreachable) as refusal:
+                attempt()
+            assert str(refusal.value).startswith(f"{uri}: ")
+            assert "\n" not in str(refusal.value)
+
+
+def test_a_broken_database_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(RegistryUnreachable, match=r"mlflow\.db"):
+        Registry(_settings(tmp_path)).resolve(CHAMPION)
+
+
+def test_a_weights_file_needs_no_registry(tmp_path: Path) -> None:
+    chosen = choose_model(_settings(tmp_path / "none"), str(SHIPPED))
+    assert (chosen.name, chosen.version) == ("student-base", "file")
+    assert isinstance(chosen.model_file, ModelFile)
+    assert not (tmp_path / "none").exists()
