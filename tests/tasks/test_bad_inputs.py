@@ -1,0 +1,165 @@
+"""One folder with all that is wrong in real collections: each image ends as it should, none harms another."""
+
+from __future__ import annotations
+
+import struct
+import unicodedata
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.batch_worlds import World, outputs
+from tests.image_samples import encoded, photo, picture, png_chunk, png_of, reopened
+
+JPEG, PNG = encoded(picture("RGB"), "JPEG"), encoded(picture("RGB"), "PNG")
+
+
+def _bomb() -> bytes:
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        png_chunk(name, body) for name, body in ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
+    )
+
+
+def _animation() -> bytes:
+    return encoded(picture("RGB"), "GIF", save_all=True, append_images=[picture("RGB", seed=2)])
+
+
+REJECTED = {
+    "truncated.jpg": (JPEG[: len(JPEG) // 2], "truncated JPEG"),
+    "truncated.png": (PNG[: len(PNG) // 2], "truncated PNG"),
+    "empty.jpg": (b"", "zero bytes"),
+    "page.jpg": (b"<!DOCTYPE html><html>404</html>", "HTML, not an image"),
+    "bomb.png": (_bomb(), "3600 megapixels, over the limit of 300"),
+    "animated.gif": (_animation(), "animated (2 frames)"),
+    "still.gif": (encoded(picture("RGB"), "GIF"), "GIF cannot hold the result well: use --export png"),
+    "noise.jpg": (bytes(range(256)) * 4, None),
+    "document.jpeg": (b"%PDF-1.7 and so on", "PDF, not an image"),
+}
+"""Images with the reason that their rows give."""
+
+DERAINED = {
+    "one pixel.png": encoded(picture("RGB", height=1, width=1), "PNG"),
+    "a thread.png": encoded(picture("RGB", height=2, width=2000), "PNG"),
+    "a pole.jpg": encoded(picture("RGB", height=2000, width=2), "JPEG"),
+    "wrong extension.png": JPEG,
+    "wrong extension.jpg": PNG,
+    "cmyk.jpg": encoded(picture("CMYK"), "JPEG"),
+    "deep.png": encoded(Image.fromarray(photo()[..., 0].astype(np.uint16) * 257), "PNG"),
+    "deep colour.png": png_of(np.arange(9 * 21).reshape(9, 7, 3).astype(np.uint16) * 300, 2),
+    "palette.png": encoded(picture("RGB").quantize(16), "PNG", transparency=3),
+    "grey.jpg": encoded(picture("L"), "JPEG"),
+    "glass.png": encoded(picture("RGBA"), "PNG"),
+    "bits.png": encoded(picture("1"), "PNG"),
+    "with space .jpg": JPEG,
+    "percent%20encoded.jpg": encoded(picture("RGB", seed=3), "JPEG"),
+    "percent encoded.jpg": encoded(picture("RGB", seed=4), "JPEG"),
+    "question?mark#hash+plus&and.jpg": JPEG,
+    "quote'and\"double.jpg": JPEG,
+    "back\\slash.jpg": JPEG,
+    "star*[a].jpg": JPEG,
+    "line\nbreak.jpg": JPEG,
+    "雨の日/ü café ☔.jpg": JPEG,
+    unicodedata.normalize("NFD", "é") + ".jpg": encoded(picture("RGB", seed=5), "JPEG"),
+    unicodedata.normalize("NFC", "é") + ".jpg": encoded(picture("RGB", seed=6), "JPEG"),
+    "case/IMG.jpg": encoded(picture("RGB", seed=7), "JPEG"),
+    "case/img.jpg": encoded(picture("RGB", seed=8), "JPEG"),
+    "case/img.JPG": encoded(picture("RGB", seed=9), "JPEG"),
+    "same/a.jpg": encoded(picture("RGB", seed=10), "JPEG"),
+    "same/a.jpeg": encoded(picture("RGB", seed=11), "JPEG"),
+    "same/a.png": encoded(picture("RGB", seed=12), "PNG"),
+    "same/a.jpg.png": encoded(picture("RGB", seed=13), "PNG"),
+    "-starts-with-dash.jpg": JPEG,
+    ".hidden.jpg": JPEG,
+    "deep/er/and/deep/er/than/most/a.jpg": JPEG,
+}
+
+SKIPPED = {
+    "Thumbs.db": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    "case/.DS_Store": b"\0\0\0\1Bud1",
+    "._img.jpg": b"a Mac's",
+    "notes.txt": b"it rained",
+    "no extension": JPEG,
+    "film.mp4": b"\0\0\0\x18ftypmp42",
+}
+
+
+@pytest.fixture
+def bad_world(world: World) -> World:
+    world.source.mkdir()
+    for key, (data, _) in REJECTED.items():
+        world.put(key, data)
+    for key, data in (DERAINED | SKIPPED).items():
+        world.put(key, data)
+    listed = {path.relative_to(world.source).as_posix() for path in world.source.rglob("*") if path.is_file()}
+    if listed != REJECTED.keys() | DERAINED.keys() | SKIPPED.keys():
+        pytest.skip("this file system folds names together")
+    return world
+
+
+def test_each_is_derained_or_skipped_or_a_row_with_a_reason(bad_world: World) -> None:
+    summary = bad_world.derain()
+    assert (summary.state, summary.message) == ("Completed", "")
+    reasons = bad_world.reasons()
+    assert {key: reason for key, reason in reasons.items() if reason and key not in REJECTED} == {}
+    counts = summary.counts
+    assert (counts.derained, counts.rejected, counts.skipped) == (len(DERAINED), len(REJECTED), len(SKIPPED))
+    assert (counts.pending, counts.listed) == (0, len(DERAINED) + len(REJECTED))
+    made = bad_world.outputs()
+    assert made.keys() == DERAINED.keys()
+    for key, data in DERAINED.items():
+        before, after = reopened(data), reopened(made[key])
+        assert (after.size, after.format) == (before.size, before.format), key
+    assert {key for key, reason in reasons.items() if reason is None} == DERAINED.keys()
+    for key, (_, reason) in REJECTED.items():
+        assert reasons[key], key
+        assert reason in (None, reasons[key])
+    again = bad_world.derain()
+    assert (again.counts.derained, again.counts.rejected, again.counts.done_before) == (0, 0, len(reasons))
+
+
+def test_each_has_an_output_of_its_own_in_a_forced_format(bad_world: World) -> None:
+    summary = bad_world.derain(export="png")
+    made = bad_world.outputs()
+    assert summary.counts.derained == len(DERAINED) + 1  # a GIF that does not move can be a PNG
+    assert made.keys() == {f"{key}.png" for key in (*DERAINED, "still.gif")}
+    assert {reopened(data).format for data in made.values()} == {"PNG"}
+
+
+def test_good_images_are_derained_as_if_the_bad_ones_were_not_there(bad_world: World, tmp_path: Path) -> None:
+    bad_world.derain()
+    alone = tmp_path / "alone"
+    bad_world.derain(destination=str(alone), exclude=tuple(key.replace("[", "[[]") for key in REJECTED))
+    assert outputs(alone) == bad_world.outputs()
+
+
+@pytest.mark.parametrize(
+    "key", ["../out.png", "/etc/out.png", "a/../../out.png", "a//b.png", "./a.png", "a\0.png"]
+)
+def test_keys_of_a_manifest_cannot_leave_the_destination(world: World, key: str) -> None:
+    world.put("good.png", PNG)
+    (world.root / "out.png").write_bytes(PNG)
+    before = outputs(world.root)
+    lines = [f"{name},etag,{len(PNG)}" for name in ("good.png", key)]
+    manifest = world.put("manifest.csv", "\n".join(["key,etag,size", *lines]).encode())
+    summary = world.derain(source=str(manifest))
+    assert (summary.counts.derained, summary.counts.rejected) == (1, 1)
+    assert "the key" in str(world.reasons()[key])
+    assert world.outputs().keys() == {"good.png"}
+    after = outputs(world.root)
+    new = {name for name in after.keys() - before.keys() if not name.startswith("workspace/")}
+    assert new == {"derained/good.png", "rainy/manifest.csv", "tiny-0.safetensors", "tiny-0.json"}
+
+
+def test_a_name_too_long_for_an_output_is_a_row(world: World) -> None:
+    """What is a name in a bucket, and with a new suffix, need not be one in a folder."""
+    longest = "x" * 251 + ".jpg"
+    world.put(longest, JPEG)
+    world.put("short.jpg", JPEG)
+    assert world.derain(export="png").counts.rejected == 1
+    assert "cannot be a file" in str(world.reasons()[longest])
+    assert world.outputs().keys() == {"short.jpg.png"}
