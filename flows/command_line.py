@@ -28,9 +28,20 @@ def run(flow: Flow[Any, Any]) -> None:
         Every parameter has a default.
     """
     logging.getLogger("prefect").addFilter(_is_no_mere_news)
+    command_of(flow)()
+
+
+def command_of(flow: Flow[Any, Any]) -> typer.Typer:
+    """Make the command that `run` runs.
+
+    Parameters
+    ----------
+    flow : Flow
+        Every parameter has a default.
+    """
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
     app.command()(_command(flow))
-    app()
+    return app
 
 
 def _is_no_mere_news(record: logging.LogRecord) -> bool:

@@ -35,6 +35,10 @@ class AccessDenied(Exception):
     """Credentials are absent or were refused. The message names the URL and a way out."""
 
 
+class UrlRefused(ValueError):
+    """A URL that names no place where images can be. The message names it and what would."""
+
+
 class KeyRefused(Exception):
     """The store can never hold this key: too long, outside the folder, in the way of another.
 

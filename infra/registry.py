@@ -226,5 +226,8 @@ def _parse(url: str) -> tuple[str, str | None, str]:
     raise ModelNotFound(f"{url}: a registered model is models:/name@alias or models:/name/version")
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
+    """Tell the first cause: what comes after it only repeats it at length."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

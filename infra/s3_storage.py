@@ -19,7 +19,17 @@ from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
 from infra.credentials import renew, s3_options
-from infra.faults import AccessDenied, Missing, Patience, Replaced, WorldFault, one_line, persist, printable
+from infra.faults import (
+    AccessDenied,
+    Missing,
+    Patience,
+    Replaced,
+    UrlRefused,
+    WorldFault,
+    one_line,
+    persist,
+    printable,
+)
 from infra.local_storage import is_temporary, temporary_name
 from infra.records import ImageRef
 from infra.s3_faults import is_precondition, sorted_out
@@ -46,7 +56,7 @@ class S3Location:
         self.url = url
         self._bucket, _, prefix = url.removeprefix("s3://").partition("/")
         if not self._bucket:
-            raise ValueError(f"{url}: no bucket; use s3://bucket/prefix")
+            raise UrlRefused(f"{url}: no bucket; use s3://bucket/prefix")
         self._prefix = f"{prefix}/" if prefix else ""
         self._patience = patience
 

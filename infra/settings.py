@@ -25,7 +25,8 @@ def absolute_url(value: str) -> str:
     """
     value = value.removeprefix("file://")
     if "://" in value:
-        return value.rstrip("/")
+        scheme, _, rest = value.partition("://")
+        return f"{scheme}://{rest.rstrip('/')}"
     return str(Path(value).expanduser().absolute().resolve())
 
 

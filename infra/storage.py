@@ -9,7 +9,15 @@ import re
 from collections.abc import Iterator
 from typing import Protocol
 
-from infra.faults import AccessDenied, KeyRefused, Missing, Patience, StorageFault, WorldFault
+from infra.faults import (
+    AccessDenied,
+    KeyRefused,
+    Missing,
+    Patience,
+    StorageFault,
+    UrlRefused,
+    WorldFault,
+)
 from infra.local_storage import LocalLocation
 from infra.records import ImageRef
 from infra.s3_storage import S3Location
@@ -21,6 +29,7 @@ __all__ = [
     "Location",
     "Missing",
     "StorageFault",
+    "UrlRefused",
     "WorldFault",
     "is_local",
     "open_location",
@@ -80,7 +89,7 @@ def open_location(url: str, patience: Patience | None = None) -> Location:
 
     Raises
     ------
-    ValueError
+    UrlRefused
         For another scheme, or a URL without a bucket.
     """
     patience = patience or Patience.from_environment()
@@ -88,7 +97,7 @@ def open_location(url: str, patience: Patience | None = None) -> Location:
         return LocalLocation(absolute_url(url), patience)
     if _scheme(url) == "s3":
         return S3Location(absolute_url(url), patience)
-    raise ValueError(f"{url}: {_scheme(url)}:// is not supported; use a local path or s3://bucket/prefix")
+    raise UrlRefused(f"{url}: {_scheme(url)}:// is not supported; use a local path or s3://bucket/prefix")
 
 
 def _scheme(url: str) -> str | None:

@@ -13,7 +13,7 @@ from infra.lease import LeaseHeld, LeaseLost, LeaseUnreadable
 from infra.records import Scope
 from infra.registry import ModelNotFound, Registry, RegistryUnreachable
 from infra.settings import Settings, SettingsInvalid, absolute_url
-from infra.storage import AccessDenied, Missing, open_location
+from infra.storage import AccessDenied, Missing, UrlRefused, open_location
 from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, read_model_file
 from tasks.exports import Export
 from tasks.manifests import ManifestInvalid
@@ -41,6 +41,7 @@ REFUSALS = (
     PreflightFailed,
     RegistryUnreachable,
     SettingsInvalid,
+    UrlRefused,
     WorkspaceRefused,
     WorldFault,
 )

@@ -9,7 +9,7 @@ from typing import Any
 from tests.image_samples import encoded, picture
 from tests.prefect_server import PrefectServer
 
-IMAGES = 40
+IMAGES = 100
 """Each a wave of its own, so that the run takes long enough to be watched."""
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from tests.deployments import IMAGES, Deployed, Watched, copy_every_minute, put_photos, worker_settings
@@ -24,9 +26,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
         temporary_settings({PREFECT_API_URL: running.url, PREFECT_HOME: home}),
     ):
         yield running
+        _send_what_is_left()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def deployed(server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     root = tmp_path_factory.mktemp("deployed")
     put_photos(root / "rainy", IMAGES)
@@ -38,7 +41,7 @@ def deployed(server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) ->
         yield Deployed(server, root, deployment, copy_every_minute(server, root, deployment))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def called(deployed: Deployed) -> Watched:
     server, deployment_id = deployed.server, deployed.deployment["id"]
     server.done("prefect", "deployment", "run", "derain-batch")
@@ -60,3 +63,9 @@ def called(deployed: Deployed) -> Watched:
 
 def _state(server: PrefectServer, run: dict[str, Any]) -> str:
     return str(server.get(f"flow_runs/{run['id']}")["state_type"])
+
+
+def _send_what_is_left() -> None:
+    """Let logs and events of this process go out while there is a server: at its exit it would try for a minute."""
+    APILogWorker.drain_all()
+    EventsWorker.drain_all()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.storage import KeyRefused, Location, Missing, is_local, open_location
+from infra.storage import KeyRefused, Location, Missing, UrlRefused, is_local, open_location
 
 AWKWARD = [
     "plain.jpg",
@@ -155,13 +155,14 @@ def test_a_folder_takes_no_key_that_leaves_it(tmp_path: Path, key: str) -> None:
 
 @pytest.mark.parametrize("url", ["gs://bucket/x", "https://example.org/x"])
 def test_other_schemes_are_named(url: str) -> None:
-    with pytest.raises(ValueError, match=url.partition(":")[0] + "://"):
+    with pytest.raises(UrlRefused, match=url.partition(":")[0] + "://"):
         open_location(url)
 
 
-def test_a_bucket_must_be_named() -> None:
-    with pytest.raises(ValueError, match="no bucket"):
-        open_location("s3:///x")
+@pytest.mark.parametrize("url", ["s3:///x", "s3://"])
+def test_a_bucket_must_be_named(url: str) -> None:
+    with pytest.raises(UrlRefused, match="no bucket"):
+        open_location(url)
 
 
 def test_is_local() -> None:

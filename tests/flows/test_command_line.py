@@ -1,0 +1,105 @@
+"""derain-batch as a command: its help, its exit codes, and one clear line for whatever it cannot do."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from docstring_parser import DocstringStyle, parse
+from typer.testing import CliRunner
+
+from flows.command_line import command_of
+from flows.derain_batch import derain_batch
+from tests.deployments import put_photos
+from tests.prefect_server import PATIENCE, ROOT, PrefectServer
+
+
+def test_help_explains_every_parameter_in_the_words_of_the_docstring() -> None:
+    shown = CliRunner().invoke(command_of(derain_batch), ["--help"], env={"COLUMNS": "80"})
+    words = " ".join(shown.output.split())
+    described = parse(derain_batch.fn.__doc__ or "", DocstringStyle.GOOGLE).params
+    assert [each.arg_name for each in described] == list(inspect.signature(derain_batch.fn).parameters)
+    for each in described:
+        assert f"--{each.arg_name.replace('_', '-')}" in words
+        assert " ".join(str(each.description).split()) in words
+    assert "Derain every photograph" in words
+    assert shown.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--quality", "0"], "--quality"),
+        (["--quality", "101"], "--quality"),
+        (["--quality", "best"], "--quality"),
+        (["--limit", "0"], "--limit"),
+        (["--export", "gif"], "--export"),
+        (["--redo", "all"], "--redo"),
+        (["--sauce", "x"], "--sauce"),
+        (["./rainy"], "./rainy"),
+    ],
+    ids=" ".join,
+)
+def test_a_usage_error_names_the_option_and_exits_with_2(words: list[str], named: str) -> None:
+    shown = CliRunner().invoke(command_of(derain_batch), words)
+    assert shown.exit_code == 2
+    (line,) = [line for line in shown.stderr.splitlines() if line.startswith("Error: ")]
+    assert named in line
+
+
+@pytest.mark.slow
+class TestTyped:
+    """Typed in a shell: `python -m flows.derain_batch …`."""
+
+    @pytest.fixture
+    def environment(self, server: PrefectServer, tmp_path: Path) -> dict[str, str]:
+        return {**server.environment, "DERAIN_WORKSPACE": str(tmp_path / "workspace"), "DERAIN_WORKERS": "1"}
+
+    def test_a_run_ends_with_its_summary_and_0(self, environment: dict[str, str], tmp_path: Path) -> None:
+        names = put_photos(tmp_path / "rainy", 2)
+        ended = _typed(
+            environment, "--source", str(tmp_path / "rainy"), "--destination", str(tmp_path / "out")
+        )
+        assert ended.returncode == 0, ended.stderr
+        (line,) = ended.stdout.splitlines()
+        assert line.startswith("2 derained, 0 rejected, 0 pending")
+        report = Path(line.rpartition("report: ")[2])
+        assert report.parent == tmp_path / "workspace" / "reports"
+        assert report.is_file()
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+        assert _unexpected(ended.stderr) == []
+
+    def test_a_missing_source_is_one_line_and_1(self, environment: dict[str, str], tmp_path: Path) -> None:
+        ended = _typed(
+            environment, "--source", str(tmp_path / "none"), "--destination", str(tmp_path / "out")
+        )
+        assert (ended.returncode, ended.stdout) == (1, "")
+        (line,) = _unexpected(ended.stderr)
+        assert line.startswith(f"derain-batch: {tmp_path / 'none'}: ")
+        assert not (tmp_path / "out").exists()
+
+    def test_a_silent_prefect_server_is_one_line_and_1(self, environment: dict[str, str]) -> None:
+        ended = _typed({**environment, "PREFECT_API_URL": "http://127.0.0.1:9/api"})
+        assert (ended.returncode, ended.stdout) == (1, "")
+        (line,) = ended.stderr.splitlines()
+        assert line.startswith("derain-batch: http://127.0.0.1:9/api: no Prefect server answers there")
+
+
+def _typed(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flows.derain_batch", *words],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def _unexpected(stderr: str) -> list[str]:
+    """The lines that are not Prefect's about flow and task runs."""
+    return [line for line in stderr.splitlines() if "| Flow run" not in line and "| Task run" not in line]

@@ -1,0 +1,65 @@
+"""Settings from the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from infra.settings import SettingsInvalid, absolute_url, read_settings
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("DERAIN_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_unset_there_is_a_workspace_here_and_nothing_to_derain(tmp_path: Path) -> None:
+    settings = read_settings()
+    assert settings.workspace == str(tmp_path / "var")
+    assert (settings.source, settings.destination, settings.cluster) == (None, None, None)
+
+
+def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SOURCE", "DESTINATION", "CLUSTER", "TRACKING_URI"):
+        monkeypatch.setenv(f"DERAIN_{name}", "")
+    settings = read_settings()
+    assert (settings.source, settings.destination) == (None, None)
+    assert (settings.cluster, settings.tracking_uri) == (None, None)
+
+
+def test_the_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DERAIN_SOURCE", "rainy")
+    assert read_settings().source == str(tmp_path / "rainy")
+    monkeypatch.setenv("DERAIN_SOURCE", "s3://bucket/rainy/")
+    assert read_settings().source == "s3://bucket/rainy"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("WORKERS", "many"), ("WORKERS", "0"), ("SHARD_PIXELS", "1e3x"), ("LEASE_SECONDS", "-1")],
+)
+def test_an_impossible_value_names_its_variable(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"DERAIN_{name}", value)
+    with pytest.raises(SettingsInvalid, match=f"DERAIN_{name}={value}: ") as raised:
+        read_settings()
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "absolute"),
+    [
+        ("s3://bucket/a/", "s3://bucket/a"),
+        ("s3://bucket", "s3://bucket"),
+        ("s3://", "s3://"),
+        ("/a/../b/", "/b"),
+        ("file:///b", "/b"),
+    ],
+)
+def test_urls_are_absolute_and_end_without_a_slash(given: str, absolute: str) -> None:
+    assert absolute_url(given) == absolute

@@ -1,0 +1,128 @@
+"""What a run shows while it works, with Prefect's artifact replaced by a list."""
+
+from __future__ import annotations
+
+import io
+import logging
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tasks import progress
+from tasks.progress import Progress
+from tasks.shards import ShardResult, Unfinished
+from tests.samples import record, rejected
+
+ONE = ShardResult((record("a"),), (), 0.1)
+OTHERS = ShardResult((rejected("b"),), (Unfinished("c", "time-out"),), 0.1)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, str]]:
+    """Every state of the artifact: its value and its words."""
+    states: list[tuple[float, str]] = []
+
+    def create(value: float, *, key: str, description: str) -> uuid.UUID:
+        states.append((value, description))
+        return uuid.UUID(int=1)
+
+    def update(artifact_id: uuid.UUID, *, progress: float, description: str) -> None:
+        assert artifact_id == uuid.UUID(int=1)
+        states.append((progress, description))
+
+    monkeypatch.setattr(progress, "create_progress_artifact", create)
+    monkeypatch.setattr(progress, "update_progress_artifact", update)
+    return states
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Artifact and log are written for every shard."""
+    monkeypatch.setattr(progress, "ARTIFACT_SECONDS", -1.0)
+    monkeypatch.setattr(progress, "LOG_SECONDS", -1.0)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_the_artifact_goes_from_nothing_to_all(shown: list[tuple[float, str]]) -> None:
+    with Progress(4) as shows:
+        shows.tell(ONE)
+        shows.tell(OTHERS)
+    assert [value for value, _ in shown] == [0, 25, 75, 75]
+    assert shown[0][1].startswith("0 of 4 images (0 rejected, 0 pending)")
+    assert shown[-1][1].startswith("3 of 4 images (1 rejected, 1 pending)")
+
+
+def test_many_shards_in_no_time_are_one_update(shown: list[tuple[float, str]]) -> None:
+    with Progress(1000) as shows:
+        for _ in range(1000):
+            shows.tell(ONE)
+    assert len(shown) < 1000
+    assert shown[-1][0] == 100
+
+
+def test_nothing_to_do_is_all_done(shown: list[tuple[float, str]]) -> None:
+    with Progress(0):
+        pass
+    assert shown[-1][0] == 100
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_server_that_goes_away_does_not_stop_the_work(
+    shown: list[tuple[float, str]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone(*_: Any, **__: Any) -> None:
+        raise httpx.ConnectError("connection refused")
+
+    monkeypatch.setattr(progress, "update_progress_artifact", gone)
+    monkeypatch.setattr(progress, "_run_log", lambda: logging.getLogger("derain"))
+    with Progress(2) as shows:
+        shows.tell(ONE)
+    assert shows.tally.derained == 1
+    assert "the progress artifact was not updated: ConnectError" in caplog.messages
+
+
+@pytest.mark.usefixtures("at_once", "shown")
+def test_without_a_terminal_there_are_lines_in_the_log_and_no_bar(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stderr = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stderr)
+    monkeypatch.setattr(progress, "_run_log", lambda: logging.getLogger("derain"))
+    with caplog.at_level(logging.INFO), Progress(2) as shows:
+        shows.tell(ONE)
+    assert [line.partition(" (")[0] for line in caplog.messages] == ["1 of 2 images"]
+    assert stderr.getvalue() == ""
+
+
+@pytest.mark.usefixtures("at_once", "shown")
+def test_on_a_terminal_there_is_a_bar_that_log_lines_do_not_break(
+    monkeypatch: pytest.MonkeyPatch, logged_to: Callable[[io.StringIO], logging.Logger]
+) -> None:
+    stderr = Terminal()
+    monkeypatch.setattr("sys.stderr", stderr)
+    log = logged_to(stderr)
+    with Progress(2) as shows:
+        shows.tell(ONE)
+        log.warning("wave-1 finished")
+    written = stderr.getvalue()
+    assert "1/2" in written
+    assert any(line.strip() == "wave-1 finished" for line in written.replace("\r", "\n").split("\n"))
+
+
+@pytest.fixture
+def logged_to(monkeypatch: pytest.MonkeyPatch) -> Callable[[io.StringIO], logging.Logger]:
+    """Makes a stream the console that the root logger writes to, as Prefect does."""
+
+    def to(stream: io.StringIO) -> logging.Logger:
+        monkeypatch.setattr(logging.root, "handlers", [logging.StreamHandler(stream)])
+        return logging.getLogger("anyone")
+
+    return to
