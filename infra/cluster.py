@@ -8,6 +8,7 @@ import io
 import logging
 import os
 import pickle
+import socket
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from typing import Any
 
 import dask
 from distributed import Client, Future, LocalCluster, WorkerPlugin
+from distributed.comm import parse_address, parse_host_port
+from distributed.comm.registry import get_backend
 
 from infra.settings import Settings
 
@@ -132,13 +135,22 @@ def _without_main() -> Iterator[None]:
 @contextmanager
 def _remote(address: str) -> Iterator[Client]:
     try:
+        _knock(address)
         client = Client(address, timeout="10s")
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise ClusterUnreachable(f"{address}: no Dask scheduler answers there ({error})") from error
     with client:
         _check(client, address)
         _send_code(client)
         yield client
+
+
+def _knock(address: str) -> None:
+    """Raise at once where nothing listens or what is no address: a client would wait, or hang over the latter."""
+    scheme, place = parse_address(address)
+    get_backend(scheme)
+    with socket.create_connection(parse_host_port(place), timeout=10):
+        return
 
 
 def _check(client: Client, address: str) -> None:

@@ -17,6 +17,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from infra.catalog import Catalog
+from infra.cluster import submit
 from infra.fault_points import fault_point
 from infra.faults import WorldFault
 from infra.lease import Lease
@@ -154,7 +155,7 @@ class Quarantine:
 
     def _check_workers(self) -> None:
         try:
-            self._client.submit(can_derain, self._job, pure=False).result()
+            submit(self._client, can_derain, self._job).result()
         except KilledWorker as error:
             raise WorkersDie("worker processes die even without an image: look at their logs") from error
 
@@ -166,7 +167,7 @@ class Quarantine:
 def _submit(client: Client, job: ShardJob, shard: Shard) -> Future:
     # Tasks of one group wait at the scheduler, not at a worker that another one might kill.
     key = (f"derain-shard-{job.run_id}", shard.index, uuid4().hex)
-    return client.submit(derain_shard, job, shard, key=key, pure=False)
+    return submit(client, derain_shard, job, shard, key=key)
 
 
 def halved(shard: Shard) -> list[Shard]:

@@ -1,0 +1,113 @@
+"""A Dask scheduler and workers as processes of their own, which cannot import our packages by themselves.
+
+The interpreter runs without its `site` module (`-S`), so that an editable install is not seen, and without the
+current folder on the path (`-P`): what workers run is what they are sent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import site
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from distributed import Client
+
+READY_SECONDS = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class DaskCluster:
+    """A scheduler and its workers, which are running."""
+
+    address: str
+    folder: Path
+
+    def pids(self) -> list[int]:
+        """Return the process ids of the workers, each of which a nanny starts again when it dies."""
+        with Client(self.address, timeout=READY_SECONDS) as client:
+            return sorted(client.run(os.getpid).values())
+
+    def set_environment(self, variables: Mapping[str, str]) -> None:
+        """Set variables in all workers; one that is started again has forgotten them."""
+        with Client(self.address, timeout=READY_SECONDS) as client:
+            client.run(os.environ.update, dict(variables))
+
+    def output(self) -> str:
+        """Return all that scheduler and workers have printed."""
+        return "".join(path.read_text() for path in sorted(self.folder.glob("*.out")))
+
+
+@contextmanager
+def dask_cluster(folder: Path, workers: int) -> Iterator[DaskCluster]:
+    """Run a scheduler and workers with nannies, each in a folder of its own; all end with the block.
+
+    Parameters
+    ----------
+    folder : Path
+        For their output and their working folders; may not be there yet.
+    workers : int
+        How many; none is a scheduler alone.
+    """
+    with ExitStack() as running:
+        address = _start_scheduler(folder, running)
+        for number in range(workers):
+            name = f"worker-{number}"
+            kept = ["--local-directory", str(folder / name), "--memory-limit", "0", "--no-dashboard"]
+            _start(folder / name, running, "worker", address, "--nthreads", "1", *kept)
+        if workers:
+            with Client(address, timeout=READY_SECONDS) as client:
+                client.wait_for_workers(workers, timeout=READY_SECONDS)
+        yield DaskCluster(address, folder)
+
+
+def wait_until(is_true: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
+    """Wait for something to come true, as long as the process that makes it true is alive.
+
+    Raises
+    ------
+    TimeoutError
+        It did not.
+    """
+    until = time.monotonic() + READY_SECONDS
+    while not is_true():
+        if time.monotonic() > until or (process is not None and process.poll() is not None):
+            raise TimeoutError(f"waited in vain for {process.args if process else is_true!r}")
+        time.sleep(0.02)
+
+
+def _start_scheduler(folder: Path, running: ExitStack) -> str:
+    file = folder / "scheduler.json"
+    where = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    process = _start(folder / "scheduler", running, "scheduler", *where)
+    wait_until(lambda: file.exists() and file.read_text().rstrip().endswith("}"), process)
+    return str(json.loads(file.read_text())["address"])
+
+
+def _start(folder: Path, running: ExitStack, *arguments: str) -> subprocess.Popen[bytes]:
+    folder.mkdir(parents=True)
+    output = running.enter_context(folder.with_suffix(".out").open("wb"))
+    # A killed test run must not leave a cluster behind: the kernel ends it with its parent.
+    tied = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    command = [*tied, sys.executable, "-S", "-P", "-m", "dask", *arguments]
+    packages = os.pathsep.join([*site.getsitepackages(), site.getusersitepackages()])
+    environment = {**os.environ, "PYTHONPATH": packages}
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
+    running.callback(_stop, process)
+    return process
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

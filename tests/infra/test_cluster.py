@@ -1,0 +1,91 @@
+"""A Dask scheduler elsewhere: our code reaches its workers, and what is wrong with it is told in a line."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from distributed import Client
+
+from infra import cluster
+from infra.cluster import PACKAGES, ROOT, ClusterUnreachable, connect, submit
+from infra.settings import Settings
+from tasks.keys import output_key
+from tests.ceph import free_ports
+from tests.dask_cluster import DaskCluster, dask_cluster
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    with dask_cluster(tmp_path_factory.mktemp("dask"), workers=1) as running:
+        yield running
+
+
+def test_workers_run_the_code_they_are_sent_and_not_what_an_earlier_run_sent(
+    elsewhere: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not knows_our_code(elsewhere)
+    changed = {name: changed_code(tmp_path / name, f"another/{name}/") for name in ("first", "second")}
+    answers = []
+    for version in ("first", "second", "first"):
+        monkeypatch.setattr(cluster, "ROOT", changed[version])
+        with connect(Settings(cluster=elsewhere.address, _env_file=None)) as client:
+            answers.append(submit(client, output_key, "a.jpg", None).result(timeout=180))
+    assert answers == ["another/first/a.jpg", "another/second/a.jpg", "another/first/a.jpg"]
+    assert not knows_our_code(elsewhere, of_workers=False)  # the scheduler needs none
+
+
+def test_loaded_code_stays_loaded_where_it_is_the_same(elsewhere: DaskCluster) -> None:
+    identities = set()
+    for _ in range(2):
+        with connect(Settings(cluster=elsewhere.address, _env_file=None)) as client:
+            submit(client, output_key, "a.jpg", None).exception(timeout=180)
+            identities |= set(client.run(eval, "id(__import__('sys').modules['tasks.keys'])").values())
+    assert len(identities) == 1
+
+
+def test_a_scheduler_that_does_not_answer_is_told() -> None:
+    address = f"tcp://127.0.0.1:{free_ports(1)[0]}"
+    with pytest.raises(ClusterUnreachable, match=f"^{address}: no Dask scheduler answers there") as caught:
+        enter(address)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["scheduler", "tcp://", "http://127.0.0.1:1", "tcp://127.0.0.1:port"])
+def test_what_is_no_address_is_told(address: str) -> None:
+    with pytest.raises(ClusterUnreachable, match="no Dask scheduler answers there"):
+        enter(address)
+
+
+def test_a_scheduler_without_workers_is_told(tmp_path: Path) -> None:
+    with dask_cluster(tmp_path / "dask", workers=0) as alone:
+        told = f"no workers; start some with 'dask worker {alone.address}'"
+        with pytest.raises(ClusterUnreachable, match=told):
+            enter(alone.address)
+
+
+def enter(address: str) -> None:
+    with connect(Settings(cluster=address, _env_file=None)):
+        raise AssertionError("connected")
+
+
+def changed_code(root: Path, folder: str) -> Path:
+    """Copy our packages, and let outputs go to another folder."""
+    left_out = shutil.ignore_patterns("weights", "__pycache__")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, root / package, ignore=left_out)
+    keys = root / "tasks" / "keys.py"
+    keys.write_text(keys.read_text() + f"\n\ndef output_key(key, export):\n    return {folder!r} + key\n")
+    return root
+
+
+def knows_our_code(elsewhere: DaskCluster, *, of_workers: bool = True) -> bool:
+    found = f"any(map(__import__('importlib.util').util.find_spec, {PACKAGES!r}))"
+    with Client(elsewhere.address, timeout=180) as client:
+        if of_workers:
+            return any(client.run(eval, found).values())
+        return bool(client.run_on_scheduler(eval, found))
