@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from infra.fault_points import VARIABLE
-from tests.batch_worlds import PATIENCE, World
+from infra.lease import LeaseHeld
+from infra.storage import open_location
+from tests.batch_worlds import PATIENCE, World, outputs
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +66,8 @@ def test_killed_with_all_its_workers(
     token = _token(world)
     _, errors = (process := run(f"{place}:group:{token}")).communicate(timeout=PATIENCE)
     assert (process.returncode, token.exists()) == (-signal.SIGKILL, False), errors
+    listed = {ref.key for ref in open_location(str(world.destination)).list()}
+    assert listed == world.outputs().keys()  # what was being written is nobody's image
     torn = {key for key, data in world.outputs().items() if data != undisturbed[0][key]}
     assert not torn
     resumed = world.derain()
@@ -88,19 +92,6 @@ def test_killed_while_a_commit_is_written(
     _kill(process)
     process.communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGKILL
-    assert world.derain().state == "Completed"
-    assert (world.outputs(), world.rows()) == undisturbed
-
-
-def test_killed_at_any_moment(
-    world: World, undisturbed: Undisturbed, run: Callable[[str], subprocess.Popen[str]]
-) -> None:
-    """One run after the other is killed when it has made a few more images, at no chosen place."""
-    for number in (2, 9):
-        process = run("")
-        _wait_for(lambda number=number: len(list(world.destination.rglob("*.*g"))) >= number, process)
-        _kill(process)
-        process.communicate(timeout=PATIENCE)
     assert world.derain().state == "Completed"
     assert (world.outputs(), world.rows()) == undisturbed
 
@@ -139,17 +130,21 @@ def test_an_image_that_kills_its_worker_is_found_and_the_others_are_derained(
     assert (world.outputs(), world.rows()) == undisturbed
 
 
-def test_two_runs_at_once_leave_no_row_twice(
+def test_of_two_runs_at_once_the_second_is_told_who_is_at_work(
     world: World, undisturbed: Undisturbed, run: Callable[[str], subprocess.Popen[str]]
 ) -> None:
     first = run("")
     _wait_for(lambda: _count(Path(world.settings.workspace, "leases"), ".json") >= 1, first)
-    second = run("")
-    ends = {process: process.communicate(timeout=PATIENCE) for process in (first, second)}
-    assert first.returncode == 0, ends[first]
-    if second.returncode:  # it came while the first one was working
-        assert f"process {first.pid}" in ends[second][1]
-    assert (world.outputs(), world.rows()) == undisturbed
+    with pytest.raises(LeaseHeld, match=f"process {first.pid}"):
+        world.derain()
+    beside = world.root / "beside"
+    assert world.derain(destination=str(beside)).state == "Completed"
+    _, errors = first.communicate(timeout=PATIENCE)
+    assert first.returncode == 0, errors
+    assert outputs(beside) == undisturbed[0]
+    assert world.outputs() == undisturbed[0]
+    assert [row for row in world.rows() if row["destination"] == str(world.destination)] == undisturbed[1]
+    assert len(world.rows()) == 2 * (IMAGES + 1)
 
 
 def _token(world: World) -> Path:
@@ -170,7 +165,7 @@ def _wait_for(sign: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     while not sign():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
-        time.sleep(0.0005)
+        time.sleep(0.001)
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
