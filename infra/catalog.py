@@ -20,18 +20,26 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, WriterProperties
-from deltalake.exceptions import CommitFailedError, DeltaError, DeltaProtocolError, SchemaMismatchError
+from deltalake.exceptions import (
+    CommitFailedError,
+    DeltaError,
+    DeltaProtocolError,
+    SchemaMismatchError,
+    TableNotFoundError,
+)
 
 from infra import catalog_rows
 from infra.catalog_schema import COLUMNS, IDENTITY, check_schema, record_schema, records_table
 from infra.credentials import delta_options
-from infra.faults import WorldFault
+from infra.faults import Patience, WorldFault
 from infra.records import DerainRecord, Scope
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 12
 """Tries of one commit, over about half a minute."""
+READ_ATTEMPTS = 3
+"""Tries of opening the table to read it."""
 COMPACT_AT = 64
 """So many small files make compaction pay; each commit adds one."""
 FILE_BYTES = 16 * 1024 * 1024
@@ -41,6 +49,7 @@ RETENTION = "interval 7 days"
 _WRITER = WriterProperties(compression="ZSTD", max_row_group_size=65_536)
 _SAME_IDENTITY = " AND ".join(f"target.{name} = source.{name}" for name in IDENTITY)
 _PERCENT_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
 _HEALS = (DeltaError, OSError)
 _DERAINED = "status = 'derained'"
 _NEVER_HEALS = (DeltaProtocolError, SchemaMismatchError, PermissionError)
@@ -115,7 +124,7 @@ class Catalog:
         where : str | None
             A further condition in SQL, applied while reading.
         """
-        table = self._open()
+        table = self._persistently("opening", self._open, READ_ATTEMPTS)
         if table is None:
             return
         schema = pa.schema([record_schema().field(name) for name in columns])
@@ -158,10 +167,10 @@ class Catalog:
         bool
             Whether anything was compacted.
         """
-        table = self._open()
-        if table is None or _small_files(table) < COMPACT_AT:
-            return False
         try:
+            table = self._open()
+            if table is None or _small_files(table) < COMPACT_AT:
+                return False
             table.optimize.compact(
                 target_size=FILE_BYTES,
                 max_concurrent_tasks=1,
@@ -191,13 +200,11 @@ class Catalog:
         merge.when_not_matched_insert_all().execute()
 
     def _open(self) -> DeltaTable | None:
-        options = delta_options(self.url)
+        # Not asking is_deltatable first: it stops all threads of the process, the lease's too, until it is told.
         try:
-            if not DeltaTable.is_deltatable(self.url, options):
-                return None
-            table = DeltaTable(self.url, storage_options=options)
-        except _HEALS as error:
-            raise CatalogFault(f"catalog {self.url} could not be opened: {_one_line(error)}") from error
+            table = DeltaTable(self.url, storage_options=self._options())
+        except TableNotFoundError:
+            return None
         check_schema(self.url, pa.schema(table.schema().to_arrow()))
         return table
 
@@ -211,21 +218,29 @@ class Catalog:
                 "delta.deletedFileRetentionDuration": RETENTION,
                 "delta.dataSkippingStatsColumns": ",".join((*IDENTITY, "status", "derained_at")),
             },
-            storage_options=delta_options(self.url),
+            storage_options=self._options(),
         )
 
-    def _persistently(self, doing: str, attempt: Callable[[], Answer]) -> Answer:
-        """Call until it works, at most `ATTEMPTS` times; what lost a race then sees the winner's version."""
-        for number in range(1, ATTEMPTS + 1):
+    def _options(self) -> dict[str, str]:
+        options = delta_options(self.url)
+        if options:  # each of its requests is tried again by itself, for three minutes if it is not told
+            options["retry_timeout"] = f"{_patience_seconds() * 1000:.0f}ms"
+        return options
+
+    def _persistently(self, doing: str, attempt: Callable[[], Answer], attempts: int = ATTEMPTS) -> Answer:
+        """Call until it works, so many times at most; what lost a race then sees the winner's version."""
+        until = time.monotonic() + _patience_seconds()
+        for number in range(1, attempts + 1):
             try:
                 return attempt()
             except _NEVER_HEALS as error:
                 raise CatalogFault(f"catalog {self.url}: {doing} refused: {_one_line(error)}") from error
-            except (*_HEALS, CatalogFault) as error:
-                if number == ATTEMPTS:
-                    message = f"catalog {self.url}: {doing} failed {ATTEMPTS} times: {_one_line(error)}"
+            except _HEALS as error:
+                is_race = isinstance(error, CommitFailedError)
+                if number == attempts or (time.monotonic() > until and not is_race):
+                    message = f"catalog {self.url}: {doing} failed {number} times: {_one_line(error)}"
                     raise CatalogFault(message) from error
-                level = logging.DEBUG if isinstance(error, CommitFailedError) else logging.WARNING
+                level = logging.DEBUG if is_race else logging.WARNING
                 logger.log(level, "catalog %s, attempt %d: %s", doing, number, _one_line(error))
                 time.sleep(min(0.05 * 2**number, 5.0) * random.uniform(0.5, 1.0))
         raise AssertionError("unreachable")
@@ -261,5 +276,9 @@ def _small_files(table: DeltaTable) -> int:
     return int(pc.sum(pc.less(sizes, FILE_BYTES // 2)).as_py() or 0)
 
 
+def _patience_seconds() -> float:
+    return Patience.from_environment().budget_seconds
+
+
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    return " ".join(_COLOUR.sub("", str(error)).split())
