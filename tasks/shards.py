@@ -97,7 +97,11 @@ def derain_shard(job: ShardJob, shard: Shard) -> ShardResult:
     ShardResult
         A row for each image that is done or rejected; the others are unfinished.
     """
-    return _ShardRun(job).run(shard.refs)
+    try:
+        run = _ShardRun(job)
+    except STORAGE_FAULTS as error:  # no model here, or no array: other shards may fare better elsewhere
+        return ShardResult((), tuple(Unfinished(ref.key, str(error)) for ref in shard.refs), 0.0)
+    return run.run(shard.refs)
 
 
 class _ShardRun:

@@ -38,7 +38,7 @@ class DaskCluster:
     def set_environment(self, variables: Mapping[str, str]) -> None:
         """Set variables in all workers; one that is started again has forgotten them."""
         with Client(self.address, timeout=READY_SECONDS) as client:
-            client.run(os.environ.update, dict(variables))
+            client.run(_setter(), dict(variables))
 
     def output(self) -> str:
         """Return all that scheduler and workers have printed."""
@@ -81,6 +81,13 @@ def wait_until(is_true: Callable[[], bool], process: subprocess.Popen[bytes] | N
         if time.monotonic() > until or (process is not None and process.poll() is not None):
             raise TimeoutError(f"waited in vain for {process.args if process else is_true!r}")
         time.sleep(0.02)
+
+
+def _setter() -> Callable[[dict[str, str]], None]:
+    def set_all(variables: dict[str, str]) -> None:
+        os.environ.update(variables)
+
+    return set_all  # a function in a function travels by value: workers cannot import this module
 
 
 def _start_scheduler(folder: Path, running: ExitStack) -> str:
