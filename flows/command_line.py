@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, NoReturn, cast, get_type_hints
 
+import psutil
 import typer
 from docstring_parser import Docstring, DocstringStyle, parse
 from prefect import Flow, State
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from pydantic import TypeAdapter, ValidationError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 
 def run(flow: Flow[Any, Any]) -> None:
     """Run a flow from the command line.
 
-    Exit code 0 when it completed, 1 with one line when it did not, 2 for usage errors. `--help` explains every
-    parameter in the words of the docstring's `Args`.
+    Exit code 0 when it completed, 1 with one line when it did not, 2 for usage errors, 130 after Ctrl-C.
+    `--help` explains every parameter in the words of the docstring's `Args`.
 
     Parameters
     ----------
@@ -55,8 +61,13 @@ def _command(flow: Flow[Any, Any]) -> Callable[..., None]:
 
     def command(**parameters: Any) -> None:
         _refuse_bad_values(hints, parameters)
-        _refuse_silent_server(flow)
-        state = cast(State[Any], flow(**parameters, return_state=True))
+        try:
+            with _prefect_server(flow):
+                state = cast(State[Any], flow(**parameters, return_state=True))
+        except BaseException as error:
+            if _is_interrupt(error):
+                _end_at_once(flow)
+            raise
         line = " ".join((state.message or str(state.name)).split())
         if not state.is_completed():
             _fail(flow, line)
@@ -91,15 +102,37 @@ def _refuse_bad_values(hints: dict[str, Any], parameters: dict[str, Any]) -> Non
             raise typer.BadParameter(error.errors()[0]["msg"], param_hint=option) from error
 
 
-def _refuse_silent_server(flow: Flow[Any, Any]) -> None:
+@contextmanager
+def _prefect_server(flow: Flow[Any, Any]) -> Iterator[None]:
     """Refuse a Prefect server that is set but does not answer; with none set, a temporary one serves the run."""
     url = PREFECT_API_URL.value()
     if url is None:
+        # Ctrl-C ends the temporary server too, and minutes of asking it again would only look like a hang.
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}):
+            yield
         return
     with get_client(sync_client=True) as client:
         error = client.api_healthcheck()
     if error is not None:
         _fail(flow, f"{url}: no Prefect server answers there ({error}); start it or unset PREFECT_API_URL")
+    yield
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is at the bottom of an error: Prefect may fail to tell its server that it happened."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _end_at_once(flow: Flow[Any, Any]) -> NoReturn:
+    """End after Ctrl-C, when the flow has given up its lease: Prefect's threads would still wait for a server."""
+    sys.stderr.write(f"{flow.name}: interrupted; run it again to go on\n")
+    sys.stderr.flush()
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    os._exit(INTERRUPTED)
 
 
 def _fail(flow: Flow[Any, Any], line: str) -> NoReturn:

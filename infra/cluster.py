@@ -8,8 +8,10 @@ import io
 import logging
 import os
 import pickle
+import signal
 import socket
 import sys
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,19 +65,16 @@ def connect(settings: Settings) -> Iterator[Client]:
             with _remote(settings.cluster) as client:
                 yield client
             return
-        with (
-            LocalCluster(
+        with _deaf_to_interrupts():
+            cluster = LocalCluster(
                 n_workers=local_workers(settings),
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=None,
-                scheduler_kwargs={
-                    "dashboard_address": "127.0.0.1:0"
-                },  # or it asks for a port others may have
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # not a port that others may have
                 memory_limit=0,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
+            )
+        with cluster, Client(cluster) as client:
             yield client
 
 
@@ -118,6 +117,19 @@ def _configuration() -> dict[str, object]:
         "distributed.comm.timeouts.connect": "10s",
         "logging": {"distributed": "error"},
     }
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let processes that start now ignore Ctrl-C, which all of a terminal get: the coordinator will end them."""
+    if threading.current_thread() is not threading.main_thread():  # where Python sets no signal handlers
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

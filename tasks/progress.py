@@ -58,7 +58,8 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._shown.close()
-        self._update_artifact()
+        if kind is not KeyboardInterrupt:  # a temporary server got the Ctrl-C too
+            self._update_artifact()
 
     @property
     def seconds(self) -> float:
@@ -69,8 +70,8 @@ class Progress:
         """Count a shard that came back, and show it."""
         before = self.tally.images
         self.tally.add(result)
+        self._bar.set_postfix_str(f"{self.tally.pixels / 1e6 / self.seconds:.1f} MP/s", refresh=False)
         self._bar.update(self.tally.images - before)
-        self._bar.set_postfix_str(f"{self.tally.pixels / 1e6 / self.seconds:.1f} MP/s")
         now = time.monotonic()
         if now - self._told > ARTIFACT_SECONDS:
             self._told = now

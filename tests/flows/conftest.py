@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
         _send_what_is_left()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def deployed(server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     root = tmp_path_factory.mktemp("deployed")
     put_photos(root / "rainy", IMAGES)
@@ -41,7 +41,7 @@ def deployed(server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) ->
         yield Deployed(server, root, deployment, copy_every_minute(server, root, deployment))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def called(deployed: Deployed) -> Watched:
     server, deployment_id = deployed.server, deployed.deployment["id"]
     server.done("prefect", "deployment", "run", "derain-batch")

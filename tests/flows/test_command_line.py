@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from docstring_parser import DocstringStyle, parse
 from typer.testing import CliRunner
@@ -14,7 +18,7 @@ from typer.testing import CliRunner
 from flows.command_line import command_of
 from flows.derain_batch import derain_batch
 from tests.deployments import put_photos
-from tests.prefect_server import PATIENCE, ROOT, PrefectServer
+from tests.prefect_server import PATIENCE, ROOT, PrefectServer, wait_for
 
 
 def test_help_explains_every_parameter_in_the_words_of_the_docstring() -> None:
@@ -86,6 +90,42 @@ class TestTyped:
         assert (ended.returncode, ended.stdout) == (1, "")
         (line,) = ended.stderr.splitlines()
         assert line.startswith("derain-batch: http://127.0.0.1:9/api: no Prefect server answers there")
+
+    def test_ctrl_c_ends_it_soon_and_leaves_nothing_behind(
+        self, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        """On a terminal all processes get it: the temporary Prefect server too."""
+        put_photos(tmp_path / "rainy", 400)
+        environment = {**environment, "DERAIN_SHARD_IMAGES": "1", "DERAIN_WAVE_SHARDS": "1"}
+        del environment["PREFECT_API_URL"]
+        places = ["--source", str(tmp_path / "rainy"), "--destination", str(tmp_path / "out")]
+        process = _started(environment, *places)
+        wait_for(lambda: len(list((tmp_path / "out").glob("*.png"))) > 5, "no outputs")
+        family = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGINT)
+        _, stderr = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 130
+        assert stderr.splitlines()[-1] == "derain-batch: interrupted; run it again to go on"
+        assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
+        (lease,) = (tmp_path / "workspace" / "leases").iterdir()
+        assert json.loads(lease.read_text())["released"]
+
+
+def _started(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
+    """Start it in a process group of its own, with Ctrl-C not ignored, as it is below a shell's `&`."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.derain_batch", *words],
+            cwd=ROOT,
+            env=environment,
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _typed(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:

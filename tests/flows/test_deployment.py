@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
-from typing import Any
 
 import pytest
 
 from flows.derain_batch import derain_batch
 from infra.catalog import Catalog
 from tests.deployments import IMAGES, Deployed, Watched
-from tests.prefect_server import ENDED, PrefectServer, wait_for
+from tests.prefect_server import PrefectServer
 
 pytestmark = pytest.mark.slow
 
@@ -87,18 +86,3 @@ def test_an_unknown_bare_name_is_not_found(server: PrefectServer) -> None:
     assert ended.returncode == 1
     assert "Deployment 'derain-nothing' not found!" in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
-
-
-def test_its_schedule_makes_a_run_that_completes(deployed: Deployed, called: Watched) -> None:
-    """The last one: the minute it may have to wait for passes while the others run."""
-    server, deployment_id = deployed.server, deployed.every_minute["id"]
-
-    def ended() -> dict[str, Any] | None:
-        return next((run for run in server.runs_of(deployment_id) if run["state_type"] in ENDED), None)
-
-    run = wait_for(ended, "no scheduled run has ended")
-    assert run["state_type"] == "COMPLETED", server.log_of(run["id"])
-    assert run["auto_scheduled"]
-    assert run["created_by"]["type"] == "SCHEDULE"
-    derained = deployed.root / "scheduled" / "derained"
-    assert sorted(path.name for path in derained.iterdir()) == ["000.png", "001.png"]
