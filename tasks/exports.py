@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.pictures import ImageRejected, Picture
+from tasks.codec.pictures import ImageRejected, Picture
 
 _WRITTEN_BACK = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 _LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # what libjpeg and libwebp write

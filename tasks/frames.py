@@ -16,8 +16,8 @@ from infra.faults import one_line
 from infra.records import ImageRef
 from infra.storage import Missing, open_location
 from infra.zarr_store import create_array, open_array
+from tasks.codec.pictures import ImageRejected, Picture, PictureForm
 from tasks.medium import FramesRefused, MediumSpec, is_array
-from tasks.pictures import ImageRejected, Picture, PictureForm
 
 if TYPE_CHECKING:
     import zarr

@@ -29,11 +29,11 @@ of the image; `MemoryError` is a fault of the machine and passes through.
 
 from __future__ import annotations
 
-from tasks.decoding import decode
-from tasks.encoding import encode
+from tasks.codec.decoding import decode
+from tasks.codec.encoding import encode
+from tasks.codec.pictures import ImageRejected, Picture, PictureForm
 from tasks.exports import Export, require_exportable
 from tasks.keys import output_key
-from tasks.pictures import ImageRejected, Picture, PictureForm
 
 __all__ = [
     "Export",

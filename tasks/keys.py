@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from tasks.codec.pictures import ImageRejected
 from tasks.exports import Export
-from tasks.pictures import ImageRejected
 
 _SUFFIX = {"same": "", "png": ".png", "jpeg": ".jpg"}
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")

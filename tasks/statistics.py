@@ -7,7 +7,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from infra.records import ImageStatistics
-from tasks.pictures import Pixels
+from tasks.codec.pictures import Pixels
 
 _ENOUGH_PIXELS = 400_000
 

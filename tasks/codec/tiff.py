@@ -14,8 +14,8 @@ import numpy as np
 from isal import isal_zlib
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from tasks.exif import tiff_tags
-from tasks.pictures import Pixels
+from tasks.codec.exif import tiff_tags
+from tasks.codec.pictures import Pixels
 
 _STRIP_BYTES = 1 << 20
 _DEFLATE, _RAW = 8, 1

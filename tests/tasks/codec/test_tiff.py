@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tasks import tiff
-from tasks.tiff import TiffOptions, write_tiff
+from tasks.codec import tiff
+from tasks.codec.tiff import TiffOptions, write_tiff
 from tests.image_samples import exif_block, photo, reopened, srgb_profile
 
 

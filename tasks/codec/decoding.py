@@ -22,11 +22,11 @@ from PIL import (
 )
 from PIL.ImageFile import ImageFile
 
-from tasks.forms import describe
-from tasks.normalising import to_plain_mode
-from tasks.pictures import ImageRejected, Picture
-from tasks.sniff import identify
-from tasks.truncation import is_cut_short, lacks_codestream_end
+from tasks.codec.forms import describe
+from tasks.codec.normalising import to_plain_mode
+from tasks.codec.pictures import ImageRejected, Picture
+from tasks.codec.sniff import identify
+from tasks.codec.truncation import is_cut_short, lacks_codestream_end
 
 # The readers themselves, not Image.open: that one checks sizes against a limit shared by the whole process,
 # tries every format in turn, and takes a camera's JPEG with further pictures (MPO) for an animation.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.pictures import ImageRejected
+from tasks.codec.pictures import ImageRejected
 
 # Only formats whose first bytes are unmistakable, and whose reader starts no other program.
 _PICTURES = (

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from isal import isal_zlib
 
-from tasks.pictures import Pixels
+from tasks.codec.pictures import Pixels
 
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # channels: grey, grey + alpha, RGB, RGBA
 _UP = 2

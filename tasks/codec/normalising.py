@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tasks.pictures import ImageRejected
+from tasks.codec.pictures import ImageRejected
 
 _CONVERSIONS = {
     "1": "L",

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin
 
-from tasks import decoding
+from tasks.codec import decoding
 from tasks.images import ImageRejected, Picture, decode
 from tests.image_samples import (
     LIMIT,

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from tasks.pictures import Pixels
+from tasks.codec.pictures import Pixels
 
 _HEADER_BYTES = 14 + 108
 _BITFIELDS = 3

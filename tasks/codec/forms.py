@@ -9,8 +9,8 @@ from typing import SupportsFloat, cast
 from PIL import Image, JpegImagePlugin
 from PIL.ImageFile import ImageFile
 
-from tasks.exif import Upright, block_of_tiff, make_upright
-from tasks.pictures import Mode, PictureForm
+from tasks.codec.exif import Upright, block_of_tiff, make_upright
+from tasks.codec.pictures import Mode, PictureForm
 
 _COLOUR_SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB "}
 _QUARTER_TURNS = (5, 6, 7, 8)

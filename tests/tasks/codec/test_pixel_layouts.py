@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from tasks.bmp import write_bmp_with_alpha
+from tasks.codec.bmp import write_bmp_with_alpha
 from tasks.images import Export, decode, encode
 from tests.image_samples import (
     LIMIT,

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tasks import png
-from tasks.png import PngMetadata, write_png
+from tasks.codec import png
+from tasks.codec.png import PngMetadata, write_png
 from tests.image_samples import encoded, exif_block, labelled_profile, photo, picture, reopened, srgb_profile
 
 NOTHING = PngMetadata()
