@@ -152,9 +152,9 @@ def _rendered(streak_bank: Bank, draws: Draws, recipe: RainRecipe, clean: Tensor
 
 
 def _filmed(draws: Draws, clean: Tensor) -> Tensor:
-    """Exposure for all, a soft background for a quarter, mist for a third, clutter for a sixth."""
+    """Exposure for all, a soft background for a quarter, mist for a third, clutter and gratings for some."""
     clean = camera.expose(draws, clean)
-    for share, change in ((0.25, camera.soften), (0.35, camera.veil), (0.16, _clutter)):
+    for share, change in ((0.12, _grating), (0.25, camera.soften), (0.35, camera.veil), (0.16, _clutter)):
         chosen = draws.chance(share)
         branch = draws.only(chosen)  # also where none is: a sample's draws must not depend on its batch
         if chosen.any():
@@ -184,6 +184,23 @@ def _clutter(draws: Draws, clean: Tensor) -> Tensor:
     lines = procedural_layer(draws, MEDIUM, draws.uniform(-math.pi / 2, math.pi / 2), size)
     colour = draws.uniform(shape=(3, 1, 1)) * draws.chance(0.5)[:, None, None, None]
     return torch.lerp(clean, colour * clean, lines.expand_as(clean))
+
+
+def _grating(draws: Draws, clean: Tensor) -> Tensor:
+    """Draw bright parallel or crossing lines, evenly spaced, which are not rain: fences, blinds, nets."""
+    rows, columns = (torch.arange(extent, device=draws.device) for extent in clean.shape[-2:])
+    angle, period = draws.uniform(-math.pi, math.pi), draws.log_uniform(5.0, 28.0)
+    width = (period * draws.uniform(0.06, 0.2))[:, None, None]
+    lines = torch.zeros(len(clean), *clean.shape[-2:], device=draws.device)
+    crossing = draws.chance(0.6)
+    for turn, wanted in ((0.0, torch.ones_like(crossing)), (math.pi / 2, crossing)):
+        sine, cosine = torch.sin(angle + turn)[:, None, None], torch.cos(angle + turn)[:, None, None]
+        across = columns * cosine + rows[:, None] * sine
+        offset = torch.remainder(across, period[:, None, None]) - period[:, None, None] / 2
+        lines = torch.maximum(lines, torch.exp(-0.5 * (offset / width) ** 2) * wanted[:, None, None])
+    colour = draws.uniform(0.4, 1.0, shape=(1, 1, 1)) * draws.uniform(0.85, 1.0, shape=(3, 1, 1))
+    strength = lines[:, None] * draws.uniform(0.3, 1.0, shape=(1, 1, 1))
+    return torch.lerp(clean, colour.expand_as(clean), strength.expand_as(clean))
 
 
 def _bank_streaks(draws: Draws, bank: Bank, size: tuple[int, int]) -> Tensor:
