@@ -13,7 +13,7 @@ import site
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,9 @@ class DaskCluster:
 
 
 @contextmanager
-def dask_cluster(folder: Path, workers: int) -> Iterator[DaskCluster]:
+def dask_cluster(
+    folder: Path, workers: int, variables: Mapping[str, str] | None = None
+) -> Iterator[DaskCluster]:
     """Run a scheduler and workers with nannies, each in a folder of its own; all end with the block.
 
     Parameters
@@ -55,13 +57,16 @@ def dask_cluster(folder: Path, workers: int) -> Iterator[DaskCluster]:
         For their output and their working folders; may not be there yet.
     workers : int
         How many; none is a scheduler alone.
+    variables : Mapping[str, str], optional
+        What the workers have in their environment.
     """
     with ExitStack() as running:
         address = _start_scheduler(folder, running)
         for number in range(workers):
             name = f"worker-{number}"
             kept = ["--local-directory", str(folder / name), "--memory-limit", "0", "--no-dashboard"]
-            _start(folder / name, running, "worker", address, "--nthreads", "1", *kept)
+            arguments = ["worker", address, "--nthreads", "1", *kept]
+            _start(folder / name, running, arguments, variables or {})
         if workers:
             with Client(address, timeout=READY_SECONDS) as client:
                 client.wait_for_workers(workers, timeout=READY_SECONDS)
@@ -92,20 +97,31 @@ def _setter() -> Callable[[dict[str, str]], None]:
 
 def _start_scheduler(folder: Path, running: ExitStack) -> str:
     file = folder / "scheduler.json"
-    where = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    process = _start(folder / "scheduler", running, "scheduler", *where)
+    where = [
+        "scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--no-dashboard",
+        "--scheduler-file",
+        str(file),
+    ]
+    process = _start(folder / "scheduler", running, where, {})
     wait_until(lambda: file.exists() and file.read_text().rstrip().endswith("}"), process)
     return str(json.loads(file.read_text())["address"])
 
 
-def _start(folder: Path, running: ExitStack, *arguments: str) -> subprocess.Popen[bytes]:
+def _start(
+    folder: Path, running: ExitStack, arguments: Sequence[str], variables: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True)
     output = running.enter_context(folder.with_suffix(".out").open("wb"))
     # A killed test run must not leave a cluster behind: the kernel ends it with its parent.
     tied = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     command = [*tied, sys.executable, "-S", "-P", "-m", "dask", *arguments]
     packages = os.pathsep.join([*site.getsitepackages(), site.getusersitepackages()])
-    environment = {**os.environ, "PYTHONPATH": packages}
+    environment = {**os.environ, **variables, "PYTHONPATH": packages}
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
     running.callback(_stop, process)
     return process
