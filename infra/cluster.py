@@ -115,6 +115,7 @@ def _configuration() -> dict[str, object]:
         # What waits behind a shard that kills its worker would be blamed with it: let it wait at the scheduler.
         "distributed.scheduler.worker-saturation": 1.0,
         "distributed.comm.timeouts.connect": "10s",
+        "distributed.worker.profile.enabled": False,  # nobody looks at it, and see stop_profiler
         "logging": {"distributed": "error"},
     }
 
@@ -205,6 +206,8 @@ def _code_plugin(archive: bytes) -> WorkerPlugin:
 
     class Code(WorkerPlugin):  # type: ignore[misc]
         def setup(self, worker: Any) -> None:
+            if sys.version_info[:2] == (3, 11):
+                self.stop_profiler(worker)
             path = os.path.join(worker.local_directory, f"derain-code-{digest}.zip")
             if path in sys.path:
                 return  # and what is loaded stays loaded
@@ -214,6 +217,14 @@ def _code_plugin(archive: bytes) -> WorkerPlugin:
             for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
                 del sys.modules[name]
             importlib.invalidate_caches()
+
+        def stop_profiler(self, worker: Any) -> None:
+            # In Python 3.11 it blocks all threads for good when one starts as it asks where they are, and ours
+            # start many: python/cpython#106883.
+            for name in ("profile", "profile-cycle"):
+                timer = worker.periodic_callbacks.pop(name, None)
+                if timer is not None:
+                    timer.stop()
 
     return Code()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,17 @@ def test_loaded_code_stays_loaded_where_it_is_the_same(elsewhere: DaskCluster) -
             submit(client, output_key, "a.jpg", None).exception(timeout=180)
             identities |= set(client.run(eval, "id(__import__('sys').modules['tasks.keys'])").values())
     assert len(identities) == 1
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="later ones do not block")
+def test_no_profiler_blocks_the_threads_of_workers(elsewhere: DaskCluster) -> None:
+    for settings in (
+        Settings(cluster=elsewhere.address, _env_file=None),
+        Settings(workers=1, _env_file=None),
+    ):
+        with connect(settings) as client:
+            timers = client.run(lambda dask_worker: list(dask_worker.periodic_callbacks))
+        assert all("profile" not in name for names in timers.values() for name in names)
 
 
 def test_a_scheduler_that_does_not_answer_is_told() -> None:
