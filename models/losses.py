@@ -21,7 +21,10 @@ def frequency(derained: Tensor, clean: Tensor) -> Tensor:
     return torch.view_as_real(spectrum).abs().mean()
 
 
-def derain_loss(derained: Tensor, clean: Tensor) -> Tensor:
-    """Charbonnier plus `FREQUENCY_WEIGHT` times the frequency term, for (B, 3, H, W) floats in [0, 1]."""
+def reconstruction_terms(derained: Tensor, clean: Tensor) -> dict[str, Tensor]:
+    """Charbonnier and the weighted frequency term, for (B, 3, H, W) floats in [0, 1]; their sum is the loss."""
     derained, clean = derained.float(), clean.float()
-    return charbonnier(derained, clean) + FREQUENCY_WEIGHT * frequency(derained, clean)
+    return {
+        "charbonnier": charbonnier(derained, clean),
+        "frequency": FREQUENCY_WEIGHT * frequency(derained, clean),
+    }

@@ -16,6 +16,7 @@ from torch import Tensor
 from models import camera
 from models.banks import Bank, TrainingData, sample
 from models.draws import Draws
+from models.pairs import RainyPair
 from models.streaks import BOLD, FAINT_LONG, FINE, MEDIUM, procedural_layer
 
 BANK_LAYERS = 4
@@ -47,14 +48,6 @@ RECIPES = {
 """Named recipes; training uses `mixed`, validation the others."""
 
 
-@dataclass(frozen=True, slots=True)
-class RainyPair:
-    """A batch of photographs with and without rain, each (B, 3, H, W) in [0, 1]."""
-
-    rainy: Tensor
-    clean: Tensor
-
-
 def training_pairs(data: TrainingData, draws: Draws, recipe: RainRecipe, size: int) -> RainyPair:
     """Render one training batch of square crops.
 
@@ -77,7 +70,7 @@ def training_pairs(data: TrainingData, draws: Draws, recipe: RainRecipe, size: i
     clean = sample(data.photographs, photo, grid)
     layer = sample(data.layers, data.layer_of[photo].clamp(min=0), grid) * _mask(recorded)
     return _compose(
-        data.streaks, draws, recipe, RainyPair(clean + layer, clean), _kinds(recipe, kind, recorded)
+        data.streaks, draws, recipe, RainyPair(clean + layer, clean, layer), _kinds(recipe, kind, recorded)
     )
 
 
@@ -87,8 +80,8 @@ def whole_pair(data: TrainingData, draws: Draws, recipe: RainRecipe, photo: int)
     height, width = (extent // 8 * 8 for extent in clean.shape[-2:])
     number = int(data.layer_of[photo])
     recorded = torch.tensor([number >= 0 and recipe.recorded == 1], device=clean.device)
-    layer = data.layers.picture(number)[None] if recorded else 0.0
-    pair = RainyPair((clean + layer)[..., :height, :width], clean[..., :height, :width])
+    layer = data.layers.picture(number)[None] if recorded else torch.zeros_like(clean[:, :1])
+    pair = RainyPair(*(part[..., :height, :width] for part in (clean + layer, clean, layer)))
     return _compose(data.streaks, draws, recipe, pair, _kinds(recipe, draws.uniform(), recorded))
 
 
@@ -127,12 +120,12 @@ def _compose(
     streak_bank: Bank, draws: Draws, recipe: RainRecipe, recorded: RainyPair, kinds: _Kinds
 ) -> RainyPair:
     """Put the rendered kinds of rain on, and what camera and air do to both sides."""
-    rainy, clean = recorded.rainy.clone(), recorded.clean.clone()
+    rainy, clean, streaks = recorded.rainy.clone(), recorded.clean.clone(), recorded.streaks.clone()
     own = ~kinds.recorded
     if own.any():
         rendered = _rendered(streak_bank, draws.only(own), recipe, clean[own], kinds.among(own))
-        rainy[own], clean[own] = rendered.rainy, rendered.clean
-    return RainyPair(rainy.clamp(0, 1), clean)
+        rainy[own], clean[own], streaks[own] = rendered.rainy, rendered.clean, rendered.streaks
+    return RainyPair(rainy.clamp(0, 1), clean, streaks)
 
 
 def _rendered(streak_bank: Bank, draws: Draws, recipe: RainRecipe, clean: Tensor, kinds: _Kinds) -> RainyPair:
@@ -147,7 +140,7 @@ def _rendered(streak_bank: Bank, draws: Draws, recipe: RainRecipe, clean: Tensor
     cover = (draws.uniform() * draws.chance(0.5))[:, None, None, None]
     tint = draws.uniform(0.95, 1.05, shape=(3, 1, 1))
     streaks = streaks.clamp(0, 1)
-    pair = RainyPair((clean * (1 - cover * streaks) + streaks * tint).clamp(0, 1), clean)
+    pair = RainyPair((clean * (1 - cover * streaks) + streaks * tint).clamp(0, 1), clean, streaks)
     return _developed(draws, pair) if recipe.camera else pair
 
 
@@ -175,7 +168,7 @@ def _developed(draws: Draws, pair: RainyPair) -> RainyPair:
         quality = of_quality.uniform(60, 98)
         for side in sides:
             side[compressed] = camera.jpeg(side[compressed], quality)
-    return RainyPair(sides[0], sides[1])
+    return RainyPair(sides[0], sides[1], pair.streaks)
 
 
 def _clutter(draws: Draws, clean: Tensor) -> Tensor:

@@ -10,8 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from models.losses import reconstruction_terms
+from models.pairs import RainyPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,11 @@ class Student(nn.Module):
         padded = F.pad(rainy, padding, mode="replicate") if any(padding) else rainy
         streaks = self.streaks(padded.to(self.stem.weight.dtype))
         return (padded - streaks.to(rainy.dtype))[..., :height, :width]
+
+    def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:
+        """Return the named, weighted terms whose sum training minimises."""
+        rainy = pair.rainy.contiguous(memory_format=torch.channels_last)
+        return reconstruction_terms(self(rainy), pair.clean)
 
     def streaks(self, rainy: Tensor) -> Tensor:
         """Predict the streaks (rainy - clean) of a batch whose sizes are multiples of `size_multiple`."""

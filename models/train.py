@@ -24,9 +24,9 @@ from tqdm import tqdm
 
 from models.banks import TrainingData, load_training_data
 from models.draws import Draws
-from models.losses import derain_loss
 from models.modelfile import pack, write_model_file
-from models.rain import RECIPES, RainyPair, training_pairs
+from models.pairs import RainyPair
+from models.rain import RECIPES, training_pairs
 from models.student import PRESETS, Student
 from models.validation import ValidationScore, ValidationSet, render_validation, validate
 
@@ -113,8 +113,7 @@ def step(fabric: Fabric, config: TrainConfig, state: State, pair: RainyPair) -> 
     """Take one optimiser step and return the loss."""
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(config, state.step)
-    derained = state.student(pair.rainy.contiguous(memory_format=torch.channels_last))
-    loss = derain_loss(derained, pair.clean)
+    loss = torch.stack(list(state.student.loss_terms(pair).values())).sum()
     fabric.backward(loss)
     fabric.clip_gradients(state.student, state.optimizer, max_norm=config.clip)
     state.optimizer.step()
@@ -164,6 +163,7 @@ def resume(fabric: Fabric, config: TrainConfig, out: Path) -> State:
     )
     average = copy.deepcopy(student).to(fabric.device).requires_grad_(False)
     model, wrapped_optimizer = fabric.setup(student, optimizer)
+    model.mark_forward_method("loss_terms")
     state = State(model, average, wrapped_optimizer)
     if (out / "checkpoint.pt").exists():
         _restore(fabric, config, state, out / "checkpoint.pt")

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from models.banks import TrainingData
 from models.draws import Draws
 from models.metrics import Image, psnr_y
-from models.rain import RECIPES, RainyPair, whole_pair
+from models.pairs import RainyPair
+from models.rain import RECIPES, whole_pair
 
 VALIDATION_SEED = 20_260_000
 CLEAN_CEILING = 60.0

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from models.banks import bank_of
-from models.rain import RECIPES, RainRecipe, RainyPair, training_pairs, whole_pair
+from models.pairs import RainyPair
+from models.rain import RECIPES, RainRecipe, training_pairs, whole_pair
 from tests.rainy_worlds import draws, noise, small_world
 
 WORLD = small_world()

@@ -1,0 +1,32 @@
+"""A batch of photographs with and without rain: what training and validation are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+FAINTEST_RAIN = 4 / 255
+"""Streaks below this grey level are no rain to a mask, however faint the rest is."""
+
+
+@dataclass(frozen=True, slots=True)
+class RainyPair:
+    """Photographs with and without rain, each (B, 3, H, W) in [0, 1], and the rain layer that was rendered.
+
+    `streaks` is (B, 1, H, W) in [0, 1], before the camera's noise and JPEG; zeros in an identity pair.
+    """
+
+    rainy: Tensor
+    clean: Tensor
+    streaks: Tensor
+
+    @property
+    def rain_mask(self) -> Tensor:
+        """Where it rains: 1 where a streak is above its photograph's mean streak, (B, 1, H, W).
+
+        AFR-Net's threshold (Wang, Sun, Sowmya, 2021), taken on the rendered layer; the floor is ours, so that
+        an identity pair has an empty mask.
+        """
+        mean = self.streaks.mean(dim=(1, 2, 3), keepdim=True)
+        return (self.streaks > mean.clamp(min=FAINTEST_RAIN)).to(self.streaks.dtype)
