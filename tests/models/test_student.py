@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.losses import derain_loss
+from models.losses import charbonnier
 from models.student import PRESETS, Student, StudentConfig
 from tests.students import random_pictures, random_student
 
@@ -84,7 +84,7 @@ def test_it_learns_one_pair():
     optimizer = torch.optim.AdamW(student.parameters(), lr=3e-3)
     losses = []
     for _ in range(150):
-        loss = derain_loss(student(rainy), clean)
+        loss = charbonnier(student(rainy), clean)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
