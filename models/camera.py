@@ -46,12 +46,21 @@ def soften(draws: Draws, clean: Tensor) -> Tensor:
 
 
 def veil(draws: Draws, clean: Tensor) -> Tensor:
-    """Lay mist over photographs: it thickens smoothly with distance."""
+    """Lay mist over photographs: it thickens with distance (Koschmieder, 1924), drawn as `_distance`."""
     size = (clean.shape[-2], clean.shape[-1])
-    coarse = draws.uniform(0.3, 1.0, shape=(1, 3, 3))
-    uneven = F.interpolate(coarse, size, mode="bilinear", align_corners=True)
     air = draws.uniform(0.5, 0.95, shape=(1, 1, 1)) + draws.uniform(-0.03, 0.03, shape=(3, 1, 1))
-    return torch.lerp(clean, air.expand_as(clean), _per_sample(draws.uniform(0.05, 0.6)) * uneven)
+    thickness = 1 - torch.exp(-_per_sample(draws.uniform(0.05, 1.2)) * _distance(draws, size))
+    return torch.lerp(clean, air.expand_as(clean), thickness)
+
+
+def _distance(draws: Draws, size: tuple[int, int]) -> Tensor:
+    """Draw how far the scene lies, (B, 1, H, W) in [0, 1]: ground that recedes to a horizon, and things on it."""
+    horizon = draws.uniform(0.0, 0.8)[:, None, None]
+    rows = torch.linspace(0, 1, size[0], device=draws.device)[:, None]
+    recede = (1 - (rows - horizon) / (1 - horizon)).clamp(0, 1).expand(-1, -1, size[1])
+    things = F.interpolate(draws.uniform(shape=(1, 3, 3)), size, mode="bilinear", align_corners=True)
+    share = draws.uniform()[:, None, None, None]
+    return torch.lerp(recede[:, None], things, share)
 
 
 def grain(draws: Draws, size: tuple[int, int]) -> Tensor:

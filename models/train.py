@@ -26,7 +26,8 @@ from models.banks import TrainingData, load_training_data
 from models.draws import Draws
 from models.modelfile import pack, write_model_file
 from models.pairs import RainyPair
-from models.rain import RECIPES, training_pairs
+from models.rain import training_pairs
+from models.recipes import RECIPES
 from models.student import PRESETS, Student
 from models.validation import ValidationScore, ValidationSet, render_validation, validate
 

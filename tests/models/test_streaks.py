@@ -6,10 +6,34 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.streaks import BOLD, FAINT_LONG, FINE, MEDIUM, procedural_layer, soft_line
+from models.streaks import (
+    BOLD,
+    COARSE,
+    FAINT_LONG,
+    FINE,
+    MEDIUM,
+    NEEDLES,
+    SHEET,
+    SLEET,
+    SPLASH,
+    flat_line,
+    procedural_layer,
+    soft_line,
+    splash_layer,
+)
 from tests.rainy_worlds import draws
 
-FAMILIES = {"fine": FINE, "medium": MEDIUM, "bold": BOLD, "faint_long": FAINT_LONG}
+FAMILIES = {
+    "fine": FINE,
+    "medium": MEDIUM,
+    "bold": BOLD,
+    "faint_long": FAINT_LONG,
+    "sheet": SHEET,
+    "splash": SPLASH,
+    "coarse": COARSE,
+    "sleet": SLEET,
+    "needles": NEEDLES,
+}
 SIZE = (96, 120)
 
 
@@ -61,3 +85,26 @@ def test_a_soft_line_has_its_length_width_and_peak():
     assert centred[32 + 10, 32].item() == pytest.approx(0.5, abs=0.01)  # half its length from the centre
     assert centred[32 + 16, 32] < 1e-3
     assert centred[32, 33].item() == pytest.approx(math.exp(-0.5 / 1.5**2), abs=1e-5)
+
+
+def test_a_flat_line_is_even_and_ends_within_a_pixel():
+    line = flat_line(torch.tensor([20.0]), torch.tensor([2.0]), torch.tensor([0.0]), (64, 64))[0]
+    centred = torch.roll(line, (32, 32), dims=(0, 1))
+    torch.testing.assert_close(
+        centred[25:40, 32], torch.full((15,), centred[32, 32].item()), atol=1e-3, rtol=0
+    )
+    assert centred[32, 32] > 0.99
+    assert centred[32, 34].item() == pytest.approx(0.5, abs=0.01)  # half its width from the middle
+    assert centred[32, 36] < 0.01
+
+
+def test_sheets_cover_no_more_than_their_share():
+    rendered = layers("sheet", count=24)
+    covered = (rendered > 0.3 * rendered.amax((1, 2, 3), keepdim=True)).double().mean()
+    assert 0.05 < covered < 0.4
+
+
+def test_splashes_lie_low():
+    dots = splash_layer(draws(0, 40), SIZE)
+    assert dots[:, :, : SIZE[0] // 5].sum() == 0
+    assert dots[:, :, -SIZE[0] // 5 :].mean() > 1e-3

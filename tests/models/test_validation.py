@@ -32,22 +32,27 @@ class Darker(nn.Module):
 
 def test_the_set_is_always_the_same():
     first, again = render_validation(WORLD, 3), render_validation(WORLD, 3)
-    for kind in ("light", "heavy", "none"):
+    for kind in ("light", "heavy", "fine", "none"):
         for one, other in zip(getattr(first, kind), getattr(again, kind), strict=True):
             assert torch.equal(one.rainy, other.rainy)
 
 
 def test_kinds_of_rain():
     pairs = render_validation(WORLD, 3)
-    assert [len(kind) for kind in (pairs.light, pairs.heavy, pairs.none)] == [2, 3, 3]  # two have a layer
+    assert [len(kind) for kind in (pairs.light, pairs.heavy, pairs.fine, pairs.none)] == [
+        2,
+        3,
+        3,
+        3,
+    ]  # two have a layer
     assert all((pair.rainy >= pair.clean).all() and pair.rainy.ne(pair.clean).any() for pair in pairs.light)
-    assert all(pair.rainy.ne(pair.clean).any() for pair in pairs.heavy)
+    assert all(pair.rainy.ne(pair.clean).any() for pair in (*pairs.heavy, *pairs.fine))
     assert all(torch.equal(pair.rainy, pair.clean) for pair in pairs.none)
 
 
 def test_no_more_than_asked_for():
     pairs = render_validation(WORLD, 1)
-    assert [len(kind) for kind in (pairs.light, pairs.heavy, pairs.none)] == [1, 1, 1]
+    assert [len(kind) for kind in (pairs.light, pairs.heavy, pairs.fine, pairs.none)] == [1, 1, 1, 1]
 
 
 def test_a_student_that_changes_nothing_keeps_clean_photographs():
@@ -64,10 +69,10 @@ def test_harm_to_clean_photographs_costs():
     assert validate(Darker(), pairs).none == pytest.approx(-20 * np.log10(0.1 * 219 / 255), abs=0.5)
 
 
-def test_light_and_heavy_rain_count_most():
-    score = ValidationScore(light=36.0, heavy=26.0, none=50.0)
-    assert score.overall == pytest.approx(31 + 2.5)
-    assert str(score) == "light 36.00, heavy 26.00, none 50.00 dB"
+def test_every_rain_counts_alike_and_clean_photographs_a_little():
+    score = ValidationScore(light=36.0, heavy=26.0, fine=34.0, none=50.0)
+    assert score.overall == pytest.approx(32 + 2.5)
+    assert str(score) == "light 36.00, heavy 26.00, fine 34.00, none 50.00 dB"
 
 
 def test_floats_become_levels():
