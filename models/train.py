@@ -114,7 +114,8 @@ def step(fabric: Fabric, config: TrainConfig, state: State, pair: RainyPair) -> 
     """Take one optimiser step and return the loss."""
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(config, state.step)
-    loss = torch.stack(list(state.student.loss_terms(pair).values())).sum()
+    with fabric.autocast():  # Fabric enters it by itself in distributed runs only
+        loss = torch.stack(list(state.student.loss_terms(pair).values())).sum()
     fabric.backward(loss)
     fabric.clip_gradients(state.student, state.optimizer, max_norm=config.clip)
     state.optimizer.step()
