@@ -8,6 +8,7 @@ that a tile with that halo gives exactly the pixels of the whole photograph.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -81,15 +82,24 @@ class Upsample(nn.Module):
         return fine + F.pixel_shuffle(self.expand(coarse), 2)
 
 
-def _blocks(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
-
-
 class Student(nn.Module):
-    """Derain photographs: `forward(rainy) -> derained`, any size in, the same size out."""
+    """Derain photographs: `forward(rainy) -> derained`, any size in, the same size out.
 
-    def __init__(self, config: StudentConfig) -> None:
+    Parameters
+    ----------
+    config : StudentConfig
+        Sizes.
+    block : callable
+        Makes a block that takes and gives features of one width; another than the default is an experiment
+        (`benchmarks.student_designs`), whose receptive radius the config does not know.
+    """
+
+    def __init__(self, config: StudentConfig, block: Callable[[int], nn.Module] = ResidualBlock) -> None:
         super().__init__()
+
+        def _blocks(width: int, count: int) -> nn.Sequential:
+            return nn.Sequential(*(block(width) for _ in range(count)))
+
         self.config = config
         fine, mid, coarse = config.widths
         pixels = 3 * config.unshuffle**2

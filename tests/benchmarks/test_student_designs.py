@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.student_designs import DESIGNS, GatedBlock, LargeKernelBlock, trained
+from models.student import Student, StudentConfig
+from tests.rainy_worlds import small_world
+from tests.students import random_pictures
+
+
+def test_merged_branches_give_the_same_features():
+    torch.manual_seed(1)
+    block = LargeKernelBlock(8)
+    features = torch.randn(2, 8, 12, 16)
+    apart = block(features)
+    block.merge()
+    assert sum(isinstance(part, nn.Conv2d) for part in block.modules()) == 3
+    torch.testing.assert_close(block(features), apart)
+    block.merge()  # again changes nothing
+    torch.testing.assert_close(block(features), apart)
+
+
+@pytest.mark.parametrize("block", [LargeKernelBlock, GatedBlock])
+def test_a_student_of_other_blocks_takes_any_size(block):
+    student = Student(StudentConfig(widths=(8, 8, 8)), block)
+    assert student(random_pictures(1, 3, 19, 26)).shape == (1, 3, 19, 26)
+
+
+def test_designs_have_names_of_their_own_and_the_shipped_ones_are_among_them():
+    assert len({design.name for design in DESIGNS}) == len(DESIGNS)
+    assert {"small", "base"} <= {design.name.split("(")[-1].rstrip(")") for design in DESIGNS}
+
+
+def test_training_ends_when_its_seconds_are_used_up():
+    design = DESIGNS[0]
+    student, steps = trained(design, small_world(), seconds=0.5)
+    assert steps >= 1
+    rainy = random_pictures(1, 3, 16, 16)
+    assert not torch.equal(student(rainy), rainy)
