@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.losses import reconstruction_terms
+from models.networks import Network, pad_to_multiple
 from models.pairs import RainyPair
 
 
@@ -45,6 +46,11 @@ class StudentConfig:
         mid_convs = 2 * (self.encoder_blocks[1] + self.decoder_blocks[1])
         coarse_convs = 2 * self.middle_blocks
         return fine * fine_convs + mid * mid_convs + coarse * coarse_convs + coarse - 1
+
+    @property
+    def global_operation(self) -> bool:
+        """Never: tiles with a halo of `receptive_radius` give the pixels of the whole."""
+        return False
 
 
 PRESETS = {
@@ -85,8 +91,10 @@ def _blocks(width: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
 
 
-class Student(nn.Module):
+class Student(Network):
     """Derain photographs: `forward(rainy) -> derained`, any size in, the same size out."""
+
+    config: StudentConfig
 
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
@@ -121,9 +129,7 @@ class Student(nn.Module):
             (B, 3, H, W), not clipped.
         """
         height, width = rainy.shape[-2:]
-        multiple = self.config.size_multiple
-        padding = (0, -width % multiple, 0, -height % multiple)
-        padded = F.pad(rainy, padding, mode="replicate") if any(padding) else rainy
+        padded = pad_to_multiple(rainy, self.config.size_multiple)
         streaks = self.streaks(padded.to(self.stem.weight.dtype))
         return (padded - streaks.to(rainy.dtype))[..., :height, :width]
 
