@@ -66,7 +66,7 @@ def count_gmac(network: nn.Module, size: int = SIZE) -> float:
     size : int
         Height and width of the photograph, in pixels.
     """
-    shapes = copy.deepcopy(network).to("meta").eval()
+    shapes = copy.deepcopy(network).to(device="meta", dtype=torch.float32).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         shapes(torch.empty(1, 3, size, size, device="meta"))
     operations: int = counter.get_total_flops()  # a multiplication and an addition are two
