@@ -177,18 +177,7 @@ class DrdNet(Network):
         )
 
     def forward(self, rainy: Tensor) -> Tensor:
-        """Derain a batch.
-
-        Parameters
-        ----------
-        rainy : Tensor
-            (B, 3, H, W), floats in [0, 1], any height and width.
-
-        Returns
-        -------
-        Tensor
-            (B, 3, H, W), not clipped.
-        """
+        """Derain a batch, as `Network.forward` says."""
         return self.outputs(rainy).derained
 
     def outputs(self, rainy: Tensor) -> DrdOutputs:

@@ -36,7 +36,18 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, rainy: Tensor) -> Tensor:
-        """Derain (B, 3, H, W) floats in [0, 1]; the result is not clipped."""
+        """Derain a batch.
+
+        Parameters
+        ----------
+        rainy : Tensor
+            (B, 3, H, W), floats in [0, 1], any height and width.
+
+        Returns
+        -------
+        Tensor
+            (B, 3, H, W), not clipped.
+        """
 
     @abstractmethod
     def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:

@@ -116,18 +116,7 @@ class Student(Network):
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, rainy: Tensor) -> Tensor:
-        """Derain a batch.
-
-        Parameters
-        ----------
-        rainy : Tensor
-            (B, 3, H, W), floats in [0, 1], any height and width.
-
-        Returns
-        -------
-        Tensor
-            (B, 3, H, W), not clipped.
-        """
+        """Derain a batch, as `Network.forward` says."""
         height, width = rainy.shape[-2:]
         padded = pad_to_multiple(rainy, self.config.size_multiple)
         streaks = self.streaks(padded.to(self.stem.weight.dtype))

@@ -162,7 +162,7 @@ class _ShardRun:
             try:
                 derained = self.engine.derain(np.stack([image.picture.rgb for image in batch]))
             except TilingRefused as refused:
-                reason = f"{refused}; take a student, or raise DERAIN_TILE_PIXELS as far as memory allows"
+                reason = f"{refused}; take a student or raise DERAIN_TILE_PIXELS, with --redo rejected"
                 for image in batch:
                     self._reject(image.ref, image.data, ImageRejected(reason))
                 return
