@@ -22,6 +22,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
+from models.descriptor import count_gmac, count_parameters
 from models.student import PRESETS, Student
 
 RESULTS = Path(__file__).parent / "results" / "speed.csv"
@@ -150,34 +151,12 @@ def summarise(compared: Sequence[Contender], repeats: list[list[float]], threads
             threads=threads,
             ms_median=round(median(times[i] for times in repeats), 2),
             ratio_to_prenet=round(median(times[0] / times[i] for times in repeats), 2),
-            parameters=parameters(contender.module),
-            gmac=round(gmac(contender), 2),
+            parameters=count_parameters(contender.module),
+            gmac=round(count_gmac(contender.module, contender.rainy.shape[-1]), 2),
             device=device_name(),
         )
         for i, contender in enumerate(compared)
     ]
-
-
-def parameters(module: nn.Module) -> int:
-    """Count the numbers in a network."""
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-@torch.inference_mode()
-def gmac(contender: Contender) -> float:
-    """Count the multiplications of all convolutions in one forward pass, in 10^9."""
-    counts: list[int] = []
-
-    def count(conv: nn.Module, _: object, output: Tensor) -> None:
-        assert isinstance(conv, nn.Conv2d)  # hooked on nothing else
-        counts.append(output.shape[-2] * output.shape[-1] * conv.weight.numel())
-
-    convolutions = [part for part in contender.module.modules() if isinstance(part, nn.Conv2d)]
-    hooks = [convolution.register_forward_hook(count) for convolution in convolutions]
-    contender.forward()
-    for hook in hooks:
-        hook.remove()
-    return sum(counts) / 1e9
 
 
 def device_name() -> str:

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     wave_shards: int = Field(default=4, ge=1)
     """Shards a worker process gets between two catalog commits."""
     tile_pixels: int = Field(default=4_000_000, ge=65_536)
-    """Larger images are derained in tiles."""
+    """Larger images are derained in tiles, or rejected where the model cannot be tiled."""
     max_pixels: int = Field(default=300_000_000, ge=1)
     """Larger images are rejected unread: decompression bombs."""
     lease_seconds: float = Field(default=60.0, gt=0)

@@ -16,11 +16,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.student import Student, StudentConfig
+from models.architectures import architecture_of
+from models.networks import Network
 
 Batch = npt.NDArray[np.uint8]
 """Photographs of one size, (B, H, W, 3)."""
 GPU_BATCH = 16
+
+
+class TilingRefused(Exception):
+    """A photograph too large to be derained whole by a network whose tiles would not be the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +46,26 @@ class Tile:
 
 
 class Engine:
-    """A student on one device, ready to derain.
+    """A network on one device, ready to derain.
 
     Parameters
     ----------
-    student : Student
-        The network; it is moved to the device and dtype.
+    network : Network
+        It is moved to the device and dtype, and put to inference.
     device : torch.device
         Where to compute.
     dtype : torch.dtype
         What the convolutions compute in; the photograph itself stays fp32.
     tile_pixels : int
-        Photographs with more pixels are derained in tiles of at most about this size.
+        Photographs with more pixels are derained in tiles of at most about this size, or refused if the
+        network has a global operation.
     """
 
     def __init__(
-        self, student: Student, device: torch.device, dtype: torch.dtype, tile_pixels: int = 4_000_000
+        self, network: Network, device: torch.device, dtype: torch.dtype, tile_pixels: int = 4_000_000
     ) -> None:
-        self.student = student.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        moved = network.eval().to(device=device, dtype=dtype)
+        self.network: Network = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = device
         self.tile_pixels = tile_pixels
 
@@ -79,20 +86,34 @@ class Engine:
         -------
         ndarray
             (B, H, W, 3) uint8.
+
+        Raises
+        ------
+        TilingRefused
+            If the photographs need tiles and the network's tiles are not the whole.
         """
         height, width = rainy.shape[1:3]
-        multiple = self.student.config.size_multiple
+        multiple = self.network.config.size_multiple
         padding = ((0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0))
         padded = np.pad(rainy, padding, mode="edge")
+        self._refuse_to_tile(padded.shape[1] * padded.shape[2])
         derained = np.empty_like(padded)
         for tile in tiles(padded.shape[1], padded.shape[2], self._halo, self.tile_pixels, multiple):
             part = self._forward(padded[:, tile.read[0], tile.read[1]])
             derained[:, tile.keep[0], tile.keep[1]] = part[:, tile.inner[0], tile.inner[1]]
         return derained[:, :height, :width]
 
+    def _refuse_to_tile(self, pixels: int) -> None:
+        """Tiles of a network with a global operation would each be derained as another photograph."""
+        if self.network.config.global_operation and pixels > self.tile_pixels:
+            raise TilingRefused(
+                f"more than {self.tile_pixels:,} pixels, and {architecture_of(self.network).name} cannot be"
+                " tiled: it has a global operation"
+            )
+
     @property
     def _halo(self) -> int:
-        sizes: StudentConfig = self.student.config
+        sizes = self.network.config
         return math.ceil(sizes.receptive_radius / sizes.size_multiple) * sizes.size_multiple
 
     def _forward(self, rainy: Batch) -> Batch:
@@ -110,7 +131,7 @@ class Engine:
     def _pass(self, rainy: Batch) -> Batch:
         pixels = torch.from_numpy(np.ascontiguousarray(rainy)).to(self.device)
         floats = pixels.permute(0, 3, 1, 2).float().div_(255)  # (B, 3, H, W), channels last in memory
-        return _as_uint8(self.student(floats))
+        return _as_uint8(self.network(floats))
 
 
 def tiles(height: int, width: int, halo: int, tile_pixels: int, multiple: int) -> Iterator[Tile]:

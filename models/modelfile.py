@@ -1,19 +1,35 @@
-"""Model files: `<name>.safetensors` (fp16 weights) beside `<name>.json` (what to build); no pickle."""
+"""Model files: `<name>.safetensors` (fp16 weights) beside `<name>.json` (what to build); no pickle.
+
+Every schema that was ever written is read, so that going back to an older model works whatever has changed:
+
+======  ============================================================================================
+schema  config
+======  ============================================================================================
+1       a student's: `sizes` and the facts of its training
+2       any network's: `architecture` and `sizes`, what the model is called, the facts of its training
+        and of `models.descriptor.Descriptor`
+======  ============================================================================================
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
+from torch import Tensor
 
-from models.student import Student, StudentConfig
+from models.architectures import ARCHITECTURES, Architecture, architecture, build_network, preset_name
+from models.descriptor import describe
+from models.networks import Network, NetworkConfig
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""What is written; 1 is read too."""
 SHIPPED = Path(__file__).parent / "weights" / "student-base.safetensors"
 """The student that comes with the package."""
 
@@ -53,7 +69,7 @@ def read_model_file(path: Path) -> ModelFile:
     return model_file
 
 
-def build(model_file: ModelFile, name: str = "model") -> Student:
+def build(model_file: ModelFile, name: str = "model") -> Network:
     """Build the network a model file describes, in fp32, ready for inference.
 
     Parameters
@@ -71,36 +87,40 @@ def build(model_file: ModelFile, name: str = "model") -> Student:
     config = _parse_config(model_file.config, name)
     _check_weights(model_file, name)
     try:
-        student = Student(config)
-        student.load_state_dict({key: value.float() for key, value in load(model_file.weights).items()})
+        network = build_network(config)
+        network.load_state_dict({key: _widened(value) for key, value in load(model_file.weights).items()})
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelFileInvalid(
             f"{name}: the weights are damaged or do not fit the config ({reason})"
         ) from error
-    return student.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False)
 
 
-def student_config(model_file: ModelFile, name: str = "model") -> StudentConfig:
-    """Return the sizes a model file describes."""
-    return _parse_config(model_file.config, name)
+def pack(network: Network, facts: dict[str, Any], name: str | None = None) -> ModelFile:
+    """Turn a network into a model file with fp16 weights.
 
+    Parameters
+    ----------
+    network : Network
+        Any of `models.architectures`.
+    facts : dict
+        Data and metrics, for the config.
+    name : str, optional
+        What the model is called; unless told, by its preset or else its architecture.
 
-def pack(student: Student, facts: dict[str, Any]) -> ModelFile:
-    """Turn a student into a model file with fp16 weights; `facts` (data, metrics) go into the config."""
-    weights = {
-        key: value.detach().to(torch.float16).cpu().contiguous()
-        for key, value in student.state_dict().items()
-    }
-    packed = save(weights)
+    Raises
+    ------
+    ValueError
+        If a weight is not finite in fp16; names it.
+    """
+    packed = save({key: _narrowed(key, value) for key, value in network.state_dict().items()})
     config = {
         "schema_version": SCHEMA_VERSION,
-        "architecture": "student",
+        "name": name or preset_name(network.config),
         "weights_sha256": hashlib.sha256(packed).hexdigest(),
-        "sizes": asdict(student.config),
-        "receptive_radius": student.config.receptive_radius,
-        "size_multiple": student.config.size_multiple,
-        "parameters": sum(value.numel() for value in weights.values()),
+        **asdict(describe(network)),
+        "sizes": asdict(network.config),
         "facts": facts,
     }
     return ModelFile(packed, json.dumps(config, indent=2).encode() + b"\n")
@@ -115,6 +135,21 @@ def write_model_file(model_file: ModelFile, path: Path) -> None:
         partial.replace(target)
 
 
+def _narrowed(key: str, value: Tensor) -> Tensor:
+    """Store floats as fp16; counts, such as those of BatchNorm, as they are."""
+    value = value.detach().cpu().contiguous()
+    if not value.is_floating_point():
+        return value
+    narrow = value.to(torch.float16)
+    if not narrow.isfinite().all():
+        raise ValueError(f"{key}: holds what fp16 cannot (infinite, not a number, or above 65504)")
+    return narrow
+
+
+def _widened(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
+
+
 def _check_weights(model_file: ModelFile, name: str) -> None:
     """Compare the weights with the checksum in the config: safetensors itself does not see a flipped bit."""
     expected = json.loads(model_file.config).get("weights_sha256")
@@ -122,21 +157,33 @@ def _check_weights(model_file: ModelFile, name: str) -> None:
         raise ModelFileInvalid(f"{name}: the weights are damaged: not those that its config was written for")
 
 
-def _parse_config(config: bytes, name: str) -> StudentConfig:
+def _parse_config(config: bytes, name: str) -> NetworkConfig:
     try:
         read = json.loads(config)
-        version, architecture, sizes = read["schema_version"], read["architecture"], read["sizes"]
+        version, found, sizes = read["schema_version"], read["architecture"], read["sizes"]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelFileInvalid(f"{name}: the config is not a model config ({error!r})") from error
-    if version != SCHEMA_VERSION or architecture != "student":
+    known = _architectures(version)
+    if found not in known:
         raise ModelFileInvalid(
-            f"{name}: config of schema {version!r}, architecture {architecture!r};"
-            f" this version reads schema {SCHEMA_VERSION}, architecture 'student'"
+            f"{name}: config of schema {version!r}, architecture {found!r}; this version reads"
+            f" schema 1 of a student and schema {SCHEMA_VERSION} of {', '.join(ARCHITECTURES)}"
         )
     try:
-        tuples: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in sizes.items()
-        }
-        return StudentConfig(**tuples)
+        return _sizes(architecture(found), sizes)
     except (TypeError, AttributeError) as error:
-        raise ModelFileInvalid(f"{name}: the config's sizes do not describe a student ({error})") from error
+        raise ModelFileInvalid(f"{name}: the config's sizes do not describe a {found} ({error})") from error
+
+
+def _architectures(schema_version: object) -> list[str]:
+    """Return what a schema can describe; nothing, if there is no such schema."""
+    if schema_version == 1:
+        return ["student"]
+    return list(ARCHITECTURES) if schema_version == SCHEMA_VERSION else []
+
+
+def _sizes(kind: Architecture, sizes: Mapping[str, Any]) -> NetworkConfig:
+    """Make sizes of what JSON holds: it knows no tuples."""
+    return kind.config(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in sizes.items()}
+    )

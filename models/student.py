@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.losses import reconstruction_terms
+from models.networks import Network, pad_to_multiple
 from models.pairs import RainyPair
 
 
@@ -46,6 +47,11 @@ class StudentConfig:
         mid_convs = 2 * (self.encoder_blocks[1] + self.decoder_blocks[1])
         coarse_convs = 2 * self.middle_blocks
         return fine * fine_convs + mid * mid_convs + coarse * coarse_convs + coarse - 1
+
+    @property
+    def global_operation(self) -> bool:
+        """Never: tiles with a halo of `receptive_radius` give the pixels of the whole."""
+        return False
 
 
 PRESETS = {
@@ -82,7 +88,7 @@ class Upsample(nn.Module):
         return fine + F.pixel_shuffle(self.expand(coarse), 2)
 
 
-class Student(nn.Module):
+class Student(Network):
     """Derain photographs: `forward(rainy) -> derained`, any size in, the same size out.
 
     Parameters
@@ -94,46 +100,35 @@ class Student(nn.Module):
         (`benchmarks.student_designs`), whose receptive radius the config does not know.
     """
 
+    config: StudentConfig
+
     def __init__(self, config: StudentConfig, block: Callable[[int], nn.Module] = ResidualBlock) -> None:
         super().__init__()
 
-        def _blocks(width: int, count: int) -> nn.Sequential:
+        def blocks(width: int, count: int) -> nn.Sequential:
             return nn.Sequential(*(block(width) for _ in range(count)))
 
         self.config = config
         fine, mid, coarse = config.widths
         pixels = 3 * config.unshuffle**2
         self.stem = nn.Conv2d(pixels, fine, 3, padding=1)
-        self.encode_fine = _blocks(fine, config.encoder_blocks[0])
+        self.encode_fine = blocks(fine, config.encoder_blocks[0])
         self.to_mid = nn.Conv2d(fine, mid, 2, stride=2)
-        self.encode_mid = _blocks(mid, config.encoder_blocks[1])
+        self.encode_mid = blocks(mid, config.encoder_blocks[1])
         self.to_coarse = nn.Conv2d(mid, coarse, 2, stride=2)
-        self.middle = _blocks(coarse, config.middle_blocks)
+        self.middle = blocks(coarse, config.middle_blocks)
         self.up_mid = Upsample(coarse, mid)
-        self.decode_mid = _blocks(mid, config.decoder_blocks[1])
+        self.decode_mid = blocks(mid, config.decoder_blocks[1])
         self.up_fine = Upsample(mid, fine)
-        self.decode_fine = _blocks(fine, config.decoder_blocks[0])
+        self.decode_fine = blocks(fine, config.decoder_blocks[0])
         self.head = nn.Conv2d(fine, pixels, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, rainy: Tensor) -> Tensor:
-        """Derain a batch.
-
-        Parameters
-        ----------
-        rainy : Tensor
-            (B, 3, H, W), floats in [0, 1], any height and width.
-
-        Returns
-        -------
-        Tensor
-            (B, 3, H, W), not clipped.
-        """
+        """Derain a batch, as `Network.forward` says."""
         height, width = rainy.shape[-2:]
-        multiple = self.config.size_multiple
-        padding = (0, -width % multiple, 0, -height % multiple)
-        padded = F.pad(rainy, padding, mode="replicate") if any(padding) else rainy
+        padded = pad_to_multiple(rainy, self.config.size_multiple)
         streaks = self.streaks(padded.to(self.stem.weight.dtype))
         return (padded - streaks.to(rainy.dtype))[..., :height, :width]
 

@@ -14,7 +14,7 @@ from infra.records import Scope
 from infra.registry import ModelNotFound, Registry, RegistryUnreachable
 from infra.settings import Settings, SettingsInvalid, absolute_url
 from infra.storage import AccessDenied, Missing, UrlRefused, open_location
-from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, read_model_file
+from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, build, read_model_file
 from tasks.exports import Export
 from tasks.manifests import ManifestInvalid
 from tasks.medium import FramesRefused, MediumSpec, is_array
@@ -112,7 +112,9 @@ def choose_model(settings: Settings, model: str) -> ChosenModel:
     shipped = read_model_file(SHIPPED)
     registry.register_shipped(shipped.weights, shipped.config)
     registered = registry.resolve(model)
-    return ChosenModel(ModelFile(registered.weights, registered.config), registered.name, registered.version)
+    model_file = ModelFile(registered.weights, registered.config)
+    build(model_file, name=model)  # an older or newer version of this package may have registered it
+    return ChosenModel(model_file, registered.name, registered.version)
 
 
 def refuse_overlap(source: str, destination: str) -> None:

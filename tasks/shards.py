@@ -22,7 +22,7 @@ from infra.fault_points import fault_point
 from infra.faults import WorldFault, one_line
 from infra.records import DerainRecord, ImageRef, Scope
 from infra.storage import AccessDenied, KeyRefused, Missing
-from models.engine import Batch
+from models.engine import Batch, TilingRefused
 from tasks.images import ImageRejected, Picture
 from tasks.loaded import StagedModel, loaded_engine
 from tasks.media import open_medium
@@ -161,6 +161,11 @@ class _ShardRun:
         with self._clocked():
             try:
                 derained = self.engine.derain(np.stack([image.picture.rgb for image in batch]))
+            except TilingRefused as refused:
+                reason = f"{refused}; take a student or raise DERAIN_TILE_PIXELS, with --redo rejected"
+                for image in batch:
+                    self._reject(image.ref, image.data, ImageRejected(reason))
+                return
             except Exception as error:  # noqa: BLE001 - see _unforeseen
                 for image in batch:
                     self._unforeseen(image.ref, error)

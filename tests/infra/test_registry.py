@@ -13,9 +13,10 @@ import pytest
 
 from infra.registry import ModelNotFound, Registry, RegistryUnreachable
 from infra.settings import Settings
-from models.modelfile import SHIPPED, ModelFile, pack, read_model_file
+from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, pack, read_model_file
 from tasks.preflight import choose_model
 from tests.batch_worlds import PATIENCE, ROOT
+from tests.networks import random_network
 from tests.students import random_student
 
 CHAMPION = "models:/derain-student@champion"
@@ -84,6 +85,26 @@ def test_the_digest_survives_the_round_trip(empty: Path, tmp_path: Path) -> None
     number = Registry(settings).add_version("derain-student", tiny.weights, tiny.config)
     assert choose_model(settings, f"models:/derain-student/{number}").model_file.digest == tiny.digest
     assert choose_model(settings, CHAMPION).version == "1"
+
+
+def test_a_model_of_another_architecture_is_chosen_like_any(empty: Path, tmp_path: Path) -> None:
+    shutil.copytree(empty, tmp_path / "workspace")
+    settings = _settings(tmp_path / "workspace")
+    packed = pack(random_network("drd-net-tiny"), {})
+    number = Registry(settings).add_version("semi-drdnet", packed.weights, packed.config)
+    chosen = choose_model(settings, f"models:/semi-drdnet/{number}")
+    assert (chosen.model_file, chosen.name) == (packed, "semi-drdnet")
+
+
+def test_a_registered_model_that_cannot_be_used_is_refused_at_once(empty: Path, tmp_path: Path) -> None:
+    shutil.copytree(empty, tmp_path / "workspace")
+    settings = _settings(tmp_path / "workspace")
+    packed = pack(random_student(), {})
+    newer = packed.config.replace(b'"schema_version": 2', b'"schema_version": 3')
+    number = Registry(settings).add_version("derain-student", packed.weights, newer)
+    url = f"models:/derain-student/{number}"
+    with pytest.raises(ModelFileInvalid, match=rf"^{url}: config of schema 3, .* this version reads"):
+        choose_model(settings, url)
 
 
 def test_a_later_champion_is_what_a_run_gets(new: Callable[..., Registry]) -> None:

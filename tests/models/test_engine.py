@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.engine import Engine, Tile, choose_device, fast_dtype, tiles
+from models.architectures import preset
+from models.engine import Engine, Tile, TilingRefused, choose_device, fast_dtype, tiles
 from models.student import PRESETS, Student
 from models.validation import as_uint8
+from tests.networks import random_network
 from tests.students import random_student
 
 CPU = torch.device("cpu")
@@ -101,6 +104,40 @@ def test_a_halo_too_small_would_be_seen():
     rainy = torch.from_numpy(photographs(1, 64, 256)).permute(0, 3, 1, 2).float() / 255
     whole, part = student(rainy), student(rainy[..., :136])
     assert not torch.allclose(part[..., 112:128], whole[..., 112:128], atol=1e-5, rtol=0)
+
+
+def test_a_network_that_sees_everything_derains_whole_or_not_at_all():
+    rainy = photographs(1, 40, 50)
+    whole = Engine(random_network("drd-net-tiny"), CPU, torch.float32, tile_pixels=2000)
+    assert levels_apart(whole.derain(rainy), rainy) > 5
+    smaller = Engine(random_network("drd-net-tiny"), CPU, torch.float32, tile_pixels=1999)
+    with pytest.raises(
+        TilingRefused, match=r"^more than 1,999 pixels, and drd-net cannot be tiled: it has a"
+    ):
+        smaller.derain(rainy)
+
+
+def test_a_photograph_that_padding_makes_too_large_is_refused_too():
+    network = Engine(random_network("drd-net-tiny"), CPU, torch.float32, tile_pixels=39 * 49)
+    with pytest.raises(TilingRefused):
+        network.derain(photographs(1, 39, 49))
+
+
+def test_a_network_of_many_dilations_is_tiled_exactly():
+    bounded = replace(preset("drd-net-tiny"), squeeze_excite=False)
+    rainy = photographs(1, 97, 103)
+    whole = Engine(random_network(bounded), CPU, torch.float32, NEVER_TILED).derain(rainy)
+    tiled = Engine(random_network(bounded), CPU, torch.float32, tile_pixels=60 * 60).derain(rainy)
+    assert levels_apart(tiled, whole) <= 1
+    assert (tiled != whole).mean() < 1e-3
+
+
+def test_an_engine_is_no_place_for_training():
+    network = random_network(replace(preset("drd-net-tiny"), norm=True)).train()
+    rainy = photographs(2, 16, 16)
+    derain = Engine(network, CPU, torch.float32).derain
+    assert levels_apart(derain(rainy)[:1], derain(rainy[:1])) <= 1
+    assert np.array_equal(derain(rainy), derain(rainy))
 
 
 def test_tiled_equals_whole_in_levels():

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from models.drd_net import DrdNet, DrdNetConfig
 from models.modelfile import (
     SCHEMA_VERSION,
     SHIPPED,
@@ -17,12 +18,14 @@ from models.modelfile import (
     build,
     pack,
     read_model_file,
-    student_config,
     write_model_file,
 )
 from models.student import PRESETS
+from tests.networks import random_network
 from tests.students import random_pictures, random_student
 
+SCHEMA_1 = Path(__file__).parent / "schema_1" / "tiny.safetensors"
+"""As version 0.1.0 wrote it; never to be written again."""
 PACKED = pack(random_student(), {"psnr_y": 31.5})
 
 
@@ -62,7 +65,8 @@ def test_the_config_says_what_callers_need():
     assert config["size_multiple"] == sizes.size_multiple
     assert config["parameters"] == sum(value.numel() for value in random_student().state_dict().values())
     assert config["facts"] == {"psnr_y": 31.5}
-    assert student_config(PACKED) == sizes
+    assert (config["architecture"], config["global_operation"]) == ("student", False)
+    assert build(PACKED).config == sizes
 
 
 def test_packing_twice_gives_the_same_bytes():
@@ -130,7 +134,10 @@ def test_weights_of_another_student(path: Path):
     [
         {"schema_version": 99},
         {"schema_version": None},
+        {"schema_version": [2]},
         {"architecture": "teacher"},
+        {"architecture": ["student"]},
+        {"architecture": "drd-net"},
         {"sizes": {"depth": 3}},
         {"sizes": [1, 2]},
         {"sizes": {"widths": [8, 8]}},
@@ -173,3 +180,81 @@ def test_nothing_is_unpickled(path: Path):
 
 def test_the_shipped_student_is_the_base_one():
     assert build(read_model_file(SHIPPED)).config == PRESETS["base"]
+
+
+def test_a_file_of_schema_1_is_still_what_it_was():
+    model_file = read_model_file(SCHEMA_1)
+    assert model_file.digest == "3a8c4d9e49ed235b949065d16af328f5a5a92e7532a612b6426f327d524392eb"
+    assert json.loads(model_file.config)["schema_version"] == 1
+    student = build(model_file)
+    assert student.config == PRESETS["tiny"]
+    rainy = torch.linspace(0, 1, 180).reshape(1, 3, 6, 10)
+    changes = [[-0.1167, -0.2648, -0.0914], [-0.2272, 0.0415, -0.1294], [0.4844, 0.1078, 0.4578]]
+    torch.testing.assert_close(
+        (student(rainy) - rainy)[0, :, 2, 3:6], torch.tensor(changes), atol=1e-3, rtol=0
+    )
+
+
+def test_schema_1_knew_nothing_but_students():
+    later = with_config(read_model_file(SCHEMA_1), lambda config: config.update(architecture="drd-net"))
+    with pytest.raises(ModelFileInvalid, match="config of schema 1, architecture 'drd-net'; this version"):
+        build(later)
+
+
+@pytest.mark.parametrize("name", ["student-tiny", "drd-net-tiny", "drd-net-slim"])
+def test_any_network_makes_the_round_trip(tmp_path: Path, name):
+    network, path = random_network(name), tmp_path / "any.safetensors"
+    write_model_file(pack(network, {}), path)
+    built = build(read_model_file(path))
+    assert type(built) is type(network)
+    assert built.config == network.config
+    rainy = random_pictures(1, 3, 20, 24)
+    torch.testing.assert_close(built(rainy), network(rainy), atol=5e-3, rtol=0)
+
+
+def test_a_file_says_what_it_is_called():
+    names = [
+        json.loads(pack(random_network(config), {}, name).config)["name"]
+        for config, name in [
+            ("drd-net-tiny", None),
+            (DrdNetConfig(width=4, rain_blocks=1, detail_blocks=1), None),
+            ("drd-net-tiny", "rain fighter"),
+        ]
+    ]
+    assert names == ["drd-net-tiny", "drd-net", "rain fighter"]
+
+
+def test_batch_norm_is_packed_with_its_statistics():
+    network = DrdNet(DrdNetConfig(width=4, rain_blocks=1, detail_blocks=1))
+    network(random_pictures(4, 3, 16, 16))
+    for name, value in network.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            value.fill_(100_001)  # more than fp16 counts to
+    built = build(pack(network, {}))
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(built.state_dict()[name], value, atol=1e-6, rtol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e5])
+def test_weights_that_fp16_cannot_hold_are_named(value):
+    network = random_student()
+    network.stem.weight[0, 0, 0, 0] = value
+    with pytest.raises(ValueError, match=r"stem\.weight: holds what fp16 cannot"):
+        pack(network, {})
+
+
+def test_what_cannot_be_read_is_told_what_can():
+    future = with_config(PACKED, lambda config: config.update(schema_version=3, architecture="gan"))
+    with pytest.raises(ModelFileInvalid) as refusal:
+        build(future, name="new.safetensors")
+    assert str(refusal.value) == (
+        "new.safetensors: config of schema 3, architecture 'gan'; this version reads"
+        " schema 1 of a student and schema 2 of student, drd-net"
+    )
+
+
+def test_new_sizes_of_an_old_file_are_the_defaults():
+    """A field that a later version adds must not shut out what an earlier one wrote."""
+    config = DrdNetConfig(width=4, rain_blocks=1, detail_blocks=1)
+    older = with_config(pack(DrdNet(config), {}), lambda config: config["sizes"].pop("squeeze_excite"))
+    assert build(older).config == config

@@ -6,6 +6,7 @@ from torch import nn
 
 from models.losses import charbonnier
 from models.student import PRESETS, Student, StudentConfig
+from tests.networks import farthest_gradient
 from tests.students import random_pictures, random_student
 
 LOPSIDED = StudentConfig(
@@ -44,26 +45,8 @@ def test_pictures_of_a_batch_do_not_see_each_other():
 
 @pytest.mark.parametrize("config", [*PRESETS.values(), LOPSIDED], ids=[*PRESETS, "lopsided"])
 def test_receptive_radius_is_the_farthest_pixel_with_a_gradient(config):
-    assert farthest_gradient(config) == config.receptive_radius
-
-
-def farthest_gradient(config: StudentConfig) -> int:
-    """Rows or columns between an output pixel and the farthest input pixel that changes it.
-
-    With positive weights and inputs no path is switched off by a ReLU and none cancels another.
-    """
-    student = Student(config).double()
-    for parameter in student.parameters():
-        nn.init.uniform_(parameter, 0.01, 0.1)
-    side = (2 * config.receptive_radius // config.size_multiple + 4) * config.size_multiple
-    rainy = torch.ones(1, 3, side, side, dtype=torch.float64, requires_grad=True)
-    streaks = student.streaks(rainy)
-    middle = side // 2 // config.size_multiple * config.size_multiple
-    reach = 0
-    for place in range(middle, middle + config.size_multiple):
-        (gradient,) = torch.autograd.grad(streaks[0, :, place, place].sum(), rainy, retain_graph=True)
-        reach = max(reach, int((gradient[0].sum(0).nonzero() - place).abs().max()))
-    return reach
+    assert farthest_gradient(Student(config)) == config.receptive_radius
+    assert not config.global_operation
 
 
 def test_pixels_beyond_the_radius_change_nothing():

@@ -12,14 +12,15 @@ import pytest
 
 from infra.catalog import Catalog
 from infra.lease import Lease, LeaseHeld, lease_location
-from models.modelfile import ModelFileInvalid, read_model_file
+from models.modelfile import ModelFileInvalid, pack, read_model_file, write_model_file
 from tasks.batch import BatchRequest, make_plan, plan_line
 from tasks.exports import Export
 from tasks.loaded import loaded_engine, stage
 from tasks.preflight import PreflightFailed, prepare
 from tasks.sources import Selection
 from tests.batch_worlds import World, changed_photo, model_path, outputs
-from tests.image_samples import reopened
+from tests.image_samples import encoded, picture, reopened
+from tests.networks import random_network
 
 
 def test_every_image_is_derained_and_has_a_row(world: World) -> None:
@@ -105,6 +106,24 @@ def test_another_model_opens_nothing_unless_asked(world: World) -> None:
     assert {row["model_digest"] for row in world.rows()} == {_digest(other)}
     assert len(world.rows()) == 3
     assert world.derain(model=other, redo="stale").counts.derained == 0
+
+
+def test_any_network_derains_and_what_it_cannot_tile_is_told(new_world: Callable[..., World]) -> None:
+    world = new_world(tile_pixels=65_536)
+    path = world.root / "teacher.safetensors"
+    write_model_file(pack(random_network("drd-net-tiny"), {}), path)
+    keys = world.put_photos(2)
+    world.put("large.png", encoded(picture("RGB", height=256, width=257), "PNG"))
+    summary = world.derain(model=str(path))
+    assert (summary.counts.derained, summary.counts.rejected) == (2, 1)
+    assert set(world.outputs()) == set(keys)
+    assert {(row["model_name"], row["model_digest"]) for row in world.rows()} == {
+        ("teacher", _digest(str(path)))
+    }
+    assert str(world.reasons()["large.png"]).startswith(
+        "more than 65,536 pixels, and drd-net cannot be tiled"
+    )
+    assert world.derain(redo="rejected").counts.derained == 1
 
 
 def test_rejected_images_are_left_alone_unless_asked(world: World) -> None:

@@ -14,6 +14,7 @@ import pytest
 from infra.faults import StorageFault
 from infra.records import ImageRef, Scope
 from infra.storage import AccessDenied, KeyRefused, Missing
+from models.engine import TilingRefused
 from tasks.exports import Export
 from tasks.images import ImageRejected, Picture, PictureForm
 from tasks.loaded import StagedModel
@@ -244,6 +245,19 @@ def test_a_pass_that_fails_leaves_its_images_pending(derain: Derain) -> None:
     result = derain("abcd", Memory(), engine)
     assert _left(result) == dict.fromkeys("ab", "RuntimeError: no memory on the device")
     assert set(_rows(result, "derained")) == {"c", "d"}
+
+
+def test_photographs_that_a_network_cannot_take_whole_are_rows_with_a_reason(derain: Derain) -> None:
+    engine = Inverter(2, fails=TilingRefused("more than 9 pixels, and drd-net cannot be tiled"))
+    memory = Memory()
+    result = derain("abcd", memory, engine)
+    reason = (
+        "more than 9 pixels, and drd-net cannot be tiled;"
+        " take a student or raise DERAIN_TILE_PIXELS, with --redo rejected"
+    )
+    assert _rows(result, "rejected") == {"a": reason, "b": reason}
+    assert set(_rows(result, "derained")) == {"c", "d"} == {key[0] for key in memory.puts}
+    assert result.unfinished == ()
 
 
 def test_an_empty_shard_gives_nothing(derain: Derain) -> None:

@@ -1,0 +1,61 @@
+"""What every network that derains offers, and what its callers must know of it before they run it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.pairs import RainyPair
+
+
+class NetworkConfig(Protocol):
+    """Sizes of a network: a frozen dataclass of numbers, flags and tuples of numbers."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def size_multiple(self) -> int:
+        """Pixels that height and width are padded to a multiple of."""
+
+    @property
+    def receptive_radius(self) -> int:
+        """Farthest input pixel, in pixels, that can change an output pixel through convolutions."""
+
+    @property
+    def global_operation(self) -> bool:
+        """Whether every input pixel can change every output pixel, so that tiles are not the whole."""
+
+
+class Network(nn.Module, ABC):
+    """Derain photographs: `forward(rainy) -> derained`, any size in, the same size out."""
+
+    config: NetworkConfig
+
+    @abstractmethod
+    def forward(self, rainy: Tensor) -> Tensor:
+        """Derain a batch.
+
+        Parameters
+        ----------
+        rainy : Tensor
+            (B, 3, H, W), floats in [0, 1], any height and width.
+
+        Returns
+        -------
+        Tensor
+            (B, 3, H, W), not clipped.
+        """
+
+    @abstractmethod
+    def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:
+        """Return the named, weighted terms whose sum training minimises."""
+
+
+def pad_to_multiple(rainy: Tensor, multiple: int) -> Tensor:
+    """Repeat the last row and column of (B, C, H, W) until both sides are multiples of `multiple`."""
+    height, width = rainy.shape[-2:]
+    padding = (0, -width % multiple, 0, -height % multiple)
+    return F.pad(rainy, padding, mode="replicate") if any(padding) else rainy
