@@ -34,8 +34,6 @@ from models.blocks import (
 from models.reach import Reach
 
 ROUNDS = 3
-OPENING_BLOCKS = 3
-"""Residual blocks that open the left and the right branch of a round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +60,7 @@ class RainAttention(nn.Module):
         self.mask_block = ResidualBlock(mask_width, separable, padding)
         self.gamma = conv(mask_width + 1, width, kernel=1)
         self.beta = conv(mask_width + 1, width, kernel=1)
-        self.before, self.scaled, self.shifted = (
-            ResidualBlock(width, separable, padding) for _ in range(3)
-        )
+        self.before, self.scaled, self.shifted = (ResidualBlock(width, separable, padding) for _ in range(3))
 
     def forward(self, features: Tensor, mask: MaskOutputs) -> tuple[Tensor, MaskOutputs]:
         """Return features (B, width, H, W) attended to, and the mask for the next round."""
@@ -84,14 +80,16 @@ class RainAttention(nn.Module):
 class AfrRound(nn.Module):
     """One round: decode to the finest level, attend to the rain there, encode back to all levels."""
 
-    def __init__(self, widths: Sequence[int], mask_width: int, separable: bool, padding: Padding) -> None:
+    def __init__(
+        self, widths: Sequence[int], mask_width: int, opening_blocks: int, separable: bool, padding: Padding
+    ) -> None:
         super().__init__()
 
         def block(level: int) -> ResidualBlock:
             return ResidualBlock(widths[level], separable, padding)
 
         def opening(width: int) -> Blocks:
-            return residual_blocks(width, OPENING_BLOCKS, separable, padding)
+            return residual_blocks(width, opening_blocks, separable, padding)
 
         self.left = TopDown(widths, opening(widths[-1]), block, block)
         self.attention = RainAttention(widths[0], mask_width, separable, padding)
@@ -126,6 +124,8 @@ class Afr(nn.Module):
         Whether residual blocks are depthwise-separable, as in the paper.
     padding : str
         `reflect`, as in the paper, needs two cells a side at the coarsest level; `zeros` takes any size.
+    opening_blocks : int
+        Residual blocks that open the left and the right branch of a round.
     """
 
     def __init__(
@@ -135,10 +135,11 @@ class Afr(nn.Module):
         rounds: int = ROUNDS,
         separable: bool = True,
         padding: Padding = "zeros",
+        opening_blocks: int = 3,
     ) -> None:
         super().__init__()
         self.rounds = nn.ModuleList(
-            AfrRound(widths, mask_width, separable, padding) for _ in range(rounds)
+            AfrRound(widths, mask_width, opening_blocks, separable, padding) for _ in range(rounds)
         )
 
     def forward(self, features: Sequence[Tensor], mask: MaskOutputs) -> list[Tensor]:
@@ -184,7 +185,7 @@ class AfrPlugin(nn.Module):
 
     Parameters
     ----------
-    widths, rounds, separable, padding
+    widths, rounds, separable, padding, opening_blocks
         As for `Afr`.
     """
 
@@ -194,10 +195,11 @@ class AfrPlugin(nn.Module):
         rounds: int = ROUNDS,
         separable: bool = True,
         padding: Padding = "zeros",
+        opening_blocks: int = 3,
     ) -> None:
         super().__init__()
         self.mask = MaskBranch(widths, separable, padding)
-        self.refine = Afr(widths, widths[0], rounds, separable, padding)
+        self.refine = Afr(widths, widths[0], rounds, separable, padding, opening_blocks)
 
     def forward(self, features: Sequence[Tensor]) -> RefinedFeatures:
         """Refine the levels of an encoder, finest first.

@@ -143,9 +143,7 @@ class DenseBlock(Block):
 class DenseBlocks(Block):
     """Dense blocks one after the other, all their outputs fused by a 1x1 convolution: dense on two levels."""
 
-    def __init__(
-        self, width: int, growth: int, layers: int, count: int, padding: Padding = "zeros"
-    ) -> None:
+    def __init__(self, width: int, growth: int, layers: int, count: int, padding: Padding = "zeros") -> None:
         super().__init__()
         self.radius = count * layers
         self.blocks = nn.ModuleList(DenseBlock(width, growth, layers, padding) for _ in range(count))
