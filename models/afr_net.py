@@ -29,6 +29,8 @@ from models.blocks import (
     TopDown,
     activate,
     conv,
+    crop_cells,
+    pad_to_multiple,
     radius_of,
     residual_blocks,
     zero_conv,
@@ -102,6 +104,22 @@ def _receptive_radius(config: AfrNetConfig) -> int:
 
 PRESETS = {
     "paper": AfrNetConfig(),
+    "mid": AfrNetConfig(
+        unshuffle=2, stem_kernel=5, widths=(48, 64, 96, 128), growth=(24, 32, 48, 64), padding="zeros"
+    ),
+    "slim": AfrNetConfig(
+        unshuffle=4,
+        stem_kernel=3,
+        widths=(48, 64, 64),
+        growth=(24, 32, 32),
+        layers=2,
+        blocks=1,
+        opening_blocks=(1, 1, 1),
+        finishing_blocks=0,
+        rounds=2,
+        separable=False,  # on a CPU, plain convolutions train at twice the multiplications a second
+        padding="zeros",
+    ),
     "tiny": AfrNetConfig(
         unshuffle=2,
         stem_kernel=3,
@@ -260,10 +278,10 @@ class AfrNet(nn.Module):
         corrections, decoded = self.derain_decoder(refined)
         height, width = rainy.shape[-2:]
         derained = [
-            _crop(shrink(padded, 2**level) + correction.to(rainy.dtype), height, width, 2**level)
+            crop_cells(shrink(padded, 2**level) + correction.to(rainy.dtype), height, width, 2**level)
             for level, correction in enumerate(corrections)
         ]
-        mask_logits = _crop(mask.logits, height, width, self.config.unshuffle)
+        mask_logits = crop_cells(mask.logits, height, width, self.config.unshuffle)
         return AfrOutputs(derained, mask_logits, refined, decoded)
 
     def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:
@@ -283,17 +301,9 @@ class AfrNet(nn.Module):
         return self.derain_decoder.reach(self.afr.reach(levels, mask))
 
     def _pad(self, rainy: Tensor) -> Tensor:
-        """Repeat the edge up to whole cells of the coarsest level, two at least: one has nothing to reflect."""
-        multiple = self.config.size_multiple
-        least = max(2 * multiple, self.config.stem_kernel * self.config.unshuffle)
-        height, width = (max(side, least) for side in rainy.shape[-2:])
-        height, width = (side + -side % multiple for side in (height, width))
-        padding = (0, width - rainy.shape[-1], 0, height - rainy.shape[-2])
-        return F.pad(rainy, padding, mode="replicate") if any(padding) else rainy
-
-
-def _crop(pictures: Tensor, height: int, width: int, cell: int) -> Tensor:
-    return pictures[..., : -(-height // cell), : -(-width // cell)]
+        """Pad to two cells of the coarsest level at least: one alone has nothing to reflect."""
+        least = max(2 * self.config.size_multiple, self.config.stem_kernel * self.config.unshuffle)
+        return pad_to_multiple(rainy, self.config.size_multiple, least)
 
 
 def _dense(config: AfrNetConfig, level: int, count: int) -> DenseBlocks:

@@ -59,6 +59,19 @@ def initialise(layer: nn.Conv2d | nn.ConvTranspose2d, gain: float = 1.0) -> None
     nn.init.zeros_(layer.bias)
 
 
+def pad_to_multiple(pictures: Tensor, multiple: int, least: int = 0) -> Tensor:
+    """Repeat the right and lower edge of (B, C, H, W) until both sides are multiples, of `least` at least."""
+    sides = [max(side, least) for side in pictures.shape[-2:]]
+    height, width = (side + -side % multiple for side in sides)
+    padding = (0, width - pictures.shape[-1], 0, height - pictures.shape[-2])
+    return F.pad(pictures, padding, mode="replicate") if any(padding) else pictures
+
+
+def crop_cells(features: Tensor, height: int, width: int, cell: int) -> Tensor:
+    """Keep the cells of `cell` pixels that have part in a photograph of this height and width."""
+    return features[..., : -(-height // cell), : -(-width // cell)]
+
+
 class Block(nn.Module):
     """A part that keeps width and size, and looks `radius` cells to each side."""
 
