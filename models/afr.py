@@ -45,6 +45,14 @@ class MaskOutputs:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskReach:
+    """How far logits and features of a mask branch look."""
+
+    logits: Reach
+    features: Reach
+
+
+@dataclass(frozen=True, slots=True)
 class RefinedFeatures:
     """Levels of the shapes they had, finest first, and the rain mask's logits (B, 1, H, W) for the loss."""
 
@@ -70,11 +78,12 @@ class RainAttention(nn.Module):
         attended: Tensor = self.shifted(scaled + activate(self.beta(rain)))
         return attended, MaskOutputs(mask.logits, mask_features)
 
-    def reach(self, features: Reach, mask: Reach) -> tuple[Reach, Reach]:
+    def reach(self, features: Reach, mask: MaskReach) -> tuple[Reach, MaskReach]:
         """Return how far features and mask look afterwards."""
-        mask = mask.conv(radius_of(self.mask_block))
-        scaled = (features.conv(radius_of(self.before)) | mask).conv(radius_of(self.scaled))
-        return (scaled | mask).conv(radius_of(self.shifted)), mask
+        mask = MaskReach(mask.logits, mask.features.conv(radius_of(self.mask_block)))
+        rain = mask.features | mask.logits
+        scaled = (features.conv(radius_of(self.before)) | rain).conv(radius_of(self.scaled))
+        return (scaled | rain).conv(radius_of(self.shifted)), mask
 
 
 class AfrRound(nn.Module):
@@ -101,7 +110,7 @@ class AfrRound(nn.Module):
         attended, mask = self.attention(finest, mask)
         return self.right([attended, *coarser]), mask
 
-    def reach(self, features: Sequence[Reach], mask: Reach) -> tuple[list[Reach], Reach]:
+    def reach(self, features: Sequence[Reach], mask: MaskReach) -> tuple[list[Reach], MaskReach]:
         """Return how far levels and mask look after the round."""
         finest, *coarser = self.left.reach(features)
         attended, mask = self.attention.reach(finest, mask)
@@ -149,8 +158,8 @@ class Afr(nn.Module):
             refined, mask = one_round(refined, mask)
         return refined
 
-    def reach(self, features: Sequence[Reach], mask: Reach) -> list[Reach]:
-        """Return how far the refined levels look; `mask` is the reach of the mask's logits and features."""
+    def reach(self, features: Sequence[Reach], mask: MaskReach) -> list[Reach]:
+        """Return how far the refined levels look."""
         refined = list(features)
         for one_round in self.rounds:
             assert isinstance(one_round, AfrRound)
@@ -175,9 +184,10 @@ class MaskBranch(nn.Module):
         decoded = self.decode(features)[0]
         return MaskOutputs(self.head(decoded), decoded)
 
-    def reach(self, features: Sequence[Reach]) -> Reach:
+    def reach(self, features: Sequence[Reach]) -> MaskReach:
         """Return how far the logits and features look."""
-        return self.decode.reach(features)[0].conv()
+        decoded = self.decode.reach(features)[0]
+        return MaskReach(decoded.conv(), decoded)
 
 
 class AfrPlugin(nn.Module):

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.afr import Afr, MaskOutputs
+from models.afr import Afr, MaskOutputs, MaskReach
 from models.blocks import (
     Block,
     DenseBlocks,
@@ -203,9 +203,10 @@ class MaskDecoder(nn.Module):
         features = self.finish(self.decode(levels)[0] + stem)
         return MaskOutputs(self.head(features), features)
 
-    def reach(self, stem: Reach, levels: Sequence[Reach]) -> Reach:
+    def reach(self, stem: Reach, levels: Sequence[Reach]) -> MaskReach:
         """Return how far logits and features look."""
-        return (self.decode.reach(levels)[0] | stem).conv(radius_of(self.finish)).conv()
+        features = (self.decode.reach(levels)[0] | stem).conv(radius_of(self.finish))
+        return MaskReach(features.conv(), features)
 
 
 class DerainDecoder(nn.Module):
@@ -278,7 +279,7 @@ class AfrNet(nn.Module):
         corrections, decoded = self.derain_decoder(refined)
         height, width = rainy.shape[-2:]
         derained = [
-            crop_cells(shrink(padded, 2**level) + correction.to(rainy.dtype), height, width, 2**level)
+            shrink(rainy, 2**level) + crop_cells(correction.to(rainy.dtype), height, width, 2**level)
             for level, correction in enumerate(corrections)
         ]
         mask_logits = crop_cells(mask.logits, height, width, self.config.unshuffle)

@@ -44,7 +44,7 @@ def squared(derained: Tensor, clean: Tensor) -> Tensor:
 
 def shrink(pictures: Tensor, factor: int) -> Tensor:
     """Average blocks of `factor` x `factor` pixels; those at the right and lower edge may be smaller."""
-    return F.avg_pool2d(pictures, factor, ceil_mode=True)
+    return F.avg_pool2d(pictures, factor, ceil_mode=True) if factor > 1 else pictures
 
 
 def scale_terms(

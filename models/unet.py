@@ -56,7 +56,7 @@ def _receptive_radius(config: UNetConfig) -> int:
 
 PRESETS = {
     "slim": UNetConfig(),
-    "slim-afr": UNetConfig(afr_rounds=3),
+    "slim-afr": UNetConfig(afr_rounds=2),
     "tiny": UNetConfig(widths=(8, 8)),
     "tiny-afr": UNetConfig(widths=(8, 8), afr_rounds=2),
 }
