@@ -1,11 +1,12 @@
 """AFR-Net, the teacher: an encoder, a mask decoder, rounds of feature refinement and a derain decoder.
 
-Wang, Sun, Sowmya, "Rain Streak Removal via AFR-Net", IEEE TIP 30:3734-3747, 2021, doi
-10.1109/TIP.2021.3064229. Levels, widths, convolutions, losses and the order of the parts are those of the
-authors' code. Ours: the number of residual blocks in the decoders, chosen so that `paper` has that code's size
-and cost; ordinary dense connections; smaller initial weights at the end of each residual branch; and the
-heads, which are zero at first and add to the rainy image at their scale, so that a new network returns its
-input at every scale. `unshuffle`, which feeds blocks of pixels as channels, makes the cheaper presets.
+Wang, Sun, Sowmya, IEEE TIP 30:3734-3747, 2021, doi 10.1109/TIP.2021.3064229. Levels, widths, kernels, weights
+of the losses and the order of the parts are those of the authors' code. Ours: the number of residual blocks in
+the decoders, chosen so that `paper` has that code's size and cost; ordinary dense connections; Charbonnier and
+spectrum as the default loss, cross-entropy for the mask; smaller initial weights at the end of each residual
+branch; and a residual output: the heads are zero at first and add to the rainy image at their scale, so that a
+new network returns its input at every scale. `unshuffle`, which feeds blocks of pixels as channels, makes the
+cheaper presets.
 """
 
 from __future__ import annotations
