@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from models import drd_net, student
+from models import afr_net, drd_net, student, unet
 from models.networks import Network, NetworkConfig
 
 
@@ -28,7 +28,9 @@ ARCHITECTURES = {
     architecture.name: architecture
     for architecture in (
         Architecture("student", student.StudentConfig, student.Student, student.PRESETS),
+        Architecture("afr-net", afr_net.AfrNetConfig, afr_net.AfrNet, afr_net.PRESETS),
         Architecture("drd-net", drd_net.DrdNetConfig, drd_net.DrdNet, drd_net.PRESETS),
+        Architecture("u-net", unet.UNetConfig, unet.UNet, unet.PRESETS),
     )
 }
 

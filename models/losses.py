@@ -1,13 +1,20 @@
-"""What training minimises: Charbonnier on pixels plus an L1 term on the spectrum."""
+"""What training minimises: Charbonnier on pixels plus an L1 term on the spectrum; AFR-Net's terms beside."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 CHARBONNIER_EPSILON = 1e-3
 """Where the loss turns from squared to absolute error, in grey levels of [0, 1]."""
 FREQUENCY_WEIGHT = 0.05
+SCALE_WEIGHTS = (1.0, 0.2, 0.0375, 0.00625)
+"""Of AFR-Net's outputs at scale 1, 1/2, 1/4, 1/8 (Wang, Sun, Sowmya, 2021): 1, 0.8, 0.6, 0.4 on sums."""
+MASK_WEIGHT = 0.033
+"""Of AFR-Net's rain mask: 0.1 on a sum."""
 
 
 def charbonnier(derained: Tensor, clean: Tensor) -> Tensor:
@@ -28,3 +35,47 @@ def reconstruction_terms(derained: Tensor, clean: Tensor) -> dict[str, Tensor]:
         "charbonnier": charbonnier(derained, clean),
         "frequency": FREQUENCY_WEIGHT * frequency(derained, clean),
     }
+
+
+def squared(derained: Tensor, clean: Tensor) -> Tensor:
+    """Mean squared error: the error of AFR-Net's paper."""
+    return (derained - clean).square().mean()
+
+
+def shrink(pictures: Tensor, factor: int) -> Tensor:
+    """Average blocks of `factor` x `factor` pixels; those at the right and lower edge may be smaller."""
+    return F.avg_pool2d(pictures, factor, ceil_mode=True) if factor > 1 else pictures
+
+
+def scale_terms(
+    derained: Sequence[Tensor], clean: Tensor, error: Callable[[Tensor, Tensor], Tensor] = charbonnier
+) -> dict[str, Tensor]:
+    """Weighted errors of outputs at scale 1, 1/2, 1/4, 1/8 (or the first of these); their sum is the loss.
+
+    Parameters
+    ----------
+    derained : sequence of Tensor
+        (B, 3, ceil(H / 2^i), ceil(W / 2^i)), floats in [0, 1], finest first.
+    clean : Tensor
+        (B, 3, H, W), floats in [0, 1].
+    error : callable
+        `charbonnier`, or `squared` as in the paper.
+    """
+    return {
+        f"scale_{2**level}": weight * error(output.float(), shrink(clean.float(), 2**level))
+        for level, (output, weight) in enumerate(zip(derained, SCALE_WEIGHTS, strict=False))
+    }
+
+
+def mask_term(logits: Tensor, rain_mask: Tensor) -> Tensor:
+    """Weighted cross-entropy of a rain mask.
+
+    Parameters
+    ----------
+    logits : Tensor
+        (B, 1, h, w).
+    rain_mask : Tensor
+        (B, 1, H, W) of 0 and 1. Where its size is another, the target is the share of each cell that it rains on.
+    """
+    target = F.interpolate(rain_mask.float(), size=logits.shape[-2:], mode="area")
+    return MASK_WEIGHT * F.binary_cross_entropy_with_logits(logits.float(), target)

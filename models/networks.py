@@ -54,8 +54,8 @@ class Network(nn.Module, ABC):
         """Return the named, weighted terms whose sum training minimises."""
 
 
-def pad_to_multiple(rainy: Tensor, multiple: int) -> Tensor:
-    """Repeat the last row and column of (B, C, H, W) until both sides are multiples of `multiple`."""
-    height, width = rainy.shape[-2:]
-    padding = (0, -width % multiple, 0, -height % multiple)
+def pad_to_multiple(rainy: Tensor, multiple: int, least: int = 0) -> Tensor:
+    """Repeat the last row and column of (B, C, H, W) until both sides are multiples, of `least` at least."""
+    height, width = (side + -side % multiple for side in (max(side, least) for side in rainy.shape[-2:]))
+    padding = (0, width - rainy.shape[-1], 0, height - rainy.shape[-2])
     return F.pad(rainy, padding, mode="replicate") if any(padding) else rainy

@@ -61,7 +61,7 @@ def test_an_unknown_preset_is_told_what_there_is(name):
 
 
 def test_an_unknown_architecture_is_told_what_there_is():
-    with pytest.raises(ArchitectureUnknown, match=r"architecture 'gan': .* student, drd-net"):
+    with pytest.raises(ArchitectureUnknown, match=r"architecture 'gan': .* student, afr-net, drd-net, u-net"):
         architecture("gan")
-    with pytest.raises(ArchitectureUnknown, match=r"Foreign: .* student, drd-net"):
+    with pytest.raises(ArchitectureUnknown, match=r"Foreign: .* student, afr-net, drd-net, u-net"):
         build_network(Foreign())

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from models.descriptor import count_gmac, count_parameters
 from models.drd_net import COARSE_WEIGHT, PRESETS, DrdNet, DrdNetConfig
 from models.pairs import RainyPair
-from models.rain import RECIPES, training_pairs
+from models.rain import training_pairs
+from models.recipes import RECIPES
 from tests.networks import farthest_gradient, random_network
 from tests.rainy_worlds import draws, small_world
 from tests.students import random_pictures

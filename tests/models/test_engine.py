@@ -150,10 +150,14 @@ def test_tiled_equals_whole_in_levels():
 
 @needs_bf16
 @pytest.mark.parametrize(("preset", "size"), [("tiny", (257, 323)), ("base", (321, 481))])
-def test_tiled_is_whole_exactly_in_bf16(preset, size):
+def test_tiled_is_whole_within_rounding_in_bf16(preset, size):
+    """Bit-equal on some processors; others (AMX) sum in another order for another size."""
     rainy = photographs(1, *size)
     tiled = engine(torch.bfloat16, smallest_budget(preset), preset).derain(rainy)
-    assert np.array_equal(tiled, engine(torch.bfloat16, preset=preset).derain(rainy))
+    whole = engine(torch.bfloat16, preset=preset).derain(rainy)
+    difference = np.abs(tiled.astype(int) - whole)
+    assert difference.max() <= 2
+    assert difference.mean() < 0.15
 
 
 @needs_bf16

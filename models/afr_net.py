@@ -1,0 +1,316 @@
+"""AFR-Net, the teacher: an encoder, a mask decoder, rounds of feature refinement and a derain decoder.
+
+Wang, Sun, Sowmya, IEEE TIP 30:3734-3747, 2021, doi 10.1109/TIP.2021.3064229. Levels, widths, kernels, weights
+of the losses and the order of the parts are those of the authors' code. Ours: the number of residual blocks in
+the decoders, chosen so that `paper` has that code's size and cost; ordinary dense connections; Charbonnier and
+spectrum as the default loss, cross-entropy for the mask; smaller initial weights at the end of each residual
+branch; and a residual output: the heads are zero at first and add to the rainy image at their scale, so that a
+new network returns its input at every scale. `unshuffle`, which feeds blocks of pixels as channels, makes the
+cheaper presets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.afr import Afr, MaskOutputs, MaskReach
+from models.blocks import (
+    Block,
+    DenseBlocks,
+    Padding,
+    ResidualBlock,
+    TopDown,
+    activate,
+    conv,
+    crop_cells,
+    radius_of,
+    residual_blocks,
+    zero_conv,
+)
+from models.losses import (
+    FREQUENCY_WEIGHT,
+    SCALE_WEIGHTS,
+    charbonnier,
+    frequency,
+    mask_term,
+    scale_terms,
+    shrink,
+    squared,
+)
+from models.networks import Network, pad_to_multiple
+from models.pairs import RainyPair
+from models.reach import Reach, input_reach
+
+
+@dataclass(frozen=True, slots=True)
+class AfrNetConfig:
+    """Sizes of an AFR-Net, by default those of the paper. Widths go from the finest level to the coarsest."""
+
+    unshuffle: int = 1
+    stem_kernel: int = 7
+    widths: tuple[int, ...] = (32, 64, 64, 128)
+    growth: tuple[int, ...] = (32, 64, 64, 128)
+    """Channels that each layer of a dense block adds, a level."""
+    layers: int = 3
+    """3x3 convolutions in a dense block."""
+    blocks: int = 2
+    """Dense blocks at each level of the encoder and of the derain decoder."""
+    mask_blocks: int = 1
+    """Dense blocks at each level of the mask decoder."""
+    opening_blocks: tuple[int, int, int] = (2, 3, 3)
+    """Residual blocks that open the mask decoder, the derain decoder, and each branch of the refinement."""
+    finishing_blocks: int = 2
+    """Residual blocks at the finest level, before the heads of the two decoders."""
+    rounds: int = 3
+    separable: bool = True
+    """Whether the refinement's residual blocks are depthwise-separable."""
+    padding: Padding = "reflect"
+    reconstruction: Literal["charbonnier", "squared"] = "charbonnier"
+    """What training minimises: Charbonnier at all scales and the spectrum, or the paper's squared error."""
+
+    global_operation: ClassVar[bool] = False
+    """Nothing in the network looks at the whole photograph at once."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.widths) <= len(SCALE_WEIGHTS) or len(self.widths) != len(self.growth):
+            raise ValueError(
+                f"widths {self.widths} and growth {self.growth}: give one of each a level, for 1 to"
+                f" {len(SCALE_WEIGHTS)} levels"
+            )
+
+    @property
+    def size_multiple(self) -> int:
+        """Pixels that height and width are padded to a multiple of."""
+        return int(self.unshuffle * 2 ** (len(self.widths) - 1))
+
+    @property
+    def receptive_radius(self) -> int:
+        """Farthest input pixel, in pixels, that can change an output pixel."""
+        return _receptive_radius(self)
+
+
+@cache
+def _receptive_radius(config: AfrNetConfig) -> int:
+    with torch.device("meta"):
+        return AfrNet(config).reach().radius
+
+
+PRESETS = {
+    "paper": AfrNetConfig(),
+    "mid": AfrNetConfig(
+        unshuffle=2, stem_kernel=5, widths=(48, 64, 96, 128), growth=(24, 32, 48, 64), padding="zeros"
+    ),
+    "slim": AfrNetConfig(
+        unshuffle=4,
+        stem_kernel=3,
+        widths=(48, 64, 64),
+        growth=(24, 32, 32),
+        layers=2,
+        blocks=1,
+        opening_blocks=(1, 1, 1),
+        finishing_blocks=0,
+        rounds=2,
+        separable=False,  # on a CPU, plain convolutions train at twice the multiplications a second
+        padding="zeros",
+    ),
+    "tiny": AfrNetConfig(
+        unshuffle=2,
+        stem_kernel=3,
+        widths=(8, 8, 8),
+        growth=(4, 4, 4),
+        layers=2,
+        blocks=1,
+        opening_blocks=(1, 1, 1),
+        finishing_blocks=1,
+        rounds=2,
+        padding="zeros",
+    ),
+}
+"""Named AFR-Nets: `paper` for its size, `mid` for a GPU, `slim` for two cores, `tiny` for tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class AfrOutputs:
+    """What training and distillation look at; all lists go from the finest level to the coarsest.
+
+    `derained` are (B, 3, ceil(H / 2^i), ceil(W / 2^i)), not clipped; `mask_logits` (B, 1, ceil(H / u),
+    ceil(W / u)) with u = `unshuffle`. Features cover the padded photograph, whose sides are multiples of
+    `size_multiple`: (B, widths[i], H / (u 2^i), W / (u 2^i)).
+    """
+
+    derained: list[Tensor]
+    mask_logits: Tensor
+    refined: list[Tensor]
+    """The encoder's levels after all rounds of refinement."""
+    decoded: list[Tensor]
+    """The derain decoder's levels, which the heads read."""
+
+    @property
+    def bottleneck(self) -> Tensor:
+        """The coarsest refined level."""
+        return self.refined[-1]
+
+
+class Encoder(nn.Module):
+    """Levels of half the size each, every one a convolution and dense blocks."""
+
+    def __init__(self, config: AfrNetConfig) -> None:
+        super().__init__()
+        widths, padding = config.widths, config.padding
+        self.stem = conv(3 * config.unshuffle**2, widths[0], config.stem_kernel, padding=padding)
+        self.convs = nn.ModuleList(
+            conv(before, width, stride=1 if level == 0 else 2, padding=padding)
+            for level, (before, width) in enumerate(pairwise((widths[0], *widths)))
+        )
+        self.dense = nn.ModuleList(_dense(config, level, config.blocks) for level in range(len(widths)))
+
+    def forward(self, rainy: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the stem's features and the levels, finest first, of unshuffled photographs."""
+        stem = activate(self.stem(rainy))
+        levels = [stem]
+        for layer, dense in zip(self.convs, self.dense, strict=True):
+            levels.append(dense(activate(layer(levels[-1]))))
+        return stem, levels[1:]
+
+    def reach(self, rainy: Reach) -> tuple[Reach, list[Reach]]:
+        """Return how far stem and levels look."""
+        stem = rainy.conv(self.stem.kernel_size[0] // 2)
+        first, *coarser = self.dense
+        levels = [stem.conv().conv(radius_of(first))]
+        for dense in coarser:
+            levels.append(levels[-1].strided(3).conv(radius_of(dense)))
+        return stem, levels
+
+
+class MaskDecoder(nn.Module):
+    """Find the rain: from the encoder's levels to a mask and features at the finest level."""
+
+    def __init__(self, config: AfrNetConfig) -> None:
+        super().__init__()
+        self.decode = _decoder(config, config.opening_blocks[0], config.mask_blocks)
+        self.finish = _finish(config)
+        self.head = conv(config.widths[0], 1, padding=config.padding)
+
+    def forward(self, stem: Tensor, levels: Sequence[Tensor]) -> MaskOutputs:
+        """Return logits (B, 1, H, W) and features (B, widths[0], H, W)."""
+        features = self.finish(self.decode(levels)[0] + stem)
+        return MaskOutputs(self.head(features), features)
+
+    def reach(self, stem: Reach, levels: Sequence[Reach]) -> MaskReach:
+        """Return how far logits and features look."""
+        features = (self.decode.reach(levels)[0] | stem).conv(radius_of(self.finish))
+        return MaskReach(features.conv(), features)
+
+
+class DerainDecoder(nn.Module):
+    """Turn refined levels into what is to be added to the rainy image, at the scale of each level."""
+
+    def __init__(self, config: AfrNetConfig) -> None:
+        super().__init__()
+        self.unshuffle = config.unshuffle
+        self.decode = _decoder(config, config.opening_blocks[1], config.blocks)
+        self.finish = _finish(config)
+        self.heads = nn.ModuleList(
+            zero_conv(width, 3 * config.unshuffle**2, config.padding) for width in config.widths
+        )
+
+    def forward(self, levels: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return corrections (B, 3, H / 2^i, W / 2^i) and the features they come from."""
+        finest, *coarser = self.decode(levels)
+        decoded = [self.finish(finest), *coarser]
+        corrections = [
+            F.pixel_shuffle(head(features), self.unshuffle)
+            for head, features in zip(self.heads, decoded, strict=True)
+        ]
+        return corrections, decoded
+
+    def reach(self, levels: Sequence[Reach]) -> Reach:
+        """Return how far the finest correction looks."""
+        return self.decode.reach(levels)[0].conv(radius_of(self.finish)).conv()
+
+
+class AfrNet(Network):
+    """Derain photographs: `forward(rainy) -> derained`, any size in, the same size out."""
+
+    config: AfrNetConfig
+
+    def __init__(self, config: AfrNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.mask_decoder = MaskDecoder(config)
+        self.afr = Afr(
+            config.widths,
+            config.widths[0],
+            config.rounds,
+            config.separable,
+            config.padding,
+            config.opening_blocks[2],
+        )
+        self.derain_decoder = DerainDecoder(config)
+
+    def forward(self, rainy: Tensor) -> Tensor:
+        """Derain a batch, as `Network.forward` says."""
+        return self.outputs(rainy).derained[0]
+
+    def outputs(self, rainy: Tensor) -> AfrOutputs:
+        """Derain a batch (B, 3, H, W) in [0, 1] at all scales; return what was found on the way too."""
+        padded = self._pad(rainy)
+        unshuffled = F.pixel_unshuffle(padded.to(self.encoder.stem.weight.dtype), self.config.unshuffle)
+        stem, levels = self.encoder(unshuffled)
+        mask = self.mask_decoder(stem, levels)
+        refined = self.afr(levels, mask)
+        corrections, decoded = self.derain_decoder(refined)
+        height, width = rainy.shape[-2:]
+        derained = [
+            shrink(rainy, 2**level) + crop_cells(correction.to(rainy.dtype), height, width, 2**level)
+            for level, correction in enumerate(corrections)
+        ]
+        mask_logits = crop_cells(mask.logits, height, width, self.config.unshuffle)
+        return AfrOutputs(derained, mask_logits, refined, decoded)
+
+    def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:
+        """Return the named, weighted terms whose sum training minimises."""
+        outputs = self.outputs(pair.rainy.contiguous(memory_format=torch.channels_last))
+        mask = {"mask": mask_term(outputs.mask_logits, pair.rain_mask)}
+        if self.config.reconstruction == "squared":
+            return scale_terms(outputs.derained, pair.clean, squared) | mask
+        spectrum = frequency(outputs.derained[0].float(), pair.clean.float())
+        terms = scale_terms(outputs.derained, pair.clean, charbonnier)
+        return terms | {"frequency": FREQUENCY_WEIGHT * spectrum} | mask
+
+    def reach(self) -> Reach:
+        """Return how far the derained photograph looks."""
+        stem, levels = self.encoder.reach(input_reach(self.config.unshuffle, self.config.size_multiple))
+        mask = self.mask_decoder.reach(stem, levels)
+        return self.derain_decoder.reach(self.afr.reach(levels, mask))
+
+    def _pad(self, rainy: Tensor) -> Tensor:
+        """Pad to two cells of the coarsest level at least: one alone has nothing to reflect."""
+        least = max(2 * self.config.size_multiple, self.config.stem_kernel * self.config.unshuffle)
+        return pad_to_multiple(rainy, self.config.size_multiple, least)
+
+
+def _dense(config: AfrNetConfig, level: int, count: int) -> DenseBlocks:
+    return DenseBlocks(config.widths[level], config.growth[level], config.layers, count, config.padding)
+
+
+def _finish(config: AfrNetConfig) -> Block:
+    return residual_blocks(config.widths[0], config.finishing_blocks, padding=config.padding)
+
+
+def _decoder(config: AfrNetConfig, opening: int, dense: int) -> TopDown:
+    return TopDown(
+        config.widths,
+        residual_blocks(config.widths[-1], opening, padding=config.padding),
+        skip=lambda level: ResidualBlock(config.widths[level], padding=config.padding),
+        merged=lambda level: _dense(config, level, dense),
+    )

@@ -1,0 +1,74 @@
+"""How far a network looks, computed from its structure: what a tile's halo must be.
+
+A feature map is followed through the network by the interval of input pixels that each of its cells depends
+on. Cells of a strided network do not all look equally far, so one interval is kept for each cell of a period
+(the coarsest cell of the network), and the result is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """First and last input pixel, along one side, that each cell of a period depends on.
+
+    `cell` is the width of a cell in input pixels; cell i of the period covers the pixels from i * cell on.
+    """
+
+    cell: int
+    first: tuple[int, ...]
+    last: tuple[int, ...]
+
+    @property
+    def period(self) -> int:
+        """Input pixels after which the pattern repeats."""
+        return self.cell * len(self.first)
+
+    @property
+    def radius(self) -> int:
+        """Farthest input pixel, in pixels, that any pixel within any cell depends on."""
+        return max(
+            max((i + 1) * self.cell - 1 - first, last - i * self.cell)
+            for i, (first, last) in enumerate(zip(self.first, self.last, strict=True))
+        )
+
+    def conv(self, radius: int = 1) -> Reach:
+        """After convolutions of stride 1 that look `radius` cells to each side in all."""
+        return self._after(self.cell, lambda i: range(i - radius, i + radius + 1))
+
+    def strided(self, kernel: int) -> Reach:
+        """After a convolution of stride 2: kernel 2, or kernel 3 with one cell of padding."""
+        return self._after(2 * self.cell, lambda i: range(2 * i - kernel + 2, 2 * i + 2))
+
+    def transposed(self, kernel: int) -> Reach:
+        """After a transposed convolution of stride 2: kernel 2, or kernel 3 with padding 1, output padding 1."""
+        return self._after(self.cell // 2, lambda i: range(i // 2, (i + kernel - 2) // 2 + 1))
+
+    def __or__(self, other: Reach) -> Reach:
+        """Where two maps of one size are added, multiplied or concatenated."""
+        return Reach(
+            self.cell,
+            tuple(map(min, self.first, other.first)),
+            tuple(map(max, self.last, other.last)),
+        )
+
+    def _after(self, cell: int, window: Callable[[int], range]) -> Reach:
+        cells = range(self.period // cell)
+        return Reach(
+            cell,
+            tuple(min(self._at(self.first, j) for j in window(i)) for i in cells),
+            tuple(max(self._at(self.last, j) for j in window(i)) for i in cells),
+        )
+
+    def _at(self, pixels: tuple[int, ...], index: int) -> int:
+        periods, within = divmod(index, len(pixels))
+        return pixels[within] + periods * self.period
+
+
+def input_reach(cell: int, period: int) -> Reach:
+    """Reach of a photograph whose blocks of `cell` pixels were unshuffled into channels."""
+    starts = range(0, period, cell)
+    return Reach(cell, tuple(starts), tuple(start + cell - 1 for start in starts))
