@@ -5,20 +5,14 @@ A version is two artifacts, `model.safetensors` and `config.json`; aliases say w
 
 from __future__ import annotations
 
-import fcntl
-import os
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from infra.settings import Settings
-from infra.storage import is_local
+from infra.tracking_server import ModelNotFound, TrackingServer
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,16 +23,6 @@ WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 FOUNDING_SECONDS = 15
 """How long a first run waits for another first run that is registering the shipped weights."""
-
-_NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
-
-
-class ModelNotFound(Exception):
-    """A model name, version or alias that the registry does not have."""
-
-
-class RegistryUnreachable(Exception):
-    """The tracking server does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +41,16 @@ class Registry:
     Parameters
     ----------
     settings : Settings
-        `tracking_uri`, or SQLite in a local workspace, or SQLite in `./var` beside a remote one.
+        Say which server.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._home = Path(settings.workspace if is_local(settings.workspace) else "var").absolute()
-        self._remote = settings.tracking_uri
-        self.uri = settings.tracking_uri or f"sqlite:///{self._home / 'mlflow.db'}"
-        # MLflow reads these when it is imported, which therefore comes later.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it tells of each table that it creates
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        self._server = TrackingServer(settings)
+
+    @property
+    def uri(self) -> str:
+        """Address of the tracking server."""
+        return self._server.uri
 
     def resolve(self, url: str) -> RegisteredModel:
         """Fetch the version that `models:/name@alias` or `models:/name/version` means now.
@@ -76,17 +59,19 @@ class Registry:
         ------
         ModelNotFound
             If there is no such model, version or alias; names what there is.
-        RegistryUnreachable
+        TrackingUnreachable
             If the tracking server does not answer.
         """
         name, alias, number = _parse(url)
-        with self._alone(), self._faults_named(url):
-            client = self._client()
+        with self._server.alone(), self._server.faults_named(url):
+            client = self._server.client()
             if alias is not None:
                 version = client.get_model_version_by_alias(name, alias)
             else:
                 version = client.get_model_version(name, number)
-            weights, config = (self._artifact(version.source, part) for part in (WEIGHTS_FILE, CONFIG_FILE))
+            weights, config = (
+                self._server.artifact(version.source, part) for part in (WEIGHTS_FILE, CONFIG_FILE)
+            )
         return RegisteredModel(name, str(version.version), weights, config)
 
     def register_shipped(self, weights: bytes, config: bytes) -> None:
@@ -96,17 +81,17 @@ class Registry:
 
         Raises
         ------
-        RegistryUnreachable
+        TrackingUnreachable
             If the tracking server does not answer.
         """
-        with self._alone(), self._faults_named(STUDENT):
-            client = self._client()
+        with self._server.alone(), self._server.faults_named(STUDENT):
+            client = self._server.client()
             if self._is_founded(client):
                 return
             versions = client.search_model_versions(f"name = '{STUDENT}'")
             if not versions:
                 number = self.add_version(STUDENT, weights, config)
-            elif len(versions) == 1 and self._artifact(versions[0].source, WEIGHTS_FILE) == weights:
+            elif len(versions) == 1 and self._server.artifact(versions[0].source, WEIGHTS_FILE) == weights:
                 number = str(versions[0].version)
             else:  # somebody took the champion away: not for us to choose another
                 return
@@ -116,7 +101,7 @@ class Registry:
         """Tell whether there is a champion; create the model, or else wait for the one who did."""
         if self._has_champion(client):
             return True
-        if _create_model(client, STUDENT) or self._remote is None:
+        if _create_model(client, STUDENT) or not self._server.is_remote:
             return False
         for _ in range(FOUNDING_SECONDS):
             time.sleep(1)
@@ -130,8 +115,8 @@ class Registry:
 
     def add_version(self, name: str, weights: bytes, config: bytes) -> str:
         """Log two files as a run's artifacts and make them the next version of a model; return its number."""
-        client = self._client()
-        run = client.create_run(self._experiment(client, name), run_name=name)
+        client = self._server.client()
+        run = client.create_run(self._server.experiment(client, name), run_name=name)
         with tempfile.TemporaryDirectory() as folder:
             for part, data in ((WEIGHTS_FILE, weights), (CONFIG_FILE, config)):
                 Path(folder, part).write_bytes(data)
@@ -140,63 +125,6 @@ class Registry:
         _create_model(client, name)
         source = f"{run.info.artifact_uri}/model"
         return str(client.create_model_version(name, source, run.info.run_id).version)
-
-    def _client(self) -> MlflowClient:
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-        from mlflow import MlflowClient  # two seconds: only where a registry is used
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
-        except (MlflowException, ImportError) as error:
-            raise RegistryUnreachable(
-                f"{self.uri}: cannot be a tracking server ({_first_line(error)})"
-            ) from error
-
-    def _experiment(self, client: MlflowClient, name: str) -> str:
-        known = client.get_experiment_by_name(name)
-        if known is not None:
-            return str(known.experiment_id)
-        location = None if self._remote else (self._home / "artifacts" / name).as_uri()
-        return str(client.create_experiment(name, artifact_location=location))
-
-    def _artifact(self, folder: str, part: str) -> bytes:
-        if folder.startswith(("/", "file:")):
-            return Path(url2pathname(urlsplit(folder).path), part).read_bytes()
-        from mlflow.artifacts import download_artifacts
-
-        return Path(download_artifacts(f"{folder}/{part}", tracking_uri=self.uri)).read_bytes()
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other processes off the SQLite file: two that create its tables at once break it."""
-        if self._remote is not None:
-            yield
-            return
-        self._home.mkdir(parents=True, exist_ok=True)
-        with open(self._home / "mlflow.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-    @contextmanager
-    def _faults_named(self, url: str) -> Iterator[None]:
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            yield
-        except FileNotFoundError as error:
-            raise ModelNotFound(
-                f"{url}: registered at {self.uri}, but its files are gone ({error})"
-            ) from error
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            if getattr(error, "error_code", "") in _NOT_THERE:
-                raise ModelNotFound(
-                    f"{url}: the registry at {self.uri} has no such model, version or alias"
-                ) from error
-            raise RegistryUnreachable(
-                f"{self.uri}: the tracking server does not answer ({_first_line(error)})"
-            ) from error
 
 
 def _create_model(client: MlflowClient, name: str) -> bool:
@@ -224,10 +152,3 @@ def _parse(url: str) -> tuple[str, str | None, str]:
         if name and version.isdigit():
             return name, None, version
     raise ModelNotFound(f"{url}: a registered model is models:/name@alias or models:/name/version")
-
-
-def _first_line(error: BaseException) -> str:
-    """Tell the first cause: what comes after it only repeats it at length."""
-    while cause := error.__cause__ or error.__context__:
-        error = cause
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

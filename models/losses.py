@@ -11,6 +11,10 @@ from torch.nn import functional as F
 CHARBONNIER_EPSILON = 1e-3
 """Where the loss turns from squared to absolute error, in grey levels of [0, 1]."""
 FREQUENCY_WEIGHT = 0.05
+PSNR_WEIGHT = 1e-3
+"""Brings the gradients of `psnr_term` to the size of Charbonnier's."""
+PSNR_FLOOR = 1e-5
+"""Squared error, 50 dB, below which more is not asked for."""
 SCALE_WEIGHTS = (1.0, 0.2, 0.0375, 0.00625)
 """Of AFR-Net's outputs at scale 1, 1/2, 1/4, 1/8 (Wang, Sun, Sowmya, 2021): 1, 0.8, 0.6, 0.4 on sums."""
 MASK_WEIGHT = 0.033
@@ -26,6 +30,15 @@ def frequency(derained: Tensor, clean: Tensor) -> Tensor:
     """Mean absolute difference of the orthonormal Fourier transforms, real and imaginary parts."""
     spectrum = torch.fft.rfft2(derained - clean, norm="ortho")
     return torch.view_as_real(spectrum).abs().mean()
+
+
+def psnr_term(derained: Tensor, clean: Tensor) -> Tensor:
+    """Mean over photographs of -PSNR over the three channels, times `PSNR_WEIGHT`; levels off near 50 dB.
+
+    Light rain then counts as much as heavy: a decibel is a decibel.
+    """
+    error = (derained.float() - clean.float()).square().mean(dim=(1, 2, 3))
+    return PSNR_WEIGHT * 10 * torch.log10(error + PSNR_FLOOR).mean()
 
 
 def reconstruction_terms(derained: Tensor, clean: Tensor) -> dict[str, Tensor]:

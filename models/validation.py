@@ -68,6 +68,17 @@ def validate(network: nn.Module, pairs: ValidationSet) -> ValidationScore:
     return ValidationScore(*(_mean_psnr(network, kind) for kind in kinds))
 
 
+def before_after(network: nn.Module, pairs: ValidationSet) -> dict[str, Image]:
+    """Return rainy, derained and clean side by side, of the first pair of each kind of rain."""
+    first = {"light": pairs.light[0], "heavy": pairs.heavy[0], "fine": pairs.fine[0], "none": pairs.none[0]}
+    return {kind: _side_by_side(network, pair) for kind, pair in first.items()}
+
+
+@torch.inference_mode()
+def _side_by_side(network: nn.Module, pair: RainyPair) -> Image:
+    return as_uint8(torch.cat([pair.rainy[0], network(pair.rainy)[0], pair.clean[0]], dim=-1))
+
+
 def _render(data: TrainingData, recipe: str, photographs: Sequence[int]) -> list[RainyPair]:
     device = data.photographs.pixels.device
     return [

@@ -11,9 +11,10 @@ from infra.cluster import ClusterUnreachable
 from infra.faults import WorldFault
 from infra.lease import LeaseHeld, LeaseLost, LeaseUnreadable
 from infra.records import Scope
-from infra.registry import ModelNotFound, Registry, RegistryUnreachable
+from infra.registry import Registry
 from infra.settings import Settings, SettingsInvalid, absolute_url
 from infra.storage import AccessDenied, Missing, UrlRefused, open_location
+from infra.tracking_server import ModelNotFound, TrackingUnreachable
 from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, build, read_model_file
 from tasks.exports import Export
 from tasks.manifests import ManifestInvalid
@@ -39,7 +40,7 @@ REFUSALS = (
     ModelFileInvalid,
     ModelNotFound,
     PreflightFailed,
-    RegistryUnreachable,
+    TrackingUnreachable,
     SettingsInvalid,
     UrlRefused,
     WorkspaceRefused,

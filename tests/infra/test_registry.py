@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.registry import ModelNotFound, Registry, RegistryUnreachable
+from infra.registry import Registry
 from infra.settings import Settings
+from infra.tracking_server import ModelNotFound, TrackingUnreachable
 from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, pack, read_model_file
 from tasks.preflight import choose_model
 from tests.batch_worlds import PATIENCE, ROOT
@@ -55,7 +56,7 @@ def _settings(home: Path, tracking_uri: str | None = None) -> Settings:
 
 
 def _versions(registry: Registry) -> list[int]:
-    found = registry._client().search_model_versions("name = 'derain-student'")
+    found = registry._server.client().search_model_versions("name = 'derain-student'")
     return sorted(int(version.version) for version in found)
 
 
@@ -111,7 +112,7 @@ def test_a_later_champion_is_what_a_run_gets(new: Callable[..., Registry]) -> No
     registry = new()
     registry.register_shipped(b"one", b"config")
     second = registry.add_version("derain-student", b"two", b"config")
-    registry._client().set_registered_model_alias("derain-student", "champion", second)
+    registry._server.client().set_registered_model_alias("derain-student", "champion", second)
     registry.register_shipped(b"one", b"config")
     assert (registry.resolve(CHAMPION).version, registry.resolve(CHAMPION).weights) == ("2", b"two")
     assert registry.resolve("models:/derain-student/1").weights == b"one"
@@ -120,7 +121,7 @@ def test_a_later_champion_is_what_a_run_gets(new: Callable[..., Registry]) -> No
 @pytest.mark.parametrize("state", ["model", "version"])
 def test_a_killed_first_run_is_finished_by_the_next(new: Callable[..., Registry], state: str) -> None:
     registry = new()
-    registry._client().create_registered_model("derain-student")
+    registry._server.client().create_registered_model("derain-student")
     if state == "version":
         registry.add_version("derain-student", b"weights", b"config")
     registry.register_shipped(b"weights", b"config")
@@ -205,7 +206,7 @@ def test_a_tracking_server_that_is_not_there_is_named(tmp_path: Path, uri: str) 
             uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         registry = Registry(_settings(tmp_path, uri))
         for attempt in (lambda: registry.resolve(CHAMPION), lambda: registry.register_shipped(b"w", b"c")):
-            with pytest.raises(RegistryUnreachable) as refusal:
+            with pytest.raises(TrackingUnreachable) as refusal:
                 attempt()
             assert str(refusal.value).startswith(f"{uri}: ")
             assert "\n" not in str(refusal.value)
@@ -213,7 +214,7 @@ def test_a_tracking_server_that_is_not_there_is_named(tmp_path: Path, uri: str) 
 
 def test_a_broken_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(RegistryUnreachable, match=r"mlflow\.db"):
+    with pytest.raises(TrackingUnreachable, match=r"mlflow\.db"):
         Registry(_settings(tmp_path)).resolve(CHAMPION)
 
 

@@ -6,25 +6,29 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
-from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from models import train
+from models.architectures import build_network, preset
 from models.banks import load_training_data
-from models.modelfile import build, read_model_file
-from models.student import PRESETS, Student
-from models.train import State, TrainConfig, batch_of, ema_decay, fit, learning_rate
+from models.modelfile import build, pack, read_model_file, write_model_file
+from models.schedules import ema_decay
+from models.train import batch_of, fit
+from models.train_config import TrainConfig
+from models.training_state import State, update_average
 from models.validation import render_validation, validate
+from tests.networks import random_network
 from tests.rainy_worlds import small_world, write_training_folder
 
 CONFIG = TrainConfig(
-    preset="tiny",
+    preset="student-tiny",
     steps=6,
     batch=3,
     crop=32,
@@ -51,9 +55,13 @@ def out(tmp_path: Path) -> Path:
 
 def trained(config: TrainConfig, data: Path, out: Path) -> State:
     out.mkdir(exist_ok=True)
+    return fit(launched(config), config, data, out)
+
+
+def launched(config: TrainConfig) -> Fabric:
     fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
     fabric.launch()
-    return fit(fabric, config, data, out)
+    return fabric
 
 
 def interrupted(config: TrainConfig, data: Path, out: Path, before_step: int) -> None:
@@ -74,7 +82,7 @@ def interrupted(config: TrainConfig, data: Path, out: Path, before_step: int) ->
 def contents(state: State) -> dict[str, Any]:
     """Everything in a state, flat, by name."""
     parts: dict[str, Any] = {
-        name: getattr(state, name).state_dict() for name in ("student", "average", "optimizer")
+        name: getattr(state, name).state_dict() for name in ("network", "average", "optimizer")
     }
     return flat({**parts, "step": state.step, "best": state.best})
 
@@ -100,7 +108,7 @@ def test_interrupted_training_ends_as_uninterrupted(data: Path, tmp_path: Path, 
     whole = trained(CONFIG, data, tmp_path / "whole")
     interrupted(CONFIG, data, tmp_path / "cut", before_step)
     assert_same(trained(CONFIG, data, tmp_path / "cut"), whole)
-    for name in ("student.safetensors", "student.json", "curve.csv"):
+    for name in ("student-tiny.safetensors", "student-tiny.json", "curve.csv"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
@@ -128,7 +136,8 @@ def test_the_curve_has_a_row_a_validation(data: Path, out: Path):
     trained(CONFIG, data, out)
     rows = curve(out)
     assert [row["step"] for row in rows] == ["3", "6"]
-    assert list(rows[0]) == ["step", "loss", "light", "heavy", "none"]
+    losses = ["loss_charbonnier", "loss_frequency"]
+    assert list(rows[0]) == ["step", *losses, "light", "heavy", "fine", "none", "loss_psnr"]
     assert all(float(row["loss"]) > 0 and float(row["light"]) > 0 for row in rows)
 
 
@@ -175,7 +184,7 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(data: Path, out: Path, monk
 
 def test_the_best_average_is_kept_with_its_facts(data: Path, out: Path):
     state = trained(replace(CONFIG, validate_every=1), data, out)
-    student_file = read_model_file(out / "student.safetensors")
+    student_file = read_model_file(out / "student-tiny.safetensors")
     rows = curve(out)
     best = max(rows, key=lambda row: overall(row))
     assert state.best == pytest.approx(overall(best), abs=0.01)
@@ -184,52 +193,126 @@ def test_the_best_average_is_kept_with_its_facts(data: Path, out: Path):
 
 
 def overall(row: dict[str, str]) -> float:
-    return (float(row["light"]) + float(row["heavy"])) / 2 + 0.05 * float(row["none"])
+    return sum(float(row[kind]) for kind in ("light", "heavy", "fine")) / 3 + 0.05 * float(row["none"])
 
 
 def test_one_step_moves_the_average_by_its_decay(data: Path, out: Path):
     state = trained(replace(CONFIG, steps=1), data, out)
     start = trained(replace(CONFIG, steps=0), data, out.with_name("start"))
     for name, average in state.average.state_dict().items():
-        begun, reached = start.student.state_dict()[name], state.student.state_dict()[name]
-        torch.testing.assert_close(average, torch.lerp(begun, reached, 1 - ema_decay(CONFIG, 0)), msg=name)
+        begun, reached = start.network.state_dict()[name], state.network.state_dict()[name]
+        torch.testing.assert_close(
+            average, torch.lerp(begun, reached, 1 - ema_decay(CONFIG.ema, 0)), msg=name
+        )
 
 
 def test_training_takes_rain_away(data: Path, out: Path):
     config = replace(NEVER_SAVED, steps=100, batch=4, recipe="heavy", learning_rate=3e-3, validate_every=100)
     state = trained(config, data, out)
     pairs = render_validation(load_training_data(data, held_out=True), 2)
-    assert validate(state.average, pairs).heavy > validate(Student(PRESETS["tiny"]), pairs).heavy + 0.5
-
-
-def test_learning_rate_warms_up_stays_and_falls_to_nothing():
-    config = TrainConfig(steps=1000, warm_up=100, cool_down=0.3, learning_rate=2e-3)
-    rates = [learning_rate(config, step) for step in range(1001)]
-    assert rates[0] == pytest.approx(2e-3 / 100)
-    assert all(later > earlier for earlier, later in pairwise(rates[:100]))
-    assert set(rates[99:701]) == {2e-3}
-    assert all(later < earlier for earlier, later in pairwise(rates[701:1001]))
-    assert rates[850] == pytest.approx(1e-3)
-    assert rates[1000] == pytest.approx(0, abs=1e-9)
-
-
-def test_the_average_forgets_its_start():
-    config = TrainConfig(ema=0.999)
-    decays = [ema_decay(config, step) for step in range(20_000)]
-    assert decays[0] == pytest.approx(0.1)
-    assert decays == sorted(decays)
-    assert decays[90] == pytest.approx(0.91)
-    assert decays[-1] == 0.999
+    assert (
+        validate(state.average, pairs).heavy
+        > validate(build_network(preset("student-tiny")), pairs).heavy + 0.5
+    )
 
 
 def test_batches_are_the_same_whenever_asked_for_and_split_over_ranks():
     world = small_world()
     config = replace(CONFIG, recipe="light", batch=4)
-    whole = batch_of(world, config, step=3, rank=0, world=1)
-    halves = [batch_of(world, replace(config, batch=2), step=3, rank=rank, world=2) for rank in (0, 1)]
+    whole = batch_of(rank(0, 1), config, world, 3)
+    halves = [batch_of(rank(number, 2), replace(config, batch=2), world, 3) for number in (0, 1)]
     assert torch.equal(torch.cat([half.rainy for half in halves]), whole.rainy)
-    assert torch.equal(batch_of(world, config, step=3, rank=0, world=1).rainy, whole.rainy)
-    assert not torch.equal(batch_of(world, config, step=4, rank=0, world=1).rainy, whole.rainy)
+    assert torch.equal(batch_of(rank(0, 1), config, world, 3).rainy, whole.rainy)
+    assert not torch.equal(batch_of(rank(0, 1), config, world, 4).rainy, whole.rainy)
+
+
+def rank(number: int, world: int) -> Any:
+    return SimpleNamespace(global_rank=number, world_size=world)
+
+
+def test_the_last_part_has_large_crops_and_is_for_psnr(data: Path, out: Path, monkeypatch):
+    config = replace(CONFIG, steps=10, finish=0.2, batch=8)
+    world = small_world()
+    sizes = [tuple(batch_of(rank(0, 1), config, world, step).rainy.shape) for step in (7, 8)]
+    assert sizes == [(8, 3, 32, 32), (2, 3, 64, 64)]
+    seen: list[set[str]] = []
+    take = train.step
+
+    def step(*arguments: Any) -> dict[str, Tensor]:
+        seen.append(set(terms := take(*arguments)))
+        return terms
+
+    monkeypatch.setattr(train, "step", step)
+    trained(config, data, out)
+    assert seen == [{"charbonnier", "frequency"}] * 8 + [{"psnr"}] * 2
+
+
+def test_convolutions_compute_in_bf16_where_that_is_asked_for(data: Path, out: Path):
+    config = replace(CONFIG, precision="bf16-mixed", steps=1)
+    fabric = launched(config)
+    state = train.begin(fabric, config)
+    dtypes = []
+    state.network.stem.register_forward_hook(lambda *call: dtypes.append(call[-1].dtype))
+    train.step(fabric, config, state, batch_of(fabric, config, small_world(), 0))
+    assert dtypes == [torch.bfloat16]
+
+
+def test_training_goes_on_from_given_weights(data: Path, out: Path):
+    given, path = random_network("student-tiny"), out / "given.safetensors"
+    write_model_file(pack(given, {}), path)
+    state = trained(replace(CONFIG, init=str(path), steps=0), data, out)
+    begun = build(read_model_file(path)).state_dict()
+    assert all(torch.equal(value, begun[name]) for name, value in state.network.state_dict().items())
+    with pytest.raises(SystemExit, match="other sizes than student-small"):
+        trained(replace(CONFIG, init=str(path), preset="student-small"), data, out)
+
+
+@pytest.mark.parametrize("name", ["afr-net-tiny", "drd-net-tiny", "u-net-tiny-afr"])
+def test_any_network_trains_and_is_kept_under_its_name(data: Path, out: Path, name):
+    state = trained(replace(CONFIG, preset=name, steps=2, validate_every=1, finish=0.5), data, out)
+    kept = build(read_model_file(out / f"{name}.safetensors"))
+    assert kept.config == preset(name) == state.average.config
+    assert {key for key in curve(out)[0] if key.startswith("loss_")} == {
+        f"loss_{term}" for term in state.average.loss_terms(a_pair())
+    }
+
+
+def a_pair() -> Any:
+    return batch_of(rank(0, 1), CONFIG, small_world(), 0)
+
+
+def test_the_average_takes_the_statistics_of_norms(data: Path, out: Path):
+    state = State(nn.BatchNorm2d(2), nn.BatchNorm2d(2).requires_grad_(False), None)  # type: ignore[arg-type]
+    state.network(torch.randn(4, 2, 3, 3) + 5)
+    update_average(state, 0.9)
+    assert torch.equal(state.average.running_mean, state.network.running_mean)
+    assert state.average.running_mean.abs().min() > 0.1
+
+
+class Told:
+    """A recorder that remembers."""
+
+    def __init__(self) -> None:
+        self.values: dict[int, dict[str, float]] = {}
+        self.pictures: list[tuple[int, str, tuple[int, ...]]] = []
+
+    def scalars(self, step, values):
+        self.values[step] = dict(values)
+
+    def picture(self, step, name, picture):
+        self.pictures.append((step, name, picture.shape))
+
+
+def test_recorders_are_told_of_every_validation(data: Path, out: Path):
+    told = Told()
+    fit(launched(CONFIG), CONFIG, data, out, (told,))
+    assert list(told.values) == [3, 6]
+    assert {"loss_psnr", "light", "heavy", "fine", "none"} == set(told.values[6])
+    assert [(step, name) for step, name, _ in told.pictures[:4]] == [
+        (3, kind) for kind in ("light", "heavy", "fine", "none")
+    ]
+    height, width, channels = told.pictures[0][2]
+    assert (channels, width % 3, height % 8) == (3, 0, 0)
 
 
 def command(data: Path, out: Path, **changes: object) -> list[str]:
@@ -265,11 +348,32 @@ def test_killed_training_ends_as_undisturbed(data: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"preset": "huge"}, {"recipe": "snow"}])
-def test_unknown_names_are_one_line(data: Path, tmp_path: Path, changes):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"preset": "huge"}, "preset 'huge': there is no such one; there are student-base, student-small"),
+        ({"recipe": "snow"}, "recipe 'snow': there is no such one; there are mixed, light"),
+        ({"data": "nowhere"}, "nowhere: needs photographs in clean/"),
+        ({"init": "nowhere.safetensors"}, "nowhere.safetensors: no such file"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(data: Path, tmp_path: Path, changes, message):
     run = subprocess.run(command(data, tmp_path, **changes), capture_output=True, text=True)
     assert run.returncode == 1
-    assert run.stderr.strip() == ("presets are base, small, tiny; recipes are light, heavy, mixed, none")
+    assert run.stderr.strip().startswith(message)
+    assert "\n" not in run.stderr.strip()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(data: Path, tmp_path: Path):
+    run = subprocess.run(
+        command(data, tmp_path / "two", devices=2, preset="afr-net-tiny", steps=4, finish=0.5),
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "two" / "afr-net-tiny.safetensors").exists()
+    assert torch.load(tmp_path / "two" / "checkpoint.pt", weights_only=True)["step"] == 4
 
 
 def test_the_folder_of_the_tests_trains_on_every_kind_of_rain(data: Path):
