@@ -1,0 +1,48 @@
+"""Photographs that scikit-image ships, cut small, and what any network must be better than."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import skimage
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "motorcycle_left", "rocket")
+
+
+def photograph(name: str, side: int = 192) -> np.ndarray:
+    """The middle of one, (side, side, 3) uint8."""
+    path = next(iter(sorted((Path(skimage.__file__).parent / "data").glob(f"{name}.*"))))
+    with Image.open(path) as image:
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        return np.asarray(image.convert("RGB").crop((left, top, left + side, top + side)))
+
+
+def as_floats(pixels: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 to (3, H, W) floats in [0, 1]."""
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+
+
+def box_blur(rainy: Tensor) -> Tensor:
+    """The mean over 3x3 pixels."""
+    return F.avg_pool2d(F.pad(rainy, (1, 1, 1, 1), mode="replicate"), 3, 1)
+
+
+def gaussian_blur(rainy: Tensor, spread: float = 2.0) -> Tensor:
+    """A gaussian that takes all fine detail."""
+    reach = np.arange(-8, 9)
+    line = torch.tensor(np.exp(-0.5 * (reach / spread) ** 2), dtype=torch.float32)
+    window = torch.outer(line, line) / line.sum() ** 2
+    padded = F.pad(rainy, (8, 8, 8, 8), mode="replicate")
+    return F.conv2d(padded, window.expand(3, 1, -1, -1), groups=3)
+
+
+def median(rainy: Tensor, side: int = 5) -> Tensor:
+    """The median over 5x5 pixels: no line thinner than that is left."""
+    edge = side // 2
+    windows = F.pad(rainy, (edge,) * 4, mode="replicate").unfold(2, side, 1).unfold(3, side, 1)
+    return windows.flatten(4).median(-1).values
