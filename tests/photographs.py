@@ -1,4 +1,4 @@
-"""Photographs that scikit-image ships, cut small, and what any network must be better than."""
+"""Photographs that scikit-image ships, cut small, and a filter that smooths them."""
 
 from __future__ import annotations
 
@@ -25,20 +25,6 @@ def photograph(name: str, side: int = 192) -> np.ndarray:
 def as_floats(pixels: np.ndarray) -> Tensor:
     """(H, W, 3) uint8 to (3, H, W) floats in [0, 1]."""
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
-
-
-def box_blur(rainy: Tensor) -> Tensor:
-    """The mean over 3x3 pixels."""
-    return F.avg_pool2d(F.pad(rainy, (1, 1, 1, 1), mode="replicate"), 3, 1)
-
-
-def gaussian_blur(rainy: Tensor, spread: float = 2.0) -> Tensor:
-    """A gaussian that takes all fine detail."""
-    reach = np.arange(-8, 9)
-    line = torch.tensor(np.exp(-0.5 * (reach / spread) ** 2), dtype=torch.float32)
-    window = torch.outer(line, line) / line.sum() ** 2
-    padded = F.pad(rainy, (8, 8, 8, 8), mode="replicate")
-    return F.conv2d(padded, window.expand(3, 1, -1, -1), groups=3)
 
 
 def median(rainy: Tensor, side: int = 5) -> Tensor:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.smoothers import box_blur, gaussian_blur
 from models.modelfile import SHIPPED, build, read_model_file
 from models.probe_layers import DETAIL_FAMILIES, RAIN_FAMILIES
 from models.probes import (
@@ -17,7 +18,7 @@ from models.probes import (
     rain_probes,
     with_headroom,
 )
-from tests.photographs import PHOTOGRAPHS, as_floats, box_blur, gaussian_blur, median, photograph
+from tests.photographs import PHOTOGRAPHS, as_floats, median, photograph
 
 CAT = as_floats(photograph("chelsea", side=96))
 
