@@ -33,24 +33,40 @@ class Strokes:
 
     def draw(self, size: tuple[int, int]) -> Tensor:
         """Draw the lines, (H, W); where they cross, the brighter one is seen."""
-        height, width = size
-        rows, columns = self.rows.flatten(), self.columns.flatten()
         reach = math.ceil(REACH * float(self.width.max()))
+        seen = self._apart() & self._near(size, reach)
+        rows, columns, spread, brightness = (
+            part[seen] for part in (self.rows, self.columns, self.width, self.brightness)
+        )
         near = torch.arange(-reach, reach + 1)
-        at_rows = rows.round().long()[:, None, None] + near[:, None]
-        at_columns = columns.round().long()[:, None, None] + near[None, :]
-        distance = (at_rows - rows[:, None, None]) ** 2 + (at_columns - columns[:, None, None]) ** 2
-        spread = self.width.flatten()[:, None, None]
-        dots = self.brightness.flatten()[:, None, None] * torch.exp(-0.5 * distance / spread**2)
-        inside = (at_rows >= 0) & (at_rows < height) & (at_columns >= 0) & (at_columns < width)
-        layer = torch.zeros(height * width)
-        pixels = (at_rows * width + at_columns)[inside]
-        return layer.scatter_reduce_(0, pixels, dots[inside], "amax").reshape(height, width)
+        at_rows, at_columns = (part.round().long()[:, None] + near for part in (rows, columns))
+        down, right = (
+            torch.exp(-0.5 * ((at - part[:, None]) / spread[:, None]) ** 2)
+            for at, part in ((at_rows, rows), (at_columns, columns))
+        )
+        dots = (brightness[:, None] * down)[:, :, None] * right[:, None, :]
+        height, width = (extent + 4 * reach for extent in size)  # room for dots that the frame cuts
+        pixels = (at_rows[:, :, None] + 2 * reach) * width + at_columns[:, None, :] + 2 * reach
+        canvas = torch.zeros(height * width).scatter_reduce_(0, pixels.flatten(), dots.flatten(), "amax")
+        return canvas.reshape(height, width)[2 * reach : -2 * reach, 2 * reach : -2 * reach]
+
+    def _apart(self) -> Tensor:
+        """Mark the dots that are `SPACING` from the last marked one, (S, P): a short line needs few."""
+        walked = torch.hypot(self.rows.diff(dim=1), self.columns.diff(dim=1)).cumsum(1)
+        reached = (walked / SPACING).floor()
+        first = torch.ones_like(self.rows[:, :1])
+        return torch.cat((first, reached.diff(dim=1, prepend=0 * first)), 1) > 0
+
+    def _near(self, size: tuple[int, int], reach: int) -> Tensor:
+        """Mark the dots that may be seen in the frame, (S, P)."""
+        height, width = size
+        in_rows = (self.rows > -reach) & (self.rows < height + reach - 1)
+        return in_rows & (self.columns > -reach) & (self.columns < width + reach - 1)
 
 
 def along(longest: float) -> Tensor:
-    """Return the places of the dots on a line of at most this length: (P,), from 0 at its start to 1."""
-    return torch.linspace(0, 1, max(2, math.ceil(longest / SPACING) + 1))
+    """Return the places of the dots on a line of at most this length, close enough: (P,), from 0 to 1."""
+    return torch.linspace(0, 1, max(2, math.ceil(2 * longest / SPACING) + 1))
 
 
 def path(start: tuple[Tensor, Tensor], length: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
