@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,15 +24,17 @@ SETS = ("rain100l", "rain100h", "clean", "real_rain")
 
 
 def main() -> None:
-    """Measure every network on every set, print the table and write it."""
+    """Measure every network on every set; print and write each row as it is there."""
     arguments = _parse()
-    paired = list(_measure_paired(arguments))
-    real = list(_measure_real(arguments)) if "real_rain" in arguments.sets else []
-    for row in (*paired, *real):
-        print(row)
-    if arguments.limit is None:
-        write(paired, RESULTS / "quality.csv")
-        write(real, RESULTS / "real_rain.csv")
+    tables = (
+        (_measure_paired(arguments), RESULTS / "quality.csv"),
+        (_measure_real(arguments) if "real_rain" in arguments.sets else (), RESULTS / "real_rain.csv"),
+    )
+    for rows, path in tables:
+        for row in rows:
+            print(row, flush=True)
+            if arguments.limit is None:
+                write(row, path)
 
 
 def _parse() -> argparse.Namespace:
@@ -45,7 +47,10 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="default: all")
     parser.add_argument("--limit", type=int, help="at most so many photographs a set; nothing is written")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.limit is not None and arguments.limit < 1:
+        parser.error("--limit: at least one photograph")
+    return arguments
 
 
 def _measure_paired(arguments: argparse.Namespace) -> Iterator[PairedRow]:
@@ -60,18 +65,15 @@ def _measure_real(arguments: argparse.Namespace) -> Iterator[RealRow]:
     yield from (judged(each, arguments.data / "real_rain", arguments.limit) for each in derainers)
 
 
-def write(rows: Sequence[PairedRow | RealRow], path: Path) -> None:
-    """Write rows as CSV in place of those of the same set and model; the others that are there stay."""
-    if not rows:
-        return
-    measured = [{name: str(value) for name, value in asdict(row).items()} for row in rows]
-    again = {(row["set"], row["model"]) for row in measured}
-    before = [row for row in _read(path, list(measured[0])) if (row["set"], row["model"]) not in again]
+def write(row: PairedRow | RealRow, path: Path) -> None:
+    """Write a row of a CSV in place of the one of the same set and model; the others that are there stay."""
+    new = {name: str(value) for name, value in asdict(row).items()}
+    others = [old for old in _read(path, list(new)) if (old["set"], old["model"]) != (row.set, row.model)]
     path.parent.mkdir(exist_ok=True)
     with path.open("w", newline="") as lines:
-        writer = csv.DictWriter(lines, list(measured[0]))
+        writer = csv.DictWriter(lines, list(new))
         writer.writeheader()
-        writer.writerows(sorted((*before, *measured), key=lambda row: row["set"]))
+        writer.writerows(sorted((*others, new), key=lambda each: each["set"]))
 
 
 def _read(path: Path, columns: list[str]) -> list[dict[str, str]]:

@@ -22,24 +22,22 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def test_rows_take_the_place_of_those_of_the_same_set_and_model(tmp_path):
+def test_a_row_takes_the_place_of_that_of_the_same_set_and_model(tmp_path):
     path = tmp_path / "results" / "quality.csv"
-    quality.write([ROW, replace(ROW, model="teacher")], path)
-    quality.write([replace(ROW, psnr_y=31.5), replace(ROW, set="clean")], path)
+    for row in (ROW, replace(ROW, model="teacher"), replace(ROW, psnr_y=31.5), replace(ROW, set="clean")):
+        quality.write(row, path)
     found = {(row["set"], row["model"]): row["psnr_y"] for row in read(path)}
     assert found == {
         ("rain100l", "student"): "31.5",
         ("rain100l", "teacher"): "30.0",
         ("clean", "student"): "30.0",
     }
-    quality.write([], path)
-    assert len(read(path)) == 3
 
 
 def test_a_table_of_other_columns_is_written_anew(tmp_path):
     path = tmp_path / "quality.csv"
     path.write_text("set,model,psnr\nrain100l,student,1\n")
-    quality.write([replace(ROW, model="teacher")], path)
+    quality.write(replace(ROW, model="teacher"), path)
     assert [row["model"] for row in read(path)] == ["teacher"]
 
 
@@ -78,7 +76,10 @@ def test_a_quick_look_writes_nothing(monkeypatch, capsys, data):
     assert not (data / "results").exists()
 
 
-def test_an_unknown_set_is_refused(monkeypatch, capsys, data):
+@pytest.mark.parametrize(
+    ("given", "reason"), [(("--sets", "rain800"), "rain800"), (("--limit", "0"), "--limit")]
+)
+def test_what_cannot_be_measured_is_refused(monkeypatch, capsys, data, given, reason):
     with pytest.raises(SystemExit):
-        run(monkeypatch, data, "--sets", "rain800")
-    assert "rain800" in capsys.readouterr().err
+        run(monkeypatch, data, *given)
+    assert reason in capsys.readouterr().err
