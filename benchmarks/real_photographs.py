@@ -7,7 +7,7 @@ NIQE is reported and decides nothing: rain looks natural to it. What a network i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -121,20 +121,22 @@ def _seed(pixels: Image) -> int:
 def _row(name: str, derainer: Derainer, measured: list[_Measured]) -> RealRow:
     scores = [score(each.families) for each in measured]
     recalls, kept = [one.rain_recall for one in scores], [one.detail_kept for one in scores]
-    families = {
-        family: round(fmean(each.families[family] for each in measured), 4) for family in measured[0].families
-    }
+    families = {family: _mean(each.families[family] for each in measured) for family in measured[0].families}
     return RealRow(
         set=name,
         model=derainer.name,
         model_digest=derainer.digest,
         n=len(measured),
-        rain_recall=round(fmean(recalls), 4),
-        detail_kept=round(fmean(kept), 4),
-        informedness=round(fmean(one.informedness for one in scores), 4),
+        rain_recall=_mean(recalls),
+        detail_kept=_mean(kept),
+        informedness=_mean(one.informedness for one in scores),
         rain_recall_p10=round(float(np.percentile(recalls, 10)), 4),
         detail_kept_p10=round(float(np.percentile(kept, 10)), 4),
-        niqe_before=round(fmean(each.niqe_before for each in measured), 3),
-        niqe_after=round(fmean(each.niqe_after for each in measured), 3),
+        niqe_before=_mean(each.niqe_before for each in measured),
+        niqe_after=_mean(each.niqe_after for each in measured),
         **families,
     )
+
+
+def _mean(values: Iterable[float]) -> float:
+    return round(fmean(values), 4) + 0.0  # not -0.0
