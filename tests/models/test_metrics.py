@@ -1,18 +1,14 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 import pytest
-from PIL import Image
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
 from models.metrics import luma, psnr_rgb, psnr_y, ssim_rgb, ssim_y
-
-PAIRED = Path(__file__).parents[3] / "shared" / "data" / "paired"
 
 
 def picture(seed: int, height: int = 31, width: int = 44) -> np.ndarray:
@@ -78,28 +74,3 @@ def test_ssim_is_its_formula():
         ssim_by_formula(DERAINED[..., c].astype(float), CLEAN[..., c].astype(float)) for c in range(3)
     ]
     assert ssim_rgb(DERAINED, CLEAN) == pytest.approx(fmean(channels), abs=1e-9)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not PAIRED.is_dir(), reason=f"needs the Rain100 test sets in {PAIRED}")
-@pytest.mark.parametrize(
-    ("name", "figures"),
-    [
-        ("rain100l", (26.901, 25.521, 0.8384, 0.8247)),
-        ("rain100h", (13.551, 12.126, 0.3786, 0.3491)),
-    ],
-)
-def test_figures_of_untouched_input_are_the_published_ones(name, figures):
-    scores = []
-    for path in sorted((PAIRED / name / "clean").iterdir()):
-        rainy, clean = read(PAIRED / name / "rain" / path.name), read(path)
-        scores.append([metric(rainy, clean) for metric in (psnr_y, psnr_rgb, ssim_y, ssim_rgb)])
-    assert len(scores) == 100
-    mean = np.mean(scores, axis=0)
-    np.testing.assert_allclose(mean[:2], figures[:2], atol=0.0006)
-    np.testing.assert_allclose(mean[2:], figures[2:], atol=0.00006)
-
-
-def read(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
