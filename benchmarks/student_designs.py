@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,20 +19,14 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
+from benchmarks.brief_training import Budget, scored, trained
 from benchmarks.speed import PReNet, milliseconds
-from models.banks import TrainingData, load_training_data
-from models.draws import Draws
-from models.rain import training_pairs
-from models.recipes import RECIPES
+from models.banks import load_training_data
 from models.student import PRESETS, ResidualBlock, Student, StudentConfig
-from models.validation import ValidationScore, ValidationSet, render_validation, validate
+from models.validation import render_validation
 
 RESULTS = Path(__file__).parent / "results" / "student_designs.csv"
-LEARNING_RATE = 1e-3
-BATCH, CROP = 16, 128
-WARM_UP_SECONDS = 20.0
 
 
 class LargeKernelBlock(nn.Module):
@@ -125,49 +118,14 @@ class DesignRow:
     """How many times faster than PReNet's architecture in fp32, at 512x512 in bf16."""
 
 
-def trained(design: Design, data: TrainingData, seconds: float) -> tuple[Student, int]:
-    """Train a design from new weights for so many seconds; return its average and the steps it took."""
-    torch.manual_seed(0)
-    student = Student(design.config, design.block).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = torch.optim.swa_utils.AveragedModel(
-        student,
-        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99),  # type: ignore[no-untyped-call]
-    )
-    optimizer = torch.optim.AdamW(student.parameters(), lr=LEARNING_RATE, weight_decay=1e-5, fused=True)
-    begun, step = time.process_time(), 0
-    with tqdm(total=round(seconds), desc=design.name, unit="s", mininterval=5) as progress:
-        while (used := time.process_time() - begun) < seconds:
-            progress.update(round(used) - progress.n)
-            for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * min(used / WARM_UP_SECONDS, 1.0, 2 * (1 - used / seconds))
-            _step(student, optimizer, data, step)
-            average.update_parameters(student)
-            step += 1
-    best: Student = average.module  # type: ignore[assignment]
-    return best, step
-
-
-def _step(student: Student, optimizer: torch.optim.Optimizer, data: TrainingData, step: int) -> None:
-    samples = torch.arange(step * BATCH, (step + 1) * BATCH)
-    pair = training_pairs(data, Draws(1, samples), RECIPES["mixed"], CROP)
-    with torch.autocast("cpu", torch.bfloat16):
-        loss = torch.stack(list(student.loss_terms(pair).values())).sum()
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(student.parameters(), 0.5)
-    optimizer.step()
-    optimizer.zero_grad()
-
-
-def score(student: Student, pairs: ValidationSet) -> ValidationScore:
-    """Score a student as it would run: branches merged, in bf16."""
-    for part in student.modules():
+def merge(network: nn.Module) -> None:
+    """Fold parallel branches together, as the network would run."""
+    for part in network.modules():
         if isinstance(part, LargeKernelBlock):
             part.merge()
-    with torch.autocast("cpu", torch.bfloat16):
-        return validate(student.eval(), pairs)
 
 
-def ratios(students: Sequence[Student], repeats: int) -> list[float]:
+def ratios(students: Sequence[nn.Module], repeats: int) -> list[float]:
     """Time all students beside PReNet in interleaved repeats; return the median ratios."""
     torch.manual_seed(0)
     rainy = torch.rand(1, 3, 512, 512).contiguous(memory_format=torch.channels_last)
@@ -195,9 +153,12 @@ def main() -> None:
     pairs = render_validation(load_training_data(arguments.data, held_out=True), 12)
     students, partial = [], []
     for design in DESIGNS:
-        student, steps = trained(design, data, arguments.seconds)
-        partial.append((steps, score(student, pairs)))
-        students.append(student)
+        torch.manual_seed(0)
+        student = Student(design.config, design.block)
+        average, steps = trained(student, design.name, data, Budget(seconds=arguments.seconds))
+        merge(average)
+        partial.append((steps, scored(average, pairs)))
+        students.append(average)
         print(design.name, steps, partial[-1][1], flush=True)
     torch.set_num_threads(arguments.threads)
     speed = ratios(students, arguments.repeats)

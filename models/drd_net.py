@@ -15,13 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.afr import AfrPlugin
+from models.blocks import crop_cells
+from models.losses import mask_term
 from models.networks import Network, pad_to_multiple
 from models.pairs import RainyPair
+from models.reach import input_reach
 
 COARSE_WEIGHT = 0.1
 """What the error before detail repair counts beside that of the result."""
@@ -46,6 +51,8 @@ class DrdNetConfig:
     """Ablation: without the detail network, the coarse result is the result."""
     squeeze_excite: bool = True
     """Ablation: without it, no operation is global and tiles are exact."""
+    afr_rounds: int = 0
+    """Rounds of AFR on the features of the rain network, plain convolutions, with a mask branch of its own."""
 
     @property
     def size_multiple(self) -> int:
@@ -54,15 +61,8 @@ class DrdNetConfig:
 
     @property
     def receptive_radius(self) -> int:
-        """Farthest input pixel, in pixels, that can change an output pixel through convolutions.
-
-        Each network has two convolutions a block, of which a detail block's reach as far as the largest
-        dilation, and three others: stem, tail and head. Blocks of pixels are seen as a whole.
-        """
-        convs = 3 + 2 * self.rain_blocks
-        if self.detail:
-            convs = max(convs, 3 + 2 * self.detail_blocks * max(self.dilations))
-        return self.unshuffle * (convs + 1) - 1
+        """Farthest input pixel, in pixels, that can change an output pixel through convolutions."""
+        return _receptive_radius(self)
 
     @property
     def global_operation(self) -> bool:
@@ -70,10 +70,29 @@ class DrdNetConfig:
         return self.squeeze_excite and self.rain_blocks > 0
 
 
+@cache
+def _receptive_radius(config: DrdNetConfig) -> int:
+    """Follow both networks: two convolutions a block (dilated in the detail network's), stem, tail and head."""
+    pixels = input_reach(config.unshuffle, config.unshuffle)
+    rain = pixels.conv(2 + 2 * config.rain_blocks)
+    if config.afr_rounds:
+        with torch.device("meta"):
+            (rain,) = _afr(config).reach([rain])
+    rain = rain.conv()
+    if not config.detail:
+        return rain.radius
+    return (rain | pixels.conv(3 + 2 * config.detail_blocks * max(config.dilations))).radius
+
+
+def _afr(config: DrdNetConfig) -> AfrPlugin:
+    return AfrPlugin((config.width,), config.afr_rounds, separable=False)
+
+
 PRESETS = {
     "paper": DrdNetConfig(),
     "mid": DrdNetConfig(width=48, rain_blocks=8, detail_blocks=5, norm=False, unshuffle=2),
     "slim": DrdNetConfig(width=64, rain_blocks=3, detail_blocks=2, norm=False, unshuffle=4),
+    "slim-afr": DrdNetConfig(width=64, rain_blocks=3, detail_blocks=2, norm=False, unshuffle=4, afr_rounds=1),
     "tiny": DrdNetConfig(
         width=8, rain_blocks=2, detail_blocks=1, se_reduction=4, dilations=(1, 2), norm=False, unshuffle=2
     ),
@@ -95,6 +114,8 @@ class DrdOutputs:
     """What is given back: derained - coarse; zeros without a detail network."""
     coarse: Tensor
     derained: Tensor
+    mask_logits: Tensor | None = None
+    """With AFR: where it rains, (B, 1, ceil(H / u), ceil(W / u)) with u = `unshuffle`."""
 
 
 class SqueezeExcite(nn.Module):
@@ -145,20 +166,27 @@ class Residual(nn.Module):
 class LayerNet(nn.Module):
     """One of the two networks: the rainy photograph in, a layer of its size out."""
 
-    def __init__(self, config: DrdNetConfig, blocks: Sequence[nn.Module]) -> None:
+    def __init__(
+        self, config: DrdNetConfig, blocks: Sequence[nn.Module], afr: AfrPlugin | None = None
+    ) -> None:
         super().__init__()
         self.unshuffle = config.unshuffle
         pixels = 3 * config.unshuffle**2
         self.stem = nn.Sequential(_conv(pixels, config.width), nn.PReLU(config.width))
         self.blocks = nn.Sequential(*blocks, _conv(config.width, config.width), *_norm(config))
+        self.afr = afr
         self.head = _conv(config.width, pixels)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
-    def forward(self, rainy: Tensor) -> Tensor:
-        """Find a layer (B, 3, H, W) in photographs whose sides are multiples of `unshuffle`."""
+    def forward(self, rainy: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Find a layer (B, 3, H, W), and with AFR the mask, in photographs of multiples of `unshuffle`."""
         stem = self.stem(F.pixel_unshuffle(rainy, self.unshuffle))
-        return F.pixel_shuffle(self.head(stem + self.blocks(stem)), self.unshuffle)
+        features, mask_logits = stem + self.blocks(stem), None
+        if self.afr is not None:
+            refined = self.afr([features])
+            features, mask_logits = refined.features[0], refined.mask_logits
+        return F.pixel_shuffle(self.head(features), self.unshuffle), mask_logits
 
 
 class DrdNet(Network):
@@ -169,7 +197,8 @@ class DrdNet(Network):
     def __init__(self, config: DrdNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.rain = LayerNet(config, [_rain_block(config) for _ in range(config.rain_blocks)])
+        afr = _afr(config) if config.afr_rounds else None
+        self.rain = LayerNet(config, [_rain_block(config) for _ in range(config.rain_blocks)], afr)
         self.detail = (
             LayerNet(config, [_detail_block(config) for _ in range(config.detail_blocks)])
             if config.detail
@@ -183,18 +212,28 @@ class DrdNet(Network):
     def outputs(self, rainy: Tensor) -> DrdOutputs:
         """Derain a batch as `forward` does, and tell the layers that led there."""
         padded = pad_to_multiple(rainy, self.config.size_multiple).to(self.rain.head.weight.dtype)
-        rain = _like(rainy, self.rain(padded))
-        detail = torch.zeros_like(rain) if self.detail is None else _like(rainy, self.detail(padded))
+        layer, mask_logits = self.rain(padded)
+        rain = _like(rainy, layer)
+        detail = torch.zeros_like(rain) if self.detail is None else _like(rainy, self.detail(padded)[0])
         coarse = rainy - rain
-        return DrdOutputs(rain, detail, coarse, coarse + detail)
+        if mask_logits is not None:
+            height, width = rainy.shape[-2:]
+            mask_logits = crop_cells(mask_logits, height, width, self.config.unshuffle)
+        return DrdOutputs(rain, detail, coarse, coarse + detail, mask_logits)
 
     def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:
-        """Return the named, weighted terms whose sum training minimises: L1 of the result and before repair."""
+        """Return the named, weighted terms whose sum training minimises.
+
+        L1 of the result and before repair, as published; the mask's where there is AFR.
+        """
         outputs = self.outputs(pair.rainy.contiguous(memory_format=torch.channels_last))
-        return {
+        terms = {
             "derained": F.l1_loss(outputs.derained.float(), pair.clean.float()),
             "coarse": COARSE_WEIGHT * F.l1_loss(outputs.coarse.float(), pair.clean.float()),
         }
+        if outputs.mask_logits is None:
+            return terms
+        return terms | {"mask": mask_term(outputs.mask_logits, pair.rain_mask)}
 
 
 def _rain_block(config: DrdNetConfig) -> Residual:
