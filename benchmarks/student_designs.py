@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.brief_training import Budget, scored, trained
-from benchmarks.speed import PReNet, milliseconds
+from benchmarks.prenet import PReNet
+from benchmarks.speed import milliseconds
 from models.banks import load_training_data
 from models.student import PRESETS, ResidualBlock, Student, StudentConfig
 from models.validation import render_validation

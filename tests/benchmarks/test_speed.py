@@ -7,8 +7,18 @@ import pytest
 import torch
 
 from benchmarks import speed
-from benchmarks.speed import PReNet, contenders, measure, summarise, write
+from benchmarks.ladder import TECHNIQUES, Rung, forward_of, picture, rungs
+from benchmarks.peak_memory import peak_mib
+from benchmarks.prenet import PReNet
+from benchmarks.speed import Contender, SpeedRow, agreement, measure, summarise, write
 from models.descriptor import count_gmac, count_parameters
+
+CPU = torch.device("cpu")
+
+
+def contenders(size: int = 16) -> list[Contender]:
+    ladder = [rung for rung in rungs(["student-base"], CPU, [1, 2]) if "compiled" not in rung.technique]
+    return [Contender(rung, forward_of(rung, CPU), picture(rung, size, CPU)) for rung in ladder]
 
 
 def test_prenet_is_as_large_as_published():
@@ -24,31 +34,64 @@ def test_multiplications_of_every_stage_are_counted():
     assert count_gmac(PReNet(), 16) == pytest.approx(6 * 16 * 16 * (168_963 - 32 * 15 - 3) / 1e9)
 
 
-def test_rows_are_ratios_within_a_repeat(tmp_path: Path):
-    compared = contenders(16)
-    rows = summarise(compared, [[100, 50, 10, 4], [300, 100, 20, 10], [90, 45, 9, 3]], threads=1)
-    assert [row.ratio_to_prenet for row in rows] == [1, 2, 10, 30]
-    assert [row.ms_median for row in rows] == [100, 50, 10, 4]
-    write(rows, tmp_path / "results" / "speed.csv")
-    with (tmp_path / "results" / "speed.csv").open(newline="") as lines:
-        read = list(csv.DictReader(lines))
-    assert list(read[0]) == [
-        "benchmark",
-        "network",
-        "technique",
-        "size",
-        "threads",
-        "ms_median",
-        "ratio_to_prenet",
-        "parameters",
-        "gmac",
-        "device",
+def test_the_ladder_begins_with_prenet_at_every_batch():
+    ladder = list(rungs(["student-tiny"], CPU, [1, 8]))
+    assert [(rung.network, rung.technique) for rung in ladder[:2]] == [
+        ("prenet", "fp32"),
+        ("prenet", TECHNIQUES[2]),
     ]
-    assert [row["network"] for row in read] == ["PReNet", "PReNet", "student-base", "student-base"]
+    assert [rung.technique for rung in ladder if rung.network == "student-tiny" and rung.batch == 8] == list(
+        TECHNIQUES
+    )
+    assert len(list(rungs(["student-tiny"], torch.device("cuda"), [1]))) == 2 + len(TECHNIQUES) + 1
+
+
+def test_rows_are_ratios_to_prenet_within_a_repeat(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(speed, "peak_mib", lambda *_: 7.0)
+    compared = contenders()
+    times = [[100, 50, 10, 4, 5, 200, 90, 40, 20, 8], [300, 100, 20, 10, 9, 200, 90, 50, 20, 8]]
+    rows = summarise(compared, times, 16, CPU)
+    assert [row.ratio_to_prenet for row in rows][:4] == [1, 2.5, 12.5, 27.5]
+    assert [row.ratio_to_prenet for row in rows][5:] == [1, 2.22, 4.5, 10, 25]
+    assert rows[5].images_per_second == 10  # two in 200 ms
+    assert rows[2].psnr_to_fp32 == float("inf")  # itself
+    path = tmp_path / "results" / "speed.csv"
+    write(rows, path)
+    assert [row["network"] for row in read(path)] == ["prenet"] * 2 + ["student-base"] * 3 + [
+        "prenet"
+    ] * 2 + ["student-base"] * 3
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_rows_of_another_device_stay(tmp_path: Path):
+    path = tmp_path / "speed.csv"
+    for device, ms in (("gpu", 1.0), ("cpu", 9.0), ("cpu", 8.0)):
+        write([row(device, ms)], path)
+    assert [(each["device"], each["ms_median"]) for each in read(path)] == [("gpu", "1.0"), ("cpu", "8.0")]
+
+
+def row(device: str, ms: float) -> SpeedRow:
+    return SpeedRow("student-base", "fp32", 16, 1, ms, 1.0, 1.0, 1.0, 1.0, 40.0, 1, 1.0, 1, device)
 
 
 def test_every_contender_is_timed_in_every_repeat(monkeypatch):
     monkeypatch.setattr(speed, "TIMED_SECONDS", 0.0)
-    times = measure(contenders(16), repeats=2)
-    assert [len(repeat) for repeat in times] == [4, 4]
+    times = measure(contenders()[:3], repeats=2)
+    assert [len(repeat) for repeat in times] == [3, 3]
     assert all(one > 0 for repeat in times for one in repeat)
+
+
+def test_bf16_is_near_fp32():
+    exact, rough = (contender for contender in contenders(32)[2:4])
+    assert rough.rung == Rung("student-base", "bf16", 1)
+    assert 35 < agreement(rough, exact) < 80
+
+
+@pytest.mark.slow
+def test_memory_grows_with_the_picture():
+    small, large = (peak_mib(Rung("student-base", "fp32", 1), size, CPU) for size in (128, 1024))
+    assert large > small + 30

@@ -10,7 +10,8 @@ from models.descriptor import count_gmac, count_parameters
 from models.drd_net import COARSE_WEIGHT, PRESETS, DrdNet, DrdNetConfig
 from models.pairs import RainyPair
 from models.rain import training_pairs
-from models.recipes import RECIPES
+from models.recipes import RainRecipe
+from models.streaks import BOLD, MEDIUM
 from tests.networks import farthest_gradient, rainy_pair, random_network, untouched
 from tests.rainy_worlds import draws, small_world
 from tests.students import random_pictures
@@ -198,7 +199,7 @@ def test_it_learns_one_pair(norm):
 
 def test_the_rain_layer_finds_the_streaks_that_were_rendered():
     torch.manual_seed(0)
-    world, recipe = small_world(), RECIPES["heavy"]
+    world, recipe = small_world(), RainRecipe(procedural=1.0, families=((MEDIUM, 1.0), (BOLD, 1.0)))
     network = DrdNet(TINY)
     pairs = [training_pairs(world, draws(first, first + 8), recipe, 32) for first in range(0, 160, 8)]
     fit(network, pairs, 200)
