@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from prefect.exceptions import FailedRun
+
 from infra import cluster
 from infra.catalog import Catalog
-from infra.faults import WorldFault
-from infra.lease import Lease, LeaseLost, lease_location
+from infra.lease import Lease, lease_location
 from infra.settings import Settings
 from infra.storage import open_location
 from tasks.dispatch import Results, Workers
@@ -84,6 +85,8 @@ def derain_pending(settings: Settings, prepared: Prepared, request: BatchRequest
         make_plan(prepared, request, catalog) as found,
     ):
         counts = found.counts
+        for url in (prepared.scope.destination, settings.workspace):
+            open_location(url).sweep()
         refuse_full_disk(settings, prepared.scope.destination, prepared.medium.export, counts.pending_bytes)
         model = prepared.model
         if prepared.medium.frames:
@@ -119,8 +122,7 @@ def _work(
         before = progress.tally.snapshot()
         try:
             finish_wave(number, wave, catalog, lease, progress.tell)
-        except (WorldFault, LeaseLost) as fault:
-            # Its outputs are there, but they have no rows, so they are to do again.
+        except FailedRun as fault:  # its outputs are there, but without rows they are to do again
             before.stopped_by = str(fault)
             progress.tally = before
             return False

@@ -8,8 +8,10 @@ from typing import Protocol
 from uuid import uuid4
 
 from distributed import Client, Future
+from distributed.client import ClosedClientError
 
 from infra.cluster import submit
+from infra.faults import WorldFault
 from tasks.pending import Shard
 from tasks.shards import ShardJob, ShardResult, Unfinished, can_derain, derain_shard
 
@@ -40,10 +42,19 @@ class Workers:
     stall_seconds: float
 
     def send(self, shard: Shard) -> Future:
-        """Hand a shard to Dask."""
+        """Hand a shard to Dask.
+
+        Raises
+        ------
+        WorldFault
+            If the scheduler went away.
+        """
         # Tasks of one group wait at the scheduler, not at a worker that another one might kill.
         key = (f"derain-shard-{self.job.run_id}", shard.index, uuid4().hex)
-        return submit(self.client, derain_shard, self.job, shard, key=key)
+        try:
+            return submit(self.client, derain_shard, self.job, shard, key=key)
+        except ClosedClientError as error:
+            raise WorldFault(SCHEDULER_GONE) from error
 
     def try_without_image(self) -> Future:
         """Let a worker show that it can derain at all."""

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 
 from distributed import Future, KilledWorker
-from prefect import task
+from prefect import State, task
 from prefect.cache_policies import NO_CACHE
+from prefect.states import Failed
 
 from infra.catalog import Catalog
 from infra.fault_points import fault_point
-from infra.lease import Lease
+from infra.faults import WorldFault
+from infra.lease import Lease, LeaseLost
 from infra.records import DerainRecord
 from tasks.dispatch import SCHEDULER_GONE, Finished, Results, Workers, given_up
 from tasks.pending import Shard
@@ -120,19 +122,30 @@ class Wave:
             self.has_stalled = True
             return self._workers.stalled(shard)
         except CancelledError:
+            self.has_stalled = True
             return given_up(shard, SCHEDULER_GONE)
 
 
 @task(name="wave", task_run_name="wave-{number}", cache_policy=NO_CACHE)
 def finish_wave(
     number: int, wave: Results, catalog: Catalog, lease: Lease, tell: Callable[[ShardResult], None]
-) -> None:
+) -> State[None] | None:
+    """Wait for the shards of a wave, then commit their rows; `number` is shown as the task run's name.
+
+    A wave that cannot be recorded is a failed task run with the fault as its message, and no traceback.
+    """
+    try:
+        record_wave(wave, catalog, lease, tell)
+    except (WorldFault, LeaseLost) as fault:
+        return Failed(message=str(fault))
+    return None
+
+
+def record_wave(wave: Results, catalog: Catalog, lease: Lease, tell: Callable[[ShardResult], None]) -> None:
     """Wait for the shards of a wave, then commit their rows.
 
     Parameters
     ----------
-    number : int
-        Shown as the task run's name.
     wave : Results
         Shards that are under way.
     catalog : Catalog

@@ -16,7 +16,7 @@ from infra.lease import Lease, LeaseLost, lease_location
 from tasks.dispatch import SCHEDULER_GONE, Finished, Workers
 from tasks.pending import Shard
 from tasks.shards import ShardResult, Unfinished, rejected_record
-from tasks.waves import Tally, Wave, finish_wave, run_waves
+from tasks.waves import Tally, Wave, record_wave, run_waves
 from tests.samples import record, ref
 from tests.shard_samples import JOB, Client, death, shard_of, workers_of
 
@@ -42,7 +42,7 @@ def test_a_wave_is_one_commit_and_only_repeated_images_replace_rows(tmp_path: Pa
     fresh = Finished(shard_of("a"), _result(record("a", minute=5), record("c", minute=5)))
     again = Finished(shard_of("b", replace=True), _result(record("b", minute=5), unfinished=2))
     with Lease(lease_location(str(tmp_path)), "/derained", "run-1", 30.0) as lease:
-        finish_wave.fn(1, _Results(fresh, again), catalog, lease, tally.add)
+        record_wave(_Results(fresh, again), catalog, lease, tally.add)
     minutes = {row["key"]: row["derained_at"].minute for row in catalog.table().to_pylist()}
     assert minutes == {"a": 0, "b": 5, "c": 5}
     assert (tally.derained, tally.unfinished_count, tally.images, tally.image_seconds) == (3, 2, 5, 1.0)
@@ -54,7 +54,7 @@ def test_nothing_is_committed_once_the_lease_is_lost(tmp_path: Path) -> None:
         ours = next(iter(leases.list())).key
         leases.put(ours.replace("000000001", "000000002"), leases.fetch(ours))
         with pytest.raises(LeaseLost, match="another run took it over"):
-            finish_wave.fn(1, _Results(Finished(shard_of("a"), _result(record("a")))), catalog, lease, print)
+            record_wave(_Results(Finished(shard_of("a"), _result(record("a")))), catalog, lease, print)
     assert catalog.table().num_rows == 0
 
 
