@@ -4,7 +4,9 @@
 
 `DATA` holds `real_frames` and `real_rain`. Three interleaved repeats, medians, ratios within one run:
 
-- `efficiency`: CPU seconds of decoding, deraining and encoding in the workers, over cores x wall time of the run;
+- `efficiency`: CPU seconds of decoding, deraining and encoding in the workers, over cores x wall time of the work:
+  starting the workers, loading the model, all waves and their commits, ending the workers;
+- `efficiency of the whole run`: the same over the run's time from its begin, with preflight and planning;
 - `first output`: time from the command to the first output, over the time of a bare Prefect flow.
 
 Writes `results/derain_batch.csv`.
@@ -20,18 +22,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+from flows.derain_batch import derain_batch
 from infra.cluster import local_workers
-from infra.settings import Settings
+from infra.settings import read_settings
 from models.modelfile import SHIPPED
-from tasks.batch import BatchRequest, derain_pending
-from tasks.exports import Export
-from tasks.preflight import prepare
-from tasks.sources import Selection
+from tasks.summary import RunSummary
 
 RESULTS = Path(__file__).parent / "results" / "derain_batch.csv"
 REPEATS = 3
@@ -44,19 +44,25 @@ def main() -> None:
         prog="python -m benchmarks.derain_batch", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with real_frames and real_rain")
-    parser.add_argument("--images", type=int, default=1200, help="how many images, under as many keys")
+    parser.add_argument("--images", type=int, default=2000, help="how many images, under as many keys")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="derain-benchmark-") as folder:
         source = Path(folder, "source")
-        pixels = spread(arguments.data, source, arguments.images)
-        efficiencies, firsts, bares = [], [], []
+        case = f"{arguments.images} images, {spread(arguments.data, source, arguments.images)}"
+        efficiencies, firsts = [], []
         for repeat in range(REPEATS):
             efficiencies.append(efficiency(source, Path(folder, str(repeat))))
-            firsts.append(first_output(source, Path(folder, f"first{repeat}")))
-            bares.append(_seconds(lambda: _python(["-c", BARE_FLOW])))
-    ratios = [first / bare for first, bare in zip(firsts, bares, strict=True)]
-    case = f"{arguments.images} images, {pixels}"
-    _write([("efficiency", case, efficiencies), ("first output / bare flow", case, ratios)])
+            first = first_output(source, Path(folder, f"first{repeat}"))
+            firsts.append(first / _seconds(lambda: _python(["-c", BARE_FLOW])))
+    works, runs = zip(*efficiencies, strict=True)
+    _write(
+        case,
+        {
+            "efficiency": works,
+            "efficiency of the whole run": runs,
+            "first output / bare flow": firsts,
+        },
+    )
 
 
 def spread(data: Path, source: Path, count: int) -> str:
@@ -71,14 +77,23 @@ def spread(data: Path, source: Path, count: int) -> str:
     return f"{sum(path.stat().st_size for path in source.iterdir()) / 1e6:.0f} MB"
 
 
-def efficiency(source: Path, home: Path) -> float:
-    """Derain all images and return the share of the cores' time that went into the images themselves."""
-    settings = Settings(workspace=str(home / "workspace"))
-    prepared = prepare(settings, str(source), str(home / "out"), Export("same"), str(SHIPPED))
-    request = BatchRequest(home.name, datetime.now(UTC), Selection(), "none")
-    summary = derain_pending(settings, prepared, request)
+def efficiency(source: Path, home: Path) -> tuple[float, float]:
+    """Derain all images; return the share of the cores' time that went into the images themselves.
+
+    Returns
+    -------
+    tuple of float
+        Of the time of the work, and of the whole run's.
+    """
+    os.environ["DERAIN_WORKSPACE"] = str(home / "workspace")
+    state: Any = derain_batch(str(source), str(home / "out"), model=str(SHIPPED), return_state=True)
+    summary: RunSummary = state.result()
+    if summary.counts.derained != summary.counts.listed:
+        raise SystemExit(f"the run ended with {summary.line()}")
     shutil.rmtree(home)
-    return summary.image_seconds / (summary.wall_seconds * local_workers(settings))
+    cores = local_workers(read_settings())
+    whole = (summary.finished_at - summary.started_at).total_seconds()
+    return summary.image_seconds / (summary.wall_seconds * cores), summary.image_seconds / (whole * cores)
 
 
 def first_output(source: Path, home: Path) -> float:
@@ -113,12 +128,12 @@ def _python(arguments: list[str]) -> None:
     )
 
 
-def _write(measured: list[tuple[str, str, list[float]]]) -> None:
+def _write(case: str, measured: Mapping[str, Sequence[float]]) -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     with RESULTS.open("w", newline="") as lines:
         writer = csv.writer(lines)
         writer.writerow(["benchmark", "case", "median", "minimum", "maximum", "repeats", "unit"])
-        for name, case, values in measured:
+        for name, values in measured.items():
             figures = [round(figure, 3) for figure in (median(values), min(values), max(values))]
             writer.writerow([name, case, *figures, len(values), "ratio"])
             print(f"{name}: {figures[0]} ({figures[1]} to {figures[2]})")

@@ -26,6 +26,7 @@ from deltalake import write_deltalake
 from infra.catalog import Catalog
 from infra.catalog_schema import records_table
 from infra.records import DerainRecord, ImageRef, Scope
+from tasks.pending import ShardLimits
 from tasks.planning import PlanRequest, plan
 from tasks.sources import Selection, open_source
 
@@ -87,7 +88,7 @@ def measure(folder: Path, case: Case) -> dict[str, float]:
     begun = time.perf_counter()
     with plan(request, catalog, open_source(manifest).refs(), _outputs(case.rows)) as todo:
         planned = time.perf_counter()
-        images = sum(len(shard.refs) for shard in todo.shards(128, 64_000_000))
+        images = sum(len(shard.refs) for shard in todo.shards(ShardLimits(128, 64_000_000)))
         cut = time.perf_counter()
         assert images == todo.counts.pending == max(case.objects - case.rows, 0)
         assert todo.counts.listed == case.objects

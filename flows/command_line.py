@@ -15,11 +15,19 @@ import typer
 from docstring_parser import Docstring, DocstringStyle, parse
 from prefect import Flow, State
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+    temporary_settings,
+)
 from pydantic import TypeAdapter, ValidationError
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
+
+SERVER_START_SECONDS = 180
+"""How long a temporary Prefect server may take to start: on a busy machine more than Prefect's 20 seconds."""
 
 
 def run(flow: Flow[Any, Any]) -> None:
@@ -108,7 +116,8 @@ def _prefect_server(flow: Flow[Any, Any]) -> Iterator[None]:
     url = PREFECT_API_URL.value()
     if url is None:
         # Ctrl-C ends the temporary server too, and minutes of asking it again would only look like a hang.
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}):
+        retries, start = PREFECT_CLIENT_MAX_RETRIES, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
+        with temporary_settings({retries: 1, start: SERVER_START_SECONDS}):
             yield
         return
     with get_client(sync_client=True) as client:

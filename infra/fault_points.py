@@ -1,22 +1,23 @@
-"""Places where a test may kill a process, so that what a crash leaves behind can be looked at.
+"""Places where a test may kill a process or let it hang, so that what comes of it can be looked at.
 
 `DERAIN_FAULT="after-put:group:/tmp/token"` kills this process's group (or `self` alone) with SIGKILL when the
 point `after-put` is passed, once: the token file is taken away by whoever gets there first. Without a token it
-kills each time. `after-put=a/b.jpg:self` does so for that key alone. Unset, a fault point costs one look into
-the environment.
+kills each time. `after-put=a/b.jpg:self` does so for that key alone; `decode:hang` lets the thread wait for ever.
+Unset, a fault point costs one look into the environment.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 VARIABLE = "DERAIN_FAULT"
 
 
 def fault_point(name: str, key: str = "") -> None:
-    """Die here if a test asked for it.
+    """Die or hang here if a test asked for it.
 
     Parameters
     ----------
@@ -32,6 +33,8 @@ def fault_point(name: str, key: str = "") -> None:
     whom, _, token = rest.partition(":")
     if where not in (name, f"{name}={key}") or not _may_fire(token):
         return
+    if whom == "hang":
+        threading.Event().wait()
     os.kill(0 if whom == "group" else os.getpid(), signal.SIGKILL)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Self
 from uuid import getnode
@@ -21,7 +23,7 @@ class Holder:
     host: str
     """The host's name, for people: two machines may share one."""
     machine: str
-    """This boot of this machine, and the set of process ids it is in (a container has its own)."""
+    """16 hex digits for this boot of this machine and its set of process ids (a container has its own)."""
     pid: int
     started: float
     """Seconds from boot to the start of the process: a process id is used again, this with it is not."""
@@ -51,9 +53,11 @@ def _started(process: psutil.Process) -> float:
     return float(process.create_time() - psutil.boot_time())
 
 
+@functools.cache
 def _machine() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
+        machine = f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
     except OSError:  # not Linux
-        return f"{getnode():012x}"
+        machine = f"{getnode():012x}"
+    return sha256(machine.encode()).hexdigest()[:16]

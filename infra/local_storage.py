@@ -10,7 +10,6 @@ import errno
 import logging
 import os
 import re
-import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -30,6 +29,7 @@ from infra.faults import (
     printable,
 )
 from infra.records import ImageRef
+from infra.temporary_files import is_temporary, sweep, temporary_name
 
 T = TypeVar("T")
 
@@ -39,17 +39,6 @@ REFUSALS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno
 GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # since the folder was read, or links to nothing
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 STRAY_BYTE = re.compile(rb"\\x([89a-f][0-9a-f])")
-
-
-def temporary_name() -> str:
-    """Return a name for a file that is being written; listings skip it."""
-    return f".derain-{secrets.token_hex(8)}.tmp"
-
-
-def is_temporary(key: str) -> bool:
-    """Tell whether a key names one of our files that was being written."""
-    name = key.rpartition("/")[2]
-    return name.startswith(".derain-") and name.endswith(".tmp")
 
 
 class LocalLocation:
@@ -112,6 +101,10 @@ class LocalLocation:
     def free_bytes(self) -> int:
         """Return the space left on the disk that the folder is or will be on."""
         return shutil.disk_usage(_nearest(self.url)).free
+
+    def sweep(self) -> int:
+        """Remove what killed runs left half-written; return how many files."""
+        return sweep(self.url)
 
     def check(self, *, writable: bool) -> None:
         """Make sure that the folder can be read, or that it can be written or made."""

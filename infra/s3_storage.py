@@ -30,9 +30,9 @@ from infra.faults import (
     persist,
     printable,
 )
-from infra.local_storage import is_temporary, temporary_name
 from infra.records import ImageRef
 from infra.s3_faults import is_precondition, sorted_out
+from infra.temporary_files import is_temporary, temporary_name
 
 T = TypeVar("T")
 
@@ -123,6 +123,10 @@ class S3Location:
 
     def free_bytes(self) -> None:
         """Return nothing: a bucket does not say."""
+
+    def sweep(self) -> int:
+        """Do nothing: an object is there whole or not at all."""
+        return 0
 
     def check(self, *, writable: bool) -> None:
         """Make sure that the bucket can be listed and, if asked, written; a probe object is deleted again."""

@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     """Most images in one shard."""
     wave_shards: int = Field(default=4, ge=1)
     """Shards a worker process gets between two catalog commits."""
+    stall_seconds: float = Field(default=1800.0, gt=0)
+    """Where no shard comes back for this long, workers are taken to hang: the run ends, its images stay pending."""
     tile_pixels: int = Field(default=4_000_000, ge=65_536)
     """Larger images are derained in tiles, or rejected where the model cannot be tiled."""
     max_pixels: int = Field(default=300_000_000, ge=1)

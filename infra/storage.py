@@ -62,6 +62,9 @@ class Location(Protocol):
     def free_bytes(self) -> int | None:
         """Return the space left, where that is known."""
 
+    def sweep(self) -> int:
+        """Remove what killed runs left half-written; return how many files."""
+
     def check(self, *, writable: bool) -> None:
         """Raise `Missing`, `AccessDenied` or `StorageFault` where it cannot be used; leave nothing behind."""
 

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+from prefect.exceptions import FailedRun
 
 from infra import cluster
 from infra.catalog import Catalog
 from infra.lease import Lease, lease_location
 from infra.settings import Settings
 from infra.storage import open_location
+from tasks.dispatch import Results, Workers
 from tasks.loaded import StagedModel, stage
-from tasks.pending import Shard
+from tasks.pending import ShardLimits
 from tasks.planning import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.preflight import PreflightFailed, Prepared, refuse_full_disk
 from tasks.progress import Progress
 from tasks.shards import ShardJob
 from tasks.sources import Selection
 from tasks.summary import Counts, RunSummary
-from tasks.waves import Results, Tally, finish_wave, run_waves
+from tasks.waves import Tally, finish_wave, run_waves
 
-SHARDS_PER_WORKER = 4
-"""At least so many shards a worker where there is enough to do, so that all end at about the same time."""
-LEAST_SHARD_PIXELS = 4_000_000
-"""Smaller shards would cost more in coming and going than they gain."""
+REASONS_TOLD = 3
+"""Pending images that the run's message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,8 @@ def derain_pending(settings: Settings, prepared: Prepared, request: BatchRequest
         make_plan(prepared, request, catalog) as found,
     ):
         counts = found.counts
+        for url in (prepared.scope.destination, settings.workspace):
+            open_location(url).sweep()
         refuse_full_disk(settings, prepared.scope.destination, prepared.medium.export, counts.pending_bytes)
         model = prepared.model
         if prepared.medium.frames:
@@ -93,7 +95,8 @@ def derain_pending(settings: Settings, prepared: Prepared, request: BatchRequest
         with Progress(counts.pending) as progress:
             if counts.pending:
                 _work(settings, _job(settings, prepared, request, staged), found, catalog, lease, progress)
-        catalog.maintain()
+        if not progress.tally.stopped_by:
+            catalog.maintain()
     return _summary(prepared, request, counts, progress, staged)
 
 
@@ -116,20 +119,19 @@ def _work(
     """Run all waves; stop early when a whole wave comes back with nothing done."""
 
     def finish(number: int, wave: Results) -> bool:
-        before = progress.tally.recorded
-        finish_wave(number, wave, catalog, lease, progress.tell)
-        return progress.tally.recorded > before
+        before = progress.tally.snapshot()
+        try:
+            finish_wave(number, wave, catalog, lease, progress.tell)
+        except FailedRun as fault:  # its outputs are there, but without rows they are to do again
+            before.stopped_by = str(fault)
+            progress.tally = before
+            return False
+        return progress.tally.recorded > before.recorded
 
     with cluster.connect(settings) as client:
-        workers = len(client.scheduler_info(n_workers=-1)["workers"])
-        shards = _shards(settings, found, workers)
-        run_waves(client, job, shards, settings.wave_shards * workers, finish)
-
-
-def _shards(settings: Settings, found: Plan, workers: int) -> Iterator[Shard]:
-    even = found.counts.pending_pixels // (SHARDS_PER_WORKER * workers)
-    pixels = min(settings.shard_pixels, max(even, LEAST_SHARD_PIXELS))
-    return found.shards(settings.shard_images, pixels)
+        number = len(client.scheduler_info(n_workers=-1)["workers"])
+        shards = found.shards(ShardLimits(settings.shard_images, settings.shard_pixels, number))
+        run_waves(Workers(client, job, settings.stall_seconds), shards, settings.wave_shards * number, finish)
 
 
 def _summary(
@@ -162,5 +164,9 @@ def _summary(
 
 
 def _pending_line(pending: int, tally: Tally) -> str:
-    reasons = "; ".join(f"{image.key}: {image.reason}" for image in tally.unfinished[:3])
-    return f"{pending:,} images are still pending, run it again to go on with them ({reasons})"
+    reasons = [tally.stopped_by] if tally.stopped_by else []
+    keys_of: dict[str, list[str]] = {}
+    for image in tally.unfinished[:REASONS_TOLD]:
+        keys_of.setdefault(image.reason, []).append(image.key)
+    reasons += [f"{', '.join(keys)}: {reason}" for reason, keys in keys_of.items()]
+    return f"{pending:,} images are still pending, run it again to go on with them ({'; '.join(reasons)})"

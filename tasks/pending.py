@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,8 @@ from infra.records import ImageRef
 PIXELS_PER_BYTE = {"png": 0.7, "bmp": 0.33, "tif": 0.4, "tiff": 0.4, "gif": 1.5, "webp": 6.0}
 """Typical of photographs; anything else is taken for a JPEG."""
 JPEG_PIXELS_PER_BYTE = 4.0
+LEAST_SHARD_PIXELS = 4_000_000
+"""Smaller shards would cost more in coming and going than they gain."""
 IMAGE_PIXELS = 50_000
 """What an image costs beside its pixels: a request there and back, headers, a row."""
 
@@ -79,23 +80,36 @@ class _Filling:
         self.pixels += estimated_pixels(ref)
 
 
-def cut(refs: Iterator[tuple[ImageRef, bool]], max_images: int, shard_pixels: float) -> Iterator[Shard]:
-    """Cut a stream in shards; a shard is full at `max_images` or once it reaches `shard_pixels`."""
+@dataclass(frozen=True, slots=True)
+class ShardLimits:
+    """How large shards may be, and how many workers share them."""
+
+    max_images: int
+    max_pixels: int
+    """What a shard may cost, by estimate, give or take one image."""
+    workers: int = 1
+
+    def pixels(self, left: int) -> float:
+        """Return what the next shard aims at, when so many pixels are left.
+
+        Large ones first, at the end small ones, so that all workers end at about the same time: guided
+        self-scheduling (Polychronopoulos and Kuck, 1987), each time half of every worker's share of what is left.
+        """
+        return min(self.max_pixels, max(left / (2 * self.workers), LEAST_SHARD_PIXELS))
+
+
+def cut(refs: Iterator[tuple[ImageRef, bool]], pixels: int, limits: ShardLimits) -> Iterator[Shard]:
+    """Cut a stream of so many pixels in shards."""
     filling = {False: _Filling(), True: _Filling()}
     index = 0
     for ref, again in refs:
         part = filling[again]
         part.add(ref)
-        if len(part.refs) >= max_images or part.pixels >= shard_pixels:
+        if len(part.refs) >= limits.max_images or part.pixels >= limits.pixels(pixels):
             yield Shard(index, tuple(part.refs), again)
+            pixels -= part.pixels
             index, filling[again] = index + 1, _Filling()
     for again, part in filling.items():
         if part.refs:
             yield Shard(index, tuple(part.refs), again)
             index += 1
-
-
-def even_pixels(images: int, pixels: int, max_images: int, max_pixels: int) -> float:
-    """Give the pixels a shard aims at so that all cost about the same: as few shards as the limits allow."""
-    shards = max(math.ceil(images / max_images), math.ceil(pixels / max_pixels), 1)
-    return pixels / shards

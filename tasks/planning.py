@@ -24,7 +24,7 @@ from infra.records import ImageRef, Scope
 from infra.storage import Missing
 from tasks.done_index import COLUMNS, DoneIndex, Mask, Verdict, build_index
 from tasks.key_hashes import Hashes, chunks, sorted_hashes
-from tasks.pending import Pending, Shard, cut, estimated_pixels, even_pixels
+from tasks.pending import Pending, Shard, ShardLimits, cut, estimated_pixels
 from tasks.sources import Selection
 
 CHUNK = 32_768
@@ -87,19 +87,9 @@ class Plan:
         """Stream the pending images in the order they were listed."""
         return (ref for ref, _ in self._pending.refs())
 
-    def shards(self, max_images: int, max_pixels: int) -> Iterator[Shard]:
-        """Stream the shards; may be called again, for the same ones.
-
-        Parameters
-        ----------
-        max_images : int
-            Most images in a shard.
-        max_pixels : int
-            What a shard may cost, by estimate, give or take one image. Shards share the work evenly.
-        """
-        counts = self.counts
-        aim = even_pixels(counts.pending, counts.pending_pixels, max_images, max_pixels)
-        return cut(self._pending.refs(), max_images, aim)
+    def shards(self, limits: ShardLimits) -> Iterator[Shard]:
+        """Stream the shards; may be called again, for the same ones."""
+        return cut(self._pending.refs(), self.counts.pending_pixels, limits)
 
 
 def plan(

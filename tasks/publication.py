@@ -18,7 +18,7 @@ from tasks.summary import RunSummary
 
 
 def publish(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
-    """Write the report of a run and its artifacts; return the report's URL.
+    """Write the report of a run and its artifacts; return the report's URL, or why there is none.
 
     Parameters
     ----------
@@ -29,6 +29,17 @@ def publish(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
     workspace : str
         The report goes to `<workspace>/reports`.
     """
+    _table_artifact(summary)
+    try:
+        url = _put_report(summary, medium, workspace)
+    except STORAGE_FAULTS as error:  # the images are derained nevertheless
+        return f"not written, {error}"
+    link = Path(url).as_uri() if is_local(url) else url
+    create_link_artifact(link, link_text="Report: before and after, rejects", key="report")
+    return url
+
+
+def _put_report(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
     catalog = Catalog(workspace)
     scope, run_id = summary.scope, summary.run_id
     report = Report(
@@ -40,9 +51,7 @@ def publish(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
     )
     name = f"{summary.started_at:%Y%m%dT%H%M%S}-{run_id[:8]}.html"
     open_location(f"{workspace}/reports").put(name, render(report).encode())
-    url = f"{workspace}/reports/{name}"
-    _artifacts(summary, Path(url).as_uri() if is_local(url) else url)
-    return url
+    return f"{workspace}/reports/{name}"
 
 
 def _samples(medium: MediumSpec, records: Iterable[DerainRecord]) -> Iterator[Sample]:
@@ -58,7 +67,7 @@ def _samples(medium: MediumSpec, records: Iterable[DerainRecord]) -> Iterator[Sa
             yield Sample(record, rainy, derained)
 
 
-def _artifacts(summary: RunSummary, report_url: str) -> None:
+def _table_artifact(summary: RunSummary) -> None:
     counts = summary.counts
     rows = [
         {"what": "listed", "images": counts.listed},
@@ -68,4 +77,3 @@ def _artifacts(summary: RunSummary, report_url: str) -> None:
         {"what": "pending", "images": counts.pending},
     ]
     create_table_artifact(rows, key="derained-images", description=summary.line())
-    create_link_artifact(report_url, link_text="Report: before and after, rejects", key="report")

@@ -1,6 +1,7 @@
 """Waves: the shards in flight between two catalog commits. One wave is one Prefect task run.
 
-Shards go to Dask before their wave's turn comes, so that workers do not wait for commits.
+Shards go to Dask before their wave's turn comes, so that workers do not wait for commits. Where no shard comes
+back for very long, workers hang or are gone: those shards are given up, and what came back is still recorded.
 """
 
 from __future__ import annotations
@@ -8,36 +9,24 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
-from uuid import uuid4
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field, replace
+from queue import Empty, SimpleQueue
 
-from distributed import Client, Future, KilledWorker, as_completed
-from prefect import task
+from distributed import Future, KilledWorker
+from prefect import State, task
 from prefect.cache_policies import NO_CACHE
+from prefect.states import Failed
 
 from infra.catalog import Catalog
-from infra.cluster import submit
 from infra.fault_points import fault_point
 from infra.faults import WorldFault
-from infra.lease import Lease
+from infra.lease import Lease, LeaseLost
 from infra.records import DerainRecord
+from tasks.dispatch import SCHEDULER_GONE, Finished, Results, Workers, given_up
 from tasks.pending import Shard
-from tasks.shards import ShardJob, ShardResult, Unfinished, can_derain, derain_shard, rejected_record
-
-REJECTED_BY_DEATH = "the process that derains it dies each time"
-
-
-class WorkersDie(WorldFault):
-    """Worker processes die whatever they do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A shard that came back from its worker."""
-
-    shard: Shard
-    result: ShardResult
+from tasks.quarantine import Quarantine
+from tasks.shards import ShardResult, Unfinished
 
 
 @dataclass(slots=True)
@@ -50,6 +39,8 @@ class Tally:
     image_seconds: float = 0.0
     unfinished: list[Unfinished] = field(default_factory=list)
     unfinished_count: int = 0
+    stopped_by: str | None = None
+    """The fault of the world that ended the run early."""
 
     KEEP = 20
     """Unfinished images whose reasons are kept for the run's message."""
@@ -64,6 +55,10 @@ class Tally:
         self.unfinished_count += len(result.unfinished)
         self.unfinished += result.unfinished[: self.KEEP - len(self.unfinished)]
 
+    def snapshot(self) -> Tally:
+        """Return a copy that does not change with this one."""
+        return replace(self, unfinished=list(self.unfinished))
+
     @property
     def recorded(self) -> int:
         """Images that have a row now."""
@@ -75,118 +70,82 @@ class Tally:
         return self.recorded + self.unfinished_count
 
 
-class Results(Protocol):
-    """Shards under way, whose rows are committed together."""
-
-    def results(self) -> Iterator[Finished]:
-        """Yield shards as they come back."""
-
-
 class Wave:
     """Shards that were handed to Dask and will be committed together.
 
     Parameters
     ----------
-    client : Client
+    workers : Workers
         The cluster.
-    job : ShardJob
-        What all shards have in common.
     shards : iterable of Shard
         Sent off at once.
     """
 
-    def __init__(self, client: Client, job: ShardJob, shards: Iterable[Shard]) -> None:
+    def __init__(self, workers: Workers, shards: Iterable[Shard]) -> None:
         self.suspects: list[Shard] = []
-        self._shards = {_submit(client, job, shard): shard for shard in shards}
+        self.has_stalled = False
+        self._workers = workers
+        self._patience = workers.stall_seconds
+        self._arrived: SimpleQueue[Future] = SimpleQueue()
+        self._shards = {workers.send(shard): shard for shard in shards}
+        for future in self._shards:
+            future.add_done_callback(self._arrived.put)
 
     def results(self) -> Iterator[Finished]:
-        """Yield shards as they come back.
+        """Yield shards as they come back; once none came for too long, the others are given up.
 
         Those that lost their worker again and again become suspects: it may have been another shard, given to
         the same worker, that killed it.
         """
-        for future in as_completed(list(self._shards)):
-            shard = self._shards.pop(future)
+        while self._shards:
             try:
-                yield Finished(shard, future.result())
-            except KilledWorker:
-                self.suspects.append(shard)
+                future = self._arrived.get(timeout=self._patience)
+            except Empty:
+                self.has_stalled = True
+                yield from map(self._workers.stalled, self._shards.values())
+                return
+            finished = self._finished(self._shards.pop(future), future)
+            if finished is not None:
+                yield finished
 
+    def wait_no_more(self) -> None:
+        """Give up at once what is not back yet."""
+        self._patience = 0.0
 
-class Quarantine:
-    """Suspects, run one at a time once all waves are through: what dies now was killed by nobody else.
-
-    A shard that kills its workers is halved, and its halves are run, down to the one image that does it, which
-    is rejected.
-
-    Parameters
-    ----------
-    client : Client
-        The cluster, on which nothing else of this run is under way.
-    job : ShardJob
-        What all shards have in common.
-    suspects : iterable of Shard
-        Looked at in this order.
-    """
-
-    def __init__(self, client: Client, job: ShardJob, suspects: Iterable[Shard]) -> None:
-        self._client = client
-        self._job = job
-        self._waiting = deque(part for shard in suspects for part in halved(shard) or [shard])
-
-    def results(self) -> Iterator[Finished]:
-        """Yield shards as they come back, and single images that never will.
-
-        Raises
-        ------
-        WorkersDie
-            If workers die whatever they do: no image is to blame.
-        """
-        while self._waiting:
-            shard = self._waiting.popleft()
-            try:
-                yield Finished(shard, _submit(self._client, self._job, shard).result())
-            except KilledWorker:
-                halves = halved(shard)
-                self._waiting.extendleft(reversed(halves))
-                if not halves:
-                    self._check_workers()
-                    yield Finished(shard, self._killer(shard))
-
-    def _check_workers(self) -> None:
+    def _finished(self, shard: Shard, future: Future) -> Finished | None:
         try:
-            submit(self._client, can_derain, self._job).result()
-        except KilledWorker as error:
-            raise WorkersDie("worker processes die even without an image: look at their logs") from error
-
-    def _killer(self, shard: Shard) -> ShardResult:
-        record = rejected_record(self._job, shard.refs[0], REJECTED_BY_DEATH)
-        return ShardResult((record,), (), 0.0)
-
-
-def _submit(client: Client, job: ShardJob, shard: Shard) -> Future:
-    # Tasks of one group wait at the scheduler, not at a worker that another one might kill.
-    key = (f"derain-shard-{job.run_id}", shard.index, uuid4().hex)
-    return submit(client, derain_shard, job, shard, key=key)
-
-
-def halved(shard: Shard) -> list[Shard]:
-    """Cut a shard in two; an image alone gives nothing."""
-    middle = len(shard.refs) // 2
-    parts = (shard.refs[:middle], shard.refs[middle:]) if middle else ()
-    return [Shard(shard.index, part, shard.replace) for part in parts]
+            return Finished(shard, future.result(timeout=self._workers.stall_seconds))
+        except KilledWorker:
+            self.suspects.append(shard)
+            return None
+        except TimeoutError:  # it is done, but its worker does not hand out the result
+            self.has_stalled = True
+            return self._workers.stalled(shard)
+        except CancelledError:
+            self.has_stalled = True
+            return given_up(shard, SCHEDULER_GONE)
 
 
 @task(name="wave", task_run_name="wave-{number}", cache_policy=NO_CACHE)
 def finish_wave(
     number: int, wave: Results, catalog: Catalog, lease: Lease, tell: Callable[[ShardResult], None]
-) -> None:
+) -> State[None] | None:
+    """Wait for the shards of a wave, then commit their rows; `number` is shown as the task run's name.
+
+    A wave that cannot be recorded is a failed task run with the fault as its message, and no traceback.
+    """
+    try:
+        record_wave(wave, catalog, lease, tell)
+    except (WorldFault, LeaseLost) as fault:
+        return Failed(message=str(fault))
+    return None
+
+
+def record_wave(wave: Results, catalog: Catalog, lease: Lease, tell: Callable[[ShardResult], None]) -> None:
     """Wait for the shards of a wave, then commit their rows.
 
     Parameters
     ----------
-    number : int
-        Shown as the task run's name.
     wave : Results
         Shards that are under way.
     catalog : Catalog
@@ -200,6 +159,8 @@ def finish_wave(
     ------
     LeaseLost
         If another coordinator works on the destination now; nothing was committed.
+    WorldFault
+        If the lease or the catalog cannot be reached.
     """
     fresh: list[DerainRecord] = []
     again: list[DerainRecord] = []
@@ -208,30 +169,26 @@ def finish_wave(
         tell(finished.result)
     lease.check()
     fault_point("before-commit")
-    for records, replace in ((fresh, False), (again, True)):
+    for records, is_again in ((fresh, False), (again, True)):
         if records:
-            catalog.commit(records, replace=replace)
+            catalog.commit(records, replace=is_again)
     fault_point("after-commit")
 
 
 def run_waves(
-    client: Client,
-    job: ShardJob,
-    shards: Iterator[Shard],
-    wave_shards: int,
-    finish: Callable[[int, Results], bool],
+    workers: Workers, shards: Iterator[Shard], wave_shards: int, finish: Callable[[int, Results], bool]
 ) -> None:
     """Send shards off in waves and finish each, always with the next one under way already.
 
-    Ends early when `finish` says that a wave got nothing done: then the world is at fault, and later images
-    would only wait for the same time-outs.
+    Ends early when `finish` says that a wave got nothing done, or when workers hang: then the world is at fault,
+    and later images would only wait for the same time-outs.
     """
     under_way: deque[tuple[int, Wave]] = deque()
     suspects: list[Shard] = []
     for number in itertools.count(1):
         chosen = list(itertools.islice(shards, wave_shards))
         if chosen:
-            under_way.append((number, Wave(client, job, chosen)))
+            under_way.append((number, Wave(workers, chosen)))
         if not under_way:
             break
         if len(under_way) > 1 or not chosen:
@@ -239,7 +196,18 @@ def run_waves(
             got_on = finish(finishing, wave)
             suspects += wave.suspects
             fault_point("between-waves")
-            if not got_on and not wave.suspects:
+            if wave.has_stalled:
+                _finish_without_waiting(under_way, finish)
+            if wave.has_stalled or (not got_on and not wave.suspects):
                 return
     if suspects:
-        finish(number, Quarantine(client, job, suspects))
+        finish(number, Quarantine(workers, suspects))
+
+
+def _finish_without_waiting(
+    under_way: Iterable[tuple[int, Wave]], finish: Callable[[int, Results], bool]
+) -> None:
+    """Record what workers that do not hang have brought back of later waves."""
+    for number, wave in under_way:
+        wave.wait_no_more()
+        finish(number, wave)

@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 from unittest import mock
+
+from prefect.exceptions import FailedRun
 
 from infra.settings import Settings
 from tasks.batch import BatchRequest, derain_pending
@@ -56,11 +59,17 @@ def derain(settings: Settings, asked: Asked) -> RunSummary:
 def without_prefect() -> Iterator[None]:
     """Waves are plain calls and progress makes no artifacts."""
     with (
-        mock.patch("tasks.batch.finish_wave", finish_wave.fn),
+        mock.patch("tasks.batch.finish_wave", _finish_wave),
         mock.patch("tasks.progress.create_progress_artifact", return_value=uuid.UUID(int=0)),
         mock.patch("tasks.progress.update_progress_artifact"),
     ):
         yield
+
+
+def _finish_wave(*arguments: Any) -> None:
+    failed = finish_wave.fn(*arguments)
+    if failed is not None:
+        raise FailedRun(failed.message)
 
 
 def main() -> int:

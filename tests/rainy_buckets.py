@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from infra.catalog import Catalog
+from infra.fault_points import VARIABLE
 from infra.settings import Settings
 from infra.storage import open_location
 from models.engine import Engine, fast_dtype
@@ -64,11 +65,11 @@ class Rain:
         return derain(self.settings, self.asked.but(**changes))
 
     @contextmanager
-    def started(self, printed: Path) -> Iterator[subprocess.Popen[bytes]]:
+    def started(self, printed: Path, fault: str = "") -> Iterator[subprocess.Popen[bytes]]:
         """Run in a process group of its own, which prints to a file and ends with the block."""
         asked = {name: getattr(self.asked, name) for name in Asked.__slots__}
         command = [sys.executable, "-m", "tests.batch_driver", json.dumps(asked)]
-        environment = {**os.environ, **as_environment(self.settings)}
+        environment = {**os.environ, **as_environment(self.settings), VARIABLE: fault}
         with printed.open("wb") as output:
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
@@ -85,6 +86,14 @@ class Rain:
         with self.started(printed) as process:
             wait_until(is_time, process)
         assert process.returncode == -signal.SIGKILL, printed.read_text()
+
+    def killed_at(self, place: str, folder: Path) -> None:
+        """Run in a process group of its own, which is killed when it passes a fault point."""
+        (token := folder / "token").touch()
+        with self.started(folder / "printed", f"{place}:group:{token}") as process:
+            process.wait(PATIENCE)
+        assert process.returncode == -signal.SIGKILL, (folder / "printed").read_text()
+        assert not token.exists()
 
     def outputs(self) -> dict[str, bytes]:
         """Return all that lies at the destination."""

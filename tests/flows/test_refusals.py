@@ -185,7 +185,7 @@ CASES: list[tuple[Case, str]] = [
     (unknown_destination_scheme, "ftp://derained/photos: ftp:// is not supported"),
     (bucket_without_name, "s3://: no bucket; use s3://bucket/prefix"),
     (unreachable_bucket, "s3://rainy"),
-    (no_credentials, "s3://rainy"),
+    (no_credentials, "s3://rainy/photos: no S3 credentials found; set AWS_ACCESS_KEY_ID"),
     (unknown_model, "models:/derain-studnet@champion"),
     (unknown_alias, "models:/derain-student@chamipon"),
     (unknown_version, "models:/derain-student/99"),

@@ -19,6 +19,7 @@ from infra import lease as lease_module
 from infra.faults import WorldFault
 from infra.holder import Holder
 from infra.lease import Lease, LeaseContent, LeaseHeld, LeaseLost, LeaseUnreadable, lease_location
+from tests.batch_worlds import PATIENCE
 
 DESTINATION = "s3://bucket/derained photos"
 
@@ -223,7 +224,7 @@ def test_of_racing_threads_never_two_work_at_once(workspace):
     done = Counter()
 
     def work(number: int) -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE
         while done[number] < 15 and time.monotonic() < until:
             try:
                 with lease(leases, f"run-{number}") as held:

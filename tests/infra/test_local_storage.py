@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from infra import local_storage
 from infra.faults import AccessDenied, Patience
 from infra.local_storage import LocalLocation
 from infra.storage import KeyRefused, Missing, StorageFault, open_location
@@ -219,9 +218,3 @@ def test_a_file_urls_path_is_taken_literally(tmp_path: Path) -> None:
     odd = tmp_path / "a%20b c#d"
     open_location(f"file://{odd}").put("x", b"1")
     assert (odd / "x").read_bytes() == b"1"
-
-
-def test_temporary_names_differ_and_are_ours() -> None:
-    names: Iterator[str] = (local_storage.temporary_name() for _ in range(100))
-    assert len({name for name in names if local_storage.is_temporary(f"a/{name}")}) == 100
-    assert not local_storage.is_temporary(".derain-x.tmp/photo.jpg")

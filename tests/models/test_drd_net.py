@@ -206,8 +206,8 @@ def test_the_rain_layer_finds_the_streaks_that_were_rendered():
     unseen = training_pairs(world, draws(1000, 1016), recipe, 32)
     with torch.inference_mode():
         rain = network.outputs(unseen.rainy).rain
-    assert correlation(rain, unseen.streaks) > 0.8
-    assert correlation(rain, unseen.streaks) > correlation(unseen.rainy, unseen.streaks) + 0.03
+    assert correlation(rain, unseen.streaks) > 0.45
+    assert correlation(rain, unseen.streaks) > correlation(unseen.rainy, unseen.streaks) + 0.1
 
 
 def correlation(layer: Tensor, streaks: Tensor) -> float:

@@ -44,7 +44,7 @@ REJECTED = {
 
 DERAINED = {
     "one pixel.png": encoded(picture("RGB", height=1, width=1), "PNG"),
-    "a thread.png": encoded(picture("RGB", height=2, width=2000), "PNG"),
+    "a thread.png": encoded(picture("RGB", height=20, width=20_000), "PNG"),
     "a pole.jpg": encoded(picture("RGB", height=2000, width=2), "JPEG"),
     "wrong extension.png": JPEG,
     "wrong extension.jpg": PNG,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from infra.catalog import Catalog
-from infra.lease import Lease, LeaseHeld, lease_location
+from infra.catalog import Catalog, CatalogFault
+from infra.lease import Lease, LeaseHeld, LeaseLost, lease_location
+from infra.records import DerainRecord
 from models.modelfile import ModelFileInvalid, pack, read_model_file, write_model_file
 from tasks.batch import BatchRequest, make_plan, plan_line
 from tasks.exports import Export
@@ -226,6 +227,29 @@ def test_an_image_that_cannot_be_fetched_stays_pending_without_a_row(world: Worl
     world.put("gone.jpg", data)
     base.write_text("\n".join(["key,etag,size", *lines, f"gone.jpg,etag,{len(data)}"]))
     assert world.derain(source=str(base)).counts.derained == 1
+
+
+@pytest.mark.parametrize("fault", [CatalogFault("catalog away"), LeaseLost("lease lost")])
+def test_a_wave_that_cannot_be_recorded_leaves_its_images_pending(
+    world: World, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    world.put_photos(9)  # the shards of one wave are at most six of them
+    commit, commits = Catalog.commit, []
+
+    def fail_later(catalog: Catalog, records: Sequence[DerainRecord], *, replace: bool) -> None:
+        commits.append(len(records))
+        if len(commits) > 1:
+            raise fault
+        commit(catalog, records, replace=replace)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Catalog, "commit", fail_later)
+        failed = world.derain()
+    assert (failed.state, failed.counts.derained, failed.counts.pending) == ("Failed", commits[0], commits[1])
+    assert failed.message.startswith(f"{commits[1]} images are still pending")
+    assert str(fault) in failed.message
+    assert world.derain().counts.done_before == commits[0]
+    assert len(world.rows()) == 9
 
 
 def _times(world: World) -> dict[str, int]:

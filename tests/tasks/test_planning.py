@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -15,6 +16,7 @@ from infra.catalog import Catalog
 from infra.records import DerainRecord, ImageRef
 from infra.storage import Missing
 from tasks import planning
+from tasks.pending import LEAST_SHARD_PIXELS, ShardLimits, estimated_pixels
 from tasks.planning import Plan, PlanRequest, Redo, plan
 from tasks.sources import Selection
 from tests.samples import SCOPE, ref, rejected
@@ -37,7 +39,7 @@ def outputs_of(records: Iterable[DerainRecord]) -> list[ImageRef]:
 def carry_out(todo: Plan, catalog: Catalog, minute: int, digest: str = "model-1") -> list[DerainRecord]:
     """Derain in thought: commit a row for each pending image, shard by shard."""
     rows: list[DerainRecord] = []
-    for shard in todo.shards(3, 10**9):
+    for shard in todo.shards(ShardLimits(3, 10**9)):
         made = [derained(item.key, item.etag, minute, model_digest=digest) for item in shard.refs]
         catalog.commit(made, replace=shard.replace)
         rows += made
@@ -90,7 +92,9 @@ def test_history_decides(catalog, name):
         in_scope = [row for row in rows if (row.source, row.destination, row.export) == tuple(vars_of(SCOPE))]
         knows = any(row.etag == "e1" for row in in_scope)
         assert todo.counts.again == int(is_pending and knows)
-        assert [shard.replace for shard in todo.shards(9, 10**9)] == ([knows] if is_pending else [])
+        assert [shard.replace for shard in todo.shards(ShardLimits(9, 10**9))] == (
+            [knows] if is_pending else []
+        )
 
 
 def vars_of(scope) -> list[str]:
@@ -139,26 +143,44 @@ def test_a_listing_that_breaks_leaves_no_file_open(catalog):
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 100])
-def test_shards_hold_each_image_once_in_order_and_cost_about_the_same(catalog, monkeypatch, size):
+@pytest.mark.parametrize("limits", [(1, 10**9, 1), (16, 10**9, 2), (1000, 5_000_000, 1), (3, 5_000_000, 9)])
+def test_shards_hold_each_image_once_in_order_and_keep_to_their_limits(catalog, monkeypatch, size, limits):
     monkeypatch.setattr(planning, "CHUNK", 8)
     listing = [ref(f"{number:03d}.jpg", size_bytes=250_000 + number) for number in range(size)]
+    limits = ShardLimits(*limits)
     with plan(request(), catalog, listing, []) as todo:
-        for max_images, max_pixels in ((1, 10**9), (16, 10**9), (1000, 5_000_000), (3, 5_000_000)):
-            shards = list(todo.shards(max_images, max_pixels))
-            assert [item for shard in shards for item in shard.refs] == listing
-            assert [shard.index for shard in shards] == list(range(len(shards)))
-            assert all(len(shard.refs) <= max_images for shard in shards)
-            fewest = max(math.ceil(size / max_images), math.ceil(todo.counts.pending_pixels / max_pixels))
-            assert len(shards) <= fewest + 1
-            assert {len(shard.refs) for shard in shards[:-1]} <= {len(shards[0].refs)} if shards else True
-            assert shards == list(todo.shards(max_images, max_pixels))
+        shards = list(todo.shards(limits))
+        assert [item for shard in shards for item in shard.refs] == listing
+        assert [shard.index for shard in shards] == list(range(len(shards)))
+        assert all(len(shard.refs) <= limits.max_images for shard in shards)
+        assert all(cost(shard.refs[:-1]) < limits.max_pixels for shard in shards)
+        assert shards == list(todo.shards(limits))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 16])
+def test_shards_shrink_so_that_all_workers_end_at_about_the_same_time(catalog, workers):
+    listing = [ref(f"{number:04d}.jpg", size_bytes=100_000) for number in range(3000)]
+    with plan(request(), catalog, listing, []) as todo:
+        costs = [cost(shard.refs) for shard in todo.shards(ShardLimits(1000, 64_000_000, workers))]
+    one = cost(listing[:1])
+    assert costs[0] > 60_000_000 if workers < 4 else costs[0] > 40_000_000
+    assert all(later <= earlier for earlier, later in pairwise(costs))
+    assert costs[-1] <= LEAST_SHARD_PIXELS + one
+    free = [0] * workers  # when each worker is free; the next shard goes to who is free first
+    for shard in costs:
+        heapq.heapreplace(free, free[0] + shard)
+    assert max(free) - min(free) <= LEAST_SHARD_PIXELS + one
+
+
+def cost(refs):
+    return sum(map(estimated_pixels, refs))
 
 
 def test_a_shard_is_all_new_or_all_again(catalog):
     listing = [ref(f"{number}") for number in range(20)]
     catalog.commit([rejected(item.key) for item in listing[::2]], replace=False)
     with plan(request(redo="rejected"), catalog, listing, []) as todo:
-        shards = list(todo.shards(4, 10**9))
+        shards = list(todo.shards(ShardLimits(4, 10**9)))
     assert {item.key for shard in shards for item in shard.refs if shard.replace} == {
         f"{n}" for n in range(0, 20, 2)
     }
@@ -220,7 +242,7 @@ def _run(catalog, etags, latest, there, minute, redo, most) -> None:
             if not _is_done(latest.get(key), f"e{etag}", key in there, redo)
         ]
         left = most
-        for shard in todo.shards(1, 10**9):
+        for shard in todo.shards(ShardLimits(1, 10**9)):
             rows = [derained(item.key, item.etag, minute) for item in shard.refs[:left]]
             catalog.commit(rows, replace=shard.replace)
             latest.update({int(row.key): row for row in rows})

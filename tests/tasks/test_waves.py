@@ -1,113 +1,24 @@
-"""Waves: what is committed together, and who is to blame for a dead worker."""
+"""Waves: what is committed together, in which order they go, and what becomes of them where nobody answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from distributed import Client, KilledWorker
+from distributed import Client as DaskClient
+from distributed.client import FutureCancelledError
 
 from infra.catalog import Catalog
 from infra.lease import Lease, LeaseLost, lease_location
-from infra.records import Scope
-from tasks.exports import Export
-from tasks.loaded import StagedModel
-from tasks.medium import MediumSpec
+from tasks.dispatch import SCHEDULER_GONE, Finished, Workers
 from tasks.pending import Shard
-from tasks.shards import ShardJob, ShardResult, Unfinished, derain_shard, rejected_record
-from tasks.waves import (
-    REJECTED_BY_DEATH,
-    Finished,
-    Quarantine,
-    Tally,
-    Wave,
-    WorkersDie,
-    finish_wave,
-    halved,
-    run_waves,
-)
+from tasks.shards import ShardResult, Unfinished, rejected_record
+from tasks.waves import Tally, Wave, record_wave, run_waves
 from tests.samples import record, ref
-
-JOB = ShardJob(
-    Scope("/rainy", "/derained", "png"),
-    MediumSpec("/rainy", "/derained", Export("png"), 1000),
-    StagedModel("tiny", "1", "digest", "/models"),
-    "run-1",
-    "cpu",
-    1000,
-)
-
-
-def _shard(*keys: str, index: int = 0, replace: bool = False) -> Shard:
-    return Shard(index, tuple(ref(key) for key in keys), replace)
-
-
-class _Answer:
-    def __init__(self, answer: Any) -> None:
-        self._answer = answer
-
-    def result(self) -> Any:
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        return self._answer
-
-
-class _Client:
-    """Workers that die of some images, and of anything once they are `broken`."""
-
-    def __init__(self, deadly: set[str], broken: bool = False) -> None:
-        self.deadly = deadly
-        self.broken = broken
-        self.tried: list[str] = []
-
-    def submit(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> _Answer:
-        import pickle
-
-        if len(arguments) == 1:  # packed, for a scheduler that has none of our code
-            function, arguments = pickle.loads(arguments[0])
-        if function is not derain_shard:
-            return _Answer(self._death() if self.broken else True)
-        keys = [image.key for image in arguments[1].refs]
-        self.tried.append("".join(keys))
-        if self.broken or self.deadly & set(keys):
-            return _Answer(self._death())
-        return _Answer(ShardResult(tuple(record(key) for key in keys), (), 0.0))
-
-    def _death(self) -> KilledWorker:
-        return KilledWorker("task", None, 2)
-
-
-def _statuses(finished: Iterator[Finished]) -> dict[str, str]:
-    return {row.key: row.status for part in finished for row in part.result.records}
-
-
-def test_the_one_image_that_kills_is_found_by_halving() -> None:
-    client = _Client({"f"})
-    found = list(Quarantine(client, JOB, [_shard(*"abcdefgh")]).results())
-    assert client.tried == ["abcd", "efgh", "ef", "e", "f", "gh"]
-    rows = {row.key: row for part in found for row in part.result.records}
-    assert {key for key, row in rows.items() if row.status == "rejected"} == {"f"}
-    assert (len(rows), rows["f"].reason, rows["f"].run_id) == (8, REJECTED_BY_DEATH, "run-1")
-
-
-def test_who_was_only_near_a_dead_worker_is_not_rejected() -> None:
-    suspects = [_shard("a"), _shard("b"), _shard("c", "d")]
-    statuses = _statuses(Quarantine(_Client({"b", "c"}), JOB, suspects).results())
-    assert statuses == {"a": "derained", "b": "rejected", "c": "rejected", "d": "derained"}
-
-
-def test_workers_that_always_die_blame_no_image() -> None:
-    with pytest.raises(WorkersDie, match="even without an image"):
-        list(Quarantine(_Client(set(), broken=True), JOB, [_shard("a", "b")]).results())
-
-
-@pytest.mark.parametrize(("keys", "parts"), [("a", []), ("ab", ["a", "b"]), ("abc", ["a", "bc"])])
-def test_halves_hold_every_image_once(keys: str, parts: list[str]) -> None:
-    halves = halved(_shard(*keys, index=7, replace=True))
-    assert ["".join(image.key for image in half.refs) for half in halves] == parts
-    assert all((half.index, half.replace) == (7, True) for half in halves)
+from tests.shard_samples import JOB, Client, death, shard_of, workers_of
 
 
 class _Results:
@@ -128,10 +39,10 @@ def _result(*records: Any, unfinished: int = 0) -> ShardResult:
 def test_a_wave_is_one_commit_and_only_repeated_images_replace_rows(tmp_path: Path) -> None:
     catalog, tally = Catalog(str(tmp_path)), Tally()
     catalog.commit([record("a"), record("b")], replace=False)
-    fresh = Finished(_shard("a"), _result(record("a", minute=5), record("c", minute=5)))
-    again = Finished(_shard("b", replace=True), _result(record("b", minute=5), unfinished=2))
+    fresh = Finished(shard_of("a"), _result(record("a", minute=5), record("c", minute=5)))
+    again = Finished(shard_of("b", replace=True), _result(record("b", minute=5), unfinished=2))
     with Lease(lease_location(str(tmp_path)), "/derained", "run-1", 30.0) as lease:
-        finish_wave.fn(1, _Results(fresh, again), catalog, lease, tally.add)
+        record_wave(_Results(fresh, again), catalog, lease, tally.add)
     minutes = {row["key"]: row["derained_at"].minute for row in catalog.table().to_pylist()}
     assert minutes == {"a": 0, "b": 5, "c": 5}
     assert (tally.derained, tally.unfinished_count, tally.images, tally.image_seconds) == (3, 2, 5, 1.0)
@@ -143,7 +54,7 @@ def test_nothing_is_committed_once_the_lease_is_lost(tmp_path: Path) -> None:
         ours = next(iter(leases.list())).key
         leases.put(ours.replace("000000001", "000000002"), leases.fetch(ours))
         with pytest.raises(LeaseLost, match="another run took it over"):
-            finish_wave.fn(1, _Results(Finished(_shard("a"), _result(record("a")))), catalog, lease, print)
+            record_wave(_Results(Finished(shard_of("a"), _result(record("a")))), catalog, lease, print)
     assert catalog.table().num_rows == 0
 
 
@@ -162,14 +73,18 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     happened: list[str] = []
 
     class Sent:
-        def __init__(self, client: object, job: object, shards: list[Shard]) -> None:
+        def __init__(self, workers: object, shards: list[Shard]) -> None:
             self.keys = "".join(image.key for shard in shards for image in shard.refs)
+            self.has_stalled = "h" in self.keys
             self.suspects = [shard for shard in shards if shard.refs[0].key == "x"]
             happened.append(f"send {self.keys}")
 
+        def wait_no_more(self) -> None:
+            happened.append(f"hurry {self.keys}")
+
     class Alone(Sent):
-        def __init__(self, client: object, job: object, shards: list[Shard]) -> None:
-            super().__init__(client, job, shards)
+        def __init__(self, workers: object, shards: list[Shard]) -> None:
+            super().__init__(workers, shards)
             happened[-1] = f"alone {self.keys}"
 
     monkeypatch.setattr("tasks.waves.Wave", Sent)
@@ -182,7 +97,7 @@ def _run(keys: str, sent: list[str], fails: str = "") -> None:
         sent.append(f"finish {number} {wave.keys}")
         return wave.keys not in fails.split()
 
-    run_waves(None, JOB, iter([_shard(key) for key in keys]), 2, finish)
+    run_waves(workers_of(None), iter([shard_of(key) for key in keys]), 2, finish)
 
 
 def test_the_next_wave_is_under_way_before_one_is_finished(sent: list[str]) -> None:
@@ -191,8 +106,13 @@ def test_the_next_wave_is_under_way_before_one_is_finished(sent: list[str]) -> N
 
 
 def test_no_more_waves_are_sent_once_one_got_nothing_done(sent: list[str]) -> None:
-    _run("abcdefgh", sent, fails="ab")
+    _run("abcdefg", sent, fails="ab")
     assert sent == ["send ab", "send cd", "finish 1 ab"]
+
+
+def test_once_workers_hang_what_the_others_did_is_recorded_and_no_more_is_sent(sent: list[str]) -> None:
+    _run("ahcdefg", sent)
+    assert sent == ["send ah", "send cd", "finish 1 ah", "hurry cd", "finish 2 cd"]
 
 
 def test_suspects_wait_until_all_waves_are_through(sent: list[str]) -> None:
@@ -208,10 +128,35 @@ def test_nothing_to_do_sends_nothing(sent: list[str]) -> None:
     assert sent == []
 
 
+def test_a_wave_gives_up_what_does_not_come_back() -> None:
+    lost, dead = FutureCancelledError("key", "scheduler-connection-lost"), death()
+    client = Client({"c": dead, "d": lost, "e": None, "f": None})
+    wave = Wave(
+        workers_of(client, stall_seconds=0.01), [shard_of(*keys) for keys in ("ab", "c", "d", "e", "fg")]
+    )
+    back = {"".join(image.key for image in part.shard.refs): part.result for part in wave.results()}
+    assert [row.key for row in back["ab"].records] == ["a", "b"]
+    assert wave.suspects == [shard_of("c")]
+    assert wave.has_stalled
+    left = {image.key: image.reason for result in back.values() for image in result.unfinished}
+    assert left.pop("d") == SCHEDULER_GONE
+    assert set(left) == set("efg")
+    assert all(
+        told.startswith("no shard came back for 0.01 s (DERAIN_STALL_SECONDS)") for told in left.values()
+    )
+
+
+def test_a_wave_in_a_hurry_takes_what_is_there() -> None:
+    wave = Wave(workers_of(Client({"b": None})), [shard_of("a"), shard_of("b")])
+    wave.wait_no_more()
+    first, second = wave.results()
+    assert ([row.key for row in first.result.records], len(second.result.unfinished)) == (["a"], 1)
+
+
 def test_an_error_of_ours_is_not_taken_for_a_dead_worker(scheduler: str) -> None:
-    wrong = ShardJob(JOB.scope, JOB.medium, JOB.model, "run", "no such device", 1000)
-    with Client(scheduler) as client:
-        wave = Wave(client, wrong, [_shard("a")])
+    wrong = replace(JOB, device="no such device")
+    with DaskClient(scheduler) as client:
+        wave = Wave(Workers(client, wrong, 60.0), [shard_of("a")])
         (finished,) = wave.results()
     assert [image.key for image in finished.result.unfinished] == ["a"]
     assert "models/digest" in finished.result.unfinished[0].reason

@@ -1,0 +1,39 @@
+"""A worker whose thread hangs for ever: the run does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from infra.cluster import connect
+from infra.fault_points import VARIABLE
+from infra.settings import Settings
+from tests.batch_worlds import World, changed_photo
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_run_whose_worker_hangs_ends_by_itself(
+    new_world: Callable[..., World], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "decode=hangs.png:hang")
+    before = set(psutil.Process().children(recursive=True))
+    with connect(Settings(workers=2, _env_file=None)) as client:
+        warm = new_world("warm", cluster=client.scheduler.address, shard_images=1)
+        keys = warm.put_photos(4)
+        warm.derain()  # once all is loaded, seconds are long
+        keys += [warm.put(name, changed_photo(7)).name for name in ("hangs.png", "is next.png", "later.png")]
+        impatient = replace(warm, settings=warm.settings.model_copy(update={"stall_seconds": 4.0}))
+        failed = impatient.derain()
+    assert not set(psutil.Process().children(recursive=True)) - before  # hung thread or not
+    assert (failed.state, failed.counts.derained, failed.counts.pending) == ("Failed", 2, 1)
+    assert failed.message == (
+        "1 images are still pending, run it again to go on with them (hangs.png: no shard came back for 4 s"
+        " (DERAIN_STALL_SECONDS): workers hang or are gone, look at their logs)"
+    )
+    assert "hangs.png" not in warm.outputs()
+    resumed = replace(warm, settings=warm.settings.model_copy(update={"cluster": world.settings.cluster}))
+    assert (resumed.derain().counts.derained, sorted(resumed.outputs())) == (1, sorted(keys))
