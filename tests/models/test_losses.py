@@ -9,10 +9,13 @@ from models.losses import (
     CHARBONNIER_EPSILON,
     FREQUENCY_WEIGHT,
     MASK_WEIGHT,
+    PSNR_FLOOR,
+    PSNR_WEIGHT,
     SCALE_WEIGHTS,
     charbonnier,
     frequency,
     mask_term,
+    psnr_term,
     reconstruction_terms,
     scale_terms,
     shrink,
@@ -98,3 +101,22 @@ def test_a_coarse_mask_learns_the_share_of_each_cell():
     mask_term(logits, rain_mask).backward()
     expected = MASK_WEIGHT / 4 * (0.5 - torch.tensor([[[[0.5, 0.0], [0.0, 0.0]]]]))
     torch.testing.assert_close(logits.grad, expected)
+
+
+def test_the_psnr_term_is_minus_the_mean_psnr_up_to_its_floor():
+    error = (ERROR**2).mean(axis=(1, 2, 3))
+    expected = PSNR_WEIGHT * (10 * np.log10(error + PSNR_FLOOR)).mean()
+    assert float(psnr_term(DERAINED, CLEAN)) == pytest.approx(expected, rel=1e-5)
+    assert float(psnr_term(CLEAN, CLEAN)) == pytest.approx(PSNR_WEIGHT * -50, rel=1e-5)
+
+
+def test_a_photograph_counts_the_same_in_light_and_heavy_rain():
+    """Halving the error of either of two photographs is worth the same."""
+    light, heavy = CLEAN.clone(), CLEAN.clone()
+    light[0] += 0.04
+    heavy[0] += 0.2
+    gains = [
+        float(psnr_term(rainy, CLEAN) - psnr_term((rainy + CLEAN) / 2, CLEAN)) for rainy in (light, heavy)
+    ]
+    assert gains[0] == pytest.approx(gains[1], rel=0.05)
+    assert gains[1] == pytest.approx(PSNR_WEIGHT * 20 * np.log10(2) / 2, rel=0.01)

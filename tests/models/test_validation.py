@@ -14,6 +14,7 @@ from models.validation import (
     CLEAN_CEILING,
     ValidationScore,
     as_uint8,
+    before_after,
     render_validation,
     validate,
 )
@@ -73,6 +74,18 @@ def test_every_rain_counts_alike_and_clean_photographs_a_little():
     score = ValidationScore(light=36.0, heavy=26.0, fine=34.0, none=50.0)
     assert score.overall == pytest.approx(32 + 2.5)
     assert str(score) == "light 36.00, heavy 26.00, fine 34.00, none 50.00 dB"
+
+
+def test_pictures_show_rainy_derained_and_clean_side_by_side():
+    pairs = render_validation(WORLD, 2)
+    pictures = before_after(Darker(), pairs)
+    assert list(pictures) == ["light", "heavy", "fine", "none"]
+    for kind, picture in pictures.items():
+        pair = getattr(pairs, kind)[0]
+        rainy, derained, clean = np.split(picture, 3, axis=1)
+        assert np.array_equal(rainy, as_uint8(pair.rainy[0]))
+        assert np.array_equal(derained, as_uint8(pair.rainy[0] - 0.1))
+        assert np.array_equal(clean, as_uint8(pair.clean[0]))
 
 
 def test_floats_become_levels():
