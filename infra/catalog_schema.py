@@ -1,4 +1,4 @@
-"""The `derained` table as Arrow: its columns follow from `DerainRecord`, one for each field."""
+"""Tables of the catalog as Arrow: their columns follow from the records, one for each field."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ COLUMNS = tuple(field.name for field in fields(DerainRecord))
 
 
 class CatalogSchemaMismatch(Exception):
-    """The workspace holds a `derained` table with other columns than this version writes."""
+    """The workspace holds a table with other columns than this version writes."""
 
 
-def record_schema() -> pa.Schema:
-    """Give the Arrow schema of the table, in the order of the fields of `DerainRecord`."""
-    hints = get_type_hints(DerainRecord)
-    return pa.schema([_column(name, hints[name]) for name in COLUMNS])
+def record_schema(kind: type = DerainRecord) -> pa.Schema:
+    """Give the Arrow schema of a record's table, in the order of its fields."""
+    hints = get_type_hints(kind)
+    return pa.schema([_column(field.name, hints[field.name]) for field in fields(kind)])
 
 
 def records_table(records: Iterable[DerainRecord]) -> pa.Table:
@@ -44,7 +44,7 @@ def table_records(table: pa.Table | pa.RecordBatch) -> list[DerainRecord]:
     return [DerainRecord(**row) for row in table.to_pylist()]
 
 
-def check_schema(url: str, found: pa.Schema) -> None:
+def check_schema(url: str, found: pa.Schema, wanted: pa.Schema) -> None:
     """Refuse a table that this version did not write.
 
     Raises
@@ -52,13 +52,12 @@ def check_schema(url: str, found: pa.Schema) -> None:
     CatalogSchemaMismatch
         Names the table, the columns that differ and the way out.
     """
-    wanted = _named_types(record_schema())
-    there = _named_types(found)
-    if wanted == there:
+    ours, there = _named_types(wanted), _named_types(found)
+    if ours == there:
         return
-    differing = sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
+    differing = sorted(name for name in ours.keys() | there.keys() if ours.get(name) != there.get(name))
     details = ", ".join(
-        f"{name}: {there.get(name, 'absent')}, not {wanted.get(name, 'known')}" for name in differing
+        f"{name}: {there.get(name, 'absent')}, not {ours.get(name, 'known')}" for name in differing
     )
     raise CatalogSchemaMismatch(
         f"{url} holds a table of another schema ({details}): "
@@ -69,7 +68,15 @@ def check_schema(url: str, found: pa.Schema) -> None:
 def _column(name: str, hint: object) -> pa.Field:
     optional = get_origin(hint) in (Union, types.UnionType)
     plain = next(kind for kind in get_args(hint) if kind is not type(None)) if optional else hint
-    return pa.field(name, _ARROW_TYPES[plain], nullable=optional)
+    return pa.field(name, _arrow_type(plain), nullable=optional)
+
+
+def _arrow_type(kind: object) -> pa.DataType:
+    """Find the Arrow type of a plain type, or of a tuple of records, which becomes a list of structs."""
+    if get_origin(kind) is tuple:
+        (item, _) = get_args(kind)
+        return pa.list_(pa.field("element", pa.struct(list(record_schema(item)))))
+    return _ARROW_TYPES[kind]
 
 
 def _named_types(schema: pa.Schema) -> dict[str, str]:
@@ -84,6 +91,7 @@ def _plain_name(kind: pa.DataType) -> str:
 _ARROW_TYPES: dict[object, pa.DataType] = {
     str: pa.string(),
     int: pa.int64(),
+    bool: pa.bool_(),
     float: pa.float64(),
     datetime: pa.timestamp("us", tz="UTC"),
 }

@@ -1,6 +1,7 @@
 """The model registry: MLflow, on SQLite beside the workspace or on a server.
 
-A version is two artifacts, `model.safetensors` and `config.json`; aliases say which version serves.
+A version is two artifacts, `model.safetensors` and `config.json`; aliases say which version serves. A tag of the
+model says up to which row of the ledger of promotions its aliases were moved.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
 STUDENT = "derain-student"
 CHAMPION = "champion"
+CHALLENGER = "challenger"
+PREVIOUS = "previous"
+SETTLED = "derain.settled"
+"""Tag of a model: the number of the last row of the ledger that its aliases agree with."""
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 FOUNDING_SECONDS = 15
@@ -33,6 +39,17 @@ class RegisteredModel:
     version: str
     weights: bytes
     config: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which versions a model's aliases mean now; None where there is no such alias."""
+
+    champion: str | None
+    challenger: str | None
+    previous: str | None
+    settled: int
+    """Number of the last row of the ledger that they agree with; 0 before the first."""
 
 
 class Registry:
@@ -73,6 +90,70 @@ class Registry:
                 self._server.artifact(version.source, part) for part in (WEIGHTS_FILE, CONFIG_FILE)
             )
         return RegisteredModel(name, str(version.version), weights, config)
+
+    def standing(self, name: str) -> Standing:
+        """Tell which versions the aliases of a model mean now.
+
+        Raises
+        ------
+        ModelNotFound
+            If there is no such model.
+        TrackingUnreachable
+            If the tracking server does not answer.
+        """
+        with self._server.alone(), self._server.faults_named(f"models:/{name}"):
+            model = self._server.client().get_registered_model(name)
+        aliases = {alias: str(version) for alias, version in model.aliases.items()}
+        champion, challenger, previous = (aliases.get(alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS))
+        return Standing(champion, challenger, previous, int(model.tags.get(SETTLED, 0)))
+
+    def registered_at(self, name: str, version: str) -> datetime:
+        """Tell when a version was registered."""
+        with self._server.alone(), self._server.faults_named(f"models:/{name}/{version}"):
+            found = self._server.client().get_model_version(name, version)
+        return datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
+
+    def move_alias(self, name: str, alias: str, version: str) -> None:
+        """Let an alias mean this version from now on.
+
+        Raises
+        ------
+        ModelNotFound
+            If there is no such version; the alias stays where it is.
+        TrackingUnreachable
+            If the tracking server does not answer.
+        """
+        with self._server.alone(), self._server.faults_named(f"models:/{name}/{version}"):
+            client = self._server.client()
+            client.get_model_version(name, version)
+            client.set_registered_model_alias(name, alias, version)
+
+    def settle(self, name: str, number: int) -> None:
+        """Remember that the aliases agree with the ledger up to this row."""
+        with self._server.alone(), self._server.faults_named(f"models:/{name}"):
+            self._server.client().set_registered_model_tag(name, SETTLED, str(number))
+
+    def register_challenger(self, name: str, weights: bytes, config: bytes) -> str:
+        """Make two files the next version of a model and its challenger; return its number.
+
+        The same files as the challenger's are not registered again.
+        """
+        with self._server.alone(), self._server.faults_named(f"models:/{name}"):
+            client = self._server.client()
+            known = client.get_registered_model(name).aliases.get(CHALLENGER)
+            if known is not None and self._holds(client, name, str(known), weights, config):
+                return str(known)
+            number = self.add_version(name, weights, config)
+            client.set_registered_model_alias(name, CHALLENGER, number)
+        return number
+
+    def _holds(self, client: MlflowClient, name: str, number: str, weights: bytes, config: bytes) -> bool:
+        source = client.get_model_version(name, number).source
+        parts = ((WEIGHTS_FILE, weights), (CONFIG_FILE, config))
+        try:
+            return all(self._server.artifact(source, part) == data for part, data in parts)
+        except FileNotFoundError:
+            return False
 
     def register_shipped(self, weights: bytes, config: bytes) -> None:
         """Make the weights that come with the package version 1 and champion, if nothing is registered yet.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -37,10 +37,32 @@ class SettingsInvalid(ValueError):
 Url = Annotated[str, BeforeValidator(lambda value: absolute_url(str(value)))]
 
 
+class GateLimits(BaseModel):
+    """What a challenger may lose, at most, as the upper bound of an interval; `DERAIN_GATES__PSNR_Y` and so on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_images: int = Field(default=20, ge=2)
+    """A validation set with fewer pairs decides nothing."""
+    psnr_y: float = Field(default=0.1, ge=0)
+    """dB on rainy photographs."""
+    ssim_y: float = Field(default=0.002, ge=0)
+    rain_recall: float = Field(default=0.03, ge=0)
+    """Share of planted rain."""
+    detail_kept: float = Field(default=0.02, ge=0)
+    """Share of planted detail."""
+    clean_change: float = Field(default=0.25, ge=0)
+    """Grey levels of 255 by which clean photographs are altered more than the champion alters them."""
+    latency_ratio: float = Field(default=1.1, gt=0)
+    """Seconds of the challenger for each of the champion's."""
+
+
 class Settings(BaseSettings):
     """Where things are and how much may be used; read at run time, never at import."""
 
-    model_config = SettingsConfigDict(env_prefix="DERAIN_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="DERAIN_", env_file=".env", env_nested_delimiter="__", extra="ignore", frozen=True
+    )
 
     workspace: Url = Field(default="./var", validate_default=True)
     """Catalog, leases, reports and staged models live here: a folder or `s3://bucket/prefix`."""
@@ -73,7 +95,12 @@ class Settings(BaseSettings):
     min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
     """Local disks must have this much left beyond what the outputs are expected to take."""
 
-    @field_validator("source", "destination", "cluster", "tracking_uri", mode="before")
+    validation: Url | None = None
+    """Manifest (CSV) of the photographs that promotion is decided on; unset: a small one that is made here."""
+    gates: GateLimits = GateLimits()
+    """Limits of promotion."""
+
+    @field_validator("source", "destination", "cluster", "tracking_uri", "validation", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: str | None) -> str | None:
         return value or None
@@ -91,5 +118,5 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        variable = "DERAIN_" + "_".join(str(part) for part in first["loc"]).upper()
+        variable = "DERAIN_" + "__".join(str(part) for part in first["loc"]).upper()
         raise SettingsInvalid(f"{variable}={first['input']}: {first['msg']}") from error

@@ -107,3 +107,32 @@ def open_run(
             memory.parent.mkdir(parents=True, exist_ok=True)
             memory.write_text(run_id)
     return TrackedRun(server, run_id)
+
+
+def log_figures(
+    settings: Settings,
+    experiment: str,
+    name: str,
+    parameters: Mapping[str, object],
+    metrics: Mapping[str, float],
+) -> None:
+    """Keep parameters and figures as a finished run.
+
+    Raises
+    ------
+    TrackingUnreachable
+        If the server does not answer.
+    """
+    from mlflow.entities import Metric, Param
+
+    server = TrackingServer(settings)
+    with server.alone(), server.faults_named(experiment):
+        client = server.client()
+        run_id = client.create_run(server.experiment(client, experiment), run_name=name).info.run_id
+        now = int(1000 * time.time())
+        client.log_batch(
+            run_id,
+            metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+            params=[Param(key, str(value)) for key, value in parameters.items()],
+        )
+        client.set_terminated(run_id)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from infra.catalog import WorkspaceRefused
 from infra.catalog_schema import CatalogSchemaMismatch
 from infra.cluster import ClusterUnreachable
+from infra.delta import WorkspaceRefused
 from infra.faults import WorldFault
 from infra.lease import LeaseHeld, LeaseLost, LeaseUnreadable
 from infra.records import Scope

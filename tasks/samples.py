@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from models.draws import Draws
-from models.streaks import BOLD, FINE, MEDIUM, procedural_layer
+from models.streaks import BOLD, FINE, MEDIUM, StreakFamily, procedural_layer
 
 SAMPLES = ("astronaut", "chelsea", "coffee", "motorcycle_left", "rocket")
 """Colour photographs that come inside scikit-image."""
@@ -36,23 +36,26 @@ def make_samples(workspace: str) -> tuple[str, str]:
         target = rainy / f"{name}.png"
         if not target.exists():
             partial = target.with_suffix(".partial")
-            Image.fromarray(rain_on(_photograph(name), number)).save(partial, format="PNG")
+            Image.fromarray(rain_on(photograph(name), number)).save(partial, format="PNG")
             partial.replace(target)
     return str(rainy), str(home / "samples" / "derained")
 
 
-def rain_on(clean: np.ndarray, number: int) -> np.ndarray:
+def rain_on(
+    clean: np.ndarray, number: int, families: tuple[StreakFamily, ...] = (FINE, MEDIUM, BOLD)
+) -> np.ndarray:
     """Put procedural rain on a uint8 photograph (H, W, 3); `number` chooses the rain."""
     draws = Draws(SAMPLE_SEED, torch.tensor([number]))
     size = (clean.shape[0], clean.shape[1])
     angle = draws.uniform(-0.4, 0.4)
-    layers = [procedural_layer(draws, family, angle, size) for family in (FINE, MEDIUM, BOLD)]
+    layers = [procedural_layer(draws, family, angle, size) for family in families]
     streaks = torch.stack(layers).sum(0).clamp(0, 1)[0, 0].numpy()
     rainy: np.ndarray = np.clip(clean + 255 * streaks[..., None], 0, 255).round().astype(np.uint8)
     return rainy
 
 
-def _photograph(name: str) -> np.ndarray:
+def photograph(name: str) -> np.ndarray:
+    """Read a photograph of scikit-image, (H, W, 3) uint8."""
     import skimage
 
     folder = Path(skimage.__file__).parent / "data"

@@ -15,9 +15,11 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.table import TableMerger
 
 from infra import catalog as catalog_module
-from infra.catalog import Catalog, CatalogFault, WorkspaceRefused
+from infra import delta
+from infra.catalog import Catalog
 from infra.catalog_schema import CatalogSchemaMismatch, record_schema, records_table
 from infra.credentials import delta_options
+from infra.delta import CatalogFault, WorkspaceRefused
 from infra.records import Scope
 from tests.samples import SCOPE, record, rejected
 
@@ -151,7 +153,7 @@ class Failing:
             raise error
 
         monkeypatch.setattr(TableMerger, "execute", failing)
-        monkeypatch.setattr(catalog_module.time, "sleep", lambda seconds: None)
+        monkeypatch.setattr(delta.time, "sleep", lambda seconds: None)
 
 
 @pytest.mark.parametrize("landed", [False, True])
@@ -170,7 +172,7 @@ def test_a_commit_that_always_fails_is_a_fault_of_the_world(catalog, monkeypatch
     failing = Failing(monkeypatch, set(range(100)), OSError("reset by\n peer"))
     with pytest.raises(CatalogFault, match=r"commit failed 12 times: reset by peer$"):
         catalog.commit([record("b")], replace=False)
-    assert failing.count == catalog_module.ATTEMPTS
+    assert failing.count == delta.ATTEMPTS
     assert keys(catalog) == ["a"]
 
 
@@ -246,7 +248,7 @@ def test_maintenance_that_loses_a_race_is_put_off(catalog, monkeypatch):
     monkeypatch.setattr(catalog_module, "COMPACT_AT", 2)
     catalog.commit([record("a")], replace=False)
     catalog.commit([record("b")], replace=False)
-    monkeypatch.setattr(catalog_module, "_once", lambda: (_ for _ in ()).throw(CommitFailedError("lost")))
+    monkeypatch.setattr(catalog_module, "once", lambda: (_ for _ in ()).throw(CommitFailedError("lost")))
     assert not catalog.maintain()
     assert keys(catalog) == ["a", "b"]
 

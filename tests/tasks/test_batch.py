@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.catalog import Catalog, CatalogFault
+from infra.catalog import Catalog
+from infra.delta import CatalogFault
 from infra.lease import Lease, LeaseHeld, LeaseLost, lease_location
 from infra.records import DerainRecord
 from models.modelfile import ModelFileInvalid, pack, read_model_file, write_model_file

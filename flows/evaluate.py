@@ -1,0 +1,42 @@
+"""Compare two networks on the validation manifest; nothing is promoted.
+
+python -m flows.evaluate --challenger checkpoints/student-base/student-base.safetensors
+prefect deployment run evaluate
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import State, flow
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from flows.command_line import run
+from infra.settings import read_settings
+from tasks.comparison import compare
+from tasks.promotion import REFUSALS
+
+
+@flow(name="evaluate")
+def evaluate(
+    challenger: str = "models:/derain-student@challenger", champion: str = "models:/derain-student@champion"
+) -> State[Any]:
+    """Measure two networks side by side on the photographs of the validation manifest.
+
+    The figures of each photograph become a Parquet table in the workspace, their means and intervals a run of
+    the experiment `evaluation` in MLflow.
+
+    Args:
+        challenger: Registered model (models:/name@alias or models:/name/version) or path of a weights file.
+        champion: What it is compared with, named in the same way.
+    """
+    try:
+        line = compare(read_settings(), champion, challenger, str(flow_run.id))
+    except REFUSALS as error:
+        return Failed(message=str(error))
+    return Completed(message=line)
+
+
+if __name__ == "__main__":
+    run(evaluate)

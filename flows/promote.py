@@ -1,0 +1,41 @@
+"""Compare a challenger with the champion, and make it champion if it is better.
+
+python -m flows.promote --challenger checkpoints/student-base/student-base.safetensors
+prefect deployment run promote
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import State, flow
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from flows.command_line import run
+from infra.settings import read_settings
+from tasks.promotion import REFUSALS, promote_challenger, promotion_line
+
+
+@flow(name="promote")
+def promote(challenger: str = "models:/derain-student@challenger") -> State[Any]:
+    """Make a challenger champion if it is better than the champion and loses nothing that counts.
+
+    Every figure, limit and reason goes to the ledger, whatever is decided. A challenger that is refused ends the
+    run as Failed, with the reasons.
+
+    Args:
+        challenger: Registered model (models:/derain-student@alias or models:/derain-student/version), or path of
+            a weights file, which is registered as the challenger.
+    """
+    try:
+        row = promote_challenger(read_settings(), challenger, str(flow_run.id))
+    except REFUSALS as error:
+        return Failed(message=str(error))
+    if row.decision == "refused":
+        return Failed(name="Refused", message=promotion_line(row), data=row)
+    return Completed(message=promotion_line(row), data=row)
+
+
+if __name__ == "__main__":
+    run(promote)

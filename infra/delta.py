@@ -1,0 +1,166 @@
+"""A Delta table of the catalog: opened anew for each call, tried again after lost races and faults of the world."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, WriterProperties
+from deltalake.exceptions import (
+    CommitFailedError,
+    DeltaError,
+    DeltaProtocolError,
+    SchemaMismatchError,
+    TableNotFoundError,
+)
+
+from infra.catalog_schema import check_schema
+from infra.credentials import delta_options
+from infra.faults import Patience, WorldFault
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 12
+"""Tries of one commit, over about half a minute."""
+READ_ATTEMPTS = 3
+"""Tries of opening the table to read it."""
+RETENTION = "interval 7 days"
+HEALS = (DeltaError, OSError)
+WRITER = WriterProperties(compression="ZSTD", max_row_group_size=65_536)
+
+_PERCENT_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
+_NEVER_HEALS = (DeltaProtocolError, SchemaMismatchError, PermissionError)
+
+Answer = TypeVar("Answer")
+
+
+class CatalogFault(WorldFault):
+    """The catalog could not be read or written, though tried again: the work stays pending."""
+
+
+class WorkspaceRefused(ValueError):
+    """No Delta table can be kept under this path."""
+
+
+class CatalogTable:
+    """One table below `<workspace>/catalog`; holds no state, so every call sees the newest version.
+
+    Parameters
+    ----------
+    workspace : str
+        An absolute local path or `s3://bucket/prefix`.
+    name : str
+        The table's folder.
+    schema : pa.Schema
+        Its columns; a table of others is refused.
+    indexed : tuple of str
+        Columns whose smallest and largest values are kept for each file.
+
+    Raises
+    ------
+    WorkspaceRefused
+        The path holds something like `%20`, which deltalake decodes when reading and not when writing.
+    """
+
+    def __init__(self, workspace: str, name: str, schema: pa.Schema, indexed: tuple[str, ...]) -> None:
+        if _PERCENT_ESCAPE.search(workspace):
+            raise WorkspaceRefused(
+                f"workspace {workspace} has a percent escape in its path: choose another name"
+            )
+        self.url = f"{workspace.rstrip('/')}/catalog/{name}"
+        self._name = name
+        self._schema = schema
+        self._indexed = indexed
+
+    def open(self) -> DeltaTable | None:
+        """Open the newest version; None where nothing was committed yet."""
+        # Not asking is_deltatable first: it stops all threads of the process, the lease's too, until it is told.
+        try:
+            table = DeltaTable(self.url, storage_options=self._options())
+        except TableNotFoundError:
+            return None
+        check_schema(self.url, pa.schema(table.schema().to_arrow()), self._schema)
+        return table
+
+    def merge(self, rows: pa.Table, same: tuple[str, ...], *, replace: bool) -> None:
+        """Insert rows as one commit; a row that agrees with one of the table in `same` is left out or replaces it.
+
+        Lost races are not tried again here: see `persistently`.
+        """
+        table = self.open() or self._create()
+        # Not streamed: the merge then knows the rows' smallest and largest keys and skips files outside them.
+        merge = table.merge(
+            rows,
+            predicate=" AND ".join(f"target.{name} = source.{name}" for name in same),
+            source_alias="source",
+            target_alias="target",
+            streamed_exec=False,
+            writer_properties=WRITER,
+            commit_properties=once(),
+        )
+        if replace:
+            merge = merge.when_matched_update_all()
+        merge.when_not_matched_insert_all().execute()
+
+    def persistently(self, doing: str, attempt: Callable[[], Answer], attempts: int = ATTEMPTS) -> Answer:
+        """Call until it works, so many times at most; what lost a race then sees the winner's version.
+
+        Raises
+        ------
+        CatalogFault
+            Every attempt failed.
+        """
+        until = time.monotonic() + _patience_seconds()
+        for number in range(1, attempts + 1):
+            try:
+                return attempt()
+            except _NEVER_HEALS as error:
+                raise CatalogFault(f"catalog {self.url}: {doing} refused: {one_line(error)}") from error
+            except HEALS as error:
+                is_race = isinstance(error, CommitFailedError)
+                if number == attempts or (time.monotonic() > until and not is_race):
+                    message = f"catalog {self.url}: {doing} failed {number} times: {one_line(error)}"
+                    raise CatalogFault(message) from error
+                level = logging.DEBUG if is_race else logging.WARNING
+                logger.log(level, "catalog %s, attempt %d: %s", doing, number, one_line(error))
+                time.sleep(min(0.05 * 2**number, 5.0) * random.uniform(0.5, 1.0))
+        raise AssertionError("unreachable")
+
+    def _create(self) -> DeltaTable:
+        return DeltaTable.create(
+            self.url,
+            self._schema,
+            mode="ignore",
+            name=self._name,
+            configuration={
+                "delta.deletedFileRetentionDuration": RETENTION,
+                "delta.dataSkippingStatsColumns": ",".join(self._indexed),
+            },
+            storage_options=self._options(),
+        )
+
+    def _options(self) -> dict[str, str]:
+        options = delta_options(self.url)
+        if options:  # each of its requests is tried again by itself, for three minutes if it is not told
+            options["retry_timeout"] = f"{_patience_seconds() * 1000:.0f}ms"
+        return options
+
+
+def once() -> CommitProperties:
+    """Never rebase a commit onto another's: what lost a race must look at the rows again."""
+    return CommitProperties(max_commit_retries=0)
+
+
+def one_line(error: BaseException) -> str:
+    """Tell an error of deltalake in one line, without its colours."""
+    return " ".join(_COLOUR.sub("", str(error)).split())
+
+
+def _patience_seconds() -> float:
+    return Patience.from_environment().budget_seconds

@@ -1,0 +1,28 @@
+"""Two networks compared for whoever asks: nothing is registered and nobody promoted."""
+
+from __future__ import annotations
+
+from infra.settings import Settings
+from infra.storage import open_location
+from tasks.evaluation import evaluate, open_validation, record
+from tasks.gates import judge, too_small
+from tasks.preflight import choose_model
+
+
+def compare(settings: Settings, champion: str, challenger: str, run_id: str) -> str:
+    """Measure two models, keep the figures, and tell in one line what promotion would make of them.
+
+    Raises
+    ------
+    ManifestInvalid
+        Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line.
+    """
+    open_location(settings.workspace).check(writable=True)
+    ours, theirs = (choose_model(settings, url) for url in (champion, challenger))
+    manifest = open_validation(settings)
+    evaluation = evaluate(settings, ours, theirs, manifest)
+    verdict = judge(evaluation, settings.gates)
+    url = record(settings, evaluation, verdict.gates, run_id)
+    small = too_small(manifest.pairs, settings.gates)
+    told = small or ("better" if verdict.is_better else "not to be promoted")
+    return f"{challenger} beside {champion}: {told} ({verdict.line()}); by photograph: {url}"

@@ -1,0 +1,49 @@
+"""How long one network takes for each second of another: measured in turns, so that both meet the same machine."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from models.engine import Batch
+
+Derain = Callable[[Batch], Batch]
+
+ROUNDS = 12
+REPEATS = 3
+"""Passes of each network in a round, of which the shortest counts: what else runs only makes them longer."""
+
+
+def latency_ratios(
+    champion: Derain,
+    challenger: Derain,
+    photographs: Sequence[Batch],
+    clock: Callable[[], float] = time.perf_counter,
+) -> npt.NDArray[np.float64]:
+    """Return seconds of the challenger / seconds of the champion, (rounds,).
+
+    Parameters
+    ----------
+    champion, challenger : callable
+        (1, H, W, 3) uint8 to the same.
+    photographs : sequence of ndarray
+        Taken in turns, at least one.
+    clock : callable
+        Tells the time in seconds.
+    """
+    for derain in (champion, challenger):  # the first pass of a network also prepares its kernels
+        derain(photographs[0])
+    ratios = []
+    for number, photograph in zip(range(ROUNDS), itertools.cycle(photographs), strict=False):
+        seconds = {champion: float("inf"), challenger: float("inf")}
+        order = (champion, challenger) if number % 2 else (challenger, champion)
+        for derain in order * REPEATS:
+            begun = clock()
+            derain(photograph)
+            seconds[derain] = min(seconds[derain], clock() - begun)
+        ratios.append(seconds[challenger] / seconds[champion])
+    return np.array(ratios)
