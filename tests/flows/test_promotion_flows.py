@@ -1,0 +1,58 @@
+"""promote and rollback as flows: their help, their states, and a refusal that names its reason."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+from docstring_parser import DocstringStyle, parse
+from prefect import Flow
+from typer.testing import CliRunner
+
+from flows.command_line import command_of
+from flows.evaluate import evaluate
+from flows.promote import promote
+from flows.rollback import rollback
+from infra.promotions import Ledger
+from models.modelfile import SHIPPED
+from tests.championships import PAIRS, write_validation
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_validation(tmp_path / "validation")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DERAIN_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.setenv("DERAIN_VALIDATION", str(tmp_path / "validation" / "manifest.csv"))
+    return tmp_path / "workspace"
+
+
+@pytest.mark.parametrize("flow", [promote, rollback, evaluate], ids=lambda flow: flow.name)
+def test_help_explains_every_parameter(flow: Flow):
+    shown = CliRunner().invoke(command_of(flow), ["--help"], env={"COLUMNS": "80"})
+    words = " ".join(shown.output.split())
+    described = parse(flow.fn.__doc__ or "", DocstringStyle.GOOGLE).params
+    assert [each.arg_name for each in described] == list(inspect.signature(flow.fn).parameters)
+    assert all(" ".join(str(each.description).split()) in words for each in described)
+    assert shown.exit_code == 0
+
+
+def test_what_cannot_be_done_is_one_line(workspace: Path, monkeypatch: pytest.MonkeyPatch):
+    refused = promote.fn(challenger=str(SHIPPED))
+    assert (refused.name, refused.is_failed()) == ("Refused", True)
+    assert "the same network as version 1, the champion" in str(refused.message)
+    assert [row.decision for row in Ledger(str(workspace)).rows("derain-student")] == ["adopted", "refused"]
+    back = rollback.fn()
+    assert (back.is_failed(), "no previous version" in str(back.message)) == (True, True)
+    monkeypatch.setenv("DERAIN_GATES__MIN_IMAGES", "few")
+    wrong = promote.fn(challenger=str(SHIPPED))
+    assert str(wrong.message).startswith("DERAIN_GATES__MIN_IMAGES=few: ")
+
+
+def test_an_evaluation_tells_and_changes_nothing(workspace: Path):
+    told = evaluate.fn(challenger=str(SHIPPED))
+    assert told.is_completed()
+    assert f"the validation set has {PAIRS} pairs" in str(told.message)
+    assert Ledger(str(workspace)).rows("derain-student") == []
+    assert len(list((workspace / "evaluations").iterdir())) == 1
