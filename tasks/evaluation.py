@@ -19,7 +19,7 @@ from infra.promotions import Gate
 from infra.settings import Settings
 from infra.storage import open_location
 from infra.tracking import log_figures
-from models.engine import Batch, Engine, choose_device, fast_dtype
+from models.engine import Batch, Engine, TilingRefused, choose_device, fast_dtype
 from models.metrics import Image, luma, psnr_rgb, psnr_y, ssim_rgb, ssim_y
 from models.modelfile import build
 from models.probes import probe
@@ -115,7 +115,13 @@ def evaluate(
     compared: list[Compared] = []
     timed: list[Batch] = []
     for photograph in bar:
-        scores = [_score(engine, photograph, has_real) for engine in engines]
+        try:
+            scores = [_score(engine, photograph, has_real) for engine in engines]
+        except (
+            ValueError,
+            TilingRefused,
+        ) as error:  # too small for a probe or a window of SSIM, or too large
+            raise ManifestInvalid(f"{manifest.url}: {photograph.row.rainy}: {error}") from error
         compared.append(Compared(photograph.row.rainy, photograph.row.scene, *scores))
         if len(timed) < TIMED:
             timed.append(photograph.rainy[None])

@@ -12,13 +12,16 @@ from PIL import Image
 from infra.registry import STUDENT, Registry
 from infra.settings import GateLimits, Settings
 from models.modelfile import SHIPPED, ModelFile, build, pack, read_model_file
+from models.streaks import FINE, MEDIUM
 from tasks.samples import rain_on
 from tasks.validation_manifest import COLUMNS
 from tests.image_samples import encoded
 from tests.photographs import PHOTOGRAPHS, photograph
 
-SIDE = 96
-PAIRS = 4
+SIDE = 64
+DENSE = (FINE, FINE, FINE, MEDIUM)
+"""Rain that falls on the smallest photograph too."""
+PAIRS = 3
 """Of the validation set: the smallest that the tests' limits allow."""
 
 
@@ -37,7 +40,7 @@ def write_validation(folder: Path, pairs: int = PAIRS) -> Path:
     for number, name in enumerate(PHOTOGRAPHS[:pairs]):
         clean = photograph(name, SIDE)
         row = {"scene": name}
-        for side, pixels in (("rainy", rain_on(clean, number)), ("clean", clean)):
+        for side, pixels in (("rainy", rain_on(clean, number, DENSE)), ("clean", clean)):
             data = encoded(Image.fromarray(pixels), "PNG")
             row |= {side: f"{side}/{name}.png", f"{side}_sha256": sha256(data).hexdigest()}
             (folder / side).mkdir(parents=True, exist_ok=True)

@@ -50,6 +50,7 @@ def test_what_cannot_be_done_is_one_line(workspace: Path, monkeypatch: pytest.Mo
     assert str(wrong.message).startswith("DERAIN_GATES__MIN_IMAGES=few: ")
 
 
+@pytest.mark.slow
 def test_an_evaluation_tells_and_changes_nothing(workspace: Path):
     told = evaluate.fn(challenger=str(SHIPPED))
     assert told.is_completed()
