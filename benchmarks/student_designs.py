@@ -11,8 +11,7 @@ architecture. Writes `results/student_designs.csv`.
 from __future__ import annotations
 
 import argparse
-import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from statistics import median
@@ -24,6 +23,7 @@ from torch.nn import functional as F
 from benchmarks.brief_training import Budget, scored, trained
 from benchmarks.prenet import PReNet
 from benchmarks.speed import milliseconds
+from benchmarks.tables import rows_of, write_table
 from models.banks import load_training_data
 from models.descriptor import count_parameters
 from models.student import PRESETS, ResidualBlock, Student, StudentConfig
@@ -179,27 +179,18 @@ def main() -> None:
         replace(row, ratio_to_prenet=ratio)
         for row, ratio in zip(rows, ratios(arguments.repeats), strict=True)
     ]
-    write(timed)
+    write_table(timed, RESULTS)
     for row in timed:
         print(row)
 
 
 def read() -> list[DesignRow]:
     """Read the table as it was written last."""
-    with RESULTS.open(newline="") as lines:
-        table = list(csv.DictReader(lines))
     kinds = {
         field.name: {"str": str, "int": int, "float": float}[str(field.type)] for field in fields(DesignRow)
     }
+    table = rows_of(RESULTS, DesignRow)
     return [DesignRow(**{name: kind(row[name]) for name, kind in kinds.items()}) for row in table]
-
-
-def write(rows: Sequence[DesignRow]) -> None:
-    """Write the table."""
-    with RESULTS.open("w", newline="") as lines:
-        writer = csv.DictWriter(lines, list(asdict(rows[0])))
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
 
 
 if __name__ == "__main__":
