@@ -9,7 +9,6 @@ Writes `results/afr_hosts.csv`.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.brief_training import Budget, scored, trained
+from benchmarks.tables import write_table
 from models import afr_net
 from models.architectures import build_network, preset
 from models.banks import load_training_data
@@ -82,10 +82,7 @@ def main() -> None:
         scores = {kind: round(value, 2) for kind, value in asdict(scored(network, pairs)).items()}
         rows.append(HostRow(host, rounds, facts.parameters, facts.gmac, steps, seconds, **scores))
         print(rows[-1], flush=True)
-    with RESULTS.open("w", newline="") as lines:
-        writer = csv.DictWriter(lines, list(asdict(rows[0])))
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+    write_table(rows, RESULTS)
 
 
 if __name__ == "__main__":

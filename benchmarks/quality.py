@@ -10,14 +10,13 @@ selected by them. A quick look (`--limit`) is printed and written nowhere.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.networks import networks
 from benchmarks.paired import PairedRow, derained, paired_sets, untouched
 from benchmarks.real_photographs import RealRow, judged, of_network, references
+from benchmarks.tables import rows_of, write_table
 
 RESULTS = Path(__file__).parent / "results"
 SETS = ("rain100l", "rain100h", "clean", "real_rain")
@@ -66,23 +65,9 @@ def _measure_real(arguments: argparse.Namespace) -> Iterator[RealRow]:
 
 
 def write(row: PairedRow | RealRow, path: Path) -> None:
-    """Write a row of a CSV in place of the one of the same set and model; the others that are there stay."""
-    new = {name: str(value) for name, value in asdict(row).items()}
-    others = [old for old in _read(path, list(new)) if (old["set"], old["model"]) != (row.set, row.model)]
-    path.parent.mkdir(exist_ok=True)
-    with path.open("w", newline="") as lines:
-        writer = csv.DictWriter(lines, list(new))
-        writer.writeheader()
-        writer.writerows(sorted((*others, new), key=lambda each: each["set"]))
-
-
-def _read(path: Path, columns: list[str]) -> list[dict[str, str]]:
-    """Read a table that was written before; one of other columns is out of date as a whole."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as lines:
-        reader = csv.DictReader(lines)
-        return list(reader) if reader.fieldnames == columns else []
+    """Write a row in place of the one of the same set and model; the others that are there stay."""
+    others = [old for old in rows_of(path, type(row)) if (old["set"], old["model"]) != (row.set, row.model)]
+    write_table([row], path, kept=others)
 
 
 if __name__ == "__main__":

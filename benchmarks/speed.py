@@ -8,7 +8,6 @@ memory, as derain-batch does for its workers: otherwise every pass pays for page
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import platform
 import sys
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from benchmarks.ladder import Forward, Rung, forward_of, known_networks, picture, rungs, weights_of
 from benchmarks.peak_memory import peak_mib
+from benchmarks.tables import rows_of, write_table
 from models.descriptor import count_gmac, count_parameters
 from models.engine import choose_device
 
@@ -147,20 +147,9 @@ def device_name(device: torch.device) -> str:
 
 
 def write(rows: Sequence[SpeedRow], path: Path) -> None:
-    """Write the results as CSV; rows of other devices that are there stay."""
-    columns = list(SpeedRow.__dataclass_fields__)
-    others: list[dict[str, str]] = []
-    if path.exists():
-        with path.open(newline="") as lines:
-            reader = csv.DictReader(lines)
-            others = [
-                row for row in reader if reader.fieldnames == columns and row["device"] != rows[0].device
-            ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as lines:
-        writer = csv.DictWriter(lines, columns)
-        writer.writeheader()
-        writer.writerows([*others, *({name: getattr(row, name) for name in columns} for row in rows)])
+    """Write the results; rows of other devices that are there stay."""
+    others = [row for row in rows_of(path, SpeedRow) if row["device"] != rows[0].device]
+    write_table(rows, path, kept=others)
 
 
 def _start_again_with_allocator() -> None:

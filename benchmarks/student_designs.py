@@ -1,6 +1,7 @@
 """Which student is worth its milliseconds: designs trained for equal seconds, then scored and timed.
 
     python -m benchmarks.student_designs --data DATA --seconds 200
+    python -m benchmarks.student_designs        # times them again, training stays as it is
 
 Every design sees the same batches from the same seed until it has used up its seconds of processor time, of one
 thread. Scores are on the validation split; forward passes are timed interleaved, as ratios to PReNet's
@@ -10,9 +11,8 @@ architecture. Writes `results/student_designs.csv`.
 from __future__ import annotations
 
 import argparse
-import csv
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from statistics import median
 
@@ -23,7 +23,9 @@ from torch.nn import functional as F
 from benchmarks.brief_training import Budget, scored, trained
 from benchmarks.prenet import PReNet
 from benchmarks.speed import milliseconds
+from benchmarks.tables import rows_of, write_table
 from models.banks import load_training_data
+from models.descriptor import count_parameters
 from models.student import PRESETS, ResidualBlock, Student, StudentConfig
 from models.validation import render_validation
 
@@ -119,6 +121,18 @@ class DesignRow:
     """How many times faster than PReNet's architecture in fp32, at 512x512 in bf16."""
 
 
+def learnt(data_folder: Path, seconds: float) -> Iterator[DesignRow]:
+    """Train and score every design; nothing is timed yet."""
+    data = load_training_data(data_folder, held_out=False)
+    pairs = render_validation(load_training_data(data_folder, held_out=True), 12)
+    for design in DESIGNS:
+        torch.manual_seed(0)
+        network, steps = trained(Student(design.config, design.block), design.name, data, Budget(seconds))
+        merge(network)
+        scores = {kind: round(value, 2) for kind, value in asdict(scored(network, pairs)).items()}
+        yield DesignRow(design.name, count_parameters(network), seconds, steps, **scores, ratio_to_prenet=0.0)
+
+
 def merge(network: nn.Module) -> None:
     """Fold parallel branches together, as the network would run."""
     for part in network.modules():
@@ -126,17 +140,24 @@ def merge(network: nn.Module) -> None:
             part.merge()
 
 
-def ratios(students: Sequence[nn.Module], repeats: int) -> list[float]:
-    """Time all students beside PReNet in interleaved repeats; return the median ratios."""
+def ratios(repeats: int) -> list[float]:
+    """Time every design beside PReNet in interleaved repeats; return the median ratios. Weights do not matter."""
     torch.manual_seed(0)
     rainy = torch.rand(1, 3, 512, 512).contiguous(memory_format=torch.channels_last)
     prenet = PReNet().eval()
-    fast = [student.to(torch.bfloat16) for student in students]
+    students = [_fast(design) for design in DESIGNS]
     measured = []
     for _ in range(repeats):
         peer = milliseconds(lambda: prenet(rainy))
-        measured.append([peer / milliseconds(lambda fast=one: fast(rainy)) for one in fast])  # type: ignore[misc]
-    return [round(median(repeat[i] for repeat in measured), 1) for i in range(len(fast))]
+        measured.append([peer / milliseconds(lambda fast=one: fast(rainy)) for one in students])  # type: ignore[misc]
+    return [round(median(column), 1) for column in zip(*measured, strict=True)]
+
+
+def _fast(design: Design) -> nn.Module:
+    student = Student(design.config, design.block).eval()
+    merge(student)
+    fast: nn.Module = student.to(torch.bfloat16).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return fast
 
 
 def main() -> None:
@@ -144,40 +165,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.student_designs", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with clean/, streaks/, garg/")
+    parser.add_argument(
+        "--data", type=Path, help="folder with clean/, streaks/, garg/; without it, time only"
+    )
     parser.add_argument("--seconds", type=float, default=200.0, help="of training, a design")
     parser.add_argument("--repeats", type=int, default=3, help="of timing")
     parser.add_argument("--threads", type=int, default=2, help="of timing; training uses one")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    data = load_training_data(arguments.data, held_out=False)
-    pairs = render_validation(load_training_data(arguments.data, held_out=True), 12)
-    students, partial = [], []
-    for design in DESIGNS:
-        torch.manual_seed(0)
-        student = Student(design.config, design.block)
-        average, steps = trained(student, design.name, data, Budget(seconds=arguments.seconds))
-        merge(average)
-        partial.append((steps, scored(average, pairs)))
-        students.append(average)
-        print(design.name, steps, partial[-1][1], flush=True)
+    rows = list(learnt(arguments.data, arguments.seconds)) if arguments.data else read()
     torch.set_num_threads(arguments.threads)
-    speed = ratios(students, arguments.repeats)
-    rows = [
-        DesignRow(
-            design=design.name,
-            parameters=sum(parameter.numel() for parameter in student.parameters()),
-            seconds=arguments.seconds,
-            steps=steps,
-            **{kind: round(value, 2) for kind, value in asdict(scores).items()},
-            ratio_to_prenet=ratio,
-        )
-        for design, student, (steps, scores), ratio in zip(DESIGNS, students, partial, speed, strict=True)
+    timed = [
+        replace(row, ratio_to_prenet=ratio)
+        for row, ratio in zip(rows, ratios(arguments.repeats), strict=True)
     ]
-    with RESULTS.open("w", newline="") as lines:
-        writer = csv.DictWriter(lines, list(asdict(rows[0])))
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+    write_table(timed, RESULTS)
+    for row in timed:
+        print(row)
+
+
+def read() -> list[DesignRow]:
+    """Read the table as it was written last."""
+    kinds = {
+        field.name: {"str": str, "int": int, "float": float}[str(field.type)] for field in fields(DesignRow)
+    }
+    table = rows_of(RESULTS, DesignRow)
+    return [DesignRow(**{name: kind(row[name]) for name, kind in kinds.items()}) for row in table]
 
 
 if __name__ == "__main__":

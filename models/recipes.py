@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.streaks import BOLD, COARSE, FAINT_LONG, FINE, MEDIUM, NEEDLES, SHEET, SLEET, StreakFamily
+from models.streaks import BOLD, COARSE, FAINT_LONG, FINE, MEDIUM, NEEDLES, SHEET, SLEET, SOFT, StreakFamily
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class RainRecipe:
         (MEDIUM, 0.5),
         (BOLD, 0.5),
         (FAINT_LONG, 0.5),
+        (SOFT, 0.5),
         (SHEET, 0.3),
         (SHEET, 0.2),
     )
@@ -45,7 +46,9 @@ RECIPES = {
     "mixed": RainRecipe(recorded=0.28, bank=0.2, procedural=0.18, both=0.22, camera=True),
     "light": RainRecipe(recorded=1.0),
     "heavy": RainRecipe(both=1.0),
-    "fine": RainRecipe(procedural=1.0, families=((FINE, 1.0), (FAINT_LONG, 0.7), (MEDIUM, 0.3)), camera=True),
+    "fine": RainRecipe(
+        procedural=1.0, families=((FINE, 1.0), (SOFT, 0.7), (FAINT_LONG, 0.5), (MEDIUM, 0.3)), camera=True
+    ),
     "drops": RainRecipe(procedural=0.2, drops=0.7, camera=True),
     "veil": RainRecipe(recorded=0.2, bank=0.2, procedural=0.3, both=0.2, camera=True, veil=True),
     "none": RainRecipe(),

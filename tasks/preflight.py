@@ -17,7 +17,7 @@ from infra.storage import AccessDenied, Missing, UrlRefused, open_location
 from infra.tracking_server import ModelNotFound, TrackingUnreachable
 from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, build, read_model_file
 from tasks.exports import Export
-from tasks.manifests import ManifestInvalid
+from tasks.manifests import ManifestInvalid, is_manifest
 from tasks.medium import FramesRefused, MediumSpec, is_array
 from tasks.samples import make_samples
 from tasks.sources import Source, open_source
@@ -96,8 +96,7 @@ def prepare(
     refuse_overlap(source, destination)
     open_location(destination).check(writable=True)
     open_location(settings.workspace).check(writable=True)
-    found = open_source(source)
-    open_location(found.base).check(writable=False)
+    found = _looked_at(source)
     _refuse_other_kind(found, destination, export)
     medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
     scope = Scope(found.base, destination, export.label)
@@ -127,6 +126,16 @@ def refuse_overlap(source: str, destination: str) -> None:
             f"destination {destination} and source {source} lie inside one another:"
             " derained images would be taken for rainy ones, or overwrite them; choose another destination"
         )
+
+
+def _looked_at(source: str) -> Source:
+    """Find out what a source is; where it cannot be read, say so soon and in its own name."""
+    if not is_manifest(source):
+        open_location(source).check(writable=False)
+    found = open_source(source)
+    if found.base != source:
+        open_location(found.base).check(writable=False)
+    return found
 
 
 def _refuse_other_kind(source: Source, destination: str, export: Export) -> None:

@@ -62,9 +62,9 @@ def test_the_tables_are_printed_and_written(monkeypatch, capsys, data):
     run(monkeypatch, data, "--sets", "rain100l", "clean", "real_rain")
     paired, real = read(data / "results" / "quality.csv"), read(data / "results" / "real_rain.csv")
     assert [(row["set"], row["model"]) for row in paired] == [
-        ("clean", "tiny"),
         ("rain100l", "untouched input"),
         ("rain100l", "tiny"),
+        ("clean", "tiny"),
     ]
     assert [row["model"] for row in real] == ["untouched input", "3x3 blur", "gaussian blur", "tiny"]
     assert capsys.readouterr().out.count("tiny") == 3

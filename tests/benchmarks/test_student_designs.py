@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.student_designs import DESIGNS, GatedBlock, LargeKernelBlock
+from benchmarks import student_designs
+from benchmarks.student_designs import DESIGNS, DesignRow, GatedBlock, LargeKernelBlock, read
+from benchmarks.tables import write_table
 from models.student import Student, StudentConfig
 from tests.students import random_pictures
 
@@ -30,3 +32,10 @@ def test_a_student_of_other_blocks_takes_any_size(block):
 def test_designs_have_names_of_their_own_and_the_shipped_ones_are_among_them():
     assert len({design.name for design in DESIGNS}) == len(DESIGNS)
     assert {"small", "base"} <= {design.name.split("(")[-1].rstrip(")") for design in DESIGNS}
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(student_designs, "RESULTS", tmp_path / "designs.csv")
+    rows = [DesignRow("dense, small", 10, 150.0, 7, 31.5, 23.0, 30.0, 33.0, 120.5)]
+    write_table(rows, tmp_path / "designs.csv")
+    assert read() == rows
