@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 
@@ -19,7 +20,7 @@ from infra.promotions import Gate
 from infra.settings import Settings
 from infra.storage import open_location
 from infra.tracking import log_figures
-from models.engine import Batch, Engine, TilingRefused, choose_device, fast_dtype
+from models.engine import Engine, TilingRefused, choose_device, fast_dtype
 from models.metrics import Image, luma, psnr_rgb, psnr_y, ssim_rgb, ssim_y
 from models.modelfile import build
 from models.probes import probe
@@ -109,25 +110,41 @@ def evaluate(
     ManifestInvalid
         If a file of the manifest is not what it was; names it.
     """
-    engines = [_engine(settings, model) for model in (champion, challenger)]
-    has_real = manifest.pairs < len(manifest.rows)
-    bar = tqdm(manifest.photographs(), desc="evaluate", total=len(manifest.rows), unit="photo", disable=None)
-    compared: list[Compared] = []
-    timed: list[Batch] = []
-    for photograph in bar:
-        try:
-            scores = [_score(engine, photograph, has_real) for engine in engines]
-        except (
-            ValueError,
-            TilingRefused,
-        ) as error:  # too small for a probe or a window of SSIM, or too large
-            raise ManifestInvalid(f"{manifest.url}: {photograph.row.rainy}: {error}") from error
-        compared.append(Compared(photograph.row.rainy, photograph.row.scene, *scores))
-        if len(timed) < TIMED:
-            timed.append(photograph.rainy[None])
-    same = engines[0].network.config == engines[1].network.config
-    ratios = np.ones(1) if same else latency_ratios(engines[0].derain, engines[1].derain, timed)
+    with _one_thread():
+        engines = [_engine(settings, model) for model in (champion, challenger)]
+        bar = tqdm(manifest.photographs(), "evaluate", len(manifest.rows), unit="photo", disable=None)
+        compared = [_compared(engines, photograph, manifest) for photograph in bar]
+        same = engines[0].network.config == engines[1].network.config
+        ratios = np.ones(1) if same else _latency(engines, manifest)
     return Evaluation(champion, challenger, manifest, tuple(compared), ratios)
+
+
+def _compared(
+    engines: Sequence[Engine], photograph: ValidationPhotograph, manifest: ValidationManifest
+) -> Compared:
+    has_real = manifest.pairs < len(manifest.rows)
+    try:
+        champion, challenger = (_score(engine, photograph, has_real) for engine in engines)
+    except (ValueError, TilingRefused) as error:  # too small for a probe or a window of SSIM, or too large
+        raise ManifestInvalid(f"{manifest.url}: {photograph.row.rainy}: {error}") from error
+    return Compared(photograph.row.rainy, photograph.row.scene, champion, challenger)
+
+
+def _latency(engines: Sequence[Engine], manifest: ValidationManifest) -> npt.NDArray[np.float64]:
+    timed = [each.rainy[None] for each in itertools.islice(manifest.photographs(), TIMED)]
+    champion, challenger = (engine.derain for engine in engines)
+    return latency_ratios(champion, challenger, timed)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute as the workers of derain-batch do, whose speed is in question: one thread a network."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def write_table(evaluation: Evaluation, workspace: str, run_id: str) -> str:
