@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.functional_validators import BeforeValidator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 
 def absolute_url(value: str) -> str:
@@ -120,3 +120,7 @@ def read_settings() -> Settings:
         first = error.errors()[0]
         variable = "DERAIN_" + "__".join(str(part) for part in first["loc"]).upper()
         raise SettingsInvalid(f"{variable}={first['input']}: {first['msg']}") from error
+    except SettingsError as error:
+        raise SettingsInvalid(
+            "DERAIN_GATES is not JSON; or set one limit, as in DERAIN_GATES__PSNR_Y=0.1"
+        ) from error

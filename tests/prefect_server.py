@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 import psutil
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from tests.ceph import free_ports
 
@@ -51,10 +52,10 @@ class PrefectServer:
         return ended.stdout
 
     def get(self, url_path: str, /) -> Any:
-        return _content(httpx.get(f"{self.url}/{url_path}", timeout=60))
+        return _content(_sent("GET", f"{self.url}/{url_path}"))
 
     def post(self, url_path: str, /, **body: Any) -> Any:
-        return _content(httpx.post(f"{self.url}/{url_path}", json=body, timeout=60))
+        return _content(_sent("POST", f"{self.url}/{url_path}", json=body))
 
     def runs_of(self, deployment_id: str) -> list[dict[str, Any]]:
         """The flow runs of a deployment, scheduled ones too."""
@@ -152,6 +153,16 @@ def _is_healthy(url: str, process: subprocess.Popen[bytes]) -> bool:
         return httpx.get(f"{url}/health", timeout=5).is_success
     except httpx.TransportError:
         return False
+
+
+@retry(
+    # A server on SQLite answers so while its database is locked; Prefect's own client asks again too.
+    retry=retry_if_result(lambda response: response.status_code == httpx.codes.SERVICE_UNAVAILABLE),
+    stop=stop_after_delay(PATIENCE),
+    wait=wait_fixed(0.5),
+)
+def _sent(method: str, url: str, **content: Any) -> httpx.Response:
+    return httpx.request(method, url, timeout=60, **content)
 
 
 def _content(response: httpx.Response) -> Any:

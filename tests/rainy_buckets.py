@@ -153,5 +153,9 @@ def _photograph(number: int) -> bytes:
 
 def as_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that give these settings."""
-    given = settings.model_dump(exclude_none=True)
-    return {f"DERAIN_{name.upper()}": str(value) for name, value in given.items()}
+    given = settings.model_dump(mode="json", exclude_none=True)
+    return {f"DERAIN_{name.upper()}": _written(value) for name, value in given.items()}
+
+
+def _written(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

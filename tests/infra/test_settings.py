@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.settings import SettingsInvalid, absolute_url, read_settings
+from infra.settings import GateLimits, SettingsInvalid, absolute_url, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +49,18 @@ def test_an_impossible_value_names_its_variable(
     with pytest.raises(SettingsInvalid, match=f"DERAIN_{name}={value}: ") as raised:
         read_settings()
     assert "\n" not in str(raised.value)
+
+
+def test_limits_of_promotion_are_given_one_by_one_or_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERAIN_GATES", '{"psnr_y": 0.5, "min_images": 30}')
+    monkeypatch.setenv("DERAIN_GATES__PSNR_Y", "0.2")
+    assert read_settings().gates == GateLimits(psnr_y=0.2, min_images=30)
+
+
+def test_limits_that_are_not_json_say_how_to_give_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERAIN_GATES", "psnr_y=0.2")
+    with pytest.raises(SettingsInvalid, match="DERAIN_GATES__PSNR_Y"):
+        read_settings()
 
 
 @pytest.mark.parametrize(
