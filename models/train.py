@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 from models.banks import TrainingData, load_training_data
 from models.draws import Draws
-from models.losses import psnr_term
 from models.modelfile import ModelFileInvalid, pack, write_model_file
+from models.objectives import Objective, Supervised
 from models.pairs import RainyPair
 from models.rain import training_pairs
 from models.recipes import RECIPES
@@ -38,7 +38,12 @@ from models.validation import validate as score
 
 
 def fit(
-    fabric: Fabric, config: TrainConfig, data: Path, out: Path, recorders: Sequence[Recorder] = ()
+    fabric: Fabric,
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    recorders: Sequence[Recorder] = (),
+    objective: Objective | None = None,
 ) -> State:
     """Train to the last step, from the last checkpoint if there is one.
 
@@ -54,12 +59,14 @@ def fit(
         Folder for checkpoint, curve and best weights.
     recorders : sequence of Recorder
         Told of every validation, beside the curve in `out`.
+    objective : Objective, optional
+        What is minimised; unless given, the network's own loss on labelled pairs.
     """
     training = load_training_data(data, held_out=False).to(fabric.device)
     pairs = render_validation(
         load_training_data(data, held_out=True).to(fabric.device), config.validation_photographs
     )
-    state = begin(fabric, config)
+    state = begin(fabric, config, objective or Supervised())
     if (out / "checkpoint.pt").exists():
         restore(fabric, config, state, out / "checkpoint.pt")
     told = [CurveFile(out / "curve.csv"), *recorders]
@@ -94,7 +101,7 @@ def step(fabric: Fabric, config: TrainConfig, state: State, pair: RainyPair) -> 
             config.learning_rate, state.step, config.steps, config.warm_up, config.cool_down
         )
     with fabric.autocast():  # Fabric enters it by itself in distributed runs only
-        terms = _terms(config, state, pair)
+        terms = state.objective(state.network, config, state.step, pair)
     fabric.backward(torch.stack(list(terms.values())).sum())
     fabric.clip_gradients(state.network, state.optimizer, max_norm=config.clip)
     state.optimizer.step()
@@ -102,14 +109,6 @@ def step(fabric: Fabric, config: TrainConfig, state: State, pair: RainyPair) -> 
     update_average(state, ema_decay(config.ema, state.step))
     state.step += 1
     return {name: term.detach() for name, term in terms.items()}
-
-
-def _terms(config: TrainConfig, state: State, pair: RainyPair) -> dict[str, Tensor]:
-    if not config.finishing(state.step):
-        terms: dict[str, Tensor] = state.network.loss_terms(pair)
-        return terms
-    rainy = pair.rainy.contiguous(memory_format=torch.channels_last)
-    return {"psnr": psnr_term(state.network(rainy), pair.clean)}
 
 
 def validate(

@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from models.architectures import build_network, preset
 from models.modelfile import build, read_model_file
 from models.networks import Network
+from models.objectives import Objective
 from models.train_config import TrainConfig
 
 MAY_DIFFER = ("steps", "validate_every", "save_seconds")
@@ -28,12 +29,14 @@ class State:
     average: Network
     """Exponential moving average of its weights: what is validated and shipped."""
     optimizer: Any
+    objective: Any
+    """What is minimised, wrapped by Fabric where it has parameters."""
     step: int = 0
     best: float = float("-inf")
     """Overall validation score of the best average so far, dB."""
 
 
-def begin(fabric: Fabric, config: TrainConfig) -> State:
+def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
     """Build the state of step 0: new weights, or those of the file `config.init`.
 
     Raises
@@ -52,12 +55,17 @@ def begin(fabric: Fabric, config: TrainConfig) -> State:
         network.load_state_dict(start.state_dict())
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=1e-5, fused=True
+        [*network.parameters(), *objective.parameters()],
+        lr=config.learning_rate,
+        weight_decay=1e-5,
+        fused=True,
     )
     average = copy.deepcopy(network).to(fabric.device).requires_grad_(False)
-    wrapped, wrapped_optimizer = fabric.setup(network, optimizer)
+    wrapped = fabric.setup_module(network)
     wrapped.mark_forward_method("loss_terms")
-    return State(wrapped, average.eval(), wrapped_optimizer)
+    has_parameters = any(True for _ in objective.parameters())
+    trained = fabric.setup_module(objective) if has_parameters else objective.to(fabric.device)
+    return State(wrapped, average.eval(), fabric.setup_optimizers(optimizer), trained)
 
 
 def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> None:
@@ -78,7 +86,7 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
         raise SystemExit(
             f"{path} was trained with other settings than {differing}: give another --out, or the same"
         )
-    for part in ("network", "average", "optimizer"):
+    for part in ("network", "average", "optimizer", "objective"):
         getattr(state, part).load_state_dict(loaded[part])
     state.step, state.best = loaded["step"], loaded["best"]
 

@@ -19,6 +19,8 @@ from models import train
 from models.architectures import build_network, preset
 from models.banks import load_training_data
 from models.modelfile import build, pack, read_model_file, write_model_file
+from models.objectives import Objective, Supervised
+from models.pairs import RainyPair
 from models.schedules import ema_decay
 from models.train import batch_of, fit
 from models.train_config import TrainConfig
@@ -54,9 +56,9 @@ def out(tmp_path: Path) -> Path:
     return path
 
 
-def trained(config: TrainConfig, data: Path, out: Path) -> State:
+def trained(config: TrainConfig, data: Path, out: Path, objective: Objective | None = None) -> State:
     out.mkdir(exist_ok=True)
-    return fit(launched(config), config, data, out)
+    return fit(launched(config), config, data, out, objective=objective)
 
 
 def launched(config: TrainConfig) -> Fabric:
@@ -65,7 +67,9 @@ def launched(config: TrainConfig) -> Fabric:
     return fabric
 
 
-def interrupted(config: TrainConfig, data: Path, out: Path, before_step: int) -> None:
+def interrupted(
+    config: TrainConfig, data: Path, out: Path, before_step: int, objective: Objective | None = None
+) -> None:
     """Train until something ends the process before it takes this step."""
     take = train.step
 
@@ -77,13 +81,13 @@ def interrupted(config: TrainConfig, data: Path, out: Path, before_step: int) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "step", step)
         with pytest.raises(KeyboardInterrupt):
-            trained(config, data, out)
+            trained(config, data, out, objective)
 
 
 def contents(state: State) -> dict[str, Any]:
     """Everything in a state, flat, by name."""
     parts: dict[str, Any] = {
-        name: getattr(state, name).state_dict() for name in ("network", "average", "optimizer")
+        name: getattr(state, name).state_dict() for name in ("network", "average", "optimizer", "objective")
     }
     return flat({**parts, "step": state.step, "best": state.best})
 
@@ -111,6 +115,28 @@ def test_interrupted_training_ends_as_uninterrupted(data: Path, tmp_path: Path, 
     assert_same(trained(CONFIG, data, tmp_path / "cut"), whole)
     for name in ("student-tiny.safetensors", "student-tiny.json", "curve.csv"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+class Gained(Objective):
+    """A loss with a parameter and a statistic of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(()))
+        self.register_buffer("brightness", torch.zeros(()))
+
+    def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
+        self.brightness.lerp_(pair.rainy.mean(), 0.5)
+        error = self.gain * network(pair.rainy) - pair.clean + self.brightness
+        return {"squared": error.square().mean()}
+
+
+def test_what_an_objective_learns_is_trained_and_resumed_too(data: Path, tmp_path: Path):
+    whole = trained(CONFIG, data, tmp_path / "whole", Gained())
+    assert whole.objective.gain != 1
+    assert whole.objective.brightness > 0
+    interrupted(CONFIG, data, tmp_path / "cut", 3, Gained())
+    assert_same(trained(CONFIG, data, tmp_path / "cut", Gained()), whole)
 
 
 def test_bf16_training_resumes_exactly_too(data: Path, tmp_path: Path):
@@ -252,7 +278,7 @@ def test_the_last_part_has_large_crops_and_is_for_psnr(data: Path, out: Path, mo
 def test_convolutions_compute_in_bf16_where_that_is_asked_for(data: Path, out: Path):
     config = replace(CONFIG, precision="bf16-mixed", steps=1)
     fabric = launched(config)
-    state = train.begin(fabric, config)
+    state = train.begin(fabric, config, Supervised())
     dtypes = []
     state.network.stem.register_forward_hook(lambda *call: dtypes.append(call[-1].dtype))
     train.step(fabric, config, state, batch_of(fabric, config, small_world(), 0))
@@ -284,7 +310,7 @@ def a_pair() -> Any:
 
 
 def test_the_average_takes_the_statistics_of_norms(data: Path, out: Path):
-    state = State(nn.BatchNorm2d(2), nn.BatchNorm2d(2).requires_grad_(False), None)  # type: ignore[arg-type]
+    state = State(nn.BatchNorm2d(2), nn.BatchNorm2d(2).requires_grad_(False), None, None)  # type: ignore[arg-type]
     state.network(torch.randn(4, 2, 3, 3) + 5)
     update_average(state, 0.9)
     assert torch.equal(state.average.running_mean, state.network.running_mean)

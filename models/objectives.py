@@ -1,0 +1,49 @@
+"""What a training minimises: the network's own loss on labelled pairs, or whatever stands in for it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.losses import psnr_term
+from models.pairs import RainyPair
+from models.train_config import TrainConfig
+
+
+class Objective(nn.Module, ABC):
+    """What a training minimises.
+
+    Parameters that an objective has train beside the network's, and its buffers are part of every checkpoint; none
+    of them ships. What it draws must depend on the seed and the step alone, so that a resumed training is exact.
+    """
+
+    @abstractmethod
+    def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
+        """Return the named, weighted terms whose sum is minimised at a step.
+
+        Parameters
+        ----------
+        network : module
+            The network in training, as wrapped by Fabric.
+        config : TrainConfig
+            Hyper-parameters.
+        step : int
+            Number of the step, from 0.
+        pair : RainyPair
+            Labelled crops of this step.
+        """
+
+
+class Supervised(Objective):
+    """The network's own loss on labelled pairs; PSNR itself in the last part of the training."""
+
+    def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
+        """Return the terms, as `Objective.forward` says."""
+        if not config.finishing(step):
+            terms: dict[str, Tensor] = network.loss_terms(pair)
+            return terms
+        rainy = pair.rainy.contiguous(memory_format=torch.channels_last)
+        return {"psnr": psnr_term(network(rainy), pair.clean)}
