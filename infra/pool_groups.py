@@ -74,7 +74,9 @@ def read_crops(workspace: str, group: str, rows: npt.NDArray[np.int64]) -> npt.N
         (n,) rising, committed in the catalog: what was never written reads as zeros.
     """
     array = open_array(f"{workspace}/{group}/{_RAINY}", in_parts=True)
-    return np.asarray(array.oindex[rows])
+    # Neighbours in one piece: for single rows at once (`oindex`) Zarr takes a hundred times as long.
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+    return np.concatenate([np.asarray(array[run[0] : run[-1] + 1]) for run in runs])
 
 
 def sweep(workspace: str, committed: Collection[tuple[str, int]]) -> int:
