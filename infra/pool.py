@@ -8,6 +8,7 @@ which rows of a group count: a group, a shard or a row that it does not name is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
@@ -112,9 +113,10 @@ class Pool:
             pixels[places] = read_crops(self._workspace, str(group), wanted)[position]
         return pixels
 
-    def count(self) -> int:
-        """Count the crops."""
-        return sum(batch.num_rows for batch in self.scan(["status"], _ACCEPTED))
+    def count(self, since: datetime | None = None) -> int:
+        """Count the crops, or those that came in after a moment."""
+        moment = None if since is None else f"ingested_at > TIMESTAMP '{since.astimezone(UTC).isoformat()}'"
+        return sum(batch.num_rows for batch in self.scan(["status"], all_of(_ACCEPTED, moment)))
 
     def splits(self) -> set[str]:
         """Tell which splits have crops."""
