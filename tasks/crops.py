@@ -12,9 +12,10 @@ from PIL import Image
 from infra.pool_groups import CROP_SIDE
 from tasks.codec.pictures import Pixels
 
-CELL = 32
-"""Energies are summed over cells of so many pixels a side, and crops begin at cells."""
+STEP = 32
+"""Crops begin at multiples of so many pixels, or end with the image."""
 
+Places = npt.NDArray[np.int64]
 Energies = npt.NDArray[np.float64]
 
 
@@ -66,7 +67,7 @@ def boxes_by_energy(response: Pixels, side: int = CROP_SIDE) -> Iterator[Box]:
     """
     height, width = (min(side, extent) for extent in response.shape)
     tops, lefts = (_starts(extent, side) for extent in response.shape)
-    energies = _window_means(_cell_sums(response), tops, lefts, side)
+    energies = _box_sums(response, (tops, tops + height), (lefts, lefts + width))
     while energies.max(initial=-1.0) >= 0:
         row, column = np.unravel_index(int(energies.argmax()), energies.shape)
         yield Box(int(tops[row]), int(lefts[column]), height, width)
@@ -90,34 +91,29 @@ def _over_seven(luma: Pixels, extreme: np.ufunc) -> Pixels:
     return seven
 
 
-def _starts(extent: int, side: int) -> npt.NDArray[np.int64]:
-    """Return where a square may begin: at cells, and so that it ends with the image."""
+def _starts(extent: int, side: int) -> Places:
+    """Return where a square may begin."""
     last = max(extent - side, 0)
-    return np.unique([*range(0, last, CELL), last])
+    return np.unique([*range(0, last, STEP), last])
 
 
-def _cell_sums(response: Pixels) -> Energies:
-    """Sum the response over cells; those at the end of a side may be smaller."""
-    rows = np.add.reduceat(response, np.arange(0, response.shape[0], CELL), axis=0, dtype=np.float64)
-    sums: Energies = np.add.reduceat(rows, np.arange(0, response.shape[1], CELL), axis=1)
-    return sums
+def _box_sums(response: Pixels, rows: tuple[Places, Places], columns: tuple[Places, Places]) -> Energies:
+    """Sum the response over boxes, given the first row and column of each and the ones after its last.
 
-
-def _window_means(
-    cells: Energies, tops: npt.NDArray[np.int64], lefts: npt.NDArray[np.int64], side: int
-) -> Energies:
-    """Return the mean energy of the cells of each square; a square between cells takes the nearest ones."""
+    By a summed-area table (Crow, 1984) that is no finer than the boxes need.
+    """
+    row_edges, column_edges = (np.union1d(0, np.concatenate(ends)) for ends in (rows, columns))
+    cells = np.add.reduceat(response, row_edges[:-1], axis=0, dtype=np.float64)[:, : column_edges[-1]]
+    cells = np.add.reduceat(cells, column_edges[:-1], axis=1)
     table = np.pad(cells.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    (first_row, end_row), (first_column, end_column) = (
-        (np.minimum(starts // CELL, count - 1), np.minimum((starts + side) // CELL, count))
-        for starts, count in zip((tops, lefts), cells.shape, strict=True)
+    (top, bottom), (left, right) = (
+        (np.searchsorted(edges, ends[0]), np.searchsorted(edges, ends[1]))
+        for edges, ends in ((row_edges, rows), (column_edges, columns))
     )
-    end_row, end_column = np.maximum(end_row, first_row + 1), np.maximum(end_column, first_column + 1)
-    sums = (
-        table[np.ix_(end_row, end_column)]
-        - table[np.ix_(first_row, end_column)]
-        - table[np.ix_(end_row, first_column)]
-        + table[np.ix_(first_row, first_column)]
+    sums: Energies = (
+        table[np.ix_(bottom, right)]
+        - table[np.ix_(top, right)]
+        - table[np.ix_(bottom, left)]
+        + table[np.ix_(top, left)]
     )
-    means: Energies = np.maximum(sums / side**2, 0.0)
-    return means
+    return np.maximum(sums, 0.0)

@@ -218,7 +218,7 @@ def _advice(run: _Run) -> str:
         return "the pool is still empty: no image was accepted (limits: DERAIN_INGEST__MIN_SIDE and so on)"
     if VALIDATION not in splits and run.settings.ingest.validation_share > 0:
         return (
-            "nothing for validation: all images are of one source group;"
+            "nothing for validation: the accepted images are of one source group, or of groups that train;"
             " DERAIN_INGEST__GROUP_PATTERN tells groups apart"
         )
     return ""
