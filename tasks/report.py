@@ -84,7 +84,7 @@ def render(report: Report) -> str:
     shown_keys = {sample.record.key for sample in worst}
     random = [sample for sample in report.random if sample.record.key not in shown_keys][:MOST_SAMPLES]
     rejected = report.rejected[:MOST_REJECTED]
-    return _template().render(
+    return page_template("report.html").render(
         summary=report.summary,
         counts=report.summary.counts,
         worst=[_card(sample) for sample in worst],
@@ -108,7 +108,8 @@ def _is_invisible(char: str) -> bool:
     return unicodedata.category(char) in INVISIBLE and char not in JOINERS
 
 
-def _template() -> Template:
+def page_template(name: str) -> Template:
+    """Load one of our pages; what is put into it is escaped."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -120,7 +121,7 @@ def _template() -> Template:
         moment=_moment,
         csp_hash=_csp_hash,
     )
-    source = files("tasks").joinpath("report.html").read_text(encoding="utf-8")
+    source = files("tasks").joinpath(name).read_text(encoding="utf-8")
     return environment.from_string(source)
 
 
@@ -140,8 +141,8 @@ def _card(sample: Sample) -> Card:
         full_width=sample.rainy.shape[1],
         full_height=sample.rainy.shape[0],
         rain_energy=sample.record.rain_energy,
-        rainy=_data_uri(rainy),
-        derained=_data_uri(derained),
+        rainy=data_uri(rainy),
+        derained=data_uri(derained),
         width=rainy.width,
         height=rainy.height,
     )
@@ -153,7 +154,8 @@ def _shrink(rgb: np.ndarray) -> Image.Image:
     return picture
 
 
-def _data_uri(picture: Image.Image) -> str:
+def data_uri(picture: Image.Image) -> str:
+    """Write a picture as a JPEG that a page holds in itself."""
     buffer = BytesIO()
     picture.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + b64encode(buffer.getvalue()).decode("ascii")
