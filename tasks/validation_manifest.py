@@ -12,8 +12,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from infra.storage import Location, Missing, open_location
@@ -77,6 +77,10 @@ class ValidationManifest:
     def has_real_rain(self) -> bool:
         """Tell whether some of the rows that decide are of real rain."""
         return any(not row.is_pair for row in self.rows if row.decides)
+
+    def only(self, keys: Container[str]) -> ValidationManifest:
+        """Return the rows of these rainy photographs alone."""
+        return replace(self, rows=tuple(row for row in self.rows if row.rainy in keys))
 
     def photographs(self) -> Iterator[ValidationPhotograph]:
         """Read one photograph after the other.
