@@ -21,7 +21,6 @@ from infra.tracking_server import ModelNotFound, TrackingServer
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
 STUDENT = "derain-student"
@@ -30,6 +29,8 @@ CHALLENGER = "challenger"
 PREVIOUS = "previous"
 SETTLED = "derain.settled"
 """Tag of a model: the number of the last row of the ledger that its aliases agree with."""
+CANDIDATE = "derain.candidate"
+"""Tag of a version that was registered as a challenger: with none but these, the shipped weights may still come."""
 FOUNDING_SECONDS = 15
 """How long a first run waits for another first run that is registering the shipped weights."""
 
@@ -165,9 +166,10 @@ class Registry:
             known = client.get_registered_model(name).aliases.get(CHALLENGER)
             if known is not None and self._holds(client, name, str(known), weights, config):
                 return str(known)
-            number = self.add_version(name, weights, config, training_run)
-            client.set_registered_model_alias(name, CHALLENGER, number)
-        return number
+            source, run_id = self._upload(name, weights, config, training_run)
+            version = client.create_model_version(name, source, run_id, tags={CANDIDATE: "true"}).version
+            client.set_registered_model_alias(name, CHALLENGER, version)
+        return str(version)
 
     def _holds(self, client: MlflowClient, name: str, number: str, weights: bytes, config: bytes) -> bool:
         source = client.get_model_version(name, number).source
@@ -191,8 +193,8 @@ class Registry:
             client = self._server.client()
             if self._is_settled(client, name, weights):
                 return
-            versions = self._versions(client, name)
-            number = str(versions[0].version) if versions else self.add_version(name, weights, config)
+            begun = self._founders(client, name)
+            number = str(begun[0].version) if begun else self.add_version(name, weights, config)
             client.set_registered_model_alias(name, CHAMPION, number)
 
     def _is_settled(self, client: MlflowClient, name: str, weights: bytes) -> bool:
@@ -211,41 +213,45 @@ class Registry:
 
     def _is_taken(self, client: MlflowClient, name: str, weights: bytes) -> bool:
         """Tell whether versions without a champion are somebody's choice, and not a founding that was cut short."""
-        versions = self._versions(client, name)
-        if len(versions) == 1:
-            return self._server.artifact(versions[0].source, WEIGHTS_FILE) != weights
-        return bool(versions)
+        if SETTLED in client.get_registered_model(name).tags:
+            return True
+        founders = self._founders(client, name)
+        if len(founders) == 1:
+            return self._server.artifact(founders[0].source, WEIGHTS_FILE) != weights
+        return bool(founders)
+
+    def _founders(self, client: MlflowClient, name: str) -> list[ModelVersion]:
+        """Return the versions that nobody registered as a challenger."""
+        versions = client.search_model_versions(f"name = '{name}'")
+        return [version for version in versions if CANDIDATE not in version.tags]
 
     def _has_champion(self, client: MlflowClient, name: str) -> bool:
         found = client.search_registered_models(filter_string=f"name = '{name}'")
         return any(CHAMPION in model.aliases for model in found)
 
-    def _versions(self, client: MlflowClient, name: str) -> list[ModelVersion]:
-        return list(client.search_model_versions(f"name = '{name}'"))
-
-    def add_version(self, name: str, weights: bytes, config: bytes, training_run: str | None = None) -> str:
-        """Log two files as a run's artifacts and make them the next version of a model; return its number.
-
-        The run is that of their training, or else one of its own.
-        """
+    def add_version(self, name: str, weights: bytes, config: bytes) -> str:
+        """Log two files as a run's artifacts and make them the next version of a model; return its number."""
         client = self._server.client()
-        run = self._run_of(client, name, training_run)
+        _create_model(client, name)
+        source, run_id = self._upload(name, weights, config, None)
+        return str(client.create_model_version(name, source, run_id).version)
+
+    def _upload(self, name: str, weights: bytes, config: bytes, training_run: str | None) -> tuple[str, str]:
+        """Log a version's folder to the run of its training, or to one of its own; return its URL and the run."""
+        client = self._server.client()
+        if training_run is None:
+            run = client.create_run(self._server.experiment(client, name), run_name=name)
+        else:
+            with self._server.faults_named(f"run {training_run}"):
+                run = client.get_run(training_run)
         # A training may register several times, and what a version names must not be written over.
-        folder_name = f"model-{sha256(config + weights).hexdigest()[:12]}"
+        part = f"model-{sha256(config + weights).hexdigest()[:12]}"
         with tempfile.TemporaryDirectory() as folder:
             write_model_folder(Path(folder), weights, config)
-            client.log_artifacts(run.info.run_id, folder, folder_name)
+            client.log_artifacts(run.info.run_id, folder, part)
         if training_run is None:
             client.set_terminated(run.info.run_id)
-        _create_model(client, name)
-        source = f"{run.info.artifact_uri}/{folder_name}"
-        return str(client.create_model_version(name, source, run.info.run_id).version)
-
-    def _run_of(self, client: MlflowClient, name: str, training_run: str | None) -> Run:
-        if training_run is None:
-            return client.create_run(self._server.experiment(client, name), run_name=name)
-        with self._server.faults_named(f"run {training_run}"):
-            return client.get_run(training_run)
+        return f"{run.info.artifact_uri}/{part}", run.info.run_id
 
 
 def _create_model(client: MlflowClient, name: str) -> bool:

@@ -18,6 +18,8 @@ from infra.storage import is_local
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}
+"""Tag of an experiment: MLflow's pages then show runs of trainings, and not those of language models."""
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 
 
@@ -47,6 +49,7 @@ class TrackingServer:
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it tells of each table that it creates
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
     def client(self) -> MlflowClient:
         """Connect.
@@ -73,7 +76,7 @@ class TrackingServer:
         if known is not None:
             return str(known.experiment_id)
         location = None if self.is_remote else (self._home / "artifacts" / name).as_uri()
-        return str(client.create_experiment(name, artifact_location=location))
+        return str(client.create_experiment(name, artifact_location=location, tags=SHOWN_AS))
 
     def artifact(self, folder: str, part: str) -> bytes:
         """Read a file of a logged folder."""

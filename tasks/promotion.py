@@ -82,6 +82,7 @@ class Office:
                 f"{CHAMPION_URL} is version {found} and not {row.to_version}, as row {row.number} of"
                 f" {self.ledger.url} has it: run it again"
             )
+        fault_point("after-read-back")
         self.registry.settle(row.model, row.number)
 
     def repair(self) -> None:
