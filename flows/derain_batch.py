@@ -19,6 +19,7 @@ from infra.catalog import Catalog
 from infra.settings import read_settings
 from tasks.batch import BatchRequest, derain_pending, make_plan, plan_line
 from tasks.exports import Export, Kind
+from tasks.plan_list import write_list
 from tasks.planning import Redo
 from tasks.preflight import REFUSALS, prepare
 from tasks.publication import publish
@@ -52,7 +53,7 @@ def derain_batch(
         include: Only keys that match one of these globs. Default: what is named like an image.
         exclude: No keys that match one of these globs.
         limit: At most so many images of the source.
-        plan_only: Say what would be done, and do nothing.
+        plan_only: Say what would be done and list it in the workspace, as a manifest, and do nothing.
         redo: Also do again what another model made (stale), or what was rejected (rejected).
     """
     selection = Selection(tuple(include or ()), tuple(exclude or ()), limit)
@@ -62,7 +63,9 @@ def derain_batch(
         prepared = prepare(settings, source, destination, Export(export, quality), model)
         if plan_only:
             with make_plan(prepared, request, Catalog(settings.workspace)) as found:
-                return Completed(message=plan_line(found.counts), data=found.counts)
+                listed = write_list(found, prepared.scope.source, settings.workspace, request.run_id)
+                line = f"{plan_line(found.counts)}; the list: {listed}"
+                return Completed(message=line, data=found.counts)
         summary = derain_pending(settings, prepared, request)
         report = publish(summary, prepared.medium, settings.workspace)
     except REFUSALS as error:

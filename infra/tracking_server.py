@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from infra.storage import is_local
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}
+"""Tag of an experiment: MLflow's pages then show runs of trainings, and not those of language models."""
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 
 
@@ -45,6 +48,8 @@ class TrackingServer:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it tells of each table that it creates
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
     def client(self) -> MlflowClient:
         """Connect.
@@ -71,7 +76,7 @@ class TrackingServer:
         if known is not None:
             return str(known.experiment_id)
         location = None if self.is_remote else (self._home / "artifacts" / name).as_uri()
-        return str(client.create_experiment(name, artifact_location=location))
+        return str(client.create_experiment(name, artifact_location=location, tags=SHOWN_AS))
 
     def artifact(self, folder: str, part: str) -> bytes:
         """Read a file of a logged folder."""
@@ -79,7 +84,9 @@ class TrackingServer:
             return Path(url2pathname(urlsplit(folder).path), part).read_bytes()
         from mlflow.artifacts import download_artifacts
 
-        return Path(download_artifacts(f"{folder}/{part}", tracking_uri=self.uri)).read_bytes()
+        with tempfile.TemporaryDirectory() as here:
+            found = download_artifacts(f"{folder}/{part}", dst_path=here, tracking_uri=self.uri)
+            return Path(found).read_bytes()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -115,7 +122,7 @@ class TrackingServer:
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if getattr(error, "error_code", "") in _NOT_THERE:
                 raise ModelNotFound(
-                    f"{what}: the registry at {self.uri} has no such model, version or alias"
+                    f"{what}: the registry at {self.uri} has no such model, version, alias or run"
                 ) from error
             raise TrackingUnreachable(
                 f"{self.uri}: the tracking server does not answer ({_first_line(error)})"

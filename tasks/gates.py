@@ -99,4 +99,5 @@ def _won(gate: Gate) -> str:
 
 
 def _gained(gate: Gate) -> str:
-    return f"{-gate.loss:+.3g} ({-gate.loss_upper:+.3g} to {-gate.loss_lower:+.3g})"
+    gain, least, most = (0.0 - loss for loss in (gate.loss, gate.loss_upper, gate.loss_lower))  # and no -0
+    return f"{gain:+.3g} ({least:+.3g} to {most:+.3g})"

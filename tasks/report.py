@@ -12,7 +12,7 @@ from importlib.resources import files
 from io import BytesIO
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from PIL import Image
 
 from infra.records import DerainRecord
@@ -109,9 +109,13 @@ def _is_invisible(char: str) -> bool:
 
 
 def page_template(name: str) -> Template:
-    """Load one of our pages; what is put into it is escaped."""
+    """Load a page of this package, with the filters that all pages share; they share `page.css` too."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(lambda part: files("tasks").joinpath(part).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(
         visible=visible,
@@ -121,8 +125,7 @@ def page_template(name: str) -> Template:
         moment=_moment,
         csp_hash=_csp_hash,
     )
-    source = files("tasks").joinpath(name).read_text(encoding="utf-8")
-    return environment.from_string(source)
+    return environment.get_template(name)
 
 
 def _moment(when: datetime) -> str:
@@ -135,7 +138,7 @@ def _csp_hash(script: str) -> str:
 
 
 def _card(sample: Sample) -> Card:
-    rainy, derained = _shrink(sample.rainy), _shrink(sample.derained)
+    rainy, derained = shrunk(sample.rainy), shrunk(sample.derained)
     return Card(
         key=sample.record.key,
         full_width=sample.rainy.shape[1],
@@ -148,14 +151,15 @@ def _card(sample: Sample) -> Card:
     )
 
 
-def _shrink(rgb: np.ndarray) -> Image.Image:
+def shrunk(rgb: np.ndarray) -> Image.Image:
+    """Make a picture no larger than a page shows, of (H, W, 3) uint8."""
     picture = Image.fromarray(np.ascontiguousarray(rgb))
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     return picture
 
 
 def data_uri(picture: Image.Image) -> str:
-    """Write a picture as a JPEG that a page holds in itself."""
+    """Write a picture into an address, as JPEG."""
     buffer = BytesIO()
     picture.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + b64encode(buffer.getvalue()).decode("ascii")

@@ -2,6 +2,7 @@
 
 `ceph`: a real object gateway, once a session; `bucket`: a fresh bucket in it; `moto`: a fresh bucket of an
 imitation that starts at once. The last two set the AWS environment for the test and give `s3://bucket`.
+`tracking_tables`: a workspace with MLflow's tables and nothing in them, to be copied: making these takes seconds.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from infra.registry import Registry
+from infra.settings import Settings
+from infra.tracking_server import ModelNotFound
 from tests.ceph import Gateway, gateway, missing_programs
 
 
@@ -44,6 +49,14 @@ def moto_server() -> Iterator[Gateway]:
     host, port = server.get_host_and_port()
     yield Gateway(f"http://{host}:{port}", "testing", "testing")
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def tracking_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("tracking") / "workspace"
+    with pytest.raises(ModelNotFound):
+        Registry(Settings(workspace=str(home), _env_file=None)).resolve("models:/derain-student@champion")
+    return home
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def prefect_server(folder: Path) -> Iterator[PrefectServer]:
     url = f"http://127.0.0.1:{port}/api"
     server = PrefectServer(url, _environment(folder, url))
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
-    with _running(command, server.environment, folder / "server.log") as process:
+    with running(command, server.environment, folder / "server.log") as process:
         wait_for(lambda: _is_healthy(url, process), f"{url}: no server: {folder / 'server.log'}")
         yield server
 
@@ -92,7 +92,7 @@ def process_worker(server: PrefectServer, folder: Path, settings: Mapping[str, s
     """Run a worker of the pool `derain`, with settings in its environment; its log goes to `folder`."""
     environment = {**server.environment, **settings, "PREFECT_WORKER_QUERY_SECONDS": "2"}
     command = ["prefect", "worker", "start", "--pool", "derain", "--name", "tested"]
-    with _running(command, environment, folder / "worker.log"):
+    with running(command, environment, folder / "worker.log"):
         yield
 
 
@@ -127,14 +127,15 @@ def _environment(folder: Path, url: str) -> dict[str, str]:
 
 
 @contextmanager
-def _running(
-    command: list[str], environment: Mapping[str, str], log: Path
+def running(
+    command: list[str], environment: Mapping[str, str], log: Path, folder: Path = ROOT
 ) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server in a folder; it and all that it started end with the block."""
     # A killed test run must not leave a server behind: the kernel ends it with its parent.
     tied = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*tied, *command], cwd=ROOT, env=dict(environment), stdout=output, stderr=output
+            [*tied, *command], cwd=folder, env=dict(environment), stdout=output, stderr=output
         )
         try:
             yield process

@@ -33,19 +33,10 @@ print(registry.resolve("models:/derain-student@champion").version, flush=True)
 """
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with the tables and nothing in them: making these takes seconds."""
-    home = tmp_path_factory.mktemp("empty")
-    with pytest.raises(ModelNotFound):
-        Registry(_settings(home)).resolve(CHAMPION)
-    return home
-
-
 @pytest.fixture
-def new(empty: Path, tmp_path: Path) -> Callable[[str], Registry]:
+def new(tracking_tables: Path, tmp_path: Path) -> Callable[[str], Registry]:
     def make(name: str = "workspace") -> Registry:
-        shutil.copytree(empty, tmp_path / name)
+        shutil.copytree(tracking_tables, tmp_path / name)
         return Registry(_settings(tmp_path / name))
 
     return make
@@ -76,8 +67,8 @@ def test_the_shipped_weights_become_version_1_once(new: Callable[[str], Registry
     assert _versions(registry) == [1]
 
 
-def test_the_digest_survives_the_round_trip(empty: Path, tmp_path: Path) -> None:
-    shutil.copytree(empty, tmp_path / "workspace")
+def test_the_digest_survives_the_round_trip(tracking_tables: Path, tmp_path: Path) -> None:
+    shutil.copytree(tracking_tables, tmp_path / "workspace")
     settings = _settings(tmp_path / "workspace")
     shipped = read_model_file(SHIPPED)
     chosen = choose_model(settings, CHAMPION)
@@ -88,8 +79,8 @@ def test_the_digest_survives_the_round_trip(empty: Path, tmp_path: Path) -> None
     assert choose_model(settings, CHAMPION).version == "1"
 
 
-def test_a_model_of_another_architecture_is_chosen_like_any(empty: Path, tmp_path: Path) -> None:
-    shutil.copytree(empty, tmp_path / "workspace")
+def test_a_model_of_another_architecture_is_chosen_like_any(tracking_tables: Path, tmp_path: Path) -> None:
+    shutil.copytree(tracking_tables, tmp_path / "workspace")
     settings = _settings(tmp_path / "workspace")
     packed = pack(random_network("drd-net-tiny"), {})
     number = Registry(settings).add_version("semi-drdnet", packed.weights, packed.config)
@@ -97,8 +88,10 @@ def test_a_model_of_another_architecture_is_chosen_like_any(empty: Path, tmp_pat
     assert (chosen.model_file, chosen.name) == (packed, "semi-drdnet")
 
 
-def test_a_registered_model_that_cannot_be_used_is_refused_at_once(empty: Path, tmp_path: Path) -> None:
-    shutil.copytree(empty, tmp_path / "workspace")
+def test_a_registered_model_that_cannot_be_used_is_refused_at_once(
+    tracking_tables: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tracking_tables, tmp_path / "workspace")
     settings = _settings(tmp_path / "workspace")
     packed = pack(random_student(), {})
     newer = packed.config.replace(b'"schema_version": 2', b'"schema_version": 3')

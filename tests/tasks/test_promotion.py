@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from infra.fault_points import VARIABLE
 from infra.lease import LeaseHeld
-from infra.promotions import Gate, Ledger, PromotionRaced
+from infra.promotions import Ledger, PromotionRaced
 from infra.registry import CHAMPION, STUDENT, Registry
 from infra.settings import Settings
 from infra.tracking_server import ModelNotFound
@@ -32,37 +28,24 @@ from tasks.promotion import (
     promotion_line,
     roll_back,
 )
-from tests.batch_worlds import PATIENCE, ROOT
 from tests.championships import PAIRS, add, settings_of, with_strength, write_validation
+from tests.promotion_driver import GATE, killed, promote_to_the_end, roll_back_to_the_end
 from tests.students import random_student
 
-PLACES = ("after-gates", "after-ledger", "after-previous", "after-champion")
-GATE = Gate("psnr_y", PAIRS, 30.0, 31.0, -1.0, -1.2, -0.8, 0.1, True)
-ROLL_BACK = """
-import sys
-from infra.settings import Settings
-from tasks.promotion import roll_back
-roll_back(Settings(workspace=sys.argv[1], _env_file=None), None, "killed")
-"""
-
-
-class Killed(BaseException):
-    """What SIGKILL is to a process, to a call of this one."""
+PLACES = ("after-gates", "after-ledger", "after-previous", "after-champion", "after-read-back")
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A validation set, and a workspace with MLflow's tables: making these takes seconds."""
-    root = tmp_path_factory.mktemp("template")
-    write_validation(root / "validation")
-    with pytest.raises(ModelNotFound):
-        Registry(settings_of(root)).resolve(CHAMPION_URL)
-    return root
+def validation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("validation")
+    write_validation(folder)
+    return folder
 
 
 @pytest.fixture
-def root(template: Path, tmp_path: Path) -> Path:
-    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+def root(tracking_tables: Path, validation: Path, tmp_path: Path) -> Path:
+    shutil.copytree(tracking_tables, tmp_path / "workspace")
+    shutil.copytree(validation, tmp_path / "validation")
     return tmp_path
 
 
@@ -192,23 +175,13 @@ def test_a_model_of_another_name_is_no_challenger(settings: Settings):
         promote_challenger(settings, "models:/afr-net/1", "one")
 
 
-@pytest.mark.usefixtures("better")
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
-def test_killed_anywhere_one_of_the_two_serves_and_the_next_run_repairs(
-    settings: Settings, place: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_killed_anywhere_one_of_the_two_serves_and_the_next_run_repairs(settings: Settings, place: str):
     (_, second) = champions(settings, tiny(0), tiny(1))
     with opened(settings, "founding"):  # the ledger begins
         pass
-
-    def die(name: str) -> None:
-        if name == place:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(promotion, "fault_point", die)
-        with pytest.raises(Killed):
-            promote_challenger(settings, second, "killed")
+    assert killed(promote_to_the_end, settings, second, place) == -signal.SIGKILL
     assert serving(settings) in ("1", "2")
     with opened(settings, "next"):
         pass
@@ -222,20 +195,10 @@ def test_killed_anywhere_one_of_the_two_serves_and_the_next_run_repairs(
 
 
 @pytest.mark.slow
-def test_the_next_run_takes_over_from_a_process_that_was_killed(settings: Settings):
-    (first, second) = champions(settings, tiny(0), tiny(1))
+def test_a_rollback_that_was_killed_is_brought_to_its_end(settings: Settings):
+    champions(settings, tiny(0), tiny(1))
     roll_back(settings, 2, "to 2")
-    assert (serving(settings), first, second[-1]) == ("2", f"models:/{STUDENT}/1", "2")
-    ended = subprocess.run(
-        [sys.executable, "-c", ROLL_BACK, settings.workspace],
-        cwd=ROOT,
-        env={**os.environ, VARIABLE: "after-ledger:self"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert killed(roll_back_to_the_end, settings, "after-ledger") == -signal.SIGKILL
     assert serving(settings) == "2"
     with opened(settings, "next"):
         assert serving(settings) == "1"

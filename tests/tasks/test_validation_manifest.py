@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tasks.manifests import ManifestInvalid
 from tasks.validation_manifest import read_validation
 from tasks.validation_samples import PHOTOGRAPHS, RAINS, make_validation
 from tests.championships import PAIRS, SIDE, write_validation
+from tests.image_samples import encoded
 
 
 @pytest.fixture
@@ -82,3 +84,37 @@ def test_one_is_made_where_none_is_given_and_stays_as_it_is(tmp_path: Path):
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "validation" / found.rows[0].rainy)
     with pytest.raises(ManifestInvalid, match=found.rows[0].rainy):
         next(found.photographs())
+
+
+def with_sets(manifest: Path, *names: str) -> Path:
+    """Write the set of each row behind it."""
+    head, *rows = manifest.read_text().splitlines()
+    assert head.endswith(",set")
+    lines = [head, *(row.rpartition(",")[0] + f",{name}" for row, name in zip(rows, names, strict=True))]
+    manifest.write_text("\n".join(lines))
+    return manifest
+
+
+def test_other_sets_decide_nothing(manifest: Path):
+    found = read_validation(str(with_sets(manifest, "validation", "", "rain100l")))
+    assert [row.set for row in found.rows] == ["validation", "validation", "rain100l"]
+    assert (found.pairs, len(list(found.photographs()))) == (2, 3)
+
+
+def test_a_photograph_that_decides_is_in_no_other_set(manifest: Path):
+    with_sets(manifest, "validation", "validation", "test")
+    head, first, *rows = manifest.read_text().splitlines()
+    test_row = rows[-1].split(",")
+    data = encoded(Image.open(manifest.parent / first.split(",")[0]), "JPEG", quality=50)
+    test_row[0], test_row[1], test_row[2], test_row[3] = "again.jpg", "", sha256(data).hexdigest(), ""
+    (manifest.parent / "again.jpg").write_bytes(data)
+    manifest.write_text("\n".join([head, first, *rows[:-1], ",".join(test_row)]))
+    with pytest.raises(ManifestInvalid, match=r"again\.jpg and .* show the same") as refusal:
+        list(read_validation(str(manifest)).photographs())
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_set_that_cannot_be_named_in_figures_is_refused(manifest: Path):
+    with_sets(manifest, "validation", "my/set", "validation")
+    with pytest.raises(ManifestInvalid, match="line 3: set 'my/set'"):
+        read_validation(str(manifest))

@@ -1,0 +1,55 @@
+"""A real MLflow server on loopback, and a model served from it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.ceph import free_ports
+from tests.prefect_server import running, wait_for
+
+
+@contextmanager
+def mlflow_server(folder: Path, artifacts: str) -> Iterator[str]:
+    """Run a tracking server with SQLite in a folder, which keeps artifacts at a URL for all; give its own."""
+    database = f"sqlite:///{folder / 'mlflow.db'}"
+    command = ["server", "--workers", "1", "--backend-store-uri", database]
+    command += ["--artifacts-destination", artifacts]
+    with _mlflow(command, folder, "health", {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}) as url:
+        yield url
+
+
+@contextmanager
+def served_model(folder: Path, tracking_uri: str, model: str) -> Iterator[str]:
+    """Serve a registered model from an empty folder; give the URL."""
+    command = ["models", "serve", "--model-uri", model, "--env-manager", "local"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it calls uvicorn by name
+    with _mlflow(command, folder, "ping", {"MLFLOW_TRACKING_URI": tracking_uri, "PATH": path}) as url:
+        yield url
+
+
+@contextmanager
+def _mlflow(command: list[str], folder: Path, asked: str, variables: dict[str, str]) -> Iterator[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    (port,) = free_ports(1)
+    words = [sys.executable, "-m", "mlflow", *command, "--host", "127.0.0.1", "--port", str(port)]
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", **variables}
+    log, url = folder / f"{asked}.log", f"http://127.0.0.1:{port}"
+    with running(words, environment, log, folder) as process:
+        wait_for(lambda: _answers(f"{url}/{asked}", process), f"{url} does not answer: {log}")
+        yield url
+
+
+def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    if process.poll() is not None:
+        raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.TransportError:
+        return False
