@@ -26,6 +26,9 @@ from models.banks import Bank, bank_of
 Picture = npt.NDArray[Any]
 """uint8, or floats in [0, 1], (H, W, 3)."""
 
+HOLD_OUT_EVERY = 4
+"""Of the photographs with rain, every fourth one's streaks are for judging."""
+
 
 class StreakBankEmpty(ValueError):
     """Nothing was accepted; the message says why each window was refused."""
@@ -105,6 +108,29 @@ class StreakHarvest:
             If there is none.
         """
         return streak_bank(self.layers, self.refused)
+
+    def split(self) -> tuple[Bank, Bank]:
+        """Put the accepted layers into a bank to train on and one to judge by, of other photographs.
+
+        With layers of a single photograph, both hold them all.
+
+        Raises
+        ------
+        StreakBankEmpty
+            If there is none.
+        """
+        found = [window for window in self.windows if window.layer is not None]
+        crops = sorted({window.crop for window in found})
+        held_out = set(crops[::HOLD_OUT_EVERY]) if len(crops) > 1 else set()
+        training, judging = (
+            [
+                window.layer
+                for window in found
+                if window.layer is not None and (window.crop in held_out) == wanted
+            ]
+            for wanted in (False, True)
+        )
+        return streak_bank(training, self.refused), streak_bank(judging or training, self.refused)
 
 
 def harvest_streaks(
