@@ -24,7 +24,7 @@ from models.rain_critic import RainCritic, train_critic
 from models.semi_config import ABLATIONS, SemiConfig
 from models.semi_data import RealRain, Targets
 from models.semi_supervised import SemiSupervised
-from models.streak_bank import StreakHarvest, harvest_streaks
+from models.streak_bank import HOLD_OUT_EVERY, StreakHarvest, harvest_streaks
 from models.train import fit
 from models.train_config import TrainConfig
 from models.validation import render_validation
@@ -115,10 +115,21 @@ def _real_rain(
         found = [_found(before, after) for before, after in zip(rainy, derained, strict=True)]
         return replace(data, pseudo_labels=Targets(_bank(rainy), _bank(derained), _bank(found)))
     if terms == TEMPORAL:
-        others = [background((each.frames[0], *each.frames[2:])) for each in pool]
-        sure = [np.full((*each.shape[:2], 1), 255, np.uint8) for each in rainy]
-        return replace(data, temporal=Targets(_bank(rainy), _bank(others), _bank(sure)))
+        held_out = set(range(0, len(pool), HOLD_OUT_EVERY))
+        training = [each for number, each in enumerate(pool) if number not in held_out]
+        judging = [pool[number] for number in held_out]
+        return replace(
+            data, temporal=_backgrounds(training or judging), held_out_temporal=_backgrounds(judging)
+        )
     return data
+
+
+def _backgrounds(pool: Sequence[RainyScene]) -> Targets:
+    """Make targets of what is still in the frames; the one that nothing sees is left out."""
+    rainy = [each.frames[0] for each in pool]
+    stills = [background((each.frames[0], *each.frames[2:])) for each in pool]
+    sure = [np.full((*each.shape[:2], 1), 255, np.uint8) for each in rainy]
+    return Targets(_bank(rainy), _bank(stills), _bank(sure))
 
 
 def _found(rainy: Image, derained: Image) -> Image:

@@ -11,6 +11,7 @@ from torch import Tensor
 from models.banks import Bank, sample
 from models.crops import crop_grid
 from models.draws import Draws
+from models.pairs import RainyPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,14 @@ class Targets:
         """Move everything to a device."""
         return Targets(self.rainy.to(device), self.target.to(device), self.confidence.to(device))
 
+    def __len__(self) -> int:
+        return len(self.rainy)
+
+    def pair(self, number: int) -> RainyPair:
+        """Return one whole photograph with its target, as if the target were clean."""
+        rainy, target = self.rainy.picture(number)[None], self.target.picture(number)[None]
+        return RainyPair(rainy, target, (rainy - target).clamp(min=0).mean(1, keepdim=True))
+
     def crops(self, draws: Draws, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """Cut rainy, target (B, 3, size, size) and confidence (B, 1, size, size) out of the same places."""
         index, grid = _places(draws, self.rainy, size)
@@ -64,6 +73,8 @@ class RealRain:
     """Of other photographs: they fall on validation photographs."""
     pseudo_labels: Targets | None = None
     temporal: Targets | None = None
+    held_out_temporal: Targets | None = None
+    """Of other scenes: weights are chosen on them too."""
 
     def to(self, device: torch.device) -> RealRain:
         """Move everything to a device."""
@@ -73,6 +84,7 @@ class RealRain:
             self.held_out_streaks.to(device),
             self.pseudo_labels and self.pseudo_labels.to(device),
             self.temporal and self.temporal.to(device),
+            self.held_out_temporal and self.held_out_temporal.to(device),
         )
 
     def crops(self, draws: Draws, size: int) -> Tensor:
@@ -82,7 +94,8 @@ class RealRain:
     @property
     def digest(self) -> str:
         """SHA-256 over all pixels: a resumed training must see the same."""
-        targets = [part for part in (self.pseudo_labels, self.temporal) if part is not None]
+        optional = (self.pseudo_labels, self.temporal, self.held_out_temporal)
+        targets = [part for part in optional if part is not None]
         banks = [self.photographs, self.streaks, self.held_out_streaks]
         banks += [bank for part in targets for bank in (part.rainy, part.target, part.confidence)]
         seen = sha256()

@@ -7,7 +7,7 @@ BatchNorm frozen, since real and synthetic rain differ in their statistics.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -27,33 +27,14 @@ from models.schedules import ema_decay
 from models.self_training import MeanTeacher, anchored, confident, trust
 from models.semi_config import SemiConfig
 from models.semi_data import RealRain, Targets
+from models.semi_validation import SemiScore, score
 from models.train_config import TrainConfig
-from models.validation import VALIDATION_SEED, ValidationScore, ValidationSet, mean_psnr_y, validate
+from models.validation import ValidationSet
 
 FIRST_LOOKS = 4
 """Batches of unlabelled photographs in the first look of the watch: the others are compared with it."""
 STREAMS = ("watch", "rerain", "unlabelled", "pseudo_label", "temporal", "strong_view", "rain_on_rain")
 """What draws apart from each other: a term that is switched off changes no other's draws."""
-
-
-@dataclass(frozen=True, slots=True)
-class SemiScore:
-    """Mean psnr_y in dB on held-out photographs: under rendered rain, without rain, under held-out real streaks."""
-
-    light: float
-    heavy: float
-    fine: float
-    none: float
-    rerained: float
-
-    @property
-    def overall(self) -> float:
-        """What weights are chosen by: real streaks count as much as all rendered rain. Ours."""
-        rendered = (self.light + self.heavy + self.fine) / 3
-        return (rendered + self.rerained) / 2 + 0.05 * self.none
-
-    def __str__(self) -> str:
-        return ", ".join(f"{kind} {score:.2f}" for kind, score in asdict(self).items()) + " dB"
 
 
 class SemiSupervised(Objective):
@@ -121,18 +102,8 @@ class SemiSupervised(Objective):
         return terms
 
     def judge(self, network: nn.Module, pairs: ValidationSet) -> SemiScore:
-        """Score weights on rendered rain and on held-out photographs under held-out real streaks."""
-        rendered: ValidationScore = validate(network, pairs)
-        return SemiScore(**asdict(rendered), rerained=mean_psnr_y(network, self._held_out(pairs)))
-
-    def _held_out(self, pairs: ValidationSet) -> list[RainyPair]:
-        bank = self.data.held_out_streaks
-        return [
-            rerained(
-                Draws(VALIDATION_SEED, torch.tensor([number], device=bank.pixels.device)), bank, pair.clean
-            )
-            for number, pair in enumerate(pairs.none)
-        ]
+        """Score weights as `models.semi_validation` does."""
+        return score(network, pairs, self.data)
 
     @torch.no_grad()
     def _look(self, network: Any, batch: _Batch) -> None:
