@@ -115,12 +115,10 @@ def _real_rain(
         found = [_found(before, after) for before, after in zip(rainy, derained, strict=True)]
         return replace(data, pseudo_labels=Targets(_bank(rainy), _bank(derained), _bank(found)))
     if terms == TEMPORAL:
-        held_out = set(range(0, len(pool), HOLD_OUT_EVERY))
-        training = [each for number, each in enumerate(pool) if number not in held_out]
-        judging = [pool[number] for number in held_out]
-        return replace(
-            data, temporal=_backgrounds(training or judging), held_out_temporal=_backgrounds(judging)
-        )
+        others = set(range(0, len(pool), HOLD_OUT_EVERY))
+        scenes = [each for number, each in enumerate(pool) if number not in others]
+        judges = _backgrounds([pool[number] for number in sorted(others)])
+        return replace(data, temporal=_backgrounds(scenes) if scenes else judges, held_out_temporal=judges)
     return data
 
 

@@ -24,10 +24,11 @@ FAMILIES = (RIBBONS, GRAINS)
 """Only the critic ever sees them: broad even ribbons, short sharp grains."""
 WIDTHS = (16, 24, 32, 48, 64)
 """Of the five levels, finest first."""
+SLOPE = 0.1
 BATCH = 16
 CROP = 64
 STEPS = 400
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 1e-3
 HELD_OUT_SAMPLES = 128
 
 
@@ -40,13 +41,17 @@ class RainCritic(nn.Module):
         self.levels = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(before, width, 3, stride=1 if number == 0 else 2, padding=1),
-                nn.LeakyReLU(0.1),
+                nn.LeakyReLU(SLOPE),
                 nn.Conv2d(width, width, 3, padding=1),
-                nn.LeakyReLU(0.1),
+                nn.LeakyReLU(SLOPE),
             )
             for number, (before, width) in enumerate(zip(inputs, WIDTHS, strict=True))
         )
         self.head = nn.Linear(WIDTHS[-1], 1)
+        for part in self.modules():
+            if isinstance(part, nn.Conv2d):
+                nn.init.kaiming_normal_(part.weight, a=SLOPE)
+                nn.init.zeros_(part.bias)  # type: ignore[arg-type]
 
     def features(self, pictures: Tensor) -> list[Tensor]:
         """Return the features of five levels of pictures (B, 3, H, W) in [0, 1], finest first."""

@@ -42,7 +42,7 @@ class SemiScore:
 
 
 def score(network: nn.Module, pairs: ValidationSet, data: RealRain) -> SemiScore:
-    """Score weights on rendered rain, on held-out real streaks over the same photographs, on temporal backgrounds."""
+    """Score weights on rendered rain, on held-out real streaks on the same photographs, on temporal backgrounds."""
     bank, temporal = data.held_out_streaks, data.held_out_temporal
     rained = [
         rerained(Draws(VALIDATION_SEED, torch.tensor([number], device=bank.pixels.device)), bank, pair.clean)
