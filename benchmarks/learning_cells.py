@@ -1,0 +1,157 @@
+"""One cell of the learning loop: the student, fine-tuned with some terms on the rainy photographs of a domain."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import load_file, save_file
+
+from benchmarks.rain_domains import RainyScene, background
+from models.banks import Bank, bank_of, load_training_data
+from models.engine import Engine, fast_dtype
+from models.metrics import Image
+from models.modelfile import SHIPPED, build, pack, read_model_file
+from models.networks import Network
+from models.rain_critic import RainCritic, train_critic
+from models.semi_config import ABLATIONS, SemiConfig
+from models.semi_data import RealRain, Targets
+from models.semi_supervised import SemiSupervised
+from models.streak_bank import HOLD_OUT_EVERY, StreakHarvest, harvest_streaks
+from models.train import fit
+from models.train_config import TrainConfig
+from models.validation import render_validation
+
+PSEUDO_LABELS, TEMPORAL = "re-rain + own pseudo-labels", "re-rain + temporal"
+TERMS = (*ABLATIONS, PSEUDO_LABELS, TEMPORAL)
+"""Ablations of the configuration, and of the data."""
+WIDENED = 7
+"""Side in pixels of the square that found rain is widened to; in it a pseudo-label is trusted."""
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How every cell is trained, and from what."""
+
+    data: Path
+    work: Path
+    """Where checkpoints lie."""
+    train: TrainConfig
+
+    def out(self, terms: str, domain: str) -> Path:
+        """Return the folder of a cell; other steps or another seed have another."""
+        name = f"{domain}-{terms}-{self.train.steps}-{self.train.seed}"
+        return self.work / name.replace(" + ", "+").replace(" ", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What a cell came to."""
+
+    best: Engine
+    """What validation chose: the start, where nothing was better."""
+    last: Engine
+    best_step: int
+    harvest: StreakHarvest
+    minutes: float
+
+
+def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> Tuned:
+    """Fine-tune the student; an interrupted cell goes on from its checkpoint.
+
+    Only `frames` of the scenes are looked at, and of them all but the second: never a clean photograph.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    start = shipped()
+    rainy = [each.frames[0] for each in pool]
+    derained = [engine_of(start).derain(each[None])[0] for each in rainy]
+    harvest = harvest_streaks(rainy, derained)
+    config = ABLATIONS.get(terms, ABLATIONS["re-rain"])
+    real = _real_rain(terms, pool, derained, harvest)
+    objective = SemiSupervised(config, real, shipped(), _critic(course, config))
+    fabric = Fabric(accelerator="cpu", devices=1, precision=course.train.precision)  # type: ignore[arg-type]
+    fabric.launch()
+    state = fit(fabric, course.train, course.data, out, objective=objective)
+    held_out = load_training_data(course.data, held_out=True)
+    pairs = render_validation(held_out, course.train.validation_photographs)
+    with fabric.autocast():
+        bar = objective.judge(start, pairs).overall
+    best, step = (start, 0) if state.best <= bar else _best(out / f"{course.train.preset}.safetensors")
+    last = build(pack(state.average, {}))  # rounded as what ships
+    return Tuned(engine_of(best), engine_of(last), step, harvest, (time.monotonic() - begun) / 60)
+
+
+def shipped() -> Network:
+    """Load the student that comes with the package."""
+    return build(read_model_file(SHIPPED))
+
+
+def engine_of(network: Network) -> Engine:
+    """Run a copy of a network as derain-batch would."""
+    return Engine(copy.deepcopy(network), CPU, fast_dtype(CPU))
+
+
+def _best(path: Path) -> tuple[Network, int]:
+    model_file = read_model_file(path)
+    return build(model_file), int(json.loads(model_file.config)["facts"]["step"])
+
+
+def _real_rain(
+    terms: str, pool: Sequence[RainyScene], derained: Sequence[Image], harvest: StreakHarvest
+) -> RealRain:
+    rainy = [each.frames[0] for each in pool]
+    training, judging = harvest.split()
+    data = RealRain(_bank(rainy), training, judging)
+    if terms == PSEUDO_LABELS:
+        found = [_found(before, after) for before, after in zip(rainy, derained, strict=True)]
+        return replace(data, pseudo_labels=Targets(_bank(rainy), _bank(derained), _bank(found)))
+    if terms == TEMPORAL:
+        others = set(range(0, len(pool), HOLD_OUT_EVERY))
+        scenes = [each for number, each in enumerate(pool) if number not in others]
+        judges = _backgrounds([pool[number] for number in sorted(others)])
+        return replace(data, temporal=_backgrounds(scenes) if scenes else judges, held_out_temporal=judges)
+    return data
+
+
+def _backgrounds(pool: Sequence[RainyScene]) -> Targets:
+    """Make targets of what is still in the frames; the one that nothing sees is left out."""
+    rainy = [each.frames[0] for each in pool]
+    stills = [background((each.frames[0], *each.frames[2:])) for each in pool]
+    sure = [np.full((*each.shape[:2], 1), 255, np.uint8) for each in rainy]
+    return Targets(_bank(rainy), _bank(stills), _bank(sure))
+
+
+def _found(rainy: Image, derained: Image) -> Image:
+    """Trust a pseudo-label around rain that was found, and nowhere else, (H, W, 1)."""
+    taken = torch.from_numpy(rainy.astype(np.float32) - derained).clamp(min=0).mean(-1)
+    mask = (taken > max(4.0, float(taken.mean()))).float()[None, None]
+    widened = torch.nn.functional.max_pool2d(mask, WIDENED, 1, WIDENED // 2)
+    trusted: Image = (255 * widened[0, 0, :, :, None]).to(torch.uint8).numpy()
+    return trusted
+
+
+def _bank(pictures: Sequence[Image]) -> Bank:
+    return bank_of([torch.from_numpy(np.ascontiguousarray(picture)) for picture in pictures])
+
+
+def _critic(course: Course, config: SemiConfig) -> RainCritic | None:
+    if not config.background_contrast:
+        return None
+    known = course.work / f"rain_critic-{course.train.seed}.safetensors"
+    if not known.exists():
+        training, held_out = (load_training_data(course.data, held_out=each) for each in (False, True))
+        trained = train_critic(training, held_out, course.train.seed)
+        print(f"rain critic: {100 * trained.accuracy:.1f} % right on held-out photographs", flush=True)
+        save_file(trained.critic.state_dict(), known)
+    critic = RainCritic()
+    critic.load_state_dict(load_file(known))
+    return critic.eval().requires_grad_(False)
