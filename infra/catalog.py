@@ -19,7 +19,7 @@ from deltalake import DeltaTable
 
 from infra import catalog_rows
 from infra.catalog_schema import COLUMNS, IDENTITY, record_schema, records_table
-from infra.delta import HEALS, READ_ATTEMPTS, WRITER, CatalogFault, CatalogTable, once, one_line
+from infra.delta import HEALS, WRITER, CatalogTable, all_of, once, one_line, quoted
 from infra.records import DerainRecord, Scope
 
 logger = logging.getLogger(__name__)
@@ -89,16 +89,7 @@ class Catalog:
         where : str | None
             A further condition in SQL, applied while reading.
         """
-        table = self._derained.persistently("opening", self._derained.open, READ_ATTEMPTS)
-        if table is None:
-            return
-        schema = pa.schema([record_schema().field(name) for name in columns])
-        try:
-            stream = table.scan(columns=list(columns), predicate=_all_of(_in_scope(scope), where))
-            # The engine gives views of strings; few readers know these.
-            yield from pa.RecordBatchReader.from_stream(stream).cast(schema)
-        except (*HEALS, pa.ArrowException) as error:
-            raise CatalogFault(f"catalog {self.url} could not be read: {one_line(error)}") from error
+        yield from self._derained.scan(columns, all_of(_in_scope(scope), where))
 
     def table(self, scope: Scope | None = None) -> pa.Table:
         """Read all rows at once: for small catalogs and for tests."""
@@ -110,15 +101,15 @@ class Catalog:
 
     def worst(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
         """Give the derained rows with the largest rain energy, most rain first."""
-        return catalog_rows.rainiest(self.scan(scope, where=_all_of(_DERAINED, _of_run(run_id))), limit)
+        return catalog_rows.rainiest(self.scan(scope, where=all_of(_DERAINED, _of_run(run_id))), limit)
 
     def sample(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
         """Give derained rows at random, the same ones each time: those whose keys hash lowest."""
-        return catalog_rows.lowest_hashes(self.scan(scope, where=_all_of(_DERAINED, _of_run(run_id))), limit)
+        return catalog_rows.lowest_hashes(self.scan(scope, where=all_of(_DERAINED, _of_run(run_id))), limit)
 
     def rejected(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
         """Give the first rejected rows by key, with their reasons."""
-        rejected = _all_of("status = 'rejected'", _of_run(run_id))
+        rejected = all_of("status = 'rejected'", _of_run(run_id))
         return catalog_rows.first_keys(self.scan(scope, where=rejected), limit)
 
     def maintain(self) -> bool:
@@ -153,20 +144,11 @@ def _in_scope(scope: Scope | None) -> str | None:
     if scope is None:
         return None
     parts = (("source", scope.source), ("destination", scope.destination), ("export", scope.export))
-    return _all_of(*(f"{name} = {_quoted(value)}" for name, value in parts))
+    return all_of(*(f"{name} = {quoted(value)}" for name, value in parts))
 
 
 def _of_run(run_id: str | None) -> str | None:
-    return None if run_id is None else f"run_id = {_quoted(run_id)}"
-
-
-def _all_of(*conditions: str | None) -> str | None:
-    """Join conditions of SQL; None is no condition."""
-    return " AND ".join(condition for condition in conditions if condition) or None
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return None if run_id is None else f"run_id = {quoted(run_id)}"
 
 
 def _small_files(table: DeltaTable) -> int:

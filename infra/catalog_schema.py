@@ -6,7 +6,7 @@ import types
 from collections.abc import Iterable
 from dataclasses import fields
 from datetime import datetime
-from typing import Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
@@ -28,15 +28,15 @@ def record_schema(kind: type = DerainRecord) -> pa.Schema:
     return pa.schema([_column(field.name, hints[field.name]) for field in fields(kind)])
 
 
-def records_table(records: Iterable[DerainRecord]) -> pa.Table:
-    """Turn records into a table; of several with one identity the last stays.
+def records_table(records: Iterable[Any], identity: tuple[str, ...] = IDENTITY) -> pa.Table:
+    """Turn records of one kind, at least one, into a table; of several with one identity the last stays.
 
     A merge sees its own rows side by side: two of one identity would both be inserted.
     """
-    unique = {tuple(getattr(record, name) for name in IDENTITY): record for record in records}
+    unique = {tuple(getattr(record, name) for name in identity): record for record in records}
     rows = list(unique.values())
-    columns = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
-    return pa.table(columns, schema=record_schema())
+    schema = record_schema(type(rows[0]))
+    return pa.table({name: [getattr(row, name) for row in rows] for name in schema.names}, schema=schema)
 
 
 def table_records(table: pa.Table | pa.RecordBatch) -> list[DerainRecord]:

@@ -6,7 +6,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import pyarrow as pa
@@ -78,15 +78,46 @@ class CatalogTable:
         self._schema = schema
         self._indexed = indexed
 
-    def open(self) -> DeltaTable | None:
-        """Open the newest version; None where nothing was committed yet."""
+    def open(self, version: int | None = None) -> DeltaTable | None:
+        """Open the newest version or an earlier one; None where nothing was committed yet."""
         # Not asking is_deltatable first: it stops all threads of the process, the lease's too, until it is told.
         try:
-            table = DeltaTable(self.url, storage_options=self._options())
+            table = DeltaTable(self.url, version=version, storage_options=self._options())
         except TableNotFoundError:
             return None
         check_schema(self.url, pa.schema(table.schema().to_arrow()), self._schema)
         return table
+
+    def scan(
+        self, columns: Sequence[str] | None = None, where: str | None = None, version: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream rows, a bounded number at a time, in no particular order.
+
+        Parameters
+        ----------
+        columns : Sequence[str], optional
+            The columns wanted: only these are read. Unset: all.
+        where : str, optional
+            A condition in SQL, applied while reading.
+        version : int, optional
+            Of the table; unset: the newest.
+
+        Raises
+        ------
+        CatalogFault
+            The table could not be read, or has no such version.
+        """
+        table = self.persistently("opening", lambda: self.open(version), READ_ATTEMPTS)
+        if table is None:
+            return
+        names = list(columns) if columns is not None else self._schema.names
+        schema = pa.schema([self._schema.field(name) for name in names])
+        try:
+            stream = table.scan(columns=names, predicate=where)
+            # The engine gives views of strings; few readers know these.
+            yield from pa.RecordBatchReader.from_stream(stream).cast(schema)
+        except (*HEALS, pa.ArrowException) as error:
+            raise CatalogFault(f"catalog {self.url} could not be read: {one_line(error)}") from error
 
     def merge(self, rows: pa.Table, same: tuple[str, ...], *, replace: bool) -> None:
         """Insert rows as one commit; a row that agrees with one of the table in `same` is left out or replaces it.
@@ -150,6 +181,16 @@ class CatalogTable:
         if options:  # each of its requests is tried again by itself, for three minutes if it is not told
             options["retry_timeout"] = f"{_patience_seconds() * 1000:.0f}ms"
         return options
+
+
+def all_of(*conditions: str | None) -> str | None:
+    """Join conditions of SQL; None is no condition."""
+    return " AND ".join(condition for condition in conditions if condition) or None
+
+
+def quoted(text: str) -> str:
+    """Write text as SQL does."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def once() -> CommitProperties:

@@ -74,6 +74,18 @@ class LocalLocation:
 
         return self._persist(attempt, key)
 
+    def fetch_part(self, key: str, start: int, stop: int | None = None) -> bytes:
+        """Return some of the bytes of a file; fewer where it ends before."""
+
+        def attempt() -> bytes:
+            with open(self._find(key), "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                first = start if start >= 0 else max(size + start, 0)
+                file.seek(first)
+                return file.read(-1 if stop is None else max(stop - first, 0))
+
+        return self._persist(attempt, key)
+
     def put(self, key: str, data: bytes) -> None:
         """Write a file atomically, and the folders above it."""
         target = self._path(key)

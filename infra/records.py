@@ -66,3 +66,51 @@ class DerainRecord:
     contrast: float | None
     sharpness: float | None
     derained_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRecord:
+    """One row of the `pool` table: a crop of an image, or an image that was rejected with a reason.
+
+    `status` is `accepted` or `rejected`. An accepted image has a row a crop, a rejected one a single row without
+    a crop. Lengths are pixels of the upright image; statistics are grey levels in [0, 1], of the crop, or of the
+    whole image where it was rejected.
+    """
+
+    crop_id: str
+    """`<image_id>-<number>`: the crops of an image count from 0."""
+    image_id: str
+    """32 hex digits for source, key and etag."""
+    source: str
+    key: str
+    etag: str
+    size_bytes: int
+    status: str
+    reason: str | None
+    duplicate_of: str | None
+    """Of a duplicate the `image_id` of the image that is kept: the frames of a fixed camera are found by it."""
+    source_group: str
+    """Images of one camera and day: see `DERAIN_INGEST__GROUP_PATTERN`."""
+    split: str | None
+    """`train` or `validation`: the same for all crops of a source group."""
+    image_height: int | None
+    image_width: int | None
+    top: int | None
+    left: int | None
+    height: int | None
+    """Rows of the crop that are pixels of the image; below them it is filled up by reflection."""
+    width: int | None
+    pixels_sha256: str | None
+    """Of the upright RGB pixels of the whole image."""
+    perceptual_hash: str | None
+    """16 hex digits: the DCT hash of the whole image."""
+    zarr_group: str | None
+    """The group's folder, relative to the workspace."""
+    zarr_row: int | None
+    brightness: float | None
+    contrast: float | None
+    sharpness: float | None
+    streak_energy: float | None
+    """Mean of what is brighter than its neighbours left and right: thin bright lines, rain among them."""
+    run_id: str
+    ingested_at: datetime

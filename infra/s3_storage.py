@@ -85,6 +85,19 @@ class S3Location:
 
         return self._persist(key, attempt)
 
+    def fetch_part(self, key: str, start: int, stop: int | None = None) -> bytes:
+        """Return some of the bytes of an object; fewer where it ends before."""
+        last = "" if stop is None else str(stop - 1)
+        wanted = f"bytes={start}" if start < 0 else f"bytes={start}-{last}"
+
+        def attempt() -> bytes:
+            announced, data = self._run(partial(_read, request=self._named(key) | {"Range": wanted}))
+            if len(data) != announced:
+                raise WorldFault(f"{len(data)} of {announced} bytes arrived")
+            return data
+
+        return self._persist(key, attempt)
+
     def put(self, key: str, data: bytes) -> None:
         """Write an object in one request, which the server checks by its MD5."""
         self._persist(key, lambda: self._put(key, data))

@@ -1,4 +1,4 @@
-"""Folders and buckets behind one small interface: whole objects in, whole objects out, listed as a stream.
+"""Folders and buckets behind one small interface: whole objects in, whole ones or parts out, listed as a stream.
 
 Locations are opened by URL in every process that needs one; they are cheap, picklable and thread-safe.
 """
@@ -46,6 +46,9 @@ class Location(Protocol):
 
     def fetch(self, key: str, size_bytes: int | None = None) -> bytes:
         """Return a whole object; `size_bytes` is what the listing said of it."""
+
+    def fetch_part(self, key: str, start: int, stop: int | None = None) -> bytes:
+        """Return the bytes from `start` up to `stop`; a negative start alone means so many of the end."""
 
     def put(self, key: str, data: bytes) -> None:
         """Write a whole object at once, over what may be there."""

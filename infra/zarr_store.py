@@ -15,14 +15,16 @@ from infra.storage import Location, Missing, open_location
 
 
 class LocationStore(Store):
-    """A Zarr store over one Location; objects are read and written whole.
+    """A Zarr store over one Location; objects are written whole.
 
-    The object read last is kept, because a shard is read in parts: its index, then one chunk after the other.
+    Read whole too, by default: the object read last is kept, because a shard is read in parts, its index, then
+    one chunk after the other. `in_parts`: only what is asked for is fetched, as suits few chunks out of many.
     """
 
-    def __init__(self, location: Location, *, read_only: bool = False) -> None:
+    def __init__(self, location: Location, *, read_only: bool = False, in_parts: bool = False) -> None:
         super().__init__(read_only=read_only)
         self._location = location
+        self._in_parts = in_parts
         self._last: tuple[str, bytes] | None = None
 
     def __eq__(self, other: object) -> bool:
@@ -30,13 +32,16 @@ class LocationStore(Store):
 
     def with_read_only(self, read_only: bool = False) -> LocationStore:
         """Return the same store with another setting."""
-        return LocationStore(self._location, read_only=read_only)
+        return LocationStore(self._location, read_only=read_only, in_parts=self._in_parts)
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Return an object or a part of it; None if it is not there."""
         try:
+            if byte_range is not None and self._in_parts:
+                data = await asyncio.to_thread(self._location.fetch_part, key, *_bounds(byte_range))
+                return prototype.buffer.from_bytes(data)
             data = await asyncio.to_thread(self._fetch, key, byte_range is not None)
         except Missing:
             return None
@@ -109,30 +114,42 @@ class LocationStore(Store):
         return data
 
 
-def open_array(url: str, *, read_only: bool = True) -> zarr.Array[Any]:
+def open_array(url: str, *, read_only: bool = True, in_parts: bool = False) -> zarr.Array[Any]:
     """Open an array at a URL; all-zero chunks are written like any other, since a missing one means undone."""
-    store = LocationStore(open_location(url), read_only=read_only)
+    store = LocationStore(open_location(url), read_only=read_only, in_parts=in_parts)
     array = zarr.open_array(store, mode="r" if read_only else "r+")
     return array.with_config({"write_empty_chunks": True})  # given to open_array it would go unheeded
 
 
-def create_array(url: str, shape: tuple[int, ...], chunks: tuple[int, ...]) -> zarr.Array[Any]:
-    """Create a uint8 array whose chunks are compressed and checksummed."""
+def create_array(
+    url: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    shards: tuple[int, ...] | None = None,
+    dtype: str = "uint8",
+) -> zarr.Array[Any]:
+    """Create an array whose chunks are compressed and checksummed; with shards, each of them one object."""
     return zarr.create_array(
         LocationStore(open_location(url)),
         shape=shape,
         chunks=chunks,
-        dtype="uint8",
+        shards=shards,
+        dtype=dtype,
         compressors=ZstdCodec(level=1, checksum=True),
         config={"write_empty_chunks": True},
     )
 
 
+def _bounds(byte_range: ByteRequest) -> tuple[int, int | None]:
+    if isinstance(byte_range, RangeByteRequest):
+        return byte_range.start, byte_range.end
+    if isinstance(byte_range, OffsetByteRequest):
+        return byte_range.offset, None
+    return -byte_range.suffix, None
+
+
 def _part(data: bytes, byte_range: ByteRequest | None) -> bytes:
     if byte_range is None:
         return data
-    if isinstance(byte_range, RangeByteRequest):
-        return data[byte_range.start : byte_range.end]
-    if isinstance(byte_range, OffsetByteRequest):
-        return data[byte_range.offset :]
-    return data[max(len(data) - byte_range.suffix, 0) :]
+    start, stop = _bounds(byte_range)
+    return data[start if start >= 0 else max(len(data) + start, 0) : stop]

@@ -1,0 +1,148 @@
+"""The pool: unlabelled training crops. Pixels in Zarr groups, what is known of them in a Delta table.
+
+`<workspace>/catalog/pool` has a row a crop, and one for each image that was rejected (`PoolRecord`). The pixels
+of a crop are row `zarr_row` of the array `rainy` in the group `<workspace>/<zarr_group>`; the table alone tells
+which rows of a group count: a group, a shard or a row that it does not name is garbage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+from infra.catalog_schema import record_schema, records_table
+from infra.delta import READ_ATTEMPTS, CatalogTable, all_of, quoted
+from infra.pool_groups import CROP_SIDE, read_crops
+from infra.records import PoolRecord
+
+Split = Literal["train", "validation"]
+Crops = npt.NDArray[np.uint8]
+"""Crops, (N, 512, 512, 3) RGB."""
+
+_IDENTITY = ("crop_id",)
+
+
+class Pool:
+    """The pool of one workspace; holds no state, so every call sees the newest version.
+
+    Parameters
+    ----------
+    workspace : str
+        An absolute local path or `s3://bucket/prefix`.
+
+    Raises
+    ------
+    WorkspaceRefused
+        The path holds something like `%20`.
+    """
+
+    def __init__(self, workspace: str) -> None:
+        indexed = ("crop_id", "source", "key", "status", "ingested_at")
+        self._table = CatalogTable(workspace, "pool", record_schema(PoolRecord), indexed)
+        self._workspace = workspace.rstrip("/")
+        self.url = self._table.url
+
+    def crops(self, split: Split | None = None, *, version: int | None = None) -> pl.DataFrame:
+        """Read the rows of all accepted crops, in the order of their ids.
+
+        Parameters
+        ----------
+        split : str, optional
+            `train` or `validation`; unset: both.
+        version : int, optional
+            Of the table, as `version` gave it then; unset: the newest.
+
+        Returns
+        -------
+        polars.DataFrame
+            The columns are the fields of `PoolRecord`; none is null but `reason` and `duplicate_of`. No rows
+            where nothing was ingested yet.
+
+        Raises
+        ------
+        CatalogFault
+            The table could not be read, or has no such version.
+        """
+        of_split = None if split is None else f"split = {quoted(split)}"
+        batches = list(self.scan(None, all_of("status = 'accepted'", of_split), version))
+        return _frame(batches).sort("crop_id")
+
+    def near_duplicates(self, image_ids: Sequence[str]) -> pl.DataFrame:
+        """Read the rows of images that were left out as duplicates of these: frames of a fixed camera.
+
+        They have no pixels in the pool: `source`, `key` and `etag` tell where they are.
+        """
+        frame = _frame(list(self.scan(None, "duplicate_of IS NOT NULL")))
+        return frame.filter(pl.col("duplicate_of").is_in(image_ids)).sort("source", "key", "etag")
+
+    def pixels(self, rows: pl.DataFrame) -> Crops:
+        """Read the pixels of crops, in the order of the rows; only these are fetched.
+
+        768 KiB a crop: ask for as many as may be in memory.
+
+        Parameters
+        ----------
+        rows : polars.DataFrame
+            Rows of `crops`; `zarr_group` and `zarr_row` are looked at.
+
+        Returns
+        -------
+        ndarray
+            (len(rows), 512, 512, 3) uint8. Only the first `height` rows and `width` columns of a crop are
+            pixels of the image, the rest is their reflection.
+
+        Raises
+        ------
+        WorldFault
+            Storage failed.
+        Missing
+            A group is gone.
+        """
+        pixels = np.empty((rows.height, CROP_SIDE, CROP_SIDE, 3), np.uint8)
+        groups, numbers = rows["zarr_group"].to_numpy(), rows["zarr_row"].to_numpy()
+        for group in np.unique(groups):
+            places = np.flatnonzero(groups == group)
+            wanted, position = np.unique(numbers[places], return_inverse=True)
+            pixels[places] = read_crops(self._workspace, str(group), wanted)[position]
+        return pixels
+
+    def version(self) -> int | None:
+        """Return the table's version, to come back to it; None where nothing was ingested yet."""
+        table = self._table.persistently("opening", self._table.open, READ_ATTEMPTS)
+        return None if table is None else int(table.version())
+
+    def scan(
+        self, columns: Sequence[str] | None = None, where: str | None = None, version: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream rows, those of rejected images too: see `CatalogTable.scan`."""
+        return self._table.scan(columns, where, version)
+
+    def commit(self, records: Sequence[PoolRecord], *, replace: bool) -> None:
+        """Add rows as one atomic commit, when their pixels are there.
+
+        Parameters
+        ----------
+        records : Sequence[PoolRecord]
+            An empty sequence commits nothing.
+        replace : bool
+            Whether a row that is there with the same `crop_id` is replaced or stays.
+
+        Raises
+        ------
+        CatalogFault
+            Every attempt failed.
+        """
+        if records:
+            rows = records_table(records, _IDENTITY)
+            merge = self._table.merge
+            self._table.persistently("commit", lambda: merge(rows, _IDENTITY, replace=replace))
+
+
+def _frame(batches: list[pa.RecordBatch]) -> pl.DataFrame:
+    table = pa.Table.from_batches(batches, schema=record_schema(PoolRecord))
+    return pl.DataFrame(table)
