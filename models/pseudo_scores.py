@@ -1,12 +1,13 @@
 """How far a derained version of a real photograph can be trusted, without knowing the truth. Ours.
 
-No score asks the judged network alone: consistency is blind to rain that a network leaves, and one that does nothing
-is perfectly consistent. Each score is 0, or below that of a good network, for one that changes nothing, that blurs,
+No score asks the judged network alone: consistency is blind to rain that a network leaves, and one that does
+nothing is perfectly consistent. Each score is 0, or below that of a good network, for one that changes nothing, that blurs,
 or that smooths; and where no rain was found nothing is said at all, since that is no evidence of cleanliness.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -136,9 +137,8 @@ class Trust:
 
     @property
     def overall(self) -> float:
-        """Geometric mean: one that is 0 is not made up for by the others."""
-        product = max(self.found, 0.0) * max(self.probes, 0.0) * max(self.leak_free, 0.0)
-        return product ** (1 / 3)
+        """Geometric mean of found and probes: one that is 0 is not made up for by the other."""
+        return math.sqrt(max(self.found, 0.0) * max(self.probes, 0.0))
 
 
 def trust(score: LayerScore, probes: ProbeScore) -> Trust:

@@ -6,7 +6,7 @@ the way that SPA-Data (Wang et al., CVPR 2019) and GT-RAIN (Ba et al., ECCV 2022
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +47,7 @@ class NotRegistrable(Exception):
 
 
 def temporal_background(
-    judged: Pixels, neighbours: Sequence[Pixels], limits: TemporalLimits | None = None
+    judged: Pixels, neighbours: Iterable[Pixels], limits: TemporalLimits | None = None
 ) -> TemporalBackground:
     """Take the background of a frame from its neighbours.
 
@@ -55,7 +55,7 @@ def temporal_background(
     ----------
     judged : ndarray
         (H, W, 3) uint8.
-    neighbours : sequence of ndarray
+    neighbours : iterable of ndarray
         Other frames of the camera, the same part and size.
     limits : TemporalLimits, optional
         The defaults unless given.
@@ -70,8 +70,7 @@ def temporal_background(
     registered += _registered(judged, neighbours, limits)
     if len(registered) < limits.least_frames:
         raise NotRegistrable(
-            f"{len(registered) - 1} of {len(neighbours)} neighbouring frames can be laid over it, and"
-            f" {limits.least_frames - 1} are needed"
+            f"{len(registered) - 1} neighbouring frames can be laid over it, {limits.least_frames - 1} are needed"
         )
     stack = np.stack(registered)  # (T, H, W, 3), NaN where a shifted frame does not reach
     covered = np.isfinite(stack[..., 0]).sum(axis=0)
@@ -87,7 +86,7 @@ def temporal_background(
     )
 
 
-def _registered(judged: Pixels, neighbours: Sequence[Pixels], limits: TemporalLimits) -> list[Floats]:
+def _registered(judged: Pixels, neighbours: Iterable[Pixels], limits: TemporalLimits) -> list[Floats]:
     """Lay neighbours over the judged frame; the first two that both cannot be are taken for all."""
     reference = _structure(judged)
     registered, refused = [], 0
