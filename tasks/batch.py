@@ -10,6 +10,7 @@ from prefect.exceptions import FailedRun
 from infra import cluster
 from infra.catalog import Catalog
 from infra.lease import Lease, lease_location
+from infra.records import DerainRecord
 from infra.settings import Settings
 from infra.storage import open_location
 from tasks.dispatch import Results, Workers
@@ -118,7 +119,7 @@ def _work(
 ) -> None:
     """Run all waves; stop early when a whole wave comes back with nothing done."""
 
-    def finish(number: int, wave: Results) -> bool:
+    def finish(number: int, wave: Results[DerainRecord]) -> bool:
         before = progress.tally.snapshot()
         try:
             finish_wave(number, wave, catalog, lease, progress.tell)

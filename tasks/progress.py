@@ -17,7 +17,8 @@ from prefect.logging import get_logger, get_run_logger
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from tasks.shards import ShardResult
+from infra.records import DerainRecord
+from tasks.shard_results import ShardResult
 from tasks.waves import Tally
 
 ARTIFACT_SECONDS = 1.0
@@ -66,7 +67,7 @@ class Progress:
         """Wall time since the work began."""
         return time.monotonic() - self._started
 
-    def tell(self, result: ShardResult) -> None:
+    def tell(self, result: ShardResult[DerainRecord]) -> None:
         """Count a shard that came back, and show it."""
         before = self.tally.images
         self.tally.add(result)

@@ -12,8 +12,8 @@ from infra.records import DerainRecord, ImageRef
 from infra.storage import is_local, open_location
 from tasks.media import open_medium
 from tasks.medium import MediumSpec
+from tasks.reading import STORAGE_FAULTS
 from tasks.report import MOST_REJECTED, MOST_SAMPLES, Report, Sample, render
-from tasks.shards import STORAGE_FAULTS
 from tasks.summary import RunSummary
 
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
+from typing import Generic
 
 from distributed import KilledWorker
 
 from infra.faults import WorldFault
 from tasks.dispatch import SCHEDULER_GONE, Finished, Workers, given_up
 from tasks.pending import Shard
-from tasks.shards import ShardResult, rejected_record
-
-REJECTED_BY_DEATH = "the process that derains it dies each time"
+from tasks.shard_results import Row, ShardResult
 
 
 class WorkersDie(WorldFault):
     """Worker processes die whatever they do."""
 
 
-class Quarantine:
+class Quarantine(Generic[Row]):
     """Suspects, run one at a time once all waves are through: what dies now was killed by nobody else.
 
     A shard that kills its workers is halved, and its halves are run, down to the one image that does it, which
@@ -34,11 +33,11 @@ class Quarantine:
         Looked at in this order.
     """
 
-    def __init__(self, workers: Workers, suspects: Iterable[Shard]) -> None:
+    def __init__(self, workers: Workers[Row], suspects: Iterable[Shard]) -> None:
         self._workers = workers
         self._waiting = deque(part for shard in suspects for part in halved(shard) or [shard])
 
-    def results(self) -> Iterator[Finished]:
+    def results(self) -> Iterator[Finished[Row]]:
         """Yield shards as they come back, and single images that never will.
 
         Raises
@@ -69,9 +68,8 @@ class Quarantine:
         except (KilledWorker, CancelledError, TimeoutError) as error:
             raise WorkersDie("worker processes die even without an image: look at their logs") from error
 
-    def _killer(self, shard: Shard) -> ShardResult:
-        record = rejected_record(self._workers.job, shard.refs[0], REJECTED_BY_DEATH)
-        return ShardResult((record,), (), 0.0)
+    def _killer(self, shard: Shard) -> ShardResult[Row]:
+        return ShardResult((self._workers.job.killed_by(shard.refs[0]),), (), 0.0)
 
 
 def halved(shard: Shard) -> list[Shard]:

@@ -7,39 +7,30 @@ wait for storage. A fault of an image becomes a row with a reason; a fault of th
 from __future__ import annotations
 
 import hashlib
-import logging
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
 
 from infra.fault_points import fault_point
-from infra.faults import WorldFault, one_line
 from infra.records import DerainRecord, ImageRef, Scope
-from infra.storage import AccessDenied, KeyRefused, Missing
+from infra.storage import KeyRefused
 from models.engine import Batch, TilingRefused
 from tasks.images import ImageRejected, Picture
 from tasks.loaded import StagedModel, loaded_engine
 from tasks.media import open_medium
 from tasks.medium import Medium, MediumSpec
 from tasks.pending import Shard
+from tasks.reading import STORAGE_FAULTS, Reading
+from tasks.shard_results import ShardResult, Unfinished
 from tasks.statistics import image_statistics
 
-logger = logging.getLogger(__name__)
-
-READ_AHEAD = 3
-"""Images that are fetched before they are needed."""
 WRITE_BEHIND = 3
 """Outputs that may still be on their way while the next image is derained."""
-FAULTS_IN_A_ROW = 3
-"""After so many faults of the world, one after the other, the rest of the shard is left pending untried."""
-STORAGE_FAULTS = (WorldFault, Missing, AccessDenied)
-"""What is no fault of the image: it stays pending."""
+REJECTED_BY_DEATH = "the process that derains it dies each time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +44,22 @@ class ShardJob:
     device: str
     tile_pixels: int
 
+    def do(self, shard: Shard) -> ShardResult[DerainRecord]:
+        """See `derain_shard`."""
+        return derain_shard(self, shard)
 
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """An image that stays pending, and what of the world was in the way."""
+    def try_without_image(self) -> bool:
+        """See `can_derain`."""
+        return can_derain(self)
 
-    key: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ShardResult:
-    """Rows of the images that are done or rejected, the images that stay pending, and what it cost."""
-
-    records: tuple[DerainRecord, ...]
-    unfinished: tuple[Unfinished, ...]
-    image_seconds: float
-    """CPU seconds that decoding, deraining and encoding took."""
+    def killed_by(self, ref: ImageRef) -> DerainRecord:
+        """Make the row of an image that kills whoever derains it."""
+        return rejected_record(self, ref, REJECTED_BY_DEATH)
 
 
 @dataclass(frozen=True, slots=True)
-class _Decoded:
-    """An image whose pixels are there, and the bytes they came from."""
+class _Rainy:
+    """An image that is to be derained, and where its output goes."""
 
     ref: ImageRef
     output_key: str
@@ -82,7 +67,7 @@ class _Decoded:
     picture: Picture
 
 
-def derain_shard(job: ShardJob, shard: Shard) -> ShardResult:
+def derain_shard(job: ShardJob, shard: Shard) -> ShardResult[DerainRecord]:
     """Derain the images of a shard and put their outputs; recording them is up to the coordinator.
 
     Parameters
@@ -111,92 +96,58 @@ class _ShardRun:
         self.job = job
         self.medium = open_medium(job.medium)
         self.engine = loaded_engine(job.model, job.device, job.tile_pixels)
+        self.reading = Reading(self.medium)
         self.records: list[DerainRecord] = []
-        self.unfinished: list[Unfinished] = []
         self.putting: deque[tuple[DerainRecord, ImageRef, Future[None]]] = deque()
-        self.image_seconds = 0.0
-        self.faults_in_a_row = 0
 
-    def run(self, refs: tuple[ImageRef, ...]) -> ShardResult:
-        with ThreadPoolExecutor(READ_AHEAD) as readers, ThreadPoolExecutor(WRITE_BEHIND) as writers:
-            for batch in same_sized(self._decoded(readers, refs), self.engine.batch_images):
+    def run(self, refs: tuple[ImageRef, ...]) -> ShardResult[DerainRecord]:
+        with ThreadPoolExecutor(WRITE_BEHIND) as writers:
+            for batch in same_sized(self._rainy(refs), self.engine.batch_images):
                 for image, record, encoded in self._derained(batch):
                     put = writers.submit(_put, self.medium, image.output_key, encoded)
                     self.putting.append((record, image.ref, put))
                 self._finish_puts(WRITE_BEHIND)
             self._finish_puts(0)
-        return ShardResult(tuple(self.records), tuple(self.unfinished), self.image_seconds)
+        reading = self.reading
+        rejected = (rejected_record(self.job, ref, reason) for ref, reason in reading.rejected)
+        return ShardResult((*self.records, *rejected), tuple(reading.unfinished), reading.image_seconds)
 
-    def _decoded(self, readers: ThreadPoolExecutor, refs: tuple[ImageRef, ...]) -> Iterator[_Decoded]:
-        """Yield the images that could be fetched and decoded; the others become rows or stay unfinished."""
-        for ref, fetching in _fetch_ahead(readers, self.medium, refs):
-            if self.faults_in_a_row >= FAULTS_IN_A_ROW:
-                fetching.cancel()
-                self.unfinished.append(Unfinished(ref.key, "left untried after faults in a row"))
-                continue
+    def _rainy(self, refs: tuple[ImageRef, ...]) -> Iterator[_Rainy]:
+        """Yield the images that could be read and whose outputs have a place."""
+        for image in self.reading.decoded(refs):
             try:
-                key = self.medium.output_key(ref)
-                data = fetching.result()
-            except (ImageRejected, KeyRefused) as refused:
-                self.records.append(rejected_record(self.job, ref, str(refused)))
-            except STORAGE_FAULTS as error:
-                self._fault(ref, error)
-            else:
-                picture = self._decode(ref, data)
-                if picture is not None:
-                    yield _Decoded(ref, key, data, picture)
+                yield _Rainy(image.ref, self.medium.output_key(image.ref), image.data, image.picture)
+            except ImageRejected as refused:
+                self.reading.rejected.append((image.ref, refused.reason))
 
-    def _decode(self, ref: ImageRef, data: bytes) -> Picture | None:
-        fault_point("decode", ref.key)
-        with self._clocked():
-            try:
-                return self.medium.decode(data)
-            except ImageRejected as rejected:
-                self._reject(ref, data, rejected)
-            except Exception as error:  # noqa: BLE001 - see _unforeseen
-                self._unforeseen(ref, error)
-        return None
-
-    def _derained(self, batch: list[_Decoded]) -> Iterator[tuple[_Decoded, DerainRecord, bytes]]:
-        with self._clocked():
+    def _derained(self, batch: list[_Rainy]) -> Iterator[tuple[_Rainy, DerainRecord, bytes]]:
+        with self.reading.clocked():
             try:
                 derained = self.engine.derain(np.stack([image.picture.rgb for image in batch]))
             except TilingRefused as refused:
                 reason = f"{refused}; take a student or raise DERAIN_TILE_PIXELS, with --redo rejected"
                 for image in batch:
-                    self._reject(image.ref, image.data, ImageRejected(reason))
+                    self.reading.reject(image.ref, image.data, ImageRejected(reason))
                 return
-            except Exception as error:  # noqa: BLE001 - see _unforeseen
+            except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
                 for image in batch:
-                    self._unforeseen(image.ref, error)
+                    self.reading.unforeseen(image.ref, error)
                 return
         for image, pixels in zip(batch, derained, strict=True):
-            with self._clocked():
+            with self.reading.clocked():
                 finished = self._encoded(image, pixels)
             if finished is not None:
                 yield image, *finished
 
-    def _encoded(self, image: _Decoded, derained: Batch) -> tuple[DerainRecord, bytes] | None:
+    def _encoded(self, image: _Rainy, derained: Batch) -> tuple[DerainRecord, bytes] | None:
         try:
             encoded = self.medium.encode(derained, image.picture)
             return _derained_record(self.job, image, derained, encoded), encoded
         except ImageRejected as rejected:
-            self._reject(image.ref, image.data, rejected)
-        except Exception as error:  # noqa: BLE001 - see _unforeseen
-            self._unforeseen(image.ref, error)
+            self.reading.reject(image.ref, image.data, rejected)
+        except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
+            self.reading.unforeseen(image.ref, error)
         return None
-
-    def _reject(self, ref: ImageRef, data: bytes, rejected: ImageRejected) -> None:
-        """Reject an image if it is the same when fetched again; storage may have handed out damaged bytes."""
-        try:
-            is_same = self.medium.fetch(ref) == data
-        except STORAGE_FAULTS as error:
-            self._fault(ref, error)
-            return
-        if is_same:
-            self.records.append(rejected_record(self.job, ref, rejected.reason))
-        else:
-            self.unfinished.append(Unfinished(ref.key, "two fetches gave different bytes"))
 
     def _finish_puts(self, leave: int) -> None:
         """Wait for puts until at most `leave` are under way."""
@@ -205,35 +156,17 @@ class _ShardRun:
             try:
                 put.result()
             except KeyRefused as refused:
-                self.records.append(rejected_record(self.job, ref, str(refused)))
+                self.reading.rejected.append((ref, str(refused)))
             except STORAGE_FAULTS as error:
-                self._fault(ref, error)
+                self.reading.fault(ref, error)
             else:
                 self.records.append(record)
-                self.faults_in_a_row = 0
-
-    def _fault(self, ref: ImageRef, error: Exception) -> None:
-        self.unfinished.append(Unfinished(ref.key, str(error)))
-        if not isinstance(error, Missing):  # an image that was taken away says nothing of the next one
-            self.faults_in_a_row += 1
-
-    def _unforeseen(self, ref: ImageRef, error: Exception) -> None:
-        """Leave an image pending that met a lack of memory or an error of ours: the others shall not suffer."""
-        logger.warning("%s stays pending", ref.key, exc_info=error)
-        self._fault(ref, WorldFault(f"{type(error).__name__}: {one_line(error)}"))
-
-    @contextmanager
-    def _clocked(self) -> Iterator[None]:
-        started = time.thread_time()
-        try:
-            yield
-        finally:
-            self.image_seconds += time.thread_time() - started
+                self.reading.went_well()
 
 
-def same_sized(images: Iterable[_Decoded], most: int) -> Iterator[list[_Decoded]]:
+def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:
     """Group neighbours of one size, up to `most` of them: what one forward pass takes."""
-    batch: list[_Decoded] = []
+    batch: list[_Rainy] = []
     for image in images:
         if batch and (len(batch) == most or image.picture.rgb.shape != batch[0].picture.rgb.shape):
             yield batch
@@ -246,24 +179,12 @@ def same_sized(images: Iterable[_Decoded], most: int) -> Iterator[list[_Decoded]
         yield batch
 
 
-def _fetch_ahead(
-    readers: ThreadPoolExecutor, medium: Medium, refs: tuple[ImageRef, ...]
-) -> Iterator[tuple[ImageRef, Future[bytes]]]:
-    """Yield each image with its bytes on their way, a few images early."""
-    under_way: deque[tuple[ImageRef, Future[bytes]]] = deque()
-    for ref in refs:
-        under_way.append((ref, readers.submit(medium.fetch, ref)))
-        if len(under_way) > READ_AHEAD:
-            yield under_way.popleft()
-    yield from under_way
-
-
 def _put(medium: Medium, key: str, data: bytes) -> None:
     medium.put(key, data)
     fault_point("after-put", key)
 
 
-def _derained_record(job: ShardJob, image: _Decoded, derained: Batch, encoded: bytes) -> DerainRecord:
+def _derained_record(job: ShardJob, image: _Rainy, derained: Batch, encoded: bytes) -> DerainRecord:
     rainy = image.picture.rgb
     return replace(
         rejected_record(job, image.ref, ""),

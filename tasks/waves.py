@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
+from typing import Generic
 
 from distributed import Future, KilledWorker
 from prefect import State, task
@@ -26,7 +27,10 @@ from infra.records import DerainRecord
 from tasks.dispatch import SCHEDULER_GONE, Finished, Results, Workers, given_up
 from tasks.pending import Shard
 from tasks.quarantine import Quarantine
-from tasks.shards import ShardResult, Unfinished
+from tasks.shard_results import Row, ShardResult, Unfinished
+
+Derained = Results[DerainRecord]
+Tell = Callable[[ShardResult[DerainRecord]], None]
 
 
 @dataclass(slots=True)
@@ -45,7 +49,7 @@ class Tally:
     KEEP = 20
     """Unfinished images whose reasons are kept for the run's message."""
 
-    def add(self, result: ShardResult) -> None:
+    def add(self, result: ShardResult[DerainRecord]) -> None:
         """Count the result of a shard."""
         derained = [record for record in result.records if record.status == "derained"]
         self.derained += len(derained)
@@ -70,7 +74,7 @@ class Tally:
         return self.recorded + self.unfinished_count
 
 
-class Wave:
+class Wave(Generic[Row]):
     """Shards that were handed to Dask and will be committed together.
 
     Parameters
@@ -81,7 +85,7 @@ class Wave:
         Sent off at once.
     """
 
-    def __init__(self, workers: Workers, shards: Iterable[Shard]) -> None:
+    def __init__(self, workers: Workers[Row], shards: Iterable[Shard]) -> None:
         self.suspects: list[Shard] = []
         self.has_stalled = False
         self._workers = workers
@@ -91,7 +95,7 @@ class Wave:
         for future in self._shards:
             future.add_done_callback(self._arrived.put)
 
-    def results(self) -> Iterator[Finished]:
+    def results(self) -> Iterator[Finished[Row]]:
         """Yield shards as they come back; once none came for too long, the others are given up.
 
         Those that lost their worker again and again become suspects: it may have been another shard, given to
@@ -112,7 +116,7 @@ class Wave:
         """Give up at once what is not back yet."""
         self._patience = 0.0
 
-    def _finished(self, shard: Shard, future: Future) -> Finished | None:
+    def _finished(self, shard: Shard, future: Future) -> Finished[Row] | None:
         try:
             return Finished(shard, future.result(timeout=self._workers.stall_seconds))
         except KilledWorker:
@@ -128,7 +132,7 @@ class Wave:
 
 @task(name="wave", task_run_name="wave-{number}", cache_policy=NO_CACHE)
 def finish_wave(
-    number: int, wave: Results, catalog: Catalog, lease: Lease, tell: Callable[[ShardResult], None]
+    number: int, wave: Derained, catalog: Catalog, lease: Lease, tell: Tell
 ) -> State[None] | None:
     """Wait for the shards of a wave, then commit their rows; `number` is shown as the task run's name.
 
@@ -141,7 +145,7 @@ def finish_wave(
     return None
 
 
-def record_wave(wave: Results, catalog: Catalog, lease: Lease, tell: Callable[[ShardResult], None]) -> None:
+def record_wave(wave: Derained, catalog: Catalog, lease: Lease, tell: Tell) -> None:
     """Wait for the shards of a wave, then commit their rows.
 
     Parameters
@@ -176,14 +180,17 @@ def record_wave(wave: Results, catalog: Catalog, lease: Lease, tell: Callable[[S
 
 
 def run_waves(
-    workers: Workers, shards: Iterator[Shard], wave_shards: int, finish: Callable[[int, Results], bool]
+    workers: Workers[Row],
+    shards: Iterator[Shard],
+    wave_shards: int,
+    finish: Callable[[int, Results[Row]], bool],
 ) -> None:
     """Send shards off in waves and finish each, always with the next one under way already.
 
     Ends early when `finish` says that a wave got nothing done, or when workers hang: then the world is at fault,
     and later images would only wait for the same time-outs.
     """
-    under_way: deque[tuple[int, Wave]] = deque()
+    under_way: deque[tuple[int, Wave[Row]]] = deque()
     suspects: list[Shard] = []
     for number in itertools.count(1):
         chosen = list(itertools.islice(shards, wave_shards))
@@ -205,7 +212,7 @@ def run_waves(
 
 
 def _finish_without_waiting(
-    under_way: Iterable[tuple[int, Wave]], finish: Callable[[int, Results], bool]
+    under_way: Iterable[tuple[int, Wave[Row]]], finish: Callable[[int, Results[Row]], bool]
 ) -> None:
     """Record what workers that do not hang have brought back of later waves."""
     for number, wave in under_way:

@@ -8,7 +8,8 @@ import pytest
 from distributed.client import FutureCancelledError
 
 from tasks.dispatch import SCHEDULER_GONE, Finished
-from tasks.quarantine import REJECTED_BY_DEATH, Quarantine, WorkersDie, halved
+from tasks.quarantine import Quarantine, WorkersDie, halved
+from tasks.shards import REJECTED_BY_DEATH
 from tests.shard_samples import Client, death, shard_of, workers_of
 
 

@@ -20,7 +20,9 @@ from tasks.images import ImageRejected, Picture, PictureForm
 from tasks.loaded import StagedModel
 from tasks.media import MediumSpec
 from tasks.pending import Shard
-from tasks.shards import FAULTS_IN_A_ROW, ShardJob, ShardResult, can_derain, derain_shard
+from tasks.reading import FAULTS_IN_A_ROW
+from tasks.shard_results import ShardResult
+from tasks.shards import ShardJob, can_derain, derain_shard
 
 SPEC = MediumSpec("mem://in", "mem://out", Export("png"), 1_000)
 JOB = ShardJob(

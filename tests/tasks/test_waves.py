@@ -15,7 +15,8 @@ from infra.catalog import Catalog
 from infra.lease import Lease, LeaseLost, lease_location
 from tasks.dispatch import SCHEDULER_GONE, Finished, Workers
 from tasks.pending import Shard
-from tasks.shards import ShardResult, Unfinished, rejected_record
+from tasks.shard_results import ShardResult, Unfinished
+from tasks.shards import rejected_record
 from tasks.waves import Tally, Wave, record_wave, run_waves
 from tests.samples import record, ref
 from tests.shard_samples import JOB, Client, death, shard_of, workers_of
