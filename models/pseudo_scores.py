@@ -1,8 +1,8 @@
 """How far a derained version of a real photograph can be trusted, without knowing the truth. Ours.
 
 No score asks the judged network alone: consistency is blind to rain that a network leaves, and one that does
-nothing is perfectly consistent. Each score is 0, or below that of a good network, for one that changes nothing, that blurs,
-or that smooths; and where no rain was found nothing is said at all, since that is no evidence of cleanliness.
+nothing is perfectly consistent. Each score is 0, or below that of a good network, for one that changes nothing,
+that blurs, or that smooths; and where no rain was found nothing is said at all: that is no evidence of cleanliness.
 """
 
 from __future__ import annotations

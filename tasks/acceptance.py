@@ -36,6 +36,9 @@ class Scores:
     frames: int | None
 
 
+NOTHING_MEASURED = Scores(0.0, 0.0, None, None, None, None, None, None, 0.0, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A crop that was judged, as the last decision needs it."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -18,16 +19,20 @@ from torch import Tensor
 from infra.fault_points import fault_point
 from infra.pool_groups import CROP_SIDE, read_crops
 from infra.pseudo_groups import PseudoPixels
+from infra.records import ImageRef
 from infra.settings import CurationLimits
 from infra.storage import Missing, open_location
-from models.probes import ProbeScore, probe
+from models.probes import Derain, ProbeScore, probe
 from models.pseudo_scores import LayerScore, confidence, layer_score, trust
 from models.texture_features import LabelledFeatures
 from models.validation import as_uint8
 from models.views import Views, fused_layer
-from tasks.acceptance import AGREE, TEMPORAL, Scores, refusal_of
+from tasks.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Scores, refusal_of
 from tasks.loaded import StagedModel, loaded_engine
 from tasks.neighbours import Neighbourhood, neighbouring_parts
+from tasks.pending import Shard
+from tasks.reading import STORAGE_FAULTS
+from tasks.shard_results import ShardResult, Unfinished
 from tasks.temporal import NotRegistrable, TemporalBackground, TemporalLimits, temporal_background
 
 JUDGED_FOLDER = "pseudo/judged"
@@ -37,31 +42,15 @@ PROBED_SIDE = 256
 
 
 @dataclass(frozen=True, slots=True)
-class CropRef:
-    """One crop of the pool, and where frames of the same camera are."""
+class CropRef(ImageRef):
+    """One crop of the pool, `key` its id, and where frames of the same camera are."""
 
-    crop_id: str
     zarr_group: str
     zarr_row: int
     height: int
     """Rows that are no reflection."""
     width: int
-    neighbourhood: Neighbourhood | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class JudgingJob:
-    """What all crops of a run have in common; sent with each task."""
-
-    workspace: str
-    judgement: str
-    teacher: StagedModel
-    independent: tuple[StagedModel, ...]
-    device: str
-    tile_pixels: int
-    max_pixels: int
-    limits: CurationLimits
-    labelled: LabelledFeatures
+    neighbourhood: Neighbourhood | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +63,44 @@ class Judged:
     refusal: str | None
 
 
-def judge_crops(job: JudgingJob, crops: Sequence[CropRef]) -> tuple[Judged, ...]:
-    """Judge crops one after the other; what a killed run has judged already is taken as it is.
+@dataclass(frozen=True, slots=True)
+class JudgingJob:
+    """What all crops of a run have in common; sent with each task."""
 
-    Raises
-    ------
-    WorldFault, Missing
-        Storage failed, or a group of the pool is gone.
-    """
-    return tuple(_kept(job, crop) or _judge_and_keep(job, crop) for crop in crops)
+    workspace: str
+    run_id: str
+    judgement: str
+    teacher: StagedModel
+    independent: tuple[StagedModel, ...]
+    device: str
+    tile_pixels: int
+    max_pixels: int
+    limits: CurationLimits
+    labelled: LabelledFeatures
+
+    def do(self, shard: Shard) -> ShardResult[Judged]:
+        """Judge crops one after the other; what a killed run has judged already is taken as it is."""
+        started, judged, unfinished = time.thread_time(), [], []
+        for crop in shard.refs:
+            assert isinstance(crop, CropRef)
+            try:
+                judged.append(_kept(self, crop) or _judge_and_keep(self, crop))
+            except STORAGE_FAULTS as error:
+                unfinished.append(Unfinished(crop.key, str(error)))
+        return ShardResult(tuple(judged), tuple(unfinished), time.thread_time() - started)
+
+    def try_without_image(self) -> bool:
+        """Derain a grey square by every network."""
+        grey = torch.full((1, 3, 64, 64), 0.5)
+        return all(_derain(self, model)(grey).shape == grey.shape for model in self._networks)
+
+    def killed_by(self, ref: ImageRef) -> Judged:
+        """Refuse a crop that kills whoever judges it."""
+        return Judged(ref.key, AGREE, NOTHING_MEASURED, "the process that judges it dies each time")
+
+    @property
+    def _networks(self) -> tuple[StagedModel, ...]:
+        return self.teacher, *self.independent
 
 
 def read_judged(workspace: str, judgement: str, crop_id: str) -> tuple[Judged, PseudoPixels] | None:
@@ -98,7 +116,7 @@ def read_judged(workspace: str, judgement: str, crop_id: str) -> tuple[Judged, P
 
 
 def _kept(job: JudgingJob, crop: CropRef) -> Judged | None:
-    found = read_judged(job.workspace, job.judgement, crop.crop_id)
+    found = read_judged(job.workspace, job.judgement, crop.key)
     return None if found is None else found[0]
 
 
@@ -115,8 +133,8 @@ def _judge_and_keep(job: JudgingJob, crop: CropRef) -> Judged:
         allow_pickle=False,
     )
     location = open_location(f"{job.workspace}/{JUDGED_FOLDER}/{job.judgement}")
-    location.put(f"{crop.crop_id}.npz", packed.getvalue())
-    fault_point("after-judged", crop.crop_id)
+    location.put(f"{crop.key}.npz", packed.getvalue())
+    fault_point("after-judged", crop.key)
     return judged
 
 
@@ -133,7 +151,7 @@ def judge(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, Ps
         scores = _background_scores(job, rainy, background)
         refusal = refusal_of(TEMPORAL, scores, job.limits)
         if refusal is None:
-            judged = Judged(crop.crop_id, TEMPORAL, scores, None)
+            judged = Judged(crop.key, TEMPORAL, scores, None)
             return judged, _whole(background.background, background.confidence)
     return _by_networks(job, crop, rainy)
 
@@ -142,13 +160,12 @@ def _by_networks(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Jud
     floats = torch.from_numpy(rainy.copy()).permute(2, 0, 1).float() / 255
     views = Views(job.limits.scales)
     layer, *others = (
-        fused_layer(loaded_engine(model, job.device, job.tile_pixels).derain_floats, floats, views)
-        for model in (job.teacher, *job.independent)
+        fused_layer(_derain(job, model), floats, views) for model in (job.teacher, *job.independent)
     )
     sure = (255 * confidence(layer, others)).round().to(torch.uint8).numpy()
     derained = as_uint8(floats - layer)
     scores = _scores(layer_score(floats, layer, others), _probes(job, crop, floats), derained, sure, job)
-    judged = Judged(crop.crop_id, AGREE, scores, refusal_of(AGREE, scores, job.limits))
+    judged = Judged(crop.key, AGREE, scores, refusal_of(AGREE, scores, job.limits))
     return judged, _whole(derained, sure)
 
 
@@ -156,8 +173,12 @@ def _probes(job: JudgingJob, crop: CropRef, rainy: Tensor) -> ProbeScore:
     """Plant probes in the middle of the crop; always the same ones in the same crop."""
     top, left = (max(0, (extent - PROBED_SIDE) // 2) for extent in rainy.shape[-2:])
     part = rainy[:, top : top + PROBED_SIDE, left : left + PROBED_SIDE]
-    engine = loaded_engine(job.teacher, job.device, job.tile_pixels)
-    return probe(engine.derain_floats, part, seed=sum(crop.crop_id.encode()))
+    seed = int.from_bytes(sha256(crop.key.encode()).digest()[:4], "big")
+    return probe(_derain(job, job.teacher), part, seed)
+
+
+def _derain(job: JudgingJob, model: StagedModel) -> Derain:
+    return loaded_engine(model, job.device, job.tile_pixels).derain_floats
 
 
 def _scores(
