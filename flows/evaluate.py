@@ -20,19 +20,24 @@ from tasks.promotion import REFUSALS
 
 @flow(name="evaluate")
 def evaluate(
-    challenger: str = "models:/derain-student@challenger", champion: str = "models:/derain-student@champion"
+    challenger: str = "models:/derain-student@challenger",
+    champion: str = "models:/derain-student@champion",
+    training: str | None = None,
 ) -> State[Any]:
     """Measure two networks side by side on the photographs of the validation manifest.
 
-    The figures of each photograph become a Parquet table in the workspace, their means and intervals a run of
-    the experiment `evaluation` in MLflow.
+    The figures of each photograph become a Parquet table in the workspace, and a page beside it shows champion and
+    challenger side by side, the worst photographs first. Both, with means and intervals, are also a run of the
+    experiment `evaluation` in MLflow.
 
     Args:
         challenger: Registered model (models:/name@alias or models:/name/version) or path of a weights file.
         champion: What it is compared with, named in the same way.
+        training: Folder or manifest of the photographs that the challenger was trained on: nothing is evaluated if
+            one of them is in the validation manifest too, cut a little, scaled or stored differently.
     """
     try:
-        line = compare(read_settings(), champion, challenger, str(flow_run.id))
+        line = compare(read_settings(), champion, challenger, str(flow_run.id), training)
     except REFUSALS as error:
         return Failed(message=str(error))
     return Completed(message=line)

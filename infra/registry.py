@@ -1,7 +1,8 @@
 """The model registry: MLflow, on SQLite beside the workspace or on a server.
 
-A version is two artifacts, `model.safetensors` and `config.json`; aliases say which version serves. A tag of the
-model says up to which row of the ledger of promotions its aliases were moved.
+A version is `model.safetensors` and `config.json`, and beside them what lets MLflow load it and serve it (see
+`infra.model_folder`); aliases say which version serves. A tag of the model says up to which row of the ledger of
+promotions its aliases were moved.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ import tempfile
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.model_folder import CONFIG_FILE, WEIGHTS_FILE, write_model_folder
 from infra.settings import Settings
 from infra.tracking_server import ModelNotFound, TrackingServer
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
 
 STUDENT = "derain-student"
 CHAMPION = "champion"
@@ -25,8 +30,6 @@ CHALLENGER = "challenger"
 PREVIOUS = "previous"
 SETTLED = "derain.settled"
 """Tag of a model: the number of the last row of the ledger that its aliases agree with."""
-WEIGHTS_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
 FOUNDING_SECONDS = 15
 """How long a first run waits for another first run that is registering the shipped weights."""
 
@@ -133,17 +136,36 @@ class Registry:
         with self._server.alone(), self._server.faults_named(f"models:/{name}"):
             self._server.client().set_registered_model_tag(name, SETTLED, str(number))
 
-    def register_challenger(self, name: str, weights: bytes, config: bytes) -> str:
+    def register_challenger(
+        self, name: str, weights: bytes, config: bytes, training_run: str | None = None
+    ) -> str:
         """Make two files the next version of a model and its challenger; return its number.
 
         The same files as the challenger's are not registered again.
+
+        Parameters
+        ----------
+        name : str
+            Registered model; created if there is none of this name.
+        weights, config : bytes
+            The two files.
+        training_run : str, optional
+            Id of the tracked run that trained them: the version then belongs to it, and its files lie there.
+
+        Raises
+        ------
+        ModelNotFound
+            If the server has no such run.
+        TrackingUnreachable
+            If the tracking server does not answer.
         """
         with self._server.alone(), self._server.faults_named(f"models:/{name}"):
             client = self._server.client()
+            _create_model(client, name)
             known = client.get_registered_model(name).aliases.get(CHALLENGER)
             if known is not None and self._holds(client, name, str(known), weights, config):
                 return str(known)
-            number = self.add_version(name, weights, config)
+            number = self.add_version(name, weights, config, training_run)
             client.set_registered_model_alias(name, CHALLENGER, number)
         return number
 
@@ -155,7 +177,7 @@ class Registry:
         except FileNotFoundError:
             return False
 
-    def register_shipped(self, weights: bytes, config: bytes) -> None:
+    def register_shipped(self, weights: bytes, config: bytes, name: str = STUDENT) -> None:
         """Make the weights that come with the package version 1 and champion, if nothing is registered yet.
 
         Of several first runs one does it, and a later one finishes what a killed one began.
@@ -165,47 +187,65 @@ class Registry:
         TrackingUnreachable
             If the tracking server does not answer.
         """
-        with self._server.alone(), self._server.faults_named(STUDENT):
+        with self._server.alone(), self._server.faults_named(name):
             client = self._server.client()
-            if self._is_founded(client):
+            if self._is_settled(client, name, weights):
                 return
-            versions = client.search_model_versions(f"name = '{STUDENT}'")
-            if not versions:
-                number = self.add_version(STUDENT, weights, config)
-            elif len(versions) == 1 and self._server.artifact(versions[0].source, WEIGHTS_FILE) == weights:
-                number = str(versions[0].version)
-            else:  # somebody took the champion away: not for us to choose another
-                return
-            client.set_registered_model_alias(STUDENT, CHAMPION, number)
+            versions = self._versions(client, name)
+            number = str(versions[0].version) if versions else self.add_version(name, weights, config)
+            client.set_registered_model_alias(name, CHAMPION, number)
 
-    def _is_founded(self, client: MlflowClient) -> bool:
-        """Tell whether there is a champion; create the model, or else wait for the one who did."""
-        if self._has_champion(client):
+    def _is_settled(self, client: MlflowClient, name: str, weights: bytes) -> bool:
+        """Tell whether there is nothing to found; create the model, or else wait for the one who did."""
+        if self._has_champion(client, name):
             return True
-        if _create_model(client, STUDENT) or not self._server.is_remote:
+        if _create_model(client, name):
             return False
-        for _ in range(FOUNDING_SECONDS):
+        for _ in range(FOUNDING_SECONDS if self._server.is_remote else 0):
+            if self._is_taken(client, name, weights):
+                break
             time.sleep(1)
-            if self._has_champion(client):
+            if self._has_champion(client, name):
                 return True
-        return False
+        return self._is_taken(client, name, weights)
 
-    def _has_champion(self, client: MlflowClient) -> bool:
-        found = client.search_registered_models(filter_string=f"name = '{STUDENT}'")
+    def _is_taken(self, client: MlflowClient, name: str, weights: bytes) -> bool:
+        """Tell whether versions without a champion are somebody's choice, and not a founding that was cut short."""
+        versions = self._versions(client, name)
+        if len(versions) == 1:
+            return self._server.artifact(versions[0].source, WEIGHTS_FILE) != weights
+        return bool(versions)
+
+    def _has_champion(self, client: MlflowClient, name: str) -> bool:
+        found = client.search_registered_models(filter_string=f"name = '{name}'")
         return any(CHAMPION in model.aliases for model in found)
 
-    def add_version(self, name: str, weights: bytes, config: bytes) -> str:
-        """Log two files as a run's artifacts and make them the next version of a model; return its number."""
+    def _versions(self, client: MlflowClient, name: str) -> list[ModelVersion]:
+        return list(client.search_model_versions(f"name = '{name}'"))
+
+    def add_version(self, name: str, weights: bytes, config: bytes, training_run: str | None = None) -> str:
+        """Log two files as a run's artifacts and make them the next version of a model; return its number.
+
+        The run is that of their training, or else one of its own.
+        """
         client = self._server.client()
-        run = client.create_run(self._server.experiment(client, name), run_name=name)
+        run = self._run_of(client, name, training_run)
+        # A training may register several times, and what a version names must not be written over.
+        folder_name = f"model-{sha256(config + weights).hexdigest()[:12]}"
         with tempfile.TemporaryDirectory() as folder:
-            for part, data in ((WEIGHTS_FILE, weights), (CONFIG_FILE, config)):
-                Path(folder, part).write_bytes(data)
-            client.log_artifacts(run.info.run_id, folder, "model")
-        client.set_terminated(run.info.run_id)
+            write_model_folder(Path(folder), weights, config)
+            client.log_artifacts(run.info.run_id, folder, folder_name)
+        if training_run is None:
+            client.set_terminated(run.info.run_id)
         _create_model(client, name)
-        source = f"{run.info.artifact_uri}/model"
+        source = f"{run.info.artifact_uri}/{folder_name}"
         return str(client.create_model_version(name, source, run.info.run_id).version)
+
+    def _run_of(self, client: MlflowClient, name: str, training_run: str | None) -> Run:
+        if training_run is None:
+            return client.create_run(self._server.experiment(client, name), run_name=name)
+        with self._server.faults_named(f"run {training_run}"):
+            return client.get_run(training_run)
 
 
 def _create_model(client: MlflowClient, name: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -109,14 +111,21 @@ def open_run(
     return TrackedRun(server, run_id)
 
 
-def log_figures(
-    settings: Settings,
-    experiment: str,
-    name: str,
-    parameters: Mapping[str, object],
-    metrics: Mapping[str, float],
-) -> None:
-    """Keep parameters and figures as a finished run.
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is kept of something that was measured at one time."""
+
+    parameters: Mapping[str, object]
+    metrics: Mapping[str, float]
+    tables: Mapping[str, Sequence[Mapping[str, object]]] = field(default_factory=dict)
+    """Rows by file name, `.json`, which MLflow shows as tables."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    pictures: Mapping[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    """Pictures, uint8 RGB (H, W, 3), by name."""
+
+
+def log_figures(settings: Settings, experiment: str, name: str, figures: Figures) -> None:
+    """Keep what was measured as a finished run.
 
     Raises
     ------
@@ -132,7 +141,15 @@ def log_figures(
         now = int(1000 * time.time())
         client.log_batch(
             run_id,
-            metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
-            params=[Param(key, str(value)) for key, value in parameters.items()],
+            metrics=[Metric(key, value, now, 0) for key, value in figures.metrics.items()],
+            params=[Param(key, str(value)) for key, value in figures.parameters.items()],
         )
+        for file, rows in figures.tables.items():
+            client.log_table(run_id, {key: [row[key] for row in rows] for key in rows[0]}, file)
+        for key, picture in figures.pictures.items():
+            client.log_image(run_id, picture, key=key, step=0, synchronous=True)
+        with tempfile.TemporaryDirectory() as folder:
+            for file, data in figures.files.items():
+                Path(folder, file).write_bytes(data)
+            client.log_artifacts(run_id, folder)
         client.set_terminated(run_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,7 @@ class TrackingServer:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it tells of each table that it creates
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
     def client(self) -> MlflowClient:
         """Connect.
@@ -79,7 +81,9 @@ class TrackingServer:
             return Path(url2pathname(urlsplit(folder).path), part).read_bytes()
         from mlflow.artifacts import download_artifacts
 
-        return Path(download_artifacts(f"{folder}/{part}", tracking_uri=self.uri)).read_bytes()
+        with tempfile.TemporaryDirectory() as here:
+            found = download_artifacts(f"{folder}/{part}", dst_path=here, tracking_uri=self.uri)
+            return Path(found).read_bytes()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -115,7 +119,7 @@ class TrackingServer:
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if getattr(error, "error_code", "") in _NOT_THERE:
                 raise ModelNotFound(
-                    f"{what}: the registry at {self.uri} has no such model, version or alias"
+                    f"{what}: the registry at {self.uri} has no such model, version, alias or run"
                 ) from error
             raise TrackingUnreachable(
                 f"{self.uri}: the tracking server does not answer ({_first_line(error)})"

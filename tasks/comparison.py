@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from infra.settings import Settings
 from infra.storage import open_location
-from tasks.evaluation import evaluate, open_validation, record
+from tasks.evaluation import evaluate, open_validation
+from tasks.evaluation_records import record
 from tasks.gates import judge, too_small
+from tasks.overlap import refuse_training
 from tasks.preflight import choose_model
 
 
-def compare(settings: Settings, champion: str, challenger: str, run_id: str) -> str:
+def compare(
+    settings: Settings, champion: str, challenger: str, run_id: str, training: str | None = None
+) -> str:
     """Measure two models, keep the figures, and tell in one line what promotion would make of them.
+
+    With `training`, the photographs there must not be among those that the models are compared on.
 
     Raises
     ------
@@ -20,9 +26,11 @@ def compare(settings: Settings, champion: str, challenger: str, run_id: str) -> 
     open_location(settings.workspace).check(writable=True)
     ours, theirs = (choose_model(settings, url) for url in (champion, challenger))
     manifest = open_validation(settings)
+    if training is not None:
+        refuse_training(manifest, training)
     evaluation = evaluate(settings, ours, theirs, manifest)
     verdict = judge(evaluation, settings.gates)
-    url = record(settings, evaluation, verdict.gates, run_id)
+    url = record(settings, evaluation, verdict, run_id)
     small = too_small(manifest.pairs, settings.gates)
     told = small or ("better" if verdict.is_better else "not to be promoted")
-    return f"{challenger} beside {champion}: {told} ({verdict.line()}); by photograph: {url}"
+    return f"{challenger} beside {champion}: {told} ({verdict.line()}); by photograph: {url} and .html"

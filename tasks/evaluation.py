@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from infra.promotions import Gate
 from infra.settings import Settings
-from infra.storage import open_location
-from infra.tracking import log_figures
 from models.engine import Engine, TilingRefused, choose_device, fast_dtype
 from models.metrics import Image, luma, psnr_rgb, psnr_y, ssim_rgb, ssim_y
 from models.modelfile import build
+from models.niqe import niqe, read_pristine
 from models.probes import probe
 from models.validation import CLEAN_CEILING
 from tasks.latency import latency_ratios
 from tasks.manifests import ManifestInvalid
 from tasks.preflight import ChosenModel
-from tasks.validation_manifest import ValidationManifest, ValidationPhotograph, read_validation
+from tasks.validation_manifest import VALIDATION, ValidationManifest, ValidationPhotograph, read_validation
 from tasks.validation_samples import make_validation
 
-EXPERIMENT = "evaluation"
+ONLY_REPORTED = ("psnr_rgb", "ssim_rgb", "niqe")
+"""Figures that decide nothing, on whatever photographs."""
 TIMED = 3
 """Photographs that latency is measured on."""
 
@@ -41,7 +38,8 @@ class ImageScore:
     """What a network makes of one photograph; None where its row does not tell.
 
     `psnr_y` and `psnr_rgb` are in dB, at most 60; `clean_change` in grey levels of Y by which the clean version is
-    altered, on average; `rain_recall` and `detail_kept` as in `models.probes`.
+    altered, on average; `rain_recall` and `detail_kept` as in `models.probes`; `niqe` of derained real rain as in
+    `models.niqe`, lower is more natural, which decides nothing.
     """
 
     psnr_y: float | None = None
@@ -51,6 +49,7 @@ class ImageScore:
     clean_change: float | None = None
     rain_recall: float | None = None
     detail_kept: float | None = None
+    niqe: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,7 @@ class Compared:
     scene: str
     champion: ImageScore
     challenger: ImageScore
+    set: str = VALIDATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +75,36 @@ class Evaluation:
     """Of each round; a single 1 for networks of the same sizes, which compute the same."""
 
     def differences(self, figure: str) -> tuple[npt.NDArray[np.float64], list[str]]:
-        """Return challenger - champion of every photograph that has the figure, and its scene."""
-        rows = [each for each in self.photographs if getattr(each.champion, figure) is not None]
+        """Return challenger - champion of every photograph that decides and has the figure, and its scene."""
+        rows = self._with(figure, VALIDATION)
         values = [getattr(each.challenger, figure) - getattr(each.champion, figure) for each in rows]
         return np.array(values, np.float64), [each.scene for each in rows]
 
-    def mean(self, figure: str, side: str) -> float:
-        """Return the mean of a figure of `champion` or `challenger`."""
-        values = [getattr(getattr(each, side), figure) for each in self.photographs]
-        return float(np.mean([value for value in values if value is not None]))
+    def mean(self, figure: str, side: str, chosen: str = VALIDATION) -> float:
+        """Return the mean of a figure of `champion` or `challenger` in a set."""
+        return float(np.mean([getattr(getattr(each, side), figure) for each in self._with(figure, chosen)]))
+
+    def reported(self) -> dict[str, float]:
+        """Return the means that decide nothing, by name, `set/figure.side`."""
+        sets = dict.fromkeys(each.set for each in self.photographs)
+        chosen = [
+            (each, figure) for each in sets for figure in ImageScore.__slots__ if self._with(figure, each)
+        ]
+        return {
+            f"{each}/{figure}.{side}": self.mean(figure, side, each)
+            for (each, figure), side in itertools.product(chosen, ("champion", "challenger"))
+            if each != VALIDATION or figure in ONLY_REPORTED
+        }
+
+    def _with(self, figure: str, chosen: str) -> list[Compared]:
+        """Return the photographs of a set that have a figure of both networks."""
+        return [
+            each
+            for each in self.photographs
+            if each.set == chosen
+            and getattr(each.champion, figure) is not None
+            and getattr(each.challenger, figure) is not None
+        ]
 
 
 def open_validation(settings: Settings) -> ValidationManifest:
@@ -96,7 +117,7 @@ def open_validation(settings: Settings) -> ValidationManifest:
     """
     manifest = read_validation(settings.validation or make_validation(settings.workspace))
     if manifest.pairs == 0:
-        raise ManifestInvalid(f"{manifest.url}: no row has a clean version")
+        raise ManifestInvalid(f"{manifest.url}: no row of the set {VALIDATION} has a clean version")
     return manifest
 
 
@@ -111,7 +132,7 @@ def evaluate(
         If a file of the manifest is not what it was; names it.
     """
     with _one_thread():
-        engines = [_engine(settings, model) for model in (champion, challenger)]
+        engines = [engine_of(settings, model) for model in (champion, challenger)]
         bar = tqdm(manifest.photographs(), "evaluate", len(manifest.rows), unit="photo", disable=None)
         compared = [_compared(engines, photograph, manifest) for photograph in bar]
         same = engines[0].network.config == engines[1].network.config
@@ -122,12 +143,13 @@ def evaluate(
 def _compared(
     engines: Sequence[Engine], photograph: ValidationPhotograph, manifest: ValidationManifest
 ) -> Compared:
-    has_real = manifest.pairs < len(manifest.rows)
+    row = photograph.row
+    probes_pairs = row.decides and not manifest.has_real_rain
     try:
-        champion, challenger = (_score(engine, photograph, has_real) for engine in engines)
+        champion, challenger = (_score(engine, photograph, probes_pairs) for engine in engines)
     except (ValueError, TilingRefused) as error:  # too small for a probe or a window of SSIM, or too large
-        raise ManifestInvalid(f"{manifest.url}: {photograph.row.rainy}: {error}") from error
-    return Compared(photograph.row.rainy, photograph.row.scene, champion, challenger)
+        raise ManifestInvalid(f"{manifest.url}: {row.rainy}: {error}") from error
+    return Compared(row.rainy, row.scene, champion, challenger, row.set)
 
 
 def _latency(engines: Sequence[Engine], manifest: ValidationManifest) -> npt.NDArray[np.float64]:
@@ -147,60 +169,19 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def write_table(evaluation: Evaluation, workspace: str, run_id: str) -> str:
-    """Keep the figures by photograph and network as Parquet in the workspace; return the URL."""
-    location = open_location(f"{workspace.rstrip('/')}/evaluations")
-    rows = [
-        {"key": each.key, "scene": each.scene, "role": role, "model": name, "digest": digest, **asdict(score)}
-        for each, (role, model) in itertools.product(
-            evaluation.photographs,
-            (("champion", evaluation.champion), ("challenger", evaluation.challenger)),
-        )
-        for name, digest, score in [
-            (f"{model.name}/{model.version}", model.model_file.digest, getattr(each, role))
-        ]
-    ]
-    file = io.BytesIO()
-    pl.DataFrame(rows, infer_schema_length=None).write_parquet(file)
-    location.put(f"{run_id}.parquet", file.getvalue())
-    return f"{location.url}/{run_id}.parquet"
-
-
-def record(settings: Settings, evaluation: Evaluation, gates: tuple[Gate, ...], run_id: str) -> str:
-    """Keep the table of figures in the workspace and all figures in MLflow; return the table's URL.
-
-    Raises
-    ------
-    TrackingUnreachable
-        If the tracking server does not answer.
-    """
-    url = write_table(evaluation, settings.workspace, run_id)
-    parameters = {
-        "champion": f"{evaluation.champion.name}/{evaluation.champion.version}",
-        "champion_digest": evaluation.champion.model_file.digest,
-        "challenger": f"{evaluation.challenger.name}/{evaluation.challenger.version}",
-        "challenger_digest": evaluation.challenger.model_file.digest,
-        "manifest": evaluation.manifest.url,
-        "manifest_digest": evaluation.manifest.digest,
-        "table": url,
-    }
-    bounds = ("champion", "challenger", "loss", "loss_lower", "loss_upper")
-    metrics = {f"{gate.name}.{bound}": getattr(gate, bound) for gate in gates for bound in bounds}
-    log_figures(settings, EXPERIMENT, run_id, parameters, metrics)
-    return url
-
-
-def _engine(settings: Settings, model: ChosenModel) -> Engine:
+def engine_of(settings: Settings, model: ChosenModel) -> Engine:
+    """Build the engine that both networks of a comparison run in."""
     device = choose_device(settings.device)
     network = build(model.model_file, model.name)
     return Engine(network, device, fast_dtype(device), settings.tile_pixels)
 
 
-def _score(engine: Engine, photograph: ValidationPhotograph, has_real: bool) -> ImageScore:
+def _score(engine: Engine, photograph: ValidationPhotograph, probes_pairs: bool) -> ImageScore:
     """Score a photograph; probes are planted in real ones, or in the clean ones where there is none."""
     clean = photograph.clean
     if clean is None:
-        return ImageScore(**_probes(engine, photograph.rainy))
+        natural = _niqe(engine.derain(photograph.rainy[None])[0])
+        return ImageScore(niqe=natural, **_probes(engine, photograph.rainy))
     derained, kept = (engine.derain(pixels[None])[0] for pixels in (photograph.rainy, clean))
     return ImageScore(
         psnr_y=min(psnr_y(derained, clean), CLEAN_CEILING),
@@ -208,8 +189,16 @@ def _score(engine: Engine, photograph: ValidationPhotograph, has_real: bool) -> 
         psnr_rgb=min(psnr_rgb(derained, clean), CLEAN_CEILING),
         ssim_rgb=ssim_rgb(derained, clean),
         clean_change=float(np.abs(luma(kept) - luma(clean)).mean()),
-        **({} if has_real else _probes(engine, clean)),
+        **(_probes(engine, clean) if probes_pairs else {}),
     )
+
+
+def _niqe(derained: Image) -> float | None:
+    """Score how natural a photograph looks; None for one that is too small for it, or flat."""
+    try:
+        return niqe(derained, read_pristine())
+    except ValueError:
+        return None
 
 
 def _probes(engine: Engine, photograph: Image) -> dict[str, float]:

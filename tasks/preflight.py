@@ -11,7 +11,7 @@ from infra.delta import WorkspaceRefused
 from infra.faults import WorldFault
 from infra.lease import LeaseHeld, LeaseLost, LeaseUnreadable
 from infra.records import Scope
-from infra.registry import Registry
+from infra.registry import STUDENT, Registry
 from infra.settings import Settings, SettingsInvalid, absolute_url
 from infra.storage import AccessDenied, Missing, UrlRefused, open_location
 from infra.tracking_server import ModelNotFound, TrackingUnreachable
@@ -50,6 +50,13 @@ REFUSALS = (
 
 OUTPUT_BYTES_PER_SOURCE_BYTE = {"same": 1.5, "jpeg": 1.5, "png": 8.0}
 """How much room outputs are expected to take; PNG of what came as JPEG grows most."""
+
+SHIPPED_AS = {
+    STUDENT: SHIPPED.name,
+    "afr-net": "afr-net-*.safetensors",
+    "semi-drdnet": "drd-net-*.safetensors",
+}
+"""Registered models and the weights that become their version 1 when they are first asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +116,20 @@ def choose_model(settings: Settings, model: str) -> ChosenModel:
         path = Path(absolute_url(model))
         return ChosenModel(read_model_file(path), path.stem, "file")
     registry = Registry(settings)
-    shipped = read_model_file(SHIPPED)
-    registry.register_shipped(shipped.weights, shipped.config)
+    _register_shipped(registry, model)
     registered = registry.resolve(model)
     model_file = ModelFile(registered.weights, registered.config)
     build(model_file, name=model)  # an older or newer version of this package may have registered it
     return ChosenModel(model_file, registered.name, registered.version)
+
+
+def _register_shipped(registry: Registry, url: str) -> None:
+    """Register what the package ships for the model that a URL names, if it ships anything."""
+    name = url.removeprefix("models:/").partition("@")[0].partition("/")[0]
+    paths = sorted(SHIPPED.parent.glob(SHIPPED_AS.get(name, "none")))
+    if paths:
+        shipped = read_model_file(paths[0])
+        registry.register_shipped(shipped.weights, shipped.config, name)
 
 
 def refuse_overlap(source: str, destination: str) -> None:

@@ -19,7 +19,8 @@ from infra.registry import CHAMPION, PREVIOUS, STUDENT, Registry
 from infra.settings import Settings
 from infra.storage import open_location
 from tasks import preflight
-from tasks.evaluation import Evaluation, evaluate, open_validation, record
+from tasks.evaluation import Evaluation, evaluate, open_validation
+from tasks.evaluation_records import record
 from tasks.gates import Verdict, judge, too_small
 from tasks.preflight import ChosenModel, choose_model
 from tasks.validation_manifest import ValidationManifest
@@ -145,7 +146,7 @@ def promote_challenger(settings: Settings, challenger: str, run_id: str) -> Prom
         if office.registry.standing(STUDENT).champion != champion.version:  # a killed run made another one
             champion = choose_model(settings, CHAMPION_URL)
     verdict, evaluation = _compared(settings, champion, candidate, manifest)
-    table = None if evaluation is None else record(settings, evaluation, verdict.gates, run_id)
+    table = None if evaluation is None else record(settings, evaluation, verdict, run_id)
     candidate = _registered(settings, champion, candidate)
     with opened(settings, run_id) as office:
         now = office.registry.standing(STUDENT).champion

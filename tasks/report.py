@@ -12,7 +12,7 @@ from importlib.resources import files
 from io import BytesIO
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from PIL import Image
 
 from infra.records import DerainRecord
@@ -84,7 +84,7 @@ def render(report: Report) -> str:
     shown_keys = {sample.record.key for sample in worst}
     random = [sample for sample in report.random if sample.record.key not in shown_keys][:MOST_SAMPLES]
     rejected = report.rejected[:MOST_REJECTED]
-    return _template().render(
+    return page_template("report.html").render(
         summary=report.summary,
         counts=report.summary.counts,
         worst=[_card(sample) for sample in worst],
@@ -108,9 +108,14 @@ def _is_invisible(char: str) -> bool:
     return unicodedata.category(char) in INVISIBLE and char not in JOINERS
 
 
-def _template() -> Template:
+def page_template(name: str) -> Template:
+    """Load a page of this package, with the filters that all pages share; they share `page.css` too."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(lambda part: files("tasks").joinpath(part).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(
         visible=visible,
@@ -120,8 +125,7 @@ def _template() -> Template:
         moment=_moment,
         csp_hash=_csp_hash,
     )
-    source = files("tasks").joinpath("report.html").read_text(encoding="utf-8")
-    return environment.from_string(source)
+    return environment.get_template(name)
 
 
 def _moment(when: datetime) -> str:
@@ -134,26 +138,28 @@ def _csp_hash(script: str) -> str:
 
 
 def _card(sample: Sample) -> Card:
-    rainy, derained = _shrink(sample.rainy), _shrink(sample.derained)
+    rainy, derained = shrunk(sample.rainy), shrunk(sample.derained)
     return Card(
         key=sample.record.key,
         full_width=sample.rainy.shape[1],
         full_height=sample.rainy.shape[0],
         rain_energy=sample.record.rain_energy,
-        rainy=_data_uri(rainy),
-        derained=_data_uri(derained),
+        rainy=data_uri(rainy),
+        derained=data_uri(derained),
         width=rainy.width,
         height=rainy.height,
     )
 
 
-def _shrink(rgb: np.ndarray) -> Image.Image:
+def shrunk(rgb: np.ndarray) -> Image.Image:
+    """Make a picture no larger than a page shows, of (H, W, 3) uint8."""
     picture = Image.fromarray(np.ascontiguousarray(rgb))
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     return picture
 
 
-def _data_uri(picture: Image.Image) -> str:
+def data_uri(picture: Image.Image) -> str:
+    """Write a picture into an address, as JPEG."""
     buffer = BytesIO()
     picture.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + b64encode(buffer.getvalue()).decode("ascii")

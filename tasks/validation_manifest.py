@@ -1,25 +1,32 @@
 """The frozen manifest that networks are compared on: a CSV with the SHA-256 of every file.
 
-Columns: `rainy`, `clean`, `rainy_sha256`, `clean_sha256`, `scene`. Paths are relative to the manifest's folder.
-A photograph of real rain has no clean version: `clean` and `clean_sha256` stay empty. Rows of one `scene` are no
-independent evidence and are drawn together; without that column each row is a scene.
+Columns: `rainy`, `clean`, `rainy_sha256`, `clean_sha256`, `scene`, `set`. Paths are relative to the manifest's
+folder. A photograph of real rain has no clean version: `clean` and `clean_sha256` stay empty. Rows of one `scene`
+are no independent evidence and are drawn together; without that column each row is a scene. Rows of the set
+`validation` decide, and without that column all do; those of any other set, the field's test sets say, are only
+reported, and a photograph that decides must not be in one of these, in whatever form.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from infra.storage import Location, Missing, open_location
 from models.metrics import Image
 from tasks.images import ImageRejected, decode
 from tasks.manifests import ManifestInvalid
+from tasks.perceptual_hash import SeenPhotographs
 
-COLUMNS = ("rainy", "clean", "rainy_sha256", "clean_sha256", "scene")
+COLUMNS = ("rainy", "clean", "rainy_sha256", "clean_sha256", "scene", "set")
+VALIDATION = "validation"
+"""The set that decides."""
 MAX_PIXELS = 50_000_000
+_SET_NAME = re.compile(r"[\w-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,12 @@ class ValidationRow:
     rainy_sha256: str
     clean_sha256: str
     scene: str
+    set: str = VALIDATION
+
+    @property
+    def decides(self) -> bool:
+        """Tell whether promotion depends on it."""
+        return self.set == VALIDATION
 
     @property
     def is_pair(self) -> bool:
@@ -57,8 +70,17 @@ class ValidationManifest:
 
     @property
     def pairs(self) -> int:
-        """Number of rows with a clean version."""
-        return sum(row.is_pair for row in self.rows)
+        """Number of rows that decide and have a clean version."""
+        return sum(row.is_pair for row in self.rows if row.decides)
+
+    @property
+    def has_real_rain(self) -> bool:
+        """Tell whether some of the rows that decide are of real rain."""
+        return any(not row.is_pair for row in self.rows if row.decides)
+
+    def only(self, keys: Container[str]) -> ValidationManifest:
+        """Return the rows of these rainy photographs alone."""
+        return replace(self, rows=tuple(row for row in self.rows if row.rainy in keys))
 
     def photographs(self) -> Iterator[ValidationPhotograph]:
         """Read one photograph after the other.
@@ -66,8 +88,30 @@ class ValidationManifest:
         Raises
         ------
         ManifestInvalid
-            If a file is gone, is not the one that the manifest was written for, or is no photograph.
+            If a file is gone, is not the one that the manifest was written for, or is no photograph; or if a
+            photograph that decides is in another set too.
         """
+        seen = {True: SeenPhotographs(), False: SeenPhotographs()}
+        for photograph in self._read_all():
+            if any(not row.decides for row in self.rows):
+                self._refuse_shared(photograph, seen)
+            yield photograph
+
+    def _refuse_shared(self, photograph: ValidationPhotograph, seen: dict[bool, SeenPhotographs]) -> None:
+        """Compare a photograph with those on the other side of what decides and what is only reported."""
+        row = photograph.row
+        for key, pixels in ((row.rainy, photograph.rainy), (row.clean, photograph.clean)):
+            if pixels is None:
+                continue
+            other = seen[not row.decides].like(pixels)
+            if other is not None:
+                raise ManifestInvalid(
+                    f"{self.url}: {key} and {other} show the same, but one is of the set {VALIDATION} and one is"
+                    " not: leave one of them out"
+                )
+            seen[row.decides].add(key, pixels)
+
+    def _read_all(self) -> Iterator[ValidationPhotograph]:
         location = open_location(self.url.rpartition("/")[0])
         for row in self.rows:
             rainy = self._read(location, row.rainy, row.rainy_sha256)
@@ -126,7 +170,12 @@ def _row(url: str, number: int, cells: dict[str, str | None]) -> ValidationRow:
         raise ManifestInvalid(
             f"{url}, line {number}: a row is a rainy photograph and the SHA-256 of each file"
         )
-    return ValidationRow(rainy, clean, digests[0], digests[1], cells.get("scene") or rainy)
+    chosen = cells.get("set") or VALIDATION
+    if not _SET_NAME.fullmatch(chosen):
+        raise ManifestInvalid(
+            f"{url}, line {number}: set {chosen!r}; a set is named by letters, digits, - and _"
+        )
+    return ValidationRow(rainy, clean, digests[0], digests[1], cells.get("scene") or rainy, chosen)
 
 
 def _refuse_repeated(url: str, rows: tuple[ValidationRow, ...]) -> None:

@@ -1,0 +1,42 @@
+"""A registered network as MLflow's generic model: uint8 photographs in, uint8 photographs out.
+
+The registry stores this file beside the weights of each version, and MLflow runs it where a version is loaded
+(models from code: nothing is unpickled). It needs this package installed there. The version does not bring the
+package's code along: MLflow would take it or not, depending on what a process has imported before, and every
+config that was ever written is read by today's code. Nothing here imports this file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+from models.engine import Engine, choose_device, fast_dtype
+from models.modelfile import ModelFile, build
+
+
+class DerainingModel(PythonModel):  # type: ignore[misc]  # mlflow is untyped
+    """Derain photographs of one size a call, in tiles where they are large."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Build the network from the two files of the version.
+
+        Raises
+        ------
+        ModelFileInvalid
+            If they are damaged or do not fit each other.
+        """
+        weights, config = (Path(context.artifacts[part]) for part in ("weights", "config"))
+        network = build(ModelFile(weights.read_bytes(), config.read_bytes()), name=str(weights))
+        device = choose_device("auto")
+        self._engine = Engine(network, device, fast_dtype(device))
+
+    def predict(self, model_input: np.ndarray) -> np.ndarray:
+        """Derain a batch, (N, H, W, 3) uint8 RGB."""
+        return self._engine.derain(model_input)
+
+
+set_model(DerainingModel())
