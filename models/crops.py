@@ -48,9 +48,48 @@ def turned_grid(draws: Draws, bank: Bank, index: Tensor, angle: Tensor, size: tu
     """Place a crop anywhere in a layer, turned by an angle (B,), rescaled, and mirrored or not, (B, H, W, 2)."""
     scale = draws.log_uniform(0.6, 1.5)
     flip = torch.where(draws.chance(0.5), 1.0, -1.0)
-    sine, cosine = torch.sin(angle) * scale, torch.cos(angle) * scale
-    rows, columns = (torch.arange(extent, device=draws.device) - extent / 2 for extent in size)
     centre_x, centre_y = (draws.uniform() * length[index] for length in (bank.widths, bank.heights))
+    return _affine_grid((centre_x, centre_y), angle, scale, flip, size)
+
+
+def inner_grid(
+    draws: Draws, bank: Bank, index: Tensor, turn: tuple[Tensor, Tensor], size: tuple[int, int]
+) -> Tensor:
+    """Place a crop inside a layer, as far as it is large enough; mirrored or not.
+
+    Parameters
+    ----------
+    draws : Draws
+        Where the numbers come from; B samples.
+    bank : Bank
+        The layers.
+    index : Tensor
+        (B,) which layer each sample is taken from.
+    turn : tuple of Tensor
+        (B,) angle in radians, and pixels of the layer a pixel of the crop.
+    size : tuple of int
+        Height and width of the crop.
+
+    Returns
+    -------
+    Tensor
+        (B, H, W, 2) points (x, y) in pixels. Beyond its edges `models.banks.sample` mirrors a layer.
+    """
+    angle, scale = turn
+    flip = torch.where(draws.chance(0.5), 1.0, -1.0)
+    centre_x, centre_y = (
+        length[index] / 2 + (draws.uniform() - 0.5) * (length[index] - extent * scale).clamp(min=0)
+        for length, extent in ((bank.widths, size[1]), (bank.heights, size[0]))
+    )
+    return _affine_grid((centre_x, centre_y), angle, scale, flip, size)
+
+
+def _affine_grid(
+    centre: tuple[Tensor, Tensor], angle: Tensor, scale: Tensor, flip: Tensor, size: tuple[int, int]
+) -> Tensor:
+    """Return the points of crops about their centres, turned, rescaled and mirrored, (B, H, W, 2)."""
+    sine, cosine = torch.sin(angle) * scale, torch.cos(angle) * scale
+    rows, columns = (torch.arange(extent, device=angle.device) - extent / 2 for extent in size)
     x = (flip * cosine)[:, None, None] * columns[None, None, :] - sine[:, None, None] * rows[None, :, None]
     y = (flip * sine)[:, None, None] * columns[None, None, :] + cosine[:, None, None] * rows[None, :, None]
-    return torch.stack((x + centre_x[:, None, None], y + centre_y[:, None, None]), dim=-1)
+    return torch.stack((x + centre[0][:, None, None], y + centre[1][:, None, None]), dim=-1)

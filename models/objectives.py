@@ -11,14 +11,25 @@ from torch import Tensor, nn
 from models.losses import psnr_term
 from models.pairs import RainyPair
 from models.train_config import TrainConfig
+from models.validation import Score, ValidationSet, validate
 
 
 class Objective(nn.Module, ABC):
     """What a training minimises.
 
     Parameters that an objective has train beside the network's, and its buffers are part of every checkpoint; none
-    of them ships. What it draws must depend on the seed and the step alone, so that a resumed training is exact.
+    of them ships. Every process must build the same one, and what it draws must depend on the seed and the step
+    alone, so that a resumed training is exact.
     """
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What checkpoints and model files tell of it; a training goes on only with the same."""
+        return {}
+
+    def learnt(self) -> list[nn.Parameter]:
+        """Return the parameters that train; others, such as those of a teacher, stay as they are."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
     @abstractmethod
     def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
@@ -35,6 +46,10 @@ class Objective(nn.Module, ABC):
         pair : RainyPair
             Labelled crops of this step.
         """
+
+    def judge(self, network: nn.Module, pairs: ValidationSet) -> Score:
+        """Score weights on the validation set: the best ones are kept."""
+        return validate(network, pairs)
 
 
 class Supervised(Objective):

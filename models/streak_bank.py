@@ -3,11 +3,12 @@
 What a network takes away, s = max(rainy - derained, 0), is rain, but also edges, signs and noise that it mistook
 for rain. A window of it is kept if what is bright in it is elongated, lies in one direction, and does not follow
 the edges of the background; all else is refused with its reason. That rain is known by these three is the field's
-common sense; the formulas are ours: a structure tensor (Bigun and Granlund, 1987) and a correlation.
+common sense; the formulas are ours: a structure tensor and a correlation.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,15 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from models.anisotropy import blurred, gradients, structure_tensor
 from models.banks import Bank, bank_of
 
 Picture = npt.NDArray[Any]
 """uint8, or floats in [0, 1], (H, W, 3)."""
-
-NEIGHBOURHOOD = 3.0
-"""Standard deviation in pixels of the window that the direction of a streak is measured in."""
 
 
 class StreakBankEmpty(ValueError):
@@ -176,19 +174,15 @@ def measure_streaks(streaks: Tensor, background: Tensor) -> StreakFigures:
     background : Tensor
         (H, W) grey levels of the derained photograph, in [0, 1].
     """
-    rows, columns = _gradients(streaks)
-    # Twice the angle of the gradient: opposite gradients, the two sides of a streak, then point the same way.
-    trace, along, cross = (
-        _blurred(part) for part in (rows**2 + columns**2, columns**2 - rows**2, 2 * rows * columns)
-    )
-    local, total = torch.hypot(along, cross).sum(), trace.sum().clamp(min=1e-12)
-    along_all, cross_all = along.sum(), cross.sum()
+    tensor = structure_tensor(streaks[None])
+    local, along, cross = (float(part.sum()) for part in (tensor.strength, tensor.along, tensor.cross))
+    edges = torch.hypot(*gradients(background[None]))
     return StreakFigures(
         strength=float(streaks.mean()),
-        elongation=float(local / total),
-        alignment=float(torch.hypot(along_all, cross_all) / local.clamp(min=1e-12)),
-        angle=-0.5 * math.atan2(float(cross_all), float(along_all)),
-        edges=_correlation(_blurred(streaks, 1.0), _blurred(torch.hypot(*_gradients(background)), 1.0)),
+        elongation=local / max(float(tensor.trace.sum()), 1e-12),
+        alignment=math.hypot(along, cross) / max(local, 1e-12),
+        angle=-0.5 * math.atan2(cross, along),
+        edges=_correlation(blurred(streaks[None], 1.0), blurred(edges, 1.0)),
     )
 
 
@@ -215,10 +209,12 @@ def _windows(number: int, rainy: Picture, derained: Picture, rules: StreakRules)
 
 
 def _corners(height: int, width: int, side: int) -> Iterator[tuple[int, int]]:
-    """Lay windows side by side; smaller photographs are one window, what is left at the edges is not used."""
-    for top in range(0, max(height - side, 0) + 1, side):
-        for left in range(0, max(width - side, 0) + 1, side):
-            yield top, left
+    """Spread as many windows as fit without overlap; a photograph smaller than one is one."""
+    rows, columns = (
+        [round(place) for place in np.linspace(0, max(extent - side, 0), max(extent // side, 1))]
+        for extent in (height, width)
+    )
+    return itertools.product(rows, columns)
 
 
 def _floats(picture: Picture) -> Tensor:
@@ -226,25 +222,9 @@ def _floats(picture: Picture) -> Tensor:
     return floats / 255 if picture.dtype == np.uint8 else floats
 
 
-def _gradients(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the differences of neighbours down and to the right, (H - 1, W - 1) each, at pixel corners."""
-    down, right = picture[1:] - picture[:-1], picture[:, 1:] - picture[:, :-1]
-    return (down[:, 1:] + down[:, :-1]) / 2, (right[1:] + right[:-1]) / 2
-
-
-def _blurred(picture: Tensor, sigma: float = NEIGHBOURHOOD) -> Tensor:
-    """Average around each pixel under a gaussian, zeros beyond the edges."""
-    reach = torch.arange(-math.ceil(3 * sigma), math.ceil(3 * sigma) + 1)
-    kernel = torch.exp(-0.5 * (reach / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    padding = len(kernel) // 2
-    down = F.conv2d(picture[None, None], kernel[:, None][None, None], padding=(padding, 0))
-    return F.conv2d(down, kernel[None, :][None, None], padding=(0, padding))[0, 0]
-
-
 def _correlation(first: Tensor, second: Tensor) -> float:
     """Pearson's, of two pictures; the first may be a pixel larger; 0 where one of them is flat."""
-    ours = first[: second.shape[0], : second.shape[1]].flatten()
+    ours = first[:, : second.shape[1], : second.shape[2]].flatten()
     theirs = second.flatten()
     ours, theirs = ours - ours.mean(), theirs - theirs.mean()
     spread = float(ours.norm() * theirs.norm())

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
@@ -34,7 +35,6 @@ from models.schedules import cosine_rate, ema_decay
 from models.train_config import TrainConfig
 from models.training_state import State, begin, restore, update_average, write_checkpoint
 from models.validation import ValidationSet, before_after, render_validation
-from models.validation import validate as score
 
 
 def fit(
@@ -103,12 +103,21 @@ def step(fabric: Fabric, config: TrainConfig, state: State, pair: RainyPair) -> 
     with fabric.autocast():  # Fabric enters it by itself in distributed runs only
         terms = state.objective(state.network, config, state.step, pair)
     fabric.backward(torch.stack(list(terms.values())).sum())
+    if fabric.world_size > 1:
+        share_gradients(fabric, state.objective)
     fabric.clip_gradients(state.network, state.optimizer, max_norm=config.clip)
     state.optimizer.step()
     state.optimizer.zero_grad()
     update_average(state, ema_decay(config.ema, state.step))
     state.step += 1
     return {name: term.detach() for name, term in terms.items()}
+
+
+def share_gradients(fabric: Fabric, objective: Objective) -> None:
+    """Give the parameters of an objective the mean gradient of all processes, as a network's have it."""
+    for parameter in objective.learnt():
+        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        parameter.grad = cast(Tensor, fabric.all_reduce(gradient, reduce_op="mean"))
 
 
 def validate(
@@ -124,11 +133,12 @@ def validate(
     if not fabric.is_global_zero:
         return ""
     with fabric.autocast():
-        scores = score(state.average, pairs)
+        scores = state.objective.judge(state.average, pairs)
         pictures = before_after(state.average, pairs) if len(recorders) > 1 else {}
     if scores.overall > state.best:
         state.best = scores.overall
-        facts = {"train": asdict(config), "step": state.step, "validation_psnr_y": asdict(scores)}
+        facts = {"train": asdict(config), **state.objective.facts, "step": state.step}
+        facts["validation_psnr_y"] = asdict(scores)
         write_model_file(pack(state.average, facts, name=config.preset), out / f"{config.preset}.safetensors")
     losses = {f"loss_{name}": float(term) for name, term in terms.items()}
     for recorder in recorders:

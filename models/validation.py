@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,16 @@ from models.recipes import RECIPES
 VALIDATION_SEED = 20_260_000
 CLEAN_CEILING = 60.0
 """PSNR of an untouched photograph is infinite; the mean counts it as this."""
+
+
+class Score(Protocol):
+    """Figures of a network on validation data, each a field of a dataclass that prints as one line."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def overall(self) -> float:
+        """What checkpoints are selected by, dB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,7 @@ def render_validation(data: TrainingData, count: int) -> ValidationSet:
 def validate(network: nn.Module, pairs: ValidationSet) -> ValidationScore:
     """Score a network on the validation set."""
     kinds = (pairs.light, pairs.heavy, pairs.fine, pairs.none)
-    return ValidationScore(*(_mean_psnr(network, kind) for kind in kinds))
+    return ValidationScore(*(mean_psnr_y(network, kind) for kind in kinds))
 
 
 def before_after(network: nn.Module, pairs: ValidationSet) -> dict[str, Image]:
@@ -88,7 +99,8 @@ def _render(data: TrainingData, recipe: str, photographs: Sequence[int]) -> list
 
 
 @torch.inference_mode()
-def _mean_psnr(network: nn.Module, pairs: Sequence[RainyPair]) -> float:
+def mean_psnr_y(network: nn.Module, pairs: Sequence[RainyPair]) -> float:
+    """Return the mean psnr_y in dB of a network on pairs of one photograph each."""
     scores = (psnr_y(as_uint8(network(pair.rainy)[0]), as_uint8(pair.clean[0])) for pair in pairs)
     return fmean(min(score, CLEAN_CEILING) for score in scores)
 

@@ -41,15 +41,16 @@ def rained_on(clean: np.ndarray, layer: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("angle", [-0.6, 0.0, 0.4])
 @pytest.mark.parametrize("family", [FINE, MEDIUM, BOLD, SHEET, NEEDLES])
 def test_planted_streaks_are_accepted_as_they_are(clean, family: StreakFamily, angle: float):
-    layer = streaks(family, angle, seed=3) * 0.5
-    assert layer.mean() > RULES.least_strength  # the draw has rain in it
+    layer = streaks(family, angle, seed=3)
+    layer = layer * max(0.5, 0.002 / layer.mean())
     harvest = harvest_streaks([rained_on(clean, layer)], [clean], RULES)
     (window,) = harvest.windows
     assert window.reason == ""
     found = rain_layer(rained_on(clean, layer), clean).numpy()
     np.testing.assert_allclose(window.layer / 255, np.where(found > RULES.floor, found, 0), atol=0.51 / 255)
-    if family is not BOLD:  # one or two wide streaks: their ends count too
-        assert window.figures.angle == pytest.approx(angle, abs=0.1)
+    assert window.figures.angle == pytest.approx(
+        angle, abs=0.3
+    )  # thin streaks seem steeper: pixels are square
 
 
 def noise(clean: np.ndarray) -> np.ndarray:
@@ -67,12 +68,13 @@ def signs(clean: np.ndarray) -> np.ndarray:
 
 
 def dots(clean: np.ndarray) -> np.ndarray:
-    spots = StreakFamily((1.0, 2.0), (1.5, 2.5), (4e-3, 5e-3), (0.5, 0.6))
-    return clean + streaks(spots, 0.0)
+    rows, columns = np.mgrid[:SIDE, :SIDE] % 16 - 8
+    return clean + 0.5 * np.exp(-(rows**2 + columns**2) / 8)[..., None]
 
 
 def crossing(clean: np.ndarray) -> np.ndarray:
-    return clean + streaks(SHEET, 0.8) + streaks(SHEET, -0.77, seed=1)
+    layer = streaks(NEEDLES, 0.8, seed=2)
+    return clean + layer + np.rot90(layer)
 
 
 def edges(clean: np.ndarray) -> np.ndarray:
