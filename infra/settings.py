@@ -71,7 +71,7 @@ class CurationLimits(BaseModel):
     """Least share of the found rain that judged and independent network both found."""
     informedness: float = Field(default=0.3, ge=-1, le=1)
     """Least rain recall + detail kept - 1 of planted probes on the crop."""
-    detail_kept: float = Field(default=0.7, ge=0)
+    detail_kept: float = Field(default=0.5, ge=0)
     """Least share of planted detail that is left."""
     structure_leak: float = Field(default=0.9, ge=0, le=1)
     """Most correlation of what was taken away with the structure of the background, where there is no rain."""

@@ -47,6 +47,10 @@ class StreakLayers:
         arrays = {"layers": stacked, "told": np.frombuffer(told.encode(), np.uint8)}
         self._location.put(f"{run_id}{_SUFFIX}", save(arrays))
 
+    def has(self, run_id: str) -> bool:
+        """Tell whether the layers of a run are there."""
+        return self._location.exists(f"{run_id}{_SUFFIX}")
+
     def layers(self) -> tuple[Layer, ...]:
         """Read the layers of what is accepted now, run after run.
 

@@ -35,8 +35,9 @@ class LayerScore:
     """Found by both / found by either, by brightness: 0 for one that finds nothing, low for one that smooths."""
     elongation: float
     """Of what both found, weighted by brightness."""
-    structure_leak: float
-    """Local correlation of the layer's gradients with the background's where no network found rain."""
+    structure_leak: float | None
+    """Local correlation of the layer's gradients with the background's where no network found rain; None where all
+    of the photograph may be rain."""
 
 
 def layer_score(rainy: Tensor, layer: Tensor, independent: Sequence[Tensor]) -> LayerScore:
@@ -66,7 +67,7 @@ def layer_score(rainy: Tensor, layer: Tensor, independent: Sequence[Tensor]) -> 
     )
 
 
-def structure_leak(rainy: Tensor, layer: Tensor, found: Sequence[Tensor]) -> float:
+def structure_leak(rainy: Tensor, layer: Tensor, found: Sequence[Tensor]) -> float | None:
     """Tell how far a layer follows the structure of its background where rain is unlikely.
 
     Parameters
@@ -78,14 +79,14 @@ def structure_leak(rainy: Tensor, layer: Tensor, found: Sequence[Tensor]) -> flo
 
     Returns
     -------
-    float
-        Local Pearson correlation of gradient lengths, in [0, 1]; 0 for a layer with no gradients above noise,
-        1 where rain is likely everywhere, so that nothing can be told.
+    float or None
+        Local Pearson correlation of gradient lengths, in [0, 1]; 0 for a layer with no gradients above noise, None
+        where rain is likely everywhere, so that nothing can be told.
     """
     likely = dilated(torch.stack(list(found)).amax(0).gt(FLOOR).float(), MARGIN)
     unlikely = 1 - likely
     if float(unlikely.mean()) < 0.02:
-        return 1.0
+        return None
     background = (rainy - layer).mean(0)[None, None]
     ours, theirs = steepness(layer.mean(0)[None, None]), steepness(background)
     weight = blurred(unlikely, WINDOW).clamp(min=1e-6)
@@ -132,8 +133,6 @@ class Trust:
     """Agreement x elongation of the rain that independent networks found too."""
     probes: float
     """Informedness of planted probes on this very photograph."""
-    leak_free: float
-    """Agreement x (1 - structure leak)."""
 
     @property
     def overall(self) -> float:
@@ -146,7 +145,6 @@ def trust(score: LayerScore, probes: ProbeScore) -> Trust:
     return Trust(
         found=score.agreement * score.elongation,
         probes=probes.informedness,
-        leak_free=score.agreement * (1 - score.structure_leak),
     )
 
 

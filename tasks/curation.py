@@ -1,13 +1,13 @@
 """One curation: judge the crops of the pool on workers, decide, keep what is accepted, record, show.
 
-Judged crops wait in the workspace until their rows are recorded; pixels of what is accepted are in Zarr before. So a
-run that is killed at any point leaves no half-committed group, and the next one judges nothing twice.
+Judged crops wait in the workspace until their rows are recorded; pixels of what is accepted are in Zarr before.
+So a run that is killed at any point leaves no half-committed group, and the next one judges nothing twice.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -39,6 +39,7 @@ from tasks.streak_harvest import harvest_accepted
 from tasks.waves import run_waves
 
 REASONS_TOLD = 3
+Finish = Callable[[int, Results[Judged]], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,9 @@ def curate_pool(settings: Settings, request: CurationRequest) -> CurationSummary
         fault_point("before-rows")
         labels.commit(rows)
         fault_point("after-rows")
-        streaks = harvest_accepted(settings.workspace, request.run_id, plan.crops, rows)
-        page = publish_review(settings, plan.crops, rows, request.run_id)
-        _forget_judged(settings.workspace, plan.judgement)
+        streaks = harvest_accepted(settings.workspace, plan.crops)
+        page = publish_review(settings, plan.crops, rows or _last_run(ledger))
+        _forget_judged(settings.workspace)
     return _summary(rows, tuple(pending), labels.accepted().height, streaks, page)
 
 
@@ -136,7 +137,7 @@ def _judged(
     return judged, unfinished
 
 
-def judge_on_workers(settings: Settings, job: JudgingJob, shards: Iterator[Shard], finish) -> None:
+def judge_on_workers(settings: Settings, job: JudgingJob, shards: Iterator[Shard], finish: Finish) -> None:
     """Send crops to the cluster, a wave at a time; see `tasks.waves.run_waves`."""
     with cluster.connect(settings) as client:
         number = len(client.scheduler_info(n_workers=-1)["workers"])
@@ -235,7 +236,15 @@ def _pixels(workspace: str, judgement: str, crop_id: str) -> PseudoPixels:
     return found[1]
 
 
-def _forget_judged(workspace: str, judgement: str) -> None:
+def _last_run(ledger: pl.DataFrame) -> list[PseudoLabelRecord]:
+    """Give the rows of the newest run: it may have been killed before its page was written."""
+    if ledger.is_empty():
+        return []
+    newest = ledger.filter(pl.col("run_id") == ledger["run_id"][-1])
+    return [PseudoLabelRecord(**row) for row in newest.iter_rows(named=True)]
+
+
+def _forget_judged(workspace: str) -> None:
     """Remove what waited to be recorded, also what an earlier run by other networks left."""
     location = open_location(f"{workspace}/{JUDGED_FOLDER}")
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 
 import polars as pl
@@ -15,7 +15,9 @@ from tasks.curation_plan import CurationPlan
 from tasks.decisions import Decision
 from tasks.ledger_rows import LedgerStamp, reviewed_row
 
-_UNSEEN = "a reviewer accepted another pseudo-label of this crop than these networks make: review this run's page"
+_UNSEEN = (
+    "a reviewer accepted another pseudo-label of this crop than these networks make: review this run's page"
+)
 
 
 def to_judge_for(decisions: Sequence[Decision], judgement: str, ledger: pl.DataFrame) -> list[str]:
@@ -65,23 +67,29 @@ def reviewed_rows(
             continue
         row = ruled.get(each.crop_id) or _earlier(last.get(each.crop_id), stamp)
         if each.decision == "reject":
-            found = reviewed_row(row or _blank(each, groups[each.crop_id], stamp), each)
-            rows[each.crop_id] = replace(found, zarr_group=None, zarr_row=None)
+            rejected = reviewed_row(row or _blank(each, groups[each.crop_id], stamp), each)
+            rows[each.crop_id] = replace(rejected, zarr_group=None, zarr_row=None)
             continue
         found = _accepted(each, row, ledger, stamp, plan.judgement)
-        if found is None:
-            rows[each.crop_id] = _refused(
-                row or _blank(each, groups[each.crop_id], stamp), "rejected", _UNSEEN
-            )
-        elif found.confident == 0:
-            rows[each.crop_id] = _refused(found, "rejected", "no pixel is sure: nothing could be learned from it")
-        elif taken[found.source_group] >= quota:
-            full = f"reviewers accepted {quota} crops of its source group, and more are not taken"
-            rows[each.crop_id] = _refused(found, "rejected", full)
-        else:
+        reason = _refusal(found, taken, quota)
+        if found is not None and reason is None:
             taken[found.source_group] += 1
             rows[each.crop_id] = found
+        elif each.crop_id not in ruled or ruled[each.crop_id].decision == "rejected":
+            blank = _blank(each, groups[each.crop_id], stamp)
+            rows[each.crop_id] = _refused(found or row or blank, reason or "")
     return rows
+
+
+def _refusal(row: PseudoLabelRecord | None, taken: Mapping[str, int], quota: int) -> str | None:
+    """Tell why even a reviewer cannot accept a pseudo-label; None if nothing is against it."""
+    if row is None:
+        return _UNSEEN
+    if row.confident == 0:
+        return "no pixel is sure: nothing could be learned from it"
+    if taken[row.source_group] >= quota:
+        return f"the quota of what reviewers accept is full: {quota} crops of its source group"
+    return None
 
 
 def _accepted(
@@ -116,9 +124,9 @@ def _is_known(decision: Decision, last: Mapping[str, Mapping[str, object]]) -> b
     )
 
 
-def _refused(row: PseudoLabelRecord, decision: str, reason: str) -> PseudoLabelRecord:
+def _refused(row: PseudoLabelRecord, reason: str) -> PseudoLabelRecord:
     return replace(
-        row, decision=decision, reason=reason, reviewer_decision=None, zarr_group=None, zarr_row=None
+        row, decision="rejected", reason=reason, reviewer_decision=None, zarr_group=None, zarr_row=None
     )
 
 
