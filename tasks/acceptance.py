@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from infra.settings import CurationLimits
 from models.probes import ProbeScore
+from models.pseudo_scores import LayerScore, trust
 
 AGREE = "agree-1"
 """Independent networks found the same rain, and the judged one leaves detail alone on this very crop."""
@@ -34,6 +36,29 @@ class Scores:
     feature_distance: float | None
     confident: float
     frames: int | None
+
+    @classmethod
+    def of_networks(cls, found: LayerScore, probes: ProbeScore, feature_distance: float, sure: float) -> Self:
+        """Gather what was measured of a pseudo-label that a network made; `sure` is its mean confidence."""
+        return cls(
+            score=trust(found, probes).overall,
+            rain_found=found.rain_found,
+            agreement=found.agreement,
+            elongation=found.elongation,
+            rain_recall=probes.rain_recall,
+            detail_kept=probes.detail_kept,
+            structure_leak=found.structure_leak,
+            feature_distance=feature_distance,
+            confident=sure,
+            frames=None,
+        )
+
+    @property
+    def informedness(self) -> float | None:
+        """Rain recall + detail kept - 1: see `models.probes`."""
+        if self.rain_recall is None or self.detail_kept is None:
+            return None
+        return ProbeScore(self.rain_recall, self.detail_kept).informedness
 
 
 NOTHING_MEASURED = Scores(0.0, 0.0, None, None, None, None, None, None, 0.0, None)
@@ -107,15 +132,9 @@ def _refusals(rule: str, scores: Scores, limits: CurationLimits) -> Iterator[str
 
 def _below(scores: Scores, words: Mapping[str, str], limits: Mapping[str, float]) -> Iterator[str]:
     for name, told in words.items():
-        value = _informedness(scores) if name == "informedness" else getattr(scores, name)
+        value = getattr(scores, name)
         if value is not None and not value >= limits[name]:
             yield f"{told}: {name} {value:.3g}, at least {limits[name]:g} is needed"
-
-
-def _informedness(scores: Scores) -> float | None:
-    if scores.rain_recall is None or scores.detail_kept is None:
-        return None
-    return ProbeScore(scores.rain_recall, scores.detail_kept).informedness
 
 
 def rule_on(candidates: Sequence[Candidate], history: History, quota: int) -> list[Ruling]:

@@ -23,7 +23,7 @@ from infra.records import ImageRef
 from infra.settings import CurationLimits
 from infra.storage import Missing, open_location
 from models.probes import Derain, ProbeScore, probe
-from models.pseudo_scores import LayerScore, confidence, layer_score, trust
+from models.pseudo_scores import confidence, layer_score
 from models.texture_features import LabelledFeatures
 from models.validation import as_uint8
 from models.views import Views, fused_layer
@@ -164,7 +164,12 @@ def _by_networks(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Jud
     )
     sure = (255 * confidence(layer, others)).round().to(torch.uint8).numpy()
     derained = as_uint8(floats - layer)
-    scores = _scores(layer_score(floats, layer, others), _probes(job, crop, floats), derained, sure, job)
+    scores = Scores.of_networks(
+        layer_score(floats, layer, others),
+        _probes(job, crop, floats),
+        _distance(derained, job),
+        float(sure.mean()) / 255,
+    )
     judged = Judged(crop.key, AGREE, scores, refusal_of(AGREE, scores, job.limits))
     return judged, _whole(derained, sure)
 
@@ -179,23 +184,6 @@ def _probes(job: JudgingJob, crop: CropRef, rainy: Tensor) -> ProbeScore:
 
 def _derain(job: JudgingJob, model: StagedModel) -> Derain:
     return loaded_engine(model, job.device, job.tile_pixels).derain_floats
-
-
-def _scores(
-    found: LayerScore, probes: ProbeScore, derained: np.ndarray, sure: np.ndarray, job: JudgingJob
-) -> Scores:
-    return Scores(
-        score=trust(found, probes).overall,
-        rain_found=found.rain_found,
-        agreement=found.agreement,
-        elongation=found.elongation,
-        rain_recall=probes.rain_recall,
-        detail_kept=probes.detail_kept,
-        structure_leak=found.structure_leak,
-        feature_distance=_distance(derained, job),
-        confident=float(sure.mean()) / 255,
-        frames=None,
-    )
 
 
 def _background_scores(job: JudgingJob, rainy: np.ndarray, found: TemporalBackground) -> Scores:
