@@ -79,7 +79,9 @@ def connect(settings: Settings) -> Iterator[Client]:
             yield client
 
 
-def submit(client: Client, function: Callable[..., Any], *arguments: Any, key: Any = None) -> Future:
+def submit(
+    client: Client, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
+) -> Future:
     """Submit a call of one of our functions.
 
     It travels as bytes: a scheduler elsewhere looks into what it is sent, but has neither our code nor torch.
@@ -94,8 +96,11 @@ def submit(client: Client, function: Callable[..., Any], *arguments: Any, key: A
         Its arguments, which can be pickled.
     key : Any
         Dask's name for the task; unset: one of its own.
+    priority : int
+        What is higher goes before what waits already.
     """
-    return client.submit(_caller(), pickle.dumps((function, arguments)), key=key, pure=False)
+    packed = pickle.dumps((function, arguments))
+    return client.submit(_caller(), packed, key=key, priority=priority, pure=False)
 
 
 def local_workers(settings: Settings) -> int:

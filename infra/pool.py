@@ -8,6 +8,7 @@ which rows of a group count: a group, a shard or a row that it does not name is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ Crops = npt.NDArray[np.uint8]
 """Crops, (N, 512, 512, 3) RGB."""
 
 _IDENTITY = ("crop_id",)
+_ACCEPTED = "status = 'accepted'"
 
 
 class Pool:
@@ -69,7 +71,7 @@ class Pool:
             The table could not be read, or has no such version.
         """
         of_split = None if split is None else f"split = {quoted(split)}"
-        batches = list(self.scan(None, all_of("status = 'accepted'", of_split), version))
+        batches = list(self.scan(None, all_of(_ACCEPTED, of_split), version))
         return _frame(batches).sort("crop_id")
 
     def near_duplicates(self, image_ids: Sequence[str]) -> pl.DataFrame:
@@ -110,6 +112,15 @@ class Pool:
             wanted, position = np.unique(numbers[places], return_inverse=True)
             pixels[places] = read_crops(self._workspace, str(group), wanted)[position]
         return pixels
+
+    def count(self, since: datetime | None = None) -> int:
+        """Count the crops, or those that came in after a moment."""
+        moment = None if since is None else f"ingested_at > TIMESTAMP '{since.astimezone(UTC).isoformat()}'"
+        return sum(batch.num_rows for batch in self.scan(["status"], all_of(_ACCEPTED, moment)))
+
+    def splits(self) -> set[str]:
+        """Tell which splits have crops."""
+        return {split for batch in self.scan(["split"], _ACCEPTED) for split in batch["split"].to_pylist()}
 
     def version(self) -> int | None:
         """Return the table's version, to come back to it; None where nothing was ingested yet."""

@@ -100,6 +100,39 @@ class CurationLimits(BaseModel):
         return value
 
 
+class IngestLimits(BaseModel):
+    """What goes into the pool; `DERAIN_INGEST__MIN_SIDE` and so on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_side: int = Field(default=128, ge=2)
+    """Pixels of the shorter side of an image."""
+    min_sharpness: float = Field(default=0.006, ge=0)
+    """Mean absolute Laplacian of the luma, grey levels in [0, 1]: below it an image or a crop is blurred."""
+    min_contrast: float = Field(default=0.02, ge=0)
+    """Standard deviation of the luma: below it an image or a crop is flat."""
+    min_correlation: float = Field(default=0.5, ge=-1, le=1)
+    """Of neighbouring pixels: below it an image is noise."""
+    near_duplicate_bits: int = Field(default=4, ge=0, le=32)
+    """Images whose perceptual hashes differ in at most so many of 64 bits are near duplicates."""
+    crops_per_image: int = Field(default=4, ge=1, le=64)
+    group_pattern: str = r"^(.*?)\d*(?:\.\w+)?$"
+    """Regular expression whose groups, found in a key, name its camera and day; else the key less its number."""
+    validation_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the images that is kept for validation, whole source groups at a time."""
+    grown_crops: int = Field(default=1000, ge=1)
+    """So many new crops since the last training are worth another one: `derain.pool.grown` is emitted."""
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _is_a_pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+
 class Settings(BaseSettings):
     """Where things are and how much may be used; read at run time, never at import."""
 
@@ -144,6 +177,8 @@ class Settings(BaseSettings):
     """Limits of promotion."""
     curation: CurationLimits = CurationLimits()
     """Which pseudo-labels are accepted."""
+    ingest: IngestLimits = IngestLimits()
+    """What goes into the pool."""
 
     @field_validator("source", "destination", "cluster", "tracking_uri", "validation", mode="before")
     @classmethod

@@ -143,7 +143,7 @@ def _summary(
         listed=planned.listed,
         skipped=planned.skipped,
         done_before=planned.done,
-        derained=tally.derained,
+        derained=tally.done,
         rejected=tally.rejected,
         pending=planned.pending - tally.recorded,
     )

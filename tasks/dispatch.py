@@ -58,6 +58,8 @@ class Workers(Generic[Row]):
     client: Client
     job: Job[Row]
     stall_seconds: float
+    priority: int = 0
+    """Higher: its shards go before what waits already."""
 
     def send(self, shard: Shard) -> Future:
         """Hand a shard to Dask.
@@ -70,7 +72,7 @@ class Workers(Generic[Row]):
         # Tasks of one group wait at the scheduler, not at a worker that another one might kill.
         key = (f"derain-shard-{self.job.run_id}", shard.index, uuid4().hex)
         try:
-            return submit(self.client, self.job.do, shard, key=key)
+            return submit(self.client, self.job.do, shard, key=key, priority=self.priority)
         except ClosedClientError as error:
             raise WorldFault(SCHEDULER_GONE) from error
 

@@ -116,7 +116,7 @@ def plan(
     pending = Pending()
     counts: Counter[str] = Counter()
     try:
-        selected = islice(_selected(request.selection, listing, counts), request.selection.limit)
+        selected = islice(selected_refs(request.selection, listing, counts), request.selection.limit)
         for refs in chunks(selected, CHUNK):
             _sort_out(refs, request.redo, index, pending, counts)
     except BaseException:
@@ -138,7 +138,10 @@ def _output_keys(outputs: Iterable[ImageRef]) -> Hashes:
         return np.empty(0, "S16")
 
 
-def _selected(selection: Selection, listing: Iterable[ImageRef], counts: Counter[str]) -> Iterator[ImageRef]:
+def selected_refs(
+    selection: Selection, listing: Iterable[ImageRef], counts: Counter[str]
+) -> Iterator[ImageRef]:
+    """Yield what a selection takes of a listing; what it does not take is counted as `skipped`."""
     is_selected = selection.predicate()
     for ref in listing:
         if is_selected(ref.key):

@@ -103,7 +103,7 @@ def prepare(
     refuse_overlap(source, destination)
     open_location(destination).check(writable=True)
     open_location(settings.workspace).check(writable=True)
-    found = _looked_at(source)
+    found = looked_at(source)
     _refuse_other_kind(found, destination, export)
     medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
     scope = Scope(found.base, destination, export.label)
@@ -143,7 +143,7 @@ def refuse_overlap(source: str, destination: str) -> None:
         )
 
 
-def _looked_at(source: str) -> Source:
+def looked_at(source: str) -> Source:
     """Find out what a source is; where it cannot be read, say so soon and in its own name."""
     if not is_manifest(source):
         open_location(source).check(writable=False)

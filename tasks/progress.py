@@ -17,8 +17,7 @@ from prefect.logging import get_logger, get_run_logger
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from infra.records import DerainRecord
-from tasks.shard_results import ShardResult
+from tasks.shard_results import ImageRow, ShardResult
 from tasks.waves import Tally
 
 ARTIFACT_SECONDS = 1.0
@@ -34,18 +33,18 @@ class Progress:
     ----------
     total : int
         Images that are to do.
+    doing : str
+        What is done to them, for the bar.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, doing: str = "derain") -> None:
         self.tally = Tally()
         self._total = total
         self._started = self._told = self._logged = time.monotonic()
         self._has_terminal = sys.stderr.isatty()
         self._log = _run_log()
         self._shown = ExitStack()
-        self._bar = tqdm(
-            total=total, desc="derain", unit="image", smoothing=0.1, disable=not self._has_terminal
-        )
+        self._bar = tqdm(total=total, desc=doing, unit="image", smoothing=0.1, disable=not self._has_terminal)
         artifact = create_progress_artifact(0.0, key="progress", description=self._line())
         self._artifact: UUID = artifact  # type: ignore[assignment]
 
@@ -67,7 +66,7 @@ class Progress:
         """Wall time since the work began."""
         return time.monotonic() - self._started
 
-    def tell(self, result: ShardResult[DerainRecord]) -> None:
+    def tell(self, result: ShardResult[ImageRow]) -> None:
         """Count a shard that came back, and show it."""
         before = self.tally.images
         self.tally.add(result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 Row = TypeVar("Row", covariant=True)
 """What is known of an image once it is through."""
@@ -25,3 +25,19 @@ class ShardResult(Generic[Row]):
     unfinished: tuple[Unfinished, ...]
     image_seconds: float
     """CPU seconds that the images took beside waiting for storage."""
+
+
+class ImageRow(Protocol):
+    """What progress needs to know of an image that is through."""
+
+    @property
+    def status(self) -> str:
+        """`rejected`, or anything else."""
+
+    @property
+    def height(self) -> int | None:
+        """Of the image, where it could be read."""
+
+    @property
+    def width(self) -> int | None:
+        """Of the image, where it could be read."""

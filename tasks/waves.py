@@ -27,7 +27,7 @@ from infra.records import DerainRecord
 from tasks.dispatch import SCHEDULER_GONE, Finished, Results, Workers, given_up
 from tasks.pending import Shard
 from tasks.quarantine import Quarantine
-from tasks.shard_results import Row, ShardResult, Unfinished
+from tasks.shard_results import ImageRow, Row, ShardResult, Unfinished
 
 Derained = Results[DerainRecord]
 Tell = Callable[[ShardResult[DerainRecord]], None]
@@ -37,7 +37,8 @@ Tell = Callable[[ShardResult[DerainRecord]], None]
 class Tally:
     """What a run has done so far."""
 
-    derained: int = 0
+    done: int = 0
+    """Images that are through and were not rejected."""
     rejected: int = 0
     pixels: int = 0
     image_seconds: float = 0.0
@@ -49,12 +50,12 @@ class Tally:
     KEEP = 20
     """Unfinished images whose reasons are kept for the run's message."""
 
-    def add(self, result: ShardResult[DerainRecord]) -> None:
+    def add(self, result: ShardResult[ImageRow]) -> None:
         """Count the result of a shard."""
-        derained = [record for record in result.records if record.status == "derained"]
-        self.derained += len(derained)
-        self.rejected += len(result.records) - len(derained)
-        self.pixels += sum((record.height or 0) * (record.width or 0) for record in derained)
+        done = [record for record in result.records if record.status != "rejected"]
+        self.done += len(done)
+        self.rejected += len(result.records) - len(done)
+        self.pixels += sum((record.height or 0) * (record.width or 0) for record in done)
         self.image_seconds += result.image_seconds
         self.unfinished_count += len(result.unfinished)
         self.unfinished += result.unfinished[: self.KEEP - len(self.unfinished)]
@@ -66,7 +67,7 @@ class Tally:
     @property
     def recorded(self) -> int:
         """Images that have a row now."""
-        return self.derained + self.rejected
+        return self.done + self.rejected
 
     @property
     def images(self) -> int:

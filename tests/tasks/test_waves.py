@@ -46,7 +46,7 @@ def test_a_wave_is_one_commit_and_only_repeated_images_replace_rows(tmp_path: Pa
         record_wave(_Results(fresh, again), catalog, lease, tally.add)
     minutes = {row["key"]: row["derained_at"].minute for row in catalog.table().to_pylist()}
     assert minutes == {"a": 0, "b": 5, "c": 5}
-    assert (tally.derained, tally.unfinished_count, tally.images, tally.image_seconds) == (3, 2, 5, 1.0)
+    assert (tally.done, tally.unfinished_count, tally.images, tally.image_seconds) == (3, 2, 5, 1.0)
 
 
 def test_nothing_is_committed_once_the_lease_is_lost(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_tally_keeps_a_few_reasons_and_counts_all() -> None:
     rejected = rejected_record(JOB, ref("bad"), "zero bytes")
     for _ in range(3):
         tally.add(_result(record("a"), rejected, unfinished=15))
-    assert (tally.derained, tally.rejected, tally.unfinished_count, len(tally.unfinished)) == (3, 3, 45, 20)
+    assert (tally.done, tally.rejected, tally.unfinished_count, len(tally.unfinished)) == (3, 3, 45, 20)
     assert tally.pixels == 3 * 16 * 24
 
 

@@ -1,0 +1,71 @@
+"""Take photographs of rain into the pool that the networks learn from.
+
+python -m flows.ingest --source ./rainy
+python -m flows.ingest --source catalog --where "rain_energy > 0.02"
+prefect deployment run ingest
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from prefect import State, flow
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+from pydantic import Field
+
+from flows.command_line import run
+from infra.settings import read_settings
+from tasks.ingest_publication import publish_ingest
+from tasks.ingest_sources import find_sources
+from tasks.ingestion import Again, IngestRequest, ingest_line, ingest_pending, make_ingest_plan
+from tasks.preflight import REFUSALS
+from tasks.sources import Selection
+
+
+@flow(name="ingest")
+def ingest(
+    source: str | None = None,
+    where: str | None = None,
+    include: list[str] | None = None,
+    exclude: list[str] | None = None,
+    limit: Annotated[int, Field(ge=1)] | None = None,
+    plan_only: bool = False,
+    redo: Again = "none",
+) -> State[Any]:
+    """Take photographs of rain into the pool of training crops.
+
+    Duplicates and what is too small, blurred, flat or noise is left out, with a reason. Running it again takes
+    up what is new or changed.
+
+    Args:
+        source: Folder, bucket prefix (s3://bucket/prefix), manifest, Zarr array (T, H, W, 3), or catalog: the
+            images that derain-batch has derained. Default: DERAIN_SOURCE.
+        where: Of the catalog only images whose row meets this condition in SQL, such as rain_energy > 0.02.
+        include: Only keys that match one of these globs. Default: what is named like an image.
+        exclude: No keys that match one of these globs.
+        limit: At most so many images of the source.
+        plan_only: Say what would be done, and do nothing.
+        redo: Also look again at what was rejected earlier (rejected), after limits were changed.
+    """
+    selection = Selection(tuple(include or ()), tuple(exclude or ()), limit)
+    request = IngestRequest(str(flow_run.id), datetime.now(UTC), redo)
+    try:
+        settings = read_settings()
+        sources = find_sources(settings, source, where, selection)
+        if plan_only:
+            plan, _ = make_ingest_plan(settings, sources, request)
+            plan.close()
+            return Completed(message=ingest_line(plan))
+        summary = ingest_pending(settings, sources, request)
+        report = publish_ingest(settings, summary)
+    except REFUSALS as error:
+        return Failed(message=str(error))
+    line = f"{summary.line()}; report: {report}"
+    line = f"{line}; {summary.message}" if summary.message else line
+    return Failed(message=line) if summary.state == "Failed" else Completed(message=line, data=summary)
+
+
+if __name__ == "__main__":
+    run(ingest)

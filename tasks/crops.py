@@ -1,0 +1,123 @@
+"""Training crops of a photograph: where the rain is, as squares that do not overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from infra.pool_groups import CROP_SIDE
+from tasks.codec.pictures import Pixels
+
+CELL = 32
+"""Energies are summed over cells of so many pixels a side, and crops begin at cells."""
+
+Energies = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A part of an upright image, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def streak_response(rgb: Pixels) -> Pixels:
+    """Find bright structures narrower than seven pixels from left to right, such as streaks of rain.
+
+    The white top-hat of the luma (BT.601) with a horizontal line of seven pixels (Serra, 1982): what opening by
+    that line takes away. Horizontal lines and edges of large things give nothing, thin branches and text do.
+
+    Parameters
+    ----------
+    rgb : ndarray
+        (H, W, 3) uint8.
+
+    Returns
+    -------
+    ndarray
+        (H, W) uint8, grey levels above the opened luma.
+    """
+    luma = np.asarray(Image.fromarray(rgb).convert("L"))
+    eroded = _over_seven(luma, np.minimum)
+    return luma - _over_seven(eroded, np.maximum)
+
+
+def streak_energy(response: Pixels) -> float:
+    """Return the mean response, as a share of the grey range."""
+    return float(response.mean()) / 255
+
+
+def boxes_by_energy(response: Pixels, side: int = CROP_SIDE) -> Iterator[Box]:
+    """Yield squares that do not overlap, the one with the largest mean response first, until none fits.
+
+    Parameters
+    ----------
+    response : ndarray
+        (H, W) uint8, from `streak_response`.
+    side : int
+        Of the squares; of an image that is smaller, a box takes all.
+    """
+    height, width = (min(side, extent) for extent in response.shape)
+    tops, lefts = (_starts(extent, side) for extent in response.shape)
+    energies = _window_means(_cell_sums(response), tops, lefts, side)
+    while energies.max(initial=-1.0) >= 0:
+        row, column = np.unravel_index(int(energies.argmax()), energies.shape)
+        yield Box(int(tops[row]), int(lefts[column]), height, width)
+        near = np.ix_(abs(tops - tops[row]) < height, abs(lefts - lefts[column]) < width)
+        energies[near] = -1.0
+
+
+def cut(rgb: Pixels, box: Box, side: int = CROP_SIDE) -> Pixels:
+    """Cut a box out, (side, side, 3); below and right of it filled up by reflection."""
+    part = rgb[box.top : box.top + box.height, box.left : box.left + box.width]
+    below, right = side - part.shape[0], side - part.shape[1]
+    return np.pad(part, ((0, below), (0, right), (0, 0)), mode="reflect") if below or right else part
+
+
+def _over_seven(luma: Pixels, extreme: np.ufunc) -> Pixels:
+    """Slide a window of seven along rows, the ends repeated: of 2, of 4, and two of 4 that overlap by one."""
+    padded = np.pad(luma, ((0, 0), (3, 3)), mode="edge")
+    two = extreme(padded[:, :-1], padded[:, 1:])
+    four = extreme(two[:, :-2], two[:, 2:])
+    seven: Pixels = extreme(four[:, :-3], four[:, 3:])
+    return seven
+
+
+def _starts(extent: int, side: int) -> npt.NDArray[np.int64]:
+    """Return where a square may begin: at cells, and so that it ends with the image."""
+    last = max(extent - side, 0)
+    return np.unique([*range(0, last, CELL), last])
+
+
+def _cell_sums(response: Pixels) -> Energies:
+    """Sum the response over cells; those at the end of a side may be smaller."""
+    rows = np.add.reduceat(response, np.arange(0, response.shape[0], CELL), axis=0, dtype=np.float64)
+    sums: Energies = np.add.reduceat(rows, np.arange(0, response.shape[1], CELL), axis=1)
+    return sums
+
+
+def _window_means(
+    cells: Energies, tops: npt.NDArray[np.int64], lefts: npt.NDArray[np.int64], side: int
+) -> Energies:
+    """Return the mean energy of the cells of each square; a square between cells takes the nearest ones."""
+    table = np.pad(cells.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    (first_row, end_row), (first_column, end_column) = (
+        (np.minimum(starts // CELL, count - 1), np.minimum((starts + side) // CELL, count))
+        for starts, count in zip((tops, lefts), cells.shape, strict=True)
+    )
+    end_row, end_column = np.maximum(end_row, first_row + 1), np.maximum(end_column, first_column + 1)
+    sums = (
+        table[np.ix_(end_row, end_column)]
+        - table[np.ix_(first_row, end_column)]
+        - table[np.ix_(end_row, first_column)]
+        + table[np.ix_(first_row, first_column)]
+    )
+    means: Energies = np.maximum(sums / side**2, 0.0)
+    return means
