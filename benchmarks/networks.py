@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from models.engine import Engine, choose_device, fast_dtype
@@ -36,10 +34,7 @@ class Network:
 
     def derain_floats(self, rainy: Tensor) -> Tensor:
         """Derain (B, 3, H, W) floats in [0, 1] as the photographs they are once rounded to 8 bit."""
-        levels = rainy.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-        each = self.engine.batch_images
-        parts = [self.engine.derain(levels[first : first + each]) for first in range(0, len(levels), each)]
-        return torch.from_numpy(np.concatenate(parts)).permute(0, 3, 1, 2).float() / 255
+        return self.engine.derain_floats(rainy)
 
 
 def networks(paths: list[Path]) -> Iterator[Network]:

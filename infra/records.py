@@ -114,3 +114,43 @@ class PoolRecord:
     """Mean of what is brighter than its neighbours left and right: thin bright lines, rain among them."""
     run_id: str
     ingested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoLabelRecord:
+    """One row of the `pseudo_labels` table: what one run decided on one crop of the pool, and why.
+
+    `decision` is `accepted`, `rejected`, or `kept`: the one accepted earlier stays, this one is no better. Scores
+    are those of `models.pseudo_scores`, None where the rule did not need them.
+    """
+
+    crop_id: str
+    source_group: str
+    teachers: str
+    """Digests of the judged network and of the independent ones, joined by commas, in this order."""
+    judgement: str
+    """Digest over teachers and all else that the scores depend on: the same is not judged again."""
+    rule: str
+    """Which rule decided: `agree-1`, `temporal-1`, `reviewer-1`."""
+    decision: str
+    reason: str | None
+    reviewer_decision: str | None
+    """`accept` or `reject`, where a reviewer decided."""
+    score: float
+    """What pseudo-labels of one rule are ranked by, in [0, 1]."""
+    rain_found: float
+    agreement: float | None
+    elongation: float | None
+    rain_recall: float | None
+    detail_kept: float | None
+    structure_leak: float | None
+    feature_distance: float | None
+    confident: float
+    """Mean of the confidence map, in [0, 1]."""
+    frames: int | None
+    """Of a temporal background: how many frames it was made from."""
+    zarr_group: str | None
+    """The group's folder, relative to the workspace; None where there are no pixels."""
+    zarr_row: int | None
+    run_id: str
+    decided_at: datetime

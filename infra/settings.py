@@ -58,6 +58,48 @@ class GateLimits(BaseModel):
     """Seconds of the challenger for each of the champion's."""
 
 
+class CurationLimits(BaseModel):
+    """Which pseudo-labels are accepted; `DERAIN_CURATION__QUOTA` and so on. Shares are in [0, 1]."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scales: tuple[float, ...] = (1.0,)
+    """Sizes that each crop is derained at, full size first: `[1, 0.75, 0.5]` finds coarser rain, and errs more."""
+    rain_found: float = Field(default=0.002, ge=0)
+    """Least mean brightness of the rain that two independent networks, or the background, tell of."""
+    agreement: float = Field(default=0.3, ge=0, le=1)
+    """Least share of the found rain that judged and independent network both found."""
+    informedness: float = Field(default=0.3, ge=-1, le=1)
+    """Least rain recall + detail kept - 1 of planted probes on the crop."""
+    detail_kept: float = Field(default=0.5, ge=0)
+    """Least share of planted detail that is left."""
+    structure_leak: float = Field(default=0.9, ge=0, le=1)
+    """Most correlation of what was taken away with the structure of the background, where there is no rain."""
+    feature_distance: float = Field(default=3.0, gt=0)
+    """Most distance of the pseudo-label from labelled photographs, which themselves lie at about 1."""
+    score: float = Field(default=0.4, ge=0, le=1)
+    """Least score, which pseudo-labels are ranked by."""
+    confident: float = Field(default=0.002, ge=0, le=1)
+    """Least mean of the confidence map: with less, nothing can be learned."""
+    quota: int = Field(default=20, ge=1)
+    """Most crops of one source group that rules accept, the best first; and as many that reviewers accept."""
+    frames: int = Field(default=5, ge=3)
+    """Least frames that a temporal background is made from."""
+    static: float = Field(default=0.5, ge=0, le=1)
+    """Least share of a temporal background that stands still."""
+    neighbours: int = Field(default=8, ge=0)
+    """Frames of the same camera that are looked at for it; 0: none is made."""
+    task_crops: int = Field(default=8, ge=1)
+    """Crops that a worker judges at a time."""
+
+    @field_validator("scales")
+    @classmethod
+    def _full_size_first(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value or value[0] != 1 or not all(0.1 <= scale <= 1 for scale in value):
+            raise ValueError("sizes are shares from 0.1 to 1, and the first one is 1")
+        return value
+
+
 class IngestLimits(BaseModel):
     """What goes into the pool; `DERAIN_INGEST__MIN_SIDE` and so on."""
 
@@ -133,6 +175,8 @@ class Settings(BaseSettings):
     """Manifest (CSV) of the photographs that promotion is decided on; unset: a small one that is made here."""
     gates: GateLimits = GateLimits()
     """Limits of promotion."""
+    curation: CurationLimits = CurationLimits()
+    """Which pseudo-labels are accepted."""
     ingest: IngestLimits = IngestLimits()
     """What goes into the pool."""
 
@@ -157,6 +201,8 @@ def read_settings() -> Settings:
         variable = "DERAIN_" + "__".join(str(part) for part in first["loc"]).upper()
         raise SettingsInvalid(f"{variable}={first['input']}: {first['msg']}") from error
     except SettingsError as error:
+        named = re.search(r'field "(\w+)"', str(error))
+        variable = f"DERAIN_{named[1] if named else 'GATES'}".upper()
         raise SettingsInvalid(
-            "DERAIN_GATES or DERAIN_INGEST is not JSON; or set one value, as in DERAIN_GATES__PSNR_Y=0.1"
+            f"{variable} is not JSON; or set one limit, as in DERAIN_GATES__PSNR_Y=0.1"
         ) from error

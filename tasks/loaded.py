@@ -32,7 +32,7 @@ def stage(model_file: ModelFile, name: str, version: str, workspace: str) -> Sta
     return staged
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)  # curation asks several networks about each crop
 def loaded_engine(model: StagedModel, device: str, tile_pixels: int) -> Engine:
     """Load a staged model on this process's device; the next call gets the same one.
 

@@ -1,0 +1,53 @@
+"""Decide which pseudo-labels of the pool can be trained on.
+
+python -m flows.curate
+python -m flows.curate --decisions decisions.json
+prefect deployment run curate
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import State, flow
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from flows.command_line import run
+from infra.settings import read_settings
+from tasks.curation import curate_pool
+from tasks.curation_plan import REFUSALS, CurationRequest
+
+
+@flow(name="curate")
+def curate(
+    teacher: str = "models:/derain-student@champion",
+    independent: list[str] | None = None,
+    labelled: str | None = None,
+    decisions: str | None = None,
+) -> State[Any]:
+    """Derain the pool's training crops, score what comes out, and accept what can be trusted.
+
+    Every decision is a row of the ledger; accepted pseudo-labels and their confidence lie in the workspace. What
+    was judged by the same networks before is not judged again. The review page shows the most doubtful crops.
+
+    Args:
+        teacher: The network that makes the pseudo-labels: registered model or path of a weights file.
+        independent: Networks that must have found the same rain. Default: two that ship.
+        labelled: Folder of clean photographs like those that were trained on. Default: a few that scikit-image
+            ships.
+        decisions: File of decisions (JSON or CSV) that the review page of an earlier run saved.
+    """
+    chosen = None if independent is None else tuple(independent)
+    request = CurationRequest(str(flow_run.id), teacher, chosen, labelled, decisions)
+    try:
+        summary = curate_pool(read_settings(), request)
+    except REFUSALS as error:
+        return Failed(message=str(error))
+    if summary.pending:
+        return Failed(message=summary.line(), data=summary)
+    return Completed(message=summary.line(), data=summary)
+
+
+if __name__ == "__main__":
+    run(curate)

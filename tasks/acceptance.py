@@ -1,0 +1,182 @@
+"""Which pseudo-labels are accepted: rules with names, quotas, and what a reviewer said, which wins."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from infra.settings import CurationLimits
+from models.probes import ProbeScore
+from models.pseudo_scores import LayerScore, trust
+
+AGREE = "agree-1"
+"""Independent networks found the same rain, and the judged one leaves detail alone on this very crop."""
+TEMPORAL = "temporal-1"
+"""The background was seen in neighbouring frames."""
+REVIEWER = "reviewer-1"
+"""A reviewer accepted or rejected it."""
+RANKS = {AGREE: 0, TEMPORAL: 1, REVIEWER: 2}
+"""A background that was seen is better than one that was guessed, whatever the scores; what a reviewer accepted
+is replaced by no rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What was measured of a pseudo-label: see `infra.records.PseudoLabelRecord`."""
+
+    score: float
+    rain_found: float
+    agreement: float | None
+    elongation: float | None
+    rain_recall: float | None
+    detail_kept: float | None
+    structure_leak: float | None
+    feature_distance: float | None
+    confident: float
+    frames: int | None
+
+    @classmethod
+    def of_networks(cls, found: LayerScore, probes: ProbeScore, feature_distance: float, sure: float) -> Self:
+        """Gather what was measured of a pseudo-label that a network made; `sure` is its mean confidence."""
+        return cls(
+            score=trust(found, probes).overall,
+            rain_found=found.rain_found,
+            agreement=found.agreement,
+            elongation=found.elongation,
+            rain_recall=probes.rain_recall,
+            detail_kept=probes.detail_kept,
+            structure_leak=found.structure_leak,
+            feature_distance=feature_distance,
+            confident=sure,
+            frames=None,
+        )
+
+    @property
+    def informedness(self) -> float | None:
+        """Rain recall + detail kept - 1: see `models.probes`."""
+        if self.rain_recall is None or self.detail_kept is None:
+            return None
+        return ProbeScore(self.rain_recall, self.detail_kept).informedness
+
+
+NOTHING_MEASURED = Scores(0.0, 0.0, None, None, None, None, None, None, 0.0, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A crop that was judged, as the last decision needs it."""
+
+    crop_id: str
+    source_group: str
+    content: str
+    """The same for crops of the same pixels."""
+    rule: str
+    scores: Scores
+    refusal: str | None
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """What candidates are compared by."""
+        return RANKS[self.rule], self.scores.score
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What earlier runs decided, as far as it counts today."""
+
+    ranks: Mapping[str, tuple[int, float]]
+    """Of the accepted pseudo-labels, by crop id."""
+    rejected: frozenset[str]
+    """Crops that a reviewer rejected, and none accepted since."""
+    taken: Mapping[str, int]
+    """How many crops of each source group rules have accepted."""
+    contents: Mapping[str, str]
+    """Of the accepted crops: crop id by content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What becomes of a candidate: `accepted`, `rejected` or `kept`."""
+
+    candidate: Candidate
+    decision: str
+    reason: str | None
+
+
+def refusal_of(rule: str, scores: Scores, limits: CurationLimits) -> str | None:
+    """Tell why a rule refuses a pseudo-label, with figure and limit; None if it does not."""
+    return next(_refusals(rule, scores, limits), None)
+
+
+def _refusals(rule: str, scores: Scores, limits: CurationLimits) -> Iterator[str]:
+    least = {"rain_found": "no rain found", "confident": "no pixel is sure"}
+    most = {"feature_distance": "unlike any labelled photograph"}
+    if rule == TEMPORAL:
+        yield from _below(scores, {"score": "the scene does not stand still"}, {"score": limits.static})
+    else:
+        least |= {
+            "agreement": "independent networks found other rain",
+            "detail_kept": "detail is lost",
+            "informedness": "rain and detail are not told apart",
+            "score": "low score",
+        }
+        most |= {"structure_leak": "structure of the scene was taken away"}
+    yield from _below(scores, least, {name: getattr(limits, name) for name in least})
+    for name, words in most.items():
+        value = getattr(scores, name)
+        if value is not None and value > getattr(limits, name):
+            yield f"{words}: {name} {value:.3g}, at most {getattr(limits, name):g} is allowed"
+
+
+def _below(scores: Scores, words: Mapping[str, str], limits: Mapping[str, float]) -> Iterator[str]:
+    for name, told in words.items():
+        value = getattr(scores, name)
+        if value is not None and not value >= limits[name]:
+            yield f"{told}: {name} {value:.3g}, at least {limits[name]:g} is needed"
+
+
+def rule_on(candidates: Sequence[Candidate], history: History, quota: int) -> list[Ruling]:
+    """Decide on candidates: the best of each source group until its quota is full.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        All that one run judged.
+    history : History
+        A crop that has an accepted pseudo-label keeps it unless the new one is better, and its place in the quota;
+        one that a reviewer rejected stays rejected.
+    quota : int
+        Most crops of one source group.
+
+    Returns
+    -------
+    list of Ruling
+        One a candidate, best first.
+    """
+    taken, contents, rulings = Counter(history.taken), dict(history.contents), []
+    for each in sorted(candidates, key=lambda one: (one.rank, one.crop_id), reverse=True):
+        decision, reason = _ruled(each, history)
+        if decision == "accepted" and contents.get(each.content, each.crop_id) != each.crop_id:
+            decision, reason = "rejected", f"the same pixels as crop {contents[each.content]}"
+        elif decision == "accepted" and each.crop_id not in history.ranks:
+            if taken[each.source_group] >= quota:
+                decision, reason = "rejected", f"the quota of its source group is full: {quota} crops"
+            else:
+                taken[each.source_group] += 1
+                contents[each.content] = each.crop_id
+        rulings.append(Ruling(each, decision, reason))
+    return rulings
+
+
+def _ruled(candidate: Candidate, history: History) -> tuple[str, str | None]:
+    if candidate.crop_id in history.rejected:
+        return "rejected", "a reviewer rejected this crop"
+    before = history.ranks.get(candidate.crop_id)
+    if before is not None and (candidate.refusal is not None or candidate.rank <= before):
+        why = candidate.refusal or f"score {candidate.scores.score:.3g} beside {before[1]:.3g}"
+        return "kept", f"no better than the one accepted before: {why}"
+    if candidate.refusal is not None:
+        return "rejected", candidate.refusal
+    return "accepted", None

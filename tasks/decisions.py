@@ -1,0 +1,117 @@
+"""What a reviewer decided: the file that the review page saves, as the next curation reads it.
+
+JSON, a list of objects, or CSV with a header; both have `crop_id`, `judgement` (which pseudo-label was seen) and
+`decision` (`accept` or `reject`), and nothing else.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from infra.settings import absolute_url
+from infra.storage import open_location
+
+DECISIONS = ("accept", "reject")
+MOST_BYTES = 64 * 1024 * 1024
+_NAMED = 3
+"""Crops that an error names."""
+
+
+class DecisionsInvalid(Exception):
+    """A file of decisions cannot be used; the message names the file, the place in it and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a reviewer says of one pseudo-label."""
+
+    crop_id: str
+    judgement: str
+    decision: str
+
+
+_COLUMNS = tuple(field.name for field in fields(Decision))
+
+
+def read_decisions(url: str, crop_ids: Collection[str]) -> list[Decision]:
+    """Read and check a file of decisions.
+
+    Parameters
+    ----------
+    url : str
+        A path or URL, ending in `.json` or `.csv`.
+    crop_ids : collection of str
+        The crops that may be decided on.
+
+    Raises
+    ------
+    DecisionsInvalid
+        If it is none: another kind of file, other columns, unknown words or crops, or two words on one crop.
+    Missing, AccessDenied, WorldFault
+        If it cannot be fetched.
+    """
+    folder, _, name = absolute_url(url).rpartition("/")
+    data = open_location(folder).fetch(name)
+    rows = _rows(url, data)
+    decisions = [_decision(url, number, row) for number, row in enumerate(rows, start=1)]
+    _refuse_repeated(url, decisions)
+    unknown = sorted({each.crop_id for each in decisions}.difference(crop_ids))
+    if unknown:
+        raise DecisionsInvalid(
+            f"{url}: {len(unknown)} of {len(decisions)} decisions are on crops that the pool's training split does"
+            f" not have ({_some(unknown)}): it was made for another workspace"
+        )
+    return decisions
+
+
+def _rows(url: str, data: bytes) -> Sequence[Any]:
+    if len(data) > MOST_BYTES:
+        raise DecisionsInvalid(f"{url}: {len(data):,} bytes are no file of decisions")
+    try:
+        text = data.decode("utf-8-sig")
+        if url.lower().endswith(".csv"):
+            return list(csv.DictReader(io.StringIO(text, newline="")))
+        rows = json.loads(text)
+    except (ValueError, RecursionError, csv.Error) as error:
+        raise DecisionsInvalid(
+            f"{url}: neither JSON nor CSV can be read there ({error}); save it again from the review page"
+        ) from error
+    if not isinstance(rows, list):
+        raise DecisionsInvalid(f"{url}: holds no list of decisions; save it again from the review page")
+    return rows
+
+
+def _decision(url: str, number: int, row: Any) -> Decision:
+    if not isinstance(row, dict) or set(row) != set(_COLUMNS):
+        found = ", ".join(map(str, row)) if isinstance(row, dict) else repr(row)
+        raise DecisionsInvalid(
+            f"{url}: row {number} has {_cut(found) or 'nothing'}, and must have {', '.join(_COLUMNS)} alone"
+        )
+    if not all(isinstance(value, str) and value for value in row.values()):
+        raise DecisionsInvalid(f"{url}: row {number} has a value that is no text, or none")
+    if row["decision"] not in DECISIONS:
+        told = _cut(row["decision"])
+        raise DecisionsInvalid(f"{url}: row {number}: decision {told!r}; use {' or '.join(DECISIONS)}")
+    return Decision(**row)
+
+
+def _refuse_repeated(url: str, decisions: Sequence[Decision]) -> None:
+    seen: set[str] = set()
+    for number, each in enumerate(decisions, start=1):
+        if each.crop_id in seen:
+            raise DecisionsInvalid(f"{url}: row {number}: crop {_cut(each.crop_id)} is decided on twice")
+        seen.add(each.crop_id)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(_cut, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
+
+
+def _cut(text: str) -> str:
+    """Show the beginning of a hostile text, without characters that could do something to a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text[:60])

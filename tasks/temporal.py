@@ -1,0 +1,153 @@
+"""The background behind the rain, from neighbouring frames of one camera that stands still or can be registered.
+
+Rain passes, what stands still stays: the median of registered frames is a pseudo-label that no network made. It is
+the way that SPA-Data (Wang et al., CVPR 2019) and GT-RAIN (Ba et al., ECCV 2022) got their labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+Pixels = npt.NDArray[np.uint8]
+"""(H, W, 3) RGB."""
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalLimits:
+    """When frames may be taken together."""
+
+    least_frames: int = 5
+    """Registered frames, the judged one among them; with fewer, rain of several frames may lie on one pixel."""
+    most_shift: float = 12.0
+    """Pixels; frames farther apart are refused, and so much is lost at the borders at most."""
+    least_correlation: float = 0.85
+    """Of a registered frame with the judged one, on grey levels; below it the scene is another."""
+    static_spread: float = 8.0
+    """Grey levels between the median and the tenth percentile: rain only brightens, what moves also darkens."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalBackground:
+    """A background and how far it may be trusted."""
+
+    background: Pixels
+    confidence: npt.NDArray[np.uint8]
+    """(H, W): 255 where the scene is static and covered by all frames."""
+    frames: int
+
+
+class NotRegistrable(Exception):
+    """The frames do not show one scene from one place; the message says how many did."""
+
+
+def temporal_background(
+    judged: Pixels, neighbours: Iterable[Pixels], limits: TemporalLimits | None = None
+) -> TemporalBackground:
+    """Take the background of a frame from its neighbours.
+
+    Parameters
+    ----------
+    judged : ndarray
+        (H, W, 3) uint8.
+    neighbours : iterable of ndarray
+        Other frames of the camera, the same part and size.
+    limits : TemporalLimits, optional
+        The defaults unless given.
+
+    Raises
+    ------
+    NotRegistrable
+        If too few neighbours can be laid over the frame.
+    """
+    limits = limits or TemporalLimits()
+    registered = [judged.astype(np.float32)]
+    registered += _registered(judged, neighbours, limits)
+    if len(registered) < limits.least_frames:
+        raise NotRegistrable(
+            f"{len(registered) - 1} neighbouring frames can be laid over it, {limits.least_frames - 1} are needed"
+        )
+    stack = np.stack(registered)  # (T, H, W, 3), NaN where a shifted frame does not reach
+    covered = np.isfinite(stack[..., 0]).sum(axis=0)
+    stack[:, covered < limits.least_frames] = registered[0][covered < limits.least_frames]
+    stack.sort(axis=0)  # what is not there comes last
+    low, middle = (_percentile(stack, np.maximum(covered, 1), share) for share in (0.1, 0.5))
+    spread = ndimage.uniform_filter((middle - low).mean(axis=-1), 5)
+    static = np.clip(2 - spread / limits.static_spread, 0, 1) * (covered >= limits.least_frames)
+    return TemporalBackground(
+        background=middle.round().astype(np.uint8),
+        confidence=(255 * static).round().astype(np.uint8),
+        frames=len(registered),
+    )
+
+
+def _registered(judged: Pixels, neighbours: Iterable[Pixels], limits: TemporalLimits) -> list[Floats]:
+    """Lay neighbours over the judged frame; the first two that both cannot be are taken for all."""
+    reference = _structure(judged)
+    registered, refused = [], 0
+    for neighbour in neighbours:
+        laid = _laid_over(reference, neighbour, limits)
+        if laid is not None:
+            registered.append(laid)
+            continue
+        refused += 1
+        if refused >= 2 and not registered:
+            break
+    return registered
+
+
+def _laid_over(reference: Floats, neighbour: Pixels, limits: TemporalLimits) -> Floats | None:
+    """Shift a frame onto the reference; None where it is too far away or shows something else."""
+    from skimage.registration import phase_cross_correlation  # slow to import
+
+    moving = _structure(neighbour)
+    if moving.shape != reference.shape:
+        return None
+    halves, _, _ = phase_cross_correlation(reference, moving, upsample_factor=20)
+    shift = 2 * halves
+    if np.abs(shift).max() > limits.most_shift:
+        return None
+    if _correlation(reference, _shifted(moving, halves)) < limits.least_correlation:
+        return None
+    floats = neighbour.astype(np.float32)
+    return np.stack([_shifted(floats[..., channel], shift) for channel in range(3)], axis=-1)
+
+
+def _structure(pixels: Pixels) -> Floats:
+    """Grey levels at half the size without thin lines: streaks of rain are not what frames are registered by."""
+    grey = pixels.mean(axis=-1, dtype=np.float32)
+    height, width = (extent // 2 * 2 for extent in grey.shape)
+    halved = grey[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
+    smooth: Floats = ndimage.median_filter(halved, size=7)
+    return smooth
+
+
+def _percentile(ordered: Floats, counts: npt.NDArray[np.intp], share: float) -> Floats:
+    """Interpolate between the sorted frames of each pixel; the first `counts` (H, W) of them are there."""
+    place = share * (counts - 1)
+    below = np.floor(place).astype(np.intp)
+    above = np.minimum(below + 1, counts - 1)
+    lower, upper = (np.take_along_axis(ordered, at[None, ..., None], axis=0)[0] for at in (below, above))
+    found: Floats = lower + (upper - lower) * (place - below)[..., None].astype(np.float32)
+    return found
+
+
+def _shifted(picture: Floats, shift: npt.NDArray[np.float64]) -> Floats:
+    if np.abs(shift).max() < 0.05:  # a camera that stands still: not blurred by interpolation
+        return picture
+    moved: Floats = ndimage.shift(picture, shift, order=1, mode="constant", cval=np.nan)
+    return moved
+
+
+def _correlation(first: Floats, second: Floats) -> float:
+    both = np.isfinite(first) & np.isfinite(second)
+    if both.sum() < 16:
+        return 0.0
+    ours, theirs = first[both] - first[both].mean(), second[both] - second[both].mean()
+    spread = float(np.linalg.norm(ours) * np.linalg.norm(theirs))
+    return float(ours @ theirs) / spread if spread > 0 else 0.0
