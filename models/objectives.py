@@ -17,8 +17,14 @@ class Objective(nn.Module, ABC):
     """What a training minimises.
 
     Parameters that an objective has train beside the network's, and its buffers are part of every checkpoint; none
-    of them ships. What it draws must depend on the seed and the step alone, so that a resumed training is exact.
+    of them ships. Every process must build the same one, and what it draws must depend on the seed and the step
+    alone, so that a resumed training is exact.
     """
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What checkpoints and model files tell of it; a training goes on only with the same."""
+        return {}
 
     @abstractmethod
     def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:

@@ -29,8 +29,8 @@ class State:
     average: Network
     """Exponential moving average of its weights: what is validated and shipped."""
     optimizer: Any
-    objective: Any
-    """What is minimised, wrapped by Fabric where it has parameters."""
+    objective: Objective
+    """What is minimised; not wrapped, as Fabric would look for tensors in what it is called with."""
     step: int = 0
     best: float = float("-inf")
     """Overall validation score of the best average so far, dB."""
@@ -62,10 +62,9 @@ def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
     )
     average = copy.deepcopy(network).to(fabric.device).requires_grad_(False)
     wrapped = fabric.setup_module(network)
-    wrapped.mark_forward_method("loss_terms")
-    has_parameters = any(True for _ in objective.parameters())
-    trained = fabric.setup_module(objective) if has_parameters else objective.to(fabric.device)
-    return State(wrapped, average.eval(), fabric.setup_optimizers(optimizer), trained)
+    for method in ("loss_terms", "features"):
+        wrapped.mark_forward_method(method)
+    return State(wrapped, average.eval(), fabric.setup_optimizers(optimizer), objective.to(fabric.device))
 
 
 def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> None:
@@ -74,7 +73,8 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
     Raises
     ------
     SystemExit
-        If the checkpoint was made with other hyper-parameters; only those of `MAY_DIFFER` may change.
+        If the checkpoint was made with other hyper-parameters or another objective; only those of `MAY_DIFFER`
+        may change.
     """
     loaded = fabric.load(path, weights_only=True)
     differing = {
@@ -82,7 +82,9 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
         for key, value in asdict(config).items()
         if key not in MAY_DIFFER and loaded["config"].get(key) != value
     }
-    if differing:
+    facts = loaded.get("facts", {})
+    differing |= {key: value for key, value in state.objective.facts.items() if facts.get(key) != value}
+    if differing or facts.keys() != state.objective.facts.keys():
         raise SystemExit(
             f"{path} was trained with other settings than {differing}: give another --out, or the same"
         )
@@ -95,7 +97,7 @@ def write_checkpoint(fabric: Fabric, config: TrainConfig, state: State, path: Pa
     """Write a checkpoint, whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     parts = {part.name: getattr(state, part.name) for part in fields(state)}
-    fabric.save(partial, {**parts, "config": asdict(config)})
+    fabric.save(partial, {**parts, "config": asdict(config), "facts": state.objective.facts})
     if fabric.is_global_zero:
         partial.replace(path)
 

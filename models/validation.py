@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 
@@ -62,8 +62,8 @@ def render_validation(data: TrainingData, count: int) -> ValidationSet:
     )
 
 
-def validate(network: nn.Module, pairs: ValidationSet) -> ValidationScore:
-    """Score a network on the validation set."""
+def validate(network: Callable[[Tensor], Tensor], pairs: ValidationSet) -> ValidationScore:
+    """Score a network, or whatever derains (B, 3, H, W), on the validation set."""
     kinds = (pairs.light, pairs.heavy, pairs.fine, pairs.none)
     return ValidationScore(*(_mean_psnr(network, kind) for kind in kinds))
 
@@ -88,7 +88,7 @@ def _render(data: TrainingData, recipe: str, photographs: Sequence[int]) -> list
 
 
 @torch.inference_mode()
-def _mean_psnr(network: nn.Module, pairs: Sequence[RainyPair]) -> float:
+def _mean_psnr(network: Callable[[Tensor], Tensor], pairs: Sequence[RainyPair]) -> float:
     scores = (psnr_y(as_uint8(network(pair.rainy)[0]), as_uint8(pair.clean[0])) for pair in pairs)
     return fmean(min(score, CLEAN_CEILING) for score in scores)
 
