@@ -4,7 +4,7 @@
         --unlabelled-teacher self-ensemble:models/weights/student-base.safetensors --unlabelled PHOTOGRAPHS \
         --data DATA --out checkpoints/distilled
 
-A teacher is a weights file of any network, or `self-ensemble:FILE` (averaged over eight views, without features).
+A teacher is a weights file of any network, or `self-ensemble:FILE` (averaged over four views, without features).
 All options of `python -m models.train` are there too. Interrupted, the same command goes on, bit for bit on a CPU.
 """
 
@@ -24,7 +24,6 @@ from models.banks import load_training_data
 from models.distillation import Distillation, DistillConfig, Lineage
 from models.lessons import Photograph, digest_of, read_photographs, write_lessons
 from models.modelfile import SHIPPED, ModelFileInvalid, build, read_model_file
-from models.networks import Network
 from models.recorders import Recorder
 from models.teachers import NEEDED_LEAD, Teacher, read_teacher
 from models.train import add_fields, fields_of, fit, launched, options
@@ -125,11 +124,8 @@ def distil(
     return fit(fabric, config, data, out, recorders, teaching.objective(fabric, config, out))
 
 
-def measure_lead(fabric: Fabric, teacher: Teacher, config: TrainConfig, data: Path, memory: Path) -> Lead:
-    """Compare a teacher with its student on held-out photographs, or read what was measured before.
-
-    The student is the network that the training begins from, or else the one that ships in its size, or else one
-    that changes nothing.
+def measure_lead(fabric: Fabric, teacher: Teacher, student: Path | None, data: Path, memory: Path) -> Lead:
+    """Compare a teacher with a student on held-out photographs, or read what was measured before.
 
     Parameters
     ----------
@@ -137,8 +133,8 @@ def measure_lead(fabric: Fabric, teacher: Teacher, config: TrainConfig, data: Pa
         Precision and device.
     teacher : Teacher
         The teacher.
-    config : TrainConfig
-        Names the student.
+    student : Path, optional
+        Weights file; unless given, a network that changes nothing.
     data : Path
         Folder that `models.banks.load_training_data` reads.
     memory : Path
@@ -148,20 +144,21 @@ def measure_lead(fabric: Fabric, teacher: Teacher, config: TrainConfig, data: Pa
         return Lead(**json.loads(memory.read_text()))
     held_out = load_training_data(data, held_out=True).to(fabric.device)
     pairs = render_validation(held_out, LEAD_PHOTOGRAPHS)
-    student = _incumbent(config).to(fabric.device)
+    network = build(read_model_file(student)) if student else build_network(preset("student-tiny")).eval()
+    network.to(fabric.device)
     with fabric.autocast():
         derain = teacher.to(fabric.device).derain
-        lead = Lead(validate(derain, pairs).overall, validate(student, pairs).overall)
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    memory.write_text(json.dumps(asdict(lead)))
+        lead = Lead(validate(derain, pairs).overall, validate(network, pairs).overall)
+    if fabric.is_global_zero:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text(json.dumps(asdict(lead)))
     return lead
 
 
-def _incumbent(config: TrainConfig) -> Network:
+def incumbent(config: TrainConfig) -> Path | None:
+    """Return the weights that a training begins from, or else those that ship in its size, or else none."""
     path = Path(config.init) if config.init else SHIPPED.with_name(f"{config.preset}.safetensors")
-    if path.exists():
-        return build(read_model_file(path))
-    return build_network(preset(config.preset)).eval()
+    return path if path.exists() else None
 
 
 def main() -> None:
@@ -174,7 +171,7 @@ def main() -> None:
         photographs = read_photographs(arguments.unlabelled) if arguments.unlabelled else ()
         teaching = Teaching(fields_of(DistillConfig(), arguments), teacher, other, photographs)
         fabric = launched(arguments, config.precision)
-        lead = measure_lead(fabric, teacher, config, arguments.data, arguments.out / "lead.json")
+        lead = measure_lead(fabric, teacher, incumbent(config), arguments.data, arguments.out / "lead.json")
         fabric.print(lead)
         distil(fabric, config, teaching, arguments.data, arguments.out)
     except (ValueError, FileNotFoundError, ModelFileInvalid) as error:
