@@ -118,10 +118,21 @@ def distil(
     ValueError
         If the network to train is no student.
     """
+    require_student(config)
+    return fit(fabric, config, data, out, recorders, teaching.objective(fabric, config, out))
+
+
+def require_student(config: TrainConfig) -> None:
+    """Refuse to distil what is no student.
+
+    Raises
+    ------
+    ValueError
+        Names the preset.
+    """
     kind = architecture_of(preset(config.preset)).name
     if kind != "student":
-        raise ValueError(f"preset {config.preset}: students are distilled, and this is a {kind}")
-    return fit(fabric, config, data, out, recorders, teaching.objective(fabric, config, out))
+        raise ValueError(f"preset {config.preset} is of architecture {kind}: only students are distilled")
 
 
 def measure_lead(fabric: Fabric, teacher: Teacher, student: Path | None, data: Path, memory: Path) -> Lead:
@@ -166,6 +177,7 @@ def main() -> None:
     arguments = _parse()
     try:
         config = fields_of(TrainConfig(), arguments)
+        require_student(config)
         teacher = read_teacher(arguments.teacher)
         other = read_teacher(arguments.unlabelled_teacher) if arguments.unlabelled_teacher else teacher
         photographs = read_photographs(arguments.unlabelled) if arguments.unlabelled else ()
