@@ -6,6 +6,7 @@ self-ensemble costs nothing a step.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -127,7 +128,7 @@ def write_lessons(
     else:
         bar = tqdm(rainy, desc=f"lessons of {teacher.name}", unit="photo", mininterval=5)
         derained = [_derained(fabric, teacher, picture) for picture in bar]
-        partial = path.with_name(path.name + ".partial")
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         memory.mkdir(parents=True, exist_ok=True)
         save_file({f"{number:06d}": picture for number, picture in enumerate(derained)}, partial)
         partial.replace(path)

@@ -159,7 +159,9 @@ def _student_preset(start: ChosenModel) -> str:
     config: NetworkConfig = build(start.model_file).config
     kind, name = architecture_of(config).name, preset_name(config)
     if kind != "student":
-        raise PreflightFailed(f"student {_label(start)} is a {kind}: only a student can be distilled")
+        raise PreflightFailed(
+            f"student {_label(start)} is of architecture {kind}: only a student can be distilled"
+        )
     if name not in presets():
         raise PreflightFailed(f"student {_label(start)} has sizes of its own: it must be of a preset")
     return name

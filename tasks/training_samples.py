@@ -42,7 +42,7 @@ def make_training_samples(workspace: str) -> tuple[Path, Path]:
     for number, (name, part) in enumerate(_in_order()):
         clean = _part(name, part)
         _write(data / "clean" / f"{number:02d}-{name}.png", clean)
-        if name != HELD_OUT_PICTURE:
+        if name != HELD_OUT_PICTURE and part == 0:
             _write(unlabelled / f"{number:02d}-{name}.png", rain_on(clean, number, UNLABELLED_RAIN))
     for scene, family in LAYERS.items():
         draws = Draws(LAYER_SEED, torch.tensor([scene]))

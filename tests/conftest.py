@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from infra.settings import Settings
+from infra.tracking_server import TrackingServer
 from tests.ceph import Gateway, gateway, missing_programs
 
 
@@ -44,6 +47,16 @@ def moto_server() -> Iterator[Gateway]:
     host, port = server.get_host_and_port()
     yield Gateway(f"http://{host}:{port}", "testing", "testing")
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def empty_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which MLflow has its tables and nothing else: making them takes seconds; to be copied."""
+    home = tmp_path_factory.mktemp("empty")
+    server = TrackingServer(Settings(workspace=str(home), _env_file=None))
+    with server.alone():
+        server.client().search_experiments()
+    return home
 
 
 @pytest.fixture

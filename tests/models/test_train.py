@@ -88,6 +88,21 @@ def test_what_an_objective_learns_is_trained_and_resumed_too(data: Path, tmp_pat
     assert_same(trained(CONFIG, data, tmp_path / "cut", Gained()), whole)
 
 
+def test_what_an_objective_learns_is_learnt_by_all_processes_alike():
+    class Twice:
+        """A fabric of two processes; the other one has gradients of three."""
+
+        def all_reduce(self, gradient: Tensor, reduce_op: str) -> Tensor:
+            assert reduce_op == "mean"
+            return (gradient + 3) / 2
+
+    objective = Gained()
+    train.share_gradients(Twice(), objective)  # type: ignore[arg-type]
+    assert objective.gain.grad == 1.5
+    train.share_gradients(Twice(), objective)  # type: ignore[arg-type]
+    assert objective.gain.grad == 2.25
+
+
 def test_bf16_training_resumes_exactly_too(data: Path, tmp_path: Path):
     config = replace(CONFIG, precision="bf16-mixed", steps=4)
     whole = trained(config, data, tmp_path / "whole")
