@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -131,6 +132,13 @@ class Registry:
             client = self._server.client()
             client.get_model_version(name, version)
             client.set_registered_model_alias(name, alias, version)
+
+    def describe_version(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Keep what is known of a version as its tags."""
+        with self._server.alone(), self._server.faults_named(f"models:/{name}/{version}"):
+            client = self._server.client()
+            for key, value in tags.items():
+                client.set_model_version_tag(name, version, key, value)
 
     def settle(self, name: str, number: int) -> None:
         """Remember that the aliases agree with the ledger up to this row."""

@@ -171,6 +171,8 @@ class Settings(BaseSettings):
     min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
     """Local disks must have this much left beyond what the outputs are expected to take."""
 
+    training: str | None = None
+    """Default folder of labelled training data, on this machine (see `models/banks.py`)."""
     validation: Url | None = None
     """Manifest (CSV) of the photographs that promotion is decided on; unset: a small one that is made here."""
     gates: GateLimits = GateLimits()
@@ -180,7 +182,9 @@ class Settings(BaseSettings):
     ingest: IngestLimits = IngestLimits()
     """What goes into the pool."""
 
-    @field_validator("source", "destination", "cluster", "tracking_uri", "validation", mode="before")
+    @field_validator(
+        "source", "destination", "cluster", "tracking_uri", "training", "validation", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: str | None) -> str | None:
         return value or None

@@ -45,7 +45,7 @@ from models.losses import (
     shrink,
     squared,
 )
-from models.networks import Network, pad_to_multiple
+from models.networks import Features, Network, pad_to_multiple
 from models.pairs import RainyPair
 from models.reach import Reach, input_reach
 
@@ -276,6 +276,21 @@ class AfrNet(Network):
         ]
         mask_logits = crop_cells(mask.logits, height, width, self.config.unshuffle)
         return AfrOutputs(derained, mask_logits, refined, decoded)
+
+    @property
+    def feature_widths(self) -> dict[int, int]:
+        """Channels of the refined levels, as `Network.feature_widths` says."""
+        return {self.config.unshuffle * 2**level: width for level, width in enumerate(self.config.widths)}
+
+    def features(self, rainy: Tensor) -> Features:
+        """Derain a batch and tell the refined levels and the rain mask, as `Network.features` says."""
+        outputs = self.outputs(rainy)
+        height, width = rainy.shape[-2:]
+        levels = {
+            cell: crop_cells(level, height, width, cell)
+            for cell, level in zip(self.feature_widths, outputs.refined, strict=True)
+        }
+        return Features(outputs.derained[0], levels, torch.sigmoid(outputs.mask_logits))
 
     def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:
         """Return the named, weighted terms whose sum training minimises."""

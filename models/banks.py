@@ -146,8 +146,7 @@ def load_training_data(root: Path, *, held_out: bool) -> TrainingData:
     FileNotFoundError
         If there is no photograph or no layer; names the folder.
     """
-    names = sorted(path.name for path in (root / "clean").glob("*.*"))
-    chosen = [name for i, name in enumerate(names) if (i % HOLD_OUT_EVERY == 0) == held_out]
+    chosen = photographs_of(root, held_out=held_out)
     layer_names = _recorded_layers(root)
     recorded = [name for name in chosen if name in layer_names]
     layers = [_read(root / "streaks" / layer_names[name], "L") for name in recorded]
@@ -161,6 +160,12 @@ def load_training_data(root: Path, *, held_out: bool) -> TrainingData:
         bank_of(streaks + [_halved(layer) for layer in streaks]),
         torch.tensor([position.get(name, -1) for name in chosen]),
     )
+
+
+def photographs_of(root: Path, *, held_out: bool) -> list[str]:
+    """Return the names of the clean photographs of one split of a training folder."""
+    names = sorted(path.name for path in (root / "clean").glob("*.*"))
+    return [name for i, name in enumerate(names) if (i % HOLD_OUT_EVERY == 0) == held_out]
 
 
 def _recorded_layers(root: Path) -> dict[str, str]:

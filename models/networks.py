@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,6 +30,18 @@ class NetworkConfig(Protocol):
         """Whether every input pixel can change every output pixel, so that tiles are not the whole."""
 
 
+class Features(NamedTuple):
+    """What a network finds in photographs (B, 3, H, W) on its way to the derained ones."""
+
+    derained: Tensor
+    """(B, 3, H, W), not clipped."""
+    levels: dict[int, Tensor]
+    """Features by the pixels s that a cell of theirs is wide, (B, C, ceil(H / s), ceil(W / s)); C as in
+    `Network.feature_widths`."""
+    rain_mask: Tensor | None
+    """How surely it rains in a cell, (B, 1, h, w) in [0, 1], where the network has a mask."""
+
+
 class Network(nn.Module, ABC):
     """Derain photographs: `forward(rainy) -> derained`, any size in, the same size out."""
 
@@ -48,6 +61,15 @@ class Network(nn.Module, ABC):
         Tensor
             (B, 3, H, W), not clipped.
         """
+
+    @property
+    def feature_widths(self) -> Mapping[int, int]:
+        """Channels of the features that distillation matches, by the pixels a cell is wide; none unless told."""
+        return {}
+
+    def features(self, rainy: Tensor) -> Features:
+        """Derain a batch as `forward` does, and tell what was found on the way."""
+        return Features(self(rainy), {}, None)
 
     @abstractmethod
     def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:

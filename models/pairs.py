@@ -25,8 +25,15 @@ class RainyPair:
     def rain_mask(self) -> Tensor:
         """Where it rains: 1 where a streak is above its photograph's mean streak, (B, 1, H, W).
 
-        AFR-Net's threshold (Wang, Sun, Sowmya, 2021), taken on the rendered layer; the floor is ours, so that
-        an identity pair has an empty mask.
+        AFR-Net's threshold (Wang, Sun, Sowmya, 2021), taken on the rendered layer.
         """
-        mean = self.streaks.mean(dim=(1, 2, 3), keepdim=True)
-        return (self.streaks > mean.clamp(min=FAINTEST_RAIN)).to(self.streaks.dtype)
+        return mask_of(self.streaks)
+
+
+def mask_of(streaks: Tensor) -> Tensor:
+    """Return 1 where a streak (B, 1, H, W) is above its photograph's mean streak, 0 elsewhere.
+
+    The floor is ours: without rain the mask is empty.
+    """
+    mean = streaks.mean(dim=(1, 2, 3), keepdim=True)
+    return (streaks > mean.clamp(min=FAINTEST_RAIN)).to(streaks.dtype)

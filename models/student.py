@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.blocks import crop_cells
 from models.losses import reconstruction_terms
-from models.networks import Network, pad_to_multiple
+from models.networks import Features, Network, pad_to_multiple
 from models.pairs import RainyPair
 
 
@@ -127,21 +128,41 @@ class Student(Network):
 
     def forward(self, rainy: Tensor) -> Tensor:
         """Derain a batch, as `Network.forward` says."""
+        return self._derain(rainy)[0]
+
+    @property
+    def feature_widths(self) -> dict[int, int]:
+        """Channels of the decoder's two levels and of the bottleneck, as `Network.feature_widths` says."""
+        return {self.config.unshuffle * 2**level: width for level, width in enumerate(self.config.widths)}
+
+    def features(self, rainy: Tensor) -> Features:
+        """Derain a batch and tell the decoder's levels and the bottleneck, as `Network.features` says."""
+        derained, levels = self._derain(rainy)
         height, width = rainy.shape[-2:]
-        padded = pad_to_multiple(rainy, self.config.size_multiple)
-        streaks = self.streaks(padded.to(self.stem.weight.dtype))
-        return (padded - streaks.to(rainy.dtype))[..., :height, :width]
+        cropped = {
+            cell: crop_cells(level, height, width, cell)
+            for cell, level in zip(self.feature_widths, levels, strict=True)
+        }
+        return Features(derained, cropped, None)
 
     def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:
         """Return the named, weighted terms whose sum training minimises."""
         rainy = pair.rainy.contiguous(memory_format=torch.channels_last)
         return reconstruction_terms(self(rainy), pair.clean)
 
-    def streaks(self, rainy: Tensor) -> Tensor:
-        """Predict the streaks (rainy - clean) of a batch whose sizes are multiples of `size_multiple`."""
+    def _derain(self, rainy: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """Return derained photographs and the levels of the padded ones, finest first."""
+        height, width = rainy.shape[-2:]
+        padded = pad_to_multiple(rainy, self.config.size_multiple)
+        levels = self._levels(padded.to(self.stem.weight.dtype))
+        streaks = F.pixel_shuffle(self.head(levels[0]), self.config.unshuffle)
+        return (padded - streaks.to(rainy.dtype))[..., :height, :width], levels
+
+    def _levels(self, rainy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Run encoder, bottleneck and decoder."""
         fine = self.encode_fine(self.stem(F.pixel_unshuffle(rainy, self.config.unshuffle)))
         mid = self.encode_mid(self.to_mid(fine))
         coarse = self.middle(self.to_coarse(mid))
         mid = self.decode_mid(self.up_mid(coarse, mid))
         fine = self.decode_fine(self.up_fine(mid, fine))
-        return F.pixel_shuffle(self.head(fine), self.config.unshuffle)
+        return fine, mid, coarse

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -35,6 +35,11 @@ from models.schedules import cosine_rate, ema_decay
 from models.train_config import TrainConfig
 from models.training_state import State, begin, restore, update_average, write_checkpoint
 from models.validation import ValidationSet, before_after, render_validation
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
 
 
 def fit(
@@ -153,10 +158,9 @@ def save(fabric: Fabric, config: TrainConfig, state: State, out: Path) -> None:
     write_checkpoint(fabric, config, state, out / "checkpoint.pt")
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m models.train", description=(__doc__ or "").split("\n")[0]
-    )
+def options(description: str | None, prog: str) -> argparse.ArgumentParser:
+    """Make a parser of what every training command takes."""
+    parser = argparse.ArgumentParser(prog=prog, description=(description or "").split("\n")[0])
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with clean/, streaks/, streaks.csv, garg/"
     )
@@ -168,24 +172,38 @@ def _parse() -> argparse.Namespace:
         "--devices", default="auto", help="how many on this machine; default: all GPUs, or one CPU"
     )
     parser.add_argument("--nodes", type=int, default=1, help="machines")
-    defaults = TrainConfig()
-    for field in fields(TrainConfig):
+    add_fields(parser, TrainConfig())
+    return parser
+
+
+def add_fields(parser: argparse._ActionsContainer, defaults: Any) -> None:
+    """Add an option for every field of a dataclass."""
+    for field in fields(defaults):
         value = getattr(defaults, field.name)
         parser.add_argument(
             f"--{field.name.replace('_', '-')}", type=type(value), default=value, help=f"default: {value!r}"
         )
-    return parser.parse_args()
 
 
-def _launch(config: TrainConfig, devices: str, nodes: int) -> Fabric:
-    count = max(1, torch.cuda.device_count()) if devices == "auto" else int(devices)
+def fields_of(defaults: Config, arguments: argparse.Namespace) -> Config:
+    """Take the fields of a dataclass from the command line."""
+    return replace(defaults, **{field.name: getattr(arguments, field.name) for field in fields(defaults)})
+
+
+def launched(arguments: argparse.Namespace, precision: str) -> Fabric:
+    """Start Fabric on the devices that the command line names; make the folder that the training writes to."""
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    automatic = arguments.devices == "auto"
+    count = max(1, torch.cuda.device_count()) if automatic else int(arguments.devices)
     fabric = Fabric(
         accelerator="auto",
         # The last part of a training leaves out heads that only the earlier one needs.
-        strategy="ddp_find_unused_parameters_true" if count * nodes > 1 else "auto",
+        strategy="ddp_find_unused_parameters_true" if count * arguments.nodes > 1 else "auto",
         devices=count,
-        num_nodes=nodes,
-        precision=config.precision,  # type: ignore[arg-type]
+        num_nodes=arguments.nodes,
+        precision=precision,  # type: ignore[arg-type]
     )
     fabric.launch()
     return fabric
@@ -197,15 +215,10 @@ Watch = Callable[[TrainConfig, Path], AbstractContextManager[Recorder]]
 
 def main(watch: Watch | None = None) -> None:
     """Parse the command line and train, under the eyes of another recorder where one is given."""
-    arguments = _parse()
+    arguments = options(__doc__, "python -m models.train").parse_args()
     try:
-        config = replace(
-            TrainConfig(), **{field.name: getattr(arguments, field.name) for field in fields(TrainConfig)}
-        )
-        if arguments.threads:
-            torch.set_num_threads(arguments.threads)
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        fabric = _launch(config, arguments.devices, arguments.nodes)
+        config = fields_of(TrainConfig(), arguments)
+        fabric = launched(arguments, config.precision)
         with ExitStack() as stack:
             recorders = []
             if watch is not None and fabric.is_global_zero:

@@ -62,7 +62,8 @@ def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
     )
     average = copy.deepcopy(network).to(fabric.device).requires_grad_(False)
     wrapped = fabric.setup_module(network)
-    wrapped.mark_forward_method("loss_terms")
+    for method in ("loss_terms", "features"):
+        wrapped.mark_forward_method(method)
     return State(wrapped, average.eval(), fabric.setup_optimizers(optimizer), objective.to(fabric.device))
 
 

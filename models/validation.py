@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any, ClassVar, Protocol
@@ -73,8 +73,8 @@ def render_validation(data: TrainingData, count: int) -> ValidationSet:
     )
 
 
-def validate(network: nn.Module, pairs: ValidationSet) -> ValidationScore:
-    """Score a network on the validation set."""
+def validate(network: Callable[[Tensor], Tensor], pairs: ValidationSet) -> ValidationScore:
+    """Score a network, or whatever derains (B, 3, H, W), on the validation set."""
     kinds = (pairs.light, pairs.heavy, pairs.fine, pairs.none)
     return ValidationScore(*(mean_psnr_y(network, kind) for kind in kinds))
 
@@ -99,7 +99,7 @@ def _render(data: TrainingData, recipe: str, photographs: Sequence[int]) -> list
 
 
 @torch.inference_mode()
-def mean_psnr_y(network: nn.Module, pairs: Sequence[RainyPair]) -> float:
+def mean_psnr_y(network: Callable[[Tensor], Tensor], pairs: Sequence[RainyPair]) -> float:
     """Return the mean psnr_y in dB of a network on pairs of one photograph each."""
     scores = (psnr_y(as_uint8(network(pair.rainy)[0]), as_uint8(pair.clean[0])) for pair in pairs)
     return fmean(min(score, CLEAN_CEILING) for score in scores)

@@ -42,7 +42,7 @@ class Progress:
         self._total = total
         self._started = self._told = self._logged = time.monotonic()
         self._has_terminal = sys.stderr.isatty()
-        self._log = _run_log()
+        self._log = run_log()
         self._shown = ExitStack()
         self._bar = tqdm(total=total, desc=doing, unit="image", smoothing=0.1, disable=not self._has_terminal)
         artifact = create_progress_artifact(0.0, key="progress", description=self._line())
@@ -98,7 +98,8 @@ class Progress:
         )
 
 
-def _run_log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
+def run_log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
+    """Return the log of the flow run or task run that this is part of."""
     try:
         return get_run_logger()
     except MissingContextError:  # called from a script, outside any run

@@ -199,3 +199,15 @@ def test_rounds_are_what_refines(rounds):
 def test_levels_that_make_no_network_are_refused(sizes):
     with pytest.raises(ValueError, match="for 1 to 4 levels"):
         replace(TINY, **sizes)
+
+
+def test_features_are_the_refined_levels_by_scale():
+    network, rainy = random_network("afr-net-tiny"), random_pictures(2, 3, 21, 30)
+    found, outputs = network.features(rainy), network.outputs(rainy)
+    assert torch.equal(found.derained, outputs.derained[0])
+    assert list(found.levels) == [2, 4, 8]
+    for cell, refined in zip(found.levels, outputs.refined, strict=True):
+        height, width = -(-21 // cell), -(-30 // cell)
+        assert torch.equal(found.levels[cell], refined[..., :height, :width])
+        assert found.levels[cell].shape == (2, network.feature_widths[cell], height, width)
+    assert torch.equal(found.rain_mask, torch.sigmoid(outputs.mask_logits))

@@ -73,3 +73,16 @@ def test_it_learns_one_pair():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.2 * losses[0]
+
+
+def test_features_are_decoder_and_bottleneck_by_scale():
+    student, rainy = random_student(), random_pictures(2, 3, 21, 30)
+    found = student.features(rainy)
+    assert torch.equal(found.derained, student(rainy))
+    assert {cell: level.shape for cell, level in found.levels.items()} == {
+        2: (2, 8, 11, 15),
+        4: (2, 8, 6, 8),
+        8: (2, 8, 3, 4),
+    }
+    assert {cell: level.shape[1] for cell, level in found.levels.items()} == student.feature_widths
+    assert found.rain_mask is None

@@ -28,6 +28,7 @@ from models.training_state import State, update_average
 from models.validation import render_validation, validate
 from tests.networks import random_network
 from tests.rainy_worlds import small_world, write_training_folder
+from tests.trainings import assert_same, flat, interrupted, launched, trained
 
 CONFIG = TrainConfig(
     preset="student-tiny",
@@ -54,58 +55,6 @@ def out(tmp_path: Path) -> Path:
     path = tmp_path / "out"
     path.mkdir()
     return path
-
-
-def trained(config: TrainConfig, data: Path, out: Path, objective: Objective | None = None) -> State:
-    out.mkdir(exist_ok=True)
-    return fit(launched(config), config, data, out, objective=objective)
-
-
-def launched(config: TrainConfig) -> Fabric:
-    fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
-    fabric.launch()
-    return fabric
-
-
-def interrupted(
-    config: TrainConfig, data: Path, out: Path, before_step: int, objective: Objective | None = None
-) -> None:
-    """Train until something ends the process before it takes this step."""
-    take = train.step
-
-    def step(fabric: Fabric, config: TrainConfig, state: State, pair: Any) -> Tensor:
-        if state.step == before_step:
-            raise KeyboardInterrupt
-        return take(fabric, config, state, pair)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "step", step)
-        with pytest.raises(KeyboardInterrupt):
-            trained(config, data, out, objective)
-
-
-def contents(state: State) -> dict[str, Any]:
-    """Everything in a state, flat, by name."""
-    parts: dict[str, Any] = {
-        name: getattr(state, name).state_dict() for name in ("network", "average", "optimizer", "objective")
-    }
-    return flat({**parts, "step": state.step, "best": state.best})
-
-
-def flat(tree: Any, name: str = "") -> dict[str, Any]:
-    if isinstance(tree, dict | list | tuple):
-        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
-        return {path: leaf for key, part in items for path, leaf in flat(part, f"{name}/{key}").items()}
-    return {name: tree}
-
-
-def assert_same(first: State, second: State) -> None:
-    ours, theirs = contents(first), contents(second)
-    assert ours.keys() == theirs.keys()
-    assert len(ours) > 100
-    for name, value in ours.items():
-        same = torch.equal(value, theirs[name]) if isinstance(value, Tensor) else value == theirs[name]
-        assert same, name
 
 
 @pytest.mark.parametrize("before_step", [1, 3, 5])
@@ -137,6 +86,21 @@ def test_what_an_objective_learns_is_trained_and_resumed_too(data: Path, tmp_pat
     assert whole.objective.brightness > 0
     interrupted(CONFIG, data, tmp_path / "cut", 3, Gained())
     assert_same(trained(CONFIG, data, tmp_path / "cut", Gained()), whole)
+
+
+def test_what_an_objective_learns_is_learnt_by_all_processes_alike():
+    class Twice:
+        """A fabric of two processes; the other one has gradients of three."""
+
+        def all_reduce(self, gradient: Tensor, reduce_op: str) -> Tensor:
+            assert reduce_op == "mean"
+            return (gradient + 3) / 2
+
+    objective = Gained()
+    train.share_gradients(Twice(), objective)  # type: ignore[arg-type]
+    assert objective.gain.grad == 1.5
+    train.share_gradients(Twice(), objective)  # type: ignore[arg-type]
+    assert objective.gain.grad == 2.25
 
 
 def test_bf16_training_resumes_exactly_too(data: Path, tmp_path: Path):

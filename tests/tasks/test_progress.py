@@ -82,7 +82,7 @@ def test_a_server_that_goes_away_does_not_stop_the_work(
         raise httpx.ConnectError("connection refused")
 
     monkeypatch.setattr(progress, "update_progress_artifact", gone)
-    monkeypatch.setattr(progress, "_run_log", lambda: logging.getLogger("derain"))
+    monkeypatch.setattr(progress, "run_log", lambda: logging.getLogger("derain"))
     with Progress(2) as shows:
         shows.tell(ONE)
     assert shows.tally.done == 1
@@ -95,7 +95,7 @@ def test_without_a_terminal_there_are_lines_in_the_log_and_no_bar(
 ) -> None:
     stderr = io.StringIO()
     monkeypatch.setattr("sys.stderr", stderr)
-    monkeypatch.setattr(progress, "_run_log", lambda: logging.getLogger("derain"))
+    monkeypatch.setattr(progress, "run_log", lambda: logging.getLogger("derain"))
     with caplog.at_level(logging.INFO), Progress(2) as shows:
         shows.tell(ONE)
     assert [line.partition(" (")[0] for line in caplog.messages] == ["1 of 2 images"]
