@@ -1,0 +1,84 @@
+"""Learn from the pool, and promote what it comes to if that is better.
+
+python -m flows.retrain --preset smoke
+prefect deployment run retrain
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import State, flow
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from flows.command_line import run
+from flows.curate import curate
+from flows.distill import distill
+from flows.evaluate import evaluate
+from flows.finetune import finetune
+from flows.promote import promote
+from infra.settings import Settings, read_settings
+from tasks.retraining import REFUSALS, NothingNew, Retraining, RetrainRequest, opened
+from tasks.retraining_presets import Sizes, sizes_of
+
+POOL = "pool"
+
+
+@flow(name="retrain")
+def retrain(
+    preset: str = "smoke", data: str = "", decisions: str | None = None, anew: bool = False
+) -> State[Any]:
+    """Curate the pool, fine-tune a teacher on it, distil a student, evaluate it, and promote it if it is better.
+
+    Each stage is a flow of its own. A retraining that was killed or failed is gone on with where it was; stages
+    that are through are not run again. Where the pool is what it was last time, nothing is done.
+
+    Args:
+        preset: smoke (shows in minutes that all works), cpu (hours on a few cores) or gpu.
+        data: Folder with clean/ photographs and streaks/ or garg/ layers. Default: DERAIN_TRAINING; for smoke
+            without it, photographs that are generated.
+        decisions: File of decisions (JSON or CSV) that a review page saved.
+        anew: Begin another retraining, though one is not through, or there is nothing new.
+    """
+    request = RetrainRequest(preset, data, decisions, anew)
+    try:
+        settings = read_settings()
+        sizes = sizes_of(preset)
+        with opened(settings, request, str(flow_run.id)) as retraining:
+            _run_stages(settings, sizes, request, retraining)
+            return Completed(message=retraining.close())
+    except NothingNew as nothing:
+        return Completed(message=str(nothing))
+    except REFUSALS as error:
+        return Failed(message=str(error))
+
+
+def _run_stages(settings: Settings, sizes: Sizes, request: RetrainRequest, retraining: Retraining) -> None:
+    once, data = retraining.once, request.data or str(settings.training or "")
+    once("curate", lambda: curate(decisions=request.decisions, return_state=True))
+    teacher = once(
+        "finetune",
+        lambda: finetune(
+            preset=sizes.finetune, start=sizes.teacher, data=data, unlabelled=POOL, return_state=True
+        ),
+    )
+    student = once(
+        "distill",
+        lambda: distill(
+            preset=sizes.distill,
+            student="champion",
+            unlabelled_teacher=teacher.model,
+            data=data,
+            unlabelled=POOL,
+            steps=sizes.distill_steps,
+            return_state=True,
+        ),
+    )
+    training = {"training": f"{data}/clean"} if data else {}
+    once("evaluate", lambda: evaluate(challenger=student.model, **training, return_state=True))
+    once("promote", lambda: promote(challenger=student.model, return_state=True))
+
+
+if __name__ == "__main__":
+    run(retrain)

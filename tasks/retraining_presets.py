@@ -1,0 +1,39 @@
+"""How large the stages of a retraining are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.preflight import PreflightFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Presets of the stages that train."""
+
+    finetune: str
+    teacher: str
+    """What is fine-tuned: `champion`, or empty for the preset's own teacher."""
+    distill: str
+    distill_steps: int
+
+
+PRESETS = {
+    "smoke": Sizes("smoke", "champion", "smoke", 60),
+    # No network that a CPU trains in a night leads the student: what is fine-tuned is the champion itself.
+    "cpu": Sizes("slim", "champion", "base", 6_000),
+    "gpu": Sizes("mid", "", "base", 40_000),
+}
+
+
+def sizes_of(preset: str) -> Sizes:
+    """Return the sizes of a preset.
+
+    Raises
+    ------
+    PreflightFailed
+        If there is no such preset; tells which there are.
+    """
+    if preset not in PRESETS:
+        raise PreflightFailed(f"preset {preset!r}: there is no such one; there are {', '.join(PRESETS)}")
+    return PRESETS[preset]

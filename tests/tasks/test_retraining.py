@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prefect import State
+from prefect.states import Completed, Failed
+
+from infra.lease import LeaseHeld
+from infra.settings import Settings
+from tasks.preflight import PreflightFailed
+from tasks.retraining import NothingNew, RetrainRequest, StageFailed, opened
+from tasks.retraining_presets import PRESETS, sizes_of
+from tests.pools import rainy_crops, settings_of, write_pool
+
+SMOKE = RetrainRequest("smoke", "", None, anew=False)
+NAMES = ("curate", "finetune", "distill", "evaluate", "promote")
+
+
+@pytest.fixture(scope="module")
+def founded(tracking_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a pool of two crops."""
+    home = tmp_path_factory.mktemp("founded") / "workspace"
+    shutil.copytree(tracking_tables, home)
+    write_pool(home, rainy_crops(2))
+    return home
+
+
+@pytest.fixture
+def settings(founded: Path, tmp_path: Path) -> Settings:
+    shutil.copytree(founded, tmp_path / "workspace")
+    return settings_of(tmp_path / "workspace")
+
+
+class Stages:
+    """Stages that count how often they run; one of them may fail."""
+
+    def __init__(self, failing: str = "") -> None:
+        self.failing = failing
+        self.ran: list[str] = []
+
+    def run(self, settings: Settings, request: RetrainRequest = SMOKE, run_id: str = "run") -> str:
+        with opened(settings, request, run_id) as retraining:
+            for name in NAMES:
+                retraining.once(name, lambda name=name: self._stage(name))  # type: ignore[misc]
+            return retraining.close()
+
+    def _stage(self, name: str) -> State[Any]:
+        self.ran.append(name)
+        if name == self.failing:
+            return Failed(message="no room\nleft")
+        return Completed(message=f"{name} done", data=SimpleNamespace(model=f"models:/{name}/7"))
+
+
+def records(settings: Settings) -> dict[str, dict[str, Any]]:
+    folder = Path(settings.workspace, "retrainings")
+    return {path.name: json.loads(path.read_text()) for path in folder.glob("*.json")}
+
+
+def test_all_stages_run_and_are_remembered(settings: Settings):
+    line = Stages().run(settings)
+    assert line == "; ".join(f"{name}: {name} done" for name in NAMES)
+    (record,) = records(settings).values()
+    assert "open.json" not in records(settings)
+    assert [stage["name"] for stage in record["stages"]] == list(NAMES)
+    assert {stage["model"] for stage in record["stages"]} == {f"models:/{name}/7" for name in NAMES}
+    assert record["champion"] == "1"
+
+
+@pytest.mark.parametrize("failing", NAMES)
+def test_a_failed_retraining_goes_on_with_the_stage_that_failed(settings: Settings, failing: str):
+    with pytest.raises(StageFailed, match=f"{failing}: no room left; run it again"):
+        Stages(failing).run(settings)
+    again = Stages()
+    again.run(settings)
+    assert again.ran == list(NAMES[NAMES.index(failing) :])
+
+
+@pytest.mark.parametrize("stage", NAMES)
+def test_a_killed_retraining_runs_no_stage_twice(
+    settings: Settings, stage: str, monkeypatch: pytest.MonkeyPatch
+):
+    def killed(place: str) -> None:
+        if place == f"after-stage={stage}":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tasks.retraining.fault_point", killed)
+        Stages().run(settings)
+    again = Stages()
+    line = again.run(settings)
+    assert again.ran == list(NAMES[NAMES.index(stage) + 1 :])
+    assert line.count("done") == len(NAMES)
+
+
+def test_what_is_gone_on_with_keeps_the_pool_it_began_with(settings: Settings):
+    with pytest.raises(StageFailed):
+        Stages("distill").run(settings)
+    begun = records(settings)["open.json"]
+    write_pool(settings.workspace, rainy_crops(1), run_id="later")
+    Stages().run(settings)
+    (record,) = records(settings).values()
+    assert (record["retraining_id"], record["pool_version"]) == (begun["retraining_id"], begun["pool_version"])
+    later = Stages()
+    later.run(settings)
+    assert later.ran == list(NAMES)
+
+
+def test_a_pool_that_is_what_it_was_is_not_learnt_from_again(settings: Settings):
+    Stages().run(settings)
+    idle = Stages()
+    with pytest.raises(NothingNew, match="--anew"):
+        idle.run(settings)
+    assert idle.ran == []
+    asked = Stages()
+    asked.run(settings, RetrainRequest("smoke", "", None, anew=True))
+    assert asked.ran == list(NAMES)
+
+
+def test_another_one_does_not_go_on_with_what_is_open(settings: Settings):
+    with pytest.raises(StageFailed):
+        Stages("distill").run(settings)
+    with pytest.raises(PreflightFailed, match="preset smoke.*--anew"):
+        Stages().run(settings, RetrainRequest("cpu", "", None, anew=False))
+    anew = Stages()
+    anew.run(settings, RetrainRequest("cpu", "", None, anew=True))
+    assert anew.ran == list(NAMES)
+
+
+def test_a_refused_promotion_is_an_end_too(settings: Settings):
+    refused = Failed(name="Refused", message="version 2 refused", data=SimpleNamespace())
+    with opened(settings, SMOKE, "run") as retraining:
+        assert retraining.once("promote", lambda: refused).line == "version 2 refused"
+        assert retraining.close() == "promote: version 2 refused"
+
+
+def test_of_two_at_once_the_second_is_told(settings: Settings):
+    with opened(settings, SMOKE, "first"), pytest.raises(LeaseHeld, match="first"):
+        Stages().run(settings, run_id="second")
+
+
+@pytest.fixture
+def empty(tracking_tables: Path, tmp_path: Path) -> Iterator[Settings]:
+    shutil.copytree(tracking_tables, tmp_path / "workspace")
+    yield settings_of(tmp_path / "workspace")
+    assert not Path(tmp_path, "workspace", "retrainings").exists()
+
+
+def test_an_empty_pool_is_told(empty: Settings):
+    with pytest.raises(PreflightFailed, match="pool of .* is empty: python -m flows.ingest"):
+        Stages().run(empty)
+
+
+def test_a_record_that_is_none_is_named(settings: Settings):
+    folder = Path(settings.workspace, "retrainings")
+    folder.mkdir()
+    (folder / "open.json").write_text("[]")
+    with pytest.raises(PreflightFailed, match=r"open\.json: not the record"):
+        Stages().run(settings)
+
+
+def test_decisions_that_are_not_there_are_named(settings: Settings):
+    with pytest.raises(PreflightFailed, match=r"decisions nowhere\.json"):
+        Stages().run(settings, RetrainRequest("smoke", "", "nowhere.json", anew=False))
+
+
+def test_presets_are_told():
+    assert sizes_of("smoke") is PRESETS["smoke"]
+    with pytest.raises(PreflightFailed, match="smoke, cpu, gpu"):
+        sizes_of("enormous")
