@@ -79,7 +79,7 @@ class WithSystem:
 
 
 def distil_student(settings: Settings, prepared: Prepared, run_id: str) -> Distilled:
-    """Train a student, or go on with it, and register its best weights as the challenger.
+    """Train a student, or go on training it, and register its best weights as the challenger.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def distil_student(settings: Settings, prepared: Prepared, run_id: str) -> Disti
         precision=prepared.config.precision,  # type: ignore[arg-type]
     )
     fabric.launch()
-    with Lease(lease_location(settings.workspace), name, run_id, settings.lease_seconds):
+    with Lease(lease_location(settings.workspace), name, run_id, settings.lease_seconds) as lease:
         if prepared.start is not None:
             write_model_file(prepared.start.model_file, prepared.work / "start.safetensors")
         with _tracked(settings, prepared) as run:
@@ -110,6 +110,7 @@ def distil_student(settings: Settings, prepared: Prepared, run_id: str) -> Disti
             (run_log().info if before.suffices else run_log().warning)("%s", before)
             _train(fabric, prepared, run)
             after = _after(fabric, prepared)
+            lease.check()
             version = _kept(settings, prepared, run, before, after)
     return Distilled(run.run_id, version, before, after)
 

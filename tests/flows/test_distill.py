@@ -1,0 +1,66 @@
+"""distill as a flow: its help, one line for what it cannot do, and the smoke preset from start to end."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+from pathlib import Path
+
+import pytest
+from docstring_parser import DocstringStyle, parse
+from typer.testing import CliRunner
+
+from flows.command_line import command_of
+from flows.distill import distill
+from infra.settings import read_settings
+from infra.tracking_server import TrackingServer
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DERAIN_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.setenv("DERAIN_DEVICE", "cpu")
+    monkeypatch.delenv("DERAIN_TRAINING", raising=False)
+    return tmp_path / "workspace"
+
+
+def test_help_explains_every_parameter():
+    shown = CliRunner().invoke(command_of(distill), ["--help"], env={"COLUMNS": "80"})
+    words = " ".join(shown.output.split())
+    described = parse(distill.fn.__doc__ or "", DocstringStyle.GOOGLE).params
+    assert [each.arg_name for each in described] == list(inspect.signature(distill.fn).parameters)
+    assert all(" ".join(str(each.description).split()) in words for each in described)
+    assert shown.exit_code == 0
+
+
+def test_what_cannot_be_done_is_one_line(workspace: Path):
+    refused = distill.fn(preset="huge")
+    assert (refused.is_failed(), refused.message) == (
+        True,
+        "preset 'huge': there is no such one; there are smoke, small, base",
+    )
+    assert list(workspace.parent.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_smoke_runs_on_nothing_but_the_package(
+    workspace: Path, empty_workspace: Path, capsys: pytest.CaptureFixture[str]
+):
+    shutil.copytree(empty_workspace, workspace)
+    done = distill.fn(preset="smoke", steps=8)
+    assert done.is_completed(), done.message
+    server = TrackingServer(read_settings())
+    client = server.client()
+    challenger = client.get_model_version_by_alias("derain-student", "challenger")
+    assert challenger.version != client.get_model_version_by_alias("derain-student", "champion").version
+    run_id = challenger.tags["training_run"]
+    kept = client.get_run(run_id)
+    assert kept.info.status == "FINISHED"
+    assert [point.step for point in client.get_metric_history(run_id, "heavy")] == [8]
+    assert kept.data.tags["teacher"] == "self-ensemble-4:derain-student/1"
+    assert kept.data.tags["teacher_leads_enough"] == "True"
+    assert kept.data.params["unlabelled_photographs"] == "7"
+    assert any(file.path.endswith(".png") for file in client.list_artifacts(run_id, "images"))
+    assert run_id in str(done.message)
+    assert "student-tiny: 100%" in capsys.readouterr().err
