@@ -140,6 +140,7 @@ class Registry:
         """
         with self._server.alone(), self._server.faults_named(f"models:/{name}"):
             client = self._server.client()
+            _create_model(client, name)
             known = client.get_registered_model(name).aliases.get(CHALLENGER)
             if known is not None and self._holds(client, name, str(known), weights, config):
                 return str(known)

@@ -29,7 +29,7 @@ def make_samples(workspace: str) -> tuple[str, str]:
     tuple of str
         Source and destination: two local folders.
     """
-    home = Path("var").absolute() if "://" in workspace else Path(workspace)
+    home = local_home(workspace)
     rainy = home / "samples" / "rainy"
     rainy.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(SAMPLES):
@@ -39,6 +39,11 @@ def make_samples(workspace: str) -> tuple[str, str]:
             Image.fromarray(rain_on(photograph(name), number)).save(partial, format="PNG")
             partial.replace(target)
     return str(rainy), str(home / "samples" / "derained")
+
+
+def local_home(workspace: str) -> Path:
+    """Return the folder of a workspace on this machine, or `./var` where it is remote."""
+    return Path("var").absolute() if "://" in workspace else Path(workspace)
 
 
 def rain_on(
