@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
-from statistics import fmean
 
 import torch
 from torch import nn
@@ -27,18 +25,31 @@ class SemiScore:
     fine: float
     none: float
     rerained: float
-    temporal: float = math.nan
-    """On held-out temporal backgrounds, where there are any."""
+
+    @property
+    def real(self) -> float:
+        """Mean over the kinds of real rain."""
+        return self.rerained
 
     @property
     def overall(self) -> float:
         """What weights are chosen by: real rain counts as much as all rendered rain. Ours."""
-        rendered = (self.light + self.heavy + self.fine) / 3
-        real = [score for score in (self.rerained, self.temporal) if not math.isnan(score)]
-        return (rendered + fmean(real)) / 2 + 0.05 * self.none
+        return ((self.light + self.heavy + self.fine) / 3 + self.real) / 2 + 0.05 * self.none
 
     def __str__(self) -> str:
         return ", ".join(f"{kind} {score:.2f}" for kind, score in asdict(self).items()) + " dB"
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalScore(SemiScore):
+    """The same, and mean psnr_y against temporal backgrounds of held-out scenes."""
+
+    temporal: float
+
+    @property
+    def real(self) -> float:
+        """Mean over the kinds of real rain."""
+        return (self.rerained + self.temporal) / 2
 
 
 def score(network: nn.Module, pairs: ValidationSet, data: RealRain) -> SemiScore:
@@ -48,8 +59,8 @@ def score(network: nn.Module, pairs: ValidationSet, data: RealRain) -> SemiScore
         rerained(Draws(VALIDATION_SEED, torch.tensor([number], device=bank.pixels.device)), bank, pair.clean)
         for number, pair in enumerate(pairs.none)
     ]
-    figures = {"rerained": mean_psnr_y(network, rained)}
-    if temporal is not None:
-        stills = [temporal.pair(number) for number in range(min(len(temporal), MOST_TEMPORAL))]
-        figures["temporal"] = mean_psnr_y(network, stills)
-    return SemiScore(**asdict(validate(network, pairs)), **figures)
+    figures = SemiScore(**asdict(validate(network, pairs)), rerained=mean_psnr_y(network, rained))
+    if temporal is None:
+        return figures
+    stills = [temporal.pair(number) for number in range(min(len(temporal), MOST_TEMPORAL))]
+    return TemporalScore(**asdict(figures), temporal=mean_psnr_y(network, stills))

@@ -30,10 +30,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_critic_learns_to_tell_rain_on_photographs_that_it_never_saw(data: Path):
     training, held_out = (load_training_data(data, held_out=each) for each in (False, True))
-    untrained = train_critic(training, held_out, seed=1, steps=0, crop=32)
-    trained = train_critic(training, held_out, seed=1, steps=100, crop=32)
-    assert untrained.accuracy < 0.65
-    assert trained.accuracy > untrained.accuracy + 0.15
+    untrained, trained = (
+        train_critic(training, held_out, seed=1, steps=steps, crop=32) for steps in (0, 120)
+    )
+    assert untrained.accuracy == pytest.approx(0.5, abs=0.06)
+    assert trained.accuracy > 0.6
     assert not any(parameter.requires_grad for parameter in trained.critic.parameters())
 
 

@@ -1,0 +1,49 @@
+"""finetune as a flow: its help, a refusal, and the whole of it on generated data."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+from docstring_parser import DocstringStyle, parse
+from typer.testing import CliRunner
+
+from flows.command_line import command_of
+from flows.finetune import finetune
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DERAIN_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.setenv("DERAIN_DEVICE", "cpu")
+    return tmp_path / "workspace"
+
+
+def test_help_explains_every_parameter():
+    shown = CliRunner().invoke(command_of(finetune), ["--help"], env={"COLUMNS": "80"})
+    words = " ".join(shown.output.split())
+    described = parse(finetune.fn.__doc__ or "", DocstringStyle.GOOGLE).params
+    assert [each.arg_name for each in described] == list(inspect.signature(finetune.fn).parameters)
+    assert all(" ".join(str(each.description).split()) in words for each in described)
+    assert shown.exit_code == 0
+
+
+def test_what_cannot_be_done_is_one_line(workspace: Path):
+    refused = finetune.fn(preset="slim", data=str(workspace))
+    assert refused.is_failed()
+    assert str(refused.message).startswith("no unlabelled for preset slim: give --unlabelled")
+
+
+@pytest.mark.slow
+def test_smoke_goes_from_nothing_to_an_end_on_generated_data(workspace: Path):
+    told = finetune.fn(steps=4)
+    assert told.is_completed()
+    assert "dB on validation" in str(told.message)
+    (work,) = (workspace / "finetune").iterdir()
+    assert {"checkpoint.pt", "curve.csv", "drd-net-slim.safetensors"} <= {
+        path.name for path in work.iterdir()
+    }
+    columns = (work / "curve.csv").read_text().splitlines()[0]
+    assert "loss_rerain,loss_anchor" in columns
