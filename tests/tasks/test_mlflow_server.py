@@ -25,7 +25,7 @@ from tasks.preflight import choose_model
 from tasks.promotion import CHAMPION_URL, promote_challenger, roll_back
 from tests.browser import chromium
 from tests.ceph import Gateway
-from tests.championships import found, settings_of, with_strength, write_validation
+from tests.championships import PAIRS, found, settings_of, with_strength, write_validation
 from tests.conftest import fresh_bucket
 from tests.mlflow_server import mlflow_server, served_model
 from tests.prefect_server import PATIENCE, ROOT
@@ -159,8 +159,6 @@ def test_runs_pictures_and_versions_are_seen_in_the_browser(tracked: Tracked):
     client = TrackingServer(tracked.settings).client()
     experiment = client.get_experiment_by_name("evaluation").experiment_id
     (run,) = client.search_runs([experiment])
-    images = [file.path for file in client.list_artifacts(run.info.run_id, "images")]
-    picture = next(path for path in images if path.endswith(".png"))
     page_of_run = f"{tracked.settings.tracking_uri}/#/experiments/{experiment}/runs/{run.info.run_id}"
     with chromium() as browser:
         page = browser.new_page()
@@ -168,10 +166,16 @@ def test_runs_pictures_and_versions_are_seen_in_the_browser(tracked: Tracked):
         page.goto(page_of_run)
         for text in ("one", "manifest_digest", "psnr_y.challenger"):
             page.get_by_text(text, exact=True).first.wait_for()
-        page.goto(f"{page_of_run}/artifacts/{picture.replace('+', '%2B')}")
-        shown = page.locator("img[src*='get-artifact'], img[src^='blob:'], .image-outer-container img").first
-        shown.wait_for()
-        page.wait_for_function("image => image.naturalWidth > 0", arg=shown.element_handle())
+        page.goto(f"{page_of_run}/artifacts")
+        page.get_by_text("images", exact=True).first.click()
+        page.get_by_text(".png").first.click()
+        page.wait_for_function(
+            "[...document.images].some(image => image.src.startsWith('blob:') && image.naturalWidth)"
+        )
+        page.get_by_text("comparison.html").first.click()
+        pictures = page.frame_locator("iframe").locator("img")
+        pictures.first.wait_for()
+        assert pictures.count() == 4 * PAIRS
         page.goto(f"{tracked.settings.tracking_uri}/#/models/{STUDENT}")
         for text in ("Version 1", "Version 2", "@ champion", "@ previous", "@ challenger"):
             page.get_by_text(text).first.wait_for()
