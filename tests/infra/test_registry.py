@@ -147,16 +147,20 @@ def test_versions_of_two_plain_files_are_still_read(new: Callable[..., Registry]
     assert registry.resolve(CHAMPION).weights == b"weights"
 
 
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [("afr-net", "afr-net-slim.safetensors"), ("semi-drdnet", "drd-net-slim.safetensors")],
+)
 def test_a_teacher_that_ships_is_registered_when_it_is_asked_for(
-    tracking_tables: Path, tmp_path: Path
+    tracking_tables: Path, tmp_path: Path, name: str, weights: str
 ) -> None:
     shutil.copytree(tracking_tables, tmp_path / "workspace")
     settings = _settings(tmp_path / "workspace")
     choose_model(settings, CHAMPION)
     with pytest.raises(ModelNotFound):
-        Registry(settings).standing("semi-drdnet")
-    chosen = choose_model(settings, "models:/semi-drdnet@champion")
-    shipped = read_model_file(SHIPPED.with_name("drd-net-slim.safetensors"))
+        Registry(settings).standing(name)
+    chosen = choose_model(settings, f"models:/{name}@champion")
+    shipped = read_model_file(SHIPPED.with_name(weights))
     assert (chosen.model_file, chosen.version) == (shipped, "1")
 
 
