@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.model_folder import CONFIG_FILE, WEIGHTS_FILE
 from infra.registry import Registry
 from infra.settings import Settings
 from infra.tracking_server import ModelNotFound, TrackingUnreachable
@@ -23,6 +24,7 @@ from tests.students import random_student
 CHAMPION = "models:/derain-student@champion"
 FIRST_RUN = """
 import sys
+from infra.model_folder import CONFIG_FILE, WEIGHTS_FILE
 from infra.registry import Registry
 from infra.settings import Settings
 registry = Registry(Settings(workspace=sys.argv[1], _env_file=None))
@@ -99,6 +101,90 @@ def test_a_registered_model_that_cannot_be_used_is_refused_at_once(
     url = f"models:/derain-student/{number}"
     with pytest.raises(ModelFileInvalid, match=rf"^{url}: config of schema 3, .* this version reads"):
         choose_model(settings, url)
+
+
+DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
+    "a flipped bit": (
+        WEIGHTS_FILE,
+        lambda data: data[:-1] + bytes([data[-1] ^ 1]),
+        "the weights are damaged",
+    ),
+    "truncated": (WEIGHTS_FILE, lambda data: data[:-9], "the weights are damaged"),
+    "other sizes": (
+        CONFIG_FILE,
+        lambda data: data.replace(b'"unshuffle": 2', b'"unshuffle": 4'),
+        "do not fit",
+    ),
+    "no JSON": (CONFIG_FILE, lambda data: data[:20], "not a model config"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_was_damaged_in_the_registry_is_named(
+    tracking_tables: Path, tmp_path: Path, damage: str
+) -> None:
+    shutil.copytree(tracking_tables, tmp_path / "workspace")
+    settings = _settings(tmp_path / "workspace")
+    packed = pack(random_student(), {})
+    number = Registry(settings).add_version("derain-student", packed.weights, packed.config)
+    url = f"models:/derain-student/{number}"
+    part, change, told = DAMAGES[damage]
+    (path,) = (tmp_path / "workspace" / "artifacts").rglob(part)
+    assert change(path.read_bytes()) != path.read_bytes()
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(ModelFileInvalid, match=f"^{url}: .*{told}") as refusal:
+        choose_model(settings, url)
+    assert "\n" not in str(refusal.value)
+
+
+def test_versions_of_two_plain_files_are_still_read(new: Callable[..., Registry], tmp_path: Path) -> None:
+    """As registered before versions could be loaded by MLflow itself."""
+    registry = new()
+    registry.register_shipped(b"weights", b"config")
+    for path in (tmp_path / "workspace" / "artifacts").rglob("*"):
+        if path.is_file() and path.name not in (WEIGHTS_FILE, CONFIG_FILE):
+            path.unlink()
+    assert registry.resolve(CHAMPION).weights == b"weights"
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [("afr-net", "afr-net-slim.safetensors"), ("semi-drdnet", "drd-net-slim.safetensors")],
+)
+def test_a_teacher_that_ships_is_registered_when_it_is_asked_for(
+    tracking_tables: Path, tmp_path: Path, name: str, weights: str
+) -> None:
+    shutil.copytree(tracking_tables, tmp_path / "workspace")
+    settings = _settings(tmp_path / "workspace")
+    choose_model(settings, CHAMPION)
+    with pytest.raises(ModelNotFound):
+        Registry(settings).standing(name)
+    chosen = choose_model(settings, f"models:/{name}@champion")
+    shipped = read_model_file(SHIPPED.with_name(weights))
+    assert (chosen.model_file, chosen.version) == (shipped, "1")
+
+
+def test_a_challenger_before_the_first_run_keeps_the_shipped_weights_from_nothing(
+    new: Callable[..., Registry],
+) -> None:
+    registry = new()
+    number = registry.register_challenger("derain-student", b"better", b"config")
+    registry.register_shipped(b"weights", b"config")
+    assert (number, registry.resolve(CHAMPION).weights) == ("1", b"weights")
+    assert registry.standing("derain-student").challenger == number
+
+
+def test_a_challenger_belongs_to_the_run_that_trained_it(new: Callable[..., Registry]) -> None:
+    registry = new()
+    client = registry._server.client()
+    training = client.create_run(registry._server.experiment(client, "training")).info.run_id
+    for weights in (b"first", b"second"):
+        number = registry.register_challenger("derain-student", weights, b"config", training)
+        assert client.get_model_version("derain-student", number).run_id == training
+    assert [registry.resolve(f"models:/derain-student/{n}").weights for n in (1, 2)] == [b"first", b"second"]
+    with pytest.raises(ModelNotFound, match="run nobody"):
+        registry.register_challenger("derain-student", b"third", b"config", "nobody")
+    assert _versions(registry) == [1, 2]
 
 
 def test_a_later_champion_is_what_a_run_gets(new: Callable[..., Registry]) -> None:
