@@ -81,7 +81,7 @@ def test_an_alarm_is_an_event_with_figures(now: float, alarms: int, tmp_path: Pa
     settings = runs(tmp_path, 0.5, 0.5, 0.5, now)
     with (
         mock.patch.object(drift, "emit_event") as emitted,
-        mock.patch.object(drift, "_feature_views", lambda *_: []),
+        mock.patch.object(drift, "_feature_views", return_value=[]),
     ):
         (view,) = watch_drift(settings, 20)
     assert (view.name, view.units, view.newest, view.reference) == ("pool crops", "source group", 20, 60)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,13 +17,14 @@ import zarr
 
 from infra.catalog import Catalog
 from infra.delta import CatalogFault
-from infra.fault_points import fault_point
+from infra.fault_points import VARIABLE, fault_point
 from infra.faults import StorageFault
 from infra.lease import Lease, LeaseHeld, lease_location
 from infra.pool import Pool
 from infra.pool_groups import FOLDER, make_room, write_shard
 from infra.storage import open_location
 from tasks.preflight import PreflightFailed
+from tests.batch_worlds import PATIENCE
 from tests.ingest_worlds import AGAIN, LIMITS, IngestWorld, brighter, new_world, scene
 from tests.samples import record
 
@@ -292,3 +297,21 @@ def test_a_pool_in_a_bucket(bucket_world: IngestWorld) -> None:
     open_location(pool).put("dead.zarr/rainy/c/0/0/0/0", b"half a shard")
     assert bucket_world.ingest().known_before == 5
     assert all("dead" not in key for key in bucket_world.objects())
+
+
+@pytest.mark.slow
+def test_a_process_killed_before_its_commit_leaves_nothing_that_counts(
+    again: IngestWorld, undisturbed: Left
+) -> None:
+    environment = {**os.environ, VARIABLE: "before-pool-commit:self"}
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.ingest_worlds", str(again.root), again.settings.workspace],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        capture_output=True,
+        timeout=PATIENCE,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert (again.objects() != set(), again.pool.count()) == (True, 0)
+    assert again.ingest().state == "Completed"
+    assert again.left() == undisturbed
