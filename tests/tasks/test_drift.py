@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,25 +22,25 @@ from tasks import drift
 from tasks.drift import champion_features, look_for_drift, watch_drift
 from tasks.growth import tell_growth
 from tasks.windows import Rows, split_windows
+from tests.pool_rows import START, pool_row
 from tests.samples import record
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def crop(run: int, number: int, generator: np.random.Generator, brightness: float = 0.5) -> PoolRecord:
-    """A row of run `run`, of one of nine cameras."""
+    """A row of run `run`, of a camera of its own."""
     figures = np.abs(generator.normal([brightness, 0.2, 0.1, 0.03], [0.05, 0.02, 0.02, 0.005]))
     values = dict(
         zip(("brightness", "contrast", "sharpness", "streak_energy"), map(float, figures), strict=True)
     )
-    identity = f"{run:04x}{number:028x}"
-    return PoolRecord(
-        crop_id=f"{identity}-0", image_id=identity, source="/rain", key=f"{number}.png", etag="e", size_bytes=1,
-        status="accepted", reason=None, duplicate_of=None, source_group=f"/rain/cam{number}/", split="train",
-        image_height=512, image_width=512, top=0, left=0, height=512, width=512, pixels_sha256="0" * 64,
-        perceptual_hash="0" * 16, zarr_group=group_name(f"run-{run}"), zarr_row=number % SHARD_CROPS, **values,
-        run_id=f"run-{run}", ingested_at=START + timedelta(days=run),
-    )  # fmt: skip
+    return pool_row(
+        f"{run:04x}{number:028x}-0",
+        source_group=f"/rain/cam{number}/",
+        zarr_group=group_name(f"run-{run}"),
+        zarr_row=number % SHARD_CROPS,
+        run_id=f"run-{run}",
+        ingested_at=START + timedelta(days=run),
+        **values,
+    )
 
 
 def runs(workspace: Path, *brightness: float, crops: int = 20) -> Settings:
