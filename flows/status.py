@@ -14,6 +14,7 @@ import typer
 from infra.catalog import Catalog
 from infra.settings import read_settings
 from tasks.batch import BatchRequest, make_plan, plan_line
+from tasks.drift import look_for_drift
 from tasks.exports import Export, Kind
 from tasks.preflight import REFUSALS, prepare
 from tasks.sources import Selection
@@ -33,7 +34,7 @@ def status(
     quality: Annotated[int, typer.Option(help="Quality the outputs were made with.", min=1, max=100)] = 92,
     rejects: Annotated[int, typer.Option(help="How many rejected images to list.", min=0)] = 20,
 ) -> None:
-    """Tell what is done, pending, rejected and stale; nothing is changed."""
+    """Tell what is done, pending, rejected and stale, and whether photographs drift; nothing is changed."""
     request = BatchRequest("status", datetime.now(UTC), Selection(), "none")
     try:
         settings = read_settings()
@@ -42,6 +43,7 @@ def status(
         with make_plan(prepared, request, catalog) as found:
             lines = [plan_line(found.counts)]
         rejected = catalog.rejected(prepared.scope, rejects)
+        lines += [f"drift     {view.line()}" for view in look_for_drift(settings, features=False)]
     except REFUSALS as error:
         sys.stderr.write(f"status: {error}\n")
         raise typer.Exit(1) from error

@@ -133,6 +133,19 @@ class IngestLimits(BaseModel):
         return value
 
 
+class DriftLimits(BaseModel):
+    """When the newest photographs are taken to be of another kind; `DERAIN_DRIFT__ALPHA` and so on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    window: int = Field(default=200, ge=10)
+    """Newest crops, or images, that are compared with four times as many earlier ones."""
+    alpha: float = Field(default=0.01, gt=0, lt=1)
+    """Odds of an alarm where nothing has changed, for all tests of one run together."""
+    feature_crops: int = Field(default=64, ge=10)
+    """Crops of each side that the student looks at."""
+
+
 class Settings(BaseSettings):
     """Where things are and how much may be used; read at run time, never at import."""
 
@@ -181,6 +194,8 @@ class Settings(BaseSettings):
     """Which pseudo-labels are accepted."""
     ingest: IngestLimits = IngestLimits()
     """What goes into the pool."""
+    drift: DriftLimits = DriftLimits()
+    """When the newest photographs are taken to be of another kind."""
 
     @field_validator(
         "source", "destination", "cluster", "tracking_uri", "training", "validation", mode="before"

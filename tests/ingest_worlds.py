@@ -1,6 +1,6 @@
 """A small world for whole ingests: photographs of rain, a workspace, and workers that are this process.
 
-`python -m tests.ingest_worlds ROOT` runs one ingest of it in a process of its own, which a test may kill.
+`python -m tests.ingest_worlds ROOT WORKSPACE` runs one ingest of it in a process of its own, which a test may kill.
 """
 
 from __future__ import annotations
@@ -179,4 +179,4 @@ def _finish_wave(*arguments: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(new_world(Path(sys.argv[1])).ingest().line())
+    sys.stdout.write(new_world(Path(sys.argv[1]), workspace=sys.argv[2]).ingest().line())

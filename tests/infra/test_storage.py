@@ -169,3 +169,12 @@ def test_is_local() -> None:
     assert [is_local(url) for url in ("photos", "/a b", "file:///x", "s3://b", "gs://b")] == [True] * 3 + [
         False
     ] * 2
+
+
+def test_a_part_is_what_a_slice_of_the_whole_is(location: Location) -> None:
+    location.put("a/b.bin", bytes(range(100)))
+    assert location.fetch_part("a/b.bin", 10, 20) == bytes(range(10, 20))
+    assert location.fetch_part("a/b.bin", 90) == location.fetch_part("a/b.bin", -10) == bytes(range(90, 100))
+    assert location.fetch_part("a/b.bin", 95, 200) == bytes(range(95, 100))
+    with pytest.raises(Missing, match=r"b\.gone"):
+        location.fetch_part("a/b.gone", 0, 1)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,13 +18,14 @@ import zarr
 
 from infra.catalog import Catalog
 from infra.delta import CatalogFault
-from infra.fault_points import fault_point
+from infra.fault_points import VARIABLE, fault_point
 from infra.faults import StorageFault
 from infra.lease import Lease, LeaseHeld, lease_location
 from infra.pool import Pool
 from infra.pool_groups import FOLDER, make_room, write_shard
 from infra.storage import open_location
 from tasks.preflight import PreflightFailed
+from tests.batch_worlds import PATIENCE
 from tests.ingest_worlds import AGAIN, LIMITS, IngestWorld, brighter, new_world, scene
 from tests.samples import record
 
@@ -264,11 +270,7 @@ def test_of_the_catalog_come_those_that_meet_a_condition(world: IngestWorld) -> 
         world.put(key, scene(number))
         size = (world.source / key).stat().st_size
         rows.append(record(key, source=str(world.source), rain_energy=energy, size_bytes=size))
-    rows.append(
-        record(
-            "0.png", source=str(world.source), export="jpeg", rain_energy=0.5, size_bytes=rows[0].size_bytes
-        )
-    )
+    rows.append(replace(rows[0], export="jpeg"))
     Catalog(world.settings.workspace).commit(rows, replace=False)
     assert world.ingest("catalog", "rain_energy > 0.1").accepted == 2
     assert set(world.reasons()) == {"0.png", "2.png"}
@@ -278,6 +280,7 @@ def test_of_the_catalog_come_those_that_meet_a_condition(world: IngestWorld) -> 
 
 @pytest.fixture
 def bucket_world(moto: str, tmp_path: Path) -> IngestWorld:
+    open_location(moto).put("warm", b"the preflight has little patience with what is loaded first")
     return new_world(tmp_path, workspace=f"{moto}/workspace")
 
 
@@ -290,5 +293,25 @@ def test_a_pool_in_a_bucket(bucket_world: IngestWorld) -> None:
         np.testing.assert_array_equal(crop[: row["height"], : row["width"]], expected)
     pool = f"{bucket_world.settings.workspace}/{FOLDER}"
     open_location(pool).put("dead.zarr/rainy/c/0/0/0/0", b"half a shard")
+    key = next(key for key in bucket_world.objects() if "rainy/c/0" in key and "dead" not in key)
+    assert open_location(pool).fetch_part(key, -9) == open_location(pool).fetch(key)[-9:]
     assert bucket_world.ingest().known_before == 5
     assert all("dead" not in key for key in bucket_world.objects())
+
+
+@pytest.mark.slow
+def test_a_process_killed_before_its_commit_leaves_nothing_that_counts(
+    again: IngestWorld, undisturbed: Left
+) -> None:
+    environment = {**os.environ, VARIABLE: "before-pool-commit:self"}
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.ingest_worlds", str(again.root), again.settings.workspace],
+        cwd=Path(__file__).parents[2],
+        env=environment,
+        capture_output=True,
+        timeout=PATIENCE,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert (again.objects() != set(), again.pool.count()) == (True, 0)
+    assert again.ingest().state == "Completed"
+    assert again.left() == undisturbed

@@ -1,0 +1,97 @@
+"""The newest rows of a table and those before, run by run: what drift is looked for between. Bounded in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+import pyarrow as pa
+
+Scan = Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
+"""Streams the rows of a table, of the columns that are asked for."""
+
+REFERENCE_WINDOWS = 4
+"""So many times as many earlier rows are compared with as there are newest ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Two samples of rows: of earlier runs, and of the newest."""
+
+    reference: pl.DataFrame
+    newest: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A table: how to read it, which column is its time, what a row is known by, and what is wanted of it."""
+
+    scan: Scan
+    time: str
+    identity: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+def split_windows(rows: Rows, window: int, trained_at: datetime | None) -> Windows | None:
+    """Take the newest runs, back to `window` rows, and of the runs before them those that training has seen.
+
+    Whole runs, because one run lists its images by name: its first and last ones differ without any drift. Of
+    large windows a sample that is the same each time.
+
+    Parameters
+    ----------
+    rows : Rows
+        The table; it has a column `run_id`.
+    window : int
+        Least rows of either side, and most of the newest.
+    trained_at : datetime, optional
+        The last training; with fewer than `window` rows before it, or unset, all earlier runs count.
+
+    Returns
+    -------
+    Windows or None
+        None where there are not enough rows yet.
+    """
+    runs = _runs(rows)
+    if runs.is_empty():
+        return None
+    newest = runs.filter(pl.col("rows").cum_sum() - pl.col("rows") < window)
+    earlier = runs.tail(runs.height - newest.height)
+    seen = earlier.filter(pl.col("last") <= trained_at) if trained_at else earlier
+    reference = seen if seen["rows"].sum() >= window else earlier
+    if min(newest["rows"].sum(), reference["rows"].sum()) < window:
+        return None
+    return Windows(
+        _sample(rows, set(reference["run_id"]), REFERENCE_WINDOWS * window),
+        _sample(rows, set(newest["run_id"]), window),
+    )
+
+
+def _runs(rows: Rows) -> pl.DataFrame:
+    """Count the rows of each run, newest run first."""
+    parts = [
+        _frame(batch).group_by("run_id").agg(pl.len().alias("rows"), pl.col(rows.time).max().alias("last"))
+        for batch in rows.scan(["run_id", rows.time])
+    ]
+    if not parts:
+        return pl.DataFrame(schema={"run_id": pl.String, "rows": pl.UInt32, "last": pl.Datetime})
+    counted = pl.concat(parts).group_by("run_id").agg(pl.col("rows").sum(), pl.col("last").max())
+    return counted.sort("last", "run_id", descending=True)
+
+
+def _sample(rows: Rows, run_ids: Collection[str], most: int) -> pl.DataFrame:
+    """Take the rows of some runs whose identities hash lowest."""
+    kept: pl.DataFrame | None = None
+    for batch in rows.scan(list(dict.fromkeys(("run_id", *rows.identity, *rows.columns)))):
+        frame = _frame(batch).filter(pl.col("run_id").is_in(list(run_ids)))
+        hashed = frame.with_columns(pl.concat_str(rows.identity, separator="\n").hash(0).alias("draw"))
+        joined = hashed if kept is None else pl.concat([kept, hashed])
+        kept = joined.sort("draw", *rows.identity).head(most)
+    assert kept is not None
+    return kept.drop("draw")
+
+
+def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
+    return pl.DataFrame(pa.Table.from_batches([batch]))

@@ -1,0 +1,85 @@
+"""ingest as a flow: its help, a run with a page and its artifacts, and refusals of one line."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from docstring_parser import DocstringStyle, parse
+from typer.testing import CliRunner
+
+from flows.command_line import command_of
+from flows.ingest import ingest
+from infra.pool import Pool
+from tests.ingest_worlds import here, new_world, without_waves
+
+
+@pytest.fixture
+def without_server() -> Iterator[dict[str, mock.Mock]]:
+    """The flow's function runs as it is; what it would tell Prefect is kept."""
+    names = ("create_table_artifact", "create_link_artifact")
+    with (
+        without_waves(),
+        mock.patch("tasks.ingestion.cluster.connect", here),
+        mock.patch.multiple("tasks.ingest_publication", **dict.fromkeys(names, mock.DEFAULT)) as told,
+    ):
+        yield told
+
+
+def test_help_explains_every_parameter() -> None:
+    shown = CliRunner().invoke(command_of(ingest), ["--help"], env={"COLUMNS": "80"})
+    words = " ".join(shown.output.split())
+    described = parse(ingest.fn.__doc__ or "", DocstringStyle.GOOGLE).params
+    assert [each.arg_name for each in described] == list(inspect.signature(ingest.fn).parameters)
+    assert all(" ".join(str(each.description).split()) in words for each in described)
+
+
+def test_a_run_leaves_a_page_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_server: dict[str, mock.Mock]
+) -> None:
+    world = new_world(tmp_path)
+    world.put_cameras(3)
+    world.put_bytes("camera-a/<b>.png", b"no image")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DERAIN_WORKSPACE", world.settings.workspace)
+    monkeypatch.setenv("DERAIN_INGEST__MIN_SIDE", "24")
+    planned = ingest.fn(source=str(world.source), plan_only=True)
+    assert str(planned.message).startswith("6 of 6 images are to be looked at")
+    state = ingest.fn(source=str(world.source))
+    assert state.is_completed(), state.message
+    assert str(state.message).startswith("3 images accepted, 3 rejected (1 flat,")
+    (page,) = Path(world.settings.workspace, "reports").glob("ingest-*.html")
+    assert str(page) in str(state.message)
+    html = page.read_text()
+    assert html.count("data:image/jpeg") == 3 + 2  # crops and the rejects that can be shown
+    assert "near duplicate" in html
+    assert "<b>.png" not in html
+    assert without_server["create_table_artifact"].call_args.args[0][0] == {"what": "listed", "images": 6}
+    assert Pool(world.settings.workspace).count() == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "variable", "told"),
+    [
+        ({}, {}, "no source: give --source or set DERAIN_SOURCE"),
+        ({"source": "nowhere"}, {}, "nowhere"),
+        ({"source": "."}, {}, "no images there"),
+        ({"source": "."}, {"DERAIN_INGEST__GROUP_PATTERN": "(cam"}, "not a regular expression"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    asked: dict[str, str],
+    variable: dict[str, str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DERAIN_SOURCE", raising=False)
+    for name, value in {"DERAIN_WORKSPACE": str(tmp_path / "workspace"), **variable}.items():
+        monkeypatch.setenv(name, value)
+    state = ingest.fn(**asked)
+    assert (state.is_failed(), told in str(state.message)) == (True, True), state.message
