@@ -3,9 +3,9 @@
     python -m benchmarks.pseudo_label_scores --data DATA [--photographs N]
 
 `DATA` holds `train/` as `models.banks` has it; its held-out photographs come under held-out rain, and under rain
-like that of training. For each score: its rank correlation with the error that the pseudo-label leaves, and its mean
-for a good network beside what changes nothing, blurs and smooths. For each rule: how many of what it accepts are
-good, beside how many are good in all. Writes `results/pseudo_label_scores.csv` and `results/pseudo_label_rules.csv`.
+like that of training. For each score: its rank correlation with the error that the pseudo-label leaves, and its
+mean for a good network beside what changes nothing, blurs and smooths. For each rule: how many of what it accepts
+are good, beside how many are good in all. Writes `pseudo_label_scores.csv` and `pseudo_label_rules.csv`.
 """
 
 from __future__ import annotations
