@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -17,32 +17,7 @@ from infra.pseudo_labels import PseudoLabels
 from infra.records import PseudoLabelRecord
 from infra.storage import open_location
 from infra.streak_layers import StreakLayers
-
-BEGAN = datetime(2026, 3, 1, tzinfo=UTC)
-ACCEPTED = PseudoLabelRecord(
-    crop_id="x",
-    source_group="a",
-    teachers="one,two",
-    judgement="j",
-    rule="agree-1",
-    decision="accepted",
-    reason=None,
-    reviewer_decision=None,
-    score=0.5,
-    rain_found=0.02,
-    agreement=0.6,
-    elongation=0.8,
-    rain_recall=0.7,
-    detail_kept=0.9,
-    structure_leak=None,
-    feature_distance=1.0,
-    confident=0.1,
-    frames=None,
-    zarr_group="pseudo/r0.zarr",
-    zarr_row=0,
-    run_id="r0",
-    decided_at=BEGAN,
-)
+from tests.pools import ACCEPTED, BEGAN
 
 
 def row(run: int, crop_id: str = "x", **changes: object) -> PseudoLabelRecord:
