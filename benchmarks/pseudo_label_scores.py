@@ -3,9 +3,9 @@
     python -m benchmarks.pseudo_label_scores --data DATA [--photographs N]
 
 `DATA` holds `train/` as `models.banks` has it; its held-out photographs come under held-out rain, and under rain
-like that of training. For each score: its rank correlation with the error that the pseudo-label leaves, and its mean
-for a good network beside what changes nothing, blurs and smooths. For each rule: how many of what it accepts are
-good, beside how many are good in all. Writes `results/pseudo_label_scores.csv` and `results/pseudo_label_rules.csv`.
+like that of training. For each score: its rank correlation with the error that the pseudo-label leaves, and its
+mean for a good network beside what changes nothing, blurs and smooths. For each rule: how many of what it accepts
+are good, beside how many are good in all. Writes `pseudo_label_scores.csv` and `pseudo_label_rules.csv`.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with train/")
     parser.add_argument(
-        "--photographs", type=int, default=8, help="held-out photographs a domain; default: 8"
+        "--photographs", type=int, default=4, help="held-out photographs a domain; default: 4"
     )
     return parser.parse_args()
 
@@ -263,7 +263,7 @@ def _spearman(values: Sequence[float | None], errors: Sequence[float]) -> float:
 
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return round(float(np.mean(known)), 4) if known else None
+    return round(float(np.mean(known)), 4) + 0.0 if known else None
 
 
 if __name__ == "__main__":

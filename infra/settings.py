@@ -64,7 +64,7 @@ class CurationLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     scales: tuple[float, ...] = (1.0,)
-    """Sizes that each crop is derained at, full size first: `[1, 0.75, 0.5]` finds coarser rain, and errs more."""
+    """Sizes that each crop is derained at, full size first; `[1, 0.75, 0.5]` was measured not to pay."""
     rain_found: float = Field(default=0.002, ge=0)
     """Least mean brightness of the rain that two independent networks, or the background, tell of."""
     agreement: float = Field(default=0.3, ge=0, le=1)

@@ -2,8 +2,8 @@
 
 Rain that is too large for a network at full size becomes familiar when the photograph is shrunk. Of the layers
 found at the sizes, the strongest is taken at each pixel, if it is elongated there and runs with the others (ours).
-Measured: better for coarse rain alone, worse for three other kinds (`benchmarks/results/pseudo_label_scores.csv`),
-since networks take edges of shrunk photographs for rain. So smaller sizes are off by default.
+Measured: better for none of six kinds of rain, clearly worse for two (`benchmarks/results/pseudo_label_rules.csv`):
+networks take edges of shrunk photographs for rain. So smaller sizes are off by default.
 """
 
 from __future__ import annotations

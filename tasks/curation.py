@@ -97,7 +97,6 @@ def curate_pool(settings: Settings, request: CurationRequest) -> CurationSummary
         rows = _decided(settings, request, plan, ledger, judged)
         rows = _with_pixels(settings, rows, plan.judgement)
         lease.check()
-        fault_point("before-rows")
         labels.commit(rows)
         fault_point("after-rows")
         streaks = harvest_accepted(settings.workspace, plan.crops)

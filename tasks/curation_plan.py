@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -89,7 +90,7 @@ def make_plan(settings: Settings, request: CurationRequest) -> CurationPlan:
     )
     teacher = choose_model(settings, request.teacher)
     independent = _independent(settings, request, teacher)
-    labelled = fit_features(_labelled(request.labelled, settings.max_pixels))
+    labelled = _features(request.labelled, settings.max_pixels)
     models = [model.model_file.digest for model in (teacher, *independent)]
     return CurationPlan(
         crops, teacher, independent, labelled, tuple(decisions), _judgement(settings, models, labelled)
@@ -110,6 +111,11 @@ def _independent(
             " --independent"
         )
     return tuple(chosen.values())
+
+
+@functools.lru_cache(maxsize=2)
+def _features(folder: str | None, max_pixels: int) -> LabelledFeatures:
+    return fit_features(_labelled(folder, max_pixels))
 
 
 def _labelled(folder: str | None, max_pixels: int) -> list[Tensor]:

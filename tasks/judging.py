@@ -22,6 +22,7 @@ from infra.pseudo_groups import PseudoPixels
 from infra.records import ImageRef
 from infra.settings import CurationLimits
 from infra.storage import Missing, open_location
+from models.layer_maps import FLOOR
 from models.probes import Derain, ProbeScore, probe
 from models.pseudo_scores import confidence, layer_score
 from models.texture_features import LabelledFeatures
@@ -187,8 +188,9 @@ def _derain(job: JudgingJob, model: StagedModel) -> Derain:
 
 
 def _background_scores(job: JudgingJob, rainy: np.ndarray, found: TemporalBackground) -> Scores:
-    """Score a background by how much of it stands still; rain is what is brighter than it there."""
-    brighter = np.clip(rainy.astype(np.float32) - found.background, 0, None).mean(axis=-1) / 255
+    """Score a background by how much of it stands still; rain is what is brighter than it there, beyond noise."""
+    brighter = (rainy.astype(np.float32) - found.background).mean(axis=-1) / 255
+    brighter *= brighter > FLOOR
     static = found.confidence / 255
     return Scores(
         score=float(static.mean()),

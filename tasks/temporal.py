@@ -18,6 +18,9 @@ Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
 
+GIVE_UP = 3
+
+
 @dataclass(frozen=True, slots=True)
 class TemporalLimits:
     """When frames may be taken together."""
@@ -87,7 +90,7 @@ def temporal_background(
 
 
 def _registered(judged: Pixels, neighbours: Iterable[Pixels], limits: TemporalLimits) -> list[Floats]:
-    """Lay neighbours over the judged frame; the first two that both cannot be are taken for all."""
+    """Lay neighbours over the judged frame; where the first few cannot be, none is tried."""
     reference = _structure(judged)
     registered, refused = [], 0
     for neighbour in neighbours:
@@ -96,7 +99,7 @@ def _registered(judged: Pixels, neighbours: Iterable[Pixels], limits: TemporalLi
             registered.append(laid)
             continue
         refused += 1
-        if refused >= 2 and not registered:
+        if refused == GIVE_UP and not registered:
             break
     return registered
 

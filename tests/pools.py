@@ -11,7 +11,7 @@ import numpy as np
 
 from infra.pool import Pool
 from infra.pool_groups import CROP_SIDE, SHARD_CROPS, group_name, make_room, write_shard
-from infra.records import PoolRecord
+from infra.records import PoolRecord, PseudoLabelRecord
 from infra.settings import CurationLimits, Settings
 from models.streaks import FINE, MEDIUM
 from tasks.curation import Finish
@@ -24,6 +24,31 @@ from tests.photographs import PHOTOGRAPHS, photograph
 SIDE = 96
 RAIN = (FINE, FINE, MEDIUM)
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ACCEPTED = PseudoLabelRecord(
+    crop_id="x",
+    source_group="a",
+    teachers="one,two",
+    judgement="j",
+    rule="agree-1",
+    decision="accepted",
+    reason=None,
+    reviewer_decision=None,
+    score=0.5,
+    rain_found=0.02,
+    agreement=0.6,
+    elongation=0.8,
+    rain_recall=0.7,
+    detail_kept=0.9,
+    structure_leak=None,
+    feature_distance=1.0,
+    confident=0.1,
+    frames=None,
+    zarr_group="pseudo/r0.zarr",
+    zarr_row=0,
+    run_id="r0",
+    decided_at=BEGAN,
+)
+"""A row of the ledger of pseudo-labels."""
 
 
 def rainy_crops(count: int = len(PHOTOGRAPHS)) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Scores of pseudo-labels: a good network before what changes nothing, blurs or smooths; nothing found says nothing."""
+"""Scores of pseudo-labels: a good network before what changes nothing, blurs or smooths."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_lines_are_elongated_and_run_together_and_dots_are_not():
     generator = torch.Generator().manual_seed(0)
     dots = directions((torch.rand(1, 1, SIDE, SIDE, generator=generator) > 0.95).float())
     inside = (..., slice(12, -12), slice(12, -12))
-    assert float(lines.elongation[inside].median()) > 0.8
-    assert float(dots.elongation[inside].median()) < 0.5
+    assert float(lines.elongation[inside].median()) > 0.6
+    assert float(dots.elongation[inside].median()) < 0.3
     assert float(lines.alignment[inside].median()) > 0.95
 
 
@@ -142,10 +142,10 @@ def test_rain_found_at_a_smaller_size_alone_is_taken_if_it_is_elongated():
             return rainy
         return rainy - torch.nn.functional.interpolate(wide[None], rainy.shape[-2:], mode="area")
 
-    found = fused_layer(knows_small, 0.3 + wide, ALL_SIZES)
+    found = fused_layer(knows_small, 0.3 + wide, Views(ALL_SIZES.scales, least_elongation=0.3))
     assert not fused_layer(knows_small, 0.3 + wide, Views()).any()
     inside = wide[:, 5:25, 12:-12] > 0
-    assert float(found[:, 5:25, 12:-12][inside].mean()) > 0.6 * float(wide[:, 5:25, 12:-12][inside].mean())
+    assert float(found[:, 5:25, 12:-12][inside].mean()) > 0.4 * float(wide[:, 5:25, 12:-12][inside].mean())
 
 
 def test_features_tell_noise_and_smoothness_from_photographs():

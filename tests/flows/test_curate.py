@@ -1,0 +1,58 @@
+"""curate as a flow: its help, its refusals in one line, and one run on real workers."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+from docstring_parser import DocstringStyle, parse
+from typer.testing import CliRunner
+
+from flows.command_line import command_of
+from flows.curate import curate
+from infra.pseudo_labels import PseudoLabels
+from models.modelfile import SHIPPED
+from tests.pools import rainy_crops, write_pool
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DERAIN_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.setenv("DERAIN_WORKERS", "1")
+    return tmp_path / "workspace"
+
+
+def test_help_explains_every_parameter():
+    shown = CliRunner().invoke(command_of(curate), ["--help"], env={"COLUMNS": "80"})
+    words = " ".join(shown.output.split())
+    described = parse(curate.fn.__doc__ or "", DocstringStyle.GOOGLE).params
+    assert [each.arg_name for each in described] == list(inspect.signature(curate.fn).parameters)
+    assert all(" ".join(str(each.description).split()) in words for each in described)
+    assert shown.exit_code == 0
+
+
+def test_what_cannot_be_done_is_one_line(workspace, monkeypatch):
+    empty = curate.fn(teacher=str(SHIPPED))
+    assert empty.is_failed()
+    assert "the pool has no training crops" in str(empty.message)
+    write_pool(workspace, rainy_crops(1))
+    unknown = curate.fn(teacher="models/nothing.safetensors")
+    assert "nothing.safetensors: no such file" in str(unknown.message)
+    nowhere = curate.fn(teacher=str(SHIPPED), decisions="nowhere/decisions.json")
+    assert nowhere.is_failed()
+    assert "decisions.json" in str(nowhere.message)
+    monkeypatch.setenv("DERAIN_CURATION__SCALES", "[0.5]")
+    wrong = curate.fn(teacher=str(SHIPPED))
+    assert str(wrong.message).startswith("DERAIN_CURATION__SCALES=")
+    assert PseudoLabels(str(workspace)).version() is None
+
+
+@pytest.mark.slow
+def test_a_pool_is_judged_on_workers(workspace):
+    ids = write_pool(workspace, rainy_crops(2))
+    done = curate.fn(teacher=str(SHIPPED), independent=[str(SHIPPED.with_name("student-small.safetensors"))])
+    assert done.is_completed()
+    assert str(done.message).startswith("2 crops decided: ")
+    assert PseudoLabels(str(workspace)).rows()["crop_id"].sort().to_list() == sorted(ids)
