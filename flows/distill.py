@@ -44,7 +44,8 @@ def distill(
             self-ensemble:MODEL averages it over four views.
         unlabelled_teacher: Who derains the unlabelled photographs, named in the same way. Default: the teacher.
         data: Folder with clean/ photographs and streaks/ or garg/ layers. Default: DERAIN_TRAINING.
-        unlabelled: Folder or bucket prefix of rainy photographs. Default: none.
+        unlabelled: Folder or bucket prefix of rainy photographs, or pool: what flows.ingest gathered.
+            Default: none.
         steps: How many steps. Default: those of the preset.
         attention: Match the teacher's attention maps too.
         seed: Of new weights, rain and crops.

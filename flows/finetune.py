@@ -48,8 +48,8 @@ def finetune(
         preset: smoke (minutes, on generated data unless there is some), slim (a CPU), mid or paper (a GPU).
         model: What to start from, a registered model (models:/name@alias or models:/name/version) or path of a
             weights file. Default: the DRD-Net that comes with the package.
-        data: Folder with clean/ photographs and streaks/ or garg/ layers.
-        unlabelled: Folder or bucket prefix of rainy photographs.
+        data: Folder with clean/ photographs and streaks/ or garg/ layers. Default: DERAIN_TRAINING.
+        unlabelled: Folder or bucket prefix of rainy photographs, or pool: what flows.ingest gathered.
         steps: How many steps. Default: those of the preset.
         seed: Of rain and crops.
         rerain: Weight of clean photographs under real streaks.

@@ -21,8 +21,7 @@ from flows.promote import promote
 from infra.settings import Settings, read_settings
 from tasks.retraining import REFUSALS, NothingNew, Retraining, RetrainRequest, opened
 from tasks.retraining_presets import Sizes, sizes_of
-
-POOL = "pool"
+from tasks.unlabelled import POOL
 
 
 @flow(name="retrain")
@@ -60,7 +59,7 @@ def _run_stages(settings: Settings, sizes: Sizes, request: RetrainRequest, retra
     teacher = once(
         "finetune",
         lambda: finetune(
-            preset=sizes.finetune, start=sizes.teacher, data=data, unlabelled=POOL, return_state=True
+            preset=sizes.finetune, model=sizes.teacher, data=data, unlabelled=POOL, return_state=True
         ),
     )
     student = once(

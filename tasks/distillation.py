@@ -18,7 +18,7 @@ from infra.tracking_server import ModelNotFound, TrackingUnreachable
 from models.distill import Lead, distil, incumbent, measure_lead
 from models.engine import choose_device
 from models.metrics import Image
-from models.modelfile import ModelFile, read_model_file, write_model_file
+from models.modelfile import read_model_file, write_model_file
 from tasks import preflight
 from tasks.distillation_request import Prepared
 from tasks.progress import run_log
@@ -42,6 +42,11 @@ class Distilled:
     version: str
     before: Lead
     after: Lead
+
+    @property
+    def model(self) -> str:
+        """The version as a model of the registry."""
+        return f"models:/{STUDENT}/{self.version}"
 
     def __str__(self) -> str:
         """Tell it in one line."""
@@ -175,13 +180,9 @@ def _kept(settings: Settings, prepared: Prepared, run: TrackedRun, before: Lead,
     for name in ("checkpoint.pt", "curve.csv"):
         run.file(prepared.work / name, "training")
     best = read_model_file(prepared.work / f"{prepared.config.preset}.safetensors")
-    version = _registered(settings, best)
+    version = Registry(settings).register_challenger(STUDENT, best.weights, best.config, run.run_id)
     Registry(settings).describe_version(
         STUDENT, version, {**prepared.tags, "training_run": run.run_id, "experiment": EXPERIMENT}
     )
     run.describe({"registered_version": f"{STUDENT}/{version}"}, {})
     return version
-
-
-def _registered(settings: Settings, best: ModelFile) -> str:
-    return Registry(settings).register_challenger(STUDENT, best.weights, best.config)

@@ -203,7 +203,7 @@ def _material(settings: Settings, request: DistillRequest) -> tuple[Path, Sequen
 
 def _unlabelled(settings: Settings, url: str) -> Sequence[Photograph]:
     try:
-        return unlabelled_photographs(absolute_url(url), settings.max_pixels)
+        return unlabelled_photographs(settings, url)
     except FileNotFoundError as error:
         raise PreflightFailed(str(error)) from error
 

@@ -50,6 +50,11 @@ class Finetuned:
     weights: Path
     streaks: str
 
+    @property
+    def model(self) -> str:
+        """The version as a model of the registry; empty if there is none."""
+        return "" if self.version is None else f"models:/{SEMI_DRDNET}/{self.version}"
+
     def __str__(self) -> str:
         """Tell it in one line."""
         scores = f"{self.after:.2f} dB on validation, {self.before:.2f} before; streaks: {self.streaks}"

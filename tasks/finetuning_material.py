@@ -1,4 +1,4 @@
-"""What a fine-tuning sees of real rain: photographs from a folder or bucket, and the streaks that are in them."""
+"""What a fine-tuning sees of real rain: photographs, pseudo-labels, and the streaks that are in them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from infra.storage import open_location
+from infra.pool import Pool
+from infra.pseudo_labels import PseudoLabels
+from infra.settings import Settings
 from models.banks import Bank, bank_of
 from models.engine import Engine, choose_device, fast_dtype
+from models.lessons import MOST_PHOTOGRAPHS, evenly
 from models.metrics import Image
 from models.modelfile import ModelFile, build
 from models.semi_data import RealRain, Targets
 from models.streak_bank import StreakHarvest, harvest_streaks
-from tasks.images import ImageRejected, decode
-from tasks.sources import Selection
+from tasks.unlabelled import POOL, unlabelled_photographs, without_padding
 
-MOST_PHOTOGRAPHS = 400
-"""That are held in memory: spread evenly over the keys."""
 SIDE = 512
 """Larger photographs are cut to their middle."""
 
@@ -60,35 +60,39 @@ class Material:
         return RealRain(_bank(self.photographs), training, judging, labels.targets() if labels else None)
 
 
-def photographs_at(url: str, max_pixels: int) -> list[Image]:
-    """Fetch rainy photographs, (H, W, 3) uint8 of at most 512 pixels a side.
+def material_at(settings: Settings, place: str) -> Material:
+    """Fetch rainy photographs, cut to at most 512 pixels a side; of the pool its accepted pseudo-labels too.
 
     Parameters
     ----------
-    url : str
-        Folder or bucket prefix; what is no image is left out.
-    max_pixels : int
-        Larger ones are left out undecoded.
+    settings : Settings
+        Workspace of the pool; images of more than `max_pixels` are left out.
+    place : str
+        `pool`, or a folder or bucket prefix.
 
     Raises
     ------
     FileNotFoundError
         If there is none; names the place, and why the first one was left out.
     """
-    location, is_image = open_location(url), Selection().predicate()
-    keys = sorted(ref.key for ref in location.list() if is_image(ref.key))
-    found: list[Image] = []
-    reasons: list[str] = []
-    for key in keys[:: -(-len(keys) // MOST_PHOTOGRAPHS) or 1]:
-        try:
-            found.append(_middle(decode(location.fetch(key), max_pixels).rgb))
-        except ImageRejected as error:
-            reasons.append(f"{key}: {error}")
-    if not found:
-        raise FileNotFoundError(
-            f"{url}: no photographs of rain there" + "".join(f"; {each}" for each in reasons[:1])
-        )
-    return found
+    photographs = [_middle(each) for each in unlabelled_photographs(settings, place)]
+    return Material(photographs, _accepted(settings.workspace) if place == POOL else None)
+
+
+def _accepted(workspace: str) -> Labelled | None:
+    """Read the pseudo-labels that curation accepted; None where there is none."""
+    pool, labels = Pool(workspace), PseudoLabels(workspace)
+    accepted = labels.accepted()
+    if accepted.is_empty():
+        return None
+    rows = accepted[evenly(range(accepted.height), MOST_PHOTOGRAPHS)]
+    crops = rows.select("crop_id").join(pool.crops(), on="crop_id", how="left", maintain_order="left")
+    pixels = labels.pixels(rows)
+    rainy, target, confidence = (
+        without_padding(list(part), crops)
+        for part in (pool.pixels(crops), pixels.pseudo_label, pixels.confidence)
+    )
+    return Labelled(rainy, target, confidence)
 
 
 def harvested(start: ModelFile, photographs: Sequence[Image], device: str) -> StreakHarvest:

@@ -17,7 +17,7 @@ from models.semi_config import SemiConfig
 from models.semi_data import RealRain
 from models.streak_bank import StreakBankEmpty
 from models.train_config import TrainConfig
-from tasks.finetuning_material import Material, harvested, photographs_at
+from tasks.finetuning_material import Material, harvested, material_at
 from tasks.preflight import ChosenModel, PreflightFailed, choose_model
 from tasks.samples import local_home
 from tasks.training_samples import make_training_samples
@@ -138,21 +138,21 @@ def _preset_of(start: ChosenModel) -> str:
 
 def _material(settings: Settings, request: FinetuneRequest) -> tuple[Path, Material]:
     """Find labelled data and unlabelled photographs: those that are named, or else generated ones for `smoke`."""
-    data, unlabelled = request.data, request.unlabelled
+    data, unlabelled = request.data or settings.training or "", request.unlabelled
     if request.preset == "smoke" and not (data and unlabelled):
         generated = make_training_samples(settings.workspace)
         data, unlabelled = data or str(generated[0]), unlabelled or str(generated[1])
     for name, value, what in (
         ("data", data, "a folder with clean/ and streaks/ or garg/"),
-        ("unlabelled", unlabelled, "a folder or bucket prefix of rainy photographs"),
+        ("unlabelled", unlabelled, "pool, or a folder or bucket prefix of rainy photographs"),
     ):
         if not value:
             raise PreflightFailed(f"no {name} for preset {request.preset}: give --{name}, {what}")
     try:
-        photographs = photographs_at(absolute_url(unlabelled), settings.max_pixels)
+        material = material_at(settings, unlabelled)
     except FileNotFoundError as error:
         raise PreflightFailed(str(error)) from error
-    return Path(absolute_url(data)), Material(photographs)
+    return Path(absolute_url(data)), material
 
 
 def _refuse_unusable(folder: Path) -> None:

@@ -191,7 +191,9 @@ def _gone_on_with(unfinished: Record, now: Record) -> Record:
 
 def _is_known(record: Record, places: Location) -> bool:
     """Tell whether one that is through was asked for the same and saw the same pool."""
-    return any((each.asked, each.pool_version) == (record.asked, record.pool_version) for each in _closed(places))
+    return any(
+        (each.asked, each.pool_version) == (record.asked, record.pool_version) for each in _closed(places)
+    )
 
 
 def _closed(places: Location) -> list[Record]:

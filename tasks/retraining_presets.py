@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tasks.distillation_request import CHAMPION_URL
 from tasks.preflight import PreflightFailed
 
 
@@ -13,15 +14,15 @@ class Sizes:
 
     finetune: str
     teacher: str
-    """What is fine-tuned: `champion`, or empty for the preset's own teacher."""
+    """What is fine-tuned: a model, or empty for the preset's own."""
     distill: str
     distill_steps: int
 
 
 PRESETS = {
-    "smoke": Sizes("smoke", "champion", "smoke", 60),
+    "smoke": Sizes("smoke", CHAMPION_URL, "smoke", 60),
     # No network that a CPU trains in a night leads the student: what is fine-tuned is the champion itself.
-    "cpu": Sizes("slim", "champion", "base", 6_000),
+    "cpu": Sizes("slim", CHAMPION_URL, "base", 6_000),
     "gpu": Sizes("mid", "", "base", 40_000),
 }
 

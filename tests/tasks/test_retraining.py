@@ -89,9 +89,10 @@ def test_a_killed_retraining_runs_no_stage_twice(
         if place == f"after-stage={stage}":
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("tasks.retraining.fault_point", killed)
-        Stages().run(settings)
+        with pytest.raises(KeyboardInterrupt):
+            Stages().run(settings)
     again = Stages()
     line = again.run(settings)
     assert again.ran == list(NAMES[NAMES.index(stage) + 1 :])
@@ -105,7 +106,10 @@ def test_what_is_gone_on_with_keeps_the_pool_it_began_with(settings: Settings):
     write_pool(settings.workspace, rainy_crops(1), run_id="later")
     Stages().run(settings)
     (record,) = records(settings).values()
-    assert (record["retraining_id"], record["pool_version"]) == (begun["retraining_id"], begun["pool_version"])
+    assert (record["retraining_id"], record["pool_version"]) == (
+        begun["retraining_id"],
+        begun["pool_version"],
+    )
     later = Stages()
     later.run(settings)
     assert later.ran == list(NAMES)
@@ -125,7 +129,7 @@ def test_a_pool_that_is_what_it_was_is_not_learnt_from_again(settings: Settings)
 def test_another_one_does_not_go_on_with_what_is_open(settings: Settings):
     with pytest.raises(StageFailed):
         Stages("distill").run(settings)
-    with pytest.raises(PreflightFailed, match="preset smoke.*--anew"):
+    with pytest.raises(PreflightFailed, match=r"preset smoke.*--anew"):
         Stages().run(settings, RetrainRequest("cpu", "", None, anew=False))
     anew = Stages()
     anew.run(settings, RetrainRequest("cpu", "", None, anew=True))
@@ -152,7 +156,7 @@ def empty(tracking_tables: Path, tmp_path: Path) -> Iterator[Settings]:
 
 
 def test_an_empty_pool_is_told(empty: Settings):
-    with pytest.raises(PreflightFailed, match="pool of .* is empty: python -m flows.ingest"):
+    with pytest.raises(PreflightFailed, match=r"pool of .* is empty: python -m flows\.ingest"):
         Stages().run(empty)
 
 
