@@ -1,6 +1,6 @@
 """What AFR adds to a network: three hosts with and without it, trained for equal steps on the same batches.
 
-    python -m benchmarks.afr_hosts --data DATA --steps 400
+    python -m benchmarks.afr_hosts --data DATA --steps 200
 
 The hosts are AFR-Net itself, a plain U-Net and DRD-Net, in their `slim` sizes. Scores are on the validation split.
 Writes `results/afr_hosts.csv`.
@@ -64,7 +64,7 @@ def main() -> None:
         prog="python -m benchmarks.afr_hosts", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with clean/, streaks/, garg/")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--crop", type=int, default=64)
     arguments = parser.parse_args()
