@@ -45,9 +45,9 @@ def test_what_cannot_be_done_is_one_line(workspace: Path):
 
 @pytest.mark.slow
 def test_smoke_runs_on_nothing_but_the_package(
-    workspace: Path, empty_workspace: Path, capsys: pytest.CaptureFixture[str]
+    workspace: Path, tracking_tables: Path, capsys: pytest.CaptureFixture[str]
 ):
-    shutil.copytree(empty_workspace, workspace)
+    shutil.copytree(tracking_tables, workspace)
     done = distill.fn(preset="smoke", steps=8)
     assert done.is_completed(), done.message
     server = TrackingServer(read_settings())

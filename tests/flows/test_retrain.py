@@ -1,0 +1,98 @@
+"""retrain as a flow: the whole loop from a pool to a decision of the gates, then nothing, then after a failure."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prefect import Flow, State
+from prefect.states import Completed, Failed
+
+from flows import retrain as stages
+from flows.retrain import retrain
+from infra.promotions import Ledger
+from infra.pseudo_labels import PseudoLabels
+from infra.registry import STUDENT, Registry
+from infra.settings import read_settings
+from infra.tracking_server import TrackingServer
+from tests.championships import PAIRS, write_validation
+from tests.pools import rainy_crops, write_pool
+
+NAMES = ("curate", "finetune", "distill", "evaluate", "promote")
+
+
+@pytest.fixture
+def workspace(tracking_tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace with a small pool."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DERAIN_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.setenv("DERAIN_DEVICE", "cpu")
+    monkeypatch.setenv("DERAIN_WORKERS", "1")
+    monkeypatch.setenv("DERAIN_VALIDATION", str(write_validation(tmp_path / "validation")))
+    monkeypatch.setenv("DERAIN_GATES__MIN_IMAGES", str(PAIRS))
+    monkeypatch.delenv("DERAIN_TRAINING", raising=False)
+    shutil.copytree(tracking_tables, tmp_path / "workspace")
+    write_pool(tmp_path / "workspace", rainy_crops(4))
+    return tmp_path / "workspace"
+
+
+def without_server(flow: Flow[Any, State[Any]]) -> Callable[..., State[Any]]:
+    """Call a flow as the function that it is."""
+    return lambda return_state, **parameters: flow.fn(**parameters)
+
+
+@pytest.mark.slow
+def test_the_whole_loop(workspace: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in NAMES:
+        monkeypatch.setattr(stages, name, without_server(getattr(stages, name)))
+    done = retrain.fn(preset="smoke")
+    assert done.is_completed(), done.message
+    assert all(f"{name}: " in str(done.message) for name in NAMES)
+    settings = read_settings()
+    assert PseudoLabels(str(workspace)).rows().height == 4
+    (decided,) = [row for row in Ledger(str(workspace)).rows(STUDENT) if row.decision != "adopted"]
+    assert decided.decision in ("promoted", "refused")
+    assert decided.to_version == Registry(settings).standing(STUDENT).challenger
+    kept = {experiment.name for experiment in TrackingServer(settings).client().search_experiments()}
+    assert {"finetuning", "distillation", "evaluation"} <= kept
+    again = retrain.fn(preset="smoke")
+    assert "nothing new to learn from" in str(again.message)
+
+
+def test_a_student_is_distilled_from_what_was_fine_tuned(workspace: Path, monkeypatch: pytest.MonkeyPatch):
+    asked: dict[str, dict[str, Any]] = {}
+
+    def stage(name: str) -> Callable[..., State[Any]]:
+        def run(**parameters: Any) -> State[Any]:
+            asked[name] = parameters
+            return Completed(message="done", data=SimpleNamespace(model=f"models:/{name}/7"))
+
+        return run
+
+    for name in NAMES:
+        monkeypatch.setattr(stages, name, stage(name))
+    assert retrain.fn(preset="smoke", data="/data").is_completed()
+    assert tuple(asked) == NAMES
+    assert asked["finetune"]["unlabelled"] == asked["distill"]["unlabelled"] == "pool"
+    assert asked["distill"]["unlabelled_teacher"] == "models:/finetune/7"
+    assert asked["evaluate"]["challenger"] == asked["promote"]["challenger"] == "models:/distill/7"
+    assert asked["evaluate"]["training"] == "/data/clean"
+
+
+def test_a_stage_that_fails_is_named(workspace: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stages, "curate", lambda **parameters: Failed(message="no room"))
+    failed = retrain.fn(preset="smoke")
+    assert failed.is_failed()
+    assert str(failed.message).startswith("curate: no room; run it again")
+
+
+def test_a_preset_that_there_is_not_is_named_before_anything_is_done(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DERAIN_WORKSPACE", raising=False)
+    failed = retrain.fn(preset="huge")
+    assert str(failed.message) == "preset 'huge': there is no such one; there are smoke, cpu, gpu"
+    assert list(tmp_path.iterdir()) == []
