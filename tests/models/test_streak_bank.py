@@ -115,6 +115,16 @@ def test_edges_that_are_still_in_the_background_are_refused(clean):
     assert harvest_streaks([upright], [half], RULES).refused == {"edges of the scene": 1}
 
 
+@pytest.mark.parametrize(("strength", "refused"), [(0.1, {"noise": 1}), (1.0, {})])
+def test_streaks_found_in_noise_are_believed_only_where_they_stand_out(
+    strength: float, refused: dict[str, int]
+):
+    """Networks find faint streaks of one direction in pure noise."""
+    grain = 0.3 + 0.1 * np.random.default_rng(0).standard_normal((SIDE, SIDE, 3)).astype(np.float32)
+    layer = strength * streaks(SHEET, 0.2)
+    assert harvest_streaks([rained_on(grain, layer)], [grain], RULES).refused == refused
+
+
 def test_windows_are_judged_apart(clean):
     rainy = np.concatenate([rained_on(clean, streaks(SHEET, 0.2)), clean], axis=1)
     derained = np.concatenate([clean, clean], axis=1)

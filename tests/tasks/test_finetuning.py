@@ -100,6 +100,7 @@ def test_a_killed_one_is_gone_on_with_and_becomes_challenger(
     registered = Registry(settings).resolve("models:/semi-drdnet@challenger")
     assert registered.version == tuned.version == "1"
     assert registered.weights == tuned.weights.read_bytes()
+    scores(monkeypatch, rising=1)
     monkeypatch.setattr(train, "step", pytest.fail)
     assert finetuned(settings, request_, "third").version == "1"  # nothing is trained or registered twice
 
