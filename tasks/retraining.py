@@ -17,6 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from prefect import State
+from prefect.exceptions import MissingResult
 
 from infra.fault_points import fault_point
 from infra.lease import Lease, lease_location
@@ -108,8 +109,7 @@ class Retraining:
         message = " ".join((state.message or str(state.name)).split())
         if not state.is_completed() and state.name != REFUSED:
             raise StageFailed(f"{name}: {message}; run it again to go on from here")
-        result = state.result(raise_on_failure=False)
-        stage = Stage(name, message, str(getattr(result, "model", "")))
+        stage = Stage(name, message, _model(state))
         self.lease.check()
         self.record = replace(self.record, stages=(*self.record.stages, stage))
         self.places.put(OPEN, _written(self.record))
@@ -122,6 +122,14 @@ class Retraining:
         self.places.put(f"{self.record.retraining_id}.json", _written(self.record))
         self.places.delete(OPEN)
         return "; ".join(f"{stage.name}: {stage.line}" for stage in self.record.stages)
+
+
+def _model(state: State[Any]) -> str:
+    try:
+        result = state.result(raise_on_failure=False)
+    except MissingResult:  # a stage that ends with words alone
+        return ""
+    return str(getattr(result, "model", ""))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""finetune as a flow: its help, a refusal, and the whole of it on generated data."""
+"""finetune as a flow: its help and a refusal. The whole of it: `test_retrain`, `tests/tasks/test_finetuning`."""
 
 from __future__ import annotations
 
@@ -34,16 +34,3 @@ def test_what_cannot_be_done_is_one_line(workspace: Path):
     refused = finetune.fn(preset="slim", data=str(workspace))
     assert refused.is_failed()
     assert str(refused.message).startswith("no unlabelled for preset slim: give --unlabelled")
-
-
-@pytest.mark.slow
-def test_smoke_goes_from_nothing_to_an_end_on_generated_data(workspace: Path):
-    told = finetune.fn(steps=4)
-    assert told.is_completed()
-    assert "dB on validation" in str(told.message)
-    (work,) = (workspace / "finetune").iterdir()
-    assert {"checkpoint.pt", "curve.csv", "drd-net-slim.safetensors"} <= {
-        path.name for path in work.iterdir()
-    }
-    columns = (work / "curve.csv").read_text().splitlines()[0]
-    assert "loss_rerain,loss_anchor" in columns

@@ -246,7 +246,6 @@ def test_duplicates_and_one_camera_are_bounded(world):
 
 POISONS: dict[str, Callable[[Tensor], Tensor]] = {
     "black": torch.zeros_like,
-    "inverted": lambda rainy: 1 - rainy,
     "shifted": lambda rainy: rainy.roll(7, -1),
     "blurred": lambda rainy: torch.nn.functional.avg_pool2d(rainy, 9, 1, 4, count_include_pad=False),
     "identity": lambda rainy: rainy,

@@ -142,7 +142,7 @@ def collapse_after_one_look() -> Any:
 REFUSED = {
     "no such preset": ({"preset": "huge"}, "preset 'huge'"),
     "no such model": ({"model": "nowhere.safetensors"}, "no such file"),
-    "no unlabelled photographs": ({"unlabelled": "EMPTY"}, "no photographs of rain there"),
+    "no unlabelled photographs": ({"unlabelled": "EMPTY"}, "no photographs there"),
     "no labelled photographs": ({"data": "EMPTY"}, "needs photographs in clean/"),
     "nothing named": ({"preset": "slim", "data": ""}, "no data for preset slim: give --data"),
     "no start": ({"preset": "mid", "model": ""}, "give one to start from with --model"),

@@ -79,14 +79,13 @@ def test_killed_with_all_its_workers(
     assert world.derain().counts.derained == 0
 
 
-@pytest.mark.parametrize("sign", ["table", "data of the second commit", "log of the second commit"])
+@pytest.mark.parametrize("sign", ["table", "log of the second commit"])
 def test_killed_while_a_commit_is_written(
     sign: str, world: World, undisturbed: Undisturbed, run: Callable[[str], subprocess.Popen[str]]
 ) -> None:
     table = Path(world.settings.workspace, "catalog", "derained")
     signs = {
         "table": lambda: _count(table / "_delta_log", "") >= 1,
-        "data of the second commit": lambda: _count(table, ".parquet") >= 2,
         "log of the second commit": lambda: _count(table / "_delta_log", ".json") >= 3,
     }
     process = run("")
@@ -98,7 +97,7 @@ def test_killed_while_a_commit_is_written(
     assert (world.outputs(), world.rows()) == undisturbed
 
 
-@pytest.mark.parametrize("place", PLACES[:2])
+@pytest.mark.parametrize("place", PLACES[:1])
 def test_a_run_whose_worker_is_killed_ends_by_itself(
     place: str,
     new_world: Callable[..., World],
