@@ -37,7 +37,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder that it trained on")
     parser.add_argument("--note", default="", help="what else is to be known of the training")
     arguments = parser.parse_args()
-    (candidate,) = arguments.out.glob("*.safetensors")
+    (candidate,) = (
+        path for path in arguments.out.glob("*.safetensors") if path.with_suffix(".json").exists()
+    )
     pairs = render_validation(load_training_data(arguments.data, held_out=True), 40)
     new = score(candidate, pairs)
     shipped = SHIPPED.with_name(candidate.name)
