@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,9 @@ def exif_block(orientation: int = 1) -> bytes:
     return exif.tobytes()
 
 
+@cache
 def srgb_profile() -> bytes:
+    """A profile; one for all, since it says at which second it was made."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 import psutil
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import retry, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
 from tests.ceph import free_ports
 
@@ -157,8 +157,10 @@ def _is_healthy(url: str, process: subprocess.Popen[bytes]) -> bool:
 
 
 @retry(
-    # A server on SQLite answers so while its database is locked; Prefect's own client asks again too.
-    retry=retry_if_result(lambda response: response.status_code == httpx.codes.SERVICE_UNAVAILABLE),
+    # A server on SQLite answers so, or for long not at all, while its database is locked; Prefect's own client
+    # asks again too.
+    retry=retry_if_result(lambda response: response.status_code == httpx.codes.SERVICE_UNAVAILABLE)
+    | retry_if_exception_type(httpx.TransportError),
     stop=stop_after_delay(PATIENCE),
     wait=wait_fixed(0.5),
 )

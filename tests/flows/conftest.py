@@ -47,7 +47,7 @@ def called(deployed: Deployed) -> Watched:
     server.done("prefect", "deployment", "run", "derain-batch")
     (run,) = server.runs_of(deployment_id)
     wait_for(lambda: _state(server, run) == "RUNNING", server.log_of(run["id"]))
-    second = server.post(f"deployments/{deployment_id}/create_flow_run")
+    second = server.post(f"deployments/{deployment_id}/create_flow_run", idempotency_key="second")
     progress: list[float] = []
 
     def is_over() -> bool:
