@@ -4,7 +4,9 @@ A lease is a row of generations, files `<sha of destination>.<generation>.json` 
 each created exclusively. Who made the highest generation holds the lease; its file tells until when, and is
 written again while the holder lives. Taking over an expired, released or orphaned lease is making the next
 generation. The highest file is never deleted, so generations only rise, and one that finds a higher one knows
-that it lost. This needs exclusive creation and a consistent listing, no more: a local folder or S3.
+that it lost. A holder that slept through its time (a laptop was closed, a machine stood still) makes the next
+generation itself, if nobody else did. This needs exclusive creation and a consistent listing, no more: a local
+folder or S3.
 
 Clocks: hosts that share a workspace must agree on the time to within a quarter of the lease (15 s of 60 s).
 If they do not, two coordinators may work at once; then the catalog's merge still keeps every row single.
@@ -92,10 +94,10 @@ class Lease:
         self._seconds = seconds
         self._content = _content(destination, run_id, seconds)
         self._generation = 0
-        self._good_until = (
-            0.0  # monotonic; beside expires_at, so that neither a stopped nor a set-back clock helps
-        )
-        self._lost: str | None = None
+        # Monotonic; beside expires_at, so that neither a stopped nor a set-back clock helps.
+        self._good_until = 0.0
+        self._is_lost = False
+        self._changing = threading.Lock()
         self._stop = threading.Event()
         self._renewer = threading.Thread(target=self._renew_until_stopped, name="lease", daemon=True)
 
@@ -111,7 +113,7 @@ class Lease:
     ) -> None:
         self._stop.set()
         self._renewer.join(timeout=self._seconds)
-        if self._lost is not None:
+        if self._is_lost:
             return
         try:
             self._write(replace(self._content, released=True, line=f"released by run {self._content.run_id}"))
@@ -121,22 +123,25 @@ class Lease:
             )
 
     def check(self) -> None:
-        """Make sure that the lease is still ours; to be called before each commit.
+        """Make sure that the lease is ours; to be called before each commit.
 
         Raises
         ------
         LeaseLost
-            Another coordinator took it over, or it could not be renewed in time.
+            Another coordinator took it over.
+        WorldFault
+            If the leases cannot be reached.
         """
-        if self._lost is None and self._highest() > self._generation:
-            self._lost = "another run took it over"
-        if self._lost is None and (
-            time.time() > self._content.expires_at or time.monotonic() > self._good_until
-        ):
-            self._lost = "it could not be renewed in time"
-        if self._lost is not None:
+        with self._changing:
+            if not self._is_lost:
+                is_over = time.time() > self._content.expires_at or time.monotonic() > self._good_until
+                self._is_lost = self._highest() > self._generation or (
+                    is_over and not self._create(self._generation + 1)
+                )
+        if self._is_lost:
             raise LeaseLost(
-                f"lease of {self._content.destination} lost: {self._lost}; nothing more is committed"
+                f"lease of {self._content.destination} lost: another run took it over;"
+                " nothing more is committed"
             )
 
     def _try_acquire(self) -> bool:
@@ -166,7 +171,8 @@ class Lease:
     def _renew_until_stopped(self) -> None:
         while not self._stop.wait(self._seconds / 3):
             try:
-                self._renew()
+                with self._changing:
+                    self._renew()
             except WorldFault as fault:
                 logger.warning("lease of %s not renewed, trying again: %s", self._content.destination, fault)
 

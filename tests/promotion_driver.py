@@ -1,12 +1,7 @@
-"""Promotions and rollbacks in processes of their own that are killed on the way.
-
-The processes are forked from one that has imported everything already, and has not started a thread: a new
-interpreter would take seconds for each.
-"""
+"""Promotions and rollbacks in processes of their own that are killed on the way."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable
 
@@ -15,6 +10,7 @@ from infra.promotions import Gate
 from infra.settings import Settings
 from tasks import promotion
 from tasks.gates import Verdict
+from tests import forked
 
 GATE = Gate("psnr_y", 3, 30.0, 31.0, -1.0, -1.2, -0.8, 0.1, True)
 PATIENCE = 300
@@ -22,10 +18,7 @@ PATIENCE = 300
 
 def killed(target: Callable[..., None], settings: Settings, *arguments: str) -> int | None:
     """Run in another process; return how it ended."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "mlflow"])
-    process = context.Process(target=target, args=(settings, *arguments))
-    process.start()
+    process = forked.start(target, settings, *arguments)
     process.join(PATIENCE)
     return process.exitcode
 

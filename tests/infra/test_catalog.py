@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from infra.catalog_schema import CatalogSchemaMismatch, record_schema, records_t
 from infra.credentials import delta_options
 from infra.delta import CatalogFault, WorkspaceRefused
 from infra.records import Scope
+from tests import forked
 from tests.samples import SCOPE, record, rejected
 
 
@@ -210,11 +210,8 @@ def _commit_many(workspace: str, barrier, number: int) -> None:
 
 
 def test_racing_processes_leave_no_duplicate_and_lose_no_row(workspace):
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(3, timeout=60)
-    writers = [context.Process(target=_commit_many, args=(workspace, barrier, number)) for number in range(3)]
-    for writer in writers:
-        writer.start()
+    barrier = forked.forks().Barrier(3, timeout=60)
+    writers = [forked.start(_commit_many, workspace, barrier, number) for number in range(3)]
     for writer in writers:
         writer.join()
     assert [writer.exitcode for writer in writers] == [0, 0, 0]

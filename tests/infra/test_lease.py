@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from infra import lease as lease_module
 from infra.faults import WorldFault
 from infra.holder import Holder
 from infra.lease import Lease, LeaseContent, LeaseHeld, LeaseLost, LeaseUnreadable, lease_location
+from tests import forked
 from tests.batch_worlds import PATIENCE
 
 DESTINATION = "s3://bucket/derained photos"
@@ -112,12 +113,33 @@ def test_an_expired_one_is_taken_over_and_its_holder_notices(leases, elsewhere, 
     assert content(leases)["run_id"] == "run-2", "the loser wrote over the winner's lease"
 
 
-def test_one_that_slept_through_its_time_may_not_commit_though_nobody_came(leases, monkeypatch):
+def test_one_that_slept_through_its_time_takes_it_again_if_nobody_came(leases, elsewhere, monkeypatch):
     monkeypatch.setattr(Lease, "_renew", lambda self: None)
-    with lease(leases, seconds=0.2) as slow:
-        time.sleep(0.3)
-        with pytest.raises(LeaseLost, match="could not be renewed in time"):
+    with lease(leases, seconds=0.3) as slow:
+        (expired,) = files(leases)
+        time.sleep(0.3 * (1 + lease_module.GRACE) + 0.1)
+        slow.check()
+        (taken,) = files(leases)
+        assert taken > expired, "another one that had looked before could take it over all the same"
+        with pytest.raises(LeaseHeld), lease(leases, "run-2"):
+            pass
+
+
+def test_of_a_sleeper_and_its_successor_only_one_goes_on(leases, elsewhere, monkeypatch):
+    monkeypatch.setattr(Lease, "_renew", lambda self: None)
+    create = type(leases).create
+    with lease(leases, seconds=0.3) as slow, ExitStack() as later:
+        time.sleep(0.3 * (1 + lease_module.GRACE) + 0.1)
+
+        def overtaken(self, key, data):
+            monkeypatch.setattr(type(leases), "create", create)
+            later.enter_context(lease(leases, "run-2"))  # it comes between the sleeper's look and its taking
+            return create(self, key, data)
+
+        monkeypatch.setattr(type(leases), "create", overtaken)
+        with pytest.raises(LeaseLost, match="another run took it over"):
             slow.check()
+    assert content(leases)["run_id"] == "run-2"
 
 
 def test_renewing_outlives_faults_shorter_than_the_lease(leases, monkeypatch):
@@ -161,10 +183,8 @@ def _hold(workspace: str, ready) -> None:
 
 
 def test_a_killed_holder_on_this_machine_costs_no_waiting(leases, tmp_path):
-    context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    holder = context.Process(target=_hold, args=(str(tmp_path), ready))
-    holder.start()
+    ready = forked.forks().Event()
+    holder = forked.start(_hold, str(tmp_path), ready)
     assert ready.wait(60)
     with pytest.raises(LeaseHeld, match="run killed"), lease(leases):
         pass
@@ -202,13 +222,8 @@ def _race(workspace: str, barrier, outcomes, number: int) -> None:
 
 
 def test_of_racing_processes_exactly_one_wins(workspace):
-    context = multiprocessing.get_context("spawn")
-    barrier, outcomes = context.Barrier(3, timeout=60), context.Queue()
-    racers = [
-        context.Process(target=_race, args=(workspace, barrier, outcomes, number)) for number in range(3)
-    ]
-    for racer in racers:
-        racer.start()
+    barrier, outcomes = forked.forks().Barrier(3, timeout=60), forked.forks().Queue()
+    racers = [forked.start(_race, workspace, barrier, outcomes, number) for number in range(3)]
     winners = Counter(outcomes.get(timeout=60)[0] for _ in range(10))
     for racer in racers:
         racer.join()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -17,22 +17,12 @@ from infra.settings import Settings
 from infra.tracking_server import ModelNotFound, TrackingUnreachable
 from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, pack, read_model_file
 from tasks.preflight import choose_model
-from tests.batch_worlds import PATIENCE, ROOT
+from tests import forked
+from tests.batch_worlds import PATIENCE
 from tests.networks import random_network
 from tests.students import random_student
 
 CHAMPION = "models:/derain-student@champion"
-FIRST_RUN = """
-import sys
-from infra.model_folder import CONFIG_FILE, WEIGHTS_FILE
-from infra.registry import Registry
-from infra.settings import Settings
-registry = Registry(Settings(workspace=sys.argv[1], _env_file=None))
-print("ready", flush=True)
-sys.stdin.readline()
-registry.register_shipped(b"weights", b"config")
-print(registry.resolve("models:/derain-student@champion").version, flush=True)
-"""
 
 
 @pytest.fixture
@@ -217,25 +207,22 @@ def test_a_champion_that_was_taken_away_is_not_replaced(new: Callable[..., Regis
     assert _versions(registry) == [1]
 
 
+def _first_run(workspace: str, barrier: Barrier, versions: SimpleQueue[str]) -> None:
+    registry = Registry(_settings(Path(workspace)))
+    barrier.wait()
+    registry.register_shipped(b"weights", b"config")
+    versions.put(registry.resolve(CHAMPION).version)
+
+
 @pytest.mark.slow
 def test_first_runs_that_race_register_once(tmp_path: Path) -> None:
     """On a fresh machine: they also create the tables at once."""
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-c", FIRST_RUN, str(tmp_path / "fresh")],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
+    barrier, versions = forked.forks().Barrier(2, timeout=PATIENCE), forked.forks().SimpleQueue()
+    runs = [forked.start(_first_run, str(tmp_path / "fresh"), barrier, versions) for _ in range(2)]
     for run in runs:
-        assert run.stdout is not None
-        assert run.stdout.readline() == "ready\n"
-    ends = [run.communicate("\n", timeout=PATIENCE) for run in runs]
-    assert [output for output, _ in ends] == ["1\n", "1\n"], ends
+        run.join(PATIENCE)
+    assert [run.exitcode for run in runs] == [0, 0]
+    assert [versions.get(), versions.get()] == ["1", "1"]
     assert _versions(Registry(_settings(tmp_path / "fresh"))) == [1]
 
 

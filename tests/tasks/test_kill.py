@@ -121,7 +121,8 @@ def test_an_image_that_kills_its_worker_is_found_and_the_others_are_derained(
     changes = {"cluster": None, "workers": 2, "shard_images": 2}
     own_workers = World(world.root, world.settings.model_copy(update=changes))
     summary = own_workers.derain()
-    assert (summary.state, summary.counts.derained, summary.counts.rejected) == ("Completed", IMAGES - 1, 2)
+    counts = summary.counts
+    assert (summary.state, counts.derained, counts.rejected) == ("Completed", IMAGES - 1, 2), summary.message
     reasons = world.reasons()
     assert reasons[VICTIM] == "the process that derains it dies each time"
     assert len(reasons) == IMAGES + 1
