@@ -21,13 +21,16 @@ def forks() -> ForkServerContext:
 
 
 def start(target: Callable[..., None], *arguments: object) -> ForkServerProcess:
-    """Start a function of a module in a process that has this one's environment."""
-    process = forks().Process(target=_run, args=(dict(os.environ), target, arguments))
+    """Start a function of a module in a process that has this one's environment and folder."""
+    process = forks().Process(target=_run, args=(dict(os.environ), os.getcwd(), target, arguments))
     process.start()
     return process
 
 
-def _run(environment: dict[str, str], target: Callable[..., None], arguments: tuple[object, ...]) -> None:
+def _run(
+    environment: dict[str, str], folder: str, target: Callable[..., None], arguments: tuple[object, ...]
+) -> None:
+    os.chdir(folder)
     os.environ.clear()  # the server that forks was started under another one
     os.environ.update(environment)
     target(*arguments)
