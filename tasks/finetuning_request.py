@@ -24,7 +24,7 @@ from tasks.training_samples import make_training_samples
 
 _STAGE_2 = TrainConfig(learning_rate=1e-4, warm_up=20, cool_down=1.0, finish=1.0, ema=0.99)
 """The learning rate falls from 1e-4 to 0 all along, and labelled rain counts by PSNR itself: a network that was
-trained to its end loses light rain when it goes back to the loss that it began with (`benchmarks.learning_loop`)."""
+trained to its end loses light rain when it goes back to the loss that it began with."""
 PRESETS = {
     "smoke": replace(
         _STAGE_2,
