@@ -94,7 +94,7 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     """
     train = _train_config(request)
     open_location(settings.workspace).check(writable=True)
-    start = _start(settings, request.model, train.preset)
+    start = start_of(settings, request.model, train.preset)
     train = replace(train, preset=_preset_of(start))
     data, material = _material(settings, request)
     _refuse_unusable(data)
@@ -119,7 +119,14 @@ def _train_config(request: FinetuneRequest) -> TrainConfig:
     return replace(known, steps=steps, seed=request.seed, validate_every=min(known.validate_every, steps))
 
 
-def _start(settings: Settings, model: str, preset: str) -> ChosenModel:
+def start_of(settings: Settings, model: str, preset: str) -> ChosenModel:
+    """Choose what a training of a preset of the network starts from: a model that is named, or what ships.
+
+    Raises
+    ------
+    PreflightFailed
+        If none is named and none ships; or another of `tasks.preflight.REFUSALS`.
+    """
     if model:
         return choose_model(settings, model)
     if preset not in STARTS:

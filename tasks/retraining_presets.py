@@ -14,16 +14,16 @@ class Sizes:
 
     finetune: str
     teacher: str
-    """What is fine-tuned: a model, or empty for the preset's own."""
+    """The model that is fine-tuned."""
     distill: str
     distill_steps: int
 
 
 PRESETS = {
+    # No network that ships leads the student: what is fine-tuned is the champion itself.
     "smoke": Sizes("smoke", CHAMPION_URL, "smoke", 60),
-    # No network that a CPU trains in a night leads the student: what is fine-tuned is the champion itself.
     "cpu": Sizes("slim", CHAMPION_URL, "base", 6_000),
-    "gpu": Sizes("mid", "", "base", 40_000),
+    "gpu": Sizes("mid", CHAMPION_URL, "base", 40_000),
 }
 
 

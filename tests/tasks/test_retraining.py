@@ -12,7 +12,10 @@ from prefect import State
 from prefect.states import Completed, Failed
 
 from infra.lease import LeaseHeld
+from infra.registry import STUDENT
 from infra.settings import Settings
+from tasks import finetuning_request
+from tasks.finetuning_request import start_of
 from tasks.preflight import PreflightFailed
 from tasks.retraining import NothingNew, RetrainRequest, StageFailed, opened
 from tasks.retraining_presets import PRESETS, sizes_of
@@ -171,6 +174,13 @@ def test_a_record_that_is_none_is_named(settings: Settings):
 def test_decisions_that_are_not_there_are_named(settings: Settings):
     with pytest.raises(PreflightFailed, match=r"decisions nowhere\.json"):
         Stages().run(settings, RetrainRequest("smoke", "", "nowhere.json", anew=False))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_a_preset_fine_tunes_can_be_had(settings: Settings, preset: str):
+    sizes = sizes_of(preset)
+    network = finetuning_request.PRESETS[sizes.finetune].preset
+    assert start_of(settings, sizes.teacher, network).name == STUDENT
 
 
 def test_presets_are_told():
