@@ -9,14 +9,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from PIL import UnidentifiedImageError
-
 from infra.git import commit
 from infra.registry import STUDENT
-from infra.settings import Settings, absolute_url
+from infra.settings import Settings
 from infra.storage import open_location
 from models.architectures import architecture_of, preset_name, presets
-from models.banks import load_training_data, photographs_of
+from models.banks import photographs_of
 from models.distill import Teaching
 from models.distillation import DistillConfig
 from models.lessons import Photograph
@@ -26,6 +24,7 @@ from models.teachers import Teacher, TeacherSpec, parse_teacher, teacher_of
 from models.train_config import TrainConfig
 from tasks.preflight import ChosenModel, PreflightFailed, choose_model
 from tasks.samples import local_home
+from tasks.training_folder import folder_named, read_folder
 from tasks.training_samples import make_training_samples
 from tasks.unlabelled import unlabelled_photographs
 
@@ -193,12 +192,8 @@ def _material(settings: Settings, request: DistillRequest) -> tuple[Path, Sequen
     if not data and request.preset == "smoke":
         folder, rainy = make_training_samples(settings.workspace)
         return folder, _unlabelled(settings, unlabelled or str(rainy))
-    if not data:
-        raise PreflightFailed(
-            f"no data for preset {request.preset}: give --data or set DERAIN_TRAINING; it is a folder with clean/"
-            " and streaks/ or garg/"
-        )
-    return Path(absolute_url(data)), _unlabelled(settings, unlabelled) if unlabelled else ()
+    folder = folder_named(settings, request.data, request.preset)
+    return folder, _unlabelled(settings, unlabelled) if unlabelled else ()
 
 
 def _unlabelled(settings: Settings, url: str) -> Sequence[Photograph]:
@@ -210,11 +205,7 @@ def _unlabelled(settings: Settings, url: str) -> Sequence[Photograph]:
 
 def _looked_at(folder: Path) -> TrainingFolder:
     """Read a training folder as the training will."""
-    try:
-        train, held_out = (load_training_data(folder, held_out=each) for each in (False, True))
-    except (FileNotFoundError, UnidentifiedImageError, OSError, KeyError, ValueError) as error:
-        named = str(error) if str(folder) in str(error) else f"{folder}: {error}"
-        raise PreflightFailed(f"data {named}") from error
+    train, held_out = read_folder(folder)
     names = photographs_of(folder, held_out=True)
     split = sha256("\n".join(names).encode()).hexdigest()
     return TrainingFolder(

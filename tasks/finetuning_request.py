@@ -8,10 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from infra.settings import Settings, absolute_url
+from infra.settings import Settings
 from infra.storage import open_location
 from models.architectures import preset_name, presets
-from models.banks import load_training_data
 from models.modelfile import SHIPPED, build
 from models.semi_config import SemiConfig
 from models.semi_data import RealRain
@@ -20,6 +19,7 @@ from models.train_config import TrainConfig
 from tasks.finetuning_material import Material, harvested, material_at
 from tasks.preflight import ChosenModel, PreflightFailed, choose_model
 from tasks.samples import local_home
+from tasks.training_folder import folder_named, read_folder
 from tasks.training_samples import make_training_samples
 
 _STAGE_2 = TrainConfig(learning_rate=1e-4, warm_up=20, cool_down=1.0, finish=0.0, ema=0.99)
@@ -97,7 +97,7 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     start = start_of(settings, request.model, train.preset)
     train = replace(train, preset=_preset_of(start))
     data, material = _material(settings, request)
-    _refuse_unusable(data)
+    read_folder(data)
     harvest = harvested(start.model_file, material.photographs, settings.device)
     try:
         rain = material.real_rain(harvest)
@@ -149,27 +149,17 @@ def _material(settings: Settings, request: FinetuneRequest) -> tuple[Path, Mater
     if request.preset == "smoke" and not (data and unlabelled):
         generated = make_training_samples(settings.workspace)
         data, unlabelled = data or str(generated[0]), unlabelled or str(generated[1])
-    for name, value, what in (
-        ("data", data, "a folder with clean/ and streaks/ or garg/"),
-        ("unlabelled", unlabelled, "pool, or a folder or bucket prefix of rainy photographs"),
-    ):
-        if not value:
-            raise PreflightFailed(f"no {name} for preset {request.preset}: give --{name}, {what}")
+    folder = folder_named(settings, data, request.preset)
+    if not unlabelled:
+        raise PreflightFailed(
+            f"no unlabelled for preset {request.preset}: give --unlabelled, pool, or a folder or bucket prefix of"
+            " rainy photographs"
+        )
     try:
         material = material_at(settings, unlabelled)
     except FileNotFoundError as error:
         raise PreflightFailed(str(error)) from error
-    return Path(absolute_url(data)), material
-
-
-def _refuse_unusable(folder: Path) -> None:
-    """Read a training folder as the training will."""
-    try:
-        for held_out in (False, True):
-            load_training_data(folder, held_out=held_out)
-    except (OSError, KeyError, ValueError) as error:
-        named = str(error) if str(folder) in str(error) else f"{folder}: {error}"
-        raise PreflightFailed(f"data {named}") from error
+    return folder, material
 
 
 def _digest(train: TrainConfig, semi: SemiConfig, start: ChosenModel, data: Path, rain: RealRain) -> str:

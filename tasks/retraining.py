@@ -22,11 +22,11 @@ from prefect.exceptions import MissingResult
 from infra.fault_points import fault_point
 from infra.lease import Lease, lease_location
 from infra.pool import Pool
-from infra.registry import CHAMPION, STUDENT, Registry
 from infra.settings import Settings
 from infra.storage import Location, Missing, open_location
 from tasks import preflight
 from tasks.preflight import PreflightFailed
+from tasks.retraining_request import RetrainRequest
 
 OPEN = "open.json"
 REFUSED = "Refused"
@@ -43,16 +43,6 @@ class NothingNew(Exception):
 
 REFUSALS = (*preflight.REFUSALS, StageFailed)
 """Errors whose message is the one line that a user needs."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetrainRequest:
-    """Parameters of the flow, as they were given."""
-
-    preset: str
-    data: str
-    decisions: str | None
-    anew: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +65,6 @@ class Record:
     data: str
     decisions_sha256: str
     pool_version: int | None
-    champion: str | None
-    """Version of the student that served when it began."""
     begun_at: str
     stages: tuple[Stage, ...] = ()
 
@@ -134,21 +122,17 @@ def _model(state: State[Any]) -> str:
 
 @contextmanager
 def opened(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator[Retraining]:
-    """Take up the retraining that is open, or begin one.
+    """Take up the retraining that is open, or begin one, as `prepare_retraining` found it possible.
 
     Raises
     ------
     PreflightFailed
-        If the pool is empty, or another retraining is open.
+        If another retraining is open, or the decisions cannot be read.
     NothingNew
         If there is nothing to learn that the last one did not see.
     LeaseHeld
         If another run retrains.
     """
-    if not Pool(settings.workspace).count():
-        raise PreflightFailed(
-            f"the pool of {settings.workspace} is empty: python -m flows.ingest --source ... fills it"
-        )
     places = open_location(f"{settings.workspace}/retrainings")
     with Lease(lease_location(settings.workspace), "retrain", run_id, settings.lease_seconds) as lease:
         record = _begun(settings, request)
@@ -165,17 +149,11 @@ def _begun(settings: Settings, request: RetrainRequest) -> Record:
     return Record(
         retraining_id=uuid4().hex,
         preset=request.preset,
-        data=request.data or str(settings.training or ""),
+        data=request.data,
         decisions_sha256=_digest(request.decisions),
         pool_version=Pool(settings.workspace).version(),
-        champion=_champion(settings),
         begun_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def _champion(settings: Settings) -> str | None:
-    preflight.choose_model(settings, f"models:/{STUDENT}@{CHAMPION}")  # the first run registers it
-    return Registry(settings).standing(STUDENT).champion
 
 
 def _digest(decisions: str | None) -> str:
