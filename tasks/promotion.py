@@ -22,6 +22,7 @@ from tasks import preflight
 from tasks.evaluation import Evaluation, evaluate, open_validation
 from tasks.evaluation_records import record
 from tasks.gates import Verdict, judge, too_small
+from tasks.overlap import refuse_training
 from tasks.preflight import ChosenModel, choose_model
 from tasks.validation_manifest import ValidationManifest
 
@@ -121,7 +122,9 @@ def opened(settings: Settings, run_id: str) -> Iterator[Office]:
         yield office
 
 
-def promote_challenger(settings: Settings, challenger: str, run_id: str) -> Promotion:
+def promote_challenger(
+    settings: Settings, challenger: str, run_id: str, training: str | None = None
+) -> Promotion:
     """Compare a challenger with the champion and make it champion if it is better; return the ledger's row.
 
     Parameters
@@ -132,6 +135,9 @@ def promote_challenger(settings: Settings, challenger: str, run_id: str) -> Prom
         `models:/derain-student@alias`, `models:/derain-student/version`, or a weights file, which is registered.
     run_id : str
         Which run decides.
+    training : str, optional
+        Folder or manifest of the photographs that the challenger was trained on: none of them may be among those
+        that decide.
 
     Raises
     ------
@@ -143,6 +149,8 @@ def promote_challenger(settings: Settings, challenger: str, run_id: str) -> Prom
     candidate = choose_model(settings, challenger)
     _refuse_other_model(challenger, candidate)
     manifest = open_validation(settings)
+    if training is not None:
+        refuse_training(manifest, training)
     with opened(settings, run_id) as office:
         if office.registry.standing(STUDENT).champion != champion.version:  # a killed run made another one
             champion = choose_model(settings, CHAMPION_URL)

@@ -152,6 +152,14 @@ def test_a_changed_photograph_is_named_and_nothing_is_changed(root: Path, settin
     assert "promoted" not in [decision for decision, *_ in decisions(settings)]
 
 
+@pytest.mark.usefixtures("better")
+def test_what_was_trained_on_does_not_decide(root: Path, settings: Settings):
+    (_, other) = champions(settings, tiny(0), tiny(1))
+    with pytest.raises(ManifestInvalid, match=r"\.png shows what .*, which was trained on"):
+        promote_challenger(settings, other, "one", str(root / "validation" / "clean"))
+    assert (serving(settings), decisions(settings)) == ("1", [])
+
+
 @pytest.mark.parametrize(
     ("challenger", "error"),
     [
