@@ -45,7 +45,7 @@ def curate(
     except REFUSALS as error:
         return Failed(message=str(error))
     if summary.pending:
-        return Failed(message=summary.line(), data=summary)
+        return Failed(message=summary.line())
     return Completed(message=summary.line(), data=summary)
 
 

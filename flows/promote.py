@@ -35,7 +35,7 @@ def promote(challenger: str = "models:/derain-student@challenger", training: str
     except REFUSALS as error:
         return Failed(message=str(error))
     if row.decision == "refused":
-        return Failed(name="Refused", message=promotion_line(row), data=row)
+        return Failed(name="Refused", message=promotion_line(row))
     return Completed(message=promotion_line(row), data=row)
 
 

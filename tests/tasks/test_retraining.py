@@ -142,7 +142,7 @@ def test_another_one_does_not_go_on_with_what_is_open(settings: Settings):
 
 
 def test_a_refused_promotion_is_an_end_too(settings: Settings):
-    refused = Failed(name="Refused", message="version 2 refused", data=SimpleNamespace())
+    refused = Failed(name="Refused", message="version 2 refused")
     with opened(settings, SMOKE, "run") as retraining:
         assert retraining.once("promote", lambda: refused).line == "version 2 refused"
         assert retraining.close() == "promote: version 2 refused"
