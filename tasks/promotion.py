@@ -23,7 +23,7 @@ from tasks.evaluation import Evaluation, evaluate, open_validation
 from tasks.evaluation_records import record
 from tasks.gates import Verdict, judge, too_small
 from tasks.overlap import refuse_training
-from tasks.preflight import ChosenModel, choose_model
+from tasks.preflight import ChosenModel, choose_model, register_shipped
 from tasks.validation_manifest import ValidationManifest
 
 CHAMPION_URL = f"models:/{STUDENT}@{CHAMPION}"
@@ -178,7 +178,10 @@ def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
     ModelNotFound, ModelFileInvalid
         If there is no such version, or it cannot be used; nothing was changed.
     """
-    choose_model(settings, CHAMPION_URL if to is None else f"models:/{STUDENT}/{to}")
+    if to is None:
+        register_shipped(Registry(settings), STUDENT)  # and no more: the champion may be what is broken
+    else:
+        choose_model(settings, f"models:/{STUDENT}/{to}")
     with opened(settings, run_id) as office:
         standing = office.registry.standing(STUDENT)
         target = standing.previous if to is None else str(to)

@@ -6,15 +6,18 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import polars as pl
 import pytest
 
 from infra.lease import LeaseHeld
+from infra.model_folder import WEIGHTS_FILE
 from infra.promotions import Ledger, PromotionRaced
 from infra.registry import CHAMPION, STUDENT, Registry
 from infra.settings import Settings
-from infra.tracking_server import ModelNotFound
+from infra.tracking_server import ModelNotFound, TrackingServer
 from models.modelfile import ModelFile, ModelFileInvalid, pack
 from tasks import promotion
 from tasks.gates import Verdict
@@ -268,6 +271,19 @@ def test_back_to_any_version_and_history_is_kept(settings: Settings):
         ("rolled_back", "3", "1"),
         ("rolled_back", "1", "2"),
     ]
+
+
+def test_back_from_a_champion_that_is_broken(settings: Settings):
+    champions(settings, tiny(0), tiny(1))
+    roll_back(settings, 2, "a")
+    second = TrackingServer(settings).client().get_model_version(STUDENT, "2")
+    Path(url2pathname(urlsplit(second.source).path), WEIGHTS_FILE).unlink()
+    with pytest.raises(ModelNotFound, match="its files are gone"):
+        serving(settings)
+    assert roll_back(settings, None, "b").to_version == serving(settings) == "1"
+    with pytest.raises(ModelNotFound, match="its files are gone"):
+        roll_back(settings, None, "c")
+    assert serving(settings) == "1"
 
 
 def test_an_alias_that_was_moved_by_hand_is_taken_into_the_ledger(settings: Settings):
