@@ -38,7 +38,7 @@ class StageFailed(Exception):
 
 
 class NothingNew(Exception):
-    """The pool is what it was in a retraining that is through."""
+    """The crops of the pool are those of a retraining that is through."""
 
 
 REFUSALS = (*preflight.REFUSALS, StageFailed)
@@ -64,7 +64,8 @@ class Record:
     preset: str
     data: str
     decisions_sha256: str
-    pool_version: int | None
+    pool_digest: str
+    """Of the crops that could be trained on when it began."""
     begun_at: str
     stages: tuple[Stage, ...] = ()
 
@@ -151,9 +152,14 @@ def _begun(settings: Settings, request: RetrainRequest) -> Record:
         preset=request.preset,
         data=request.data,
         decisions_sha256=_digest(request.decisions),
-        pool_version=Pool(settings.workspace).version(),
+        pool_digest=_pool_digest(settings.workspace),
         begun_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _pool_digest(workspace: str) -> str:
+    """Return the SHA-256 over the ids of the training crops: what was only rejected is nothing new."""
+    return sha256("\n".join(Pool(workspace).crops("train")["crop_id"]).encode()).hexdigest()
 
 
 def _digest(decisions: str | None) -> str:
@@ -176,9 +182,9 @@ def _gone_on_with(unfinished: Record, now: Record) -> Record:
 
 
 def _is_known(record: Record, places: Location) -> bool:
-    """Tell whether one that is through was asked for the same and saw the same pool."""
+    """Tell whether one that is through was asked for the same and saw the same crops."""
     return any(
-        (each.asked, each.pool_version) == (record.asked, record.pool_version) for each in _closed(places)
+        (each.asked, each.pool_digest) == (record.asked, record.pool_digest) for each in _closed(places)
     )
 
 

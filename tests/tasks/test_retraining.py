@@ -11,6 +11,7 @@ from prefect import State
 from prefect.states import Completed, Failed
 
 from infra.lease import LeaseHeld
+from infra.pool import Pool
 from infra.registry import STUDENT
 from infra.settings import Settings
 from tasks import finetuning_request
@@ -21,6 +22,7 @@ from tasks.retraining import NothingNew, StageFailed, opened
 from tasks.retraining_presets import PRESETS, sizes_of
 from tasks.retraining_request import RetrainRequest, prepare_retraining
 from tests.championships import write_validation
+from tests.pool_rows import pool_row
 from tests.pools import rainy_crops, settings_of, write_pool
 from tests.rainy_worlds import write_training_folder
 
@@ -111,10 +113,7 @@ def test_what_is_gone_on_with_keeps_the_pool_it_began_with(settings: Settings):
     write_pool(settings.workspace, rainy_crops(1), run_id="later")
     Stages().run(settings)
     (record,) = records(settings).values()
-    assert (record["retraining_id"], record["pool_version"]) == (
-        begun["retraining_id"],
-        begun["pool_version"],
-    )
+    assert (record["retraining_id"], record["pool_digest"]) == (begun["retraining_id"], begun["pool_digest"])
     later = Stages()
     later.run(settings)
     assert later.ran == list(NAMES)
@@ -122,6 +121,7 @@ def test_what_is_gone_on_with_keeps_the_pool_it_began_with(settings: Settings):
 
 def test_a_pool_that_is_what_it_was_is_not_learnt_from_again(settings: Settings):
     Stages().run(settings)
+    Pool(settings.workspace).commit([pool_row("again", status="rejected", reason="duplicate")], replace=False)
     idle = Stages()
     with pytest.raises(NothingNew, match="--anew"):
         idle.run(settings)
