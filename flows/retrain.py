@@ -38,7 +38,7 @@ def retrain(
         preset: smoke (shows in minutes that all works), cpu (hours on a few cores) or gpu.
         data: Folder with clean/ photographs and streaks/ or garg/ layers. Default: DERAIN_TRAINING; for smoke
             without it, photographs that are generated.
-        decisions: File of decisions (JSON or CSV) that a review page saved.
+        decisions: File of decisions (JSON or CSV, a path or URL) that a review page saved.
         anew: Begin another retraining, though one is not through, or there is nothing new.
     """
     try:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -25,6 +24,7 @@ from infra.pool import Pool
 from infra.settings import Settings
 from infra.storage import Location, Missing, open_location
 from tasks import preflight
+from tasks.decisions import fetch_decisions
 from tasks.preflight import PreflightFailed
 from tasks.retraining_request import RetrainRequest
 
@@ -128,7 +128,9 @@ def opened(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator
     Raises
     ------
     PreflightFailed
-        If another retraining is open, or the decisions cannot be read.
+        If another retraining is open.
+    Missing, AccessDenied, WorldFault
+        If the decisions cannot be fetched.
     NothingNew
         If there is nothing to learn that the last one did not see.
     LeaseHeld
@@ -163,12 +165,7 @@ def _pool_digest(workspace: str) -> str:
 
 
 def _digest(decisions: str | None) -> str:
-    if decisions is None:
-        return ""
-    try:
-        return sha256(Path(decisions).read_bytes()).hexdigest()
-    except OSError as error:
-        raise PreflightFailed(f"decisions {decisions}: {error.strerror}") from error
+    return "" if decisions is None else sha256(fetch_decisions(decisions)).hexdigest()
 
 
 def _gone_on_with(unfinished: Record, now: Record) -> Record:

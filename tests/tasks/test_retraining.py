@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from infra.lease import LeaseHeld
 from infra.pool import Pool
 from infra.registry import STUDENT
 from infra.settings import Settings
+from infra.storage import Missing, open_location
 from tasks import finetuning_request
 from tasks.finetuning_request import start_of
 from tasks.manifests import ManifestInvalid
@@ -209,8 +211,15 @@ def test_a_record_that_is_none_is_named(settings: Settings):
 
 
 def test_decisions_that_are_not_there_are_named(settings: Settings):
-    with pytest.raises(PreflightFailed, match=r"decisions nowhere\.json"):
+    with pytest.raises(Missing, match=r"nowhere\.json"):
         Stages().run(settings, RetrainRequest("smoke", "", "nowhere.json", anew=False))
+
+
+def test_decisions_may_lie_in_a_bucket(settings: Settings, moto: str):
+    open_location(moto).put("decisions.json", b"[]")
+    Stages().run(settings, RetrainRequest("smoke", "", f"{moto}/decisions.json", anew=False))
+    (record,) = records(settings).values()
+    assert record["decisions_sha256"] == sha256(b"[]").hexdigest()
 
 
 @pytest.mark.parametrize("preset", PRESETS)
