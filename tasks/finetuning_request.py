@@ -16,7 +16,7 @@ from models.semi_config import SemiConfig
 from models.semi_data import RealRain
 from models.streak_bank import StreakBankEmpty
 from models.train_config import TrainConfig
-from tasks.finetuning_material import Material, harvested, material_at
+from tasks.finetuning_material import harvested, material_at
 from tasks.preflight import ChosenModel, PreflightFailed, choose_model
 from tasks.samples import local_home
 from tasks.training_folder import folder_named, read_folder
@@ -85,7 +85,7 @@ class Prepared:
 
 
 def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiConfig) -> Prepared:
-    """Look at everything a fine-tuning needs, and take the streaks out of the unlabelled photographs.
+    """Look at everything a fine-tuning needs; photographs that were not curated are looked through for streaks.
 
     Raises
     ------
@@ -96,17 +96,12 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     open_location(settings.workspace).check(writable=True)
     start = start_of(settings, request.model, train.preset)
     train = replace(train, preset=_preset_of(start))
-    data, material = _material(settings, request)
+    data, unlabelled = _places(settings, request)
     read_folder(data)
-    harvest = harvested(start.model_file, material.photographs, settings.device)
-    try:
-        rain = material.real_rain(harvest)
-    except StreakBankEmpty as error:
-        raise PreflightFailed(str(error)) from error
+    rain, streaks = _rain(settings, unlabelled, start)
     work = local_home(settings.workspace) / "finetune" / _digest(train, semi, start, data, rain)
-    refused = "".join(f", {count} {reason}" for reason, count in harvest.refused.items())
     train = replace(train, init=str(work / "start.safetensors"))
-    return Prepared(train, semi, start, data, rain, work, f"{len(harvest.layers)} accepted{refused}")
+    return Prepared(train, semi, start, data, rain, work, streaks)
 
 
 def _train_config(request: FinetuneRequest) -> TrainConfig:
@@ -143,7 +138,7 @@ def _preset_of(start: ChosenModel) -> str:
     return name
 
 
-def _material(settings: Settings, request: FinetuneRequest) -> tuple[Path, Material]:
+def _places(settings: Settings, request: FinetuneRequest) -> tuple[Path, str]:
     """Find labelled data and unlabelled photographs: those that are named, or else generated ones for `smoke`."""
     data, unlabelled = request.data or settings.training or "", request.unlabelled
     if request.preset == "smoke" and not (data and unlabelled):
@@ -155,11 +150,17 @@ def _material(settings: Settings, request: FinetuneRequest) -> tuple[Path, Mater
             f"no unlabelled for preset {request.preset}: give --unlabelled, pool, or a folder or bucket prefix of"
             " rainy photographs"
         )
+    return folder, unlabelled
+
+
+def _rain(settings: Settings, unlabelled: str, start: ChosenModel) -> tuple[RealRain, str]:
+    """Gather what there is of real rain; of the pool, curation took the streaks already."""
     try:
         material = material_at(settings, unlabelled)
-    except FileNotFoundError as error:
+        streaks = material.streaks or harvested(start.model_file, material.photographs, settings.device)
+    except (FileNotFoundError, StreakBankEmpty) as error:
         raise PreflightFailed(str(error)) from error
-    return folder, material
+    return material.real_rain(streaks), streaks.told
 
 
 def _digest(train: TrainConfig, semi: SemiConfig, start: ChosenModel, data: Path, rain: RealRain) -> str:

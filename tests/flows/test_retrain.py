@@ -51,7 +51,7 @@ def workspace(tracking_tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DERAIN_GATES__MIN_IMAGES", str(PAIRS))
     monkeypatch.delenv("DERAIN_TRAINING", raising=False)
     shutil.copytree(tracking_tables, tmp_path / "workspace")
-    write_pool(tmp_path / "workspace", rainy_crops(4))
+    write_pool(tmp_path / "workspace", rainy_crops(4, side=160))  # large enough for windows of streaks
     return tmp_path / "workspace"
 
 
