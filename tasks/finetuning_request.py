@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,8 @@ from models.streak_bank import StreakBankEmpty
 from models.train_config import TrainConfig
 from tasks.finetuning_material import harvested, material_at
 from tasks.preflight import ChosenModel, PreflightFailed, choose_model
-from tasks.samples import local_home
-from tasks.training_folder import folder_named, read_folder
+from tasks.training_folder import TrainingFolder, folder_named, looked_at
+from tasks.training_request import origin_tags, train_config, work_folder
 from tasks.training_samples import make_training_samples
 
 _STAGE_2 = TrainConfig(learning_rate=1e-4, warm_up=20, cool_down=1.0, finish=0.0, ema=0.99)
@@ -64,7 +62,7 @@ class Prepared:
     train: TrainConfig
     semi: SemiConfig
     start: ChosenModel
-    data: Path
+    folder: TrainingFolder
     rain: RealRain
     work: Path
     """Where checkpoint, curve and weights lie: the same for the same request, so that it is gone on with."""
@@ -78,10 +76,14 @@ class Prepared:
             **asdict(self.train),
             **{f"semi_{name}": value for name, value in asdict(self.semi).items()},
             "start": f"{self.start.name}, {self.start.version}",
-            "start_digest": self.start.model_file.digest,
-            "real_rain_digest": self.rain.digest,
+            **self.tags,
             "streaks": self.streaks,
         }
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the weights come from, for run and version: data, real rain, start, code."""
+        return {**origin_tags(self.folder, self.start), "real_rain_digest": self.rain.digest}
 
 
 def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiConfig) -> Prepared:
@@ -92,26 +94,16 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     PreflightFailed
         Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line.
     """
-    train = _train_config(request)
+    train = train_config(PRESETS, request.preset, request.steps, request.seed)
     open_location(settings.workspace).check(writable=True)
     start = start_of(settings, request.model, train.preset)
     train = replace(train, preset=_preset_of(start))
     data, unlabelled = _places(settings, request)
-    read_folder(data)
+    folder = looked_at(data)
     rain, streaks = _rain(settings, unlabelled, start)
-    work = local_home(settings.workspace) / "finetune" / _digest(train, semi, start, data, rain)
+    work = work_folder(settings, "finetune", _asked(train, semi, start, folder, rain))
     train = replace(train, init=str(work / "start.safetensors"))
-    return Prepared(train, semi, start, data, rain, work, streaks)
-
-
-def _train_config(request: FinetuneRequest) -> TrainConfig:
-    if request.preset not in PRESETS:
-        raise PreflightFailed(
-            f"preset {request.preset!r}: there is no such one; there are {', '.join(PRESETS)}"
-        )
-    known = PRESETS[request.preset]
-    steps = request.steps or known.steps
-    return replace(known, steps=steps, seed=request.seed, validate_every=min(known.validate_every, steps))
+    return Prepared(train, semi, start, folder, rain, work, streaks)
 
 
 def start_of(settings: Settings, model: str, preset: str) -> ChosenModel:
@@ -163,12 +155,14 @@ def _rain(settings: Settings, unlabelled: str, start: ChosenModel) -> tuple[Real
     return material.real_rain(streaks), streaks.told
 
 
-def _digest(train: TrainConfig, semi: SemiConfig, start: ChosenModel, data: Path, rain: RealRain) -> str:
-    request = {
-        "train": {name: value for name, value in asdict(train).items() if name != "init"},
+def _asked(
+    train: TrainConfig, semi: SemiConfig, start: ChosenModel, folder: TrainingFolder, rain: RealRain
+) -> dict[str, object]:
+    """Return what a work folder is known by."""
+    return {
+        "train": asdict(train),
         "semi": asdict(semi),
         "start": start.model_file.digest,
-        "data": str(data),
+        "data": folder.digest,
         "rain": rain.digest,
     }
-    return sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]

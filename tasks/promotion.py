@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from infra.fault_points import fault_point
 from infra.lease import Lease, lease_location
 from infra.promotions import Decision, Ledger, Promotion, PromotionRaced
-from infra.registry import CHAMPION, PREVIOUS, STUDENT, Registry
+from infra.registry import CHAMPION, CHAMPION_URL, PREVIOUS, STUDENT, Registry
 from infra.settings import Settings
 from infra.storage import open_location
 from tasks import preflight
@@ -26,7 +26,6 @@ from tasks.overlap import refuse_training
 from tasks.preflight import ChosenModel, choose_model, register_shipped
 from tasks.validation_manifest import ValidationManifest
 
-CHAMPION_URL = f"models:/{STUDENT}@{CHAMPION}"
 BY_HAND = "found as champion: its alias was moved by hand"
 FOUNDING = "found as champion when the ledger began; dated by its registration"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.distillation_request import CHAMPION_URL
-from tasks.preflight import PreflightFailed
+from infra.registry import CHAMPION_URL
+from tasks.training_request import preset_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,4 @@ def sizes_of(preset: str) -> Sizes:
     PreflightFailed
         If there is no such preset; tells which there are.
     """
-    if preset not in PRESETS:
-        raise PreflightFailed(f"preset {preset!r}: there is no such one; there are {', '.join(PRESETS)}")
-    return PRESETS[preset]
+    return preset_named(PRESETS, preset)

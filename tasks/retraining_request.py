@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from infra.pool import Pool
+from infra.registry import CHAMPION_URL
 from infra.settings import Settings
-from tasks.distillation_request import CHAMPION_URL
 from tasks.evaluation import open_validation
 from tasks.overlap import refuse_training
 from tasks.preflight import PreflightFailed, choose_model

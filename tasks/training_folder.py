@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from infra.settings import Settings, absolute_url
-from models.banks import TrainingData, load_training_data
+from models.banks import TrainingData, load_training_data, photographs_of
 from tasks.preflight import PreflightFailed
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFolder:
+    """A training folder that was looked at, and what it held then."""
+
+    path: Path
+    photographs: int
+    held_out: int
+    digest: str
+    split_digest: str
 
 
 def folder_named(settings: Settings, data: str, preset: str) -> Path:
@@ -39,3 +52,31 @@ def read_folder(folder: Path) -> tuple[TrainingData, TrainingData]:
     except (OSError, KeyError, ValueError) as error:
         named = str(error) if str(folder) in str(error) else f"{folder}: {error}"
         raise PreflightFailed(f"data {named}") from error
+
+
+def looked_at(folder: Path) -> TrainingFolder:
+    """Read a training folder as a training will, and tell what is in it.
+
+    Raises
+    ------
+    PreflightFailed
+        If it cannot be read; names the folder or the file.
+    """
+    train, held_out = read_folder(folder)
+    names = photographs_of(folder, held_out=True)
+    split = sha256("\n".join(names).encode()).hexdigest()
+    return TrainingFolder(
+        folder, len(train.photographs), len(held_out.photographs), _folder_digest(folder), split
+    )
+
+
+def _folder_digest(folder: Path) -> str:
+    """Return the SHA-256 over names and contents of all that a training reads."""
+    digest = sha256()
+    parts = [folder / name for name in ("clean", "garg", "streaks")]
+    files = sorted(path for part in parts for path in part.glob("*.*"))
+    for path in [*files, folder / "streaks.csv"]:
+        if path.is_file():
+            content = sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
+    return digest.hexdigest()

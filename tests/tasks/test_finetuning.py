@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from infra.lease import Lease, LeaseLost
 from infra.pool_groups import CROP_SIDE
 from infra.pseudo_groups import PseudoPixels, write_group
 from infra.pseudo_labels import PseudoLabels
@@ -29,11 +30,12 @@ from models.semi_validation import SemiScore
 from models.streak_bank import StreakBankEmpty
 from models.streaks import FINE, SHEET
 from models.validation import ValidationSet
-from tasks.finetuning import Finetuned, FinetuningFailed, finetune_on_rain
+from tasks.finetuning import Finetuned, finetune_on_rain
 from tasks.finetuning_material import Labelled, material_at
 from tasks.finetuning_request import PRESETS, FinetuneRequest, prepare_finetuning
 from tasks.preflight import PreflightFailed
 from tasks.samples import photograph, rain_on
+from tasks.tracked_training import TrainingFailed
 from tasks.unlabelled import POOL
 from tests.pools import ACCEPTED, rainy_crops, write_pool
 from tests.rainy_worlds import write_training_folder
@@ -108,6 +110,9 @@ def test_a_killed_one_is_gone_on_with_and_becomes_challenger(
     registered = Registry(settings).resolve("models:/semi-drdnet@challenger")
     assert registered.version == tuned.version == "1"
     assert registered.weights == tuned.weights.read_bytes()
+    version = client.get_model_version("semi-drdnet", "1")
+    assert version.run_id == version.tags["training_run"] == tuned.run_id
+    assert {"start_digest", "data_digest", "real_rain_digest"} <= version.tags.keys()
     scores(monkeypatch, rising=1)
     monkeypatch.setattr(train, "step", pytest.fail)
     assert finetuned(settings, request_, "third").version == "1"  # nothing is trained or registered twice
@@ -124,13 +129,39 @@ def test_what_is_no_better_is_not_registered(
         Registry(settings).resolve("models:/semi-drdnet@challenger")
 
 
+def test_one_whose_lease_is_lost_registers_nothing(
+    settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
+):
+    scores(monkeypatch, rising=1)
+
+    def lost(self: Lease) -> None:
+        raise LeaseLost("another run took it")
+
+    monkeypatch.setattr(Lease, "check", lost)
+    with pytest.raises(LeaseLost):
+        finetuned(settings, request_)
+    with pytest.raises(ModelNotFound):
+        Registry(settings).resolve("models:/semi-drdnet@challenger")
+
+
+def test_a_training_that_goes_astray_is_one_line(
+    settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
+):
+    def astray(*arguments: Any) -> None:
+        raise ValueError("stem.weight is not finite")
+
+    monkeypatch.setattr("tasks.finetuning.fit", astray)
+    with pytest.raises(TrainingFailed, match="the training went astray"):
+        finetuned(settings, request_)
+
+
 def test_a_collapse_says_so_and_keeps_the_best_weights(
     settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
 ):
     scores(monkeypatch, rising=1)
     monkeypatch.setattr(CollapseWatch, "look", collapse_after_one_look())
     prepared = prepare_finetuning(settings, request_, SemiConfig(watch_every=3))
-    with pytest.raises(FinetuningFailed, match="collapse at step 3"):
+    with pytest.raises(TrainingFailed, match="collapse at step 3"):
         finetune_on_rain(settings, prepared, "run")
     assert (prepared.work / "student-small.safetensors").exists()
     run_id = (prepared.work / "mlflow_run").read_text()

@@ -15,7 +15,7 @@ import pytest
 from infra.lease import LeaseHeld
 from infra.model_folder import WEIGHTS_FILE
 from infra.promotions import Ledger, PromotionRaced
-from infra.registry import CHAMPION, STUDENT, Registry
+from infra.registry import CHAMPION, CHAMPION_URL, STUDENT, Registry
 from infra.settings import Settings
 from infra.tracking_server import ModelNotFound, TrackingServer
 from models.modelfile import ModelFile, ModelFileInvalid, pack
@@ -24,7 +24,6 @@ from tasks.gates import Verdict
 from tasks.manifests import ManifestInvalid
 from tasks.preflight import choose_model
 from tasks.promotion import (
-    CHAMPION_URL,
     PromotionFailed,
     opened,
     promote_challenger,
