@@ -163,8 +163,8 @@ class Settings(BaseSettings):
     """Address of a Dask scheduler (`tcp://scheduler:8786`); unset: workers on this machine."""
     workers: int | None = Field(default=None, ge=1)
     """Worker processes on this machine; unset: one a core."""
-    device: str = "auto"
-    """`auto`, `cpu` or `cuda`."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """`auto`, `cpu`, `cuda` or `cuda:N`; whether it is there is looked at before any work."""
     tracking_uri: str | None = None
     """MLflow server; unset: SQLite in the workspace, or in `./var` where the workspace is remote."""
     shard_pixels: int = Field(default=64_000_000, ge=1)

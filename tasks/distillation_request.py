@@ -24,7 +24,7 @@ from models.modelfile import build
 from models.networks import NetworkConfig
 from models.teachers import Teacher, TeacherSpec, parse_teacher, teacher_of
 from models.train_config import TrainConfig
-from tasks.preflight import ChosenModel, PreflightFailed, choose_model
+from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
 from tasks.samples import local_home
 from tasks.training_samples import make_training_samples
 from tasks.unlabelled import unlabelled_photographs
@@ -119,6 +119,7 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     PreflightFailed
         Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line. Nothing was changed.
     """
+    refuse_absent_device(settings)
     config = _train_config(request)
     open_location(settings.workspace).check(writable=True)
     champion = choose_model(settings, CHAMPION_URL)  # the registry is there, and the student has a name in it

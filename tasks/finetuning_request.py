@@ -18,7 +18,7 @@ from models.semi_data import RealRain
 from models.streak_bank import StreakBankEmpty
 from models.train_config import TrainConfig
 from tasks.finetuning_material import Material, harvested, material_at
-from tasks.preflight import ChosenModel, PreflightFailed, choose_model
+from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
 from tasks.samples import local_home
 from tasks.training_samples import make_training_samples
 
@@ -92,6 +92,7 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     PreflightFailed
         Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line.
     """
+    refuse_absent_device(settings)
     train = _train_config(request)
     open_location(settings.workspace).check(writable=True)
     start = _start(settings, request.model, train.preset)

@@ -15,6 +15,7 @@ from infra.registry import STUDENT, Registry
 from infra.settings import Settings, SettingsInvalid, absolute_url
 from infra.storage import AccessDenied, Missing, UrlRefused, open_location
 from infra.tracking_server import ModelNotFound, TrackingUnreachable
+from models.engine import choose_device
 from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, build, read_model_file
 from tasks.exports import Export
 from tasks.manifests import ManifestInvalid, is_manifest
@@ -99,6 +100,8 @@ def prepare(
     PreflightFailed
         Or another of `REFUSALS`: what is wrong, in one line. Nothing was changed.
     """
+    if settings.cluster is None:
+        refuse_absent_device(settings)
     source, destination = _endpoints(settings, source, destination)
     refuse_overlap(source, destination)
     open_location(destination).check(writable=True)
@@ -108,6 +111,20 @@ def prepare(
     medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
     scope = Scope(found.base, destination, export.label)
     return Prepared(scope, found, medium, choose_model(settings, model))
+
+
+def refuse_absent_device(settings: Settings) -> None:
+    """Refuse a device that this machine does not have, where this machine is to compute.
+
+    Raises
+    ------
+    PreflightFailed
+        Names `DERAIN_DEVICE` and the way out.
+    """
+    try:
+        choose_device(settings.device)
+    except ValueError as error:
+        raise PreflightFailed(f"DERAIN_DEVICE: {error}") from error
 
 
 def choose_model(settings: Settings, model: str) -> ChosenModel:

@@ -22,7 +22,7 @@ from tasks import preflight
 from tasks.evaluation import Evaluation, evaluate, open_validation
 from tasks.evaluation_records import record
 from tasks.gates import Verdict, judge, too_small
-from tasks.preflight import ChosenModel, choose_model
+from tasks.preflight import ChosenModel, choose_model, refuse_absent_device
 from tasks.validation_manifest import ValidationManifest
 
 CHAMPION_URL = f"models:/{STUDENT}@{CHAMPION}"
@@ -138,6 +138,7 @@ def promote_challenger(settings: Settings, challenger: str, run_id: str) -> Prom
     PromotionFailed
         Or another of `REFUSALS`: what is wrong, in one line.
     """
+    refuse_absent_device(settings)
     open_location(settings.workspace).check(writable=True)
     champion = choose_model(settings, CHAMPION_URL)
     candidate = choose_model(settings, challenger)

@@ -40,7 +40,13 @@ def test_the_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("WORKERS", "many"), ("WORKERS", "0"), ("SHARD_PIXELS", "1e3x"), ("LEASE_SECONDS", "-1")],
+    [
+        ("WORKERS", "many"),
+        ("WORKERS", "0"),
+        ("SHARD_PIXELS", "1e3x"),
+        ("LEASE_SECONDS", "-1"),
+        ("DEVICE", "gpu"),
+    ],
 )
 def test_an_impossible_value_names_its_variable(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
