@@ -27,6 +27,10 @@ class Replaced(WorldFault):
     """What was read is whole, but not of the size that was listed: it changed in between."""
 
 
+class StillReplaced(StorageFault):
+    """An object was again and again not of the size that was listed: storage answers, but the object is another."""
+
+
 class Missing(Exception):
     """The object, bucket or folder is not there. The message names it."""
 
@@ -128,4 +132,5 @@ def _give_up(state: RetryCallState, url: str) -> NoReturn:
     error = state.outcome.exception() if state.outcome else None
     attempts = f"{state.attempt_number} attempts" if state.attempt_number > 1 else "one attempt"
     cause = one_line(error) if error else "no outcome"
-    raise StorageFault(f"{url}: {cause} (gave up after {attempts})") from error
+    kind = StillReplaced if isinstance(error, Replaced) else StorageFault
+    raise kind(f"{url}: {cause} (gave up after {attempts})") from error

@@ -93,5 +93,4 @@ def _cut_out(
     for placed in wanted.crops:
         crops[placed.row] = cut(rgb, placed.box)
         sizes[placed.row] = placed.box.height, placed.box.width
-    reading.went_well()
     return True

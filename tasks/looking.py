@@ -100,7 +100,6 @@ class LookJob:
                 except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
                     reading.unforeseen(image.ref, error)
                     continue
-            reading.went_well()
             yield looked
 
 

@@ -158,10 +158,10 @@ class _ShardRun:
             except KeyRefused as refused:
                 self.reading.rejected.append((ref, str(refused)))
             except STORAGE_FAULTS as error:
-                self.reading.fault(ref, error)
+                self.reading.fault(ref, error, self.reading.puts)
             else:
                 self.records.append(record)
-                self.reading.went_well()
+                self.reading.puts.end()
 
 
 def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:

@@ -12,6 +12,7 @@ from infra.faults import (
     Missing,
     Patience,
     Replaced,
+    StillReplaced,
     StorageFault,
     WorldFault,
     one_line,
@@ -68,7 +69,7 @@ def test_without_patience_there_is_one_attempt() -> None:
 
 def test_a_replaced_object_is_not_waited_for() -> None:
     action, calls = failing(*[Replaced("3 bytes instead of 4")] * 100)
-    with pytest.raises(StorageFault, match="instead of 4"):
+    with pytest.raises(StillReplaced, match="instead of 4"):
         persist(action, QUICK, "s3://b/x")
     assert len(calls) == REPLACED_ATTEMPTS
 
