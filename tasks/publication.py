@@ -12,7 +12,7 @@ from infra.records import DerainRecord, ImageRef
 from infra.storage import is_local, open_location
 from tasks.media import open_medium
 from tasks.medium import MediumSpec
-from tasks.reading import STORAGE_FAULTS
+from tasks.reading import STORAGE_FAULTS, UNREADABLE
 from tasks.report import MOST_REJECTED, MOST_SAMPLES, Report, Sample, render
 from tasks.summary import RunSummary
 
@@ -44,8 +44,8 @@ def _put_report(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
     scope, run_id = summary.scope, summary.run_id
     report = Report(
         summary,
-        worst=list(_samples(medium, catalog.worst(scope, MOST_SAMPLES, run_id))),
-        random=list(_samples(medium, catalog.sample(scope, 2 * MOST_SAMPLES, run_id))),
+        worst=list(samples(medium, catalog.worst(scope, MOST_SAMPLES, run_id))),
+        random=list(samples(medium, catalog.sample(scope, 2 * MOST_SAMPLES, run_id))),
         rejected=catalog.rejected(scope, MOST_REJECTED, run_id),
         rejected_total=summary.counts.rejected,
     )
@@ -54,14 +54,14 @@ def _put_report(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
     return f"{workspace}/reports/{name}"
 
 
-def _samples(medium: MediumSpec, records: Iterable[DerainRecord]) -> Iterator[Sample]:
+def samples(medium: MediumSpec, records: Iterable[DerainRecord]) -> Iterator[Sample]:
     """Load rainy and derained pixels again; what is gone or changed by now is left out."""
     opened = open_medium(medium)
     for record in records:
         try:
             data = opened.fetch(ImageRef(record.key, record.etag, record.size_bytes))
             rainy, derained = opened.decode(data).rgb, opened.output(str(record.output_key))
-        except STORAGE_FAULTS:
+        except UNREADABLE:
             continue
         if rainy.shape == derained.shape:
             yield Sample(record, rainy, derained)

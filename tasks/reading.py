@@ -31,6 +31,8 @@ OF_ONE_OBJECT = (Missing, AccessDenied, StillReplaced)
 """What lasts and says nothing of the next image: counted, three such images would block their shard in each run."""
 STORAGE_FAULTS = (WorldFault, Missing, AccessDenied)
 """What is no fault of the image: it stays pending."""
+UNREADABLE = (*STORAGE_FAULTS, ImageRejected, KeyRefused)
+"""Why an image that is read once more, to be shown, may not be there to show."""
 
 
 @dataclass(frozen=True, slots=True)

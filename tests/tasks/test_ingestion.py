@@ -24,6 +24,7 @@ from infra.lease import Lease, LeaseHeld, lease_location
 from infra.pool import Pool
 from infra.pool_groups import FOLDER, make_room, write_shard
 from infra.storage import open_location
+from tasks.ingest_report import render_ingest
 from tasks.preflight import PreflightFailed
 from tests.batch_worlds import PATIENCE
 from tests.ingest_worlds import AGAIN, LIMITS, IngestWorld, brighter, new_world, scene
@@ -242,6 +243,16 @@ def test_bytes_that_are_no_image_and_copies_are_rows(world: IngestWorld) -> None
     reasons = world.reasons()
     assert (reasons["b.png"], reasons["c.png"]) == (None, "duplicate")
     assert reasons["a.jpg"]
+
+
+def test_a_key_that_storage_refuses_is_a_row_and_on_the_page(world: IngestWorld) -> None:
+    too_long = "x" * 300 + ".png"
+    world.put("a.png", scene(1))
+    size = (world.source / "a.png").stat().st_size
+    world.put_bytes("list.csv", f"key,etag,size\na.png,1,{size}\n{too_long},2,10\n".encode())
+    summary = world.ingest(str(world.source / "list.csv"))
+    assert (summary.accepted, summary.rejected) == (1, 1)
+    assert too_long in render_ingest(world.settings, summary)
 
 
 def test_an_empty_source_and_a_missing_one_are_one_line(world: IngestWorld) -> None:
