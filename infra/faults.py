@@ -39,6 +39,10 @@ class AccessDenied(Exception):
     """Credentials are absent or were refused. The message names the URL and a way out."""
 
 
+STORAGE_FAULTS = (WorldFault, Missing, AccessDenied)
+"""What storage may answer at any moment, though all was well before: a time-out, a lapsed token, a bucket gone."""
+
+
 class UrlRefused(ValueError):
     """A URL that names no place where images can be. The message names it and what would."""
 

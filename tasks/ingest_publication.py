@@ -6,13 +6,13 @@ from pathlib import Path
 
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
+from infra.faults import STORAGE_FAULTS
 from infra.settings import Settings
 from infra.storage import is_local, open_location
 from tasks.drift import View, watch_drift
 from tasks.growth import tell_growth
 from tasks.ingest_report import render_ingest
 from tasks.ingest_summary import IngestSummary
-from tasks.reading import STORAGE_FAULTS
 
 
 def publish_ingest(settings: Settings, summary: IngestSummary) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from infra.catalog import Catalog
+from infra.faults import STORAGE_FAULTS
 from infra.records import DerainRecord, ImageRef
 from infra.storage import is_local, open_location
 from tasks.media import open_medium
 from tasks.medium import MediumSpec
-from tasks.reading import STORAGE_FAULTS, UNREADABLE
+from tasks.reading import UNREADABLE
 from tasks.report import MOST_REJECTED, MOST_SAMPLES, Report, Sample, render
 from tasks.summary import RunSummary
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from infra.fault_points import fault_point
-from infra.faults import StillReplaced, WorldFault, one_line
+from infra.faults import STORAGE_FAULTS, StillReplaced, one_line
 from infra.records import ImageRef
 from infra.storage import AccessDenied, KeyRefused, Missing
 from tasks.images import ImageRejected, Picture
@@ -29,8 +29,6 @@ FAULTS_IN_A_ROW = 3
 """After so many faults of the world, one after the other, the rest of the shard is left pending untried."""
 OF_ONE_OBJECT = (Missing, AccessDenied, StillReplaced)
 """What lasts and says nothing of the next image: counted, three such images would block their shard in each run."""
-STORAGE_FAULTS = (WorldFault, Missing, AccessDenied)
-"""What is no fault of the image: it stays pending."""
 UNREADABLE = (*STORAGE_FAULTS, ImageRejected, KeyRefused)
 """Why an image that is read once more, to be shown, may not be there to show."""
 

@@ -19,7 +19,7 @@ import zarr
 from infra.catalog import Catalog
 from infra.delta import CatalogFault
 from infra.fault_points import VARIABLE, fault_point
-from infra.faults import StorageFault
+from infra.faults import AccessDenied, StorageFault
 from infra.lease import Lease, LeaseHeld, lease_location
 from infra.pool import Pool
 from infra.pool_groups import FOLDER, make_room, write_shard
@@ -164,22 +164,24 @@ def test_crops_that_cannot_be_put_leave_their_images_pending(
     assert again.reasons().keys() == {row["key"] for row in undisturbed[0]}
 
 
-@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize(
+    ("call", "fault"), [(1, CatalogFault("catalog: throttled")), (2, AccessDenied("token lapsed"))]
+)
 def test_a_commit_that_fails_ends_the_run_and_nothing_is_half_there(
-    call: int, again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
+    call: int, fault: Exception, again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit, calls = Pool.commit, []
 
     def fails(*arguments: Any, **options: Any) -> None:
         calls.append(1)
         if len(calls) == call:
-            raise CatalogFault("catalog: throttled")
+            raise fault
         commit(*arguments, **options)
 
     monkeypatch.setattr(Pool, "commit", fails)
     summary = again.ingest()
     assert (summary.state, len(calls)) == ("Failed", call)
-    assert "catalog: throttled" in summary.message
+    assert str(fault) in summary.message
     monkeypatch.undo()
     assert again.ingest().state == "Completed"
     assert again.left() == undisturbed
