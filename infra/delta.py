@@ -21,7 +21,8 @@ from deltalake.exceptions import (
 
 from infra.catalog_schema import check_schema
 from infra.credentials import delta_options
-from infra.faults import Patience, WorldFault
+from infra.faults import WorldFault
+from infra.settings import read_patience
 
 logger = logging.getLogger(__name__)
 
@@ -204,4 +205,4 @@ def one_line(error: BaseException) -> str:
 
 
 def _patience_seconds() -> float:
-    return Patience.from_environment().budget_seconds
+    return read_patience().budget_seconds

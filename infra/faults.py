@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
@@ -58,23 +57,12 @@ class KeyRefused(Exception):
 class Patience:
     """How long one operation is tried again."""
 
-    budget_seconds: float = 45.0
+    budget_seconds: float
     """No new attempt starts after this long."""
     attempt_seconds: float | None = None
     """Limit of one attempt; none: only the sockets' own time-outs hold."""
     first_wait: float = 0.2
     longest_wait: float = 8.0
-
-    @classmethod
-    def from_environment(cls) -> Patience:
-        """Take the budget from `DERAIN_RETRY_SECONDS`, which worker processes inherit.
-
-        Returns
-        -------
-        Patience
-            The default one where the variable is unset.
-        """
-        return cls(budget_seconds=float(os.environ.get("DERAIN_RETRY_SECONDS") or cls().budget_seconds))
 
     def short(self) -> Patience:
         """Return the patience of a preflight, whose user waits at the terminal."""

@@ -13,7 +13,7 @@ from infra.lease import LeaseHeld, LeaseLost, LeaseUnreadable
 from infra.records import Scope
 from infra.registry import STUDENT, Registry
 from infra.settings import Settings, SettingsInvalid, absolute_url
-from infra.storage import AccessDenied, Missing, UrlRefused, open_location
+from infra.storage import AccessDenied, KeyRefused, Missing, UrlRefused, open_location
 from infra.tracking_server import ModelNotFound, TrackingUnreachable
 from models.engine import choose_device
 from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, build, read_model_file
@@ -33,6 +33,7 @@ REFUSALS = (
     CatalogSchemaMismatch,
     ClusterUnreachable,
     FramesRefused,
+    KeyRefused,
     LeaseHeld,
     LeaseLost,
     LeaseUnreadable,

@@ -84,12 +84,9 @@ def test_waits_grow_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 4.0 < max(waits) <= 8.0
 
 
-def test_the_environment_sets_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DERAIN_RETRY_SECONDS", raising=False)
-    assert Patience.from_environment() == Patience()
-    monkeypatch.setenv("DERAIN_RETRY_SECONDS", "1.5")
-    assert Patience.from_environment().budget_seconds == 1.5
-    assert Patience.from_environment().short().budget_seconds == 1.5
+def test_a_preflight_is_not_patient_for_long() -> None:
+    assert Patience(1.5).short().budget_seconds == 1.5
+    assert Patience(45.0).short().budget_seconds < 5
 
 
 def test_messages_are_one_line() -> None:

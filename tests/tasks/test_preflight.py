@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from tasks.curation_plan import CurationRequest, make_plan
 from tasks.distillation_request import DistillRequest, prepare_distillation
 from tasks.exports import Export
 from tasks.finetuning_request import FinetuneRequest, prepare_finetuning
-from tasks.preflight import PreflightFailed, prepare
+from tasks.manifests import ManifestInvalid
+from tasks.preflight import REFUSALS, PreflightFailed, looked_at, prepare
 from tasks.promotion import promote_challenger
 
 CHAMPION = "models:/derain-student@champion"
@@ -39,3 +41,36 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_made(
     with pytest.raises(PreflightFailed, match=r"DERAIN_DEVICE: device 'cuda': .* use 'auto' or 'cpu'"):
         begin(Settings(workspace=str(tmp_path / "var"), device="cuda"))
     assert not (tmp_path / "var").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [
+        ("x" * 300, "derained"),
+        ("rainy", "x" * 300),
+        ("circle", "derained"),
+        ("rainy", "circle"),
+        ("folder.csv", "derained"),
+        ("folder.parquet", "derained"),
+    ],
+)
+def test_a_path_that_cannot_be_used_is_one_line(source: str, destination: str, tmp_path: Path) -> None:
+    for name in ("rainy", "folder.csv", "folder.parquet"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "circle").symlink_to(tmp_path / "back")
+    (tmp_path / "back").symlink_to(tmp_path / "circle")
+    settings = Settings(workspace=str(tmp_path / "var"))
+    with pytest.raises(REFUSALS) as refused:
+        prepare(settings, str(tmp_path / source), str(tmp_path / destination), Export("same"), CHAMPION)
+    bad = destination if source == "rainy" else source
+    assert str(tmp_path / bad) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_manifest_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("pyarrow.OSFile", denied)  # the tests may run as root, whom nothing is denied
+    with pytest.raises(ManifestInvalid, match=r"list\.csv cannot be read as a manifest: .*Permission denied"):
+        looked_at(str(tmp_path / "list.csv"))
