@@ -13,6 +13,7 @@ from infra.records import DerainRecord, ImageRef
 from infra.storage import is_local, open_location
 from tasks.media import open_medium
 from tasks.medium import MediumSpec
+from tasks.progress import told
 from tasks.reading import UNREADABLE
 from tasks.report import MOST_REJECTED, MOST_SAMPLES, Report, Sample, render
 from tasks.summary import RunSummary
@@ -30,13 +31,14 @@ def publish(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
     workspace : str
         The report goes to `<workspace>/reports`.
     """
-    _table_artifact(summary)
+    told("the table of counts", lambda: _table_artifact(summary))
     try:
         url = _put_report(summary, medium, workspace)
     except STORAGE_FAULTS as error:  # the images are derained nevertheless
         return f"not written, {error}"
     link = Path(url).as_uri() if is_local(url) else url
-    create_link_artifact(link, link_text="Report: before and after, rejects", key="report")
+    text = "Report: before and after, rejects"
+    told("the link to the report", lambda: create_link_artifact(link, link_text=text, key="report"))
     return url
 
 
