@@ -1,4 +1,4 @@
-"""What must be right before derain-batch begins: looked at in full before anything is changed."""
+"""What must be right before derain-batch begins: looked at in full before any work."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Prepared:
 def prepare(
     settings: Settings, source: str | None, destination: str | None, export: Export, model: str
 ) -> Prepared:
-    """Look at everything a run needs.
+    """Look at everything a run needs; samples, and version 1 of a model that ships, are made where they are wanted.
 
     Parameters
     ----------
@@ -99,7 +99,8 @@ def prepare(
     Raises
     ------
     PreflightFailed
-        Or another of `REFUSALS`: what is wrong, in one line. Nothing was changed.
+        Or another of `REFUSALS`: what is wrong, in one line. Nothing was derained or recorded; samples may have
+        been written, and version 1 of a model that ships may have been registered.
     """
     if settings.cluster is None:
         refuse_absent_device(settings)
