@@ -95,10 +95,6 @@ class Catalog:
         """Read all rows at once: for small catalogs and for tests."""
         return pa.Table.from_batches(self.scan(scope), schema=record_schema())
 
-    def summary(self, scope: Scope) -> dict[str, int]:
-        """Count the rows of a scope by status."""
-        return catalog_rows.count_statuses(self.scan(scope, ["status"]))
-
     def worst(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
         """Give the derained rows with the largest rain energy, most rain first."""
         return catalog_rows.rainiest(self.scan(scope, where=all_of(_DERAINED, _of_run(run_id))), limit)

@@ -21,7 +21,8 @@ from deltalake.exceptions import (
 
 from infra.catalog_schema import check_schema
 from infra.credentials import delta_options
-from infra.faults import Patience, WorldFault
+from infra.faults import WorldFault
+from infra.settings import read_patience
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +120,17 @@ class CatalogTable:
         except (*HEALS, pa.ArrowException) as error:
             raise CatalogFault(f"catalog {self.url} could not be read: {one_line(error)}") from error
 
+    def version(self) -> int | None:
+        """Return the number of the newest version, to come back to it; None where nothing was committed yet.
+
+        Raises
+        ------
+        CatalogFault
+            The table could not be read.
+        """
+        table = self.persistently("opening", self.open, READ_ATTEMPTS)
+        return None if table is None else int(table.version())
+
     def merge(self, rows: pa.Table, same: tuple[str, ...], *, replace: bool) -> None:
         """Insert rows as one commit; a row that agrees with one of the table in `same` is left out or replaces it.
 
@@ -204,4 +216,4 @@ def one_line(error: BaseException) -> str:
 
 
 def _patience_seconds() -> float:
-    return Patience.from_environment().budget_seconds
+    return read_patience().budget_seconds

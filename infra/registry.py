@@ -70,11 +70,6 @@ class Registry:
     def __init__(self, settings: Settings) -> None:
         self._server = TrackingServer(settings)
 
-    @property
-    def uri(self) -> str:
-        """Address of the tracking server."""
-        return self._server.uri
-
     def resolve(self, url: str) -> RegisteredModel:
         """Fetch the version that `models:/name@alias` or `models:/name/version` means now.
 

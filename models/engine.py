@@ -7,6 +7,7 @@ and bit-equal whatever else is derained. On a GPU photographs of one size share 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,14 +193,20 @@ def choose_device(name: str) -> torch.device:
     Raises
     ------
     ValueError
-        If CUDA is asked for and not there, or the name is none of these.
+        If the CUDA device that is asked for is not there, or the name is none of these.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r}: this machine has no CUDA device; use 'auto' or 'cpu'")
-    if name.split(":")[0] not in ("cpu", "cuda"):
+    if name == "cpu":
+        return torch.device(name)
+    numbered = re.fullmatch(r"cuda(?::(\d+))?", name)
+    if numbered is None:
         raise ValueError(f"device {name!r}: use 'auto', 'cpu', 'cuda' or 'cuda:N'")
+    if not torch.cuda.is_available():
+        raise ValueError(f"device {name!r}: this machine has no CUDA device; use 'auto' or 'cpu'")
+    count = torch.cuda.device_count()
+    if int(numbered[1] or 0) >= count:
+        raise ValueError(f"device {name!r}: this machine has cuda:0 to cuda:{count - 1}")
     return torch.device(name)
 
 

@@ -18,7 +18,7 @@ from models.modelfile import build
 from models.networks import NetworkConfig
 from models.teachers import Teacher, TeacherSpec, parse_teacher, teacher_of
 from models.train_config import TrainConfig
-from tasks.preflight import ChosenModel, PreflightFailed, choose_model
+from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
 from tasks.training_folder import TrainingFolder, folder_named, looked_at
 from tasks.training_request import origin_tags, train_config, work_folder
 from tasks.training_samples import make_training_samples
@@ -99,6 +99,7 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     PreflightFailed
         Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line. Nothing was changed.
     """
+    refuse_absent_device(settings)
     config = train_config(PRESETS, request.preset, request.steps, request.seed)
     open_location(settings.workspace).check(writable=True)
     champion = choose_model(settings, CHAMPION_URL)  # the registry is there, and the student has a name in it

@@ -15,7 +15,7 @@ from models.semi_data import RealRain
 from models.streak_bank import StreakBankEmpty
 from models.train_config import TrainConfig
 from tasks.finetuning_material import harvested, material_at
-from tasks.preflight import ChosenModel, PreflightFailed, choose_model
+from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
 from tasks.training_folder import TrainingFolder, folder_named, looked_at
 from tasks.training_request import origin_tags, train_config, work_folder
 from tasks.training_samples import make_training_samples
@@ -95,6 +95,7 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     PreflightFailed
         Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line.
     """
+    refuse_absent_device(settings)
     train = train_config(PRESETS, request.preset, request.steps, request.seed)
     open_location(settings.workspace).check(writable=True)
     start = start_of(settings, request.model, train.preset)

@@ -1,4 +1,4 @@
-"""What must be right before derain-batch begins: looked at in full before anything is changed."""
+"""What must be right before derain-batch begins: looked at in full before any work."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from infra.lease import LeaseHeld, LeaseLost, LeaseUnreadable
 from infra.records import Scope
 from infra.registry import STUDENT, Registry
 from infra.settings import Settings, SettingsInvalid, absolute_url
-from infra.storage import AccessDenied, Missing, UrlRefused, open_location
+from infra.storage import AccessDenied, KeyRefused, Missing, UrlRefused, open_location
 from infra.tracking_server import ModelNotFound, TrackingUnreachable
+from models.engine import choose_device
 from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, build, read_model_file
 from tasks.exports import Export
 from tasks.manifests import ManifestInvalid, is_manifest
@@ -32,6 +33,7 @@ REFUSALS = (
     CatalogSchemaMismatch,
     ClusterUnreachable,
     FramesRefused,
+    KeyRefused,
     LeaseHeld,
     LeaseLost,
     LeaseUnreadable,
@@ -81,7 +83,7 @@ class Prepared:
 def prepare(
     settings: Settings, source: str | None, destination: str | None, export: Export, model: str
 ) -> Prepared:
-    """Look at everything a run needs.
+    """Look at everything a run needs; samples, and version 1 of a model that ships, are made where they are wanted.
 
     Parameters
     ----------
@@ -97,8 +99,11 @@ def prepare(
     Raises
     ------
     PreflightFailed
-        Or another of `REFUSALS`: what is wrong, in one line. Nothing was changed.
+        Or another of `REFUSALS`: what is wrong, in one line. Nothing was derained or recorded; samples may have
+        been written, and version 1 of a model that ships may have been registered.
     """
+    if settings.cluster is None:
+        refuse_absent_device(settings)
     source, destination = _endpoints(settings, source, destination)
     refuse_overlap(source, destination)
     open_location(destination).check(writable=True)
@@ -108,6 +113,20 @@ def prepare(
     medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
     scope = Scope(found.base, destination, export.label)
     return Prepared(scope, found, medium, choose_model(settings, model))
+
+
+def refuse_absent_device(settings: Settings) -> None:
+    """Refuse a device that this machine does not have, where this machine is to compute.
+
+    Raises
+    ------
+    PreflightFailed
+        Names `DERAIN_DEVICE` and the way out.
+    """
+    try:
+        choose_device(settings.device)
+    except ValueError as error:
+        raise PreflightFailed(f"DERAIN_DEVICE: {error}") from error
 
 
 def choose_model(settings: Settings, model: str) -> ChosenModel:

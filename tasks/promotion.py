@@ -23,7 +23,7 @@ from tasks.evaluation import Evaluation, evaluate, open_validation
 from tasks.evaluation_records import record
 from tasks.gates import Verdict, judge, too_small
 from tasks.overlap import refuse_training
-from tasks.preflight import ChosenModel, choose_model, register_shipped
+from tasks.preflight import ChosenModel, choose_model, refuse_absent_device, register_shipped
 from tasks.validation_manifest import ValidationManifest
 
 BY_HAND = "found as champion: its alias was moved by hand"
@@ -143,6 +143,7 @@ def promote_challenger(
     PromotionFailed
         Or another of `REFUSALS`: what is wrong, in one line.
     """
+    refuse_absent_device(settings)
     open_location(settings.workspace).check(writable=True)
     champion = choose_model(settings, CHAMPION_URL)
     candidate = choose_model(settings, challenger)
