@@ -115,9 +115,9 @@ def _trained(fabric: Fabric, prepared: Prepared, run: TrackedRun) -> tuple[float
     """Train to the end; return the validation score of the start and of the best weights."""
     rain, start = prepared.rain.to(fabric.device), build(prepared.start.model_file)
     objective = SemiSupervised(prepared.semi, rain, start, _critic(prepared))
+    held_out = load_training_data(prepared.data, held_out=True).to(fabric.device)
+    pairs = render_validation(held_out, prepared.train.validation_photographs)
     with fabric.autocast():
-        held_out = load_training_data(prepared.data, held_out=True).to(fabric.device)
-        pairs = render_validation(held_out, prepared.train.validation_photographs)
         before = objective.judge(build(prepared.start.model_file).to(fabric.device), pairs).overall
     try:
         state = fit(fabric, prepared.train, prepared.data, prepared.work, (run,), objective)
