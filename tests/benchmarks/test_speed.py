@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import csv
+import math
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from benchmarks import speed
 from benchmarks.ladder import TECHNIQUES, Rung, forward_of, picture, rungs
@@ -74,8 +78,50 @@ def test_rows_of_another_device_stay(tmp_path: Path):
     assert [(each["device"], each["ms_median"]) for each in read(path)] == [("gpu", "1.0"), ("cpu", "8.0")]
 
 
-def row(device: str, ms: float) -> SpeedRow:
-    return SpeedRow("student-base", "fp32", 16, 1, ms, 1.0, 1.0, 1.0, 1.0, 40.0, 1, 1.0, 1, device)
+def test_rows_of_another_batch_stay(tmp_path: Path):
+    path = tmp_path / "speed.csv"
+    for batch, ms in ((1, 1.0), (8, 2.0), (8, 3.0)):
+        write([row("gpu", ms, batch)], path)
+    assert [(each["batch"], each["ms_median"]) for each in read(path)] == [("1", "1.0"), ("8", "3.0")]
+
+
+def test_what_memory_does_not_hold_is_left_out_and_told(monkeypatch, capsys):
+    def too_much(rainy: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(speed, "peak_mib", lambda *_: 7.0)
+    monkeypatch.setattr(speed, "TIMED_SECONDS", 0.0)
+    prenet, _, exact, rough, _ = contenders()[:5]
+    compared = [replace(prenet, forward=too_much), replace(exact, forward=too_much), rough]
+    (left,) = summarise(compared, measure(compared, 2), 16, CPU)
+    assert left.technique == "bf16"
+    assert left.ms_median > 0
+    assert math.isnan(left.ratio_to_prenet)
+    assert math.isnan(left.psnr_to_fp32)
+    assert capsys.readouterr().out.count("left out") == 2
+
+
+def test_a_batch_is_written_before_the_next_one_is_built(tmp_path: Path, monkeypatch):
+    def ladder(networks: list[str], device: torch.device, batches: list[int]) -> list[Rung]:
+        if batches == [2]:
+            raise KeyboardInterrupt
+        return [Rung("student-tiny", "fp32", *batches)]
+
+    for name, value in (("rungs", ladder), ("peak_mib", lambda *_: 7.0), ("TIMED_SECONDS", 0.0)):
+        monkeypatch.setattr(speed, name, value)
+    for name, value in speed.ALLOCATOR.items():
+        monkeypatch.setenv(name, value)
+    out = tmp_path / "speed.csv"
+    monkeypatch.setattr(
+        sys, "argv", ["speed", "--size=16", "--batches", "1", "2", f"--out={out}", "--threads=1"]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        speed.main()
+    assert [(each["network"], each["batch"]) for each in read(out)] == [("student-tiny", "1")]
+
+
+def row(device: str, ms: float, batch: int = 1) -> SpeedRow:
+    return SpeedRow("student-base", "fp32", 16, batch, ms, 1.0, 1.0, 1.0, 1.0, 40.0, 1, 1.0, 1, device)
 
 
 def test_every_contender_is_timed_in_every_repeat(monkeypatch):
@@ -93,5 +139,5 @@ def test_bf16_is_near_fp32():
 
 @pytest.mark.slow
 def test_memory_grows_with_the_picture():
-    small, large = (peak_mib(Rung("student-base", "fp32", 1), size, CPU) for size in (128, 1024))
+    small, large = (peak_mib(Rung("student-base", "fp32", 1), size) for size in (128, 1024))
     assert large > small + 30
