@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import speed
-from benchmarks.ladder import TECHNIQUES, Rung, forward_of, picture, rungs
+from benchmarks import ladder, speed
+from benchmarks.ladder import CUDA_GRAPHS, TECHNIQUES, Rung, forward_of, picture, rungs
 from benchmarks.peak_memory import peak_mib
 from benchmarks.prenet import PReNet
 from benchmarks.speed import Contender, SpeedRow, agreement, measure, summarise, write
@@ -21,8 +21,8 @@ CPU = torch.device("cpu")
 
 
 def contenders(size: int = 16) -> list[Contender]:
-    ladder = [rung for rung in rungs(["student-base"], CPU, [1, 2]) if "compiled" not in rung.technique]
-    return [Contender(rung, forward_of(rung, CPU), picture(rung, size, CPU)) for rung in ladder]
+    eager = [rung for rung in rungs(["student-base"], CPU, [1, 2]) if "compiled" not in rung.technique]
+    return [Contender(rung, forward_of(rung, CPU), picture(rung, size, CPU)) for rung in eager]
 
 
 def test_prenet_is_as_large_as_published():
@@ -39,15 +39,30 @@ def test_multiplications_of_every_stage_are_counted():
 
 
 def test_the_ladder_begins_with_prenet_at_every_batch():
-    ladder = list(rungs(["student-tiny"], CPU, [1, 8]))
-    assert [(rung.network, rung.technique) for rung in ladder[:2]] == [
+    both = list(rungs(["student-tiny"], CPU, [1, 8]))
+    assert [(rung.network, rung.technique) for rung in both[:2]] == [
         ("prenet", "fp32"),
         ("prenet", TECHNIQUES[2]),
     ]
-    assert [rung.technique for rung in ladder if rung.network == "student-tiny" and rung.batch == 8] == list(
+    assert [rung.technique for rung in both if rung.network == "student-tiny" and rung.batch == 8] == list(
         TECHNIQUES
     )
-    assert len(list(rungs(["student-tiny"], torch.device("cuda"), [1]))) == 2 + len(TECHNIQUES) + 1
+    on_gpu = [rung.technique for rung in rungs(["student-tiny"], torch.device("cuda"), [1])][2:]
+    assert on_gpu == ["fp32", "tf32", *TECHNIQUES[1:], CUDA_GRAPHS]
+
+
+def test_fp32_is_not_rounded_as_tf32_is(monkeypatch: pytest.MonkeyPatch):
+    class Looks(torch.nn.Module):
+        def forward(self, rainy: Tensor) -> Tensor:
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return rainy
+
+    seen: list[bool] = []
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(ladder, "weights_of", lambda name: Looks())
+    for technique in ("tf32", "fp32", "tf32"):
+        forward_of(Rung("student-tiny", technique, 1), CPU)(torch.zeros(1))
+    assert seen == [True, False, True]
 
 
 def test_rows_are_ratios_to_prenet_within_a_repeat(tmp_path: Path, monkeypatch):
@@ -102,12 +117,12 @@ def test_what_memory_does_not_hold_is_left_out_and_told(monkeypatch, capsys):
 
 
 def test_a_batch_is_written_before_the_next_one_is_built(tmp_path: Path, monkeypatch):
-    def ladder(networks: list[str], device: torch.device, batches: list[int]) -> list[Rung]:
+    def climb(networks: list[str], device: torch.device, batches: list[int]) -> list[Rung]:
         if batches == [2]:
             raise KeyboardInterrupt
         return [Rung("student-tiny", "fp32", *batches)]
 
-    for name, value in (("rungs", ladder), ("peak_mib", lambda *_: 7.0), ("TIMED_SECONDS", 0.0)):
+    for name, value in (("rungs", climb), ("peak_mib", lambda *_: 7.0), ("TIMED_SECONDS", 0.0)):
         monkeypatch.setattr(speed, name, value)
     for name, value in speed.ALLOCATOR.items():
         monkeypatch.setenv(name, value)
