@@ -79,8 +79,8 @@ def forward_of(rung: Rung, device: torch.device) -> Forward:
     if "channels_last" in rung.technique:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if "compiled" in rung.technique:
-        graphs = rung.technique == CUDA_GRAPHS
-        network = torch.compile(network, mode="reduce-overhead" if graphs else "default")  # type: ignore[assignment]
+        mode = "reduce-overhead" if rung.technique == CUDA_GRAPHS else "default"
+        network = torch.compile(network, dynamic=False, mode=mode)  # type: ignore[assignment]
     return partial(_forward, network, rung)
 
 

@@ -249,6 +249,7 @@ def main() -> None:
             write(rows, arguments.out)
         _tell(rows)
         del compared  # the next batch is to find the memory that this one took
+        torch.compiler.reset()  # compiled for one batch alone, and kept by the compiler
         gc.collect()
         torch.cuda.empty_cache()
 

@@ -116,6 +116,14 @@ def test_what_memory_does_not_hold_is_left_out_and_told(monkeypatch, capsys):
     assert capsys.readouterr().out.count("left out") == 2
 
 
+def test_networks_are_compiled_for_the_sizes_that_they_are_timed_on(monkeypatch: pytest.MonkeyPatch):
+    told: list[tuple[bool, str]] = []
+    monkeypatch.setattr(torch, "compile", lambda network, dynamic, mode: told.append((dynamic, mode)))
+    for technique in (TECHNIQUES[3], CUDA_GRAPHS):
+        forward_of(Rung("student-tiny", technique, 8), CPU)
+    assert told == [(False, "default"), (False, "reduce-overhead")]
+
+
 def test_a_batch_is_written_before_the_next_one_is_built(tmp_path: Path, monkeypatch):
     def climb(networks: list[str], device: torch.device, batches: list[int]) -> list[Rung]:
         if batches == [2]:
@@ -130,8 +138,11 @@ def test_a_batch_is_written_before_the_next_one_is_built(tmp_path: Path, monkeyp
     monkeypatch.setattr(
         sys, "argv", ["speed", "--size=16", "--batches", "1", "2", f"--out={out}", "--threads=1"]
     )
+    forgotten: list[bool] = []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: forgotten.append(True))
     with pytest.raises(KeyboardInterrupt):
         speed.main()
+    assert forgotten == [True]
     assert [(each["network"], each["batch"]) for each in read(out)] == [("student-tiny", "1")]
 
 
