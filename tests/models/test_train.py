@@ -364,6 +364,8 @@ def test_killed_training_ends_as_undisturbed(data: Path, tmp_path: Path):
         ({"preset": "huge"}, "preset 'huge': there is no such one; there are student-base, student-small"),
         ({"recipe": "snow"}, "recipe 'snow': there is no such one; there are mixed, light"),
         ({"init": "nowhere.safetensors"}, "nowhere.safetensors: no such file"),
+        ({"warm_up": 0}, "warm_up 0: a number of steps, at least 1"),
+        ({"validate_every": 0}, "validate_every 0: a number of steps, at least 1"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line(data: Path, tmp_path: Path, monkeypatch, changes, message):
