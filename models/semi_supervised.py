@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import camera
+from models import camera, processes
 from models.collapse import CollapseWatch
 from models.contrast import FAINTEST, StreakContrast, background_ratio
 from models.draws import Draws
@@ -207,7 +207,7 @@ class _Batch:
     def draws(self, stream: str, number: int = 0) -> Draws:
         """Return the draws of a stream, a sample for each of the labelled batch; `number` tells several apart."""
         count, device = len(self.pair.clean), self.pair.clean.device
-        first = (self.step * _processes() + _process()) * count
+        first = (self.step * processes.count() + processes.rank()) * count
         seed = self.config.seed + 1_000_003 * (1 + STREAMS.index(stream) + len(STREAMS) * number)
         return Draws(seed, torch.arange(first, first + count, device=device))
 
@@ -235,15 +235,3 @@ def _part(pair: RainyPair, chosen: slice) -> RainyPair:
 
 def _channels_last(pictures: Tensor) -> Tensor:
     return pictures.contiguous(memory_format=torch.channels_last)
-
-
-def _processes() -> int:
-    return torch.distributed.get_world_size() if _is_distributed() else 1
-
-
-def _process() -> int:
-    return torch.distributed.get_rank() if _is_distributed() else 0
-
-
-def _is_distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()

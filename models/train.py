@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Config = TypeVar("Config", bound="DataclassInstance")
+ASKED_EVERY = 10
+"""Steps after which several processes ask the first one whether a checkpoint is due."""
 
 
 def fit(
@@ -84,7 +86,7 @@ def fit(
             progress.update()
             if state.step % config.validate_every == 0 or state.step == config.steps:
                 progress.set_postfix_str(validate(fabric, config, state, pairs, terms, out, told))
-            if time.monotonic() - saved > config.save_seconds or state.step == config.steps:
+            if due(fabric, config, state.step, time.monotonic() - saved):
                 save(fabric, config, state, out)
                 saved = time.monotonic()
     return state
@@ -151,6 +153,18 @@ def validate(
         for name, picture in pictures.items():
             recorder.picture(state.step, name, picture)
     return str(scores)
+
+
+def due(fabric: Fabric, config: TrainConfig, step: int, seconds: float) -> bool:
+    """Whether to write a checkpoint after a step, this many seconds after the last one.
+
+    Of several processes the first decides, since writing one waits for all; they ask it seldom, for that waits too.
+    """
+    if step == config.steps:
+        return True
+    if fabric.world_size == 1:
+        return seconds > config.save_seconds
+    return step % ASKED_EVERY == 0 and fabric.broadcast(seconds > config.save_seconds)
 
 
 def save(fabric: Fabric, config: TrainConfig, state: State, out: Path) -> None:

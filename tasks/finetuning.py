@@ -88,9 +88,9 @@ def _trained(fabric: Fabric, prepared: Prepared, run: TrackedRun) -> tuple[float
     """Train to the end; return the validation score of the start and of the best weights."""
     rain, start = prepared.rain.to(fabric.device), build(prepared.start.model_file)
     objective = SemiSupervised(prepared.semi, rain, start, _critic(prepared))
+    held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
+    pairs = render_validation(held_out, prepared.train.validation_photographs)
     with fabric.autocast():
-        held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
-        pairs = render_validation(held_out, prepared.train.validation_photographs)
         before = objective.judge(build(prepared.start.model_file).to(fabric.device), pairs).overall
     try:
         with going_well(prepared.work):

@@ -103,6 +103,25 @@ def test_what_an_objective_learns_is_learnt_by_all_processes_alike():
     assert objective.gain.grad == 2.25
 
 
+def test_processes_write_a_checkpoint_when_the_first_of_them_does():
+    class Second:
+        """The second process of two, whose clock says otherwise than that of the first."""
+
+        world_size, asked = 2, 0
+
+        def broadcast(self, ours: bool) -> bool:
+            self.asked += 1
+            return not ours
+
+    second: Any = Second()
+    config = replace(CONFIG, steps=100, save_seconds=60.0)
+    assert [train.due(second, config, train.ASKED_EVERY, seconds) for seconds in (0, 99)] == [True, False]
+    assert not train.due(second, config, train.ASKED_EVERY + 1, 99)
+    assert second.asked == 2
+    assert train.due(second, config, 100, 0)
+    assert [train.due(rank(0, 1), config, 1, seconds) for seconds in (0, 99)] == [False, True]
+
+
 def test_bf16_training_resumes_exactly_too(data: Path, tmp_path: Path):
     config = replace(CONFIG, precision="bf16-mixed", steps=4)
     whole = trained(config, data, tmp_path / "whole")
@@ -345,6 +364,8 @@ def test_killed_training_ends_as_undisturbed(data: Path, tmp_path: Path):
         ({"preset": "huge"}, "preset 'huge': there is no such one; there are student-base, student-small"),
         ({"recipe": "snow"}, "recipe 'snow': there is no such one; there are mixed, light"),
         ({"init": "nowhere.safetensors"}, "nowhere.safetensors: no such file"),
+        ({"warm_up": 0}, "warm_up 0: a number of steps, at least 1"),
+        ({"validate_every": 0}, "validate_every 0: a number of steps, at least 1"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line(data: Path, tmp_path: Path, monkeypatch, changes, message):
