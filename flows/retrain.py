@@ -55,7 +55,7 @@ def retrain(
 
 def _run_stages(request: RetrainRequest, retraining: Retraining) -> None:
     once, sizes, data = retraining.once, sizes_of(request.preset), request.data
-    once("curate", lambda: curate(decisions=request.decisions, return_state=True))
+    once("curate", lambda: curate(decisions=request.decisions, limit=sizes.new_crops, return_state=True))
     teacher = once(
         "finetune",
         lambda: finetune(

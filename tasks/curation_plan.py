@@ -48,6 +48,8 @@ class CurationRequest:
     labelled: str | None
     """Folder of clean photographs; None: those that scikit-image ships."""
     decisions: str | None
+    limit: int | None = None
+    """Of new crops; None: all."""
 
 
 @dataclass(frozen=True, slots=True)

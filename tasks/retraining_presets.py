@@ -17,11 +17,13 @@ class Sizes:
     """The model that is fine-tuned."""
     distill: str
     distill_steps: int
+    new_crops: int | None = None
+    """Most that are judged; None: all."""
 
 
 PRESETS = {
     # No network that ships leads the student: what is fine-tuned is the champion itself.
-    "smoke": Sizes("smoke", CHAMPION_URL, "smoke", 60),
+    "smoke": Sizes("smoke", CHAMPION_URL, "smoke", 60, new_crops=60),
     "cpu": Sizes("slim", CHAMPION_URL, "base", 6_000),
     "gpu": Sizes("mid", CHAMPION_URL, "base", 40_000),
 }

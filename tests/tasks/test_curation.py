@@ -37,9 +37,16 @@ class World:
         self.judges = judges
         self.labels = PseudoLabels(self.workspace)
 
-    def curate(self, run: str, decisions: str | None = None, teacher: str = STUDENT, **limits: object):
+    def curate(
+        self,
+        run: str,
+        decisions: str | None = None,
+        teacher: str = STUDENT,
+        limit: int | None = None,
+        **limits: object,
+    ):
         other = SMALL if teacher == STUDENT else STUDENT
-        request = CurationRequest(run, teacher, (other,), None, decisions)
+        request = CurationRequest(run, teacher, (other,), None, decisions, limit)
         return curate_pool(settings_of(self.workspace, **{**LIMITS, **limits}), request)
 
     def rows(self, run: str) -> dict[str, dict[str, object]]:
@@ -95,6 +102,16 @@ def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world):
     third = world.curate("r3")  # of the same pixels
     assert world.judges.judged[len(ids) :] == more
     assert total(third) == 1
+
+
+def test_a_limit_leaves_crops_for_the_next_run(world):
+    ids = write_pool(world.workspace, rainy_crops())
+    first = world.curate("r1", limit=1)
+    assert (total(first), first.waiting) == (1, len(ids) - 1)
+    assert f"{len(ids) - 1} new crops are left for the next run" in first.line()
+    rest = world.curate("r2")
+    assert (total(rest), rest.waiting) == (len(ids) - 1, 0)
+    assert sorted(world.judges.judged) == sorted(ids)
 
 
 def test_pixels_and_confidence_are_those_of_the_crop(world):
