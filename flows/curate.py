@@ -36,7 +36,7 @@ def curate(
         independent: Networks that must have found the same rain. Default: two that ship.
         labelled: Folder of clean photographs like those that were trained on. Default: a few that scikit-image
             ships.
-        decisions: File of decisions (JSON or CSV) that the review page of an earlier run saved.
+        decisions: File of decisions (JSON or CSV, a path or URL) that the review page of an earlier run saved.
     """
     chosen = None if independent is None else tuple(independent)
     request = CurationRequest(str(flow_run.id), teacher, chosen, labelled, decisions)
@@ -45,7 +45,7 @@ def curate(
     except REFUSALS as error:
         return Failed(message=str(error))
     if summary.pending:
-        return Failed(message=summary.line(), data=summary)
+        return Failed(message=summary.line())
     return Completed(message=summary.line(), data=summary)
 
 

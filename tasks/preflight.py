@@ -135,16 +135,15 @@ def choose_model(settings: Settings, model: str) -> ChosenModel:
         path = Path(absolute_url(model))
         return ChosenModel(read_model_file(path), path.stem, "file")
     registry = Registry(settings)
-    _register_shipped(registry, model)
+    register_shipped(registry, model.removeprefix("models:/").partition("@")[0].partition("/")[0])
     registered = registry.resolve(model)
     model_file = ModelFile(registered.weights, registered.config)
     build(model_file, name=model)  # an older or newer version of this package may have registered it
     return ChosenModel(model_file, registered.name, registered.version)
 
 
-def _register_shipped(registry: Registry, url: str) -> None:
-    """Register what the package ships for the model that a URL names, if it ships anything."""
-    name = url.removeprefix("models:/").partition("@")[0].partition("/")[0]
+def register_shipped(registry: Registry, name: str) -> None:
+    """Register what the package ships of a model, if it ships anything and nothing is registered."""
     paths = sorted(SHIPPED.parent.glob(SHIPPED_AS.get(name, "none")))
     if paths:
         shipped = read_model_file(paths[0])

@@ -16,7 +16,7 @@ from infra.pseudo_groups import PseudoPixels
 from infra.pseudo_labels import PseudoLabels
 from infra.records import PseudoLabelRecord
 from infra.storage import open_location
-from infra.streak_layers import StreakLayers
+from infra.streak_layers import StoredLayers, StreakLayers
 from tests.pools import ACCEPTED, BEGAN
 
 
@@ -91,19 +91,19 @@ def test_groups_that_no_row_names_are_swept(tmp_path):
 
 def test_the_bank_of_streaks_follows_what_is_accepted(labels, tmp_path):
     bank = StreakLayers(str(tmp_path))
-    assert (bank.layers(), bank.refused(), bank.has("r0")) == ((), {}, False)
+    assert (bank.read(), bank.has("r0")) == (StoredLayers((), {}), False)
     labels.commit([row(0), row(0, "y")])
     layers = [np.full((8, 8), value, np.uint8) for value in (1, 2, 3)]
     bank.write("r0", layers, ["x", "y", "y"], {"not elongated": 4})
-    assert [int(layer[0, 0]) for layer in bank.layers()] == [1, 2, 3]
+    assert [(crop, int(layer[0, 0])) for crop, layer in bank.read().layers] == [("x", 1), ("y", 2), ("y", 3)]
     labels.commit([rejected(1, "reject", "y")])
     bank.write("r1", [], [], {"not elongated": 1, "no rain found": 2})
-    assert [int(layer[0, 0]) for layer in bank.layers()] == [1]
-    assert bank.refused() == {"not elongated": 5, "no rain found": 2}
+    assert [(crop, int(layer[0, 0])) for crop, layer in bank.read().layers] == [("x", 1)]
+    assert bank.read().refused == {"not elongated": 5, "no rain found": 2}
 
 
 def test_a_damaged_bank_is_named(tmp_path):
     (tmp_path / "streaks").mkdir()
     (tmp_path / "streaks" / "r0.safetensors").write_bytes(b"none")
     with pytest.raises(WorldFault, match=r"r0\.safetensors: damaged"):
-        StreakLayers(str(tmp_path)).refused()
+        StreakLayers(str(tmp_path)).read()

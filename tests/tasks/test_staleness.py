@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from infra.registry import STUDENT, Registry
+from infra.registry import CHAMPION_URL, STUDENT, Registry
 from models.modelfile import pack
 from tasks.batch import BatchRequest, make_plan
 from tasks.exports import Export
 from tasks.plan_list import write_list
 from tasks.planning import Redo
 from tasks.preflight import prepare
-from tasks.promotion import CHAMPION_URL, roll_back
+from tasks.promotion import roll_back
 from tasks.sources import Selection, open_source
 from tests import batch_driver
 from tests.batch_worlds import World
