@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import (
     CommitFailedError,
@@ -30,6 +31,10 @@ ATTEMPTS = 12
 """Tries of one commit, over about half a minute."""
 READ_ATTEMPTS = 3
 """Tries of opening the table to read it."""
+COMPACT_AT = 64
+"""So many small files make compaction pay; each commit adds one."""
+FILE_BYTES = 16 * 1024 * 1024
+"""What compaction aims at: about 250,000 rows, so that making an output again rewrites little."""
 RETENTION = "interval 7 days"
 HEALS = (DeltaError, OSError)
 WRITER = WriterProperties(compression="ZSTD", max_row_group_size=65_536)
@@ -151,6 +156,33 @@ class CatalogTable:
             merge = merge.when_matched_update_all()
         merge.when_not_matched_insert_all().execute()
 
+    def maintain(self) -> bool:
+        """Compact and vacuum once many small files have gathered; cheap to call after every commit.
+
+        No row is lost, and readers are undisturbed: replaced files, and with them earlier versions, stay for seven
+        days. A race lost to a commit leaves the table as it is, for the next call.
+
+        Returns
+        -------
+        bool
+            Whether anything was compacted.
+        """
+        try:
+            table = self.open()
+            if table is None or _small_files(table) < COMPACT_AT:
+                return False
+            table.optimize.compact(
+                target_size=FILE_BYTES,
+                max_concurrent_tasks=1,
+                writer_properties=WRITER,
+                commit_properties=once(),
+            )
+            table.vacuum(dry_run=False)
+        except HEALS as error:
+            logger.warning("maintenance of catalog %s put off: %s", self._name, one_line(error))
+            return False
+        return True
+
     def persistently(self, doing: str, attempt: Callable[[], Answer], attempts: int = ATTEMPTS) -> Answer:
         """Call until it works, so many times at most; what lost a race then sees the winner's version.
 
@@ -193,6 +225,11 @@ class CatalogTable:
         if options:  # each of its requests is tried again by itself, for three minutes if it is not told
             options["retry_timeout"] = f"{_patience_seconds() * 1000:.0f}ms"
         return options
+
+
+def _small_files(table: DeltaTable) -> int:
+    sizes = pa.table(table.get_add_actions(flatten=True)).column("size_bytes")
+    return int(pc.sum(pc.less(sizes, FILE_BYTES // 2)).as_py() or 0)
 
 
 def all_of(*conditions: str | None) -> str | None:

@@ -149,6 +149,10 @@ class Pool:
             merge = self._table.merge
             self._table.persistently("commit", lambda: merge(rows, _IDENTITY, replace=replace))
 
+    def maintain(self) -> bool:
+        """Compact and vacuum when it pays, which makes another version of it: see `CatalogTable.maintain`."""
+        return self._table.maintain()
+
 
 def _frame(batches: list[pa.RecordBatch]) -> pl.DataFrame:
     table = pa.Table.from_batches(batches, schema=record_schema(PoolRecord))

@@ -2,7 +2,8 @@
 
 Rows are only ever added, one a run and crop, after the pixels of what was accepted are in Zarr
 (`infra.pseudo_groups`). Which pseudo-labels are accepted follows from the rows: of each crop the last one that was
-accepted, unless a reviewer rejected it since. So a version of the table is a training set that can be rebuilt.
+accepted, unless a reviewer rejected it since. So the rows up to a moment tell the training set of that time;
+versions of the table can be travelled back to for seven days (`RETENTION` of `infra.delta`).
 """
 
 from __future__ import annotations
@@ -105,6 +106,10 @@ class PseudoLabels:
             rows = records_table(records, _IDENTITY)
             merge = self._table.merge
             self._table.persistently("commit", lambda: merge(rows, _IDENTITY, replace=False))
+
+    def maintain(self) -> bool:
+        """Compact and vacuum when it pays, which makes another version of it: see `CatalogTable.maintain`."""
+        return self._table.maintain()
 
 
 def standing(rows: pl.DataFrame) -> pl.DataFrame:

@@ -107,6 +107,7 @@ def curate_pool(settings: Settings, request: CurationRequest) -> CurationSummary
         streaks = harvest_accepted(settings.workspace, plan.crops)
         page = publish_review(settings, plan.crops, rows or _last_run(ledger))
         _forget_judged(settings.workspace)
+        labels.maintain()
     summary = _summary(rows, tuple(pending), labels.accepted().height, streaks, page)
     return replace(summary, waiting=waiting)
 

@@ -13,7 +13,6 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.table import TableMerger
 
-from infra import catalog as catalog_module
 from infra import delta
 from infra.catalog import Catalog
 from infra.catalog_schema import CatalogSchemaMismatch, record_schema, records_table
@@ -228,7 +227,7 @@ def test_racing_processes_leave_no_duplicate_and_lose_no_row(workspace):
 
 def test_maintenance_compacts_many_small_files_and_loses_no_row(workspace, monkeypatch):
     catalog = Catalog(workspace)
-    monkeypatch.setattr(catalog_module, "COMPACT_AT", 6)
+    monkeypatch.setattr(delta, "COMPACT_AT", 6)
     for number in range(5):
         catalog.commit([record(f"{number}"), record(f"{number}b")], replace=False)
     assert not catalog.maintain()
@@ -246,10 +245,10 @@ def test_maintenance_compacts_many_small_files_and_loses_no_row(workspace, monke
 
 
 def test_maintenance_that_loses_a_race_is_put_off(catalog, monkeypatch):
-    monkeypatch.setattr(catalog_module, "COMPACT_AT", 2)
+    monkeypatch.setattr(delta, "COMPACT_AT", 2)
     catalog.commit([record("a")], replace=False)
     catalog.commit([record("b")], replace=False)
-    monkeypatch.setattr(catalog_module, "once", lambda: (_ for _ in ()).throw(CommitFailedError("lost")))
+    monkeypatch.setattr(delta, "once", lambda: (_ for _ in ()).throw(CommitFailedError("lost")))
     assert not catalog.maintain()
     assert keys(catalog) == ["a", "b"]
 

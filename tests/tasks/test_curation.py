@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from deltalake import DeltaTable
 from torch import Tensor
 
+from infra import delta
 from infra.pseudo_labels import PseudoLabels
 from infra.storage import open_location
 from models.modelfile import SHIPPED
@@ -87,7 +89,7 @@ def total(summary: CurationSummary) -> int:
     return summary.accepted + summary.rejected + summary.kept
 
 
-def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world):
+def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world, monkeypatch):
     ids = write_pool(world.workspace, rainy_crops())
     first = world.curate("r1")
     assert total(first) == len(ids)
@@ -99,9 +101,11 @@ def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world):
     assert (total(second), second.standing, second.page) == (0, first.standing, first.page)
     assert (world.labels.version(), sorted(world.judges.judged)) == (version, sorted(ids))
     more = write_pool(world.workspace, rainy_crops(1)[:1], run_id="later")
+    monkeypatch.setattr(delta, "COMPACT_AT", 2)
     third = world.curate("r3")  # of the same pixels
     assert world.judges.judged[len(ids) :] == more
     assert total(third) == 1
+    assert len(DeltaTable(world.labels.url).file_uris()) == 1
 
 
 def test_a_limit_leaves_crops_for_the_next_run(world):

@@ -15,7 +15,9 @@ import numpy as np
 import polars as pl
 import pytest
 import zarr
+from deltalake import DeltaTable
 
+from infra import delta
 from infra.catalog import Catalog
 from infra.delta import CatalogFault
 from infra.fault_points import VARIABLE, fault_point
@@ -110,6 +112,15 @@ def test_again_there_is_nothing_to_do(cameras: IngestWorld, undisturbed: Left) -
         summary = cameras.ingest()
     assert (summary.state, summary.known_before, summary.crops) == ("Completed", summary.listed, 0)
     assert (cameras.pool.version(), cameras.left()) == (version, undisturbed)
+
+
+def test_the_files_of_many_waves_become_one(
+    again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta, "COMPACT_AT", 2)
+    assert again.ingest().state == "Completed"
+    assert len(DeltaTable(again.pool.url).file_uris()) == 1
+    assert again.left() == undisturbed
 
 
 @pytest.mark.parametrize("place", PLACES)
