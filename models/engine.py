@@ -106,10 +106,10 @@ class Engine:
 
     def derain_floats(self, rainy: Tensor) -> Tensor:
         """Derain (B, 3, H, W) floats in [0, 1] as the photographs they are once rounded to 8 bit."""
-        levels = rainy.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+        levels = _as_uint8(rainy.clone())
         each = self.batch_images
         parts = [self.derain(levels[first : first + each]) for first in range(0, len(levels), each)]
-        return torch.from_numpy(np.concatenate(parts)).permute(0, 3, 1, 2).float() / 255
+        return torch.from_numpy(np.concatenate(parts)).to(rainy.device).permute(0, 3, 1, 2).float() / 255
 
     def _refuse_to_tile(self, pixels: int) -> None:
         """Tiles of a network with a global operation would each be derained as another photograph."""

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from models.banks import TrainingData, load_training_data
 from models.draws import Draws
+from models.engine import choose_device
 from models.modelfile import ModelFileInvalid, pack, write_model_file
 from models.objectives import Objective, Supervised
 from models.pairs import RainyPair
@@ -185,6 +186,9 @@ def options(description: str | None, prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--devices", default="auto", help="how many on this machine; default: all GPUs, or one CPU"
     )
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: GPUs where there are some"
+    )
     parser.add_argument("--nodes", type=int, default=1, help="machines")
     add_fields(parser, TrainConfig())
     return parser
@@ -210,9 +214,12 @@ def launched(arguments: argparse.Namespace, precision: str) -> Fabric:
         torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
     automatic = arguments.devices == "auto"
-    count = max(1, torch.cuda.device_count()) if automatic else int(arguments.devices)
+    kind = choose_device(arguments.device).type
+    available = torch.cuda.device_count() if kind == "cuda" else 1
+    count = available if automatic else int(arguments.devices)
+    torch.backends.cudnn.benchmark = kind == "cuda"  # crops are of two sizes
     fabric = Fabric(
-        accelerator="auto",
+        accelerator=kind,
         # The last part of a training leaves out heads that only the earlier one needs.
         strategy="ddp_find_unused_parameters_true" if count * arguments.nodes > 1 else "auto",
         devices=count,

@@ -24,7 +24,7 @@ from models.pairs import RainyPair
 from models.schedules import ema_decay
 from models.train import batch_of, fit
 from models.train_config import TrainConfig
-from models.training_state import State, update_average
+from models.training_state import State, restore, update_average
 from models.validation import render_validation, validate
 from tests.networks import random_network
 from tests.rainy_worlds import small_world, write_training_folder
@@ -168,6 +168,26 @@ def test_other_hyper_parameters_are_refused_on_resume(data: Path, out: Path, cha
     with pytest.raises(SystemExit, match=f"'{changed}': {value!r}"):
         trained(replace(CONFIG, **{changed: value}), data, out)
     assert (out / "checkpoint.pt").read_bytes() == before
+
+
+def test_another_number_of_processes_is_refused_on_resume(data: Path, out: Path):
+    trained(replace(CONFIG, steps=1), data, out)
+    state = train.begin(launched(CONFIG), CONFIG, Supervised())
+    two: Any = SimpleNamespace(world_size=2, load=launched(CONFIG).load)
+    with pytest.raises(SystemExit, match="'processes': 2"):
+        restore(two, CONFIG, state, out / "checkpoint.pt")
+
+
+def test_the_device_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def launched_on(device: str) -> Fabric:
+        words = [f"--data={tmp_path}", f"--out={tmp_path}", f"--device={device}"]
+        return train.launched(train.options("", "train").parse_args(words), "32-true")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="this machine has no CUDA device"):
+        launched_on("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert launched_on("cpu").device.type == "cpu"
 
 
 def test_steps_may_be_prolonged(data: Path, out: Path):
