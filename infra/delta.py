@@ -36,6 +36,7 @@ COMPACT_AT = 64
 FILE_BYTES = 16 * 1024 * 1024
 """What compaction aims at: about 250,000 rows, so that making an output again rewrites little."""
 RETENTION = "interval 7 days"
+FOR_GOOD = "interval 5200 weeks"
 HEALS = (DeltaError, OSError)
 WRITER = WriterProperties(compression="ZSTD", max_row_group_size=65_536)
 
@@ -67,6 +68,8 @@ class CatalogTable:
         Its columns; a table of others is refused.
     indexed : tuple of str
         Columns whose smallest and largest values are kept for each file.
+    keeps_versions : bool
+        Whether all versions stay, to come back to; else those older than seven days may go.
 
     Raises
     ------
@@ -74,7 +77,14 @@ class CatalogTable:
         The path holds something like `%20`, which deltalake decodes when reading and not when writing.
     """
 
-    def __init__(self, workspace: str, name: str, schema: pa.Schema, indexed: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        workspace: str,
+        name: str,
+        schema: pa.Schema,
+        indexed: tuple[str, ...],
+        keeps_versions: bool = False,
+    ) -> None:
         if _PERCENT_ESCAPE.search(workspace):
             raise WorkspaceRefused(
                 f"workspace {workspace} has a percent escape in its path: choose another name"
@@ -83,6 +93,7 @@ class CatalogTable:
         self._name = name
         self._schema = schema
         self._indexed = indexed
+        self._keeps_versions = keeps_versions
 
     def open(self, version: int | None = None) -> DeltaTable | None:
         """Open the newest version or an earlier one; None where nothing was committed yet."""
@@ -157,10 +168,10 @@ class CatalogTable:
         merge.when_not_matched_insert_all().execute()
 
     def maintain(self) -> bool:
-        """Compact and vacuum once many small files have gathered; cheap to call after every commit.
+        """Compact once many small files have gathered, and remove what that replaced; cheap after every commit.
 
         No row is lost, and readers are undisturbed: replaced files, and with them earlier versions, stay for seven
-        days. A race lost to a commit leaves the table as it is, for the next call.
+        days, or for good. A race lost to a commit leaves the table as it is, for the next call.
 
         Returns
         -------
@@ -177,7 +188,8 @@ class CatalogTable:
                 writer_properties=WRITER,
                 commit_properties=once(),
             )
-            table.vacuum(dry_run=False)
+            if not self._keeps_versions:
+                table.vacuum(dry_run=False)
         except HEALS as error:
             logger.warning("maintenance of catalog %s put off: %s", self._name, one_line(error))
             return False
@@ -208,6 +220,7 @@ class CatalogTable:
         raise AssertionError("unreachable")
 
     def _create(self) -> DeltaTable:
+        for_good = {"delta.logRetentionDuration": FOR_GOOD} if self._keeps_versions else {}
         return DeltaTable.create(
             self.url,
             self._schema,
@@ -216,6 +229,7 @@ class CatalogTable:
             configuration={
                 "delta.deletedFileRetentionDuration": RETENTION,
                 "delta.dataSkippingStatsColumns": ",".join(self._indexed),
+                **for_good,
             },
             storage_options=self._options(),
         )

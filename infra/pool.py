@@ -45,7 +45,7 @@ class Pool:
 
     def __init__(self, workspace: str) -> None:
         indexed = ("crop_id", "source", "key", "status", "ingested_at")
-        self._table = CatalogTable(workspace, "pool", record_schema(PoolRecord), indexed)
+        self._table = CatalogTable(workspace, "pool", record_schema(PoolRecord), indexed, keeps_versions=True)
         self._workspace = workspace.rstrip("/")
         self.url = self._table.url
 
@@ -150,7 +150,7 @@ class Pool:
             self._table.persistently("commit", lambda: merge(rows, _IDENTITY, replace=replace))
 
     def maintain(self) -> bool:
-        """Compact and vacuum when it pays, which makes another version of it: see `CatalogTable.maintain`."""
+        """Compact when it pays, which makes another version; earlier ones stay: see `CatalogTable.maintain`."""
         return self._table.maintain()
 
 

@@ -84,7 +84,9 @@ class Ledger:
     """
 
     def __init__(self, workspace: str) -> None:
-        self._table = CatalogTable(workspace, "promotions", record_schema(Promotion), _IDENTITY)
+        self._table = CatalogTable(
+            workspace, "promotions", record_schema(Promotion), _IDENTITY, keeps_versions=True
+        )
         self.url = self._table.url
 
     def rows(self, model: str) -> list[Promotion]:

@@ -39,7 +39,9 @@ class PseudoLabels:
 
     def __init__(self, workspace: str) -> None:
         indexed = ("run_id", "crop_id", "decision", "decided_at")
-        self._table = CatalogTable(workspace, "pseudo_labels", record_schema(PseudoLabelRecord), indexed)
+        self._table = CatalogTable(
+            workspace, "pseudo_labels", record_schema(PseudoLabelRecord), indexed, keeps_versions=True
+        )
         self._workspace = workspace.rstrip("/")
         self.url = self._table.url
 
@@ -108,7 +110,7 @@ class PseudoLabels:
             self._table.persistently("commit", lambda: merge(rows, _IDENTITY, replace=False))
 
     def maintain(self) -> bool:
-        """Compact and vacuum when it pays, which makes another version of it: see `CatalogTable.maintain`."""
+        """Compact when it pays, which makes another version; earlier ones stay: see `CatalogTable.maintain`."""
         return self._table.maintain()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra import pseudo_groups
+from infra import delta, pseudo_groups
 from infra.faults import WorldFault
 from infra.pool_groups import CROP_SIDE
 from infra.pseudo_groups import PseudoPixels
@@ -39,8 +39,10 @@ def test_an_empty_ledger_accepts_nothing(labels):
     assert (labels.accepted().height, labels.rows().height, labels.version()) == (0, 0, None)
 
 
-def test_each_version_is_a_training_set(labels):
+def test_each_version_is_a_training_set_for_good(labels, monkeypatch):
     """Replaced by a better one, kept, rejected by a rule, by a reviewer, and accepted by a reviewer again."""
+    monkeypatch.setattr(delta, "RETENTION", "interval 0 seconds")
+    monkeypatch.setattr(delta, "COMPACT_AT", 2)
     kept = replace(row(2, decision="kept", zarr_group=None), zarr_row=None)
     steps = [
         row(0),
@@ -54,6 +56,7 @@ def test_each_version_is_a_training_set(labels):
     for step in steps:
         labels.commit([step, row(int(step.run_id[1:]), "y")])
         versions.append(labels.version())
+    assert labels.maintain()
     found = [labels.accepted(version=version)["zarr_row"].to_list() for version in versions]
     assert found == [[0, 0], [1, 1], [1, 2], [1, 3], [4], [5, 5]]
     assert labels.accepted()["crop_id"].to_list() == ["x", "y"]
