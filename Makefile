@@ -21,7 +21,7 @@ run: install
 	$(BIN)/python -m flows.derain_batch $(if $(SOURCE),--source "$(SOURCE)") $(if $(DEST),--destination "$(DEST)")
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 check: install
 	$(BIN)/ruff check .
