@@ -319,7 +319,7 @@ def _parse() -> argparse.Namespace:
         "--pools", nargs="+", choices=list(POISONS), default=list(POISONS), help="default: all"
     )
     parser.add_argument("--steps", type=int, default=60, help="of fine-tuning and of distillation")
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
         "--work", type=Path, default=Path("var/poisoned_pools"), help="workspaces of the pools"

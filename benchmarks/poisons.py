@@ -162,7 +162,7 @@ def black_labels(workspace: str) -> State[Any]:
 @contextmanager
 def black_teacher(workspace: str) -> Iterator[None]:
     """Let the fine-tuning end with a teacher that predicts black, past all that it would refuse."""
-    ended = Completed(message="black", data=SimpleNamespace(model=str(_write_black(workspace))))
+    ended: State[Any] = Completed(message="black", data=SimpleNamespace(model=str(_write_black(workspace))))
     with patch.object(stages, "finetune", lambda **_: ended):
         yield
 
