@@ -203,7 +203,7 @@ def _course(arguments: argparse.Namespace) -> Course:
         learning_rate=arguments.learning_rate,
         warm_up=20,
         cool_down=1.0,
-        finish=0.0,
+        finish=1.0,
         ema=0.99,
         seed=arguments.seed,
         validate_every=arguments.validate_every,

@@ -15,7 +15,8 @@ class SemiConfig:
     """
 
     rerain: float = 1.0
-    """L1 on clean photographs under real streaks: `models.rerain`. Ours, after RainMix (AAAI 2021)."""
+    """PSNR of clean photographs under real streaks: `models.rerain`. Ours, after RainMix (AAAI 2021). With L1 in
+    its place bold streaks outweighed all else, and light rain was forgotten."""
     rerain_share: float = 0.5
     """Share of the labelled batch that real streaks fall on, instead of rendered ones."""
     anchor: float = 0.1

@@ -18,6 +18,7 @@ from models import camera
 from models.collapse import CollapseWatch
 from models.contrast import FAINTEST, StreakContrast, background_ratio
 from models.draws import Draws
+from models.losses import psnr_term
 from models.networks import Network
 from models.objectives import Objective, Supervised
 from models.pairs import RainyPair
@@ -124,7 +125,7 @@ class SemiSupervised(Objective):
         clean = batch.pair.clean[count - real :]
         pair = rerained(batch.draws("rerain").only(batch.last(real)), self.data.streaks, clean)
         derained = network(_channels_last(pair.rainy))
-        terms = terms | {"rerain": self.config.rerain * F.l1_loss(derained.float(), clean)}
+        terms = terms | {"rerain": self.config.rerain * psnr_term(derained, clean)}
         if self.critic is not None:
             ratio = self._ratio(derained, clean, pair.rainy)
             terms |= {"background_contrast": self.config.background_contrast * ratio}

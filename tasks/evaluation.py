@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from infra.fault_points import fault_point
 from infra.settings import Settings
 from models.engine import Engine, TilingRefused, choose_device, fast_dtype
 from models.metrics import Image, luma, psnr_rgb, psnr_y, ssim_rgb, ssim_y
@@ -149,6 +150,7 @@ def _compared(
         champion, challenger = (_score(engine, photograph, probes_pairs) for engine in engines)
     except (ValueError, TilingRefused) as error:  # too small for a probe or a window of SSIM, or too large
         raise ManifestInvalid(f"{manifest.url}: {row.rainy}: {error}") from error
+    fault_point("after-photograph", row.rainy)
     return Compared(row.rainy, row.scene, champion, challenger, row.set)
 
 

@@ -20,14 +20,23 @@ def forks() -> ForkServerContext:
     return context
 
 
+def here() -> tuple[dict[str, str], str]:
+    """This process's environment and folder: the server that forks was started under others."""
+    return dict(os.environ), os.getcwd()
+
+
 def start(target: Callable[..., None], *arguments: object) -> ForkServerProcess:
-    """Start a function of a module in a process that has this one's environment."""
-    process = forks().Process(target=_run, args=(dict(os.environ), target, arguments))
+    """Start a function of a module in a process that has this one's environment and folder."""
+    process = forks().Process(target=run, args=(*here(), target, arguments))
     process.start()
     return process
 
 
-def _run(environment: dict[str, str], target: Callable[..., None], arguments: tuple[object, ...]) -> None:
-    os.environ.clear()  # the server that forks was started under another one
+def run(
+    environment: dict[str, str], folder: str, target: Callable[..., None], arguments: tuple[object, ...]
+) -> None:
+    """Call a function in an environment and a folder."""
+    os.chdir(folder)
+    os.environ.clear()
     os.environ.update(environment)
     target(*arguments)

@@ -1,8 +1,10 @@
-"""retrain as a flow: the whole loop from a pool to a decision of the gates, then nothing, then after a failure."""
+"""retrain as a flow: the whole loop from a pool to a decision of the gates, killed in every stage, then nothing."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,15 +16,27 @@ from prefect.states import Completed, Failed
 
 from flows import retrain as stages
 from flows.retrain import retrain
+from infra.fault_points import VARIABLE
 from infra.promotions import Ledger
 from infra.pseudo_labels import PseudoLabels
 from infra.registry import STUDENT, Registry
 from infra.settings import read_settings
 from infra.tracking_server import TrackingServer
+from tests import forked
+from tests.batch_worlds import PATIENCE
 from tests.championships import PAIRS, write_validation
 from tests.pools import rainy_crops, write_pool
 
 NAMES = ("curate", "finetune", "distill", "evaluate", "promote")
+PLACES = (
+    "after-rows",
+    "after-scalars",
+    "after-stage=finetune",
+    "after-scalars",
+    "after-photograph",
+    "after-gates",
+)
+"""Inside curate, finetune, between it and distill, inside distill, evaluate, promote."""
 
 
 @pytest.fixture
@@ -45,22 +59,48 @@ def without_server(flow: Flow[Any, State[Any]]) -> Callable[..., State[Any]]:
     return lambda return_state, **parameters: flow.fn(**parameters)
 
 
+def retrain_to_the_end(place: str, token: str) -> None:
+    """Retrain, until this process and its workers are killed at a place; each token is good for one death."""
+    os.setsid()
+    os.environ[VARIABLE] = f"{place}:group:{token}"
+    for name in NAMES:
+        setattr(stages, name, without_server(getattr(stages, name)))
+    retrain.fn(preset="smoke")
+
+
 @pytest.mark.slow
-def test_the_whole_loop(workspace: Path, monkeypatch: pytest.MonkeyPatch):
+def test_killed_in_every_stage_the_whole_loop_is_gone_on_with(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for number, place in enumerate(PLACES):
+        (token := tmp_path / f"token {number}").touch()
+        run = forked.start(retrain_to_the_end, place, str(token))
+        run.join(PATIENCE)
+        assert (run.exitcode, token.exists()) == (-signal.SIGKILL, False), place
     for name in NAMES:
         monkeypatch.setattr(stages, name, without_server(getattr(stages, name)))
     done = retrain.fn(preset="smoke")
     assert done.is_completed(), done.message
     assert all(f"{name}: " in str(done.message) for name in NAMES)
+    assert_done_once(workspace)
+    again = retrain.fn(preset="smoke")
+    assert "nothing new to learn from" in str(again.message)
+
+
+def assert_done_once(workspace: Path) -> None:
+    """Make sure that every stage left what it should, and left it once."""
     settings = read_settings()
-    assert PseudoLabels(str(workspace)).rows().height == 4
+    labels = PseudoLabels(str(workspace)).rows()
+    assert (labels.height, labels["crop_id"].n_unique()) == (4, 4)
+    client = TrackingServer(settings).client()
+    kept = {each.name: client.search_runs([each.experiment_id]) for each in client.search_experiments()}
+    counts = {name: len(kept[name]) for name in ("finetuning", "distillation", "evaluation")}
+    assert counts == {"finetuning": 1, "distillation": 1, "evaluation": 2}  # promote measures for itself
+    assert {run.info.status for name in ("finetuning", "distillation") for run in kept[name]} == {"FINISHED"}
+    assert len(client.search_model_versions(f"name = '{STUDENT}'")) == 2  # the shipped one and the challenger
     (decided,) = [row for row in Ledger(str(workspace)).rows(STUDENT) if row.decision != "adopted"]
     assert decided.decision in ("promoted", "refused")
     assert decided.to_version == Registry(settings).standing(STUDENT).challenger
-    kept = {experiment.name for experiment in TrackingServer(settings).client().search_experiments()}
-    assert {"finetuning", "distillation", "evaluation"} <= kept
-    again = retrain.fn(preset="smoke")
-    assert "nothing new to learn from" in str(again.message)
 
 
 def test_a_student_is_distilled_from_what_was_fine_tuned(workspace: Path, monkeypatch: pytest.MonkeyPatch):

@@ -18,6 +18,7 @@ from infra.credentials import s3_options
 from infra.faults import AccessDenied, Missing, Patience, StorageFault
 from infra.s3_storage import S3Location
 from infra.storage import open_location
+from tests import forked
 from tests.ceph import Gateway, free_ports
 from tests.faulty_proxy import HARSH, Fault, FaultyProxy, Weather
 
@@ -267,7 +268,7 @@ def child_that_fetches(location: S3Location, proxy: FaultyProxy, method: str) ->
     location.put("x", BODY)
     context = multiprocessing.get_context(method)
     queue = context.Queue()
-    child = context.Process(target=fetch_in_child, args=(location, queue))
+    child = context.Process(target=forked.run, args=(*forked.here(), fetch_in_child, (location, queue)))
     child.start()
     pid, body = queue.get(timeout=60)
     child.join(timeout=60)
