@@ -9,7 +9,8 @@ validation and all. Unless `--data` is given, photographs are those that scikit-
 validation set has parts of the same ones, to the advantage of the challengers.
 
 Each finished pool is a row of `results/poisoned_pools.csv` and is not measured again. The exit code is 1 if a
-poisoned pool made a champion, or one ended otherwise than in words meant for people.
+poisoned pool of the table made a champion, or one of them ended in a traceback or left pixels behind that no table
+names.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import argparse
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,11 +28,22 @@ from unittest.mock import patch
 
 import torch
 from PIL import Image as Pillow
-from prefect import State
 from prefect.states import Completed
 
 from benchmarks.photographs import images_in, middle, read
-from benchmarks.poisons import CONTROL, POISONS, Poison, Scenes
+from benchmarks.poisons import POISONS, Poison, Scenes
+from benchmarks.pool_endings import (
+    Ending,
+    PoolRow,
+    decision,
+    ending_of,
+    failures,
+    gain,
+    last_weights,
+    line_of,
+    uncommitted,
+    without_paths,
+)
 from benchmarks.tables import rows_of, write_table
 from flows import retrain as stages
 from flows.ingest import ingest
@@ -42,9 +54,7 @@ from infra.promotions import Ledger, Promotion
 from infra.pseudo_labels import PseudoLabels
 from infra.registry import STUDENT, Registry
 from infra.settings import Settings, read_settings
-from models.architectures import build_network, preset
 from models.lessons import evenly
-from models.modelfile import pack, write_model_file
 from tasks import distillation_request, finetuning_request, retraining_presets
 from tasks.preflight import choose_model
 from tasks.promotion import CHAMPION_URL
@@ -56,47 +66,8 @@ SAMPLES = "samples"
 MOST_PHOTOGRAPHS = 10
 SIDE = 256
 SMOKE = "smoke"
-STAGES = ("curate", "finetune", "distill", "evaluate", "promote")
-UNFORESEEN = "encountered an exception"
-"""What Prefect says of a flow that ended in a traceback."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolRow:
-    """How one pool ended. Gains are psnr_y of a challenger minus that of the champion, in dB."""
-
-    pool: str
-    photographs: str
-    steps: int
-    learning_rate: float
-    poisoned: str
-    crops: int
-    """Of the pool, after ingest."""
-    pseudo_labels: int
-    """Accepted."""
-    stage: str
-    """Which one it ended in."""
-    state: str
-    message: str
-    psnr_y_gain: float | None
-    """Of what the loop came to; None where there was no other network to compare."""
-    last_state: str
-    """What promote made of the last weights of the training, chosen by nothing; empty where nothing trained."""
-    last_psnr_y_gain: float | None
-    promotions: int
-    champion_before: str
-    champion_after: str
-    uncommitted: int
-    """Groups of pixels in the workspace that no table names."""
-    minutes: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.pool:10} {self.crops:3} crops, {self.pseudo_labels:3} pseudo-labels, {self.stage}"
-            f" {self.state}: {self.message}\n{'':10} psnr_y {_told(self.psnr_y_gain)}, last weights"
-            f" {self.last_state} {_told(self.last_psnr_y_gain)}; {self.promotions} promotions, champion"
-            f" {self.champion_before} then {self.champion_after}; {self.minutes:.1f} min"
-        )
+RERAINED_BATCH = 8
+"""Crops of a step of fine-tuning, in the end a quarter as many, larger ones: of a single one none is rained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +81,6 @@ class Course:
     learning_rate: float
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """What a flow said in the end."""
-
-    stage: str
-    state: str
-    message: str
-
-
 def measure(course: Course, name: str) -> PoolRow:
     """Poison a pool in a fresh workspace and take it through the loop."""
     begun, poison = time.monotonic(), POISONS[name]
@@ -127,7 +89,7 @@ def measure(course: Course, name: str) -> PoolRow:
     before = Registry(settings).standing(STUDENT).champion
     ending, crops = _through(course, settings, poison)
     ledger = Ledger(settings.workspace)
-    decided = _decision(ledger.rows(STUDENT))
+    decided = decision(ledger.rows(STUDENT))
     last_state, last = _unselected(settings, ledger)
     rows = ledger.rows(STUDENT)
     return PoolRow(
@@ -173,11 +135,11 @@ def _through(course: Course, settings: Settings, poison: Poison) -> tuple[Ending
         stack.enter_context(trained_hard(course.steps, course.learning_rate))
         curated = poison.labels(settings.workspace)
         if curated is not None and not curated.is_completed():
-            return Ending("curate", str(curated.name), _line(curated)), crops
+            return Ending("curate", str(curated.name), line_of(curated)), crops
         stack.enter_context(poison.retraining(settings.workspace))
         ending = ending_of(retrain(preset=SMOKE, return_state=True), Ledger(settings.workspace))
     if not taken.is_completed():
-        ending = Ending("ingest", str(taken.name), f"{_line(taken)}; retrain: {ending.message}")
+        ending = Ending("ingest", str(taken.name), f"{line_of(taken)}; retrain: {ending.message}")
     return ending, crops
 
 
@@ -193,12 +155,16 @@ def write_source(poison: Poison, scenes: Scenes, folder: Path) -> Path:
 @contextmanager
 def trained_hard(steps: int, learning_rate: float) -> Iterator[None]:
     """Let preset smoke train so many steps at such a rate, where it would only show that all works."""
+    hard: dict[str, Any] = {
+        "steps": steps,
+        "learning_rate": learning_rate,
+        "validate_every": max(1, steps // 2),
+    }
+    tuned = replace(finetuning_request.PRESETS[SMOKE], **hard, batch=RERAINED_BATCH)
+    distilled = replace(distillation_request.PRESETS[SMOKE], **hard)
     with ExitStack() as stack:
-        for request in (finetuning_request, distillation_request):
-            known: Any = request.PRESETS
-            every = max(1, steps // 2)
-            hard = replace(known[SMOKE], steps=steps, learning_rate=learning_rate, validate_every=every)
-            stack.enter_context(patch.dict(known, {SMOKE: hard}))
+        stack.enter_context(patch.dict(finetuning_request.PRESETS, {SMOKE: tuned}))
+        stack.enter_context(patch.dict(distillation_request.PRESETS, {SMOKE: distilled}))
         sizes = replace(retraining_presets.PRESETS[SMOKE], distill_steps=steps)
         # It measures what promote measures again, and decides nothing.
         stack.enter_context(
@@ -208,29 +174,6 @@ def trained_hard(steps: int, learning_rate: float) -> Iterator[None]:
         yield
 
 
-def ending_of(state: State[Any], ledger: Ledger) -> Ending:
-    """Tell in which stage a retraining ended, and how."""
-    line = _line(state)
-    if not state.is_completed():
-        stage = line.partition(":")[0]
-        return Ending(stage if stage in STAGES else "retrain", str(state.name), line)
-    decided = _decision(ledger.rows(STUDENT))
-    if decided is None:
-        return Ending("retrain", str(state.name), line)
-    return Ending("promote", decided.decision.capitalize(), decided.reasons)
-
-
-def gain(decided: Promotion | None) -> float | None:
-    """Return the psnr_y of the challenger minus that of the champion; None where it was not measured."""
-    gates = () if decided is None else decided.gates
-    return next((round(0.0 - gate.loss, 3) for gate in gates if gate.name == "psnr_y"), None)
-
-
-def _decision(rows: Sequence[Promotion]) -> Promotion | None:
-    """Return the last row in which gates decided."""
-    return next((row for row in reversed(rows) if row.decision in ("promoted", "refused")), None)
-
-
 def _unselected(settings: Settings, ledger: Ledger) -> tuple[str, Promotion | None]:
     """Hand the last weights of the training to promote; return what came of it."""
     weights = last_weights(Path(settings.workspace))
@@ -238,57 +181,10 @@ def _unselected(settings: Settings, ledger: Ledger) -> tuple[str, Promotion | No
         return "", None
     known = len(ledger.rows(STUDENT))
     state = promote(challenger=str(weights), return_state=True)
-    rows = ledger.rows(STUDENT)[known:]
-    return str(state.name), _decision(rows)
-
-
-def last_weights(workspace: Path) -> Path | None:
-    """Take the last weights out of a checkpoint, of the fine-tuning where there was one; None without any.
-
-    A training that collapsed has no checkpoint, but the weights of its last validation but one.
-    """
-    for stage in ("finetune", "distill"):
-        for folder in sorted(workspace.glob(f"{stage}/*")):
-            checkpoint = folder / "checkpoint.pt"
-            if checkpoint.exists():
-                return _unpacked(checkpoint, workspace / "last.safetensors")
-            trained = [path for path in folder.glob("student-*.safetensors") if path.is_file()]
-            if trained:
-                return trained[0]
-    return None
-
-
-def _unpacked(checkpoint: Path, path: Path) -> Path:
-    loaded = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    network = build_network(preset(loaded["config"]["preset"]))
-    network.load_state_dict(loaded["average"])
-    write_model_file(pack(network.eval(), {}), path)
-    return path
-
-
-def uncommitted(workspace: str) -> int:
-    """Count the groups of pixels that no row of a table names."""
-    named = set(PseudoLabels(workspace).rows()["zarr_group"].drop_nulls())
-    named |= set(Pool(workspace).crops()["zarr_group"])
-    found = {f"{path.parent.name}/{path.name}" for path in Path(workspace).glob("p*/*.zarr")}
-    return len(found - named)
-
-
-def without_paths(message: str, workspace: Path) -> str:
-    """Name things relative to the folder of the workspace."""
-    return " ".join(message.replace(f"{workspace.parent}/", "").split())
-
-
-def failures(row: PoolRow) -> list[str]:
-    """Tell what is wrong with how a pool ended; nothing is, if it is the one that is not poisoned."""
-    wrong = []
-    if row.pool != CONTROL and (row.promotions or row.champion_before != row.champion_after):
-        wrong.append(f"{row.pool}: made version {row.champion_after} champion")
-    if UNFORESEEN in row.message:
-        wrong.append(f"{row.pool}: {row.message}")
-    if row.uncommitted:
-        wrong.append(f"{row.pool}: {row.uncommitted} groups of pixels that no table names")
-    return wrong
+    decided = decision(ledger.rows(STUDENT)[known:])
+    if decided is None:
+        return without_paths(f"{state.name}: {line_of(state)}", Path(settings.workspace)), None
+    return decided.decision.capitalize(), decided
 
 
 def main() -> None:
@@ -296,14 +192,13 @@ def main() -> None:
     arguments = _parse()
     torch.set_num_threads(arguments.threads)
     course = _course(arguments)
-    wrong: list[str] = []
     for name in arguments.pools:
         if _is_there(arguments.results, name, course):
             continue
-        row = measure(course, name)
-        print(row, flush=True)
-        write_table([row], arguments.results, kept=rows_of(arguments.results, PoolRow))
-        wrong += failures(row)
+        measured = measure(course, name)
+        print(measured, flush=True)
+        write_table([measured], arguments.results, kept=rows_of(arguments.results, PoolRow))
+    wrong = [each for row in rows_of(arguments.results, PoolRow) for each in failures(row)]
     if wrong:
         raise SystemExit("; ".join(wrong))
 
@@ -346,14 +241,6 @@ def _is_there(results: Path, name: str, course: Course) -> bool:
     asked = (name, course.photographs, str(course.steps), str(course.learning_rate))
     columns = ("pool", "photographs", "steps", "learning_rate")
     return any(tuple(row[column] for column in columns) == asked for row in rows_of(results, PoolRow))
-
-
-def _line(state: State[Any]) -> str:
-    return " ".join((state.message or str(state.name)).split())
-
-
-def _told(decibels: float | None) -> str:
-    return "not measured" if decibels is None else f"{decibels:+.3f} dB"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from benchmarks.poisoned_pools import PoolRow
 from benchmarks.poisons import CONTROL, POISONS, Scenes
 from benchmarks.tables import rows_of, write_table
 from infra.pool_groups import CROP_SIDE
-from infra.promotions import Gate
+from infra.promotions import Gate, Promotion
 from infra.pseudo_groups import PseudoPixels, group_name, write_group
 from infra.pseudo_labels import PseudoLabels
 from models.modelfile import build, pack, read_model_file
@@ -154,17 +154,19 @@ def test_the_last_weights_are_those_of_the_checkpoint(tmp_path):
             {"message": "curate: Flow run encountered an exception: KeyError"},
             ["inverted: curate: Flow run enc"],
         ),
+        ({"last_state": "Failed: Flow run encountered an exception"}, ["inverted: Failed: Flow run enc"]),
         ({"uncommitted": 2}, ["inverted: 2 groups"]),
     ],
 )
 def test_what_counts_as_a_failure(changes, words):
-    found = poisoned_pools.failures(replace(ROW, **changes))
+    row = {name: str(value) for name, value in asdict(replace(ROW, **changes)).items()}
+    found = poisoned_pools.failures(row)
     assert [each[: len(word)] for each, word in zip(found, words, strict=True)] == words
 
 
 def test_figures_and_words_of_a_row():
     gate = Gate("psnr_y", 3, 30.0, 28.5, 1.5, 1.0, 2.0, 0.1, False)
-    decided = poisoned_pools.Promotion("m", 1, "refused", "1", "2", "", (gate,), None, "r", None)  # type: ignore[arg-type]
+    decided = Promotion("m", 1, "refused", "1", "2", "", (gate,), None, "r", None)  # type: ignore[arg-type]
     assert poisoned_pools.gain(decided) == -1.5
     assert poisoned_pools.gain(replace(decided, gates=())) is None
     told = poisoned_pools.without_paths("bad\n /a/b/black/workspace/x", Path("/a/b/black/workspace"))
