@@ -179,7 +179,15 @@ def test_a_finished_pool_is_kept_and_another_one_is_judged(tmp_path, monkeypatch
     monkeypatch.setattr(poisoned_pools, "measure", lambda course, name: replace(ROW, pool=name, promotions=1))
     for name in ("DERAIN_DEVICE", "DERAIN_WORKERS", "DERAIN_TRAINING"):
         monkeypatch.setenv(name, "")
-    options = ["--pools", "inverted", "black", "--steps=4", f"--results={results}", f"--work={tmp_path}"]
+    options = [
+        "--pools",
+        "inverted",
+        "black",
+        "--steps=4",
+        "--learning-rate=0.001",
+        f"--results={results}",
+        f"--work={tmp_path}",
+    ]
     monkeypatch.setattr(sys, "argv", ["pools", f"--threads={torch.get_num_threads()}", *options])
     with pytest.raises(SystemExit, match=r"^black: made version 1 champion$"):
         poisoned_pools.main()
