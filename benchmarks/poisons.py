@@ -97,9 +97,10 @@ def duplicates(scenes: Scenes) -> Files:
 
 
 def one_camera(scenes: Scenes) -> Files:
-    """Give one scene under other rain each time, by one camera."""
+    """Give one scene by one camera, moved on and under other rain each time."""
     for number in range(COPIES):
-        yield f"camera/{number:06d}.png", rain_on(scenes.clean[0], number)
+        frame = np.roll(scenes.clean[-1], number * SHIFT, 1)
+        yield f"camera/{number:06d}.png", rain_on(frame, number)
 
 
 def noise(scenes: Scenes) -> Files:
@@ -200,7 +201,7 @@ POISONS: Mapping[str, Poison] = {
     "empty": Poison("no photographs", nothing),
     "clean": Poison("photographs without rain", clean),
     "duplicates": Poison("one photograph twelve times", duplicates),
-    "one-camera": Poison("one scene twelve times, under other rain each time", one_camera),
+    "one-camera": Poison("one scene twelve times, moved on and under other rain each time", one_camera),
     "noise": Poison("noise, white and blurred", noise),
     "inverted": Poison("all pseudo-labels accepted, then inverted", rainy, tampered(inverted)),
     "shifted": Poison(f"all pseudo-labels accepted, then moved by {SHIFT} pixels", rainy, tampered(shifted)),
