@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 from models.modelfile import SHIPPED, build, read_model_file
 
@@ -21,20 +22,20 @@ CARD = """# {name}
 
 **Use.** Takes rain streaks out of photographs. {tiling}
 
-**Data.** {data}. Rain is recorded (RainTrainL layers), rendered (after Garg and Nayar) and procedural. The
-photographs and recorded layers come from research sets whose terms differ and are in part unclear; none of them
-is in this repository, the weights are under its licence.
+**Data.** {data}.{unlabelled} Rain is recorded (RainTrainL layers), rendered (after Garg and Nayar) and
+procedural. The photographs and recorded layers come from research sets whose terms differ and are in part
+unclear; none of them is in this repository, the weights are under its licence.
 
-**Training.** `python -m models.train --preset {name}`, recipe `{recipe}`, {steps:,} steps, best of the validation
+**Training.** `{command}`, recipe `{recipe}`, {steps:,} steps, best of the validation
 split at step {step:,}: {validation}. {note}
 
 **Measured** (test sets, reported only; nothing was selected by them)
 
 {measured}
 
-**Limits.** One network for light, heavy and real rain, trained for hours of one processor core: heavy rain is
-reduced rather than removed, bold streaks near the lens and mist remain in part, raindrops on the lens are left.
-Fine gratings and text lose a little contrast. 8-bit RGB; not for images other than photographs.
+**Limits.** One network for light, heavy and real rain: heavy rain is reduced rather than removed, bold
+streaks near the lens and mist remain in part, raindrops on the lens are left. Fine gratings and text lose a
+little contrast. 8-bit RGB; not for images other than photographs.
 """
 
 
@@ -57,6 +58,8 @@ def card(weights: Path) -> str:
         **{key: config[key] for key in ("name", "architecture", "parameters", "gmac")},
         tiling=whole if config["global_operation"] else "Any size, in tiles that equal the whole.",
         data=facts["data"],
+        unlabelled=_unlabelled(facts.get("lineage", {})),
+        command=_command(config["name"], facts),
         recipe=train["recipe"],
         steps=train["steps"],
         step=facts["step"],
@@ -64,6 +67,26 @@ def card(weights: Path) -> str:
         note=facts.get("note", ""),
         measured=measured(config["name"]),
     )
+
+
+def _command(name: str, facts: dict[str, Any]) -> str:
+    """Return what it was trained by; teachers are files of their names."""
+    train, lineage = facts["train"], facts.get("lineage")
+    words = [f"python -m models.{'distill' if lineage else 'train'} --preset {name}"]
+    if train["init"]:
+        words.append(f"--init {train['init']}")
+    if lineage:
+        words.append(f"--teacher {lineage['teacher']}.safetensors")
+    if lineage and lineage["unlabelled_photographs"]:
+        words.append(
+            f"--unlabelled-teacher {lineage['unlabelled_teacher']}.safetensors --unlabelled PHOTOGRAPHS"
+        )
+    return " ".join(words)
+
+
+def _unlabelled(lineage: dict[str, Any]) -> str:
+    count = lineage.get("unlabelled_photographs", 0)
+    return f" Beside them, {count} rainy photographs without labels." if count else ""
 
 
 def measured(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from models.modelfile import SHIPPED, build, read_model_file
 PRENET = "prenet"
 TECHNIQUES = ("fp32", "bf16", "bf16 channels_last", "bf16 channels_last compiled")
 """Each one adds something to the one before."""
+TF32 = "tf32"
+"""One more on a GPU, after fp32: the same numbers, whose convolutions are rounded to 10 bits of mantissa."""
 CUDA_GRAPHS = "bf16 channels_last compiled with CUDA graphs"
 """One more on a GPU."""
 
@@ -33,12 +36,12 @@ class Rung:
 
 def rungs(networks: list[str], device: torch.device, batches: list[int]) -> Iterator[Rung]:
     """Yield what is timed: PReNet in fp32 first, which ratios refer to, then every network's techniques."""
-    more = (CUDA_GRAPHS,) if device.type == "cuda" else ()
+    techniques = (TECHNIQUES[0], TF32, *TECHNIQUES[1:], CUDA_GRAPHS) if device.type == "cuda" else TECHNIQUES
     for batch in batches:
         yield Rung(PRENET, TECHNIQUES[0], batch)
         yield Rung(PRENET, TECHNIQUES[2], batch)
         for network in networks:
-            yield from (Rung(network, technique, batch) for technique in (*TECHNIQUES, *more))
+            yield from (Rung(network, technique, batch) for technique in techniques)
 
 
 def known_networks() -> list[str]:
@@ -76,8 +79,15 @@ def forward_of(rung: Rung, device: torch.device) -> Forward:
     if "channels_last" in rung.technique:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if "compiled" in rung.technique:
-        graphs = rung.technique == CUDA_GRAPHS
-        network = torch.compile(network, mode="reduce-overhead" if graphs else "default")  # type: ignore[assignment]
+        mode = "reduce-overhead" if rung.technique == CUDA_GRAPHS else "default"
+        network = torch.compile(network, dynamic=False, mode=mode)  # type: ignore[assignment]
+    return partial(_forward, network, rung)
+
+
+def _forward(network: nn.Module, rung: Rung, rainy: Tensor) -> Tensor:
+    # Of the whole process, and on unless switched off: cuDNN would round what is called fp32.
+    torch.backends.cudnn.allow_tf32 = rung.technique != TECHNIQUES[0]
     if rung.network == PRENET and rung.technique.startswith("bf16"):
-        return lambda rainy: network(rainy.bfloat16()).float()
-    return network
+        return network(rainy.bfloat16()).float()  # type: ignore[no-any-return]
+    derained: Tensor = network(rainy)
+    return derained

@@ -16,11 +16,10 @@ from benchmarks.networks import Network
 from benchmarks.photographs import images_in, read
 from flows.derain_batch import derain_batch
 from models.metrics import Image, psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from models.validation import CLEAN_CEILING
 from tasks.exports import Export
 from tasks.keys import output_key
 
-CEILING = 60.0
-"""The PSNR of an image that comes back untouched is infinite; means count it as this."""
 UNTOUCHED = "untouched input"
 PNG = Export("png")
 
@@ -129,7 +128,7 @@ def _through_the_flow(network: Network, of: PairedSet, limit: int | None) -> Ite
 
 
 def _row(name: str, model: str, digest: str, measured: list[Score]) -> PairedRow:
-    ys = [min(each.psnr_y, CEILING) for each in measured]
+    ys = [min(each.psnr_y, CLEAN_CEILING) for each in measured]
     return PairedRow(
         name,
         model,
@@ -137,7 +136,7 @@ def _row(name: str, model: str, digest: str, measured: list[Score]) -> PairedRow
         len(measured),
         round(fmean(ys), 3),
         round(fmean(each.ssim_y for each in measured), 4),
-        round(fmean(min(each.psnr_rgb, CEILING) for each in measured), 3),
+        round(fmean(min(each.psnr_rgb, CLEAN_CEILING) for each in measured), 3),
         round(fmean(each.ssim_rgb for each in measured), 4),
         round(float(np.percentile(ys, 10)), 2),
         round(min(ys), 2),

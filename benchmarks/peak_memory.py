@@ -1,4 +1,4 @@
-"""Memory of one forward pass, in a process of its own, on Linux.
+"""Memory of one forward pass: on a CPU in a process of its own, on Linux.
 
 python -m benchmarks.peak_memory NETWORK TECHNIQUE SIZE BATCH
 """
@@ -10,14 +10,24 @@ import sys
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from benchmarks.ladder import Rung, forward_of, picture
+from benchmarks.ladder import Forward, Rung, forward_of, picture
 
 
-def peak_mib(rung: Rung, size: int, device: torch.device) -> float:
-    """Return MiB that a forward pass takes at its peak beyond what the process holds before it."""
-    if device.type == "cuda":
-        return _of_forward(rung, size, device)
+@torch.inference_mode()
+def peak_mib_on_gpu(forward: Forward, rainy: Tensor, untimed: int) -> float:
+    """Return MiB that a forward pass takes at its peak beyond what is held before it, once some have been run."""
+    for _ in range(untimed):
+        forward(rainy)
+    torch.cuda.reset_peak_memory_stats(rainy.device)
+    before = torch.cuda.memory_allocated(rainy.device)
+    forward(rainy)
+    return (torch.cuda.max_memory_allocated(rainy.device) - before) / 2**20
+
+
+def peak_mib(rung: Rung, size: int) -> float:
+    """Return MiB that a forward pass takes on a CPU at its peak beyond what the process holds before it."""
     arguments = [rung.network, rung.technique, str(size), str(rung.batch)]
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.peak_memory", *arguments],
@@ -29,13 +39,9 @@ def peak_mib(rung: Rung, size: int, device: torch.device) -> float:
 
 
 @torch.inference_mode()
-def _of_forward(rung: Rung, size: int, device: torch.device) -> float:
-    forward, rainy = forward_of(rung, device), picture(rung, size, device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        forward(rainy)
-        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+def _of_forward(rung: Rung, size: int) -> float:
+    cpu = torch.device("cpu")
+    forward, rainy = forward_of(rung, cpu), picture(rung, size, cpu)
     before = _peak_kib()
     forward(rainy)
     return (_peak_kib() - before) / 1024
@@ -49,4 +55,4 @@ def _peak_kib() -> int:
 
 if __name__ == "__main__":
     network, technique, size, batch = sys.argv[1:]
-    print(_of_forward(Rung(network, technique, int(batch)), int(size), torch.device("cpu")))
+    print(_of_forward(Rung(network, technique, int(batch)), int(size)))

@@ -25,7 +25,8 @@ from models.validation import as_uint8
 
 SEED = 20_270_101
 FIRST_PHOTOGRAPH = 20
-"""Of the held-out ones: those before select weights."""
+"""Of the held-out ones. Those before it select the weights of every training; the later ones have a part only in
+whether a student ships (`benchmarks.ship` looks at 40), and both arms of a comparison begin from the same one."""
 STRENGTHS = (1.0, 0.5, 2.0)
 FRAMES = 5
 """Rains that fall on one photograph, as on a fixed camera's frames."""

@@ -7,11 +7,12 @@ prefect deployment run curate
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import State, flow
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
+from pydantic import Field
 
 from flows.command_line import run
 from infra.settings import read_settings
@@ -25,6 +26,7 @@ def curate(
     independent: list[str] | None = None,
     labelled: str | None = None,
     decisions: str | None = None,
+    limit: Annotated[int, Field(ge=1)] | None = None,
 ) -> State[Any]:
     """Derain the pool's training crops, score what comes out, and accept what can be trusted.
 
@@ -36,16 +38,17 @@ def curate(
         independent: Networks that must have found the same rain. Default: two that ship.
         labelled: Folder of clean photographs like those that were trained on. Default: a few that scikit-image
             ships.
-        decisions: File of decisions (JSON or CSV) that the review page of an earlier run saved.
+        decisions: File of decisions (JSON or CSV, a path or URL) that the review page of an earlier run saved.
+        limit: Judge at most so many new crops, spread evenly; the next run takes up the others.
     """
     chosen = None if independent is None else tuple(independent)
-    request = CurationRequest(str(flow_run.id), teacher, chosen, labelled, decisions)
+    request = CurationRequest(str(flow_run.id), teacher, chosen, labelled, decisions, limit)
     try:
         summary = curate_pool(read_settings(), request)
     except REFUSALS as error:
         return Failed(message=str(error))
     if summary.pending:
-        return Failed(message=summary.line(), data=summary)
+        return Failed(message=summary.line())
     return Completed(message=summary.line(), data=summary)
 
 

@@ -53,7 +53,7 @@ def derain_batch(
         include: Only keys that match one of these globs. Default: what is named like an image.
         exclude: No keys that match one of these globs.
         limit: At most so many images of the source.
-        plan_only: Say what would be done and list it in the workspace, as a manifest, and do nothing.
+        plan_only: Say what would be done and list it in the workspace, as a manifest; derain nothing.
         redo: Also do again what another model made (stale), or what was rejected (rejected).
     """
     selection = Selection(tuple(include or ()), tuple(exclude or ()), limit)

@@ -17,8 +17,9 @@ from pydantic import Field
 from flows.command_line import run
 from infra.settings import read_settings
 from models.semi_config import SemiConfig
-from tasks.finetuning import REFUSALS, finetune_on_rain
+from tasks.finetuning import finetune_on_rain
 from tasks.finetuning_request import FinetuneRequest, prepare_finetuning
+from tasks.tracked_training import REFUSALS
 
 Weight = Annotated[float, Field(ge=0)]
 

@@ -18,7 +18,7 @@ from tasks.promotion import REFUSALS, promote_challenger, promotion_line
 
 
 @flow(name="promote")
-def promote(challenger: str = "models:/derain-student@challenger") -> State[Any]:
+def promote(challenger: str = "models:/derain-student@challenger", training: str | None = None) -> State[Any]:
     """Make a challenger champion if it is better than the champion and loses nothing that counts.
 
     Every figure, limit and reason goes to the ledger, whatever is decided. A challenger that is refused ends the
@@ -27,13 +27,15 @@ def promote(challenger: str = "models:/derain-student@challenger") -> State[Any]
     Args:
         challenger: Registered model (models:/derain-student@alias or models:/derain-student/version), or path of
             a weights file, which is registered as the challenger.
+        training: Folder or manifest of the photographs that the challenger was trained on: nothing is decided if
+            one of them is in the validation manifest too, cut a little, scaled or stored differently.
     """
     try:
-        row = promote_challenger(read_settings(), challenger, str(flow_run.id))
+        row = promote_challenger(read_settings(), challenger, str(flow_run.id), training)
     except REFUSALS as error:
         return Failed(message=str(error))
     if row.decision == "refused":
-        return Failed(name="Refused", message=promotion_line(row), data=row)
+        return Failed(name="Refused", message=promotion_line(row))
     return Completed(message=promotion_line(row), data=row)
 
 

@@ -18,9 +18,10 @@ from flows.distill import distill
 from flows.evaluate import evaluate
 from flows.finetune import finetune
 from flows.promote import promote
-from infra.settings import Settings, read_settings
-from tasks.retraining import REFUSALS, NothingNew, Retraining, RetrainRequest, opened
-from tasks.retraining_presets import Sizes, sizes_of
+from infra.settings import read_settings
+from tasks.retraining import REFUSALS, NothingNew, Retraining, opened
+from tasks.retraining_presets import sizes_of
+from tasks.retraining_request import RetrainRequest, prepare_retraining
 from tasks.unlabelled import POOL
 
 
@@ -37,15 +38,14 @@ def retrain(
         preset: smoke (shows in minutes that all works), cpu (hours on a few cores) or gpu.
         data: Folder with clean/ photographs and streaks/ or garg/ layers. Default: DERAIN_TRAINING; for smoke
             without it, photographs that are generated.
-        decisions: File of decisions (JSON or CSV) that a review page saved.
+        decisions: File of decisions (JSON or CSV, a path or URL) that a review page saved.
         anew: Begin another retraining, though one is not through, or there is nothing new.
     """
-    request = RetrainRequest(preset, data, decisions, anew)
     try:
         settings = read_settings()
-        sizes = sizes_of(preset)
+        request = prepare_retraining(settings, RetrainRequest(preset, data, decisions, anew))
         with opened(settings, request, str(flow_run.id)) as retraining:
-            _run_stages(settings, sizes, request, retraining)
+            _run_stages(request, retraining)
             return Completed(message=retraining.close())
     except NothingNew as nothing:
         return Completed(message=str(nothing))
@@ -53,9 +53,9 @@ def retrain(
         return Failed(message=str(error))
 
 
-def _run_stages(settings: Settings, sizes: Sizes, request: RetrainRequest, retraining: Retraining) -> None:
-    once, data = retraining.once, request.data or str(settings.training or "")
-    once("curate", lambda: curate(decisions=request.decisions, return_state=True))
+def _run_stages(request: RetrainRequest, retraining: Retraining) -> None:
+    once, sizes, data = retraining.once, sizes_of(request.preset), request.data
+    once("curate", lambda: curate(decisions=request.decisions, limit=sizes.new_crops, return_state=True))
     teacher = once(
         "finetune",
         lambda: finetune(
@@ -74,9 +74,9 @@ def _run_stages(settings: Settings, sizes: Sizes, request: RetrainRequest, retra
             return_state=True,
         ),
     )
-    training = {"training": f"{data}/clean"} if data else {}
-    once("evaluate", lambda: evaluate(challenger=student.model, **training, return_state=True))
-    once("promote", lambda: promote(challenger=student.model, return_state=True))
+    seen = request.photographs
+    once("evaluate", lambda: evaluate(challenger=student.model, training=seen, return_state=True))
+    once("promote", lambda: promote(challenger=student.model, training=seen, return_state=True))
 
 
 if __name__ == "__main__":

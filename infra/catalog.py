@@ -10,24 +10,15 @@ travelled back to; the log of changes is kept for thirty days.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
-from deltalake import DeltaTable
 
 from infra import catalog_rows
 from infra.catalog_schema import COLUMNS, IDENTITY, record_schema, records_table
-from infra.delta import HEALS, WRITER, CatalogTable, all_of, once, one_line, quoted
+from infra.delta import CatalogTable, all_of, quoted
 from infra.records import DerainRecord, Scope
 
-logger = logging.getLogger(__name__)
-
-COMPACT_AT = 64
-"""So many small files make compaction pay; each commit adds one."""
-FILE_BYTES = 16 * 1024 * 1024
-"""What compaction aims at: about 250,000 rows, so that making an output again rewrites little."""
 _DERAINED = "status = 'derained'"
 
 
@@ -95,10 +86,6 @@ class Catalog:
         """Read all rows at once: for small catalogs and for tests."""
         return pa.Table.from_batches(self.scan(scope), schema=record_schema())
 
-    def summary(self, scope: Scope) -> dict[str, int]:
-        """Count the rows of a scope by status."""
-        return catalog_rows.count_statuses(self.scan(scope, ["status"]))
-
     def worst(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
         """Give the derained rows with the largest rain energy, most rain first."""
         return catalog_rows.rainiest(self.scan(scope, where=all_of(_DERAINED, _of_run(run_id))), limit)
@@ -113,31 +100,8 @@ class Catalog:
         return catalog_rows.first_keys(self.scan(scope, where=rejected), limit)
 
     def maintain(self) -> bool:
-        """Compact and vacuum once many small files have gathered; cheap to call after every commit.
-
-        No row is lost, and readers are undisturbed: replaced files stay for seven days. A race lost to a commit
-        leaves the table as it is, for the next call.
-
-        Returns
-        -------
-        bool
-            Whether anything was compacted.
-        """
-        try:
-            table = self._derained.open()
-            if table is None or _small_files(table) < COMPACT_AT:
-                return False
-            table.optimize.compact(
-                target_size=FILE_BYTES,
-                max_concurrent_tasks=1,
-                writer_properties=WRITER,
-                commit_properties=once(),
-            )
-            table.vacuum(dry_run=False)
-        except HEALS as error:
-            logger.warning("catalog maintenance put off: %s", one_line(error))
-            return False
-        return True
+        """Compact and vacuum when it pays: see `CatalogTable.maintain`."""
+        return self._derained.maintain()
 
 
 def _in_scope(scope: Scope | None) -> str | None:
@@ -149,8 +113,3 @@ def _in_scope(scope: Scope | None) -> str | None:
 
 def _of_run(run_id: str | None) -> str | None:
     return None if run_id is None else f"run_id = {quoted(run_id)}"
-
-
-def _small_files(table: DeltaTable) -> int:
-    sizes = pa.table(table.get_add_actions(flatten=True)).column("size_bytes")
-    return int(pc.sum(pc.less(sizes, FILE_BYTES // 2)).as_py() or 0)

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from infra.catalog_schema import table_records
 from infra.records import DerainRecord
 
 Batches = Iterable[pa.RecordBatch]
-
-
-def count_statuses(batches: Batches) -> dict[str, int]:
-    """Count rows by their `status` column."""
-    counts: Counter[str] = Counter()
-    for batch in batches:
-        for entry in pc.value_counts(batch.column("status")).to_pylist():
-            counts[entry["values"]] += entry["counts"]
-    return dict(sorted(counts.items()))
 
 
 def rainiest(batches: Batches, limit: int) -> list[DerainRecord]:

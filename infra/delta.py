@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, WriterProperties
 from deltalake.exceptions import (
     CommitFailedError,
@@ -21,7 +22,8 @@ from deltalake.exceptions import (
 
 from infra.catalog_schema import check_schema
 from infra.credentials import delta_options
-from infra.faults import Patience, WorldFault
+from infra.faults import WorldFault
+from infra.settings import read_patience
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,12 @@ ATTEMPTS = 12
 """Tries of one commit, over about half a minute."""
 READ_ATTEMPTS = 3
 """Tries of opening the table to read it."""
+COMPACT_AT = 64
+"""So many small files make compaction pay; each commit adds one."""
+FILE_BYTES = 16 * 1024 * 1024
+"""What compaction aims at: about 250,000 rows, so that making an output again rewrites little."""
 RETENTION = "interval 7 days"
+FOR_GOOD = "interval 5200 weeks"
 HEALS = (DeltaError, OSError)
 WRITER = WriterProperties(compression="ZSTD", max_row_group_size=65_536)
 
@@ -61,6 +68,8 @@ class CatalogTable:
         Its columns; a table of others is refused.
     indexed : tuple of str
         Columns whose smallest and largest values are kept for each file.
+    keeps_versions : bool
+        Whether all versions stay, to come back to; else those older than seven days may go.
 
     Raises
     ------
@@ -68,7 +77,14 @@ class CatalogTable:
         The path holds something like `%20`, which deltalake decodes when reading and not when writing.
     """
 
-    def __init__(self, workspace: str, name: str, schema: pa.Schema, indexed: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        workspace: str,
+        name: str,
+        schema: pa.Schema,
+        indexed: tuple[str, ...],
+        keeps_versions: bool = False,
+    ) -> None:
         if _PERCENT_ESCAPE.search(workspace):
             raise WorkspaceRefused(
                 f"workspace {workspace} has a percent escape in its path: choose another name"
@@ -77,6 +93,7 @@ class CatalogTable:
         self._name = name
         self._schema = schema
         self._indexed = indexed
+        self._keeps_versions = keeps_versions
 
     def open(self, version: int | None = None) -> DeltaTable | None:
         """Open the newest version or an earlier one; None where nothing was committed yet."""
@@ -119,6 +136,17 @@ class CatalogTable:
         except (*HEALS, pa.ArrowException) as error:
             raise CatalogFault(f"catalog {self.url} could not be read: {one_line(error)}") from error
 
+    def version(self) -> int | None:
+        """Return the number of the newest version, to come back to it; None where nothing was committed yet.
+
+        Raises
+        ------
+        CatalogFault
+            The table could not be read.
+        """
+        table = self.persistently("opening", self.open, READ_ATTEMPTS)
+        return None if table is None else int(table.version())
+
     def merge(self, rows: pa.Table, same: tuple[str, ...], *, replace: bool) -> None:
         """Insert rows as one commit; a row that agrees with one of the table in `same` is left out or replaces it.
 
@@ -138,6 +166,34 @@ class CatalogTable:
         if replace:
             merge = merge.when_matched_update_all()
         merge.when_not_matched_insert_all().execute()
+
+    def maintain(self) -> bool:
+        """Compact once many small files have gathered, and remove what that replaced; cheap after every commit.
+
+        No row is lost, and readers are undisturbed: replaced files, and with them earlier versions, stay for seven
+        days, or for good. A race lost to a commit leaves the table as it is, for the next call.
+
+        Returns
+        -------
+        bool
+            Whether anything was compacted.
+        """
+        try:
+            table = self.open()
+            if table is None or _small_files(table) < COMPACT_AT:
+                return False
+            table.optimize.compact(
+                target_size=FILE_BYTES,
+                max_concurrent_tasks=1,
+                writer_properties=WRITER,
+                commit_properties=once(),
+            )
+            if not self._keeps_versions:
+                table.vacuum(dry_run=False)
+        except HEALS as error:
+            logger.warning("maintenance of catalog %s put off: %s", self._name, one_line(error))
+            return False
+        return True
 
     def persistently(self, doing: str, attempt: Callable[[], Answer], attempts: int = ATTEMPTS) -> Answer:
         """Call until it works, so many times at most; what lost a race then sees the winner's version.
@@ -164,6 +220,7 @@ class CatalogTable:
         raise AssertionError("unreachable")
 
     def _create(self) -> DeltaTable:
+        for_good = {"delta.logRetentionDuration": FOR_GOOD} if self._keeps_versions else {}
         return DeltaTable.create(
             self.url,
             self._schema,
@@ -172,6 +229,7 @@ class CatalogTable:
             configuration={
                 "delta.deletedFileRetentionDuration": RETENTION,
                 "delta.dataSkippingStatsColumns": ",".join(self._indexed),
+                **for_good,
             },
             storage_options=self._options(),
         )
@@ -181,6 +239,11 @@ class CatalogTable:
         if options:  # each of its requests is tried again by itself, for three minutes if it is not told
             options["retry_timeout"] = f"{_patience_seconds() * 1000:.0f}ms"
         return options
+
+
+def _small_files(table: DeltaTable) -> int:
+    sizes = pa.table(table.get_add_actions(flatten=True)).column("size_bytes")
+    return int(pc.sum(pc.less(sizes, FILE_BYTES // 2)).as_py() or 0)
 
 
 def all_of(*conditions: str | None) -> str | None:
@@ -204,4 +267,4 @@ def one_line(error: BaseException) -> str:
 
 
 def _patience_seconds() -> float:
-    return Patience.from_environment().budget_seconds
+    return read_patience().budget_seconds

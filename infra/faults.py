@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
@@ -27,12 +26,20 @@ class Replaced(WorldFault):
     """What was read is whole, but not of the size that was listed: it changed in between."""
 
 
+class StillReplaced(StorageFault):
+    """An object was again and again not of the size that was listed: storage answers, but the object is another."""
+
+
 class Missing(Exception):
     """The object, bucket or folder is not there. The message names it."""
 
 
 class AccessDenied(Exception):
     """Credentials are absent or were refused. The message names the URL and a way out."""
+
+
+STORAGE_FAULTS = (WorldFault, Missing, AccessDenied)
+"""What storage may answer at any moment, though all was well before: a time-out, a lapsed token, a bucket gone."""
 
 
 class UrlRefused(ValueError):
@@ -50,23 +57,12 @@ class KeyRefused(Exception):
 class Patience:
     """How long one operation is tried again."""
 
-    budget_seconds: float = 45.0
+    budget_seconds: float
     """No new attempt starts after this long."""
     attempt_seconds: float | None = None
     """Limit of one attempt; none: only the sockets' own time-outs hold."""
     first_wait: float = 0.2
     longest_wait: float = 8.0
-
-    @classmethod
-    def from_environment(cls) -> Patience:
-        """Take the budget from `DERAIN_RETRY_SECONDS`, which worker processes inherit.
-
-        Returns
-        -------
-        Patience
-            The default one where the variable is unset.
-        """
-        return cls(budget_seconds=float(os.environ.get("DERAIN_RETRY_SECONDS") or cls().budget_seconds))
 
     def short(self) -> Patience:
         """Return the patience of a preflight, whose user waits at the terminal."""
@@ -128,4 +124,5 @@ def _give_up(state: RetryCallState, url: str) -> NoReturn:
     error = state.outcome.exception() if state.outcome else None
     attempts = f"{state.attempt_number} attempts" if state.attempt_number > 1 else "one attempt"
     cause = one_line(error) if error else "no outcome"
-    raise StorageFault(f"{url}: {cause} (gave up after {attempts})") from error
+    kind = StillReplaced if isinstance(error, Replaced) else StorageFault
+    raise kind(f"{url}: {cause} (gave up after {attempts})") from error

@@ -24,7 +24,7 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Self
 
-from infra.faults import WorldFault
+from infra.faults import STORAGE_FAULTS
 from infra.holder import Holder
 from infra.storage import Location, Missing, open_location
 
@@ -117,7 +117,7 @@ class Lease:
             return
         try:
             self._write(replace(self._content, released=True, line=f"released by run {self._content.run_id}"))
-        except WorldFault as fault:
+        except STORAGE_FAULTS as fault:
             logger.warning(
                 "lease of %s not released, it expires by itself: %s", self._content.destination, fault
             )
@@ -129,7 +129,7 @@ class Lease:
         ------
         LeaseLost
             Another coordinator took it over.
-        WorldFault
+        WorldFault, Missing, AccessDenied
             If the leases cannot be reached.
         """
         with self._changing:
@@ -173,7 +173,7 @@ class Lease:
             try:
                 with self._changing:
                     self._renew()
-            except WorldFault as fault:
+            except STORAGE_FAULTS as fault:  # also where access is denied: a token may lapse for a minute
                 logger.warning("lease of %s not renewed, trying again: %s", self._content.destination, fault)
 
     def _renew(self) -> None:

@@ -17,8 +17,8 @@ import polars as pl
 import pyarrow as pa
 
 from infra.catalog_schema import record_schema, records_table
-from infra.delta import READ_ATTEMPTS, CatalogTable, all_of, quoted
-from infra.pool_groups import CROP_SIDE, read_crops
+from infra.delta import CatalogTable, all_of, quoted
+from infra.pool_groups import CROP_SIDE, by_group, read_crops
 from infra.records import PoolRecord
 
 Split = Literal["train", "validation"]
@@ -45,7 +45,7 @@ class Pool:
 
     def __init__(self, workspace: str) -> None:
         indexed = ("crop_id", "source", "key", "status", "ingested_at")
-        self._table = CatalogTable(workspace, "pool", record_schema(PoolRecord), indexed)
+        self._table = CatalogTable(workspace, "pool", record_schema(PoolRecord), indexed, keeps_versions=True)
         self._workspace = workspace.rstrip("/")
         self.url = self._table.url
 
@@ -106,11 +106,8 @@ class Pool:
             A group is gone.
         """
         pixels = np.empty((rows.height, CROP_SIDE, CROP_SIDE, 3), np.uint8)
-        groups, numbers = rows["zarr_group"].to_numpy(), rows["zarr_row"].to_numpy()
-        for group in np.unique(groups):
-            places = np.flatnonzero(groups == group)
-            wanted, position = np.unique(numbers[places], return_inverse=True)
-            pixels[places] = read_crops(self._workspace, str(group), wanted)[position]
+        for group, places, wanted, position in by_group(rows):
+            pixels[places] = read_crops(self._workspace, group, wanted)[position]
         return pixels
 
     def count(self, since: datetime | None = None) -> int:
@@ -124,8 +121,7 @@ class Pool:
 
     def version(self) -> int | None:
         """Return the table's version, to come back to it; None where nothing was ingested yet."""
-        table = self._table.persistently("opening", self._table.open, READ_ATTEMPTS)
-        return None if table is None else int(table.version())
+        return self._table.version()
 
     def scan(
         self, columns: Sequence[str] | None = None, where: str | None = None, version: int | None = None
@@ -152,6 +148,10 @@ class Pool:
             rows = records_table(records, _IDENTITY)
             merge = self._table.merge
             self._table.persistently("commit", lambda: merge(rows, _IDENTITY, replace=replace))
+
+    def maintain(self) -> bool:
+        """Compact when it pays, which makes another version; earlier ones stay: see `CatalogTable.maintain`."""
+        return self._table.maintain()
 
 
 def _frame(batches: list[pa.RecordBatch]) -> pl.DataFrame:

@@ -7,21 +7,34 @@ no crop needed are zeros. N is a multiple of 64, so that every shard is written 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import zarr
 
 from infra.storage import Missing, open_location
-from infra.zarr_store import LocationStore, create_array, open_array
+from infra.zarr_store import LocationStore, create_array, open_array, read_rows
 
 CROP_SIDE = 512
 SHARD_CROPS = 64
 FOLDER = "pool"
 _RAINY, _VALID_SIZE = "rainy", "valid_size"
 _SUFFIX = ".zarr"
+
+
+class RowsOfGroup(NamedTuple):
+    """Rows of the catalog whose pixels lie in one group."""
+
+    group: str
+    places: npt.NDArray[np.int64]
+    """Which of the rows these are."""
+    wanted: npt.NDArray[np.int64]
+    """Rows of the group, rising, each once."""
+    position: npt.NDArray[np.int64]
+    """Where among `wanted` each of them is."""
 
 
 def group_name(run_id: str) -> str:
@@ -73,10 +86,16 @@ def read_crops(workspace: str, group: str, rows: npt.NDArray[np.int64]) -> npt.N
     rows : ndarray
         (n,) rising, committed in the catalog: what was never written reads as zeros.
     """
-    array = open_array(f"{workspace}/{group}/{_RAINY}", in_parts=True)
-    # Neighbours in one piece: for single rows at once (`oindex`) Zarr takes a hundred times as long.
-    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
-    return np.concatenate([np.asarray(array[run[0] : run[-1] + 1]) for run in runs])
+    return read_rows(f"{workspace}/{group}/{_RAINY}", rows)
+
+
+def by_group(rows: pl.DataFrame) -> Iterator[RowsOfGroup]:
+    """Sort rows of the catalog by the Zarr group that holds their pixels; `zarr_group` and `zarr_row` are read."""
+    groups, numbers = rows["zarr_group"].to_numpy(), rows["zarr_row"].to_numpy()
+    for group in rows["zarr_group"].unique(maintain_order=True):
+        places = np.flatnonzero(groups == group)
+        wanted, position = np.unique(numbers[places].astype(np.int64), return_inverse=True)
+        yield RowsOfGroup(group, places, wanted, position)
 
 
 def sweep(workspace: str, committed: Collection[tuple[str, int]]) -> int:

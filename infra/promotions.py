@@ -13,7 +13,7 @@ from typing import Literal
 import pyarrow as pa
 
 from infra.catalog_schema import record_schema
-from infra.delta import HEALS, READ_ATTEMPTS, CatalogFault, CatalogTable, one_line
+from infra.delta import CatalogTable, quoted
 
 Decision = Literal["promoted", "refused", "rolled_back", "adopted"]
 """`adopted`: the champion that was found, when the ledger began or after someone moved the alias by hand."""
@@ -84,7 +84,9 @@ class Ledger:
     """
 
     def __init__(self, workspace: str) -> None:
-        self._table = CatalogTable(workspace, "promotions", record_schema(Promotion), _IDENTITY)
+        self._table = CatalogTable(
+            workspace, "promotions", record_schema(Promotion), _IDENTITY, keeps_versions=True
+        )
         self.url = self._table.url
 
     def rows(self, model: str) -> list[Promotion]:
@@ -97,16 +99,9 @@ class Ledger:
         CatalogSchemaMismatch
             The workspace holds a table of another schema.
         """
-        table = self._table.persistently("opening", self._table.open, READ_ATTEMPTS)
-        if table is None:
-            return []
-        schema = record_schema(Promotion)
-        try:
-            read = pa.RecordBatchReader.from_stream(table.scan()).read_all().select(schema.names)
-            found = [_promotion(row) for row in read.to_pylist()]
-        except (*HEALS, pa.ArrowException) as error:
-            raise CatalogFault(f"catalog {self.url} could not be read: {one_line(error)}") from error
-        return sorted((row for row in found if row.model == model), key=lambda row: row.number)
+        batches = self._table.scan(where=f"model = {quoted(model)}")
+        found = [_promotion(row) for batch in batches for row in batch.to_pylist()]
+        return sorted(found, key=lambda row: row.number)
 
     def append(self, row: Promotion) -> Promotion:
         """Add a row under the next number, and read it back; return it with that number.

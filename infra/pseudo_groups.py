@@ -17,7 +17,7 @@ import zarr
 
 from infra.pool_groups import CROP_SIDE, SHARD_CROPS
 from infra.storage import Missing, open_location
-from infra.zarr_store import LocationStore, create_array, open_array
+from infra.zarr_store import LocationStore, create_array, read_rows
 
 FOLDER = "pseudo"
 _SUFFIX = ".zarr"
@@ -69,13 +69,9 @@ def write_group(workspace: str, group: str, count: int, labels: Iterable[PseudoP
             array[first : first + SHARD_CROPS] = shard
 
 
-def read_rows(workspace: str, group: str, rows: npt.NDArray[np.int64]) -> PseudoPixels:
+def read_labels(workspace: str, group: str, rows: npt.NDArray[np.int64]) -> PseudoPixels:
     """Read pseudo-labels by row, rising; only these are fetched."""
-    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
-    arrays = [open_array(f"{workspace}/{group}/{name}", in_parts=True) for name in _REST]
-    return PseudoPixels(
-        *(np.concatenate([np.asarray(array[run[0] : run[-1] + 1]) for run in runs]) for array in arrays)
-    )
+    return PseudoPixels(*(read_rows(f"{workspace}/{group}/{name}", rows) for name in _REST))
 
 
 def sweep(workspace: str, committed: Collection[str]) -> int:

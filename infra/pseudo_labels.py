@@ -2,7 +2,8 @@
 
 Rows are only ever added, one a run and crop, after the pixels of what was accepted are in Zarr
 (`infra.pseudo_groups`). Which pseudo-labels are accepted follows from the rows: of each crop the last one that was
-accepted, unless a reviewer rejected it since. So a version of the table is a training set that can be rebuilt.
+accepted, unless a reviewer rejected it since. So the rows up to a moment tell the training set of that time;
+versions of the table can be travelled back to for seven days (`RETENTION` of `infra.delta`).
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import polars as pl
 import pyarrow as pa
 
 from infra.catalog_schema import record_schema, records_table
-from infra.delta import READ_ATTEMPTS, CatalogTable
-from infra.pool_groups import CROP_SIDE
-from infra.pseudo_groups import PseudoPixels, read_rows
+from infra.delta import CatalogTable
+from infra.pool_groups import CROP_SIDE, by_group
+from infra.pseudo_groups import PseudoPixels, read_labels
 from infra.records import PseudoLabelRecord
 
 _IDENTITY = ("run_id", "crop_id")
@@ -38,7 +39,9 @@ class PseudoLabels:
 
     def __init__(self, workspace: str) -> None:
         indexed = ("run_id", "crop_id", "decision", "decided_at")
-        self._table = CatalogTable(workspace, "pseudo_labels", record_schema(PseudoLabelRecord), indexed)
+        self._table = CatalogTable(
+            workspace, "pseudo_labels", record_schema(PseudoLabelRecord), indexed, keeps_versions=True
+        )
         self._workspace = workspace.rstrip("/")
         self.url = self._table.url
 
@@ -84,18 +87,14 @@ class PseudoLabels:
         """
         label = np.empty((rows.height, CROP_SIDE, CROP_SIDE, 3), np.uint8)
         confidence = np.empty((rows.height, CROP_SIDE, CROP_SIDE), np.uint8)
-        groups, numbers = rows["zarr_group"].to_numpy(), rows["zarr_row"].to_numpy()
-        for group in rows["zarr_group"].unique():
-            places = np.flatnonzero(groups == group)
-            wanted, position = np.unique(numbers[places].astype(np.int64), return_inverse=True)
-            found = read_rows(self._workspace, group, wanted)
+        for group, places, wanted, position in by_group(rows):
+            found = read_labels(self._workspace, group, wanted)
             label[places], confidence[places] = found.pseudo_label[position], found.confidence[position]
         return PseudoPixels(label, confidence)
 
     def version(self) -> int | None:
         """Return the table's version, to come back to it; None where nothing was decided yet."""
-        table = self._table.persistently("opening", self._table.open, READ_ATTEMPTS)
-        return None if table is None else int(table.version())
+        return self._table.version()
 
     def commit(self, records: Sequence[PseudoLabelRecord]) -> None:
         """Add rows as one atomic commit, when their pixels are there; a row of the same run and crop stays.
@@ -109,6 +108,10 @@ class PseudoLabels:
             rows = records_table(records, _IDENTITY)
             merge = self._table.merge
             self._table.persistently("commit", lambda: merge(rows, _IDENTITY, replace=False))
+
+    def maintain(self) -> bool:
+        """Compact when it pays, which makes another version; earlier ones stay: see `CatalogTable.maintain`."""
+        return self._table.maintain()
 
 
 def standing(rows: pl.DataFrame) -> pl.DataFrame:

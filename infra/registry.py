@@ -28,6 +28,7 @@ STUDENT = "derain-student"
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 PREVIOUS = "previous"
+CHAMPION_URL = f"models:/{STUDENT}@{CHAMPION}"
 SETTLED = "derain.settled"
 """Tag of a model: the number of the last row of the ledger that its aliases agree with."""
 CANDIDATE = "derain.candidate"
@@ -68,11 +69,6 @@ class Registry:
 
     def __init__(self, settings: Settings) -> None:
         self._server = TrackingServer(settings)
-
-    @property
-    def uri(self) -> str:
-        """Address of the tracking server."""
-        return self._server.uri
 
     def resolve(self, url: str) -> RegisteredModel:
         """Fetch the version that `models:/name@alias` or `models:/name/version` means now.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from infra.faults import Patience, UrlRefused, one_line
 
 
 def absolute_url(value: str) -> str:
@@ -23,18 +25,27 @@ def absolute_url(value: str) -> str:
     -------
     str
         An absolute local path without scheme, or the URL.
+
+    Raises
+    ------
+    UrlRefused
+        For the home of a user who is not there (`~nobody/photos`), or links that lead in a circle.
     """
     value = value.removeprefix("file://")
     if "://" in value:
         scheme, _, rest = value.partition("://")
         return f"{scheme}://{rest.rstrip('/')}"
-    return str(Path(value).expanduser().absolute().resolve())
+    try:
+        return str(Path(value).expanduser().absolute().resolve())
+    except RuntimeError as error:
+        raise UrlRefused(f"{value} is no path: {one_line(error)}; give the whole path") from error
 
 
 class SettingsInvalid(ValueError):
     """A `DERAIN_*` variable has a value that it cannot have."""
 
 
+AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 Url = Annotated[str, BeforeValidator(lambda value: absolute_url(str(value)))]
 
 
@@ -146,12 +157,19 @@ class DriftLimits(BaseModel):
     """Crops of each side that the student looks at."""
 
 
-class Settings(BaseSettings):
-    """Where things are and how much may be used; read at run time, never at import."""
+class RetrySettings(BaseSettings):
+    """How long storage is asked again; apart, for every process reads it whenever it opens storage."""
 
     model_config = SettingsConfigDict(
         env_prefix="DERAIN_", env_file=".env", env_nested_delimiter="__", extra="ignore", frozen=True
     )
+
+    retry_seconds: float = Field(default=45.0, ge=0)
+    """No request that failed is begun again after this long."""
+
+
+class Settings(RetrySettings):
+    """Where things are and how much may be used; read at run time, never at import."""
 
     workspace: Url = Field(default="./var", validate_default=True)
     """Catalog, leases, reports and staged models live here: a folder or `s3://bucket/prefix`."""
@@ -163,8 +181,8 @@ class Settings(BaseSettings):
     """Address of a Dask scheduler (`tcp://scheduler:8786`); unset: workers on this machine."""
     workers: int | None = Field(default=None, ge=1)
     """Worker processes on this machine; unset: one a core."""
-    device: str = "auto"
-    """`auto`, `cpu` or `cuda`."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """`auto`, `cpu`, `cuda` or `cuda:N`; whether it is there is looked at before any work."""
     tracking_uri: str | None = None
     """MLflow server; unset: SQLite in the workspace, or in `./var` where the workspace is remote."""
     shard_pixels: int = Field(default=64_000_000, ge=1)
@@ -213,8 +231,23 @@ def read_settings() -> Settings:
     SettingsInvalid
         Names the variable and what is wrong with it, in one line.
     """
+    return _read(Settings)
+
+
+def read_patience() -> Patience:
+    """Read how long storage is asked again, in a process that may know nothing but its environment: a worker.
+
+    Raises
+    ------
+    SettingsInvalid
+        If `DERAIN_RETRY_SECONDS` is no number of seconds.
+    """
+    return Patience(_read(RetrySettings).retry_seconds)
+
+
+def _read(kind: type[AnySettings]) -> AnySettings:
     try:
-        return Settings()
+        return kind()
     except ValidationError as error:
         first = error.errors()[0]
         variable = "DERAIN_" + "__".join(str(part) for part in first["loc"]).upper()

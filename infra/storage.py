@@ -21,7 +21,7 @@ from infra.faults import (
 from infra.local_storage import LocalLocation
 from infra.records import ImageRef
 from infra.s3_storage import S3Location
-from infra.settings import absolute_url
+from infra.settings import absolute_url, read_patience
 
 __all__ = [
     "AccessDenied",
@@ -96,9 +96,9 @@ def open_location(url: str, patience: Patience | None = None) -> Location:
     Raises
     ------
     UrlRefused
-        For another scheme, or a URL without a bucket.
+        For another scheme, a URL without a bucket, or a path that leads nowhere.
     """
-    patience = patience or Patience.from_environment()
+    patience = patience or read_patience()
     if is_local(url):
         return LocalLocation(absolute_url(url), patience)
     if _scheme(url) == "s3":

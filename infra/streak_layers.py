@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,16 @@ from infra.storage import Missing, open_location
 _SUFFIX = ".safetensors"
 Layer = npt.NDArray[np.uint8]
 """(H, W) grey levels."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLayers:
+    """What the bank holds of the crops that are accepted now."""
+
+    layers: tuple[tuple[str, Layer], ...]
+    """The crop that a layer comes from, and the layer."""
+    refused: dict[str, int]
+    """Windows that no layer was taken from, by reason, over all runs."""
 
 
 class StreakLayers:
@@ -51,7 +62,7 @@ class StreakLayers:
         """Tell whether the layers of a run are there."""
         return self._location.exists(f"{run_id}{_SUFFIX}")
 
-    def layers(self) -> tuple[Layer, ...]:
+    def read(self) -> StoredLayers:
         """Read the layers of what is accepted now, run after run.
 
         Raises
@@ -59,20 +70,14 @@ class StreakLayers:
         WorldFault
             Storage failed, or a file is damaged.
         """
-        standing = {(row["run_id"], row["crop_id"]) for row in self._labels.accepted().iter_rows(named=True)}
-        return tuple(
-            layer
-            for run_id, layers, told in self._runs()
-            for layer, crop_id in zip(layers, told["crop_ids"], strict=True)
-            if (run_id, crop_id) in standing
-        )
-
-    def refused(self) -> dict[str, int]:
-        """Count the windows that were refused, by reason, over all runs."""
-        counts: Counter[str] = Counter()
-        for _, _, told in self._runs():
-            counts.update(told["refused"])
-        return dict(counts)
+        standing = set(self._labels.accepted().select("run_id", "crop_id").iter_rows())
+        kept: list[tuple[str, Layer]] = []
+        refused: Counter[str] = Counter()
+        for run_id, layers, told in self._runs():
+            owned = zip(told["crop_ids"], layers, strict=True)
+            kept += [(crop_id, layer) for crop_id, layer in owned if (run_id, crop_id) in standing]
+            refused.update(told["refused"])
+        return StoredLayers(tuple(kept), dict(refused))
 
     def _runs(self) -> Iterator[tuple[str, npt.NDArray[np.uint8], dict[str, dict[str, int]]]]:
         try:

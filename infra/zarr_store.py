@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import zarr
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store
 from zarr.codecs import ZstdCodec
@@ -119,6 +121,14 @@ def open_array(url: str, *, read_only: bool = True, in_parts: bool = False) -> z
     store = LocationStore(open_location(url), read_only=read_only, in_parts=in_parts)
     array = zarr.open_array(store, mode="r" if read_only else "r+")
     return array.with_config({"write_empty_chunks": True})  # given to open_array it would go unheeded
+
+
+def read_rows(url: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Read rows of an array, given rising, by their chunks; only these are fetched."""
+    array = open_array(url, in_parts=True)
+    # Neighbours in one piece: for single rows at once (`oindex`) Zarr takes a hundred times as long.
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+    return np.concatenate([np.asarray(array[run[0] : run[-1] + 1]) for run in runs])
 
 
 def create_array(

@@ -41,8 +41,9 @@ def soften(draws: Draws, clean: Tensor) -> Tensor:
     kernel = torch.exp(-0.5 * (reach / sigma[:, None]) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)[:, None]
     planes = F.pad(clean.reshape(1, -1, *clean.shape[-2:]), (4, 4, 4, 4), mode="reflect")
-    across = F.conv2d(planes, kernel[:, :, :, None], groups=kernel.shape[0])
-    return F.conv2d(across, kernel[:, :, None, :], groups=kernel.shape[0]).reshape(clean.shape)
+    with _unrounded(clean):
+        across = F.conv2d(planes, kernel[:, :, :, None], groups=kernel.shape[0])
+        return F.conv2d(across, kernel[:, :, None, :], groups=kernel.shape[0]).reshape(clean.shape)
 
 
 def veil(draws: Draws, clean: Tensor) -> Tensor:
@@ -69,7 +70,9 @@ def grain(draws: Draws, size: tuple[int, int]) -> Tensor:
 
 
 def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
-    """Lose what baseline JPEG loses, without chroma subsampling.
+    """Lose of red, green and blue each what baseline JPEG loses of luminance.
+
+    Ours, and simpler than a file: no YCbCr, so that neither the table nor the subsampling of chroma has a part.
 
     Parameters
     ----------
@@ -88,9 +91,10 @@ def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
     basis = _dct_basis(pictures.device)
     batch, channels, height, width = pictures.shape
     blocks = 255 * pictures.reshape(batch, channels, height // 8, 8, width // 8, 8) - 128
-    spectrum = torch.einsum("ui,bcyixj,vj->bcyuxv", basis, blocks, basis)
-    kept = torch.round(spectrum / steps) * steps
-    decoded = torch.einsum("ui,bcyuxv,vj->bcyixj", basis, kept, basis).reshape(pictures.shape)
+    with _unrounded(pictures):
+        spectrum = torch.einsum("ui,bcyixj,vj->bcyuxv", basis, blocks, basis)
+        kept = torch.round(spectrum / steps) * steps
+        decoded = torch.einsum("ui,bcyuxv,vj->bcyixj", basis, kept, basis).reshape(pictures.shape)
     return ((decoded + 128) / 255).clamp(0, 1)
 
 
@@ -100,6 +104,11 @@ def _dct_basis(device: torch.device) -> Tensor:
     basis = torch.cos(torch.pi * (2 * position[None, :] + 1) * position[:, None] / 16) / 2
     basis[0] *= math.sqrt(0.5)
     return basis
+
+
+def _unrounded(pictures: Tensor) -> torch.autocast:
+    """Compute in fp32 whatever a network around it computes in: bf16 would lose grey levels."""
+    return torch.autocast(pictures.device.type, enabled=False)
 
 
 def _per_sample(values: Tensor) -> Tensor:

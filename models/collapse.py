@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models import processes
+
 LIMITS = (0.5, 2.0)
 """How far the mean rain layer may go below and above what rain there is."""
 MEMORY = 0.9
@@ -34,7 +36,7 @@ class CollapseWatch(nn.Module):
 
     @torch.no_grad()
     def look(self, step: int, rendered: Tensor, rain: Tensor) -> None:
-        """Take in one batch of each.
+        """Take in one batch of each, of all processes: one that stopped alone would leave the others waiting.
 
         Parameters
         ----------
@@ -50,7 +52,7 @@ class CollapseWatch(nn.Module):
         Collapsed
             If their running mean leaves the limits, or is not finite.
         """
-        now, then = rain.float().clamp(min=0).mean(), rendered.float().mean()
+        now, then = processes.mean(torch.stack((rain.float().clamp(min=0).mean(), rendered.float().mean())))
         if self.at_first.isnan():
             self.at_first.copy_(now)
             self.found.copy_(now)

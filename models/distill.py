@@ -149,20 +149,27 @@ def measure_lead(fabric: Fabric, teacher: Teacher, student: Path | None, data: P
     data : Path
         Folder that `models.banks.load_training_data` reads.
     memory : Path
-        File that keeps the result.
+        File that keeps the result, and of which two: of others it is measured anew.
     """
-    if memory.exists():
-        return Lead(**json.loads(memory.read_text()))
+    student_file = read_model_file(student) if student else None
+    compared = {
+        "teacher": teacher.digest,
+        "views": teacher.views,
+        "student": student_file.digest if student_file else "",
+    }
+    known = json.loads(memory.read_text()) if memory.exists() else {}
+    if known.get("compared") == compared:
+        return Lead(**known["lead"])
     held_out = load_training_data(data, held_out=True).to(fabric.device)
     pairs = render_validation(held_out, LEAD_PHOTOGRAPHS)
-    network = build(read_model_file(student)) if student else build_network(preset("student-tiny")).eval()
+    network = build(student_file) if student_file else build_network(preset("student-tiny")).eval()
     network.to(fabric.device)
     with fabric.autocast():
         derain = teacher.to(fabric.device).derain
         lead = Lead(validate(derain, pairs).overall, validate(network, pairs).overall)
     if fabric.is_global_zero:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.write_text(json.dumps(asdict(lead)))
+        memory.write_text(json.dumps({"compared": compared, "lead": asdict(lead)}))
     return lead
 
 

@@ -7,6 +7,7 @@ and bit-equal whatever else is derained. On a GPU photographs of one size share 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,10 +106,10 @@ class Engine:
 
     def derain_floats(self, rainy: Tensor) -> Tensor:
         """Derain (B, 3, H, W) floats in [0, 1] as the photographs they are once rounded to 8 bit."""
-        levels = rainy.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+        levels = _as_uint8(rainy.clone())
         each = self.batch_images
         parts = [self.derain(levels[first : first + each]) for first in range(0, len(levels), each)]
-        return torch.from_numpy(np.concatenate(parts)).permute(0, 3, 1, 2).float() / 255
+        return torch.from_numpy(np.concatenate(parts)).to(rainy.device).permute(0, 3, 1, 2).float() / 255
 
     def _refuse_to_tile(self, pixels: int) -> None:
         """Tiles of a network with a global operation would each be derained as another photograph."""
@@ -192,14 +193,20 @@ def choose_device(name: str) -> torch.device:
     Raises
     ------
     ValueError
-        If CUDA is asked for and not there, or the name is none of these.
+        If the CUDA device that is asked for is not there, or the name is none of these.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r}: this machine has no CUDA device; use 'auto' or 'cpu'")
-    if name.split(":")[0] not in ("cpu", "cuda"):
+    if name == "cpu":
+        return torch.device(name)
+    numbered = re.fullmatch(r"cuda(?::(\d+))?", name)
+    if numbered is None:
         raise ValueError(f"device {name!r}: use 'auto', 'cpu', 'cuda' or 'cuda:N'")
+    if not torch.cuda.is_available():
+        raise ValueError(f"device {name!r}: this machine has no CUDA device; use 'auto' or 'cpu'")
+    count = torch.cuda.device_count()
+    if int(numbered[1] or 0) >= count:
+        raise ValueError(f"device {name!r}: this machine has cuda:0 to cuda:{count - 1}")
     return torch.device(name)
 
 

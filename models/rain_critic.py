@@ -94,11 +94,11 @@ def train_critic(
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        critic = RainCritic()
+        critic = RainCritic().to(training.photographs.pixels.device)
     optimizer = torch.optim.AdamW(critic.parameters(), lr=LEARNING_RATE)
     for step in range(steps):
-        draws = Draws(seed, torch.arange(step * PHOTOGRAPHS, (step + 1) * PHOTOGRAPHS))
-        pictures, rains = _examples(draws, training.photographs, crop)
+        samples = torch.arange(step * PHOTOGRAPHS, (step + 1) * PHOTOGRAPHS)
+        pictures, rains = _examples(seed, samples, training.photographs, crop)
         loss = F.binary_cross_entropy_with_logits(critic(pictures), rains)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -110,16 +110,17 @@ def train_critic(
 
 @torch.no_grad()
 def _accuracy(critic: RainCritic, photographs: Bank, seed: int, crop: int) -> float:
-    pictures, rains = _examples(Draws(seed, -1 - torch.arange(HELD_OUT_CROPS)), photographs, crop)
+    pictures, rains = _examples(seed, -1 - torch.arange(HELD_OUT_CROPS), photographs, crop)
     return float(((critic(pictures) > 0) == (rains > 0.5)).float().mean())
 
 
-def _examples(draws: Draws, photographs: Bank, crop: int) -> tuple[Tensor, Tensor]:
+def _examples(seed: int, samples: Tensor, photographs: Bank, crop: int) -> tuple[Tensor, Tensor]:
     """Draw photographs, each without rain and with it: (2 B, 3, crop, crop) and which have it, (2 B,)."""
+    draws = Draws(seed, samples.to(photographs.pixels.device))
     index = draws.integer(len(photographs))
     grid = crop_grid(draws, photographs, index, draws.log_uniform(0.7, 1.5), crop)
     clean = expose(draws, sample(photographs, index, grid))
     angle = draws.uniform(-0.6, 0.6)
     layers = [procedural_layer(draws, family, angle, (crop, crop)) for family in FAMILIES]
     pictures = torch.cat((clean, (clean + torch.stack(layers).sum(0)).clamp(0, 1)))
-    return pictures, (torch.arange(len(pictures)) >= len(clean)).float()
+    return pictures, (torch.arange(len(pictures), device=pictures.device) >= len(clean)).float()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import camera
+from models import camera, processes
 from models.collapse import CollapseWatch
 from models.contrast import FAINTEST, StreakContrast, background_ratio
 from models.draws import Draws
@@ -127,16 +127,17 @@ class SemiSupervised(Objective):
         derained = network(_channels_last(pair.rainy))
         terms = terms | {"rerain": self.config.rerain * psnr_term(derained, clean)}
         if self.critic is not None:
-            ratio = self._ratio(derained, clean, pair.rainy)
+            ratio = self._ratio(derained, clean, pair.rainy, _rain_enough(pair.rainy, clean))
             terms |= {"background_contrast": self.config.background_contrast * ratio}
         return dict(terms)
 
-    def _ratio(self, derained: Tensor, clean: Tensor, rainy: Tensor) -> Tensor:
-        """Background contrast of one scene three times, where there is rain enough."""
+    def _ratio(self, derained: Tensor, clean: Tensor, rainy: Tensor, trusted: Tensor) -> Tensor:
+        """Background contrast of one scene three times, each as far as it is trusted, (B,) in [0, 1]."""
         assert self.critic is not None
         anchor, positive, negative = (self.critic.features(part) for part in (derained, clean, rainy))
-        enough = (rainy - clean).clamp(min=0).mean((1, 2, 3)) > FAINTEST
-        return (background_ratio(anchor, positive, negative) * enough).sum() / enough.sum().clamp(min=1)
+        return (background_ratio(anchor, positive, negative) * trusted).sum() / (trusted > 0).sum().clamp(
+            min=1
+        )
 
     def _on_unlabelled(self, network: Any, batch: _Batch) -> dict[str, Tensor]:
         """What is asked of the network on unlabelled photographs as they are."""
@@ -162,7 +163,8 @@ class SemiSupervised(Objective):
         terms = {name: weight * confident(derained, target, confidence)}
         if self.critic is not None:
             strong = rerained(draws, self.data.streaks, rainy).rainy
-            ratio = self._ratio(derained, target, strong)
+            trusted = _rain_enough(rainy, target) * confidence.mean((1, 2, 3))
+            ratio = self._ratio(derained, target, strong, trusted)
             terms[f"{name}_contrast"] = self.config.background_contrast * ratio
         return terms
 
@@ -207,7 +209,7 @@ class _Batch:
     def draws(self, stream: str, number: int = 0) -> Draws:
         """Return the draws of a stream, a sample for each of the labelled batch; `number` tells several apart."""
         count, device = len(self.pair.clean), self.pair.clean.device
-        first = (self.step * _processes() + _process()) * count
+        first = (self.step * processes.count() + processes.rank()) * count
         seed = self.config.seed + 1_000_003 * (1 + STREAMS.index(stream) + len(STREAMS) * number)
         return Draws(seed, torch.arange(first, first + count, device=device))
 
@@ -224,6 +226,11 @@ def freeze_norms(network: nn.Module) -> None:
             part.eval().requires_grad_(False)
 
 
+def _rain_enough(rainy: Tensor, clean: Tensor) -> Tensor:
+    """Mark photographs with rain enough to be compared by, (B,)."""
+    return (rainy - clean).clamp(min=0).mean((1, 2, 3)) > FAINTEST
+
+
 def _plain(config: SemiConfig) -> dict[str, Any]:
     """Return a configuration as model files can hold it."""
     return {name: list(part) if isinstance(part, tuple) else part for name, part in asdict(config).items()}
@@ -235,15 +242,3 @@ def _part(pair: RainyPair, chosen: slice) -> RainyPair:
 
 def _channels_last(pictures: Tensor) -> Tensor:
     return pictures.contiguous(memory_format=torch.channels_last)
-
-
-def _processes() -> int:
-    return torch.distributed.get_world_size() if _is_distributed() else 1
-
-
-def _process() -> int:
-    return torch.distributed.get_rank() if _is_distributed() else 0
-
-
-def _is_distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()

@@ -13,7 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ from models.banks import Bank, bank_of
 Picture = npt.NDArray[Any]
 """uint8, or floats in [0, 1], (H, W, 3)."""
 
+Photograph = TypeVar("Photograph", int, str)
+"""Number or name of a photograph."""
 HOLD_OUT_EVERY = 4
 """Of the photographs with rain, every fourth one's streaks are for judging."""
 
@@ -128,18 +130,8 @@ class StreakHarvest:
         StreakBankEmpty
             If there is none.
         """
-        found = [window for window in self.windows if window.layer is not None]
-        crops = sorted({window.crop for window in found})
-        held_out = set(crops[::HOLD_OUT_EVERY]) if len(crops) > 1 else set()
-        training, judging = (
-            [
-                window.layer
-                for window in found
-                if window.layer is not None and (window.crop in held_out) == wanted
-            ]
-            for wanted in (False, True)
-        )
-        return streak_bank(training, self.refused), streak_bank(judging or training, self.refused)
+        found = [(window.crop, window.layer) for window in self.windows if window.layer is not None]
+        return split_layers(found, self.refused)
 
 
 def harvest_streaks(
@@ -167,6 +159,33 @@ def harvest_streaks(
             for window in _windows(number, before, after, limits)
         )
     )
+
+
+def split_layers(
+    layers: Sequence[tuple[Photograph, npt.NDArray[np.uint8]]], refused: dict[str, int] | None = None
+) -> tuple[Bank, Bank]:
+    """Put accepted layers into a bank to train on and one to judge by, of other photographs.
+
+    Parameters
+    ----------
+    layers : sequence of tuple
+        The photograph that a layer comes from, by number or name, and the layer, (H, W) of uint8. With layers of
+        a single photograph, both banks hold them all.
+    refused : dict, optional
+        What was refused, by reason, to be told if there is none.
+
+    Raises
+    ------
+    StreakBankEmpty
+        If there is none.
+    """
+    photographs = sorted({photograph for photograph, _ in layers})
+    held_out = set(photographs[::HOLD_OUT_EVERY]) if len(photographs) > 1 else set()
+    training, judging = (
+        [layer for photograph, layer in layers if (photograph in held_out) == wanted]
+        for wanted in (False, True)
+    )
+    return streak_bank(training, refused), streak_bank(judging or training, refused)
 
 
 def streak_bank(layers: Sequence[npt.NDArray[np.uint8]], refused: dict[str, int] | None = None) -> Bank:

@@ -50,7 +50,7 @@ def fit_features(photographs: Sequence[Tensor]) -> LabelledFeatures:
     features = torch.stack([texture_features(each) for each in photographs])
     covariance = torch.cov(features.T)
     dimensions = len(covariance)
-    round_one = torch.eye(dimensions) * covariance.diagonal().mean()
+    round_one = torch.eye(dimensions, device=covariance.device) * covariance.diagonal().mean()
     return LabelledFeatures(
         features.mean(0), torch.linalg.inv((1 - SHRINKAGE) * covariance + SHRINKAGE * round_one)
     )
@@ -61,7 +61,7 @@ def texture_features(photograph: Tensor) -> Tensor:
     grey = photograph.mean(0)[None, None]
     parts = []
     for sigma in SIGMAS:
-        lines = F.conv2d(grey, _line_filters(sigma))[0].flatten(1)  # (angles, pixels)
+        lines = F.conv2d(grey, _line_filters(sigma).to(grey.device))[0].flatten(1)  # (angles, pixels)
         spread = lines.square().mean(1).sqrt().clamp(min=1e-4)
         skewness = (lines / spread[:, None]).pow(3).mean(1)
         parts += [spread.log(), skewness.sign() * skewness.abs().log1p()]

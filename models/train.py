@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from models.banks import TrainingData, load_training_data
 from models.draws import Draws
+from models.engine import choose_device
 from models.modelfile import ModelFileInvalid, pack, write_model_file
 from models.objectives import Objective, Supervised
 from models.pairs import RainyPair
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Config = TypeVar("Config", bound="DataclassInstance")
+ASKED_EVERY = 10
+"""Steps after which several processes ask the first one whether a checkpoint is due."""
 
 
 def fit(
@@ -84,7 +87,7 @@ def fit(
             progress.update()
             if state.step % config.validate_every == 0 or state.step == config.steps:
                 progress.set_postfix_str(validate(fabric, config, state, pairs, terms, out, told))
-            if time.monotonic() - saved > config.save_seconds or state.step == config.steps:
+            if due(fabric, config, state.step, time.monotonic() - saved):
                 save(fabric, config, state, out)
                 saved = time.monotonic()
     return state
@@ -153,6 +156,18 @@ def validate(
     return str(scores)
 
 
+def due(fabric: Fabric, config: TrainConfig, step: int, seconds: float) -> bool:
+    """Whether to write a checkpoint after a step, this many seconds after the last one.
+
+    Of several processes the first decides, since writing one waits for all; they ask it seldom, for that waits too.
+    """
+    if step == config.steps:
+        return True
+    if fabric.world_size == 1:
+        return seconds > config.save_seconds
+    return step % ASKED_EVERY == 0 and fabric.broadcast(seconds > config.save_seconds)
+
+
 def save(fabric: Fabric, config: TrainConfig, state: State, out: Path) -> None:
     """Write the checkpoint that a next run goes on from."""
     write_checkpoint(fabric, config, state, out / "checkpoint.pt")
@@ -170,6 +185,9 @@ def options(description: str | None, prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=None, help="CPU threads a process; default: all cores")
     parser.add_argument(
         "--devices", default="auto", help="how many on this machine; default: all GPUs, or one CPU"
+    )
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: GPUs where there are some"
     )
     parser.add_argument("--nodes", type=int, default=1, help="machines")
     add_fields(parser, TrainConfig())
@@ -196,9 +214,12 @@ def launched(arguments: argparse.Namespace, precision: str) -> Fabric:
         torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
     automatic = arguments.devices == "auto"
-    count = max(1, torch.cuda.device_count()) if automatic else int(arguments.devices)
+    kind = choose_device(arguments.device).type
+    available = torch.cuda.device_count() if kind == "cuda" else 1
+    count = available if automatic else int(arguments.devices)
+    torch.backends.cudnn.benchmark = kind == "cuda"  # crops are of two sizes
     fabric = Fabric(
-        accelerator="auto",
+        accelerator=kind,
         # The last part of a training leaves out heads that only the earlier one needs.
         strategy="ddp_find_unused_parameters_true" if count * arguments.nodes > 1 else "auto",
         devices=count,

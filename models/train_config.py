@@ -54,6 +54,9 @@ class TrainConfig:
                 raise ValueError(f"{name} {value!r}: there is no such one; there are {', '.join(known)}")
         if self.crop % 8 or self.crop <= 0 or self.batch <= 0:
             raise ValueError(f"crop {self.crop}, batch {self.batch}: crop a multiple of 8, both more than 0")
+        for name, count in (("warm_up", self.warm_up), ("validate_every", self.validate_every)):
+            if count <= 0:
+                raise ValueError(f"{name} {count}: a number of steps, at least 1")
         for name, share in (("cool_down", self.cool_down), ("finish", self.finish)):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} {share}: a share of the steps, 0 to 1")

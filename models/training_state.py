@@ -73,8 +73,8 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
     Raises
     ------
     SystemExit
-        If the checkpoint was made with other hyper-parameters or another objective; only those of `MAY_DIFFER`
-        may change.
+        If the checkpoint was made with other hyper-parameters, another objective or another number of processes;
+        only those of `MAY_DIFFER` may change.
     """
     loaded = fabric.load(path, weights_only=True)
     differing = {
@@ -84,6 +84,8 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
     }
     facts = loaded.get("facts", {})
     differing |= {key: value for key, value in state.objective.facts.items() if facts.get(key) != value}
+    if loaded.get("processes", fabric.world_size) != fabric.world_size:  # each takes samples of its own
+        differing["processes"] = fabric.world_size
     if differing or facts.keys() != state.objective.facts.keys():
         raise SystemExit(
             f"{path} was trained with other settings than {differing}: give another --out, or the same"
@@ -97,7 +99,8 @@ def write_checkpoint(fabric: Fabric, config: TrainConfig, state: State, path: Pa
     """Write a checkpoint, whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     parts = {part.name: getattr(state, part.name) for part in fields(state)}
-    fabric.save(partial, {**parts, "config": asdict(config), "facts": state.objective.facts})
+    facts = {"facts": state.objective.facts, "processes": fabric.world_size}
+    fabric.save(partial, {**parts, **facts, "config": asdict(config)})
     if fabric.is_global_zero:
         partial.replace(path)
 

@@ -8,7 +8,7 @@ from tasks.evaluation import evaluate, open_validation
 from tasks.evaluation_records import record
 from tasks.gates import judge, too_small
 from tasks.overlap import refuse_training
-from tasks.preflight import choose_model
+from tasks.preflight import choose_model, refuse_absent_device
 
 
 def compare(
@@ -23,6 +23,7 @@ def compare(
     ManifestInvalid
         Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line.
     """
+    refuse_absent_device(settings)
     open_location(settings.workspace).check(writable=True)
     ours, theirs = (choose_model(settings, url) for url in (champion, challenger))
     manifest = open_validation(settings)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from infra.fault_points import fault_point
+from infra.faults import STORAGE_FAULTS
 from infra.pool_groups import CROP_SIDE, SHARD_CROPS, write_shard
 from infra.records import ImageRef
 from tasks.crops import Box, cut
@@ -14,7 +15,7 @@ from tasks.looking import pixels_sha256
 from tasks.media import open_medium
 from tasks.medium import MediumSpec
 from tasks.pending import Shard
-from tasks.reading import STORAGE_FAULTS, Decoded, Reading
+from tasks.reading import Decoded, Reading
 from tasks.shard_results import ShardResult, Unfinished
 
 CHANGED = "its pixels changed while it was ingested"
@@ -93,5 +94,4 @@ def _cut_out(
     for placed in wanted.crops:
         crops[placed.row] = cut(rgb, placed.box)
         sizes[placed.row] = placed.box.height, placed.box.width
-    reading.went_well()
     return True

@@ -60,6 +60,8 @@ class CurationSummary:
     reasons: tuple[tuple[str, int], ...]
     """Why crops were rejected, most frequent first."""
     page: str | None
+    waiting: int = 0
+    """New crops that the limit left for the next run."""
 
     def line(self) -> str:
         """Tell the run in one line."""
@@ -72,6 +74,8 @@ class CurationSummary:
         if self.reasons:
             told = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons[:REASONS_TOLD])
             text += f"; rejected: {told}"
+        if self.waiting:
+            text += f"; {self.waiting:,} new crops are left for the next run (--limit)"
         if self.pending:
             first = self.pending[0]
             text += f"; {len(self.pending):,} crops are pending, run it again ({first.key}: {first.reason})"
@@ -93,7 +97,8 @@ def curate_pool(settings: Settings, request: CurationRequest) -> CurationSummary
         ledger = labels.rows()
         groups = set(ledger["zarr_group"].drop_nulls())
         pseudo_groups.sweep(settings.workspace, groups)
-        judged, pending = _judged(settings, request, plan, ledger)
+        wanted, waiting = _wanted(request, plan, ledger)
+        judged, pending = _judged(settings, request, plan, wanted)
         rows = _decided(settings, request, plan, ledger, judged)
         rows = _with_pixels(settings, rows, plan.judgement)
         lease.check()
@@ -102,18 +107,28 @@ def curate_pool(settings: Settings, request: CurationRequest) -> CurationSummary
         streaks = harvest_accepted(settings.workspace, plan.crops)
         page = publish_review(settings, plan.crops, rows or _last_run(ledger))
         _forget_judged(settings.workspace)
-    return _summary(rows, tuple(pending), labels.accepted().height, streaks, page)
+        labels.maintain()
+    summary = _summary(rows, tuple(pending), labels.accepted().height, streaks, page)
+    return replace(summary, waiting=waiting)
+
+
+def _wanted(request: CurationRequest, plan: CurationPlan, ledger: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Return what these networks have not judged yet, and what a reviewer accepted unseen by rules.
+
+    A limit takes the latter first, then new crops by their ids, which are hashes; the second number counts those
+    that it leaves.
+    """
+    known = ledger.filter(pl.col("judgement") == plan.judgement, pl.col("reviewer_decision").is_null())
+    is_asked = pl.col("crop_id").is_in(to_judge_for(plan.decisions, plan.judgement, ledger))
+    wanted = plan.crops.filter(~pl.col("crop_id").is_in(known["crop_id"].implode()) | is_asked)
+    chosen = wanted.sort(~is_asked, "crop_id").head(request.limit or wanted.height)
+    return chosen, wanted.height - chosen.height
 
 
 def _judged(
-    settings: Settings, request: CurationRequest, plan: CurationPlan, ledger: pl.DataFrame
+    settings: Settings, request: CurationRequest, plan: CurationPlan, wanted: pl.DataFrame
 ) -> tuple[dict[str, Judged], list[Unfinished]]:
-    """Judge on workers what these networks have not judged yet, and what a reviewer accepted unseen by rules."""
-    known = ledger.filter(pl.col("judgement") == plan.judgement, pl.col("reviewer_decision").is_null())
-    wanted = plan.crops.filter(
-        ~pl.col("crop_id").is_in(known["crop_id"].implode())
-        | pl.col("crop_id").is_in(to_judge_for(plan.decisions, plan.judgement, ledger))
-    )
+    """Judge crops on workers."""
     if wanted.is_empty():
         return {}, []
     job = _job(settings, request, plan)

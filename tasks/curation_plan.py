@@ -21,7 +21,7 @@ from models.texture_features import LEAST_PHOTOGRAPHS, LabelledFeatures, fit_fea
 from tasks import preflight
 from tasks.decisions import Decision, DecisionsInvalid, read_decisions
 from tasks.images import ImageRejected, decode
-from tasks.preflight import ChosenModel, PreflightFailed, choose_model
+from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
 from tasks.samples import photograph
 from tasks.sources import Selection
 from tasks.validation_samples import PHOTOGRAPHS
@@ -48,6 +48,8 @@ class CurationRequest:
     labelled: str | None
     """Folder of clean photographs; None: those that scikit-image ships."""
     decisions: str | None
+    limit: int | None = None
+    """Of new crops; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ def make_plan(settings: Settings, request: CurationRequest) -> CurationPlan:
     PreflightFailed, DecisionsInvalid
         Or another of `REFUSALS`: what is wrong, in one line. Nothing was changed.
     """
+    if settings.cluster is None:
+        refuse_absent_device(settings)
     open_location(settings.workspace).check(writable=True)
     pool = Pool(settings.workspace)
     crops = pool.crops("train")

@@ -55,9 +55,7 @@ def read_decisions(url: str, crop_ids: Collection[str]) -> list[Decision]:
     Missing, AccessDenied, WorldFault
         If it cannot be fetched.
     """
-    folder, _, name = absolute_url(url).rpartition("/")
-    data = open_location(folder).fetch(name)
-    rows = _rows(url, data)
+    rows = _rows(url, fetch_decisions(url))
     decisions = [_decision(url, number, row) for number, row in enumerate(rows, start=1)]
     _refuse_repeated(url, decisions)
     unknown = sorted({each.crop_id for each in decisions}.difference(crop_ids))
@@ -67,6 +65,18 @@ def read_decisions(url: str, crop_ids: Collection[str]) -> list[Decision]:
             f" not have ({_some(unknown)}): it was made for another workspace"
         )
     return decisions
+
+
+def fetch_decisions(url: str) -> bytes:
+    """Fetch a file of decisions, a path or URL, as it is.
+
+    Raises
+    ------
+    Missing, AccessDenied, WorldFault
+        If it cannot be fetched.
+    """
+    folder, _, name = absolute_url(url).rpartition("/")
+    return open_location(folder).fetch(name)
 
 
 def _rows(url: str, data: bytes) -> Sequence[Any]:

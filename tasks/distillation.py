@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import psutil
 import torch
 from lightning_fabric import Fabric
 
 from infra.lease import Lease, lease_location
-from infra.registry import STUDENT, Registry
+from infra.registry import STUDENT
 from infra.settings import Settings
-from infra.tracking import TrackedRun, open_run
-from infra.tracking_server import ModelNotFound, TrackingUnreachable
+from infra.tracking import TrackedRun
 from models.distill import Lead, distil, incumbent, measure_lead
-from models.engine import choose_device
 from models.metrics import Image
-from models.modelfile import read_model_file, write_model_file
-from tasks import preflight
+from models.modelfile import write_model_file
 from tasks.distillation_request import Prepared
 from tasks.progress import run_log
+from tasks.tracked_training import Training, going_well, launched, registered, tracked
 
 EXPERIMENT = "distillation"
-
-
-class DistillationFailed(Exception):
-    """A training that came to nothing; the message says why."""
-
-
-REFUSALS = (*preflight.REFUSALS, DistillationFailed)
-"""Errors whose message is the one line that a user needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,80 +87,43 @@ def distil_student(settings: Settings, prepared: Prepared, run_id: str) -> Disti
 
     Raises
     ------
-    DistillationFailed
-        Or another of `REFUSALS`: what is wrong, in one line. The next run goes on from the last checkpoint.
+    TrainingFailed
+        Or another of `tasks.tracked_training.REFUSALS`: what is wrong, in one line. The next run goes on from the
+        last checkpoint.
     """
     name = f"distillation {prepared.work.name}"
-    fabric = Fabric(
-        accelerator=choose_device(settings.device).type,
-        devices=1,
-        precision=prepared.config.precision,  # type: ignore[arg-type]
-    )
-    fabric.launch()
+    fabric, training = launched(settings, prepared.config.precision), _filed(prepared)
     with Lease(lease_location(settings.workspace), name, run_id, settings.lease_seconds) as lease:
         if prepared.start is not None:
             write_model_file(prepared.start.model_file, prepared.work / "start.safetensors")
-        with _tracked(settings, prepared) as run:
-            before = _lead(fabric, prepared, "lead_before.json")
+        with tracked(settings, training) as run:
+            before = _lead(fabric, prepared, incumbent(prepared.config), "lead_before.json")
             (run_log().info if before.suffices else run_log().warning)("%s", before)
             _train(fabric, prepared, run)
-            after = _after(fabric, prepared)
+            after = _lead(fabric, prepared, training.weights, "lead_after.json")
+            _keep(prepared, run, before, after)
             lease.check()
-            version = _kept(settings, prepared, run, before, after)
+            version = registered(settings, training, run, STUDENT)
     return Distilled(run.run_id, version, before, after)
 
 
-@contextmanager
-def _tracked(settings: Settings, prepared: Prepared) -> Iterator[TrackedRun]:
-    """Keep the distillation in MLflow; what cannot be told now is told by the next run of the same request."""
-    parameters, memory = prepared.parameters, prepared.work / "mlflow_run"
-    run = open_run(settings, EXPERIMENT, prepared.config.preset, parameters, memory)
-    try:
-        run.describe(_run_tags(prepared), {})
-        yield run
-        run.end()
-    except TrackingUnreachable as error:
-        raise TrackingUnreachable(
-            f"{error}; what was trained and what is to be told lies in {prepared.work}: run it again"
-        ) from error
-    except BaseException:
-        with suppress(TrackingUnreachable, ModelNotFound):
-            run.end("FAILED")
-        raise
-
-
-def _run_tags(prepared: Prepared) -> dict[str, str]:
-    tags = prepared.tags
-    return tags | ({"mlflow.source.git.commit": tags["git_commit"]} if "git_commit" in tags else {})
+def _filed(prepared: Prepared) -> Training:
+    return Training(EXPERIMENT, prepared.config.preset, prepared.work, prepared.parameters, prepared.tags)
 
 
 def _train(fabric: Fabric, prepared: Prepared, run: TrackedRun) -> None:
-    try:
-        distil(
-            fabric,
-            prepared.config,
-            prepared.teaching,
-            prepared.folder.path,
-            prepared.work,
-            (WithSystem(run),),
-        )
-    except ValueError as error:  # a weight that is not finite
-        raise DistillationFailed(f"{prepared.work}: the training went astray ({error})") from error
+    data, recorders = prepared.folder.path, (WithSystem(run),)
+    with going_well(prepared.work):
+        distil(fabric, prepared.config, prepared.teaching, data, prepared.work, recorders)
 
 
-def _lead(fabric: Fabric, prepared: Prepared, memory: str) -> Lead:
+def _lead(fabric: Fabric, prepared: Prepared, student: Path | None, memory: str) -> Lead:
     teacher, folder = prepared.teaching.teacher, prepared.folder.path
-    return measure_lead(fabric, teacher, incumbent(prepared.config), folder, prepared.work / memory)
+    return measure_lead(fabric, teacher, student, folder, prepared.work / memory)
 
 
-def _after(fabric: Fabric, prepared: Prepared) -> Lead:
-    best = prepared.work / f"{prepared.config.preset}.safetensors"
-    teacher, folder = prepared.teaching.teacher, prepared.folder.path
-    return measure_lead(fabric, teacher, best, folder, prepared.work / "lead_after.json")
-
-
-def _kept(settings: Settings, prepared: Prepared, run: TrackedRun, before: Lead, after: Lead) -> str:
-    """Keep figures, checkpoint and curve with the run, and register the best weights; return their version."""
+def _keep(prepared: Prepared, run: TrackedRun, before: Lead, after: Lead) -> None:
+    """Keep figures, checkpoint and curve with the run."""
     figures = {
         f"lead/{when}_{who.name}": getattr(lead, who.name)
         for when, lead in (("before", before), ("after", after))
@@ -179,10 +132,3 @@ def _kept(settings: Settings, prepared: Prepared, run: TrackedRun, before: Lead,
     run.describe({"teacher_leads_enough": str(before.suffices)}, figures)
     for name in ("checkpoint.pt", "curve.csv"):
         run.file(prepared.work / name, "training")
-    best = read_model_file(prepared.work / f"{prepared.config.preset}.safetensors")
-    version = Registry(settings).register_challenger(STUDENT, best.weights, best.config, run.run_id)
-    Registry(settings).describe_version(
-        STUDENT, version, {**prepared.tags, "training_run": run.run_id, "experiment": EXPERIMENT}
-    )
-    run.describe({"registered_version": f"{STUDENT}/{version}"}, {})
-    return version

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from PIL import UnidentifiedImageError
-
-from infra.git import commit
-from infra.registry import STUDENT
-from infra.settings import Settings, absolute_url
+from infra.registry import CHAMPION_URL
+from infra.settings import Settings
 from infra.storage import open_location
 from models.architectures import architecture_of, preset_name, presets
-from models.banks import load_training_data, photographs_of
 from models.distill import Teaching
 from models.distillation import DistillConfig
 from models.lessons import Photograph
@@ -24,12 +18,12 @@ from models.modelfile import build
 from models.networks import NetworkConfig
 from models.teachers import Teacher, TeacherSpec, parse_teacher, teacher_of
 from models.train_config import TrainConfig
-from tasks.preflight import ChosenModel, PreflightFailed, choose_model
-from tasks.samples import local_home
+from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
+from tasks.training_folder import TrainingFolder, folder_named, looked_at
+from tasks.training_request import origin_tags, train_config, work_folder
 from tasks.training_samples import make_training_samples
 from tasks.unlabelled import unlabelled_photographs
 
-CHAMPION_URL = f"models:/{STUDENT}@champion"
 PRESETS = {
     "smoke": TrainConfig(
         preset="student-tiny",
@@ -65,17 +59,6 @@ class DistillRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingFolder:
-    """A training folder that was looked at, and what it held then."""
-
-    path: Path
-    photographs: int
-    held_out: int
-    digest: str
-    split_digest: str
-
-
-@dataclass(frozen=True, slots=True)
 class Prepared:
     """A distillation that may begin."""
 
@@ -105,10 +88,7 @@ class Prepared:
     def tags(self) -> dict[str, str]:
         """What the student comes from, for run and version: teachers, data, code."""
         lineage = {key: str(value) for key, value in asdict(self.teaching.lineage).items() if value}
-        digests = {"data_digest": self.folder.digest, "split_digest": self.folder.split_digest}
-        start = {} if self.start is None else {"start_digest": self.start.model_file.digest}
-        code = commit()
-        return {**lineage, **digests, **start, **({"git_commit": code} if code else {})}
+        return {**lineage, **origin_tags(self.folder, self.start)}
 
 
 def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepared:
@@ -119,7 +99,8 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     PreflightFailed
         Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line. Nothing was changed.
     """
-    config = _train_config(request)
+    refuse_absent_device(settings)
+    config = train_config(PRESETS, request.preset, request.steps, request.seed)
     open_location(settings.workspace).check(writable=True)
     champion = choose_model(settings, CHAMPION_URL)  # the registry is there, and the student has a name in it
     start = _start(settings, request, champion)
@@ -130,22 +111,11 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     data, photographs = _material(settings, request)
     weights = DistillConfig(attention_weight=0.05 if request.attention else 0.0)
     teaching = Teaching(weights, *teachers, photographs)
-    folder = _looked_at(data)
-    work = local_home(settings.workspace) / "distill" / _digest(config, teaching, folder, start)
+    folder = looked_at(data)
+    work = work_folder(settings, "distill", _asked(config, teaching, folder, start))
     if start is not None:
         config = replace(config, init=str(work / "start.safetensors"))
     return Prepared(config, teaching, folder, start, work)
-
-
-def _train_config(request: DistillRequest) -> TrainConfig:
-    if request.preset not in PRESETS:
-        raise PreflightFailed(
-            f"preset {request.preset!r}: there is no such one; there are {', '.join(PRESETS)}"
-        )
-    known = PRESETS[request.preset]
-    steps = known.steps if request.steps is None else request.steps
-    every = min(known.validate_every, steps)
-    return replace(known, steps=steps, seed=request.seed, validate_every=every)
 
 
 def _start(settings: Settings, request: DistillRequest, champion: ChosenModel) -> ChosenModel | None:
@@ -193,12 +163,8 @@ def _material(settings: Settings, request: DistillRequest) -> tuple[Path, Sequen
     if not data and request.preset == "smoke":
         folder, rainy = make_training_samples(settings.workspace)
         return folder, _unlabelled(settings, unlabelled or str(rainy))
-    if not data:
-        raise PreflightFailed(
-            f"no data for preset {request.preset}: give --data or set DERAIN_TRAINING; it is a folder with clean/"
-            " and streaks/ or garg/"
-        )
-    return Path(absolute_url(data)), _unlabelled(settings, unlabelled) if unlabelled else ()
+    folder = folder_named(settings, request.data, request.preset)
+    return folder, _unlabelled(settings, unlabelled) if unlabelled else ()
 
 
 def _unlabelled(settings: Settings, url: str) -> Sequence[Photograph]:
@@ -208,43 +174,17 @@ def _unlabelled(settings: Settings, url: str) -> Sequence[Photograph]:
         raise PreflightFailed(str(error)) from error
 
 
-def _looked_at(folder: Path) -> TrainingFolder:
-    """Read a training folder as the training will."""
-    try:
-        train, held_out = (load_training_data(folder, held_out=each) for each in (False, True))
-    except (FileNotFoundError, UnidentifiedImageError, OSError, KeyError, ValueError) as error:
-        named = str(error) if str(folder) in str(error) else f"{folder}: {error}"
-        raise PreflightFailed(f"data {named}") from error
-    names = photographs_of(folder, held_out=True)
-    split = sha256("\n".join(names).encode()).hexdigest()
-    return TrainingFolder(
-        folder, len(train.photographs), len(held_out.photographs), _folder_digest(folder), split
-    )
-
-
-def _folder_digest(folder: Path) -> str:
-    """Return the SHA-256 over names and contents of all that a training reads."""
-    digest = sha256()
-    parts = [folder / name for name in ("clean", "garg", "streaks")]
-    files = sorted(path for part in parts for path in part.glob("*.*"))
-    for path in [*files, folder / "streaks.csv"]:
-        if path.is_file():
-            content = sha256(path.read_bytes()).hexdigest()
-            digest.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
-    return digest.hexdigest()
-
-
-def _digest(
+def _asked(
     config: TrainConfig, teaching: Teaching, folder: TrainingFolder, start: ChosenModel | None
-) -> str:
-    asked = {
+) -> dict[str, object]:
+    """Return what a work folder is known by."""
+    return {
         "train": asdict(config),
         "distill": asdict(teaching.config),
         "lineage": asdict(teaching.lineage),
         "data": folder.digest,
         "start": None if start is None else start.model_file.digest,
     }
-    return sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _label(chosen: ChosenModel) -> str:

@@ -21,6 +21,7 @@ from prefect.events import emit_event
 
 from infra.catalog import Catalog
 from infra.pool import Pool
+from infra.registry import CHAMPION_URL
 from infra.settings import Settings
 from infra.tracking_server import ModelNotFound, TrackingUnreachable
 from models.bottleneck import NoBottleneck, bottleneck_features
@@ -34,7 +35,6 @@ from tasks.windows import Rows, Windows, split_windows
 logger = logging.getLogger(__name__)
 
 DRIFT = "derain.drift"
-CHAMPION = "models:/derain-student@champion"
 CROP_STATISTICS = ("brightness", "contrast", "sharpness", "streak_energy")
 IMAGE_STATISTICS = ("rain_energy", "brightness", "contrast", "sharpness")
 LEAST_GROUPS = 8
@@ -159,7 +159,7 @@ def _feature_views(settings: Settings, pool: Pool, windows: Windows) -> list[Vie
     """Compare what the champion sees; a network without a bottleneck, or none at all, has no such view."""
     most = settings.drift.feature_crops
     try:
-        model = choose_model(settings, CHAMPION)
+        model = choose_model(settings, CHAMPION_URL)
         network = build(model.model_file, model.name).eval()
         fewer = Windows(windows.reference.head(most), windows.newest.head(most))
         before, now = (

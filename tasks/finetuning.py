@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lightning_fabric import Fabric
 
 from infra.lease import Lease, lease_location
-from infra.registry import Registry
 from infra.settings import Settings
-from infra.tracking import TrackedRun, open_run
-from infra.tracking_server import ModelNotFound, TrackingUnreachable
+from infra.tracking import TrackedRun
 from models.banks import load_training_data
 from models.collapse import Collapsed
-from models.engine import choose_device
-from models.modelfile import build, read_model_file, write_model_file
+from models.modelfile import build, write_model_file
 from models.rain_critic import RainCritic, train_critic
 from models.semi_supervised import SemiSupervised
 from models.train import fit
 from models.validation import render_validation
-from tasks import preflight
 from tasks.finetuning_request import Prepared
+from tasks.tracked_training import Training, TrainingFailed, going_well, launched, registered, tracked
 
 EXPERIMENT = "finetuning"
 SEMI_DRDNET = "semi-drdnet"
-
-
-class FinetuningFailed(Exception):
-    """A training that came to nothing; the message says why."""
-
-
-REFUSALS = (*preflight.REFUSALS, FinetuningFailed)
-"""Errors whose message is the one line that a user needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,62 +64,44 @@ def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Fin
 
     Raises
     ------
-    FinetuningFailed
-        The network collapsed; or another of `REFUSALS`. The best weights so far lie in the work folder.
+    TrainingFailed
+        The network collapsed; or another of `tasks.tracked_training.REFUSALS`. The best weights so far lie in the
+        work folder.
     """
-    fabric = Fabric(
-        accelerator=choose_device(settings.device).type,
-        devices=1,
-        precision=prepared.train.precision,  # type: ignore[arg-type]
-    )
-    fabric.launch()
+    fabric, training = launched(settings, prepared.train.precision), _filed(prepared)
     name = f"finetuning {prepared.work.name}"
-    with Lease(lease_location(settings.workspace), name, run_id, settings.lease_seconds):
+    with Lease(lease_location(settings.workspace), name, run_id, settings.lease_seconds) as lease:
         prepared.work.mkdir(parents=True, exist_ok=True)
         write_model_file(prepared.start.model_file, prepared.work / "start.safetensors")
-        with _tracked(settings, prepared) as run:
+        with tracked(settings, training) as run:
             before, after = _trained(fabric, prepared, run)
-        weights = prepared.work / f"{prepared.train.preset}.safetensors"
-        version = _registered(settings, weights) if after > before else None
-    return Finetuned(run.run_id, before, after, version, weights, prepared.streaks)
+            lease.check()
+            version = registered(settings, training, run, SEMI_DRDNET) if after > before else None
+    return Finetuned(run.run_id, before, after, version, training.weights, prepared.streaks)
 
 
-@contextmanager
-def _tracked(settings: Settings, prepared: Prepared) -> Iterator[TrackedRun]:
-    """Keep the training in MLflow; the run is marked failed if it does not come to its end."""
-    memory = prepared.work / "mlflow_run"
-    run = open_run(settings, EXPERIMENT, prepared.train.preset, prepared.parameters, memory)
-    try:
-        yield run
-    except BaseException:
-        with suppress(TrackingUnreachable, ModelNotFound):
-            run.end("FAILED")
-        raise
-    run.end()
+def _filed(prepared: Prepared) -> Training:
+    return Training(EXPERIMENT, prepared.train.preset, prepared.work, prepared.parameters, prepared.tags)
 
 
 def _trained(fabric: Fabric, prepared: Prepared, run: TrackedRun) -> tuple[float, float]:
     """Train to the end; return the validation score of the start and of the best weights."""
     rain, start = prepared.rain.to(fabric.device), build(prepared.start.model_file)
     objective = SemiSupervised(prepared.semi, rain, start, _critic(prepared))
+    held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
+    pairs = render_validation(held_out, prepared.train.validation_photographs)
     with fabric.autocast():
-        held_out = load_training_data(prepared.data, held_out=True).to(fabric.device)
-        pairs = render_validation(held_out, prepared.train.validation_photographs)
         before = objective.judge(build(prepared.start.model_file).to(fabric.device), pairs).overall
     try:
-        state = fit(fabric, prepared.train, prepared.data, prepared.work, (run,), objective)
+        with going_well(prepared.work):
+            state = fit(fabric, prepared.train, prepared.folder.path, prepared.work, (run,), objective)
     except Collapsed as error:
-        raise FinetuningFailed(f"{error} ({prepared.work})") from error
+        raise TrainingFailed(f"{error} ({prepared.work})") from error
     return before, state.best
 
 
 def _critic(prepared: Prepared) -> RainCritic | None:
     if not prepared.semi.background_contrast:
         return None
-    training, held_out = (load_training_data(prepared.data, held_out=each) for each in (False, True))
+    training, held_out = (load_training_data(prepared.folder.path, held_out=each) for each in (False, True))
     return train_critic(training, held_out, prepared.train.seed).critic
-
-
-def _registered(settings: Settings, weights: Path) -> str:
-    model_file = read_model_file(weights)
-    return Registry(settings).register_challenger(SEMI_DRDNET, model_file.weights, model_file.config)

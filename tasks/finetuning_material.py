@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,15 @@ import torch
 from infra.pool import Pool
 from infra.pseudo_labels import PseudoLabels
 from infra.settings import Settings
+from infra.streak_layers import StreakLayers
 from models.banks import Bank, bank_of
 from models.engine import Engine, choose_device, fast_dtype
 from models.lessons import MOST_PHOTOGRAPHS, evenly
 from models.metrics import Image
 from models.modelfile import ModelFile, build
 from models.semi_data import RealRain, Targets
-from models.streak_bank import StreakHarvest, harvest_streaks
+from models.streak_bank import StreakBankEmpty, harvest_streaks, split_layers
+from tasks.streak_harvest import MOST_LAYERS
 from tasks.unlabelled import POOL, unlabelled_photographs, without_padding
 
 SIDE = 512
@@ -41,27 +43,32 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True)
+class Streaks:
+    """Layers of real rain: to train on, and, of other photographs, to judge by."""
+
+    training: Bank
+    judging: Bank
+    told: str
+    """What came of the windows that were looked at, in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
-    """Unlabelled photographs, and accepted pseudo-labels where there are any."""
+    """Unlabelled photographs; of the pool, accepted pseudo-labels, where there are any, and their streaks too."""
 
     photographs: Sequence[Image]
     pseudo_labels: Labelled | None = None
+    streaks: Streaks | None = None
 
-    def real_rain(self, harvest: StreakHarvest) -> RealRain:
-        """Put everything into banks.
-
-        Raises
-        ------
-        StreakBankEmpty
-            If no streaks were accepted.
-        """
-        training, judging = harvest.split()
+    def real_rain(self, streaks: Streaks) -> RealRain:
+        """Put everything into banks."""
         labels = self.pseudo_labels
-        return RealRain(_bank(self.photographs), training, judging, labels.targets() if labels else None)
+        targets = labels.targets() if labels else None
+        return RealRain(_bank(self.photographs), streaks.training, streaks.judging, targets)
 
 
 def material_at(settings: Settings, place: str) -> Material:
-    """Fetch rainy photographs, cut to at most 512 pixels a side; of the pool its accepted pseudo-labels too.
+    """Fetch rainy photographs, cut to at most 512 pixels a side; of the pool what was curated too.
 
     Parameters
     ----------
@@ -74,9 +81,27 @@ def material_at(settings: Settings, place: str) -> Material:
     ------
     FileNotFoundError
         If there is none; names the place, and why the first one was left out.
+    StreakBankEmpty
+        If curation took no streaks from the pool.
     """
     photographs = [_middle(each) for each in unlabelled_photographs(settings, place)]
-    return Material(photographs, _accepted(settings.workspace) if place == POOL else None)
+    if place != POOL:
+        return Material(photographs)
+    return Material(photographs, _accepted(settings.workspace), _curated_streaks(settings.workspace))
+
+
+def _curated_streaks(workspace: str) -> Streaks:
+    """Read the streaks that curation took from what is accepted now, at most `MOST_LAYERS`."""
+    stored = StreakLayers(workspace).read()
+    image_of = dict(Pool(workspace).crops("train").select("crop_id", "image_id").iter_rows())
+    found = [(image_of[crop_id], layer) for crop_id, layer in stored.layers if crop_id in image_of]
+    if not found:
+        raise StreakBankEmpty(
+            f"no streaks of real rain in the pool of {workspace} ({_counted(stored.refused) or 'none looked at'}):"
+            " python -m flows.curate takes them from the pseudo-labels that it accepts"
+        )
+    layers = evenly(found, MOST_LAYERS)
+    return Streaks(*split_layers(layers), _told(len(layers), stored.refused))
 
 
 def _accepted(workspace: str) -> Labelled | None:
@@ -95,11 +120,26 @@ def _accepted(workspace: str) -> Labelled | None:
     return Labelled(rainy, target, confidence)
 
 
-def harvested(start: ModelFile, photographs: Sequence[Image], device: str) -> StreakHarvest:
-    """Take streaks out of photographs with the network that the training starts from."""
+def harvested(start: ModelFile, photographs: Sequence[Image], device: str) -> Streaks:
+    """Take streaks out of photographs with the network that the training starts from.
+
+    Raises
+    ------
+    StreakBankEmpty
+        If none were accepted.
+    """
     chosen = choose_device(device)
     engine = Engine(build(start), chosen, fast_dtype(chosen))
-    return harvest_streaks(photographs, [engine.derain(each[None])[0] for each in photographs])
+    harvest = harvest_streaks(photographs, [engine.derain(each[None])[0] for each in photographs])
+    return Streaks(*harvest.split(), _told(len(harvest.layers), harvest.refused))
+
+
+def _told(accepted: int, refused: Mapping[str, int]) -> str:
+    return ", ".join(part for part in (f"{accepted} accepted", _counted(refused)) if part)
+
+
+def _counted(refused: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in refused.items())
 
 
 def _middle(rgb: Image) -> Image:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from infra.settings import Settings, absolute_url
+from infra.settings import Settings
 from infra.storage import open_location
 from models.architectures import preset_name, presets
-from models.banks import load_training_data
 from models.modelfile import SHIPPED, build
 from models.semi_config import SemiConfig
 from models.semi_data import RealRain
 from models.streak_bank import StreakBankEmpty
 from models.train_config import TrainConfig
-from tasks.finetuning_material import Material, harvested, material_at
-from tasks.preflight import ChosenModel, PreflightFailed, choose_model
-from tasks.samples import local_home
+from tasks.finetuning_material import harvested, material_at
+from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
+from tasks.training_folder import TrainingFolder, folder_named, looked_at
+from tasks.training_request import origin_tags, train_config, work_folder
 from tasks.training_samples import make_training_samples
 
 _STAGE_2 = TrainConfig(learning_rate=1e-4, warm_up=20, cool_down=1.0, finish=1.0, ema=0.99)
@@ -65,7 +63,7 @@ class Prepared:
     train: TrainConfig
     semi: SemiConfig
     start: ChosenModel
-    data: Path
+    folder: TrainingFolder
     rain: RealRain
     work: Path
     """Where checkpoint, curve and weights lie: the same for the same request, so that it is gone on with."""
@@ -79,48 +77,45 @@ class Prepared:
             **asdict(self.train),
             **{f"semi_{name}": value for name, value in asdict(self.semi).items()},
             "start": f"{self.start.name}, {self.start.version}",
-            "start_digest": self.start.model_file.digest,
-            "real_rain_digest": self.rain.digest,
+            **self.tags,
             "streaks": self.streaks,
         }
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the weights come from, for run and version: data, real rain, start, code."""
+        return {**origin_tags(self.folder, self.start), "real_rain_digest": self.rain.digest}
+
 
 def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiConfig) -> Prepared:
-    """Look at everything a fine-tuning needs, and take the streaks out of the unlabelled photographs.
+    """Look at everything a fine-tuning needs; photographs that were not curated are looked through for streaks.
 
     Raises
     ------
     PreflightFailed
         Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line.
     """
-    train = _train_config(request)
+    refuse_absent_device(settings)
+    train = train_config(PRESETS, request.preset, request.steps, request.seed)
     open_location(settings.workspace).check(writable=True)
-    start = _start(settings, request.model, train.preset)
+    start = start_of(settings, request.model, train.preset)
     train = replace(train, preset=_preset_of(start))
-    data, material = _material(settings, request)
-    _refuse_unusable(data)
-    harvest = harvested(start.model_file, material.photographs, settings.device)
-    try:
-        rain = material.real_rain(harvest)
-    except StreakBankEmpty as error:
-        raise PreflightFailed(str(error)) from error
-    work = local_home(settings.workspace) / "finetune" / _digest(train, semi, start, data, rain)
-    refused = "".join(f", {count} {reason}" for reason, count in harvest.refused.items())
+    data, unlabelled = _places(settings, request)
+    folder = looked_at(data)
+    rain, streaks = _rain(settings, unlabelled, start)
+    work = work_folder(settings, "finetune", _asked(train, semi, start, folder, rain))
     train = replace(train, init=str(work / "start.safetensors"))
-    return Prepared(train, semi, start, data, rain, work, f"{len(harvest.layers)} accepted{refused}")
+    return Prepared(train, semi, start, folder, rain, work, streaks)
 
 
-def _train_config(request: FinetuneRequest) -> TrainConfig:
-    if request.preset not in PRESETS:
-        raise PreflightFailed(
-            f"preset {request.preset!r}: there is no such one; there are {', '.join(PRESETS)}"
-        )
-    known = PRESETS[request.preset]
-    steps = request.steps or known.steps
-    return replace(known, steps=steps, seed=request.seed, validate_every=min(known.validate_every, steps))
+def start_of(settings: Settings, model: str, preset: str) -> ChosenModel:
+    """Choose what a training of a preset of the network starts from: a model that is named, or what ships.
 
-
-def _start(settings: Settings, model: str, preset: str) -> ChosenModel:
+    Raises
+    ------
+    PreflightFailed
+        If none is named and none ships; or another of `tasks.preflight.REFUSALS`.
+    """
     if model:
         return choose_model(settings, model)
     if preset not in STARTS:
@@ -137,41 +132,39 @@ def _preset_of(start: ChosenModel) -> str:
     return name
 
 
-def _material(settings: Settings, request: FinetuneRequest) -> tuple[Path, Material]:
+def _places(settings: Settings, request: FinetuneRequest) -> tuple[Path, str]:
     """Find labelled data and unlabelled photographs: those that are named, or else generated ones for `smoke`."""
     data, unlabelled = request.data or settings.training or "", request.unlabelled
     if request.preset == "smoke" and not (data and unlabelled):
         generated = make_training_samples(settings.workspace)
         data, unlabelled = data or str(generated[0]), unlabelled or str(generated[1])
-    for name, value, what in (
-        ("data", data, "a folder with clean/ and streaks/ or garg/"),
-        ("unlabelled", unlabelled, "pool, or a folder or bucket prefix of rainy photographs"),
-    ):
-        if not value:
-            raise PreflightFailed(f"no {name} for preset {request.preset}: give --{name}, {what}")
+    folder = folder_named(settings, data, request.preset)
+    if not unlabelled:
+        raise PreflightFailed(
+            f"no unlabelled for preset {request.preset}: give --unlabelled, pool, or a folder or bucket prefix of"
+            " rainy photographs"
+        )
+    return folder, unlabelled
+
+
+def _rain(settings: Settings, unlabelled: str, start: ChosenModel) -> tuple[RealRain, str]:
+    """Gather what there is of real rain; of the pool, curation took the streaks already."""
     try:
         material = material_at(settings, unlabelled)
-    except FileNotFoundError as error:
+        streaks = material.streaks or harvested(start.model_file, material.photographs, settings.device)
+    except (FileNotFoundError, StreakBankEmpty) as error:
         raise PreflightFailed(str(error)) from error
-    return Path(absolute_url(data)), material
+    return material.real_rain(streaks), streaks.told
 
 
-def _refuse_unusable(folder: Path) -> None:
-    """Read a training folder as the training will."""
-    try:
-        for held_out in (False, True):
-            load_training_data(folder, held_out=held_out)
-    except (OSError, KeyError, ValueError) as error:
-        named = str(error) if str(folder) in str(error) else f"{folder}: {error}"
-        raise PreflightFailed(f"data {named}") from error
-
-
-def _digest(train: TrainConfig, semi: SemiConfig, start: ChosenModel, data: Path, rain: RealRain) -> str:
-    request = {
-        "train": {name: value for name, value in asdict(train).items() if name != "init"},
+def _asked(
+    train: TrainConfig, semi: SemiConfig, start: ChosenModel, folder: TrainingFolder, rain: RealRain
+) -> dict[str, object]:
+    """Return what a work folder is known by."""
+    return {
+        "train": asdict(train),
         "semi": asdict(semi),
         "start": start.model_file.digest,
-        "data": str(data),
+        "data": folder.digest,
         "rain": rain.digest,
     }
-    return sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]

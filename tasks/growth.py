@@ -8,10 +8,10 @@ from prefect.events import emit_event
 
 from infra.pool import Pool
 from infra.promotions import Ledger
+from infra.registry import STUDENT
 from infra.settings import Settings
 
 POOL_GROWN = "derain.pool.grown"
-STUDENT = "derain-student"
 _TRAINED = ("promoted", "refused")
 """Decisions that a training ends with."""
 

@@ -6,28 +6,38 @@ from pathlib import Path
 
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
+from infra.faults import STORAGE_FAULTS
 from infra.settings import Settings
 from infra.storage import is_local, open_location
 from tasks.drift import View, watch_drift
 from tasks.growth import tell_growth
 from tasks.ingest_report import render_ingest
 from tasks.ingest_summary import IngestSummary
-from tasks.reading import STORAGE_FAULTS
+from tasks.progress import told
 
 
 def publish_ingest(settings: Settings, summary: IngestSummary) -> str:
-    """Write the page of a run and its artifacts, tell if the pool has grown; return the page's URL, or why not."""
-    _table_artifact(summary)
-    tell_growth(settings, summary.crops)
-    _drift_artifact(watch_drift(settings, summary.crops))
+    """Write the page of a run and its artifacts, tell if the pool has grown; return the page's URL, or why not.
+
+    The crops are in the pool: whatever else fails here is a warning in the log.
+    """
+    told("the table of counts", lambda: _table_artifact(summary))
+    page = _put_page(settings, summary)
+    told("the growth of the pool", lambda: tell_growth(settings, summary.crops))
+    told("drift", lambda: _drift_artifact(watch_drift(settings, summary.crops)))
+    return page
+
+
+def _put_page(settings: Settings, summary: IngestSummary) -> str:
     name = f"ingest-{summary.started_at:%Y%m%dT%H%M%S}-{summary.run_id[:8]}.html"
     url = f"{settings.workspace}/reports/{name}"
     try:
         open_location(f"{settings.workspace}/reports").put(name, render_ingest(settings, summary).encode())
-    except STORAGE_FAULTS as error:  # the crops are in the pool nevertheless
+    except STORAGE_FAULTS as error:
         return f"not written, {error}"
     link = Path(url).as_uri() if is_local(url) else url
-    create_link_artifact(link, link_text="Ingest: crops and rejects", key="ingest-report")
+    text = "Ingest: crops and rejects"
+    told("the link to the page", lambda: create_link_artifact(link, link_text=text, key="ingest-report"))
     return url
 
 

@@ -15,11 +15,10 @@ from infra.records import ImageRef
 from infra.settings import Settings
 from tasks.codec.pictures import Pixels
 from tasks.exports import Export
-from tasks.images import ImageRejected
 from tasks.ingest_summary import IngestSummary
 from tasks.media import open_medium
 from tasks.medium import MediumSpec, is_array
-from tasks.reading import STORAGE_FAULTS
+from tasks.reading import UNREADABLE
 from tasks.report import data_uri, page_template
 
 MOST_CROPS = 24
@@ -82,7 +81,7 @@ def _picture(settings: Settings, row: dict[str, object]) -> str:
         medium = open_medium(spec)
         ref = ImageRef(str(row["key"]), str(row["etag"]), int(str(row["size_bytes"])))
         return _thumbnail(medium.decode(medium.fetch(ref)).rgb)
-    except (*STORAGE_FAULTS, ImageRejected):
+    except UNREADABLE:
         return ""
 
 

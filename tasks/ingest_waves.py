@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed
 
 from infra.fault_points import fault_point
-from infra.faults import WorldFault
+from infra.faults import STORAGE_FAULTS
 from infra.lease import Lease, LeaseLost
 from infra.pool import Pool, Split
 from infra.pool_groups import make_room
@@ -64,7 +64,7 @@ def finish_ingest_wave(
     """Record a wave; `number` is shown as the task run's name. What cannot be recorded is a failed task run."""
     try:
         count(record_ingest_wave(wave, writer, tell))
-    except (WorldFault, LeaseLost) as fault:
+    except (*STORAGE_FAULTS, LeaseLost) as fault:
         return Failed(message=str(fault))
     return None
 
@@ -88,7 +88,7 @@ def record_ingest_wave(wave: Results[LookedImage], writer: PoolWriter, tell: Loo
     ------
     LeaseLost
         If another ingest works on the pool now; nothing was committed.
-    WorldFault
+    WorldFault, Missing, AccessDenied
         If the lease, the pool or its catalog cannot be reached.
     """
     origin, known = writer.origin, writer.known

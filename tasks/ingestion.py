@@ -116,6 +116,8 @@ def ingest_pending(
                 run = _Run(settings, request, pool, lease, known, plan, progress)
                 if plan.pending:
                     _work(run)
+            if not run.tally.stopped_by:
+                pool.maintain()
             return _summary(run)
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from infra.fault_points import fault_point
+from infra.faults import STORAGE_FAULTS
 from infra.pool_groups import CROP_SIDE, read_crops
 from infra.pseudo_groups import PseudoPixels
 from infra.records import ImageRef
@@ -32,7 +33,6 @@ from tasks.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Scores, refusal_
 from tasks.loaded import StagedModel, loaded_engine
 from tasks.neighbours import Neighbourhood, neighbouring_parts
 from tasks.pending import Shard
-from tasks.reading import STORAGE_FAULTS
 from tasks.shard_results import ShardResult, Unfinished
 from tasks.temporal import NotRegistrable, TemporalBackground, TemporalLimits, temporal_background
 

@@ -15,6 +15,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
+from infra.faults import STORAGE_FAULTS
 from infra.records import ImageRef
 from infra.settings import IngestLimits
 from tasks.codec.pictures import Pixels
@@ -22,7 +23,7 @@ from tasks.crops import Box, boxes_by_energy, streak_energy, streak_response
 from tasks.media import open_medium
 from tasks.medium import MediumSpec
 from tasks.pending import Shard
-from tasks.reading import STORAGE_FAULTS, Reading
+from tasks.reading import Reading
 from tasks.shard_results import ShardResult, Unfinished
 from tasks.statistics import image_statistics
 
@@ -100,7 +101,6 @@ class LookJob:
                 except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
                     reading.unforeseen(image.ref, error)
                     continue
-            reading.went_well()
             yield looked
 
 

@@ -180,7 +180,7 @@ def _named_errors(source: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise Missing(f"{source} is not there") from error
-    except (pa.ArrowInvalid, pl.exceptions.PolarsError) as error:
+    except (pa.ArrowInvalid, pl.exceptions.PolarsError, OSError) as error:
         raise ManifestInvalid(
             f"{source} cannot be read as a manifest: {' '.join(str(error).split())}"
         ) from error

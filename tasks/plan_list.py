@@ -1,4 +1,8 @@
-"""The list of what a plan would do: a manifest that derain-batch takes as a source."""
+"""The list of what a plan would do: a manifest.
+
+Of photographs it is one that derain-batch takes as a source; frames of a Zarr array are listed by number, for
+reading alone.
+"""
 
 from __future__ import annotations
 

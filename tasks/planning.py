@@ -55,8 +55,6 @@ class PlanCounts:
     """Derained with an output that exists, or rejected: nothing to do."""
     pending: int = 0
     """To do: `listed` less `done`."""
-    again: int = 0
-    """Of the pending those whose identity has a row already, which is then replaced."""
     stale: int = 0
     """Derained by another model than the current one, be they to do again or not."""
     rejected: int = 0
@@ -162,7 +160,7 @@ def _sort_out(
     to_do = ~_done(verdict, redo)
     again = to_do & verdict.known
     counts["listed"] += len(refs)
-    for name, mask in (("pending", to_do), ("done", ~to_do), ("again", again)):
+    for name, mask in (("pending", to_do), ("done", ~to_do)):
         counts[name] += _number(mask)
     for name in ("rejected", "gone", "stale"):
         counts[name] += _number(getattr(verdict, name))

@@ -1,4 +1,4 @@
-"""What must be right before derain-batch begins: looked at in full before anything is changed."""
+"""What must be right before derain-batch begins: looked at in full before any work."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from infra.lease import LeaseHeld, LeaseLost, LeaseUnreadable
 from infra.records import Scope
 from infra.registry import STUDENT, Registry
 from infra.settings import Settings, SettingsInvalid, absolute_url
-from infra.storage import AccessDenied, Missing, UrlRefused, open_location
+from infra.storage import AccessDenied, KeyRefused, Missing, UrlRefused, open_location
 from infra.tracking_server import ModelNotFound, TrackingUnreachable
+from models.engine import choose_device
 from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, build, read_model_file
 from tasks.exports import Export
 from tasks.manifests import ManifestInvalid, is_manifest
@@ -32,6 +33,7 @@ REFUSALS = (
     CatalogSchemaMismatch,
     ClusterUnreachable,
     FramesRefused,
+    KeyRefused,
     LeaseHeld,
     LeaseLost,
     LeaseUnreadable,
@@ -81,7 +83,7 @@ class Prepared:
 def prepare(
     settings: Settings, source: str | None, destination: str | None, export: Export, model: str
 ) -> Prepared:
-    """Look at everything a run needs.
+    """Look at everything a run needs; samples, and version 1 of a model that ships, are made where they are wanted.
 
     Parameters
     ----------
@@ -97,8 +99,11 @@ def prepare(
     Raises
     ------
     PreflightFailed
-        Or another of `REFUSALS`: what is wrong, in one line. Nothing was changed.
+        Or another of `REFUSALS`: what is wrong, in one line. Nothing was derained or recorded; samples may have
+        been written, and version 1 of a model that ships may have been registered.
     """
+    if settings.cluster is None:
+        refuse_absent_device(settings)
     source, destination = _endpoints(settings, source, destination)
     refuse_overlap(source, destination)
     open_location(destination).check(writable=True)
@@ -110,22 +115,35 @@ def prepare(
     return Prepared(scope, found, medium, choose_model(settings, model))
 
 
+def refuse_absent_device(settings: Settings) -> None:
+    """Refuse a device that this machine does not have, where this machine is to compute.
+
+    Raises
+    ------
+    PreflightFailed
+        Names `DERAIN_DEVICE` and the way out.
+    """
+    try:
+        choose_device(settings.device)
+    except ValueError as error:
+        raise PreflightFailed(f"DERAIN_DEVICE: {error}") from error
+
+
 def choose_model(settings: Settings, model: str) -> ChosenModel:
     """Resolve a model once: from the registry, which the first run fills, or from a weights file."""
     if not model.startswith("models:/"):
         path = Path(absolute_url(model))
         return ChosenModel(read_model_file(path), path.stem, "file")
     registry = Registry(settings)
-    _register_shipped(registry, model)
+    register_shipped(registry, model.removeprefix("models:/").partition("@")[0].partition("/")[0])
     registered = registry.resolve(model)
     model_file = ModelFile(registered.weights, registered.config)
     build(model_file, name=model)  # an older or newer version of this package may have registered it
     return ChosenModel(model_file, registered.name, registered.version)
 
 
-def _register_shipped(registry: Registry, url: str) -> None:
-    """Register what the package ships for the model that a URL names, if it ships anything."""
-    name = url.removeprefix("models:/").partition("@")[0].partition("/")[0]
+def register_shipped(registry: Registry, name: str) -> None:
+    """Register what the package ships of a model, if it ships anything and nothing is registered."""
     paths = sorted(SHIPPED.parent.glob(SHIPPED_AS.get(name, "none")))
     if paths:
         shipped = read_model_file(paths[0])

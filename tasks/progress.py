@@ -5,21 +5,25 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 from uuid import UUID
 
 import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.exceptions import MissingContextError
+from prefect.exceptions import MissingContextError, PrefectException
 from prefect.logging import get_logger, get_run_logger
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from infra.faults import one_line
+from tasks.preflight import REFUSALS
 from tasks.shard_results import ImageRow, ShardResult
 from tasks.waves import Tally
 
+T = TypeVar("T")
 ARTIFACT_SECONDS = 1.0
 """Least time between two updates of the artifact, each a request to the server of some 25 ms."""
 LOG_SECONDS = 30.0
@@ -45,8 +49,7 @@ class Progress:
         self._log = run_log()
         self._shown = ExitStack()
         self._bar = tqdm(total=total, desc=doing, unit="image", smoothing=0.1, disable=not self._has_terminal)
-        artifact = create_progress_artifact(0.0, key="progress", description=self._line())
-        self._artifact: UUID = artifact  # type: ignore[assignment]
+        self._artifact = told("the progress artifact", self._created)
 
     def __enter__(self) -> Self:
         if self._has_terminal:
@@ -80,12 +83,18 @@ class Progress:
             self._logged = now
             self._log.info(self._line())
 
+    def _created(self) -> UUID:
+        description = self._line()
+        return create_progress_artifact(0.0, key="progress", description=description)  # type: ignore[return-value]
+
     def _update_artifact(self) -> None:
+        artifact = self._artifact
+        if artifact is not None:
+            told("the progress artifact", lambda: self._update(artifact))
+
+    def _update(self, artifact: UUID) -> None:
         share = self.tally.images / self._total if self._total else 1.0
-        try:
-            update_progress_artifact(self._artifact, progress=100 * share, description=self._line())
-        except httpx.HTTPError as error:  # the work goes on without the page that shows it
-            self._log.warning(f"the progress artifact was not updated: {type(error).__name__}")
+        update_progress_artifact(artifact, progress=100 * share, description=self._line())
 
     def _line(self) -> str:
         tally, seconds = self.tally, max(self.seconds, 1e-6)
@@ -96,6 +105,28 @@ class Progress:
             f" {tally.unfinished_count:,} pending), {tally.images / seconds:.1f} images/s,"
             f" {tally.pixels / 1e6 / seconds:.1f} MP/s{ahead}"
         )
+
+
+def told(what: str, tell: Callable[[], T]) -> T | None:
+    """Tell Prefect something of the work; where that fails, the log has a warning and the work goes on.
+
+    Parameters
+    ----------
+    what : str
+        What is told, for the warning.
+    tell : callable
+        Makes an artifact or emits an event, and may read the catalog for it.
+
+    Returns
+    -------
+    object or None
+        What `tell` returned; None where it failed.
+    """
+    try:
+        return tell()
+    except (*REFUSALS, httpx.HTTPError, PrefectException) as error:
+        run_log().warning(f"{what} could not be told: {type(error).__name__}: {one_line(error)}")
+        return None
 
 
 def run_log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:

@@ -15,17 +15,17 @@ from datetime import UTC, datetime
 from infra.fault_points import fault_point
 from infra.lease import Lease, lease_location
 from infra.promotions import Decision, Ledger, Promotion, PromotionRaced
-from infra.registry import CHAMPION, PREVIOUS, STUDENT, Registry
+from infra.registry import CHAMPION, CHAMPION_URL, PREVIOUS, STUDENT, Registry
 from infra.settings import Settings
 from infra.storage import open_location
 from tasks import preflight
 from tasks.evaluation import Evaluation, evaluate, open_validation
 from tasks.evaluation_records import record
 from tasks.gates import Verdict, judge, too_small
-from tasks.preflight import ChosenModel, choose_model
+from tasks.overlap import refuse_training
+from tasks.preflight import ChosenModel, choose_model, refuse_absent_device, register_shipped
 from tasks.validation_manifest import ValidationManifest
 
-CHAMPION_URL = f"models:/{STUDENT}@{CHAMPION}"
 BY_HAND = "found as champion: its alias was moved by hand"
 FOUNDING = "found as champion when the ledger began; dated by its registration"
 
@@ -121,7 +121,9 @@ def opened(settings: Settings, run_id: str) -> Iterator[Office]:
         yield office
 
 
-def promote_challenger(settings: Settings, challenger: str, run_id: str) -> Promotion:
+def promote_challenger(
+    settings: Settings, challenger: str, run_id: str, training: str | None = None
+) -> Promotion:
     """Compare a challenger with the champion and make it champion if it is better; return the ledger's row.
 
     Parameters
@@ -132,17 +134,23 @@ def promote_challenger(settings: Settings, challenger: str, run_id: str) -> Prom
         `models:/derain-student@alias`, `models:/derain-student/version`, or a weights file, which is registered.
     run_id : str
         Which run decides.
+    training : str, optional
+        Folder or manifest of the photographs that the challenger was trained on: none of them may be among those
+        that decide.
 
     Raises
     ------
     PromotionFailed
         Or another of `REFUSALS`: what is wrong, in one line.
     """
+    refuse_absent_device(settings)
     open_location(settings.workspace).check(writable=True)
     champion = choose_model(settings, CHAMPION_URL)
     candidate = choose_model(settings, challenger)
     _refuse_other_model(challenger, candidate)
     manifest = open_validation(settings)
+    if training is not None:
+        refuse_training(manifest, training)
     with opened(settings, run_id) as office:
         if office.registry.standing(STUDENT).champion != champion.version:  # a killed run made another one
             champion = choose_model(settings, CHAMPION_URL)
@@ -170,7 +178,10 @@ def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
     ModelNotFound, ModelFileInvalid
         If there is no such version, or it cannot be used; nothing was changed.
     """
-    choose_model(settings, CHAMPION_URL if to is None else f"models:/{STUDENT}/{to}")
+    if to is None:
+        register_shipped(Registry(settings), STUDENT)  # and no more: the champion may be what is broken
+    else:
+        choose_model(settings, f"models:/{STUDENT}/{to}")
     with opened(settings, run_id) as office:
         standing = office.registry.standing(STUDENT)
         target = standing.previous if to is None else str(to)

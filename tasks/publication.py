@@ -8,11 +8,13 @@ from pathlib import Path
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from infra.catalog import Catalog
+from infra.faults import STORAGE_FAULTS
 from infra.records import DerainRecord, ImageRef
 from infra.storage import is_local, open_location
 from tasks.media import open_medium
 from tasks.medium import MediumSpec
-from tasks.reading import STORAGE_FAULTS
+from tasks.progress import told
+from tasks.reading import UNREADABLE
 from tasks.report import MOST_REJECTED, MOST_SAMPLES, Report, Sample, render
 from tasks.summary import RunSummary
 
@@ -29,13 +31,14 @@ def publish(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
     workspace : str
         The report goes to `<workspace>/reports`.
     """
-    _table_artifact(summary)
+    told("the table of counts", lambda: _table_artifact(summary))
     try:
         url = _put_report(summary, medium, workspace)
     except STORAGE_FAULTS as error:  # the images are derained nevertheless
         return f"not written, {error}"
     link = Path(url).as_uri() if is_local(url) else url
-    create_link_artifact(link, link_text="Report: before and after, rejects", key="report")
+    text = "Report: before and after, rejects"
+    told("the link to the report", lambda: create_link_artifact(link, link_text=text, key="report"))
     return url
 
 
@@ -44,8 +47,8 @@ def _put_report(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
     scope, run_id = summary.scope, summary.run_id
     report = Report(
         summary,
-        worst=list(_samples(medium, catalog.worst(scope, MOST_SAMPLES, run_id))),
-        random=list(_samples(medium, catalog.sample(scope, 2 * MOST_SAMPLES, run_id))),
+        worst=list(samples(medium, catalog.worst(scope, MOST_SAMPLES, run_id))),
+        random=list(samples(medium, catalog.sample(scope, 2 * MOST_SAMPLES, run_id))),
         rejected=catalog.rejected(scope, MOST_REJECTED, run_id),
         rejected_total=summary.counts.rejected,
     )
@@ -54,14 +57,14 @@ def _put_report(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
     return f"{workspace}/reports/{name}"
 
 
-def _samples(medium: MediumSpec, records: Iterable[DerainRecord]) -> Iterator[Sample]:
+def samples(medium: MediumSpec, records: Iterable[DerainRecord]) -> Iterator[Sample]:
     """Load rainy and derained pixels again; what is gone or changed by now is left out."""
     opened = open_medium(medium)
     for record in records:
         try:
             data = opened.fetch(ImageRef(record.key, record.etag, record.size_bytes))
             rainy, derained = opened.decode(data).rgb, opened.output(str(record.output_key))
-        except STORAGE_FAULTS:
+        except UNREADABLE:
             continue
         if rainy.shape == derained.shape:
             yield Sample(record, rainy, derained)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from infra.fault_points import fault_point
-from infra.faults import WorldFault, one_line
+from infra.faults import STORAGE_FAULTS, StillReplaced, one_line
 from infra.records import ImageRef
 from infra.storage import AccessDenied, KeyRefused, Missing
 from tasks.images import ImageRejected, Picture
@@ -27,8 +27,10 @@ READ_AHEAD = 3
 """Images that are fetched before they are needed."""
 FAULTS_IN_A_ROW = 3
 """After so many faults of the world, one after the other, the rest of the shard is left pending untried."""
-STORAGE_FAULTS = (WorldFault, Missing, AccessDenied)
-"""What is no fault of the image: it stays pending."""
+OF_ONE_OBJECT = (Missing, AccessDenied, StillReplaced)
+"""What lasts and says nothing of the next image: counted, three such images would block their shard in each run."""
+UNREADABLE = (*STORAGE_FAULTS, ImageRejected, KeyRefused)
+"""Why an image that is read once more, to be shown, may not be there to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,27 @@ class Decoded:
     ref: ImageRef
     data: bytes
     picture: Picture
+
+
+@dataclass(slots=True)
+class FaultRow:
+    """Faults of the world, one after the other, in one direction: what can be read may fail to be written."""
+
+    length: int = 0
+
+    @property
+    def is_long(self) -> bool:
+        """Tell whether later images would only wait for the same time-outs."""
+        return self.length >= FAULTS_IN_A_ROW
+
+    def count(self, error: Exception) -> None:
+        """Count a fault, unless it is one of that object alone."""
+        if not isinstance(error, OF_ONE_OBJECT):
+            self.length += 1
+
+    def end(self) -> None:
+        """Begin anew: the world is all right."""
+        self.length = 0
 
 
 class Reading:
@@ -54,13 +77,14 @@ class Reading:
         self.rejected: list[tuple[ImageRef, str]] = []
         self.unfinished: list[Unfinished] = []
         self.image_seconds = 0.0
-        self._faults_in_a_row = 0
+        self.fetches = FaultRow()
+        self.puts = FaultRow()
 
     def decoded(self, refs: tuple[ImageRef, ...]) -> Iterator[Decoded]:
         """Yield the images that could be fetched and decoded; the others are rejected or stay unfinished."""
         with ThreadPoolExecutor(READ_AHEAD) as readers:
             for ref, fetching in _fetch_ahead(readers, self.medium, refs):
-                if self._faults_in_a_row >= FAULTS_IN_A_ROW:
+                if self.fetches.is_long or self.puts.is_long:
                     fetching.cancel()
                     self.unfinished.append(Unfinished(ref.key, "left untried after faults in a row"))
                     continue
@@ -69,8 +93,9 @@ class Reading:
                 except (ImageRejected, KeyRefused) as refused:
                     self.rejected.append((ref, str(refused)))
                 except STORAGE_FAULTS as error:
-                    self.fault(ref, error)
+                    self.fault(ref, error, self.fetches)
                 else:
+                    self.fetches.end()
                     picture = self._decode(ref, data)
                     if picture is not None:
                         yield Decoded(ref, data, picture)
@@ -80,27 +105,22 @@ class Reading:
         try:
             is_same = self.medium.fetch(ref) == data
         except STORAGE_FAULTS as error:
-            self.fault(ref, error)
+            self.fault(ref, error, self.fetches)
             return
         if is_same:
             self.rejected.append((ref, rejected.reason))
         else:
             self.unfinished.append(Unfinished(ref.key, "two fetches gave different bytes"))
 
-    def fault(self, ref: ImageRef, error: Exception) -> None:
-        """Leave an image pending."""
+    def fault(self, ref: ImageRef, error: Exception, row: FaultRow) -> None:
+        """Leave an image pending that storage failed at, and count the fault among the fetches or the puts."""
         self.unfinished.append(Unfinished(ref.key, str(error)))
-        if not isinstance(error, Missing):  # an image that was taken away says nothing of the next one
-            self._faults_in_a_row += 1
+        row.count(error)
 
     def unforeseen(self, ref: ImageRef, error: Exception) -> None:
         """Leave an image pending that met a lack of memory or an error of ours: the others shall not suffer."""
         logger.warning("%s stays pending", ref.key, exc_info=error)
-        self.fault(ref, WorldFault(f"{type(error).__name__}: {one_line(error)}"))
-
-    def went_well(self) -> None:
-        """Tell that an image is through: the world is all right."""
-        self._faults_in_a_row = 0
+        self.unfinished.append(Unfinished(ref.key, f"{type(error).__name__}: {one_line(error)}"))
 
     @contextmanager
     def clocked(self) -> Iterator[None]:

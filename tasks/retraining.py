@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -22,11 +21,12 @@ from prefect.exceptions import MissingResult
 from infra.fault_points import fault_point
 from infra.lease import Lease, lease_location
 from infra.pool import Pool
-from infra.registry import CHAMPION, STUDENT, Registry
 from infra.settings import Settings
 from infra.storage import Location, Missing, open_location
 from tasks import preflight
+from tasks.decisions import fetch_decisions
 from tasks.preflight import PreflightFailed
+from tasks.retraining_request import RetrainRequest
 
 OPEN = "open.json"
 REFUSED = "Refused"
@@ -38,21 +38,11 @@ class StageFailed(Exception):
 
 
 class NothingNew(Exception):
-    """The pool is what it was in a retraining that is through."""
+    """The crops of the pool are those of a retraining that is through."""
 
 
 REFUSALS = (*preflight.REFUSALS, StageFailed)
 """Errors whose message is the one line that a user needs."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetrainRequest:
-    """Parameters of the flow, as they were given."""
-
-    preset: str
-    data: str
-    decisions: str | None
-    anew: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +64,8 @@ class Record:
     preset: str
     data: str
     decisions_sha256: str
-    pool_version: int | None
-    champion: str | None
-    """Version of the student that served when it began."""
+    pool_digest: str
+    """Of the crops that could be trained on when it began."""
     begun_at: str
     stages: tuple[Stage, ...] = ()
 
@@ -134,21 +123,19 @@ def _model(state: State[Any]) -> str:
 
 @contextmanager
 def opened(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator[Retraining]:
-    """Take up the retraining that is open, or begin one.
+    """Take up the retraining that is open, or begin one, as `prepare_retraining` found it possible.
 
     Raises
     ------
     PreflightFailed
-        If the pool is empty, or another retraining is open.
+        If another retraining is open.
+    Missing, AccessDenied, WorldFault
+        If the decisions cannot be fetched.
     NothingNew
         If there is nothing to learn that the last one did not see.
     LeaseHeld
         If another run retrains.
     """
-    if not Pool(settings.workspace).count():
-        raise PreflightFailed(
-            f"the pool of {settings.workspace} is empty: python -m flows.ingest --source ... fills it"
-        )
     places = open_location(f"{settings.workspace}/retrainings")
     with Lease(lease_location(settings.workspace), "retrain", run_id, settings.lease_seconds) as lease:
         record = _begun(settings, request)
@@ -165,26 +152,20 @@ def _begun(settings: Settings, request: RetrainRequest) -> Record:
     return Record(
         retraining_id=uuid4().hex,
         preset=request.preset,
-        data=request.data or str(settings.training or ""),
+        data=request.data,
         decisions_sha256=_digest(request.decisions),
-        pool_version=Pool(settings.workspace).version(),
-        champion=_champion(settings),
+        pool_digest=_pool_digest(settings.workspace),
         begun_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _champion(settings: Settings) -> str | None:
-    preflight.choose_model(settings, f"models:/{STUDENT}@{CHAMPION}")  # the first run registers it
-    return Registry(settings).standing(STUDENT).champion
+def _pool_digest(workspace: str) -> str:
+    """Return the SHA-256 over the ids of the training crops: what was only rejected is nothing new."""
+    return sha256("\n".join(Pool(workspace).crops("train")["crop_id"]).encode()).hexdigest()
 
 
 def _digest(decisions: str | None) -> str:
-    if decisions is None:
-        return ""
-    try:
-        return sha256(Path(decisions).read_bytes()).hexdigest()
-    except OSError as error:
-        raise PreflightFailed(f"decisions {decisions}: {error.strerror}") from error
+    return "" if decisions is None else sha256(fetch_decisions(decisions)).hexdigest()
 
 
 def _gone_on_with(unfinished: Record, now: Record) -> Record:
@@ -198,9 +179,9 @@ def _gone_on_with(unfinished: Record, now: Record) -> Record:
 
 
 def _is_known(record: Record, places: Location) -> bool:
-    """Tell whether one that is through was asked for the same and saw the same pool."""
+    """Tell whether one that is through was asked for the same and saw the same crops."""
     return any(
-        (each.asked, each.pool_version) == (record.asked, record.pool_version) for each in _closed(places)
+        (each.asked, each.pool_digest) == (record.asked, record.pool_digest) for each in _closed(places)
     )
 
 

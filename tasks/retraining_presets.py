@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.distillation_request import CHAMPION_URL
-from tasks.preflight import PreflightFailed
+from infra.registry import CHAMPION_URL
+from tasks.training_request import preset_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,16 +14,18 @@ class Sizes:
 
     finetune: str
     teacher: str
-    """What is fine-tuned: a model, or empty for the preset's own."""
+    """The model that is fine-tuned."""
     distill: str
     distill_steps: int
+    new_crops: int | None = None
+    """Most that are judged; None: all."""
 
 
 PRESETS = {
-    "smoke": Sizes("smoke", CHAMPION_URL, "smoke", 60),
-    # No network that a CPU trains in a night leads the student: what is fine-tuned is the champion itself.
+    # No network that ships leads the student: what is fine-tuned is the champion itself.
+    "smoke": Sizes("smoke", CHAMPION_URL, "smoke", 60, new_crops=60),
     "cpu": Sizes("slim", CHAMPION_URL, "base", 6_000),
-    "gpu": Sizes("mid", "", "base", 40_000),
+    "gpu": Sizes("mid", CHAMPION_URL, "base", 40_000),
 }
 
 
@@ -35,6 +37,4 @@ def sizes_of(preset: str) -> Sizes:
     PreflightFailed
         If there is no such preset; tells which there are.
     """
-    if preset not in PRESETS:
-        raise PreflightFailed(f"preset {preset!r}: there is no such one; there are {', '.join(PRESETS)}")
-    return PRESETS[preset]
+    return preset_named(PRESETS, preset)

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from infra.fault_points import fault_point
+from infra.faults import STORAGE_FAULTS
 from infra.records import DerainRecord, ImageRef, Scope
 from infra.storage import KeyRefused
 from models.engine import Batch, TilingRefused
@@ -24,7 +25,7 @@ from tasks.loaded import StagedModel, loaded_engine
 from tasks.media import open_medium
 from tasks.medium import Medium, MediumSpec
 from tasks.pending import Shard
-from tasks.reading import STORAGE_FAULTS, Reading
+from tasks.reading import Reading
 from tasks.shard_results import ShardResult, Unfinished
 from tasks.statistics import image_statistics
 
@@ -158,10 +159,10 @@ class _ShardRun:
             except KeyRefused as refused:
                 self.reading.rejected.append((ref, str(refused)))
             except STORAGE_FAULTS as error:
-                self.reading.fault(ref, error)
+                self.reading.fault(ref, error, self.reading.puts)
             else:
                 self.records.append(record)
-                self.reading.went_well()
+                self.reading.puts.end()
 
 
 def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:

@@ -79,11 +79,6 @@ def open_source(source: str) -> Source:
     return Source(source, lambda: open_location(source).list())
 
 
-def list_source(source: str) -> Iterator[ImageRef]:
-    """List all objects of a source as a stream; which of them are wanted is up to a `Selection`."""
-    return open_source(source).refs()
-
-
 def _list_frames(source: str) -> Iterator[ImageRef]:
     from tasks.frames import list_frames  # Zarr only where it is used
 

@@ -7,36 +7,29 @@ All options are those of `python -m models.train`, which needs nothing of this: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 
 from infra.settings import SettingsInvalid, read_settings
-from infra.tracking import TrackedRun, open_run
+from infra.tracking import TrackedRun
 from infra.tracking_server import TrackingUnreachable
 from models import train
 from models.train_config import TrainConfig
+from tasks.tracked_training import Training, tracked
 
 EXPERIMENT = "training"
 
 
-@contextmanager
-def tracked(config: TrainConfig, out: Path) -> Iterator[TrackedRun]:
+def watched(config: TrainConfig, out: Path) -> AbstractContextManager[TrackedRun]:
     """Keep a training in MLflow while it runs; the run is marked failed if it does not come to its end."""
-    run = open_run(read_settings(), EXPERIMENT, config.preset, asdict(config), out / "mlflow_run")
-    try:
-        yield run
-    except BaseException:
-        run.end("FAILED")
-        raise
-    run.end()
+    return tracked(read_settings(), Training(EXPERIMENT, config.preset, out, asdict(config)))
 
 
 def main() -> None:
     """Parse the command line and train."""
     try:
-        train.main(tracked)
+        train.main(watched)
     except (TrackingUnreachable, SettingsInvalid) as error:
         raise SystemExit(str(error)) from error
 

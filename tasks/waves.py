@@ -21,7 +21,7 @@ from prefect.states import Failed
 
 from infra.catalog import Catalog
 from infra.fault_points import fault_point
-from infra.faults import WorldFault
+from infra.faults import STORAGE_FAULTS
 from infra.lease import Lease, LeaseLost
 from infra.records import DerainRecord
 from tasks.dispatch import SCHEDULER_GONE, Finished, Results, Workers, given_up
@@ -141,7 +141,7 @@ def finish_wave(
     """
     try:
         record_wave(wave, catalog, lease, tell)
-    except (WorldFault, LeaseLost) as fault:
+    except (*STORAGE_FAULTS, LeaseLost) as fault:
         return Failed(message=str(fault))
     return None
 
@@ -164,7 +164,7 @@ def record_wave(wave: Derained, catalog: Catalog, lease: Lease, tell: Tell) -> N
     ------
     LeaseLost
         If another coordinator works on the destination now; nothing was committed.
-    WorldFault
+    WorldFault, Missing, AccessDenied
         If the lease or the catalog cannot be reached.
     """
     fresh: list[DerainRecord] = []

@@ -51,9 +51,9 @@ ACCEPTED = PseudoLabelRecord(
 """A row of the ledger of pseudo-labels."""
 
 
-def rainy_crops(count: int = len(PHOTOGRAPHS)) -> list[np.ndarray]:
-    """Photographs under rain that the shipped networks know, (SIDE, SIDE, 3)."""
-    return [rain_on(photograph(name, SIDE), number, RAIN) for number, name in enumerate(PHOTOGRAPHS[:count])]
+def rainy_crops(count: int = len(PHOTOGRAPHS), side: int = SIDE) -> list[np.ndarray]:
+    """Photographs under rain that the shipped networks know, (side, side, 3)."""
+    return [rain_on(photograph(name, side), number, RAIN) for number, name in enumerate(PHOTOGRAPHS[:count])]
 
 
 def write_pool(

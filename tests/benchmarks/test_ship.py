@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from benchmarks import cards, ship
+from models.distillation import Lineage
 from models.modelfile import pack, read_model_file, write_model_file
 from tests.networks import random_network
 from tests.rainy_worlds import write_training_folder
@@ -70,6 +72,17 @@ def test_a_card_tells_what_was_measured(weights: Path, tmp_path: Path):
     assert "psnr_y 1.0 dB" not in card
     assert "best of the validation\nsplit at step 6: psnr_y light 31.50 dB. Short." in card
     assert "looks at whole photographs" in card
+
+
+def test_a_card_of_what_was_distilled_names_its_teachers_and_photographs(weights: Path):
+    lineage = Lineage("u-net", "a", "self-ensemble-4:u-net", "b", 60, "c")
+    facts = FACTS | {"data": "Photographs", "validation_psnr_y": {"light": 31.5}, "lineage": asdict(lineage)}
+    write_model_file(pack(random_network("student-tiny"), facts), weights / "student-tiny.safetensors")
+    card = cards.card(weights / "student-tiny.safetensors")
+    assert "Photographs. Beside them, 60 rainy photographs without labels." in card
+    assert "models.distill --preset student-tiny --init" in card
+    assert "--teacher u-net.safetensors --unlabelled-teacher self-ensemble-4:u-net.safetensors" in card
+    assert "models.train" not in card
 
 
 def test_what_was_not_measured_is_said(weights: Path):

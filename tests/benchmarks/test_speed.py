@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import csv
+import math
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-from benchmarks import speed
-from benchmarks.ladder import TECHNIQUES, Rung, forward_of, picture, rungs
+from benchmarks import ladder, speed
+from benchmarks.ladder import CUDA_GRAPHS, TECHNIQUES, Rung, forward_of, picture, rungs
 from benchmarks.peak_memory import peak_mib
 from benchmarks.prenet import PReNet
 from benchmarks.speed import Contender, SpeedRow, agreement, measure, summarise, write
@@ -17,8 +21,8 @@ CPU = torch.device("cpu")
 
 
 def contenders(size: int = 16) -> list[Contender]:
-    ladder = [rung for rung in rungs(["student-base"], CPU, [1, 2]) if "compiled" not in rung.technique]
-    return [Contender(rung, forward_of(rung, CPU), picture(rung, size, CPU)) for rung in ladder]
+    eager = [rung for rung in rungs(["student-base"], CPU, [1, 2]) if "compiled" not in rung.technique]
+    return [Contender(rung, forward_of(rung, CPU), picture(rung, size, CPU)) for rung in eager]
 
 
 def test_prenet_is_as_large_as_published():
@@ -35,15 +39,30 @@ def test_multiplications_of_every_stage_are_counted():
 
 
 def test_the_ladder_begins_with_prenet_at_every_batch():
-    ladder = list(rungs(["student-tiny"], CPU, [1, 8]))
-    assert [(rung.network, rung.technique) for rung in ladder[:2]] == [
+    both = list(rungs(["student-tiny"], CPU, [1, 8]))
+    assert [(rung.network, rung.technique) for rung in both[:2]] == [
         ("prenet", "fp32"),
         ("prenet", TECHNIQUES[2]),
     ]
-    assert [rung.technique for rung in ladder if rung.network == "student-tiny" and rung.batch == 8] == list(
+    assert [rung.technique for rung in both if rung.network == "student-tiny" and rung.batch == 8] == list(
         TECHNIQUES
     )
-    assert len(list(rungs(["student-tiny"], torch.device("cuda"), [1]))) == 2 + len(TECHNIQUES) + 1
+    on_gpu = [rung.technique for rung in rungs(["student-tiny"], torch.device("cuda"), [1])][2:]
+    assert on_gpu == ["fp32", "tf32", *TECHNIQUES[1:], CUDA_GRAPHS]
+
+
+def test_fp32_is_not_rounded_as_tf32_is(monkeypatch: pytest.MonkeyPatch):
+    class Looks(torch.nn.Module):
+        def forward(self, rainy: Tensor) -> Tensor:
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return rainy
+
+    seen: list[bool] = []
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(ladder, "weights_of", lambda name: Looks())
+    for technique in ("tf32", "fp32", "tf32"):
+        forward_of(Rung("student-tiny", technique, 1), CPU)(torch.zeros(1))
+    assert seen == [True, False, True]
 
 
 def test_rows_are_ratios_to_prenet_within_a_repeat(tmp_path: Path, monkeypatch):
@@ -74,8 +93,61 @@ def test_rows_of_another_device_stay(tmp_path: Path):
     assert [(each["device"], each["ms_median"]) for each in read(path)] == [("gpu", "1.0"), ("cpu", "8.0")]
 
 
-def row(device: str, ms: float) -> SpeedRow:
-    return SpeedRow("student-base", "fp32", 16, 1, ms, 1.0, 1.0, 1.0, 1.0, 40.0, 1, 1.0, 1, device)
+def test_rows_of_another_batch_stay(tmp_path: Path):
+    path = tmp_path / "speed.csv"
+    for batch, ms in ((1, 1.0), (8, 2.0), (8, 3.0)):
+        write([row("gpu", ms, batch)], path)
+    assert [(each["batch"], each["ms_median"]) for each in read(path)] == [("1", "1.0"), ("8", "3.0")]
+
+
+def test_what_memory_does_not_hold_is_left_out_and_told(monkeypatch, capsys):
+    def too_much(rainy: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(speed, "peak_mib", lambda *_: 7.0)
+    monkeypatch.setattr(speed, "TIMED_SECONDS", 0.0)
+    prenet, _, exact, rough, _ = contenders()[:5]
+    compared = [replace(prenet, forward=too_much), replace(exact, forward=too_much), rough]
+    (left,) = summarise(compared, measure(compared, 2), 16, CPU)
+    assert left.technique == "bf16"
+    assert left.ms_median > 0
+    assert math.isnan(left.ratio_to_prenet)
+    assert math.isnan(left.psnr_to_fp32)
+    assert capsys.readouterr().out.count("left out") == 2
+
+
+def test_networks_are_compiled_for_the_sizes_that_they_are_timed_on(monkeypatch: pytest.MonkeyPatch):
+    told: list[tuple[bool, str]] = []
+    monkeypatch.setattr(torch, "compile", lambda network, dynamic, mode: told.append((dynamic, mode)))
+    for technique in (TECHNIQUES[3], CUDA_GRAPHS):
+        forward_of(Rung("student-tiny", technique, 8), CPU)
+    assert told == [(False, "default"), (False, "reduce-overhead")]
+
+
+def test_a_batch_is_written_before_the_next_one_is_built(tmp_path: Path, monkeypatch):
+    def climb(networks: list[str], device: torch.device, batches: list[int]) -> list[Rung]:
+        if batches == [2]:
+            raise KeyboardInterrupt
+        return [Rung("student-tiny", "fp32", *batches)]
+
+    for name, value in (("rungs", climb), ("peak_mib", lambda *_: 7.0), ("TIMED_SECONDS", 0.0)):
+        monkeypatch.setattr(speed, name, value)
+    for name, value in speed.ALLOCATOR.items():
+        monkeypatch.setenv(name, value)
+    out = tmp_path / "speed.csv"
+    monkeypatch.setattr(
+        sys, "argv", ["speed", "--size=16", "--batches", "1", "2", f"--out={out}", "--threads=1"]
+    )
+    forgotten: list[bool] = []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: forgotten.append(True))
+    with pytest.raises(KeyboardInterrupt):
+        speed.main()
+    assert forgotten == [True]
+    assert [(each["network"], each["batch"]) for each in read(out)] == [("student-tiny", "1")]
+
+
+def row(device: str, ms: float, batch: int = 1) -> SpeedRow:
+    return SpeedRow("student-base", "fp32", 16, batch, ms, 1.0, 1.0, 1.0, 1.0, 40.0, 1, 1.0, 1, device)
 
 
 def test_every_contender_is_timed_in_every_repeat(monkeypatch):
@@ -93,5 +165,5 @@ def test_bf16_is_near_fp32():
 
 @pytest.mark.slow
 def test_memory_grows_with_the_picture():
-    small, large = (peak_mib(Rung("student-base", "fp32", 1), size, CPU) for size in (128, 1024))
+    small, large = (peak_mib(Rung("student-base", "fp32", 1), size) for size in (128, 1024))
     assert large > small + 30

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 from docstring_parser import DocstringStyle, parse
+from prefect.exceptions import FailedRun
 from typer.testing import CliRunner
 
 from flows.command_line import command_of
 from flows.curate import curate
 from infra.pseudo_labels import PseudoLabels
 from models.modelfile import SHIPPED
+from tasks.curation import CurationSummary
+from tasks.shard_results import Unfinished
 from tests.pools import rainy_crops, write_pool
 
 
@@ -47,6 +50,13 @@ def test_what_cannot_be_done_is_one_line(workspace, monkeypatch):
     wrong = curate.fn(teacher=str(SHIPPED))
     assert str(wrong.message).startswith("DERAIN_CURATION__SCALES=")
     assert PseudoLabels(str(workspace)).version() is None
+
+
+def test_crops_that_are_pending_are_one_line(workspace, monkeypatch):
+    left = CurationSummary(0, 0, 0, 0, (Unfinished("crop-1", "left untried"),), 0, 0, (), None)
+    monkeypatch.setattr("flows.curate.curate_pool", lambda *arguments: left)
+    with pytest.raises(FailedRun, match=r"1 crops are pending, run it again \(crop-1: left untried\)"):
+        curate.fn().result()
 
 
 @pytest.mark.slow

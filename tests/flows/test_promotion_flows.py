@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from docstring_parser import DocstringStyle, parse
 from prefect import Flow
+from prefect.exceptions import FailedRun
 from typer.testing import CliRunner
 
 from flows.command_line import command_of
@@ -41,7 +42,8 @@ def test_help_explains_every_parameter(flow: Flow):
 def test_what_cannot_be_done_is_one_line(workspace: Path, monkeypatch: pytest.MonkeyPatch):
     refused = promote.fn(challenger=str(SHIPPED))
     assert (refused.name, refused.is_failed()) == ("Refused", True)
-    assert "the same network as version 1, the champion" in str(refused.message)
+    with pytest.raises(FailedRun, match="the same network as version 1, the champion"):
+        refused.result()
     assert [row.decision for row in Ledger(str(workspace)).rows("derain-student")] == ["adopted", "refused"]
     back = rollback.fn()
     assert (back.is_failed(), "no previous version" in str(back.message)) == (True, True)

@@ -26,6 +26,7 @@ from tests import forked
 from tests.batch_worlds import PATIENCE
 from tests.championships import PAIRS, write_validation
 from tests.pools import rainy_crops, write_pool
+from tests.rainy_worlds import write_training_folder
 
 NAMES = ("curate", "finetune", "distill", "evaluate", "promote")
 PLACES = (
@@ -50,7 +51,7 @@ def workspace(tracking_tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DERAIN_GATES__MIN_IMAGES", str(PAIRS))
     monkeypatch.delenv("DERAIN_TRAINING", raising=False)
     shutil.copytree(tracking_tables, tmp_path / "workspace")
-    write_pool(tmp_path / "workspace", rainy_crops(4))
+    write_pool(tmp_path / "workspace", rainy_crops(4, side=160))  # large enough for windows of streaks
     return tmp_path / "workspace"
 
 
@@ -115,12 +116,13 @@ def test_a_student_is_distilled_from_what_was_fine_tuned(workspace: Path, monkey
 
     for name in NAMES:
         monkeypatch.setattr(stages, name, stage(name))
-    assert retrain.fn(preset="smoke", data="/data").is_completed()
+    data = write_training_folder(workspace / "data")
+    assert retrain.fn(preset="smoke", data=str(data)).is_completed()
     assert tuple(asked) == NAMES
     assert asked["finetune"]["unlabelled"] == asked["distill"]["unlabelled"] == "pool"
     assert asked["distill"]["unlabelled_teacher"] == "models:/finetune/7"
     assert asked["evaluate"]["challenger"] == asked["promote"]["challenger"] == "models:/distill/7"
-    assert asked["evaluate"]["training"] == "/data/clean"
+    assert asked["evaluate"]["training"] == asked["promote"]["training"] == f"{data}/clean"
 
 
 def test_a_stage_that_fails_is_named(workspace: Path, monkeypatch: pytest.MonkeyPatch):

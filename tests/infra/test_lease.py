@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from infra import lease as lease_module
-from infra.faults import WorldFault
+from infra.faults import AccessDenied, Missing, WorldFault
 from infra.holder import Holder
 from infra.lease import Lease, LeaseContent, LeaseHeld, LeaseLost, LeaseUnreadable, lease_location
 from tests import forked
@@ -144,7 +144,7 @@ def test_of_a_sleeper_and_its_successor_only_one_goes_on(leases, elsewhere, monk
 
 def test_renewing_outlives_faults_shorter_than_the_lease(leases, monkeypatch):
     put = type(leases).put
-    failures = [WorldFault("503"), WorldFault("reset")]
+    failures = [WorldFault("503"), AccessDenied("token lapsed"), Missing("no bucket")]
 
     def failing(self, key, data):
         if failures:
@@ -153,16 +153,17 @@ def test_renewing_outlives_faults_shorter_than_the_lease(leases, monkeypatch):
 
     monkeypatch.setattr(type(leases), "put", failing)
     with lease(leases, seconds=1.5) as held:
-        time.sleep(2.0)
+        time.sleep(2.5)
         assert not failures
         held.check()
 
 
-def test_a_lease_that_cannot_be_released_does_not_hide_the_work(leases, monkeypatch, caplog):
+@pytest.mark.parametrize("fault", [WorldFault("503"), AccessDenied("token lapsed"), Missing("no bucket")])
+def test_a_lease_that_cannot_be_released_does_not_hide_the_work(leases, monkeypatch, caplog, fault):
     with lease(leases):
 
         def failing(self, key, data):
-            raise WorldFault("503")
+            raise fault
 
         monkeypatch.setattr(type(leases), "put", failing)
     assert "expires by itself" in caplog.text

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra import pseudo_groups
+from infra import delta, pseudo_groups
 from infra.faults import WorldFault
 from infra.pool_groups import CROP_SIDE
 from infra.pseudo_groups import PseudoPixels
 from infra.pseudo_labels import PseudoLabels
 from infra.records import PseudoLabelRecord
 from infra.storage import open_location
-from infra.streak_layers import StreakLayers
+from infra.streak_layers import StoredLayers, StreakLayers
 from tests.pools import ACCEPTED, BEGAN
 
 
@@ -39,8 +39,10 @@ def test_an_empty_ledger_accepts_nothing(labels):
     assert (labels.accepted().height, labels.rows().height, labels.version()) == (0, 0, None)
 
 
-def test_each_version_is_a_training_set(labels):
+def test_each_version_is_a_training_set_for_good(labels, monkeypatch):
     """Replaced by a better one, kept, rejected by a rule, by a reviewer, and accepted by a reviewer again."""
+    monkeypatch.setattr(delta, "RETENTION", "interval 0 seconds")
+    monkeypatch.setattr(delta, "COMPACT_AT", 2)
     kept = replace(row(2, decision="kept", zarr_group=None), zarr_row=None)
     steps = [
         row(0),
@@ -54,6 +56,7 @@ def test_each_version_is_a_training_set(labels):
     for step in steps:
         labels.commit([step, row(int(step.run_id[1:]), "y")])
         versions.append(labels.version())
+    assert labels.maintain()
     found = [labels.accepted(version=version)["zarr_row"].to_list() for version in versions]
     assert found == [[0, 0], [1, 1], [1, 2], [1, 3], [4], [5, 5]]
     assert labels.accepted()["crop_id"].to_list() == ["x", "y"]
@@ -91,19 +94,19 @@ def test_groups_that_no_row_names_are_swept(tmp_path):
 
 def test_the_bank_of_streaks_follows_what_is_accepted(labels, tmp_path):
     bank = StreakLayers(str(tmp_path))
-    assert (bank.layers(), bank.refused(), bank.has("r0")) == ((), {}, False)
+    assert (bank.read(), bank.has("r0")) == (StoredLayers((), {}), False)
     labels.commit([row(0), row(0, "y")])
     layers = [np.full((8, 8), value, np.uint8) for value in (1, 2, 3)]
     bank.write("r0", layers, ["x", "y", "y"], {"not elongated": 4})
-    assert [int(layer[0, 0]) for layer in bank.layers()] == [1, 2, 3]
+    assert [(crop, int(layer[0, 0])) for crop, layer in bank.read().layers] == [("x", 1), ("y", 2), ("y", 3)]
     labels.commit([rejected(1, "reject", "y")])
     bank.write("r1", [], [], {"not elongated": 1, "no rain found": 2})
-    assert [int(layer[0, 0]) for layer in bank.layers()] == [1]
-    assert bank.refused() == {"not elongated": 5, "no rain found": 2}
+    assert [(crop, int(layer[0, 0])) for crop, layer in bank.read().layers] == [("x", 1)]
+    assert bank.read().refused == {"not elongated": 5, "no rain found": 2}
 
 
 def test_a_damaged_bank_is_named(tmp_path):
     (tmp_path / "streaks").mkdir()
     (tmp_path / "streaks" / "r0.safetensors").write_bytes(b"none")
     with pytest.raises(WorldFault, match=r"r0\.safetensors: damaged"):
-        StreakLayers(str(tmp_path)).refused()
+        StreakLayers(str(tmp_path)).read()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.settings import GateLimits, SettingsInvalid, absolute_url, read_settings
+from infra.faults import Patience, UrlRefused
+from infra.settings import GateLimits, SettingsInvalid, absolute_url, read_patience, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,15 @@ def test_the_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("WORKERS", "many"), ("WORKERS", "0"), ("SHARD_PIXELS", "1e3x"), ("LEASE_SECONDS", "-1")],
+    [
+        ("WORKERS", "many"),
+        ("WORKERS", "0"),
+        ("SHARD_PIXELS", "1e3x"),
+        ("LEASE_SECONDS", "-1"),
+        ("DEVICE", "gpu"),
+        ("RETRY_SECONDS", "abc"),
+        ("SOURCE", "~nobody-is-here/photos"),
+    ],
 )
 def test_an_impossible_value_names_its_variable(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
@@ -49,6 +58,15 @@ def test_an_impossible_value_names_its_variable(
     with pytest.raises(SettingsInvalid, match=f"DERAIN_{name}={value}: ") as raised:
         read_settings()
     assert "\n" not in str(raised.value)
+
+
+def test_how_long_storage_is_asked_again_is_read_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_patience() == Patience(45.0)
+    monkeypatch.setenv("DERAIN_RETRY_SECONDS", "1.5")
+    assert read_patience().budget_seconds == read_settings().retry_seconds == 1.5
+    monkeypatch.setenv("DERAIN_RETRY_SECONDS", "abc")
+    with pytest.raises(SettingsInvalid, match="DERAIN_RETRY_SECONDS=abc: "):
+        read_patience()
 
 
 def test_limits_of_promotion_are_given_one_by_one_or_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,3 +93,8 @@ def test_limits_that_are_not_json_say_how_to_give_them(monkeypatch: pytest.Monke
 )
 def test_urls_are_absolute_and_end_without_a_slash(given: str, absolute: str) -> None:
     assert absolute_url(given) == absolute
+
+
+def test_a_path_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UrlRefused, match=r"~nobody-is-here/photos is no path: .*; give the whole path"):
+        absolute_url("~nobody-is-here/photos")

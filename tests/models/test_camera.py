@@ -66,6 +66,14 @@ def test_what_is_done_to_photographs_stays_in_range(change):
     assert not torch.equal(changed, pictures)
 
 
+def test_a_network_in_bf16_around_it_changes_no_picture():
+    pictures, quality = random_pictures(2, 3, 16, 24), torch.tensor([60.0, 90.0])
+    exact = camera.jpeg(pictures, quality), camera.soften(draws(0, 2), pictures)
+    with torch.autocast("cpu", torch.bfloat16):
+        within = camera.jpeg(pictures, quality), camera.soften(draws(0, 2), pictures)
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(within, exact, strict=True))
+
+
 def test_soften_keeps_brightness_and_lowers_contrast():
     pictures = random_pictures(4, 3, 32, 32)
     soft = camera.soften(draws(0, 4), pictures)

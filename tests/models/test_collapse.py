@@ -39,6 +39,16 @@ def test_what_is_not_a_number_is_a_collapse():
         looks(CollapseWatch(), [0.03, float("nan")])
 
 
+def test_processes_see_a_collapse_together(monkeypatch: pytest.MonkeyPatch):
+    """One finds somewhat less, the other nothing any more: both stop."""
+    others = iter([torch.tensor([0.03, 0.04])] * 5 + [torch.tensor([0.0, 0.04])] * 60)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda ours: ours.add_(next(others)))
+    with pytest.raises(Collapsed, match=r"ever less.*at first 7\.65"):
+        looks(CollapseWatch(), [0.03] * 5 + [0.02] * 60)
+
+
 def test_a_watch_goes_on_where_it_was():
     before, after = CollapseWatch(), CollapseWatch()
     looks(before, [0.03] * 5 + [0.0] * 4)

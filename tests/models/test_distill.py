@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -86,6 +88,29 @@ def test_a_lead_is_measured_once(place, tmp_path, monkeypatch):
     assert untouched.student > lead.student
     monkeypatch.setattr(distill, "validate", None)
     assert measure_lead(launched(config), teacher, student, place / "data", memory) == lead
+
+
+def test_the_lead_of_another_teacher_or_over_another_student_is_measured_anew(place, tmp_path, monkeypatch):
+    told: list[Any] = []
+
+    def validate(network: Any, pairs: Any) -> Any:
+        told.append(network)
+        return SimpleNamespace(overall=30.0)
+
+    monkeypatch.setattr(distill, "validate", validate)
+    config = TrainConfig(preset="student-tiny", precision="32-true")
+    student, other = (place / f"{name}.safetensors" for name in ("student-tiny", "afr-net-tiny"))
+    for teacher, begun in (
+        (student, student),
+        (f"self-ensemble-2:{student}", student),
+        (other, student),
+        (other, None),
+        (other, None),
+    ):
+        measure_lead(
+            launched(config), read_teacher(str(teacher)), begun, place / "data", tmp_path / "lead.json"
+        )
+    assert len(told) == 2 * 4  # all but the last
 
 
 def test_a_lead_of_less_than_0_7_dB_is_no_teacher():  # noqa: N802

@@ -273,6 +273,14 @@ def test_devices_that_are_not_there_are_named(monkeypatch, name):
         choose_device(name)
 
 
+def test_a_number_past_the_last_device_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(ValueError, match="device 'cuda:2': this machine has cuda:0 to cuda:1"):
+        choose_device("cuda:2")
+
+
 @pytest.mark.parametrize(("supported", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_a_gpu_computes_in_bf16_where_it_can(monkeypatch, supported, dtype):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)

@@ -159,6 +159,10 @@ def test_features_tell_noise_and_smoothness_from_photographs():
     assert texture_features(CAT).shape == (24,)
 
 
+def test_features_are_measured_where_the_photograph_lies():
+    assert texture_features(torch.zeros(3, 40, 48, device="meta")).device.type == "meta"
+
+
 def test_too_few_labelled_photographs_are_refused():
     with pytest.raises(ValueError, match="2 labelled photographs"):
         fit_features([CAT, CAT])

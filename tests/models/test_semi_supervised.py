@@ -105,6 +105,21 @@ def test_a_term_that_is_switched_on_changes_no_other():
     assert all(torch.equal(term, several[name]) for name, term in alone.items())
 
 
+def test_background_contrast_is_for_photographs_with_rain_in_them_and_as_far_as_targets_are_trusted():
+    network = trainable()
+
+    def contrast(rain: int, confidence: int) -> float:
+        rainy, target = (noise(64, 72, 3, low=80, high=90) + more for more in (rain, 0))
+        sure = torch.full((64, 72, 1), confidence, dtype=torch.uint8)
+        pseudo_labels = Targets(bank_of([rainy]), bank_of([target]), bank_of([sure]))
+        terms = terms_of(EVERYTHING, network, replace(real_rain(), pseudo_labels=pseudo_labels), step=1)
+        return terms["pseudo_label_contrast"].item()
+
+    assert contrast(1, 255) == 0
+    assert contrast(9, 255) > 0
+    assert contrast(9, 51) == pytest.approx(contrast(9, 255) / 5, rel=1e-4)
+
+
 def test_re_rain_takes_its_share_of_the_batch():
     class Counting(nn.Module):
         def __init__(self) -> None:

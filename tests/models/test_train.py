@@ -24,7 +24,7 @@ from models.pairs import RainyPair
 from models.schedules import ema_decay
 from models.train import batch_of, fit
 from models.train_config import TrainConfig
-from models.training_state import State, update_average
+from models.training_state import State, restore, update_average
 from models.validation import render_validation, validate
 from tests.networks import random_network
 from tests.rainy_worlds import small_world, write_training_folder
@@ -103,6 +103,25 @@ def test_what_an_objective_learns_is_learnt_by_all_processes_alike():
     assert objective.gain.grad == 2.25
 
 
+def test_processes_write_a_checkpoint_when_the_first_of_them_does():
+    class Second:
+        """The second process of two, whose clock says otherwise than that of the first."""
+
+        world_size, asked = 2, 0
+
+        def broadcast(self, ours: bool) -> bool:
+            self.asked += 1
+            return not ours
+
+    second: Any = Second()
+    config = replace(CONFIG, steps=100, save_seconds=60.0)
+    assert [train.due(second, config, train.ASKED_EVERY, seconds) for seconds in (0, 99)] == [True, False]
+    assert not train.due(second, config, train.ASKED_EVERY + 1, 99)
+    assert second.asked == 2
+    assert train.due(second, config, 100, 0)
+    assert [train.due(rank(0, 1), config, 1, seconds) for seconds in (0, 99)] == [False, True]
+
+
 def test_bf16_training_resumes_exactly_too(data: Path, tmp_path: Path):
     config = replace(CONFIG, precision="bf16-mixed", steps=4)
     whole = trained(config, data, tmp_path / "whole")
@@ -149,6 +168,26 @@ def test_other_hyper_parameters_are_refused_on_resume(data: Path, out: Path, cha
     with pytest.raises(SystemExit, match=f"'{changed}': {value!r}"):
         trained(replace(CONFIG, **{changed: value}), data, out)
     assert (out / "checkpoint.pt").read_bytes() == before
+
+
+def test_another_number_of_processes_is_refused_on_resume(data: Path, out: Path):
+    trained(replace(CONFIG, steps=1), data, out)
+    state = train.begin(launched(CONFIG), CONFIG, Supervised())
+    two: Any = SimpleNamespace(world_size=2, load=launched(CONFIG).load)
+    with pytest.raises(SystemExit, match="'processes': 2"):
+        restore(two, CONFIG, state, out / "checkpoint.pt")
+
+
+def test_the_device_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def launched_on(device: str) -> Fabric:
+        words = [f"--data={tmp_path}", f"--out={tmp_path}", f"--device={device}"]
+        return train.launched(train.options("", "train").parse_args(words), "32-true")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="this machine has no CUDA device"):
+        launched_on("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert launched_on("cpu").device.type == "cpu"
 
 
 def test_steps_may_be_prolonged(data: Path, out: Path):
@@ -345,6 +384,8 @@ def test_killed_training_ends_as_undisturbed(data: Path, tmp_path: Path):
         ({"preset": "huge"}, "preset 'huge': there is no such one; there are student-base, student-small"),
         ({"recipe": "snow"}, "recipe 'snow': there is no such one; there are mixed, light"),
         ({"init": "nowhere.safetensors"}, "nowhere.safetensors: no such file"),
+        ({"warm_up": 0}, "warm_up 0: a number of steps, at least 1"),
+        ({"validate_every": 0}, "validate_every 0: a number of steps, at least 1"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line(data: Path, tmp_path: Path, monkeypatch, changes, message):

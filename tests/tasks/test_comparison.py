@@ -13,12 +13,12 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from infra.registry import CHAMPION_URL
 from infra.settings import Settings
 from infra.tracking_server import TrackingServer
 from models.modelfile import pack, write_model_file
 from tasks.comparison import compare
 from tasks.manifests import ManifestInvalid
-from tasks.promotion import CHAMPION_URL
 from tests.championships import found, settings_of, write_validation
 from tests.image_samples import encoded
 from tests.photographs import photograph

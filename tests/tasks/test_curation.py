@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from deltalake import DeltaTable
 from torch import Tensor
 
+from infra import delta
 from infra.pseudo_labels import PseudoLabels
 from infra.storage import open_location
 from models.modelfile import SHIPPED
@@ -37,9 +39,16 @@ class World:
         self.judges = judges
         self.labels = PseudoLabels(self.workspace)
 
-    def curate(self, run: str, decisions: str | None = None, teacher: str = STUDENT, **limits: object):
+    def curate(
+        self,
+        run: str,
+        decisions: str | None = None,
+        teacher: str = STUDENT,
+        limit: int | None = None,
+        **limits: object,
+    ):
         other = SMALL if teacher == STUDENT else STUDENT
-        request = CurationRequest(run, teacher, (other,), None, decisions)
+        request = CurationRequest(run, teacher, (other,), None, decisions, limit)
         return curate_pool(settings_of(self.workspace, **{**LIMITS, **limits}), request)
 
     def rows(self, run: str) -> dict[str, dict[str, object]]:
@@ -80,7 +89,7 @@ def total(summary: CurationSummary) -> int:
     return summary.accepted + summary.rejected + summary.kept
 
 
-def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world):
+def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world, monkeypatch):
     ids = write_pool(world.workspace, rainy_crops())
     first = world.curate("r1")
     assert total(first) == len(ids)
@@ -92,9 +101,21 @@ def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world):
     assert (total(second), second.standing, second.page) == (0, first.standing, first.page)
     assert (world.labels.version(), sorted(world.judges.judged)) == (version, sorted(ids))
     more = write_pool(world.workspace, rainy_crops(1)[:1], run_id="later")
+    monkeypatch.setattr(delta, "COMPACT_AT", 2)
     third = world.curate("r3")  # of the same pixels
     assert world.judges.judged[len(ids) :] == more
     assert total(third) == 1
+    assert len(DeltaTable(world.labels.url).file_uris()) == 1
+
+
+def test_a_limit_leaves_crops_for_the_next_run(world):
+    ids = write_pool(world.workspace, rainy_crops())
+    first = world.curate("r1", limit=1)
+    assert (total(first), first.waiting) == (1, len(ids) - 1)
+    assert f"{len(ids) - 1} new crops are left for the next run" in first.line()
+    rest = world.curate("r2")
+    assert (total(rest), rest.waiting) == (len(ids) - 1, 0)
+    assert sorted(world.judges.judged) == sorted(ids)
 
 
 def test_pixels_and_confidence_are_those_of_the_crop(world):

@@ -21,8 +21,9 @@ from models import train
 from models.modelfile import SHIPPED, build, pack, read_model_file, write_model_file
 from models.train_config import TrainConfig
 from tasks import distillation, distillation_request
-from tasks.distillation import REFUSALS, DistillationFailed, Distilled, distil_student
+from tasks.distillation import Distilled, distil_student
 from tasks.distillation_request import DistillRequest, Prepared, prepare_distillation
+from tasks.tracked_training import REFUSALS, TrainingFailed
 from tests.championships import found
 from tests.networks import random_network
 from tests.rainy_worlds import noise, write_training_folder
@@ -212,7 +213,7 @@ def test_a_student_goes_on_from_the_champion(settings: Settings, material: Path,
     monkeypatch.setattr(distillation, "distil", distil)
     prepared = prepare_distillation(settings, request(material, student="champion"))
     assert prepared.parameters["start"] == f"{STUDENT}/1"
-    with pytest.raises(DistillationFailed, match="enough seen"):
+    with pytest.raises(TrainingFailed, match="enough seen"):
         distil_student(settings, prepared, "run-1")
     champion = random_network("student-tiny", seed=7)
     assert torch.allclose(begun[0].stem.weight, champion.stem.weight, atol=1e-3)
@@ -234,7 +235,7 @@ def test_a_training_that_goes_astray_is_one_line(settings: Settings, material: P
         raise ValueError("stem.weight is not finite in fp16")
 
     monkeypatch.setattr(distillation, "distil", astray)
-    with pytest.raises(DistillationFailed, match="the training went astray"):
+    with pytest.raises(TrainingFailed, match="the training went astray"):
         distilled(settings, request(material))
     assert versions(settings) == [1]
 

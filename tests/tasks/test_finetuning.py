@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from infra.lease import Lease, LeaseLost
+from infra.pool_groups import CROP_SIDE
+from infra.pseudo_groups import PseudoPixels, write_group
+from infra.pseudo_labels import PseudoLabels
 from infra.registry import Registry
 from infra.settings import Settings
+from infra.streak_layers import StreakLayers
 from infra.tracking_server import ModelNotFound, TrackingServer
 from models import train
 from models.collapse import Collapsed, CollapseWatch
@@ -21,13 +27,17 @@ from models.networks import Network
 from models.semi_config import SemiConfig
 from models.semi_supervised import SemiSupervised
 from models.semi_validation import SemiScore
+from models.streak_bank import StreakBankEmpty
 from models.streaks import FINE, SHEET
 from models.validation import ValidationSet
-from tasks.finetuning import Finetuned, FinetuningFailed, finetune_on_rain
-from tasks.finetuning_material import Labelled
+from tasks.finetuning import Finetuned, finetune_on_rain
+from tasks.finetuning_material import Labelled, material_at
 from tasks.finetuning_request import PRESETS, FinetuneRequest, prepare_finetuning
 from tasks.preflight import PreflightFailed
 from tasks.samples import photograph, rain_on
+from tasks.tracked_training import TrainingFailed
+from tasks.unlabelled import POOL
+from tests.pools import ACCEPTED, rainy_crops, write_pool
 from tests.rainy_worlds import write_training_folder
 
 SHORT = replace(PRESETS["smoke"], steps=4, crop=32, validate_every=2, save_seconds=0.0)
@@ -100,6 +110,9 @@ def test_a_killed_one_is_gone_on_with_and_becomes_challenger(
     registered = Registry(settings).resolve("models:/semi-drdnet@challenger")
     assert registered.version == tuned.version == "1"
     assert registered.weights == tuned.weights.read_bytes()
+    version = client.get_model_version("semi-drdnet", "1")
+    assert version.run_id == version.tags["training_run"] == tuned.run_id
+    assert {"start_digest", "data_digest", "real_rain_digest"} <= version.tags.keys()
     scores(monkeypatch, rising=1)
     monkeypatch.setattr(train, "step", pytest.fail)
     assert finetuned(settings, request_, "third").version == "1"  # nothing is trained or registered twice
@@ -116,13 +129,39 @@ def test_what_is_no_better_is_not_registered(
         Registry(settings).resolve("models:/semi-drdnet@challenger")
 
 
+def test_one_whose_lease_is_lost_registers_nothing(
+    settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
+):
+    scores(monkeypatch, rising=1)
+
+    def lost(self: Lease) -> None:
+        raise LeaseLost("another run took it")
+
+    monkeypatch.setattr(Lease, "check", lost)
+    with pytest.raises(LeaseLost):
+        finetuned(settings, request_)
+    with pytest.raises(ModelNotFound):
+        Registry(settings).resolve("models:/semi-drdnet@challenger")
+
+
+def test_a_training_that_goes_astray_is_one_line(
+    settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
+):
+    def astray(*arguments: Any) -> None:
+        raise ValueError("stem.weight is not finite")
+
+    monkeypatch.setattr("tasks.finetuning.fit", astray)
+    with pytest.raises(TrainingFailed, match="the training went astray"):
+        finetuned(settings, request_)
+
+
 def test_a_collapse_says_so_and_keeps_the_best_weights(
     settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
 ):
     scores(monkeypatch, rising=1)
     monkeypatch.setattr(CollapseWatch, "look", collapse_after_one_look())
     prepared = prepare_finetuning(settings, request_, SemiConfig(watch_every=3))
-    with pytest.raises(FinetuningFailed, match="collapse at step 3"):
+    with pytest.raises(TrainingFailed, match="collapse at step 3"):
         finetune_on_rain(settings, prepared, "run")
     assert (prepared.work / "student-small.safetensors").exists()
     run_id = (prepared.work / "mlflow_run").read_text()
@@ -178,6 +217,31 @@ def test_noise_is_no_bank(settings: Settings, request_: FinetuneRequest, tmp_pat
     Image.fromarray(noise).save(folder / "noise.png")
     with pytest.raises(PreflightFailed, match="no streaks of real rain"):
         finetuned(settings, replace(request_, unlabelled=str(folder)))
+
+
+def test_streaks_of_the_pool_are_those_of_what_is_accepted_now(settings: Settings):
+    ids = write_pool(settings.workspace, rainy_crops(3))
+    with pytest.raises(StreakBankEmpty, match=r"no streaks .*: python -m flows\.curate takes them"):
+        material_at(settings, POOL)
+    labels, side = PseudoLabels(settings.workspace), (CROP_SIDE, CROP_SIDE)
+    pixels = PseudoPixels(np.zeros((*side, 3), np.uint8), np.zeros(side, np.uint8))
+    write_group(settings.workspace, "pseudo/r0.zarr", 3, [pixels] * 3)
+    labels.commit([replace(ACCEPTED, crop_id=crop, zarr_row=row) for row, crop in enumerate(ids)])
+    layers = {crop: np.full((8, 8), level, np.uint8) for level, crop in enumerate(ids, 1)}
+    StreakLayers(settings.workspace).write("r0", list(layers.values()), ids, {"noise": 2})
+    held_out = ids.index(min(ids)) + 1
+    assert levels(settings) == ({1, 2, 3} - {held_out}, {held_out})
+    rejected = replace(ACCEPTED, crop_id=ids[0], decision="rejected", reviewer_decision="reject", run_id="r1")
+    labels.commit([replace(rejected, decided_at=ACCEPTED.decided_at + timedelta(hours=1))])
+    assert set.union(*levels(settings)) == {2, 3}
+
+
+def levels(settings: Settings) -> tuple[set[int], set[int]]:
+    """Grey levels of the layers to train on and of those to judge by."""
+    streaks = material_at(settings, POOL).streaks
+    assert streaks is not None
+    assert streaks.told.endswith(" accepted, 2 noise")
+    return set(streaks.training.pixels.unique().tolist()), set(streaks.judging.pixels.unique().tolist())
 
 
 def test_accepted_pseudo_labels_become_targets():

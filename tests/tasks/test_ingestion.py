@@ -15,15 +15,18 @@ import numpy as np
 import polars as pl
 import pytest
 import zarr
+from deltalake import DeltaTable
 
+from infra import delta
 from infra.catalog import Catalog
 from infra.delta import CatalogFault
 from infra.fault_points import VARIABLE, fault_point
-from infra.faults import StorageFault
+from infra.faults import AccessDenied, StorageFault
 from infra.lease import Lease, LeaseHeld, lease_location
 from infra.pool import Pool
 from infra.pool_groups import FOLDER, make_room, write_shard
 from infra.storage import open_location
+from tasks.ingest_report import render_ingest
 from tasks.preflight import PreflightFailed
 from tests.batch_worlds import PATIENCE
 from tests.ingest_worlds import AGAIN, LIMITS, IngestWorld, brighter, new_world, scene
@@ -111,6 +114,15 @@ def test_again_there_is_nothing_to_do(cameras: IngestWorld, undisturbed: Left) -
     assert (cameras.pool.version(), cameras.left()) == (version, undisturbed)
 
 
+def test_the_files_of_many_waves_become_one(
+    again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta, "COMPACT_AT", 2)
+    assert again.ingest().state == "Completed"
+    assert len(DeltaTable(again.pool.url).file_uris()) == 1
+    assert again.left() == undisturbed
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_killed_anywhere_the_next_run_ends_as_if_undisturbed(
     place: str, again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
@@ -163,22 +175,24 @@ def test_crops_that_cannot_be_put_leave_their_images_pending(
     assert again.reasons().keys() == {row["key"] for row in undisturbed[0]}
 
 
-@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize(
+    ("call", "fault"), [(1, CatalogFault("catalog: throttled")), (2, AccessDenied("token lapsed"))]
+)
 def test_a_commit_that_fails_ends_the_run_and_nothing_is_half_there(
-    call: int, again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
+    call: int, fault: Exception, again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit, calls = Pool.commit, []
 
     def fails(*arguments: Any, **options: Any) -> None:
         calls.append(1)
         if len(calls) == call:
-            raise CatalogFault("catalog: throttled")
+            raise fault
         commit(*arguments, **options)
 
     monkeypatch.setattr(Pool, "commit", fails)
     summary = again.ingest()
     assert (summary.state, len(calls)) == ("Failed", call)
-    assert "catalog: throttled" in summary.message
+    assert str(fault) in summary.message
     monkeypatch.undo()
     assert again.ingest().state == "Completed"
     assert again.left() == undisturbed
@@ -242,6 +256,16 @@ def test_bytes_that_are_no_image_and_copies_are_rows(world: IngestWorld) -> None
     reasons = world.reasons()
     assert (reasons["b.png"], reasons["c.png"]) == (None, "duplicate")
     assert reasons["a.jpg"]
+
+
+def test_a_key_that_storage_refuses_is_a_row_and_on_the_page(world: IngestWorld) -> None:
+    too_long = "x" * 300 + ".png"
+    world.put("a.png", scene(1))
+    size = (world.source / "a.png").stat().st_size
+    world.put_bytes("list.csv", f"key,etag,size\na.png,1,{size}\n{too_long},2,10\n".encode())
+    summary = world.ingest(str(world.source / "list.csv"))
+    assert (summary.accepted, summary.rejected) == (1, 1)
+    assert too_long in render_ingest(world.settings, summary)
 
 
 def test_an_empty_source_and_a_missing_one_are_one_line(world: IngestWorld) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from infra.promotions import Ledger
-from infra.registry import STUDENT, Registry
+from infra.registry import CHAMPION_URL, STUDENT, Registry
 from infra.settings import Settings
 from infra.storage import open_location
 from infra.tracking import open_run
@@ -22,7 +22,7 @@ from infra.tracking_server import TrackingServer
 from models.engine import Engine, choose_device, fast_dtype
 from models.modelfile import build
 from tasks.preflight import choose_model
-from tasks.promotion import CHAMPION_URL, promote_challenger, roll_back
+from tasks.promotion import promote_challenger, roll_back
 from tests.browser import chromium
 from tests.ceph import Gateway
 from tests.championships import PAIRS, found, settings_of, with_strength, write_validation

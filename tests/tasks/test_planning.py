@@ -59,7 +59,7 @@ def test_without_a_catalog_everything_is_to_do_and_nothing_is_written(catalog, t
         assert pending(todo) == [("b", "e1"), ("a", "e1")]
         assert todo.counts.listed == todo.counts.pending == 2
         assert todo.counts.pending_bytes == 2000
-        assert todo.counts.again == 0
+        assert [shard.replace for shard in todo.shards(ShardLimits(9, 10**9))] == [False]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -91,7 +91,6 @@ def test_history_decides(catalog, name):
         assert pending(todo) == ([("k", "e1")] if is_pending else [])
         in_scope = [row for row in rows if (row.source, row.destination, row.export) == tuple(vars_of(SCOPE))]
         knows = any(row.etag == "e1" for row in in_scope)
-        assert todo.counts.again == int(is_pending and knows)
         assert [shard.replace for shard in todo.shards(ShardLimits(9, 10**9))] == (
             [knows] if is_pending else []
         )
@@ -109,7 +108,7 @@ def test_counts_tell_how_things_stand(catalog):
     with plan(request(), catalog, listing, there) as todo:
         counts = todo.counts
     assert (counts.listed, counts.skipped, counts.done, counts.pending) == (5, 1, 3, 2)
-    assert (counts.gone, counts.rejected, counts.stale, counts.again) == (1, 1, 1, 1)
+    assert (counts.gone, counts.rejected, counts.stale) == (1, 1, 1)
 
 
 def test_a_destination_that_is_gone_has_no_outputs(catalog):
@@ -262,7 +261,7 @@ def test_redo_stale_ends_with_the_current_model(catalog):
         rows = carry_out(todo, catalog, 0)
     asked = request(redo="stale", digest="model-2")
     with plan(asked, catalog, listing, outputs_of(rows)) as todo:
-        assert todo.counts.again == todo.counts.stale == 8
+        assert todo.counts.pending == todo.counts.stale == 8
         carry_out(todo, catalog, 1, digest="model-2")
     with plan(asked, catalog, listing, outputs_of(rows)) as todo:
         assert todo.counts.pending == 0

@@ -86,7 +86,18 @@ def test_a_server_that_goes_away_does_not_stop_the_work(
     with Progress(2) as shows:
         shows.tell(ONE)
     assert shows.tally.done == 1
-    assert "the progress artifact was not updated: ConnectError" in caplog.messages
+    assert "the progress artifact could not be told: ConnectError: connection refused" in caplog.messages
+
+
+@pytest.mark.usefixtures("at_once")
+def test_without_its_artifact_the_work_is_done_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: Any, **__: Any) -> None:
+        raise httpx.ConnectError("connection refused")
+
+    monkeypatch.setattr(progress, "create_progress_artifact", gone)
+    with Progress(2) as shows:
+        shows.tell(ONE)
+    assert shows.tally.done == 1
 
 
 @pytest.mark.usefixtures("at_once", "shown")

@@ -6,22 +6,24 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import polars as pl
 import pytest
 
 from infra.lease import LeaseHeld
+from infra.model_folder import WEIGHTS_FILE
 from infra.promotions import Ledger, PromotionRaced
-from infra.registry import CHAMPION, STUDENT, Registry
+from infra.registry import CHAMPION, CHAMPION_URL, STUDENT, Registry
 from infra.settings import Settings
-from infra.tracking_server import ModelNotFound
+from infra.tracking_server import ModelNotFound, TrackingServer
 from models.modelfile import ModelFile, ModelFileInvalid, pack
 from tasks import promotion
 from tasks.gates import Verdict
 from tasks.manifests import ManifestInvalid
 from tasks.preflight import choose_model
 from tasks.promotion import (
-    CHAMPION_URL,
     PromotionFailed,
     opened,
     promote_challenger,
@@ -152,6 +154,14 @@ def test_a_changed_photograph_is_named_and_nothing_is_changed(root: Path, settin
     assert "promoted" not in [decision for decision, *_ in decisions(settings)]
 
 
+@pytest.mark.usefixtures("better")
+def test_what_was_trained_on_does_not_decide(root: Path, settings: Settings):
+    (_, other) = champions(settings, tiny(0), tiny(1))
+    with pytest.raises(ManifestInvalid, match=r"\.png shows what .*, which was trained on"):
+        promote_challenger(settings, other, "one", str(root / "validation" / "clean"))
+    assert (serving(settings), decisions(settings)) == ("1", [])
+
+
 @pytest.mark.parametrize(
     ("challenger", "error"),
     [
@@ -260,6 +270,19 @@ def test_back_to_any_version_and_history_is_kept(settings: Settings):
         ("rolled_back", "3", "1"),
         ("rolled_back", "1", "2"),
     ]
+
+
+def test_back_from_a_champion_that_is_broken(settings: Settings):
+    champions(settings, tiny(0), tiny(1))
+    roll_back(settings, 2, "a")
+    second = TrackingServer(settings).client().get_model_version(STUDENT, "2")
+    Path(url2pathname(urlsplit(second.source).path), WEIGHTS_FILE).unlink()
+    with pytest.raises(ModelNotFound, match="its files are gone"):
+        serving(settings)
+    assert roll_back(settings, None, "b").to_version == serving(settings) == "1"
+    with pytest.raises(ModelNotFound, match="its files are gone"):
+        roll_back(settings, None, "c")
+    assert serving(settings) == "1"
 
 
 def test_an_alias_that_was_moved_by_hand_is_taken_into_the_ledger(settings: Settings):

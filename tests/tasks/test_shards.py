@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from infra.faults import StorageFault
+from infra.faults import StillReplaced, StorageFault
 from infra.records import ImageRef, Scope
 from infra.storage import AccessDenied, KeyRefused, Missing
 from models.engine import TilingRefused
@@ -228,9 +228,25 @@ def test_faults_with_successes_between_stop_nothing(derain: Derain) -> None:
     assert set(_left(result).values()) == {str(TIME_OUT)}
 
 
-def test_images_that_were_taken_away_say_nothing_of_the_next(derain: Derain) -> None:
+def test_fetches_that_fail_with_successes_between_stop_nothing(derain: Derain) -> None:
+    keys = "abcdefghijklmnop"
+    result = derain(keys, Memory({("fetch", key, 1): TIME_OUT for key in keys[::2]}))
+    assert set(_rows(result, "derained")) == set(keys[1::2])
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        ("fetch", Missing("gone")),
+        ("fetch", AccessDenied("mode 000")),
+        ("fetch", StillReplaced("3 bytes instead of 4")),
+        ("decode", MemoryError("no room")),
+        ("put", AccessDenied("mode 000")),
+    ],
+)
+def test_faults_of_single_images_say_nothing_of_the_next(derain: Derain, what: str, error: Exception) -> None:
     keys = "abcdefgh"
-    result = derain(keys, Memory({("fetch", key, 1): Missing(f"{key}: gone") for key in keys[:6]}))
+    result = derain(keys, Memory({(what, key, 1): error for key in keys[:6]}))
     assert set(_rows(result, "derained")) == set("gh")
     assert set(_left(result)) == set(keys[:6])
 

@@ -13,7 +13,7 @@ from infra.records import ImageRef
 from infra.storage import Missing
 from tasks import manifests
 from tasks.manifests import ManifestInvalid
-from tasks.sources import Selection, list_source, open_source
+from tasks.sources import Selection, open_source
 
 GLOBS = [
     ("*.jpg", "a/b/c.jpg", True),
@@ -111,19 +111,19 @@ def write_csv(path: Path, rows: list, header: tuple = ("key", "etag", "size")) -
 
 def test_a_csv_manifest(tmp_path):
     manifest = write_csv(tmp_path / "m.csv", ROWS)
-    assert list(list_source(manifest)) == REFS
+    assert list(open_source(manifest).refs()) == REFS
     assert open_source(manifest).base == str(tmp_path)
 
 
 def test_columns_may_come_in_any_order_with_others_between(tmp_path):
     rows = [(size, "x" * (number == 2), etag, key) for number, (key, etag, size) in enumerate(ROWS)]
     manifest = write_csv(tmp_path / "m.CSV", rows, ("size", "note", "etag", "key"))
-    assert list(list_source(manifest)) == REFS
+    assert list(open_source(manifest).refs()) == REFS
 
 
 def test_a_byte_order_mark_and_quoted_etags_do_no_harm(tmp_path):
     (tmp_path / "m.csv").write_text('\ufeffkey,etag,size\na.jpg,"""0a1b""",10\n', encoding="utf-8")
-    assert list(list_source(str(tmp_path / "m.csv"))) == [ImageRef("a.jpg", "0a1b", 10)]
+    assert list(open_source(str(tmp_path / "m.csv")).refs()) == [ImageRef("a.jpg", "0a1b", 10)]
 
 
 @pytest.mark.parametrize("text", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
@@ -136,27 +136,27 @@ def test_a_parquet_manifest(tmp_path, text):
         "n": [1, 2, 3],
     }
     pyarrow.parquet.write_table(pa.table(columns), tmp_path / "m.parquet")
-    assert list(list_source(str(tmp_path / "m.parquet"))) == REFS
+    assert list(open_source(str(tmp_path / "m.parquet")).refs()) == REFS
 
 
 def test_keys_are_relative_to_the_base_column(tmp_path):
     rows = [("a.jpg", "e", 1, "s3://bucket/photos/"), ("b.jpg", "e", 1, "s3://bucket/photos/")]
     manifest = write_csv(tmp_path / "m.csv", rows, ("key", "etag", "size", "base"))
     assert open_source(manifest).base == "s3://bucket/photos"
-    assert [ref.key for ref in list_source(manifest)] == ["a.jpg", "b.jpg"]
+    assert [ref.key for ref in open_source(manifest).refs()] == ["a.jpg", "b.jpg"]
 
 
 def test_a_manifest_in_a_bucket_is_fetched(tmp_path, monkeypatch):
     manifest = write_csv(tmp_path / "m.csv", ROWS)
     monkeypatch.setattr(manifests, "is_local", lambda url: False)
-    assert list(list_source(manifest)) == REFS
+    assert list(open_source(manifest).refs()) == REFS
     assert open_source(manifest).base == str(tmp_path)
 
 
 def test_an_empty_manifest_lists_nothing(tmp_path):
     manifest = write_csv(tmp_path / "m.csv", [])
     assert open_source(manifest).base == str(tmp_path)
-    assert list(list_source(manifest)) == []
+    assert list(open_source(manifest).refs()) == []
 
 
 BAD = [
@@ -189,10 +189,10 @@ def test_a_bad_manifest_is_refused_with_file_and_place(tmp_path, rows, header, m
 def test_rows_are_numbered_through_all_pieces_of_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr(manifests, "_BLOCK_BYTES", 256)
     rows = [(f"{number:05d}.jpg", "e", 1) for number in range(500)]
-    assert len(list(list_source(write_csv(tmp_path / "m.csv", rows)))) == 500
+    assert len(list(open_source(write_csv(tmp_path / "m.csv", rows)).refs())) == 500
     rows[400] = ("x.jpg", "e", "1.5")
     with pytest.raises(ManifestInvalid, match="row 401 has no size"):
-        list(list_source(write_csv(tmp_path / "m.csv", rows)))
+        list(open_source(write_csv(tmp_path / "m.csv", rows)).refs())
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00key", b"PAR1"])

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from infra.registry import STUDENT, Registry
+from infra.registry import CHAMPION_URL, STUDENT, Registry
 from models.modelfile import pack
 from tasks.batch import BatchRequest, make_plan
 from tasks.exports import Export
 from tasks.plan_list import write_list
 from tasks.planning import Redo
 from tasks.preflight import prepare
-from tasks.promotion import CHAMPION_URL, roll_back
-from tasks.sources import Selection, list_source
+from tasks.promotion import roll_back
+from tasks.sources import Selection, open_source
 from tests import batch_driver
 from tests.batch_worlds import World
 from tests.championships import add, found
@@ -47,7 +47,7 @@ def listed(world: World, redo: Redo) -> list[str]:
     request = BatchRequest("planned", datetime.now(UTC), Selection(), redo)
     with make_plan(prepared, request, world.catalog) as plan:
         url = write_list(plan, prepared.scope.source, world.settings.workspace, request.run_id)
-    return sorted(ref.key for ref in list_source(url))
+    return sorted(ref.key for ref in open_source(url).refs())
 
 
 def test_only_what_older_versions_made_is_stale(world: World):

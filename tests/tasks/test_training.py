@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from infra.settings import read_settings
-from infra.tracking_server import TrackingServer
+from infra.tracking import TrackedRun
+from infra.tracking_server import TrackingServer, TrackingUnreachable
 from models.train_config import TrainConfig
 from tasks import training
 from tests.rainy_worlds import write_training_folder
@@ -28,7 +29,18 @@ def test_a_training_is_tracked_to_its_end(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_training_that_breaks_off_is_marked_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DERAIN_WORKSPACE", str(tmp_path / "workspace"))
-    with pytest.raises(KeyboardInterrupt), training.tracked(TrainConfig(), tmp_path / "out"):
+    with pytest.raises(KeyboardInterrupt), training.watched(TrainConfig(), tmp_path / "out"):
         raise KeyboardInterrupt
     run_id = (tmp_path / "out" / "mlflow_run").read_text()
     assert TrackingServer(read_settings()).client().get_run(run_id).info.status == "FAILED"
+
+
+def test_a_server_that_goes_away_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DERAIN_WORKSPACE", str(tmp_path / "workspace"))
+
+    def away(self: TrackedRun, status: str) -> None:
+        raise TrackingUnreachable("the tracking server does not answer")
+
+    monkeypatch.setattr(TrackedRun, "end", away)
+    with pytest.raises(ZeroDivisionError), training.watched(TrainConfig(), tmp_path / "out"):
+        raise ZeroDivisionError

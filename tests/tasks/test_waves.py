@@ -12,12 +12,14 @@ from distributed import Client as DaskClient
 from distributed.client import FutureCancelledError
 
 from infra.catalog import Catalog
+from infra.faults import AccessDenied
 from infra.lease import Lease, LeaseLost, lease_location
+from infra.records import ImageRef
 from tasks.dispatch import SCHEDULER_GONE, Finished, Workers
 from tasks.pending import Shard
 from tasks.shard_results import ShardResult, Unfinished
 from tasks.shards import rejected_record
-from tasks.waves import Tally, Wave, record_wave, run_waves
+from tasks.waves import Tally, Wave, finish_wave, record_wave, run_waves
 from tests.samples import record, ref
 from tests.shard_samples import JOB, Client, death, shard_of, workers_of
 
@@ -57,6 +59,22 @@ def test_nothing_is_committed_once_the_lease_is_lost(tmp_path: Path) -> None:
         with pytest.raises(LeaseLost, match="another run took it over"):
             record_wave(_Results(Finished(shard_of("a"), _result(record("a")))), catalog, lease, print)
     assert catalog.table().num_rows == 0
+
+
+def test_a_wave_that_storage_refuses_is_a_failed_task_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, leases = Catalog(str(tmp_path)), lease_location(str(tmp_path))
+    wave = _Results(Finished(shard_of("a"), _result(record("a"))))
+    with Lease(leases, "/derained", "run-1", 30.0) as lease, monkeypatch.context() as patch:
+        patch.setattr(type(leases), "list", _denied)
+        state = finish_wave.fn(1, wave, catalog, lease, print)
+    assert state is not None
+    assert (state.is_failed(), state.message) == (True, "token lapsed")
+
+
+def _denied(_: object) -> Iterator[ImageRef]:
+    raise AccessDenied("token lapsed")
 
 
 def test_a_tally_keeps_a_few_reasons_and_counts_all() -> None:

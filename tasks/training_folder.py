@@ -1,0 +1,82 @@
+"""A folder of labelled data, looked at before anything trains on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from infra.settings import Settings, absolute_url
+from models.banks import TrainingData, load_training_data, photographs_of
+from tasks.preflight import PreflightFailed
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFolder:
+    """A training folder that was looked at, and what it held then."""
+
+    path: Path
+    photographs: int
+    held_out: int
+    digest: str
+    split_digest: str
+
+
+def folder_named(settings: Settings, data: str, preset: str) -> Path:
+    """Return the folder that is named, or else that of the settings.
+
+    Raises
+    ------
+    PreflightFailed
+        If neither is; tells for which preset.
+    """
+    place = data or settings.training
+    if not place:
+        raise PreflightFailed(
+            f"no data for preset {preset}: give --data or set DERAIN_TRAINING; it is a folder with clean/"
+            " and streaks/ or garg/"
+        )
+    return Path(absolute_url(place))
+
+
+def read_folder(folder: Path) -> tuple[TrainingData, TrainingData]:
+    """Read training and validation split as a training will.
+
+    Raises
+    ------
+    PreflightFailed
+        If it cannot; names the folder or the file.
+    """
+    try:
+        return load_training_data(folder, held_out=False), load_training_data(folder, held_out=True)
+    except (OSError, KeyError, ValueError) as error:
+        named = str(error) if str(folder) in str(error) else f"{folder}: {error}"
+        raise PreflightFailed(f"data {named}") from error
+
+
+def looked_at(folder: Path) -> TrainingFolder:
+    """Read a training folder as a training will, and tell what is in it.
+
+    Raises
+    ------
+    PreflightFailed
+        If it cannot be read; names the folder or the file.
+    """
+    train, held_out = read_folder(folder)
+    names = photographs_of(folder, held_out=True)
+    split = sha256("\n".join(names).encode()).hexdigest()
+    return TrainingFolder(
+        folder, len(train.photographs), len(held_out.photographs), _folder_digest(folder), split
+    )
+
+
+def _folder_digest(folder: Path) -> str:
+    """Return the SHA-256 over names and contents of all that a training reads."""
+    digest = sha256()
+    parts = [folder / name for name in ("clean", "garg", "streaks")]
+    files = sorted(path for part in parts for path in part.glob("*.*"))
+    for path in [*files, folder / "streaks.csv"]:
+        if path.is_file():
+            content = sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
+    return digest.hexdigest()
