@@ -52,12 +52,11 @@ from flows.retrain import retrain
 from infra.pool import Pool
 from infra.promotions import Ledger, Promotion
 from infra.pseudo_labels import PseudoLabels
-from infra.registry import STUDENT, Registry
+from infra.registry import CHAMPION_URL, STUDENT, Registry
 from infra.settings import Settings, read_settings
 from models.lessons import evenly
 from tasks import distillation_request, finetuning_request, retraining_presets
 from tasks.preflight import choose_model
-from tasks.promotion import CHAMPION_URL
 from tasks.samples import photograph, rain_on
 from tasks.validation_samples import PHOTOGRAPHS, make_validation
 
