@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lightning_fabric import Fabric
 from PIL import Image
 
 from infra.lease import Lease, LeaseLost
@@ -38,7 +39,7 @@ from tasks.samples import photograph, rain_on
 from tasks.tracked_training import TrainingFailed
 from tasks.unlabelled import POOL
 from tests.pools import ACCEPTED, rainy_crops, write_pool
-from tests.rainy_worlds import write_training_folder
+from tests.rainy_worlds import small_world, write_training_folder
 
 SHORT = replace(PRESETS["smoke"], steps=4, crop=32, validate_every=2, save_seconds=0.0)
 
@@ -82,6 +83,14 @@ def scores(monkeypatch: pytest.MonkeyPatch, rising: float) -> None:
 
 def finetuned(settings: Settings, request: FinetuneRequest, run_id: str = "run") -> Finetuned:
     return finetune_on_rain(settings, prepare_finetuning(settings, request, SemiConfig()), run_id)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_has_rendered_rain_and_real_streaks_in_each_batch(preset: str):
+    config, fabric = replace(PRESETS[preset], crop=8), Fabric(accelerator="cpu", devices=1)
+    crops = len(train.batch_of(fabric, config, small_world(), 0).clean)
+    real = min(round(SemiConfig().rerain_share * crops), crops - 1)
+    assert 0 < real < crops
 
 
 def test_a_killed_one_is_gone_on_with_and_becomes_challenger(
