@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.anisotropy import structure_tensor
+from models.losses import PSNR_FLOOR, PSNR_WEIGHT
 from models.networks import Network
 from models.pairs import FAINTEST_RAIN
 
@@ -22,6 +23,8 @@ RAIN_REACH = 7
 """Side in pixels of the square that a found streak is widened to: what lies further off is background."""
 LEAST_ANISOTROPY = 0.5
 """Of what a teacher finds in a shrunk photograph: less is no streak."""
+TRUSTED = 1e-3
+"""Least share of a photograph that is divided by."""
 
 
 class MeanTeacher(nn.Module):
@@ -73,8 +76,13 @@ def trust(step: int, steps: int) -> float:
 
 
 def confident(derained: Tensor, target: Tensor, confidence: Tensor) -> Tensor:
-    """Mean of confidence times |derained - target|: (B, 3, H, W) twice, and (B, 1, H, W) in [0, 1]."""
-    return (confidence * (derained.float() - target.float()).abs()).mean()
+    """PSNR to a target where it is trusted, as `models.losses.psnr_term` counts it, by the share that is trusted.
+
+    (B, 3, H, W) twice, and confidence (B, 1, H, W) in [0, 1].
+    """
+    share = confidence.mean(dim=(1, 2, 3))
+    error = (confidence * (derained.float() - target.float()).square()).mean(dim=(1, 2, 3))
+    return PSNR_WEIGHT * 10 * (share * torch.log10(error / share.clamp(min=TRUSTED) + PSNR_FLOOR)).mean()
 
 
 def anchored(derained: Tensor, rainy: Tensor) -> Tensor:

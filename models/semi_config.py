@@ -22,7 +22,7 @@ class SemiConfig:
     anchor: float = 0.1
     """L1 to the input where no rain was found, on unlabelled photographs; ours."""
     pseudo_label: float = 0.5
-    """L1 to accepted pseudo-labels, by confidence, where there are any; weight ours."""
+    """PSNR to accepted pseudo-labels where they are trusted, where there are any; weight ours."""
     temporal: float = 1.0
     """The same with temporal backgrounds, where there are any (as SPA-Data, CVPR 2019, was made); weight ours."""
     rain_on_rain: float = 0.0

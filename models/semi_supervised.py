@@ -156,7 +156,7 @@ class SemiSupervised(Objective):
     def _on_targets(
         self, network: Any, batch: _Batch, name: str, targets: Targets, weight: float
     ) -> dict[str, Tensor]:
-        """L1 to targets that may be wrong; contrast with the same scene under strong rain."""
+        """PSNR to targets that may be wrong; contrast with the same scene under strong rain."""
         draws = batch.draws(name)
         rainy, target, confidence = targets.crops(draws, batch.size)
         derained = network(_channels_last(rainy))
