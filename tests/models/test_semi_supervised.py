@@ -42,7 +42,12 @@ TRAIN = TrainConfig(
     precision="32-true",
 )
 EVERYTHING = SemiConfig(
-    rain_on_rain=0.2, mean_teacher=0.2, streak_contrast=0.01, background_contrast=0.01, watch_every=2
+    anchor=0.1,
+    rain_on_rain=0.2,
+    mean_teacher=0.2,
+    streak_contrast=0.01,
+    background_contrast=0.01,
+    watch_every=2,
 )
 NAMES = {
     "charbonnier", "frequency", "rerain", "anchor", "pseudo_label", "temporal", "rain_on_rain", "mean_teacher",
@@ -87,15 +92,15 @@ def test_every_term_is_there_and_reaches_the_network():
 
 @pytest.mark.parametrize("preset", ["drd-net-tiny", "u-net-tiny", "afr-net-tiny"])
 def test_other_networks_train_with_it(preset: str):
-    terms = terms_of(SemiConfig(), trainable(preset))
+    terms = terms_of(SemiConfig(anchor=0.1), trainable(preset))
     assert {"rerain", "anchor"} < set(terms)
     assert all(math.isfinite(term.item()) for term in terms.values())
 
 
 def test_re_rain_is_on_and_self_made_targets_are_off_unless_asked_for():
-    assert set(terms_of(SemiConfig(), trainable())) == {"charbonnier", "frequency", "rerain", "anchor"}
+    assert set(terms_of(SemiConfig(), trainable())) == {"charbonnier", "frequency", "rerain"}
     with_targets = terms_of(SemiConfig(), trainable(), real_rain(with_targets=True))
-    assert set(with_targets) == {"charbonnier", "frequency", "rerain", "anchor", "pseudo_label", "temporal"}
+    assert set(with_targets) == {"charbonnier", "frequency", "rerain", "pseudo_label", "temporal"}
     assert set(terms_of(ABLATIONS["labelled only"], trainable())) == {"charbonnier", "frequency"}
 
 
@@ -135,7 +140,7 @@ def test_re_rain_takes_its_share_of_the_batch():
 
     for share, counts in ((0.5, [2, 2]), (0.25, [3, 1]), (0.9, [1, 3])):
         network = Counting()
-        terms = terms_of(SemiConfig(rerain_share=share, anchor=0.0), network, step=1)  # no look at that step
+        terms = terms_of(SemiConfig(rerain_share=share), network, step=1)  # no look at that step
         assert network.seen == counts
         assert set(terms) == {"labelled", "rerain"}
 
@@ -179,13 +184,13 @@ def looks(semi: SemiSupervised, network: nn.Module, steps: int) -> None:
 
 @pytest.mark.parametrize("end", ["black", "identity", "everything is rain"])
 def test_a_network_that_slides_away_is_a_collapse(end: str):
-    semi = objective(SemiConfig(rerain=0.0, anchor=0.0, watch_every=1))
+    semi = objective(SemiConfig(rerain=0.0, watch_every=1))
     with pytest.raises(Collapsed, match="collapse at step"):
         looks(semi, Slides(end), 60)
 
 
 def test_a_network_that_stays_is_none():
-    looks(objective(SemiConfig(rerain=0.0, anchor=0.0, watch_every=1)), random_network("student-tiny"), 10)
+    looks(objective(SemiConfig(rerain=0.0, watch_every=1)), random_network("student-tiny"), 10)
 
 
 def test_norms_are_frozen_with_statistics_and_scales():
@@ -250,7 +255,7 @@ def test_other_terms_or_other_rain_are_refused_on_resume(data: Path, tmp_path: P
     trained(short, data, tmp_path / "out", objective(SemiConfig()))
     facts = read_model_file(tmp_path / "out" / "student-tiny.safetensors").config
     assert b'"rerain": 1.0' in facts
-    for other in (objective(SemiConfig(anchor=0.0)), objective(SemiConfig(), real_rain(with_targets=True))):
+    for other in (objective(SemiConfig(anchor=0.1)), objective(SemiConfig(), real_rain(with_targets=True))):
         with pytest.raises(SystemExit, match="other settings"):
             trained(short, data, tmp_path / "out", other)
 
