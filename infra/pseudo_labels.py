@@ -2,8 +2,8 @@
 
 Rows are only ever added, one a run and crop, after the pixels of what was accepted are in Zarr
 (`infra.pseudo_groups`). Which pseudo-labels are accepted follows from the rows: of each crop the last one that was
-accepted, unless a reviewer rejected it since. So the rows up to a moment tell the training set of that time;
-versions of the table can be travelled back to for seven days (`RETENTION` of `infra.delta`).
+accepted, unless a reviewer rejected it since. So a version of the table is a training set that can be rebuilt; all
+versions stay.
 """
 
 from __future__ import annotations

@@ -48,9 +48,10 @@ class Training:
 
 def launched(settings: Settings, precision: str) -> Fabric:
     """Start Fabric on the device of the settings."""
+    device = choose_device(settings.device)
     fabric = Fabric(
-        accelerator=choose_device(settings.device).type,
-        devices=1,
+        accelerator=device.type,
+        devices=1 if device.index is None else [device.index],
         precision=precision,  # type: ignore[arg-type]
     )
     fabric.launch()
