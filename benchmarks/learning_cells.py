@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.rain_domains import RainyScene, background
 from models.banks import Bank, bank_of, load_training_data
+from models.blending import Blend, blended
 from models.engine import Engine, fast_dtype
 from models.metrics import Image
 from models.modelfile import SHIPPED, build, pack, read_model_file
@@ -57,9 +58,12 @@ class Tuned:
     """What a cell came to."""
 
     best: Engine
-    """What validation chose: the start, where nothing was better."""
+    """What a fine-tuning would register: the start, where nothing was better."""
     last: Engine
+    """The weights that training ended with, whole."""
     best_step: int
+    share: float
+    """Of the way from the start to the weights of that step: `models.blending`."""
     harvest: StreakHarvest
     minutes: float
 
@@ -81,13 +85,26 @@ def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> 
     fabric = Fabric(accelerator="cpu", devices=1, precision=course.train.precision)  # type: ignore[arg-type]
     fabric.launch()
     state = fit(fabric, course.train, course.data, out, objective=objective)
+    judge = _judge(course, fabric, objective)
+    trained, step = _best(out / f"{course.train.preset}.safetensors")
+    before = judge(start)
+    blend = blended(start, trained, before, judge)
+    if blend.score <= before:
+        blend, step = Blend(start, 0.0, before), 0
+    last = build(pack(state.average, {}))  # rounded as what ships
+    minutes = (time.monotonic() - begun) / 60
+    return Tuned(engine_of(blend.network), engine_of(last), step, blend.share, harvest, minutes)
+
+
+def _judge(course: Course, fabric: Fabric, objective: SemiSupervised) -> Callable[[Network], float]:
     held_out = load_training_data(course.data, held_out=True)
     pairs = render_validation(held_out, course.train.validation_photographs)
-    with fabric.autocast():
-        bar = objective.judge(start, pairs).overall
-    best, step = (start, 0) if state.best <= bar else _best(out / f"{course.train.preset}.safetensors")
-    last = build(pack(state.average, {}))  # rounded as what ships
-    return Tuned(engine_of(best), engine_of(last), step, harvest, (time.monotonic() - begun) / 60)
+
+    def judge(network: Network) -> float:
+        with fabric.autocast():
+            return objective.judge(network, pairs).overall
+
+    return judge
 
 
 def shipped() -> Network:

@@ -57,12 +57,14 @@ class LoopRow:
     gain_unseen: float
     """On the same scenes under other rain of the domain."""
     gain_last: float
-    """Of the last weights, instead of those that validation chose."""
+    """Of the last weights, whole, instead of those that validation chose."""
     rain100l: float
     rain100l_lower: float
     rain100l_upper: float
     best_step: int
     """0 where nothing was better than the start on validation."""
+    share: float
+    """Of the way from the start to the weights of that step that was gone."""
     windows: int
     accepted: int
     """Of them, into the bank."""
@@ -74,7 +76,8 @@ class LoopRow:
             f"  gain {self.gain:+.2f} [{self.gain_lower:+.2f}, {self.gain_upper:+.2f}]"
             f"  unseen {self.gain_unseen:+.2f}  last {self.gain_last:+.2f}"
             f"  Rain100L {self.rain100l:+.3f} [{self.rain100l_lower:+.3f}, {self.rain100l_upper:+.3f}]"
-            f"  best step {self.best_step}  bank {self.accepted}/{self.windows}  {self.minutes:.1f} min"
+            f"  best step {self.best_step} x {self.share}"
+            f"  bank {self.accepted}/{self.windows}  {self.minutes:.1f} min"
         )
 
 
@@ -114,6 +117,7 @@ class Judge:
             rain100l_lower=_rounded(light.lower),
             rain100l_upper=_rounded(light.upper),
             best_step=cell.best_step,
+            share=cell.share,
             windows=len(cell.harvest.windows),
             accepted=len(cell.harvest.layers),
             minutes=round(cell.minutes, 1),

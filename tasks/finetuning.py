@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +13,10 @@ from infra.lease import Lease, lease_location
 from infra.settings import Settings
 from infra.tracking import TrackedRun
 from models.banks import load_training_data
+from models.blending import Blend, blended
 from models.collapse import Collapsed
-from models.modelfile import build, write_model_file
+from models.modelfile import build, pack, read_model_file, write_model_file
+from models.networks import Network
 from models.rain_critic import RainCritic, train_critic
 from models.semi_supervised import SemiSupervised
 from models.train import fit
@@ -32,6 +36,8 @@ class Finetuned:
     before: float
     """Validation score of the start, dB; see `models.semi_validation`."""
     after: float
+    share: float
+    """Of the way from the start to the best weights: how far what is registered went; see `models.blending`."""
     version: str | None
     """Of `semi-drdnet`; None where nothing was better than the start."""
     weights: Path
@@ -47,7 +53,8 @@ class Finetuned:
         scores = f"{self.after:.2f} dB on validation, {self.before:.2f} before; streaks: {self.streaks}"
         if self.version is None:
             return f"nothing registered: no weights are better than those it started from ({scores})"
-        return f"version {self.version} of {SEMI_DRDNET} is challenger ({scores})"
+        way = f"{self.share:.0%} of the way from its start"
+        return f"version {self.version} of {SEMI_DRDNET} is challenger, {way} ({scores})"
 
 
 def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Finetuned:
@@ -74,30 +81,44 @@ def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Fin
         prepared.work.mkdir(parents=True, exist_ok=True)
         write_model_file(prepared.start.model_file, prepared.work / "start.safetensors")
         with tracked(settings, training) as run:
-            before, after = _trained(fabric, prepared, run)
+            before, blend = _trained(fabric, prepared, training, run)
             lease.check()
-            version = registered(settings, training, run, SEMI_DRDNET) if after > before else None
-    return Finetuned(run.run_id, before, after, version, training.weights, prepared.streaks)
+            better, weights = blend.score > before, prepared.work / "blended.safetensors"
+            _write(blend, training, weights)
+            version = registered(settings, training, run, SEMI_DRDNET, weights) if better else None
+    return Finetuned(run.run_id, before, blend.score, blend.share, version, weights, prepared.streaks)
 
 
 def _filed(prepared: Prepared) -> Training:
     return Training(EXPERIMENT, prepared.train.preset, prepared.work, prepared.parameters, prepared.tags)
 
 
-def _trained(fabric: Fabric, prepared: Prepared, run: TrackedRun) -> tuple[float, float]:
-    """Train to the end; return the validation score of the start and of the best weights."""
+def _trained(fabric: Fabric, prepared: Prepared, training: Training, run: TrackedRun) -> tuple[float, Blend]:
+    """Train to the end; return the validation score of the start, and how far to go towards the best weights."""
     rain, start = prepared.rain.to(fabric.device), build(prepared.start.model_file)
-    objective = SemiSupervised(prepared.semi, rain, start, _critic(prepared))
+    mean = build(prepared.start.model_file)  # moves while it trains
+    objective = SemiSupervised(prepared.semi, rain, mean, _critic(prepared))
     held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
     pairs = render_validation(held_out, prepared.train.validation_photographs)
-    with fabric.autocast():
-        before = objective.judge(build(prepared.start.model_file).to(fabric.device), pairs).overall
+
+    def judge(network: Network) -> float:
+        with fabric.autocast():
+            return objective.judge(copy.deepcopy(network).to(fabric.device), pairs).overall
+
+    before = judge(start)
     try:
         with going_well(prepared.work):
-            state = fit(fabric, prepared.train, prepared.folder.path, prepared.work, (run,), objective)
+            fit(fabric, prepared.train, prepared.folder.path, prepared.work, (run,), objective)
     except Collapsed as error:
         raise TrainingFailed(f"{error} ({prepared.work})") from error
-    return before, state.best
+    return before, blended(start, build(read_model_file(training.weights)), before, judge)
+
+
+def _write(blend: Blend, training: Training, weights: Path) -> None:
+    """Write a blend, with the facts of the training and how far it went."""
+    facts = json.loads(read_model_file(training.weights).config)["facts"]
+    facts |= {"share": blend.share, "validation_overall": blend.score}
+    write_model_file(pack(blend.network, facts, name=training.preset), weights)
 
 
 def _critic(prepared: Prepared) -> RainCritic | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from infra.streak_layers import StreakLayers
 from infra.tracking_server import ModelNotFound, TrackingServer
 from models import train
 from models.collapse import Collapsed, CollapseWatch
-from models.modelfile import SHIPPED, ModelFileInvalid
+from models.modelfile import SHIPPED, ModelFileInvalid, build, read_model_file
 from models.networks import Network
 from models.semi_config import SemiConfig
 from models.semi_supervised import SemiSupervised
@@ -72,11 +71,12 @@ def request_(data: Path, rainy: Path) -> FinetuneRequest:
 
 
 def scores(monkeypatch: pytest.MonkeyPatch, rising: float) -> None:
-    """Let validation say that weights get better or worse: what a few steps change is chance."""
-    numbers = count()
+    """Let validation say that weights get better or worse the farther they go: what a few steps do is chance."""
+    origin = build(read_model_file(SHIPPED.with_name("student-small.safetensors"))).state_dict()
 
     def judge(self: SemiSupervised, network: Network, pairs: ValidationSet) -> SemiScore:
-        return SemiScore(30, 20, 25, 50, 28 + rising * next(numbers))
+        way = sum(float((value - origin[name]).norm()) for name, value in network.state_dict().items())
+        return SemiScore(30, 20, 25, 50, 28 + rising * way)
 
     monkeypatch.setattr(SemiSupervised, "judge", judge)
 
@@ -116,6 +116,8 @@ def test_a_killed_one_is_gone_on_with_and_becomes_challenger(
     assert (run.info.status, run.data.params["semi_rerain"]) == ("FINISHED", "1.0")
     assert "accepted" in run.data.params["streaks"]
     assert tuned.after > tuned.before
+    assert 0.5 < tuned.share <= 1.0
+    assert f"{tuned.share:.0%} of the way from its start" in str(tuned)
     registered = Registry(settings).resolve("models:/semi-drdnet@challenger")
     assert registered.version == tuned.version == "1"
     assert registered.weights == tuned.weights.read_bytes()

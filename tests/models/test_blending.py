@@ -1,0 +1,80 @@
+"""How far to go towards what was trained: the weights in between, and how many of them are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from models.architectures import preset
+from models.blending import between, blended
+from models.modelfile import build, pack
+from models.networks import Network
+from tests.networks import random_network
+
+
+@pytest.fixture
+def pair() -> tuple[Network, Network]:
+    """Two networks as they are kept."""
+    start, trained = (build(pack(random_network("student-tiny", seed), {})) for seed in (1, 2))
+    return start, trained
+
+
+def way(start: Network, network: Network, trained: Network) -> float:
+    """How much of the way from one to the other a network has gone."""
+    name = next(iter(start.state_dict()))
+    origin, here, end = (each.state_dict()[name].flatten()[0] for each in (start, network, trained))
+    return float((here - origin) / (end - origin))
+
+
+def test_weights_in_between_lie_on_the_line_and_are_kept_in_fp16(pair: tuple[Network, Network]) -> None:
+    middle = between(*pair, 0.25).state_dict()
+    ends = [network.state_dict() for network in pair]
+    assert middle.keys() == ends[0].keys()
+    for name, value in middle.items():
+        torch.testing.assert_close(value, 0.75 * ends[0][name] + 0.25 * ends[1][name], rtol=1e-3, atol=1e-6)
+        assert torch.equal(value, value.half().float())
+
+
+def test_both_ends_stay_as_they_were(pair: tuple[Network, Network]) -> None:
+    before = [{name: value.clone() for name, value in each.state_dict().items()} for each in pair]
+    between(*pair, 0.5)
+    for network, known in zip(pair, before, strict=True):
+        assert all(torch.equal(value, known[name]) for name, value in network.state_dict().items())
+
+
+def test_counts_are_those_of_the_training() -> None:
+    normed = replace(preset("drd-net-tiny"), norm=True)  # BatchNorm counts the batches it has seen
+    start, trained = (random_network(normed, seed) for seed in (1, 2))
+    counts = [name for name, value in trained.state_dict().items() if not value.is_floating_point()]
+    for name in counts:
+        trained.state_dict()[name].fill_(7)
+    middle = between(start, trained, 0.5).state_dict()
+    assert counts
+    assert all(middle[name] == 7 for name in counts)
+
+
+@pytest.mark.parametrize(
+    ("score", "share"),
+    [
+        (lambda gone: 30 + gone, 1.0),  # each part pays as much as any other
+        (lambda gone: 30 + 1 - (1 - gone) ** 2, 0.8),  # later parts pay less
+        (lambda gone: 30 + 1 - (1 - gone) ** 8, 0.4),
+        (lambda gone: 30 + min(gone, 0.1), 0.1),
+        (lambda gone: 30 + 3 * gone - 4 * gone**2, 0.1),  # all of it would be a loss
+    ],
+)
+def test_it_goes_no_farther_than_pays(
+    score: Callable[[float], float], share: float, pair: tuple[Network, Network]
+) -> None:
+    start, trained = pair
+
+    def judge(network: Network) -> float:
+        return score(way(start, network, trained))
+
+    blend = blended(start, trained, 30.0, judge)
+    assert blend.share == share
+    assert blend.score == pytest.approx(judge(blend.network))
+    assert way(start, blend.network, trained) == pytest.approx(share, abs=0.01)
