@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,7 +64,6 @@ class Tuned:
     share: float
     """Of the way from the start to the weights of that step: `models.blending`."""
     harvest: StreakHarvest
-    minutes: float
 
 
 def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> Tuned:
@@ -74,7 +72,6 @@ def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> 
     Only `frames` of the scenes are looked at, and of them all but the second: never a clean photograph.
     """
     out.mkdir(parents=True, exist_ok=True)
-    begun = time.monotonic()
     start = shipped()
     rainy = [each.frames[0] for each in pool]
     derained = [engine_of(start).derain(each[None])[0] for each in rainy]
@@ -92,8 +89,7 @@ def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> 
     if blend.score <= before:
         blend, step = Blend(start, 0.0, before), 0
     last = build(pack(state.average, {}))  # rounded as what ships
-    minutes = (time.monotonic() - begun) / 60
-    return Tuned(engine_of(blend.network), engine_of(last), step, blend.share, harvest, minutes)
+    return Tuned(engine_of(blend.network), engine_of(last), step, blend.share, harvest)
 
 
 def _judge(course: Course, fabric: Fabric, objective: SemiSupervised) -> Callable[[Network], float]:

@@ -68,7 +68,6 @@ class LoopRow:
     windows: int
     accepted: int
     """Of them, into the bank."""
-    minutes: float
 
     def __str__(self) -> str:
         return (
@@ -77,7 +76,7 @@ class LoopRow:
             f"  unseen {self.gain_unseen:+.2f}  last {self.gain_last:+.2f}"
             f"  Rain100L {self.rain100l:+.3f} [{self.rain100l_lower:+.3f}, {self.rain100l_upper:+.3f}]"
             f"  best step {self.best_step} x {self.share}"
-            f"  bank {self.accepted}/{self.windows}  {self.minutes:.1f} min"
+            f"  bank {self.accepted}/{self.windows}"
         )
 
 
@@ -120,7 +119,6 @@ class Judge:
             share=cell.share,
             windows=len(cell.harvest.windows),
             accepted=len(cell.harvest.layers),
-            minutes=round(cell.minutes, 1),
         )
 
     def _loss(self, engine: Engine) -> Interval:

@@ -36,7 +36,7 @@ def test_frames_of_a_scene_differ_in_rain_alone_and_agree_on_the_background():
 
 def test_a_finished_cell_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     results = tmp_path / "loop.csv"
-    row = LoopRow("re-rain", "needles", 4, 1, 2, *[0.0] * 11, 4, 0.5, 12, 9, 0.1)
+    row = LoopRow("re-rain", "needles", 4, 1, 2, *[0.0] * 11, 4, 0.5, 12, 9)
     learning_loop.write_table([row], results)
     monkeypatch.setattr(learning_loop, "scenes", lambda *_: [])
     monkeypatch.setattr(learning_loop, "tuned", pytest.fail)
