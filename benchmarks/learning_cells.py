@@ -24,6 +24,7 @@ from models.rain_critic import RainCritic, train_critic
 from models.semi_config import ABLATIONS, SemiConfig
 from models.semi_data import RealRain, Targets
 from models.semi_supervised import SemiSupervised
+from models.semi_validation import SemiScore
 from models.streak_bank import HOLD_OUT_EVERY, StreakHarvest, harvest_streaks
 from models.train import fit
 from models.train_config import TrainConfig
@@ -86,19 +87,19 @@ def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> 
     trained, step = _best(out / f"{course.train.preset}.safetensors")
     before = judge(start)
     blend = blended(start, trained, before, judge)
-    if blend.score <= before:
+    if blend.score.overall <= before.overall:
         blend, step = Blend(start, 0.0, before), 0
     last = build(pack(state.average, {}))  # rounded as what ships
     return Tuned(engine_of(blend.network), engine_of(last), step, blend.share, harvest)
 
 
-def _judge(course: Course, fabric: Fabric, objective: SemiSupervised) -> Callable[[Network], float]:
+def _judge(course: Course, fabric: Fabric, objective: SemiSupervised) -> Callable[[Network], SemiScore]:
     held_out = load_training_data(course.data, held_out=True)
     pairs = render_validation(held_out, course.train.validation_photographs)
 
-    def judge(network: Network) -> float:
+    def judge(network: Network) -> SemiScore:
         with fabric.autocast():
-            return objective.judge(network, pairs).overall
+            return objective.judge(network, pairs)
 
     return judge
 

@@ -1,6 +1,6 @@
-"""How far a fine-tuned network goes from the one it started from: no farther than pays.
+"""How far a fine-tuned network goes from the one it started from: only so far that it forgets little.
 
-Weights between the two, on the straight line that joins them, forget less of what the start knew than they lose of
+Weights between the two, on the straight line that joins them, keep more of what the start knew than they lose of
 what was learnt since: WiSE-FT (Wortsman et al., CVPR 2022). How far to go is our rule.
 """
 
@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from models.modelfile import build, pack
 from models.networks import Network
+from models.semi_validation import SemiScore
 
-STEPS = 10
+PARTS = 10
 """Parts of the way that are told apart."""
-KEPT = 0.95
-"""Share of the gain on validation that has to be left. Ours, set with a look at what one of the three kinds of rain
-in `benchmarks.learning_loop` gained, and at what was forgotten there."""
+FORGOTTEN = 0.2
+"""dB of psnr_y under rendered rain that may be lost on validation. Ours, set with a look at what `coarse` rain of
+`benchmarks.learning_loop` gained and what was lost of Rain100L then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,37 +29,32 @@ class Blend:
     """In fp32, its weights rounded to fp16 as they are kept; ready for inference."""
     share: float
     """Of the way from the start to what was trained, in (0, 1]."""
-    score: float
-    """On validation, dB."""
+    score: SemiScore
+    """On validation."""
 
 
-def blended(start: Network, trained: Network, before: float, judge: Callable[[Network], float]) -> Blend:
-    """Take as little of a training as leaves `KEPT` of what it gained on validation.
+def blended(
+    start: Network, trained: Network, before: SemiScore, judge: Callable[[Network], SemiScore]
+) -> Blend:
+    """Go as far towards what was trained as forgets no more than `FORGOTTEN`; the first part of the way at least.
 
     Parameters
     ----------
     start, trained : Network
         Of the same sizes.
-    before : float
-        Validation score of the start, dB.
+    before : SemiScore
+        Of the start, on validation.
     judge : callable
-        Returns the validation score of a network, dB.
-
-    Returns
-    -------
-    Blend
-        All of the training, if no part of it leaves so much. Gain is taken to rise along the way as long as it is
-        less than that.
+        Returns the score of a network on the same photographs. What is forgotten is taken to grow along the way.
     """
-    after = judge(trained)
-    parts: dict[int, Blend] = {STEPS: Blend(trained, 1.0, after)}
+    parts: dict[int, Blend] = {}
 
-    def keeps(part: int) -> bool:
-        network = between(start, trained, part / STEPS)
-        parts[part] = Blend(network, part / STEPS, judge(network))
-        return parts[part].score - before >= KEPT * (after - before)
+    def forgets(part: int) -> bool:
+        network = between(start, trained, part / PARTS)
+        parts[part] = Blend(network, part / PARTS, judge(network))
+        return before.rendered - parts[part].score.rendered > FORGOTTEN
 
-    return parts[1 + bisect_left(range(1, STEPS), True, key=keeps)]
+    return parts[max(1, bisect_left(range(1, PARTS + 1), True, key=forgets))]
 
 
 def between(start: Network, trained: Network, share: float) -> Network:

@@ -32,9 +32,14 @@ class SemiScore:
         return self.rerained
 
     @property
+    def rendered(self) -> float:
+        """Mean over the kinds of rendered rain."""
+        return (self.light + self.heavy + self.fine) / 3
+
+    @property
     def overall(self) -> float:
         """What weights are chosen by: real rain counts as much as all rendered rain. Ours."""
-        return ((self.light + self.heavy + self.fine) / 3 + self.real) / 2 + 0.05 * self.none
+        return (self.rendered + self.real) / 2 + 0.05 * self.none
 
     def __str__(self) -> str:
         return ", ".join(f"{kind} {score:.2f}" for kind, score in asdict(self).items()) + " dB"

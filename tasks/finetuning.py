@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lightning_fabric import Fabric
@@ -19,6 +19,7 @@ from models.modelfile import build, pack, read_model_file, write_model_file
 from models.networks import Network
 from models.rain_critic import RainCritic, train_critic
 from models.semi_supervised import SemiSupervised
+from models.semi_validation import SemiScore
 from models.train import fit
 from models.validation import render_validation
 from tasks.finetuning_request import Prepared
@@ -83,10 +84,11 @@ def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Fin
         with tracked(settings, training) as run:
             before, blend = _trained(fabric, prepared, training, run)
             lease.check()
-            better, weights = blend.score > before, prepared.work / "blended.safetensors"
+            after, weights = blend.score.overall, prepared.work / "blended.safetensors"
             _write(blend, training, weights)
+            better = after > before
             version = registered(settings, training, run, SEMI_DRDNET, weights) if better else None
-    return Finetuned(run.run_id, before, blend.score, blend.share, version, weights, prepared.streaks)
+    return Finetuned(run.run_id, before, after, blend.share, version, weights, prepared.streaks)
 
 
 def _filed(prepared: Prepared) -> Training:
@@ -101,9 +103,9 @@ def _trained(fabric: Fabric, prepared: Prepared, training: Training, run: Tracke
     held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
     pairs = render_validation(held_out, prepared.train.validation_photographs)
 
-    def judge(network: Network) -> float:
+    def judge(network: Network) -> SemiScore:
         with fabric.autocast():
-            return objective.judge(copy.deepcopy(network).to(fabric.device), pairs).overall
+            return objective.judge(copy.deepcopy(network).to(fabric.device), pairs)
 
     before = judge(start)
     try:
@@ -111,13 +113,13 @@ def _trained(fabric: Fabric, prepared: Prepared, training: Training, run: Tracke
             fit(fabric, prepared.train, prepared.folder.path, prepared.work, (run,), objective)
     except Collapsed as error:
         raise TrainingFailed(f"{error} ({prepared.work})") from error
-    return before, blended(start, build(read_model_file(training.weights)), before, judge)
+    return before.overall, blended(start, build(read_model_file(training.weights)), before, judge)
 
 
 def _write(blend: Blend, training: Training, weights: Path) -> None:
     """Write a blend, with the facts of the training and how far it went."""
     facts = json.loads(read_model_file(training.weights).config)["facts"]
-    facts |= {"share": blend.share, "validation_overall": blend.score}
+    facts |= {"share": blend.share, "validation_psnr_y": asdict(blend.score)}
     write_model_file(pack(blend.network, facts, name=training.preset), weights)
 
 

@@ -1,4 +1,4 @@
-"""How far to go towards what was trained: the weights in between, and how many of them are asked for."""
+"""How far to go towards what was trained: the weights in between, and how much may be forgotten."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from models.architectures import preset
 from models.blending import between, blended
 from models.modelfile import build, pack
 from models.networks import Network
+from models.semi_validation import SemiScore
 from tests.networks import random_network
 
 
@@ -57,24 +58,25 @@ def test_counts_are_those_of_the_training() -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "share"),
+    ("forgotten", "share"),
     [
-        (lambda gone: 30 + gone, 1.0),  # each part pays as much as any other
-        (lambda gone: 30 + 1 - (1 - gone) ** 2, 0.8),  # later parts pay less
-        (lambda gone: 30 + 1 - (1 - gone) ** 8, 0.4),
-        (lambda gone: 30 + min(gone, 0.1), 0.1),
-        (lambda gone: 30 + 3 * gone - 4 * gone**2, 0.1),  # all of it would be a loss
+        (lambda gone: 0.0, 1.0),
+        (lambda gone: -gone, 1.0),  # what is trained may be better there, too
+        (lambda gone: 0.24 * gone, 0.8),
+        (lambda gone: 0.7 * gone**2, 0.5),
+        (lambda gone: 30 * gone, 0.1),
     ],
 )
-def test_it_goes_no_farther_than_pays(
-    score: Callable[[float], float], share: float, pair: tuple[Network, Network]
+def test_it_goes_as_far_as_it_forgets_little(
+    forgotten: Callable[[float], float], share: float, pair: tuple[Network, Network]
 ) -> None:
     start, trained = pair
 
-    def judge(network: Network) -> float:
-        return score(way(start, network, trained))
+    def judge(network: Network) -> SemiScore:
+        lost = forgotten(way(start, network, trained))
+        return SemiScore(light=36 - lost, heavy=27 - 2 * lost, fine=32, none=50, rerained=33)
 
-    blend = blended(start, trained, 30.0, judge)
+    blend = blended(start, trained, judge(start), judge)
     assert blend.share == share
-    assert blend.score == pytest.approx(judge(blend.network))
+    assert blend.score == judge(blend.network)
     assert way(start, blend.network, trained) == pytest.approx(share, abs=0.01)
