@@ -1,16 +1,23 @@
-"""The deployment on a real server, its runs on a real process worker: called by name, and by its schedule."""
+"""Deployments on a real server, their runs on a real process worker: called by name, by schedule, by events.
+
+All in one file, so that one server and one worker do.
+"""
 
 from __future__ import annotations
 
 import inspect
 import json
+from typing import Any
 
 import pytest
+from prefect.events import emit_event
 
 from flows.derain_batch import derain_batch
 from infra.catalog import Catalog
+from tasks.drift import DRIFT
+from tasks.growth import POOL_GROWN
 from tests.deployments import IMAGES, Deployed, Watched
-from tests.prefect_server import PrefectServer
+from tests.prefect_server import ENDED, PrefectServer, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -86,3 +93,41 @@ def test_an_unknown_bare_name_is_not_found(server: PrefectServer) -> None:
     assert ended.returncode == 1
     assert "Deployment 'derain-nothing' not found!" in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("event", [POOL_GROWN, DRIFT])
+def test_an_event_of_the_pool_starts_a_retraining(event: str, deployed: Deployed) -> None:
+    server = deployed.server
+    deployment_id = server.get("deployments/name/retrain/retrain")["id"]
+    known = {run["id"] for run in _made_by(server, deployment_id, "AUTOMATION")}
+    emit_event(event, {"prefect.resource.id": f"derain.pool.{deployed.root}"})
+
+    def ended() -> dict[str, Any] | None:
+        runs = _made_by(server, deployment_id, "AUTOMATION")
+        return next((run for run in runs if run["id"] not in known and run["state_type"] in ENDED), None)
+
+    run = wait_for(ended, f"no retraining has come of {event} and ended")
+    assert run["parameters"] == {"preset": "cpu"}
+    assert "is empty: python -m flows.ingest" in run["state"]["message"], server.log_of(run["id"])
+
+
+def test_its_schedule_makes_a_run_that_completes(deployed: Deployed) -> None:
+    """The last here: the minute that it may have to wait for passes in the others."""
+    server, deployment_id = deployed.server, deployed.every_minute["id"]
+
+    def ended() -> dict[str, Any] | None:
+        runs = _made_by(server, deployment_id, "SCHEDULE")
+        return next((run for run in runs if run["state_type"] in ENDED), None)
+
+    run = wait_for(ended, "no scheduled run has ended")
+    server.post(f"deployments/{deployment_id}/pause_deployment")
+    assert run["state_type"] == "COMPLETED", server.log_of(run["id"])
+    assert run["auto_scheduled"]
+    derained = deployed.root / "scheduled" / "derained"
+    assert sorted(path.name for path in derained.iterdir()) == ["000.png", "001.png"]
+
+
+def _made_by(server: PrefectServer, deployment_id: str, kind: str) -> list[dict[str, Any]]:
+    """The runs of a deployment that came by a schedule or by an automation."""
+    runs = server.runs_of(deployment_id)
+    return [run for run in runs if run["created_by"] and run["created_by"]["type"] == kind]
