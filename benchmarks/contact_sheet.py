@@ -20,7 +20,7 @@ from PIL import Image
 
 from models.engine import Engine, fast_dtype
 from models.modelfile import SHIPPED, build, read_model_file
-from tasks.samples import make_samples
+from tasks.media.samples import make_samples
 
 RESULTS = Path(__file__).parent / "results" / "before_after.jpg"
 EACH = 3

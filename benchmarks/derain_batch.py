@@ -31,7 +31,7 @@ from flows.derain_batch import derain_batch
 from infra.cluster import local_workers
 from infra.settings import read_settings
 from models.modelfile import SHIPPED
-from tasks.summary import RunSummary
+from tasks.batch.summary import RunSummary
 
 RESULTS = Path(__file__).parent / "results" / "derain_batch.csv"
 REPEATS = 3

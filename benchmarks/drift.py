@@ -25,9 +25,9 @@ from infra.records import ImageRef
 from infra.settings import IngestLimits
 from models.modelfile import SHIPPED, build, read_model_file
 from models.two_sample import energy_test, holm
-from tasks.crops import cut
-from tasks.drift import CROP_STATISTICS, FEATURE_SIDE, champion_features
-from tasks.looking import look_at
+from tasks.pool.crops import cut
+from tasks.pool.drift import CROP_STATISTICS, FEATURE_SIDE, champion_features
+from tasks.pool.looking import look_at
 
 RESULTS = Path(__file__).parent / "results" / "drift.csv"
 NEWEST = 30

@@ -17,8 +17,8 @@ from benchmarks.photographs import images_in, read
 from flows.derain_batch import derain_batch
 from models.metrics import Image, psnr_rgb, psnr_y, ssim_rgb, ssim_y
 from models.validation import CLEAN_CEILING
-from tasks.exports import Export
-from tasks.keys import output_key
+from tasks.codec.exports import Export
+from tasks.codec.keys import output_key
 
 UNTOUCHED = "untouched input"
 PNG = Export("png")

@@ -26,9 +26,9 @@ from deltalake import write_deltalake
 from infra.catalog import Catalog
 from infra.catalog_schema import records_table
 from infra.records import DerainRecord, ImageRef, Scope
-from tasks.pending import ShardLimits
-from tasks.planning import PlanRequest, plan
-from tasks.sources import Selection, open_source
+from tasks.batch.planning import PlanRequest, plan
+from tasks.media.sources import Selection, open_source
+from tasks.waves.pending import ShardLimits
 
 RESULTS = Path(__file__).parent / "results" / "planning.csv"
 REPEATS = 3

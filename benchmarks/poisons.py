@@ -34,8 +34,8 @@ from models.metrics import Image
 from models.modelfile import ModelFile, pack, write_model_file
 from models.streak_bank import StreakHarvest, StreakRules, harvest_streaks
 from models.student import PRESETS, Student
-from tasks import finetuning_request
-from tasks.samples import rain_on
+from tasks.media.samples import rain_on
+from tasks.training import finetuning_request
 
 COPIES = 12
 SHIFT = 16

@@ -35,8 +35,8 @@ from models.rain import whole_pair
 from models.recipes import HELD_OUT_RECIPES, RECIPES
 from models.texture_features import LabelledFeatures, fit_features
 from models.views import ALL_SIZES, Views, fused_layer
-from tasks.acceptance import AGREE, Scores, refusal_of
-from tasks.curation_plan import INDEPENDENT
+from tasks.curation.acceptance import AGREE, Scores, refusal_of
+from tasks.curation.planning import INDEPENDENT
 
 RESULTS = Path(__file__).parent / "results"
 GOOD = "student-base"

@@ -16,8 +16,8 @@ from pydantic import Field
 
 from flows.command_line import run
 from infra.settings import read_settings
-from tasks.curation import curate_pool
-from tasks.curation_plan import REFUSALS, CurationRequest
+from tasks.curation.coordinator import curate_pool
+from tasks.curation.planning import REFUSALS, CurationRequest
 
 
 @flow(name="curate")

@@ -17,13 +17,13 @@ from pydantic import Field
 from flows.command_line import run
 from infra.catalog import Catalog
 from infra.settings import read_settings
-from tasks.batch import BatchRequest, derain_pending, make_plan, plan_line
-from tasks.exports import Export, Kind
-from tasks.plan_list import write_list
-from tasks.planning import Redo
+from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
+from tasks.batch.plan_list import write_list
+from tasks.batch.planning import Redo
+from tasks.batch.publication import publish
+from tasks.codec.exports import Export, Kind
+from tasks.media.sources import Selection
 from tasks.preflight import REFUSALS, prepare
-from tasks.publication import publish
-from tasks.sources import Selection
 
 
 @flow(name="derain-batch")

@@ -14,8 +14,8 @@ from prefect.states import Completed, Failed
 
 from flows.command_line import run
 from infra.settings import read_settings
-from tasks.comparison import compare
-from tasks.promotion import REFUSALS
+from tasks.promotion.comparison import compare
+from tasks.promotion.transaction import REFUSALS
 
 
 @flow(name="evaluate")

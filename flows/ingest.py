@@ -17,11 +17,11 @@ from pydantic import Field
 
 from flows.command_line import run
 from infra.settings import read_settings
-from tasks.ingest_publication import publish_ingest
-from tasks.ingest_sources import find_sources
-from tasks.ingestion import Again, IngestRequest, ingest_line, ingest_pending, make_ingest_plan
+from tasks.media.sources import Selection
+from tasks.pool.coordinator import Again, IngestRequest, ingest_line, ingest_pending, make_ingest_plan
+from tasks.pool.publication import publish_ingest
+from tasks.pool.sources import find_sources
 from tasks.preflight import REFUSALS
-from tasks.sources import Selection
 
 
 @flow(name="ingest")

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from flows.command_line import run
 from infra.settings import read_settings
-from tasks.promotion import REFUSALS, promotion_line, roll_back
+from tasks.promotion.transaction import REFUSALS, promotion_line, roll_back
 
 
 @flow(name="rollback")

@@ -17,11 +17,11 @@ from infra.storage import AccessDenied, KeyRefused, Missing, UrlRefused, open_lo
 from infra.tracking_server import ModelNotFound, TrackingUnreachable
 from models.engine import choose_device
 from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, build, read_model_file
-from tasks.exports import Export
-from tasks.manifests import ManifestInvalid, is_manifest
-from tasks.medium import FramesRefused, MediumSpec, is_array
-from tasks.samples import make_samples
-from tasks.sources import Source, open_source
+from tasks.codec.exports import Export
+from tasks.media.manifests import ManifestInvalid, is_manifest
+from tasks.media.medium import FramesRefused, MediumSpec, is_array
+from tasks.media.samples import make_samples
+from tasks.media.sources import Source, open_source
 
 
 class PreflightFailed(Exception):

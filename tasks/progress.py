@@ -20,8 +20,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from infra.faults import one_line
 from tasks.preflight import REFUSALS
-from tasks.shard_results import ImageRow, ShardResult
-from tasks.waves import Tally
+from tasks.waves.shard_results import ImageRow, ShardResult
+from tasks.waves.wave import Tally
 
 T = TypeVar("T")
 ARTIFACT_SECONDS = 1.0

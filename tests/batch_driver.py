@@ -19,13 +19,13 @@ from unittest import mock
 from prefect.exceptions import FailedRun
 
 from infra.settings import Settings
-from tasks.batch import BatchRequest, derain_pending
-from tasks.exports import Export, Kind
-from tasks.planning import Redo
+from tasks.batch.coordinator import BatchRequest, derain_pending
+from tasks.batch.planning import Redo
+from tasks.batch.summary import RunSummary
+from tasks.codec.exports import Export, Kind
+from tasks.media.sources import Selection
 from tasks.preflight import REFUSALS, prepare
-from tasks.sources import Selection
-from tasks.summary import RunSummary
-from tasks.waves import finish_wave
+from tasks.waves.wave import finish_wave
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def derain(settings: Settings, asked: Asked) -> RunSummary:
 def without_prefect() -> Iterator[None]:
     """Waves are plain calls and progress makes no artifacts."""
     with (
-        mock.patch("tasks.batch.finish_wave", _finish_wave),
+        mock.patch("tasks.batch.coordinator.finish_wave", _finish_wave),
         mock.patch("tasks.progress.create_progress_artifact", return_value=uuid.UUID(int=0)),
         mock.patch("tasks.progress.update_progress_artifact"),
     ):

@@ -14,7 +14,7 @@ from infra.catalog import Catalog
 from infra.fault_points import VARIABLE
 from infra.settings import Settings
 from models.modelfile import pack, write_model_file
-from tasks.summary import RunSummary
+from tasks.batch.summary import RunSummary
 from tests.batch_driver import Asked, derain
 from tests.image_samples import encoded, photo, picture
 from tests.students import random_student

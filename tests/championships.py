@@ -13,8 +13,8 @@ from infra.registry import STUDENT, Registry
 from infra.settings import GateLimits, Settings
 from models.modelfile import SHIPPED, ModelFile, build, pack, read_model_file
 from models.streaks import FINE, MEDIUM
-from tasks.samples import rain_on
-from tasks.validation_manifest import COLUMNS
+from tasks.media.samples import rain_on
+from tasks.promotion.validation_manifest import COLUMNS
 from tests.image_samples import encoded
 from tests.photographs import PHOTOGRAPHS, photograph
 

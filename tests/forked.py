@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 
-PRELOADED = ("mlflow", "tasks.promotion", "tests.batch_driver")
+PRELOADED = ("mlflow", "tasks.promotion.transaction", "tests.batch_driver")
 
 
 def forks() -> ForkServerContext:

@@ -27,11 +27,11 @@ from infra.pool_groups import FOLDER
 from infra.records import PoolRecord
 from infra.settings import IngestLimits, Settings
 from infra.storage import Missing, open_location
-from tasks.ingest_sources import find_sources
-from tasks.ingest_summary import IngestSummary
-from tasks.ingest_waves import finish_ingest_wave
-from tasks.ingestion import IngestRequest, ingest_pending
-from tasks.sources import Selection
+from tasks.media.sources import Selection
+from tasks.pool.coordinator import IngestRequest, ingest_pending
+from tasks.pool.sources import find_sources
+from tasks.pool.summary import IngestSummary
+from tasks.pool.waves import finish_ingest_wave
 from tests.batch_driver import without_prefect
 from tests.image_samples import encoded
 
@@ -83,7 +83,7 @@ class IngestWorld:
         chosen = Selection(asked.pop("include", ()))
         sources = find_sources(self.settings, source or str(self.source), where, chosen)
         request = IngestRequest(uuid.uuid4().hex, datetime.now(UTC), **asked)
-        with without_waves(), mock.patch("tasks.ingestion.cluster.connect", here):
+        with without_waves(), mock.patch("tasks.pool.coordinator.cluster.connect", here):
             return ingest_pending(self.settings, sources, request)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -168,7 +168,7 @@ def here(settings: Settings) -> Iterator[Here]:
 @contextmanager
 def without_waves() -> Iterator[None]:
     """Waves are plain calls and progress makes no artifacts."""
-    with without_prefect(), mock.patch("tasks.ingestion.finish_ingest_wave", _finish_wave):
+    with without_prefect(), mock.patch("tasks.pool.coordinator.finish_ingest_wave", _finish_wave):
         yield
 
 

@@ -14,11 +14,11 @@ from infra.pool_groups import CROP_SIDE, SHARD_CROPS, group_name, make_room, wri
 from infra.records import PoolRecord, PseudoLabelRecord
 from infra.settings import CurationLimits, Settings
 from models.streaks import FINE, MEDIUM
-from tasks.curation import Finish
-from tasks.dispatch import Finished
-from tasks.judging import Judged, JudgingJob
-from tasks.pending import Shard
-from tasks.samples import rain_on
+from tasks.curation.coordinator import Finish
+from tasks.curation.judging import Judged, JudgingJob
+from tasks.media.samples import rain_on
+from tasks.waves.dispatch import Finished
+from tasks.waves.pending import Shard
 from tests.photographs import PHOTOGRAPHS, photograph
 
 SIDE = 96

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from infra.fault_points import VARIABLE
 from infra.promotions import Gate
 from infra.settings import Settings
-from tasks import promotion
-from tasks.gates import Verdict
+from tasks.promotion import transaction as promotion
+from tasks.promotion.gates import Verdict
 from tests import forked
 
 GATE = Gate("psnr_y", 3, 30.0, 31.0, -1.0, -1.2, -0.8, 0.1, True)

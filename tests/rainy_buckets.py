@@ -22,9 +22,9 @@ from infra.settings import Settings
 from infra.storage import open_location
 from models.engine import Engine, fast_dtype
 from models.modelfile import build, read_model_file
-from tasks.exports import Export
-from tasks.images import ImageRejected, decode, encode
-from tasks.summary import RunSummary
+from tasks.batch.summary import RunSummary
+from tasks.codec import ImageRejected, decode, encode
+from tasks.codec.exports import Export
 from tests.batch_driver import Asked, derain
 from tests.batch_worlds import DIFFERS, PATIENCE, ROOT
 from tests.dask_cluster import wait_until

@@ -9,8 +9,8 @@ import numpy as np
 from skimage import data
 
 from infra.records import DerainRecord, Scope
-from tasks.report import Report, Sample
-from tasks.summary import Counts, RunSummary
+from tasks.batch.report import Report, Sample
+from tasks.batch.summary import Counts, RunSummary
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")  # in the wheel: nothing is downloaded
 STARTED = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)

@@ -9,13 +9,13 @@ from typing import Any
 from distributed import KilledWorker
 
 from infra.records import Scope
-from tasks.dispatch import Workers
-from tasks.exports import Export
-from tasks.loaded import StagedModel
-from tasks.medium import MediumSpec
-from tasks.pending import Shard
-from tasks.shard_results import ShardResult
-from tasks.shards import ShardJob
+from tasks.batch.shards import ShardJob
+from tasks.codec.exports import Export
+from tasks.media.medium import MediumSpec
+from tasks.waves.dispatch import Workers
+from tasks.waves.loaded import StagedModel
+from tasks.waves.pending import Shard
+from tasks.waves.shard_results import ShardResult
 from tests.samples import record, ref
 
 JOB = ShardJob(

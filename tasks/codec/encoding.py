@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 
 from tasks.codec.bmp import write_bmp_with_alpha
+from tasks.codec.exports import Export, target_format
 from tasks.codec.pictures import Picture, PictureForm, Pixels
 from tasks.codec.png import PngMetadata, write_png
 from tasks.codec.tiff import TiffOptions, write_tiff
-from tasks.exports import Export, target_format
 
 _FULL_CHROMA = 0
 _EXIF_PREFIX = b"Exif\0\0"

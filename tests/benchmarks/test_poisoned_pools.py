@@ -21,8 +21,8 @@ from infra.pseudo_groups import PseudoPixels, group_name, write_group
 from infra.pseudo_labels import PseudoLabels
 from models.modelfile import build, pack, read_model_file
 from models.streak_bank import harvest_streaks
-from tasks import distillation_request, finetuning_request, retraining_presets
-from tasks.retraining_presets import sizes_of
+from tasks.training import distillation_request, finetuning_request, retraining_presets
+from tasks.training.retraining_presets import sizes_of
 from tests.photographs import PHOTOGRAPHS, photograph
 from tests.pools import ACCEPTED, SIDE, rainy_crops, write_pool
 from tests.students import random_pictures, random_student

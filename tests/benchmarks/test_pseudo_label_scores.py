@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.pseudo_label_scores import GOOD, MODELS, Measured, measure, rule_row, score_row
 from models.texture_features import fit_features
-from tasks.acceptance import Scores
+from tasks.curation.acceptance import Scores
 from tests.photographs import PHOTOGRAPHS, as_floats, photograph
 
 SCORES = Scores(0.6, 0.02, 0.7, 0.8, 0.8, 0.9, 0.1, 1.0, 0.1, None)

@@ -14,8 +14,8 @@ from flows.command_line import command_of
 from flows.curate import curate
 from infra.pseudo_labels import PseudoLabels
 from models.modelfile import SHIPPED
-from tasks.curation import CurationSummary
-from tasks.shard_results import Unfinished
+from tasks.curation.coordinator import CurationSummary
+from tasks.waves.shard_results import Unfinished
 from tests.pools import rainy_crops, write_pool
 
 

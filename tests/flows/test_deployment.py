@@ -14,8 +14,8 @@ from prefect.events import emit_event
 
 from flows.derain_batch import derain_batch
 from infra.catalog import Catalog
-from tasks.drift import DRIFT
-from tasks.growth import POOL_GROWN
+from tasks.pool.drift import DRIFT
+from tasks.pool.growth import POOL_GROWN
 from tests.deployments import IMAGES, Deployed, Watched
 from tests.prefect_server import ENDED, PrefectServer, wait_for
 

@@ -1,4 +1,4 @@
-"""finetune as a flow: its help and a refusal. The whole of it: `test_retrain`, `tests/tasks/test_finetuning`."""
+"""finetune as a flow: its help and a refusal. The whole of it: `test_retrain`, `tests/tasks/training/`."""
 
 from __future__ import annotations
 

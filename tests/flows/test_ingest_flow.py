@@ -23,8 +23,8 @@ def without_server() -> Iterator[dict[str, mock.Mock]]:
     names = ("create_table_artifact", "create_link_artifact")
     with (
         without_waves(),
-        mock.patch("tasks.ingestion.cluster.connect", here),
-        mock.patch.multiple("tasks.ingest_publication", **dict.fromkeys(names, mock.DEFAULT)) as told,
+        mock.patch("tasks.pool.coordinator.cluster.connect", here),
+        mock.patch.multiple("tasks.pool.publication", **dict.fromkeys(names, mock.DEFAULT)) as told,
     ):
         yield told
 

@@ -13,7 +13,7 @@ from distributed import Client
 from infra import cluster
 from infra.cluster import PACKAGES, ROOT, ClusterUnreachable, connect, submit
 from infra.settings import Settings
-from tasks.keys import output_key
+from tasks.codec.keys import output_key
 from tests.ceph import free_ports
 from tests.dask_cluster import DaskCluster, dask_cluster
 
@@ -45,7 +45,7 @@ def test_loaded_code_stays_loaded_where_it_is_the_same(elsewhere: DaskCluster) -
     for _ in range(2):
         with connect(Settings(cluster=elsewhere.address, _env_file=None)) as client:
             submit(client, output_key, "a.jpg", None).exception(timeout=180)
-            identities |= set(client.run(eval, "id(__import__('sys').modules['tasks.keys'])").values())
+            identities |= set(client.run(eval, "id(__import__('sys').modules['tasks.codec.keys'])").values())
     assert len(identities) == 1
 
 
@@ -90,7 +90,7 @@ def changed_code(root: Path, folder: str) -> Path:
     left_out = shutil.ignore_patterns("weights", "__pycache__")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, root / package, ignore=left_out)
-    keys = root / "tasks" / "keys.py"
+    keys = root / "tasks" / "codec" / "keys.py"
     keys.write_text(keys.read_text() + f"\n\ndef output_key(key, export):\n    return {folder!r} + key\n")
     return root
 

@@ -16,7 +16,7 @@ from models.probes import probe
 from models.pseudo_scores import confidence, layer_score, structure_leak, trust
 from models.texture_features import fit_features, texture_features
 from models.views import ALL_SIZES, Views, fused_layer
-from tasks.samples import rain_on
+from tasks.media.samples import rain_on
 from tests.photographs import PHOTOGRAPHS, as_floats, photograph
 from tests.pools import RAIN
 

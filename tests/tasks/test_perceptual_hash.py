@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from models.streaks import FINE, MEDIUM
+from tasks.media.samples import rain_on
 from tasks.perceptual_hash import SeenPhotographs
-from tasks.samples import rain_on
 from tests.photographs import PHOTOGRAPHS, photograph
 
 

@@ -11,14 +11,14 @@ import torch
 
 from infra.settings import Settings
 from models.semi_config import SemiConfig
-from tasks.comparison import compare
-from tasks.curation_plan import CurationRequest, make_plan
-from tasks.distillation_request import DistillRequest, prepare_distillation
-from tasks.exports import Export
-from tasks.finetuning_request import FinetuneRequest, prepare_finetuning
-from tasks.manifests import ManifestInvalid
+from tasks.codec.exports import Export
+from tasks.curation.planning import CurationRequest, make_plan
+from tasks.media.manifests import ManifestInvalid
 from tasks.preflight import REFUSALS, PreflightFailed, looked_at, prepare
-from tasks.promotion import promote_challenger
+from tasks.promotion.comparison import compare
+from tasks.promotion.transaction import promote_challenger
+from tasks.training.distillation_request import DistillRequest, prepare_distillation
+from tasks.training.finetuning_request import FinetuneRequest, prepare_finetuning
 
 CHAMPION = "models:/derain-student@champion"
 BEGINNINGS: dict[str, Callable[[Settings], object]] = {

@@ -13,7 +13,7 @@ import pytest
 
 from tasks import progress
 from tasks.progress import Progress
-from tasks.shard_results import ShardResult, Unfinished
+from tasks.waves.shard_results import ShardResult, Unfinished
 from tests.samples import record, rejected
 
 ONE = ShardResult((record("a"),), (), 0.1)

@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin
 
-from tasks.codec import decoding
-from tasks.images import ImageRejected, Picture, decode
+from tasks.codec import ImageRejected, Picture, decode, decoding
 from tests.image_samples import (
     LIMIT,
     encoded,

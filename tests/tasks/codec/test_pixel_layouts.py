@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
+from tasks.codec import Export, decode, encode
 from tasks.codec.bmp import write_bmp_with_alpha
-from tasks.images import Export, decode, encode
 from tests.image_samples import (
     LIMIT,
     encoded,

@@ -1,0 +1,1 @@
+"""derain-batch: what is to do, what a worker does with it, what is told of it."""

@@ -1,0 +1,173 @@
+"""One run of derain-batch: plan under the lease, send waves, commit them, sum up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from prefect.exceptions import FailedRun
+
+from infra import cluster
+from infra.catalog import Catalog
+from infra.lease import Lease, lease_location
+from infra.records import DerainRecord
+from infra.settings import Settings
+from infra.storage import open_location
+from tasks.batch.planning import Plan, PlanCounts, PlanRequest, Redo, plan
+from tasks.batch.shards import ShardJob
+from tasks.batch.summary import Counts, RunSummary
+from tasks.media.sources import Selection
+from tasks.preflight import PreflightFailed, Prepared, refuse_full_disk
+from tasks.progress import Progress
+from tasks.waves.dispatch import Results, Workers
+from tasks.waves.loaded import StagedModel, stage
+from tasks.waves.pending import ShardLimits
+from tasks.waves.wave import Tally, finish_wave, run_waves
+
+REASONS_TOLD = 3
+"""Pending images that the run's message names."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """Which run this is and which images it takes."""
+
+    run_id: str
+    started_at: datetime
+    selection: Selection
+    redo: Redo
+
+
+def make_plan(prepared: Prepared, request: BatchRequest, catalog: Catalog) -> Plan:
+    """Find out what is to do.
+
+    Raises
+    ------
+    PreflightFailed
+        If the source has no image that the globs take.
+    """
+    selection = request.selection
+    if prepared.medium.frames and not selection.include:
+        selection = replace(selection, include=("*",))  # the number of a frame is not named like an image
+    plan_request = PlanRequest(prepared.scope, selection, request.redo, prepared.model.model_file.digest)
+    found = plan(
+        plan_request, catalog, prepared.source.refs(), open_location(prepared.scope.destination).list()
+    )
+    if found.counts.listed == 0:
+        with found:
+            raise PreflightFailed(
+                f"{prepared.scope.source}: no images there"
+                f" ({found.counts.skipped:,} other objects; --include says which to take)"
+            )
+    return found
+
+
+def plan_line(counts: PlanCounts) -> str:
+    """Tell a plan in one line."""
+    return (
+        f"{counts.pending:,} of {counts.listed:,} images are to do ({counts.pending_bytes / 1e6:,.1f} MB):"
+        f" {counts.done:,} done, {counts.rejected:,} rejected earlier, {counts.stale:,} by an older model,"
+        f" {counts.gone:,} whose output is gone; {counts.skipped:,} other objects are left out"
+    )
+
+
+def derain_pending(settings: Settings, prepared: Prepared, request: BatchRequest) -> RunSummary:
+    """Derain what is to do and record it.
+
+    Raises
+    ------
+    LeaseHeld
+        If another run works on the destination.
+    """
+    catalog = Catalog(settings.workspace)
+    leases = lease_location(settings.workspace)
+    with (
+        Lease(leases, prepared.scope.destination, request.run_id, settings.lease_seconds) as lease,
+        make_plan(prepared, request, catalog) as found,
+    ):
+        counts = found.counts
+        for url in (prepared.scope.destination, settings.workspace):
+            open_location(url).sweep()
+        refuse_full_disk(settings, prepared.scope.destination, prepared.medium.export, counts.pending_bytes)
+        model = prepared.model
+        if prepared.medium.frames:
+            prepare_frames(prepared.scope.source, prepared.scope.destination)
+        staged = stage(model.model_file, model.name, model.version, settings.workspace)
+        with Progress(counts.pending) as progress:
+            if counts.pending:
+                _work(settings, _job(settings, prepared, request, staged), found, catalog, lease, progress)
+        if not progress.tally.stopped_by:
+            catalog.maintain()
+    return _summary(prepared, request, counts, progress, staged)
+
+
+def prepare_frames(source: str, destination: str) -> None:
+    """Create the destination array of a run over frames."""
+    from tasks.media.frames import prepare_destination  # Zarr only where it is used
+
+    prepare_destination(source, destination)
+
+
+def _job(settings: Settings, prepared: Prepared, request: BatchRequest, staged: StagedModel) -> ShardJob:
+    return ShardJob(
+        prepared.scope, prepared.medium, staged, request.run_id, settings.device, settings.tile_pixels
+    )
+
+
+def _work(
+    settings: Settings, job: ShardJob, found: Plan, catalog: Catalog, lease: Lease, progress: Progress
+) -> None:
+    """Run all waves; stop early when a whole wave comes back with nothing done."""
+
+    def finish(number: int, wave: Results[DerainRecord]) -> bool:
+        before = progress.tally.snapshot()
+        try:
+            finish_wave(number, wave, catalog, lease, progress.tell)
+        except FailedRun as fault:  # its outputs are there, but without rows they are to do again
+            before.stopped_by = str(fault)
+            progress.tally = before
+            return False
+        return progress.tally.recorded > before.recorded
+
+    with cluster.connect(settings) as client:
+        number = len(client.scheduler_info(n_workers=-1)["workers"])
+        shards = found.shards(ShardLimits(settings.shard_images, settings.shard_pixels, number))
+        run_waves(Workers(client, job, settings.stall_seconds), shards, settings.wave_shards * number, finish)
+
+
+def _summary(
+    prepared: Prepared, request: BatchRequest, planned: PlanCounts, progress: Progress, staged: StagedModel
+) -> RunSummary:
+    tally = progress.tally
+    counts = Counts(
+        listed=planned.listed,
+        skipped=planned.skipped,
+        done_before=planned.done,
+        derained=tally.done,
+        rejected=tally.rejected,
+        pending=planned.pending - tally.recorded,
+    )
+    return RunSummary(
+        run_id=request.run_id,
+        state="Failed" if counts.pending else "Completed",
+        message=_pending_line(counts.pending, tally) if counts.pending else "",
+        scope=prepared.scope,
+        model_name=staged.name,
+        model_version=staged.version,
+        model_digest=staged.digest,
+        started_at=request.started_at,
+        finished_at=datetime.now(UTC),
+        counts=counts,
+        pixels=tally.pixels,
+        wall_seconds=progress.seconds,
+        image_seconds=tally.image_seconds,
+    )
+
+
+def _pending_line(pending: int, tally: Tally) -> str:
+    reasons = [tally.stopped_by] if tally.stopped_by else []
+    keys_of: dict[str, list[str]] = {}
+    for image in tally.unfinished[:REASONS_TOLD]:
+        keys_of.setdefault(image.reason, []).append(image.key)
+    reasons += [f"{', '.join(keys)}: {reason}" for reason, keys in keys_of.items()]
+    return f"{pending:,} images are still pending, run it again to go on with them ({'; '.join(reasons)})"

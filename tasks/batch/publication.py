@@ -1,0 +1,82 @@
+"""What a run leaves to look at: the report page in the workspace, and artifacts on its page in Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from prefect.artifacts import create_link_artifact, create_table_artifact
+
+from infra.catalog import Catalog
+from infra.faults import STORAGE_FAULTS
+from infra.records import DerainRecord, ImageRef
+from infra.storage import is_local, open_location
+from tasks.batch.report import MOST_REJECTED, MOST_SAMPLES, Report, Sample, render
+from tasks.batch.summary import RunSummary
+from tasks.media.medium import MediumSpec
+from tasks.media.opening import open_medium
+from tasks.progress import told
+from tasks.waves.reading import UNREADABLE
+
+
+def publish(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
+    """Write the report of a run and its artifacts; return the report's URL, or why there is none.
+
+    Parameters
+    ----------
+    summary : RunSummary
+        The run.
+    medium : MediumSpec
+        Where its samples are read from.
+    workspace : str
+        The report goes to `<workspace>/reports`.
+    """
+    told("the table of counts", lambda: _table_artifact(summary))
+    try:
+        url = _put_report(summary, medium, workspace)
+    except STORAGE_FAULTS as error:  # the images are derained nevertheless
+        return f"not written, {error}"
+    link = Path(url).as_uri() if is_local(url) else url
+    text = "Report: before and after, rejects"
+    told("the link to the report", lambda: create_link_artifact(link, link_text=text, key="report"))
+    return url
+
+
+def _put_report(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
+    catalog = Catalog(workspace)
+    scope, run_id = summary.scope, summary.run_id
+    report = Report(
+        summary,
+        worst=list(samples(medium, catalog.worst(scope, MOST_SAMPLES, run_id))),
+        random=list(samples(medium, catalog.sample(scope, 2 * MOST_SAMPLES, run_id))),
+        rejected=catalog.rejected(scope, MOST_REJECTED, run_id),
+        rejected_total=summary.counts.rejected,
+    )
+    name = f"{summary.started_at:%Y%m%dT%H%M%S}-{run_id[:8]}.html"
+    open_location(f"{workspace}/reports").put(name, render(report).encode())
+    return f"{workspace}/reports/{name}"
+
+
+def samples(medium: MediumSpec, records: Iterable[DerainRecord]) -> Iterator[Sample]:
+    """Load rainy and derained pixels again; what is gone or changed by now is left out."""
+    opened = open_medium(medium)
+    for record in records:
+        try:
+            data = opened.fetch(ImageRef(record.key, record.etag, record.size_bytes))
+            rainy, derained = opened.decode(data).rgb, opened.output(str(record.output_key))
+        except UNREADABLE:
+            continue
+        if rainy.shape == derained.shape:
+            yield Sample(record, rainy, derained)
+
+
+def _table_artifact(summary: RunSummary) -> None:
+    counts = summary.counts
+    rows = [
+        {"what": "listed", "images": counts.listed},
+        {"what": "done before", "images": counts.done_before},
+        {"what": "derained", "images": counts.derained},
+        {"what": "rejected", "images": counts.rejected},
+        {"what": "pending", "images": counts.pending},
+    ]
+    create_table_artifact(rows, key="derained-images", description=summary.line())

@@ -1,0 +1,232 @@
+"""What a worker does with a shard: fetch, decode, derain, encode, put, for each of its images.
+
+Fetching runs ahead and putting lags behind in threads of their own, so that the one computing thread does not
+wait for storage. A fault of an image becomes a row with a reason; a fault of the world leaves the image pending.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from infra.fault_points import fault_point
+from infra.faults import STORAGE_FAULTS
+from infra.records import DerainRecord, ImageRef, Scope
+from infra.storage import KeyRefused
+from models.engine import Batch, TilingRefused
+from tasks.codec import ImageRejected, Picture
+from tasks.media.medium import Medium, MediumSpec
+from tasks.media.opening import open_medium
+from tasks.statistics import image_statistics
+from tasks.waves.loaded import StagedModel, loaded_engine
+from tasks.waves.pending import Shard
+from tasks.waves.reading import Reading
+from tasks.waves.shard_results import ShardResult, Unfinished
+
+WRITE_BEHIND = 3
+"""Outputs that may still be on their way while the next image is derained."""
+REJECTED_BY_DEATH = "the process that derains it dies each time"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardJob:
+    """What all shards of a run have in common; sent with each, without pixels, weights or credentials."""
+
+    scope: Scope
+    medium: MediumSpec
+    model: StagedModel
+    run_id: str
+    device: str
+    tile_pixels: int
+
+    def do(self, shard: Shard) -> ShardResult[DerainRecord]:
+        """See `derain_shard`."""
+        return derain_shard(self, shard)
+
+    def try_without_image(self) -> bool:
+        """See `can_derain`."""
+        return can_derain(self)
+
+    def killed_by(self, ref: ImageRef) -> DerainRecord:
+        """Make the row of an image that kills whoever derains it."""
+        return rejected_record(self, ref, REJECTED_BY_DEATH)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rainy:
+    """An image that is to be derained, and where its output goes."""
+
+    ref: ImageRef
+    output_key: str
+    data: bytes
+    picture: Picture
+
+
+def derain_shard(job: ShardJob, shard: Shard) -> ShardResult[DerainRecord]:
+    """Derain the images of a shard and put their outputs; recording them is up to the coordinator.
+
+    Parameters
+    ----------
+    job : ShardJob
+        Source, destination, model and limits of the run.
+    shard : Shard
+        The images.
+
+    Returns
+    -------
+    ShardResult
+        A row for each image that is done or rejected; the others are unfinished.
+    """
+    try:
+        run = _ShardRun(job)
+    except STORAGE_FAULTS as error:  # no model here, or no array: other shards may fare better elsewhere
+        return ShardResult((), tuple(Unfinished(ref.key, str(error)) for ref in shard.refs), 0.0)
+    return run.run(shard.refs)
+
+
+class _ShardRun:
+    """One pass over the images of a shard, and what it has got to so far."""
+
+    def __init__(self, job: ShardJob) -> None:
+        self.job = job
+        self.medium = open_medium(job.medium)
+        self.engine = loaded_engine(job.model, job.device, job.tile_pixels)
+        self.reading = Reading(self.medium)
+        self.records: list[DerainRecord] = []
+        self.putting: deque[tuple[DerainRecord, ImageRef, Future[None]]] = deque()
+
+    def run(self, refs: tuple[ImageRef, ...]) -> ShardResult[DerainRecord]:
+        with ThreadPoolExecutor(WRITE_BEHIND) as writers:
+            for batch in same_sized(self._rainy(refs), self.engine.batch_images):
+                for image, record, encoded in self._derained(batch):
+                    put = writers.submit(_put, self.medium, image.output_key, encoded)
+                    self.putting.append((record, image.ref, put))
+                self._finish_puts(WRITE_BEHIND)
+            self._finish_puts(0)
+        reading = self.reading
+        rejected = (rejected_record(self.job, ref, reason) for ref, reason in reading.rejected)
+        return ShardResult((*self.records, *rejected), tuple(reading.unfinished), reading.image_seconds)
+
+    def _rainy(self, refs: tuple[ImageRef, ...]) -> Iterator[_Rainy]:
+        """Yield the images that could be read and whose outputs have a place."""
+        for image in self.reading.decoded(refs):
+            try:
+                yield _Rainy(image.ref, self.medium.output_key(image.ref), image.data, image.picture)
+            except ImageRejected as refused:
+                self.reading.rejected.append((image.ref, refused.reason))
+
+    def _derained(self, batch: list[_Rainy]) -> Iterator[tuple[_Rainy, DerainRecord, bytes]]:
+        with self.reading.clocked():
+            try:
+                derained = self.engine.derain(np.stack([image.picture.rgb for image in batch]))
+            except TilingRefused as refused:
+                reason = f"{refused}; take a student or raise DERAIN_TILE_PIXELS, with --redo rejected"
+                for image in batch:
+                    self.reading.reject(image.ref, image.data, ImageRejected(reason))
+                return
+            except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
+                for image in batch:
+                    self.reading.unforeseen(image.ref, error)
+                return
+        for image, pixels in zip(batch, derained, strict=True):
+            with self.reading.clocked():
+                finished = self._encoded(image, pixels)
+            if finished is not None:
+                yield image, *finished
+
+    def _encoded(self, image: _Rainy, derained: Batch) -> tuple[DerainRecord, bytes] | None:
+        try:
+            encoded = self.medium.encode(derained, image.picture)
+            return _derained_record(self.job, image, derained, encoded), encoded
+        except ImageRejected as rejected:
+            self.reading.reject(image.ref, image.data, rejected)
+        except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
+            self.reading.unforeseen(image.ref, error)
+        return None
+
+    def _finish_puts(self, leave: int) -> None:
+        """Wait for puts until at most `leave` are under way."""
+        while len(self.putting) > leave:
+            record, ref, put = self.putting.popleft()
+            try:
+                put.result()
+            except KeyRefused as refused:
+                self.reading.rejected.append((ref, str(refused)))
+            except STORAGE_FAULTS as error:
+                self.reading.fault(ref, error, self.reading.puts)
+            else:
+                self.records.append(record)
+                self.reading.puts.end()
+
+
+def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:
+    """Group neighbours of one size, up to `most` of them: what one forward pass takes."""
+    batch: list[_Rainy] = []
+    for image in images:
+        if batch and (len(batch) == most or image.picture.rgb.shape != batch[0].picture.rgb.shape):
+            yield batch
+            batch = []
+        batch.append(image)
+        if len(batch) == most:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _put(medium: Medium, key: str, data: bytes) -> None:
+    medium.put(key, data)
+    fault_point("after-put", key)
+
+
+def _derained_record(job: ShardJob, image: _Rainy, derained: Batch, encoded: bytes) -> DerainRecord:
+    rainy = image.picture.rgb
+    return replace(
+        rejected_record(job, image.ref, ""),
+        status="derained",
+        reason=None,
+        height=rainy.shape[0],
+        width=rainy.shape[1],
+        output_key=image.output_key,
+        output_sha256=hashlib.sha256(encoded).hexdigest(),
+        **asdict(image_statistics(rainy, derained)),
+    )
+
+
+def can_derain(job: ShardJob) -> bool:
+    """Derain a grey square: tells whether a worker can do without any image what it should do with one."""
+    grey = np.full((1, 64, 64, 3), 128, np.uint8)
+    return loaded_engine(job.model, job.device, job.tile_pixels).derain(grey).shape == grey.shape
+
+
+def rejected_record(job: ShardJob, ref: ImageRef, reason: str) -> DerainRecord:
+    """Make the row of an image that cannot be derained."""
+    return DerainRecord(
+        source=job.scope.source,
+        key=ref.key,
+        etag=ref.etag,
+        destination=job.scope.destination,
+        export=job.scope.export,
+        size_bytes=ref.size_bytes,
+        height=None,
+        width=None,
+        status="rejected",
+        reason=reason,
+        output_key=None,
+        output_sha256=None,
+        model_name=job.model.name,
+        model_version=job.model.version,
+        model_digest=job.model.digest,
+        run_id=job.run_id,
+        rain_energy=None,
+        brightness=None,
+        contrast=None,
+        sharpness=None,
+        derained_at=datetime.now(UTC),
+    )

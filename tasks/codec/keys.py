@@ -1,0 +1,57 @@
+"""Where an image's output goes: a pure, one-to-one function of its key."""
+
+from __future__ import annotations
+
+import re
+
+from tasks.codec.exports import Export
+from tasks.codec.pictures import ImageRejected
+
+_SUFFIX = {"same": "", "png": ".png", "jpeg": ".jpg"}
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_OUR_TEMPORARY = re.compile(r"\.derain-[^/\\]*\.tmp")
+
+
+def output_key(key: str, export: Export) -> str:
+    """Return the key of the output, relative to the destination.
+
+    One-to-one for each export: the source's own suffix stays, a forced format's is appended.
+    Keys are literal: spaces, percent signs, any letters and trailing dots stay as they are.
+
+    Raises
+    ------
+    ImageRejected
+        When the key could leave the destination, meet another key there, or be taken for a file that
+        is still being written.
+    """
+    fault = _fault(key)
+    if fault is not None:
+        raise ImageRejected(fault)
+    return key + _SUFFIX[export.kind]
+
+
+def _fault(key: str) -> str | None:
+    if not key or "\0" in key:
+        return "the key is empty or holds a NUL"
+    if key[0] in "/\\" or _DRIVE.match(key):
+        return "the key is an absolute path"
+    # A backslash is a letter in S3 and on Linux, but not to every reader of a destination.
+    if ".." in re.split(r"[/\\]", key):
+        return "the key could leave the destination (..)"
+    # A file system folds these away: a//b and a/./b would overwrite a/b.
+    if any(part in ("", ".") for part in key.split("/")):
+        return "the key has an empty or . component"
+    if _OUR_TEMPORARY.fullmatch(key.rsplit("/", 1)[-1]):
+        return "the key is that of a temporary file of a derain run"
+    if not _is_unicode(key):
+        return "the key is not valid Unicode"
+    return None
+
+
+def _is_unicode(key: str) -> bool:
+    # File names that are not UTF-8 arrive as lone surrogates, which no bucket and no table can hold.
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""curate: which pseudo-labels can be trusted, by rules and by reviewers."""

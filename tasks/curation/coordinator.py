@@ -1,0 +1,291 @@
+"""One curation: judge the crops of the pool on workers, decide, keep what is accepted, record, show.
+
+Judged crops wait in the workspace until their rows are recorded; pixels of what is accepted are in Zarr before.
+So a run that is killed at any point leaves no half-committed group, and the next one judges nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import polars as pl
+from tqdm import tqdm
+
+from infra import cluster, pseudo_groups
+from infra.fault_points import fault_point
+from infra.lease import Lease, lease_location
+from infra.pool import Pool
+from infra.pseudo_groups import PseudoPixels
+from infra.pseudo_labels import PseudoLabels
+from infra.records import PseudoLabelRecord
+from infra.settings import Settings
+from infra.storage import Missing, open_location
+from tasks.curation.acceptance import rule_on
+from tasks.curation.judging import JUDGED_FOLDER, CropRef, Judged, JudgingJob, read_judged
+from tasks.curation.ledger_rows import LedgerStamp, candidates_of, history_of, ruled_row
+from tasks.curation.neighbours import neighbourhoods
+from tasks.curation.planning import CurationPlan, CurationRequest, make_plan
+from tasks.curation.review import publish_review
+from tasks.curation.reviewers import reviewed_rows, to_judge_for
+from tasks.curation.streak_harvest import harvest_accepted
+from tasks.preflight import ChosenModel
+from tasks.waves.dispatch import Results, Workers
+from tasks.waves.loaded import StagedModel, stage
+from tasks.waves.pending import Shard
+from tasks.waves.shard_results import Unfinished
+from tasks.waves.wave import run_waves
+
+REASONS_TOLD = 3
+Finish = Callable[[int, Results[Judged]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class CurationSummary:
+    """What one run decided."""
+
+    accepted: int
+    rejected: int
+    kept: int
+    reviewed: int
+    """Of all these, those that a reviewer decided."""
+    pending: tuple[Unfinished, ...]
+    """Crops that could not be judged."""
+    standing: int
+    """Pseudo-labels that are accepted after this run."""
+    streaks: int
+    """Layers of real rain that were added to the bank."""
+    reasons: tuple[tuple[str, int], ...]
+    """Why crops were rejected, most frequent first."""
+    page: str | None
+    waiting: int = 0
+    """New crops that the limit left for the next run."""
+
+    def line(self) -> str:
+        """Tell the run in one line."""
+        judged = self.accepted + self.rejected + self.kept
+        text = (
+            f"{judged:,} crops decided: {self.accepted:,} accepted, {self.rejected:,} rejected, {self.kept:,} kept"
+            f" as they were ({self.reviewed:,} by a reviewer); {self.standing:,} pseudo-labels stand,"
+            f" {self.streaks:,} streak layers added"
+        )
+        if self.reasons:
+            told = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons[:REASONS_TOLD])
+            text += f"; rejected: {told}"
+        if self.waiting:
+            text += f"; {self.waiting:,} new crops are left for the next run (--limit)"
+        if self.pending:
+            first = self.pending[0]
+            text += f"; {len(self.pending):,} crops are pending, run it again ({first.key}: {first.reason})"
+        return f"{text}; review page: {self.page}" if self.page else text
+
+
+def curate_pool(settings: Settings, request: CurationRequest) -> CurationSummary:
+    """Judge what is new in the pool, decide and record it.
+
+    Raises
+    ------
+    PreflightFailed, DecisionsInvalid
+        Or another of `tasks.curation.planning.REFUSALS`: what is wrong, in one line.
+    """
+    plan = make_plan(settings, request)
+    leases = lease_location(settings.workspace)
+    with Lease(leases, "pseudo-labels", request.run_id, settings.lease_seconds) as lease:
+        labels = PseudoLabels(settings.workspace)
+        ledger = labels.rows()
+        groups = set(ledger["zarr_group"].drop_nulls())
+        pseudo_groups.sweep(settings.workspace, groups)
+        wanted, waiting = _wanted(request, plan, ledger)
+        judged, pending = _judged(settings, request, plan, wanted)
+        rows = _decided(settings, request, plan, ledger, judged)
+        rows = _with_pixels(settings, rows, plan.judgement)
+        lease.check()
+        labels.commit(rows)
+        fault_point("after-rows")
+        streaks = harvest_accepted(settings.workspace, plan.crops)
+        page = publish_review(settings, plan.crops, rows or _last_run(ledger))
+        _forget_judged(settings.workspace)
+        labels.maintain()
+    summary = _summary(rows, tuple(pending), labels.accepted().height, streaks, page)
+    return replace(summary, waiting=waiting)
+
+
+def _wanted(request: CurationRequest, plan: CurationPlan, ledger: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Return what these networks have not judged yet, and what a reviewer accepted unseen by rules.
+
+    A limit takes the latter first, then new crops by their ids, which are hashes; the second number counts those
+    that it leaves.
+    """
+    known = ledger.filter(pl.col("judgement") == plan.judgement, pl.col("reviewer_decision").is_null())
+    is_asked = pl.col("crop_id").is_in(to_judge_for(plan.decisions, plan.judgement, ledger))
+    wanted = plan.crops.filter(~pl.col("crop_id").is_in(known["crop_id"].implode()) | is_asked)
+    chosen = wanted.sort(~is_asked, "crop_id").head(request.limit or wanted.height)
+    return chosen, wanted.height - chosen.height
+
+
+def _judged(
+    settings: Settings, request: CurationRequest, plan: CurationPlan, wanted: pl.DataFrame
+) -> tuple[dict[str, Judged], list[Unfinished]]:
+    """Judge crops on workers."""
+    if wanted.is_empty():
+        return {}, []
+    job = _job(settings, request, plan)
+    shards = _shards(settings, wanted, plan.crops)
+    judged: dict[str, Judged] = {}
+    unfinished: list[Unfinished] = []
+    with tqdm(total=wanted.height, desc="curate", unit="crop", disable=None) as bar:
+
+        def finish(number: int, wave: Results[Judged]) -> bool:
+            before = len(judged)
+            for finished in wave.results():
+                judged.update({one.crop_id: one for one in finished.result.records})
+                unfinished.extend(finished.result.unfinished)
+                bar.update(len(finished.shard.refs))
+            return len(judged) > before
+
+        judge_on_workers(settings, job, shards, finish)
+    missing = set(wanted["crop_id"]) - judged.keys() - {one.key for one in unfinished}
+    unfinished += [Unfinished(crop_id, "left untried") for crop_id in sorted(missing)]
+    return judged, unfinished
+
+
+def judge_on_workers(settings: Settings, job: JudgingJob, shards: Iterator[Shard], finish: Finish) -> None:
+    """Send crops to the cluster, a wave at a time; see `tasks.waves.wave.run_waves`."""
+    with cluster.connect(settings) as client:
+        number = len(client.scheduler_info(n_workers=-1)["workers"])
+        workers = Workers(client, job, settings.stall_seconds)
+        run_waves(workers, shards, settings.wave_shards * number, finish)
+
+
+def _job(settings: Settings, request: CurationRequest, plan: CurationPlan) -> JudgingJob:
+    def staged(model: ChosenModel) -> StagedModel:
+        return stage(model.model_file, model.name, model.version, settings.workspace)
+
+    return JudgingJob(
+        workspace=settings.workspace,
+        run_id=request.run_id,
+        judgement=plan.judgement,
+        teacher=staged(plan.teacher),
+        independent=tuple(staged(model) for model in plan.independent),
+        device=settings.device,
+        tile_pixels=settings.tile_pixels,
+        max_pixels=settings.max_pixels,
+        limits=settings.curation,
+        labelled=plan.labelled,
+    )
+
+
+def _shards(settings: Settings, wanted: pl.DataFrame, crops: pl.DataFrame) -> Iterator[Shard]:
+    """Cut crops in shards, neighbours side by side: they share the frames around them."""
+    wanted = wanted.sort("source", "source_group", "key", "crop_id")
+    frames = _frames(settings, crops)
+    size = settings.curation.task_crops
+    for number, part in enumerate(wanted.iter_slices(size)):
+        near = neighbourhoods(part, frames, settings.curation.neighbours)
+        refs = tuple(
+            CropRef(
+                key=row["crop_id"],
+                etag=row["etag"],
+                size_bytes=row["size_bytes"],
+                zarr_group=row["zarr_group"],
+                zarr_row=row["zarr_row"],
+                height=row["height"],
+                width=row["width"],
+                neighbourhood=near.get(row["crop_id"]),
+            )
+            for row in part.iter_rows(named=True)
+        )
+        yield Shard(number, refs, False)
+
+
+def _frames(settings: Settings, crops: pl.DataFrame) -> pl.DataFrame:
+    """List the images that crops come from, and those left out as near duplicates: frames of a fixed camera."""
+    columns = ["source", "source_group", "key", "etag", "size_bytes"]
+    if not settings.curation.neighbours:
+        return crops.select(columns).clear()
+    duplicates = Pool(settings.workspace).near_duplicates(crops["image_id"].unique().to_list())
+    return pl.concat([crops.select(columns), duplicates.select(columns)])
+
+
+def _decided(
+    settings: Settings,
+    request: CurationRequest,
+    plan: CurationPlan,
+    ledger: pl.DataFrame,
+    judged: dict[str, Judged],
+) -> list[PseudoLabelRecord]:
+    """Decide by rules, then let reviewers have the last word; one row a crop."""
+    stamp = LedgerStamp(plan.teachers, plan.judgement, request.run_id, datetime.now(UTC))
+    history = history_of(ledger, plan.crops)
+    rulings = rule_on(list(candidates_of(judged, plan.crops)), history, settings.curation.quota)
+    rows = {ruling.candidate.crop_id: ruled_row(ruling, stamp) for ruling in rulings}
+    rows |= reviewed_rows(plan, ledger, rows, stamp, settings.curation.quota)
+    return [rows[crop_id] for crop_id in sorted(rows)]
+
+
+def _with_pixels(
+    settings: Settings, rows: Sequence[PseudoLabelRecord], judgement: str
+) -> list[PseudoLabelRecord]:
+    """Write the pixels of what is newly accepted, and tell the rows where they are."""
+    new = [row.crop_id for row in rows if row.decision == "accepted" and row.zarr_group is None]
+    if not new:
+        return list(rows)
+    group = pseudo_groups.group_name(rows[0].run_id)
+    pixels = (_pixels(settings.workspace, judgement, crop_id) for crop_id in new)
+    pseudo_groups.write_group(settings.workspace, group, len(new), pixels)
+    fault_point("after-pixels")
+    places = {crop_id: number for number, crop_id in enumerate(new)}
+    return [
+        replace(row, zarr_group=group, zarr_row=places[row.crop_id]) if row.crop_id in places else row
+        for row in rows
+    ]
+
+
+def _pixels(workspace: str, judgement: str, crop_id: str) -> PseudoPixels:
+    found = read_judged(workspace, judgement, crop_id)
+    if found is None:
+        raise Missing(f"{workspace}/{JUDGED_FOLDER}/{judgement}/{crop_id}.npz: gone; run it again")
+    return found[1]
+
+
+def _last_run(ledger: pl.DataFrame) -> list[PseudoLabelRecord]:
+    """Give the rows of the newest run: it may have been killed before its page was written."""
+    if ledger.is_empty():
+        return []
+    newest = ledger.filter(pl.col("run_id") == ledger["run_id"][-1])
+    return [PseudoLabelRecord(**row) for row in newest.iter_rows(named=True)]
+
+
+def _forget_judged(workspace: str) -> None:
+    """Remove what waited to be recorded, also what an earlier run by other networks left."""
+    location = open_location(f"{workspace}/{JUDGED_FOLDER}")
+    try:
+        keys = [ref.key for ref in location.list()]
+    except Missing:
+        return
+    for key in keys:
+        location.delete(key)
+
+
+def _summary(
+    rows: Sequence[PseudoLabelRecord],
+    pending: tuple[Unfinished, ...],
+    standing: int,
+    streaks: int,
+    page: str | None,
+) -> CurationSummary:
+    counts = Counter(row.decision for row in rows)
+    reasons = Counter((row.reason or "").split(":")[0] for row in rows if row.decision == "rejected")
+    return CurationSummary(
+        accepted=counts["accepted"],
+        rejected=counts["rejected"],
+        kept=counts["kept"],
+        reviewed=sum(row.reviewer_decision is not None for row in rows),
+        pending=pending,
+        standing=standing,
+        streaks=streaks,
+        reasons=tuple(reasons.most_common()),
+        page=page,
+    )

@@ -1,0 +1,228 @@
+"""What a worker does with a crop of the pool: derain it by every network, take its background, score, and decide.
+
+What was found is kept in the workspace until the run has recorded it: a run that was killed goes on from there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from infra.fault_points import fault_point
+from infra.faults import STORAGE_FAULTS
+from infra.pool_groups import CROP_SIDE, read_crops
+from infra.pseudo_groups import PseudoPixels
+from infra.records import ImageRef
+from infra.settings import CurationLimits
+from infra.storage import Missing, open_location
+from models.layer_maps import FLOOR
+from models.probes import Derain, ProbeScore, probe
+from models.pseudo_scores import confidence, layer_score
+from models.texture_features import LabelledFeatures
+from models.validation import as_uint8
+from models.views import Views, fused_layer
+from tasks.curation.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Scores, refusal_of
+from tasks.curation.neighbours import Neighbourhood, neighbouring_parts
+from tasks.curation.temporal import NotRegistrable, TemporalBackground, TemporalLimits, temporal_background
+from tasks.waves.loaded import StagedModel, loaded_engine
+from tasks.waves.pending import Shard
+from tasks.waves.shard_results import ShardResult, Unfinished
+
+JUDGED_FOLDER = "pseudo/judged"
+"""Where judged crops wait to be recorded, relative to the workspace."""
+PROBED_SIDE = 256
+"""Probes are planted in the middle of a crop, at most this high and wide: it takes eight passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class CropRef(ImageRef):
+    """One crop of the pool, `key` its id, and where frames of the same camera are."""
+
+    zarr_group: str
+    zarr_row: int
+    height: int
+    """Rows that are no reflection."""
+    width: int
+    neighbourhood: Neighbourhood | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A crop that was judged: which rule, which scores, and why it is refused, if it is."""
+
+    crop_id: str
+    rule: str
+    scores: Scores
+    refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgingJob:
+    """What all crops of a run have in common; sent with each task."""
+
+    workspace: str
+    run_id: str
+    judgement: str
+    teacher: StagedModel
+    independent: tuple[StagedModel, ...]
+    device: str
+    tile_pixels: int
+    max_pixels: int
+    limits: CurationLimits
+    labelled: LabelledFeatures
+
+    def do(self, shard: Shard) -> ShardResult[Judged]:
+        """Judge crops one after the other; what a killed run has judged already is taken as it is."""
+        started, judged, unfinished = time.thread_time(), [], []
+        for crop in shard.refs:
+            assert isinstance(crop, CropRef)
+            try:
+                judged.append(_kept(self, crop) or _judge_and_keep(self, crop))
+            except STORAGE_FAULTS as error:
+                unfinished.append(Unfinished(crop.key, str(error)))
+        return ShardResult(tuple(judged), tuple(unfinished), time.thread_time() - started)
+
+    def try_without_image(self) -> bool:
+        """Derain a grey square by every network."""
+        grey = torch.full((1, 3, 64, 64), 0.5)
+        return all(_derain(self, model)(grey).shape == grey.shape for model in self._networks)
+
+    def killed_by(self, ref: ImageRef) -> Judged:
+        """Refuse a crop that kills whoever judges it."""
+        return Judged(ref.key, AGREE, NOTHING_MEASURED, "the process that judges it dies each time")
+
+    @property
+    def _networks(self) -> tuple[StagedModel, ...]:
+        return self.teacher, *self.independent
+
+
+def read_judged(workspace: str, judgement: str, crop_id: str) -> tuple[Judged, PseudoPixels] | None:
+    """Read what a worker kept of a crop; None where there is nothing, or nothing whole."""
+    try:
+        data = open_location(f"{workspace}/{JUDGED_FOLDER}/{judgement}").fetch(f"{crop_id}.npz")
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            told = json.loads(file["judged"].tobytes())
+            pixels = PseudoPixels(file["pseudo_label"], file["confidence"])
+    except (Missing, ValueError, KeyError, OSError, zipfile.BadZipFile):
+        return None
+    return Judged(**{**told, "scores": Scores(**told["scores"])}), pixels
+
+
+def _kept(job: JudgingJob, crop: CropRef) -> Judged | None:
+    found = read_judged(job.workspace, job.judgement, crop.key)
+    return None if found is None else found[0]
+
+
+def _judge_and_keep(job: JudgingJob, crop: CropRef) -> Judged:
+    rainy = read_crops(job.workspace, crop.zarr_group, np.array([crop.zarr_row]))[0]
+    judged, pixels = judge(job, crop, rainy[: crop.height, : crop.width])
+    packed = io.BytesIO()
+    told = np.frombuffer(json.dumps(asdict(judged)).encode(), np.uint8)
+    np.savez_compressed(
+        packed,
+        judged=told,
+        pseudo_label=pixels.pseudo_label,
+        confidence=pixels.confidence,
+        allow_pickle=False,
+    )
+    location = open_location(f"{job.workspace}/{JUDGED_FOLDER}/{job.judgement}")
+    location.put(f"{crop.key}.npz", packed.getvalue())
+    fault_point("after-judged", crop.key)
+    return judged
+
+
+def judge(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, PseudoPixels]:
+    """Judge the valid part of a crop, (H, W, 3) uint8; a background that passes is taken before a network's work.
+
+    Returns
+    -------
+    Judged, PseudoPixels
+        The pixels are of a whole crop, (512, 512, 3) and (512, 512), filled up with zeros.
+    """
+    background = _background(job, crop, rainy)
+    if background is not None:
+        scores = _background_scores(job, rainy, background)
+        refusal = refusal_of(TEMPORAL, scores, job.limits)
+        if refusal is None:
+            judged = Judged(crop.key, TEMPORAL, scores, None)
+            return judged, _whole(background.background, background.confidence)
+    return _by_networks(job, crop, rainy)
+
+
+def _by_networks(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, PseudoPixels]:
+    floats = torch.from_numpy(rainy.copy()).permute(2, 0, 1).float() / 255
+    views = Views(job.limits.scales)
+    layer, *others = (
+        fused_layer(_derain(job, model), floats, views) for model in (job.teacher, *job.independent)
+    )
+    sure = (255 * confidence(layer, others)).round().to(torch.uint8).numpy()
+    derained = as_uint8(floats - layer)
+    scores = Scores.of_networks(
+        layer_score(floats, layer, others),
+        _probes(job, crop, floats),
+        _distance(derained, job),
+        float(sure.mean()) / 255,
+    )
+    judged = Judged(crop.key, AGREE, scores, refusal_of(AGREE, scores, job.limits))
+    return judged, _whole(derained, sure)
+
+
+def _probes(job: JudgingJob, crop: CropRef, rainy: Tensor) -> ProbeScore:
+    """Plant probes in the middle of the crop; always the same ones in the same crop."""
+    top, left = (max(0, (extent - PROBED_SIDE) // 2) for extent in rainy.shape[-2:])
+    part = rainy[:, top : top + PROBED_SIDE, left : left + PROBED_SIDE]
+    seed = int.from_bytes(sha256(crop.key.encode()).digest()[:4], "big")
+    return probe(_derain(job, job.teacher), part, seed)
+
+
+def _derain(job: JudgingJob, model: StagedModel) -> Derain:
+    return loaded_engine(model, job.device, job.tile_pixels).derain_floats
+
+
+def _background_scores(job: JudgingJob, rainy: np.ndarray, found: TemporalBackground) -> Scores:
+    """Score a background by how much of it stands still; rain is what is brighter than it there, beyond noise."""
+    brighter = (rainy.astype(np.float32) - found.background).mean(axis=-1) / 255
+    brighter *= brighter > FLOOR
+    static = found.confidence / 255
+    return Scores(
+        score=float(static.mean()),
+        rain_found=float((brighter * static).mean()),
+        agreement=None,
+        elongation=None,
+        rain_recall=None,
+        detail_kept=None,
+        structure_leak=None,
+        feature_distance=_distance(found.background, job),
+        confident=float(static.mean()),
+        frames=found.frames,
+    )
+
+
+def _background(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> TemporalBackground | None:
+    if crop.neighbourhood is None or not job.limits.neighbours:
+        return None
+    parts = neighbouring_parts(crop.neighbourhood, job.max_pixels)
+    try:
+        return temporal_background(rainy, parts, TemporalLimits(least_frames=job.limits.frames))
+    except NotRegistrable:
+        return None
+
+
+def _distance(derained: np.ndarray, job: JudgingJob) -> float:
+    return job.labelled.distance(torch.from_numpy(derained.copy()).permute(2, 0, 1).float() / 255)
+
+
+def _whole(derained: np.ndarray, sure: np.ndarray) -> PseudoPixels:
+    """Fill up to a whole crop with zeros: confidence is 0 there."""
+    below, right = CROP_SIDE - derained.shape[0], CROP_SIDE - derained.shape[1]
+    return PseudoPixels(
+        np.pad(derained, ((0, below), (0, right), (0, 0))), np.pad(sure, ((0, below), (0, right)))
+    )

@@ -1,0 +1,87 @@
+"""From decisions to rows of the ledger of pseudo-labels, and from its rows to what counts today."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+
+import polars as pl
+
+from infra.pseudo_labels import standing
+from infra.records import PseudoLabelRecord
+from tasks.curation.acceptance import RANKS, REVIEWER, Candidate, History, Ruling
+from tasks.curation.decisions import Decision
+from tasks.curation.judging import Judged
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStamp:
+    """What all rows of a run have in common."""
+
+    teachers: str
+    judgement: str
+    run_id: str
+    decided_at: datetime
+
+
+def history_of(ledger: pl.DataFrame, crops: pl.DataFrame) -> History:
+    """Gather what counts today from all rows of the ledger, oldest first."""
+    accepted = standing(ledger)
+    reviewed = ledger.filter(pl.col("reviewer_decision").is_not_null()).unique("crop_id", keep="last")
+    rejected = reviewed.filter(pl.col("reviewer_decision") == "reject")["crop_id"]
+    contents = contents_of(crops)
+    ranks = {row["crop_id"]: (RANKS[row["rule"]], row["score"]) for row in accepted.iter_rows(named=True)}
+    by_rules = accepted.filter(pl.col("rule") != REVIEWER)
+    return History(
+        ranks=ranks,
+        rejected=frozenset(rejected),
+        taken=Counter(by_rules["source_group"]),
+        contents={contents[crop_id]: crop_id for crop_id in ranks if crop_id in contents},
+    )
+
+
+def contents_of(crops: pl.DataFrame) -> dict[str, str]:
+    """Name the content of each crop of the pool: crops of the same pixels have the same."""
+    columns = ("crop_id", "pixels_sha256", "top", "left")
+    return {crop: f"{pixels}/{top}/{left}" for crop, pixels, top, left in crops.select(columns).iter_rows()}
+
+
+def candidates_of(judged: Mapping[str, Judged], crops: pl.DataFrame) -> Iterator[Candidate]:
+    """Join what was judged with what the pool knows."""
+    contents = contents_of(crops)
+    for crop_id, group in crops.select("crop_id", "source_group").iter_rows():
+        if crop_id in judged:
+            one = judged[crop_id]
+            yield Candidate(crop_id, group, contents[crop_id], one.rule, one.scores, one.refusal)
+
+
+def ruled_row(ruling: Ruling, stamp: LedgerStamp) -> PseudoLabelRecord:
+    """Make the row of a decision by a rule; where its pixels lie is not known yet."""
+    candidate = ruling.candidate
+    return PseudoLabelRecord(
+        crop_id=candidate.crop_id,
+        source_group=candidate.source_group,
+        rule=candidate.rule,
+        decision=ruling.decision,
+        reason=ruling.reason,
+        reviewer_decision=None,
+        zarr_group=None,
+        zarr_row=None,
+        **asdict(candidate.scores),
+        **asdict(stamp),
+    )
+
+
+def reviewed_row(row: PseudoLabelRecord, decision: Decision) -> PseudoLabelRecord:
+    """Turn a row into that of a reviewer's decision."""
+    is_accepted = decision.decision == "accept"
+    return replace(
+        row,
+        judgement=decision.judgement,
+        rule=REVIEWER,
+        decision="accepted" if is_accepted else "rejected",
+        reason=None if is_accepted else "rejected by a reviewer",
+        reviewer_decision=decision.decision,
+    )

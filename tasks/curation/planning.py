@@ -1,0 +1,169 @@
+"""What a curation would do: looked at in full before anything is changed."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from infra.pool import Pool
+from infra.settings import Settings, absolute_url
+from infra.storage import open_location
+from models.modelfile import SHIPPED
+from models.texture_features import LEAST_PHOTOGRAPHS, LabelledFeatures, fit_features
+from tasks import preflight
+from tasks.codec import ImageRejected, decode
+from tasks.curation.decisions import Decision, DecisionsInvalid, read_decisions
+from tasks.media.samples import photograph
+from tasks.media.sources import Selection
+from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
+from tasks.promotion.validation_samples import PHOTOGRAPHS
+
+REFUSALS = (*preflight.REFUSALS, DecisionsInvalid)
+"""Errors whose message is the one line that a user needs."""
+INDEPENDENT = ("drd-net-slim", "student-small")
+"""Networks that ship and are asked unless others are named."""
+JUDGING_VERSION = 1
+"""Raised when scores come to mean something else: then everything is judged again."""
+MOST_LABELLED = 200
+LABELLED_SIDE = 256
+"""Labelled photographs are measured in squares of this side."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurationRequest:
+    """What was asked for."""
+
+    run_id: str
+    teacher: str
+    independent: tuple[str, ...] | None
+    """None: those that ship."""
+    labelled: str | None
+    """Folder of clean photographs; None: those that scikit-image ships."""
+    decisions: str | None
+    limit: int | None = None
+    """Of new crops; None: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurationPlan:
+    """A curation that may begin."""
+
+    crops: pl.DataFrame
+    """The pool's training crops."""
+    teacher: ChosenModel
+    independent: tuple[ChosenModel, ...]
+    labelled: LabelledFeatures
+    decisions: tuple[Decision, ...]
+    judgement: str
+    """Digest over all that the scores depend on."""
+
+    @property
+    def teachers(self) -> str:
+        """Digests of all networks, the judged one first."""
+        return ",".join(model.model_file.digest for model in (self.teacher, *self.independent))
+
+
+def make_plan(settings: Settings, request: CurationRequest) -> CurationPlan:
+    """Look at everything that a curation needs.
+
+    Raises
+    ------
+    PreflightFailed, DecisionsInvalid
+        Or another of `REFUSALS`: what is wrong, in one line. Nothing was changed.
+    """
+    if settings.cluster is None:
+        refuse_absent_device(settings)
+    open_location(settings.workspace).check(writable=True)
+    pool = Pool(settings.workspace)
+    crops = pool.crops("train")
+    if crops.is_empty():
+        raise PreflightFailed(
+            f"{pool.url}: the pool has no training crops; fill it with"
+            " 'python -m flows.ingest --source ...' first"
+        )
+    decisions = (
+        read_decisions(request.decisions, set(crops["crop_id"])) if request.decisions is not None else []
+    )
+    teacher = choose_model(settings, request.teacher)
+    independent = _independent(settings, request, teacher)
+    labelled = _features(request.labelled, settings.max_pixels)
+    models = [model.model_file.digest for model in (teacher, *independent)]
+    return CurationPlan(
+        crops, teacher, independent, labelled, tuple(decisions), _judgement(settings, models, labelled)
+    )
+
+
+def _independent(
+    settings: Settings, request: CurationRequest, teacher: ChosenModel
+) -> tuple[ChosenModel, ...]:
+    """Choose the networks that are asked; the judged one under another name says nothing."""
+    shipped = tuple(str(SHIPPED.with_name(f"{name}.safetensors")) for name in INDEPENDENT)
+    urls = shipped if request.independent is None else request.independent
+    chosen = {model.model_file.digest: model for model in (choose_model(settings, url) for url in urls)}
+    chosen.pop(teacher.model_file.digest, None)
+    if not chosen:
+        raise PreflightFailed(
+            f"{request.teacher} would be judged by itself alone: name at least one other network with"
+            " --independent"
+        )
+    return tuple(chosen.values())
+
+
+@functools.lru_cache(maxsize=2)
+def _features(folder: str | None, max_pixels: int) -> LabelledFeatures:
+    return fit_features(_labelled(folder, max_pixels))
+
+
+def _labelled(folder: str | None, max_pixels: int) -> list[Tensor]:
+    """Cut labelled photographs into squares, as floats (3, H, W)."""
+    if folder is None:
+        pictures: Sequence[np.ndarray] = [photograph(name) for name in PHOTOGRAPHS]
+    else:
+        pictures = _photographs(absolute_url(folder), max_pixels)
+    squares = [square for picture in pictures for square in _squares(picture)]
+    if len(squares) < LEAST_PHOTOGRAPHS:
+        raise PreflightFailed(
+            f"{folder}: {len(squares)} labelled photographs; {LEAST_PHOTOGRAPHS} are needed"
+        )
+    return [torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255 for square in squares]
+
+
+def _photographs(folder: str, max_pixels: int) -> list[np.ndarray]:
+    location, wanted = open_location(folder), Selection().predicate()
+    location.check(writable=False)
+    keys = sorted(ref.key for ref in location.list() if wanted(ref.key))[:MOST_LABELLED]
+    try:
+        return [decode(location.fetch(key), max_pixels).rgb for key in keys]
+    except ImageRejected as error:
+        raise PreflightFailed(f"{folder}: a labelled photograph cannot be read ({error})") from error
+
+
+def _squares(picture: np.ndarray) -> list[np.ndarray]:
+    rows, columns = (
+        [*range(0, extent - LABELLED_SIDE + 1, LABELLED_SIDE)] or [0] for extent in picture.shape[:2]
+    )
+    return [
+        picture[top : top + LABELLED_SIDE, left : left + LABELLED_SIDE] for top in rows for left in columns
+    ]
+
+
+def _judgement(settings: Settings, models: Sequence[str], labelled: LabelledFeatures) -> str:
+    """Digest what scores and rules depend on: what was judged by the same is not judged again."""
+    told = json.dumps(
+        {
+            "version": JUDGING_VERSION,
+            "models": list(models),
+            "limits": settings.curation.model_dump(exclude={"task_crops"}),
+            "labelled": [round(value, 2) for value in labelled.mean.tolist()],
+        },
+        sort_keys=True,
+    )
+    return hashlib.sha256(told.encode()).hexdigest()[:16]

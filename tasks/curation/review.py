@@ -1,0 +1,156 @@
+"""The review page of a curation: pseudo-labels beside their crops, to accept or reject by key.
+
+The most doubtful come first. One HTML file that needs nothing else; what was decided is saved as a file that the
+next curation reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from infra.pool import Pool
+from infra.records import PseudoLabelRecord
+from infra.settings import Settings
+from infra.storage import open_location
+from tasks.batch.report import data_uri, page_template
+from tasks.curation.acceptance import TEMPORAL
+from tasks.curation.judging import read_judged
+
+FOLDER = "reviews"
+MOST_SHOWN = 60
+"""Crops of four pictures each: some 15 MB at most."""
+AMPLIFIED = 4
+"""Differences are shown so many times as strong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """One crop as the page shows it; uint8, (H, W, 3) and confidence (H, W)."""
+
+    row: PseudoLabelRecord
+    image: str
+    """Key of the photograph that the crop is cut from."""
+    rainy: np.ndarray
+    pseudo_label: np.ndarray
+    confidence: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A crop as the template needs it; pictures are data URIs of one size."""
+
+    crop_id: str
+    judgement: str
+    image: str
+    decision: str
+    reason: str
+    facts: tuple[tuple[str, str], ...]
+    pictures: tuple[tuple[str, str], ...]
+    """What each is, and its data URI."""
+    width: int
+    height: int
+
+
+def render_review(shown: Sequence[Reviewed], run_id: str, decided: int) -> str:
+    """Write the page.
+
+    Parameters
+    ----------
+    shown : sequence of Reviewed
+        In this order.
+    run_id : str
+        Which run curated.
+    decided : int
+        How many crops it decided on.
+    """
+    cards = [_card(each) for each in shown]
+    return page_template("review.html").render(cards=cards, run_id=run_id, decided=decided)
+
+
+def publish_review(settings: Settings, crops: pl.DataFrame, rows: Sequence[PseudoLabelRecord]) -> str | None:
+    """Put the page of a run into the workspace and return its URL; None where there is nothing to show.
+
+    Called again for the rows of an earlier run, it returns the page that is there.
+    """
+    if not rows:
+        return None
+    location, run_id = open_location(f"{settings.workspace}/{FOLDER}"), rows[0].run_id
+    if location.exists(f"{run_id}.html"):
+        return f"{location.url}/{run_id}.html"
+    chosen = sorted(rows, key=lambda row: doubt(row, settings), reverse=True)
+    shown: list[Reviewed] = []
+    for row in chosen:
+        if len(shown) == MOST_SHOWN:
+            break
+        one = _reviewed(settings, crops, row)
+        if one is not None:
+            shown.append(one)
+    if not shown:
+        return None
+    location.put(f"{run_id}.html", render_review(shown, run_id, len(rows)).encode())
+    return f"{location.url}/{run_id}.html"
+
+
+def doubt(row: PseudoLabelRecord, settings: Settings) -> float:
+    """Tell how doubtful a decision is: the nearer the score is to the limit, the more; what showed no rain last."""
+    if row.reviewer_decision is not None or row.confident == 0:
+        return -1.0
+    limit = settings.curation.static if row.rule == TEMPORAL else settings.curation.score
+    return 1 - abs(row.score - limit)
+
+
+def _reviewed(settings: Settings, crops: pl.DataFrame, row: PseudoLabelRecord) -> Reviewed | None:
+    """Gather the pixels of a crop, while its judged ones still wait in the workspace."""
+    found = read_judged(settings.workspace, row.judgement, row.crop_id)
+    of_pool = crops.filter(pl.col("crop_id") == row.crop_id)
+    if found is None or of_pool.is_empty():
+        return None
+    crop = of_pool.row(0, named=True)
+    valid = (slice(0, crop["height"]), slice(0, crop["width"]))
+    rainy = Pool(settings.workspace).pixels(of_pool)[0][valid]
+    pixels = found[1]
+    return Reviewed(row, crop["key"], rainy, pixels.pseudo_label[valid], pixels.confidence[valid])
+
+
+def _card(shown: Reviewed) -> Card:
+    row = shown.row
+    difference = shown.rainy.astype(np.int16) - shown.pseudo_label
+    pictures = {
+        "Rainy": shown.rainy,
+        "Pseudo-label": shown.pseudo_label,
+        f"Difference x {AMPLIFIED}": np.clip(AMPLIFIED * np.abs(difference), 0, 255).astype(np.uint8),
+        "Confidence": np.repeat(shown.confidence[..., None], 3, axis=-1),
+    }
+    return Card(
+        crop_id=row.crop_id,
+        judgement=row.judgement,
+        image=shown.image,
+        decision=row.decision,
+        reason=row.reason or "",
+        facts=_facts(row),
+        pictures=tuple((what, data_uri(Image.fromarray(pixels))) for what, pixels in pictures.items()),
+        width=shown.rainy.shape[1],
+        height=shown.rainy.shape[0],
+    )
+
+
+def _facts(row: PseudoLabelRecord) -> tuple[tuple[str, str], ...]:
+    figures = (
+        "score",
+        "rain_found",
+        "agreement",
+        "rain_recall",
+        "detail_kept",
+        "structure_leak",
+        "feature_distance",
+        "confident",
+        "frames",
+    )
+    known = {name: getattr(row, name) for name in figures}
+    told = ((name.replace("_", " "), f"{value:.3g}") for name, value in known.items() if value is not None)
+    return (("rule", row.rule), *told)

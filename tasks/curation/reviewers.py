@@ -1,0 +1,161 @@
+"""What reviewers decided becomes rows of the ledger: it wins over rules, and is bounded by a quota of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+
+import polars as pl
+
+from infra.pseudo_labels import standing
+from infra.records import PseudoLabelRecord
+from tasks.curation.acceptance import REVIEWER
+from tasks.curation.decisions import Decision
+from tasks.curation.ledger_rows import LedgerStamp, reviewed_row
+from tasks.curation.planning import CurationPlan
+
+_UNSEEN = (
+    "a reviewer accepted another pseudo-label of this crop than these networks make: review this run's page"
+)
+
+
+def to_judge_for(decisions: Sequence[Decision], judgement: str, ledger: pl.DataFrame) -> list[str]:
+    """List the crops whose pixels are needed: accepted by a reviewer as these networks made them, and not kept."""
+    kept = set(_standing_as(ledger, judgement))
+    return [
+        each.crop_id
+        for each in decisions
+        if each.decision == "accept" and each.judgement == judgement and each.crop_id not in kept
+    ]
+
+
+def reviewed_rows(
+    plan: CurationPlan,
+    ledger: pl.DataFrame,
+    ruled: Mapping[str, PseudoLabelRecord],
+    stamp: LedgerStamp,
+    quota: int,
+) -> dict[str, PseudoLabelRecord]:
+    """Make the rows of what reviewers decided, in place of those of rules.
+
+    Parameters
+    ----------
+    plan : CurationPlan
+        Has the decisions.
+    ledger : polars.DataFrame
+        All earlier rows, oldest first.
+    ruled : mapping
+        The rows of this run's rules by crop id.
+    stamp : LedgerStamp
+        What all rows of the run have in common.
+    quota : int
+        Most crops of a source group that reviewers accept.
+
+    Returns
+    -------
+    dict
+        By crop id. A decision that the ledger has already gives no row.
+    """
+    groups = dict(plan.crops.select("crop_id", "source_group").iter_rows())
+    last = {row["crop_id"]: row for row in ledger.iter_rows(named=True)}
+    by_reviewers = standing(ledger).filter(pl.col("rule") == REVIEWER)
+    taken = Counter(by_reviewers["source_group"])
+    rows = {}
+    for each in plan.decisions:
+        if _is_known(each, last):
+            continue
+        row = ruled.get(each.crop_id) or _earlier(last.get(each.crop_id), stamp)
+        if each.decision == "reject":
+            rejected = reviewed_row(row or _blank(each, groups[each.crop_id], stamp), each)
+            rows[each.crop_id] = replace(rejected, zarr_group=None, zarr_row=None)
+            continue
+        found = _accepted(each, row, ledger, stamp, plan.judgement)
+        reason = _refusal(found, taken, quota)
+        if found is not None and reason is None:
+            taken[found.source_group] += 1
+            rows[each.crop_id] = found
+        elif each.crop_id not in ruled or ruled[each.crop_id].decision == "rejected":
+            blank = _blank(each, groups[each.crop_id], stamp)
+            rows[each.crop_id] = _refused(found or row or blank, reason or "")
+    return rows
+
+
+def _refusal(row: PseudoLabelRecord | None, taken: Mapping[str, int], quota: int) -> str | None:
+    """Tell why even a reviewer cannot accept a pseudo-label; None if nothing is against it."""
+    if row is None:
+        return _UNSEEN
+    if row.confident == 0:
+        return "no pixel is sure: nothing could be learned from it"
+    if taken[row.source_group] >= quota:
+        return f"the quota of what reviewers accept is full: {quota} crops of its source group"
+    return None
+
+
+def _accepted(
+    decision: Decision,
+    row: PseudoLabelRecord | None,
+    ledger: pl.DataFrame,
+    stamp: LedgerStamp,
+    judgement: str,
+) -> PseudoLabelRecord | None:
+    """Make the row of a pseudo-label that is there, or was made again just now; None where it is neither."""
+    kept = _standing_as(ledger, decision.judgement).get(decision.crop_id)
+    if kept is not None:
+        return reviewed_row(_stamped(kept, stamp), decision)
+    if row is not None and decision.judgement == judgement and row.run_id == stamp.run_id:
+        return reviewed_row(row, decision)
+    return None
+
+
+def _standing_as(ledger: pl.DataFrame, judgement: str) -> dict[str, dict[str, object]]:
+    """Find the accepted pseudo-labels of one judgement, by crop id."""
+    accepted = standing(ledger).filter(pl.col("judgement") == judgement)
+    return {row["crop_id"]: row for row in accepted.iter_rows(named=True)}
+
+
+def _is_known(decision: Decision, last: Mapping[str, Mapping[str, object]]) -> bool:
+    """Tell whether the ledger's last word on a crop is this decision: the same file may be given again."""
+    row = last.get(decision.crop_id)
+    return (
+        row is not None
+        and row["reviewer_decision"] == decision.decision
+        and row["judgement"] == decision.judgement
+    )
+
+
+def _refused(row: PseudoLabelRecord, reason: str) -> PseudoLabelRecord:
+    return replace(
+        row, decision="rejected", reason=reason, reviewer_decision=None, zarr_group=None, zarr_row=None
+    )
+
+
+def _earlier(row: Mapping[str, object] | None, stamp: LedgerStamp) -> PseudoLabelRecord | None:
+    return None if row is None else _stamped(row, stamp)
+
+
+def _stamped(row: Mapping[str, object], stamp: LedgerStamp) -> PseudoLabelRecord:
+    """Make a row anew from one of an earlier run; teachers and scores are still its own."""
+    known = {field.name: row[field.name] for field in fields(PseudoLabelRecord)}
+    return PseudoLabelRecord(**{**known, "run_id": stamp.run_id, "decided_at": stamp.decided_at})  # type: ignore[arg-type]
+
+
+def _blank(decision: Decision, group: str, stamp: LedgerStamp) -> PseudoLabelRecord:
+    """Make the row of a crop that was never judged, which a reviewer may still reject."""
+    empty: dict[str, object] = dict.fromkeys(
+        field.name for field in fields(PseudoLabelRecord) if "None" in str(field.type)
+    )
+    return PseudoLabelRecord(
+        **empty,  # type: ignore[arg-type]
+        crop_id=decision.crop_id,
+        source_group=group,
+        teachers=stamp.teachers,
+        judgement=decision.judgement,
+        rule=REVIEWER,
+        decision="rejected",
+        score=0.0,
+        rain_found=0.0,
+        confident=0.0,
+        run_id=stamp.run_id,
+        decided_at=stamp.decided_at,
+    )

@@ -1,0 +1,135 @@
+"""Zarr arrays as source and destination: frames (T, H, W, 3) of a camera, one frame an image.
+
+The key of a frame is its number; its output is one chunk of the destination array, which one worker writes whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from infra.faults import one_line
+from infra.records import ImageRef
+from infra.storage import Missing, open_location
+from infra.zarr_store import create_array, open_array
+from tasks.codec.pictures import ImageRejected, Picture, PictureForm
+from tasks.media.medium import FramesRefused, MediumSpec, is_array
+
+if TYPE_CHECKING:
+    import zarr
+
+
+METADATA_KEY = "zarr.json"
+FRAME_DIGITS = 9
+_DAMAGE = (ValueError, RuntimeError)
+"""What codecs raise for bytes that are not what was written."""
+
+
+class Frames:
+    """Frames of one array, derained to the frames of another; see `tasks.media.medium.Medium`."""
+
+    def __init__(self, spec: MediumSpec) -> None:
+        self._source_url = spec.source
+        self._source = open_array(spec.source)
+        self._destination_url = spec.destination
+        self._destination: zarr.Array[Any] | None = None
+
+    def output_key(self, ref: ImageRef) -> str:
+        """Return the key of the chunk that holds a frame."""
+        return f"c/{int(ref.key)}/0/0/0"
+
+    def fetch(self, ref: ImageRef) -> bytes:
+        """Read one frame; one that cannot be unpacked is rejected if that holds when it is read anew."""
+        number = int(ref.key)
+        try:
+            return _pixels(self._source, number)
+        except _DAMAGE:
+            try:
+                return _pixels(open_array(self._source_url), number)
+            except _DAMAGE as error:
+                raise ImageRejected(f"damaged frame ({one_line(error)})") from error
+
+    def decode(self, data: bytes) -> Picture:
+        """Give a frame its shape."""
+        frame = np.frombuffer(data, np.uint8).reshape(self._source.shape[1:])
+        return Picture(frame, None, PictureForm("ZARR", "RGB"))
+
+    def encode(self, derained: np.ndarray, picture: Picture) -> bytes:
+        """Return the pixels as they are: the array compresses them."""
+        return derained.tobytes()
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write one frame."""
+        if self._destination is None:
+            self._destination = open_array(self._destination_url, read_only=False)
+        frame = np.frombuffer(data, np.uint8).reshape(self._destination.shape[1:])
+        self._destination[_number(key)] = frame
+
+    def output(self, key: str) -> np.ndarray:
+        """Read one derained frame."""
+        return np.asarray(open_array(self._destination_url)[_number(key)])
+
+
+def list_frames(source: str) -> Iterator[ImageRef]:
+    """List the frames of an array; the etag is the frame's number and the digest of the array's metadata.
+
+    Less the number of frames: an array that grows is the same one, and its earlier frames stay done.
+
+    Raises
+    ------
+    FramesRefused
+        If the array is not (T, H, W, 3) uint8.
+    """
+    frames, height, width = _checked_shape(source)
+    metadata = json.loads(open_location(source).fetch(METADATA_KEY))
+    metadata["shape"] = metadata["shape"][1:]
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()[:16]
+    for number in range(frames):
+        yield ImageRef(f"{number:0{FRAME_DIGITS}d}", f"{number}-{digest}", height * width * 3)
+
+
+def prepare_destination(source: str, destination: str) -> None:
+    """Create the destination array, or let it grow with its source.
+
+    Raises
+    ------
+    FramesRefused
+        If there is an array of other frames already, or something that is no array.
+    """
+    frames, height, width = _checked_shape(source)
+    if not is_array(destination):
+        create_array(destination, (frames, height, width, 3), (1, height, width, 3))
+        return
+    if _checked_shape(destination)[1:] != (height, width):
+        raise FramesRefused(
+            f"{destination}: holds frames of another size than {source}; choose another destination"
+        )
+    array = open_array(destination, read_only=False)
+    if array.chunks != (1, height, width, 3):
+        raise FramesRefused(f"{destination}: was not made by derain-batch (a chunk must be a frame)")
+    if array.shape[0] < frames:
+        array.resize((frames, height, width, 3))
+
+
+def _checked_shape(url: str) -> tuple[int, int, int]:
+    try:
+        array = open_array(url)
+    except (Missing, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FramesRefused(f"{url}: not a readable Zarr v3 array ({str(error).splitlines()[0]})") from error
+    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3:
+        raise FramesRefused(
+            f"{url}: an array {array.shape} of {array.dtype}; frames are (T, H, W, 3) of uint8"
+        )
+    return int(array.shape[0]), int(array.shape[1]), int(array.shape[2])
+
+
+def _pixels(array: zarr.Array[Any], number: int) -> bytes:
+    return np.asarray(array[number]).tobytes()
+
+
+def _number(key: str) -> int:
+    return int(key.split("/")[1])

@@ -1,0 +1,190 @@
+"""Manifests: a CSV or Parquet file that lists the images of a source, so that no bucket has to be listed.
+
+Columns: `key`, `etag` and `size` (bytes), in any order; others are ignored. Keys are relative to the URL in a
+column `base`, the same in every row, or without that column to the manifest's own folder. An etag must change
+when the object's bytes do; S3's own, as inventories give them, quoted or not, are right.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from infra.records import ImageRef
+from infra.settings import absolute_url
+from infra.storage import Missing, is_local, open_location
+from tasks.media.key_hashes import Hashes, find, hash_texts
+
+COLUMNS = ("key", "etag", "size")
+BATCH_ROWS = 32_768
+_BLOCK_BYTES = 4 * 1024 * 1024
+
+
+class ManifestInvalid(Exception):
+    """A manifest cannot be used; the message names the file, the place in it and what to do."""
+
+
+def is_manifest(source: str) -> bool:
+    """Tell whether a source is a manifest: by its suffix, `.csv` or `.parquet` in any case."""
+    return source.lower().endswith((".csv", ".parquet"))
+
+
+def manifest_base(source: str) -> str:
+    """Give the URL that the keys of a manifest are relative to.
+
+    Raises
+    ------
+    ManifestInvalid
+        It is no manifest, or its first row has no base.
+    """
+    first = next(_frames(source), None)
+    if first is None or "base" not in first.columns or first.is_empty():
+        return _folder(source)
+    return absolute_url(_first_base(source, first))
+
+
+def read_manifest(source: str) -> Iterator[ImageRef]:
+    """Stream the images that a manifest lists, in its order.
+
+    A manifest is read piece by piece; a remote one is first fetched to a temporary file.
+
+    Raises
+    ------
+    ManifestInvalid
+        A column is absent, a row lacks key, etag or size, or a key is listed twice.
+    """
+    rows = 0
+    base: str | None = None
+    seen: list[Hashes] = []
+    for frame in _frames(source):
+        if "base" in frame.columns:
+            base = base or _first_base(source, frame)
+            _refuse(source, rows, frame["base"].eq_missing(base).not_(), f"another base than {base}")
+        _refuse_unusable(source, rows, frame)
+        seen.append(hash_texts(frame["key"]))
+        etags = frame["etag"].str.strip_chars('"')
+        yield from map(ImageRef, frame["key"], etags, frame["size"])
+        rows += frame.height
+    _refuse_repeated(source, seen)
+
+
+def _refuse_unusable(source: str, rows: int, frame: pl.DataFrame) -> None:
+    _refuse(source, rows, frame["key"].is_null() | (frame["key"] == ""), "no key")
+    etags = frame["etag"]
+    no_etag = etags.is_null() | (etags.str.strip_chars('"') == "")
+    _refuse(source, rows, no_etag, "no etag, so a change of the image could not be seen")
+    sizes = frame["size"]
+    _refuse(source, rows, sizes.is_null() | (sizes < 0), "no size in whole bytes")
+
+
+def _refuse(source: str, rows: int, bad: pl.Series, what: str) -> None:
+    if bad.any():
+        row = rows + int(bad.arg_max() or 0) + 1
+        raise ManifestInvalid(f"{source}: row {row} has {what}: correct it, or leave the row out")
+
+
+def _first_base(source: str, frame: pl.DataFrame) -> str:
+    base = frame["base"][0]
+    if not base:
+        raise ManifestInvalid(
+            f"{source}: row 1 has no base: give every row the same, or leave the column out"
+        )
+    return str(base)
+
+
+def _refuse_repeated(source: str, seen: list[Hashes]) -> None:
+    """Two rows of one key would write one output twice, perhaps from different bytes."""
+    if not seen:
+        return
+    hashes = np.concatenate(seen)
+    hashes.sort()
+    repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    if len(repeated):
+        keys = (
+            frame["key"].filter(pl.Series(find(repeated, hash_texts(frame["key"]))[1]))
+            for frame in _frames(source)
+        )
+        key = next(found[0] for found in keys if len(found))
+        raise ManifestInvalid(f"{source}: key {key!r} is listed more than once: keep one row of it")
+
+
+def _frames(source: str) -> Iterator[pl.DataFrame]:
+    """Read the columns that count, a bounded number of rows at a time, with the types that count."""
+    batches = _csv_batches if source.lower().endswith(".csv") else _parquet_batches
+    with _named_errors(source):
+        for batch in batches(source):
+            frame = pl.DataFrame(pa.Table.from_batches([batch]))
+            texts = pl.exclude("size").cast(pl.String)
+            yield frame.with_columns(texts, pl.col("size").cast(pl.Int64, strict=False))
+
+
+def _csv_batches(source: str) -> Iterator[pa.RecordBatch]:
+    with _opened(source) as file:
+        wanted = _wanted(source, _header(file.read(_BLOCK_BYTES)))
+        file.seek(0)
+        reader = pyarrow.csv.open_csv(
+            file,
+            read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            # Sizes as text too: turned into numbers later, a bad one is known by its row.
+            convert_options=pyarrow.csv.ConvertOptions(
+                include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string())
+            ),
+        )
+        with reader:
+            yield from reader
+
+
+def _parquet_batches(source: str) -> Iterator[pa.RecordBatch]:
+    with pyarrow.parquet.ParquetFile(_opened(source)) as file:
+        yield from file.iter_batches(BATCH_ROWS, columns=_wanted(source, file.schema_arrow.names))
+
+
+def _header(data: bytes) -> list[str]:
+    return next(csv.reader(io.StringIO(data.decode("utf-8-sig", "replace"))), [])
+
+
+def _wanted(source: str, names: list[str]) -> list[str]:
+    absent = [name for name in COLUMNS if name not in names]
+    if absent:
+        raise ManifestInvalid(
+            f"{source} has no column {', '.join(absent)}: a manifest has key, etag and size, with a header"
+        )
+    return [name for name in (*COLUMNS, "base") if name in names]
+
+
+def _opened(source: str) -> pa.NativeFile:
+    """Open a file of Arrow's own: it reads in threads, which must hold nothing of Python's when that ends."""
+    if is_local(source):
+        return pa.OSFile(source)
+    with tempfile.NamedTemporaryFile(prefix="derain-manifest-") as file:
+        file.write(open_location(_folder(source)).fetch(source.rpartition("/")[2]))
+        file.flush()
+        return pa.OSFile(file.name)  # stays readable without its name
+
+
+@contextmanager
+def _named_errors(source: str) -> Iterator[None]:
+    """Say which file it was: what pyarrow raises tells the place in it alone."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Missing(f"{source} is not there") from error
+    except (pa.ArrowInvalid, pl.exceptions.PolarsError, OSError) as error:
+        raise ManifestInvalid(
+            f"{source} cannot be read as a manifest: {' '.join(str(error).split())}"
+        ) from error
+
+
+def _folder(source: str) -> str:
+    return str(Path(source).parent) if is_local(source) else source.rpartition("/")[0]

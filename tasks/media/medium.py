@@ -1,0 +1,59 @@
+"""What a source and a destination of images must offer, whether they hold photographs or frames of an array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from infra.records import ImageRef
+from infra.storage import open_location
+from tasks.codec import Picture
+from tasks.codec.exports import Export
+
+
+class FramesRefused(Exception):
+    """A Zarr array that frames cannot be read from or written to."""
+
+
+class Medium(Protocol):
+    """Fetch, decode, encode and put the images of one source and destination.
+
+    Fetching and putting wait for storage and run in threads; decoding and encoding compute.
+    """
+
+    def output_key(self, ref: ImageRef) -> str:
+        """Return where the output of an image goes; raises ImageRejected where it could not stay inside."""
+
+    def fetch(self, ref: ImageRef) -> bytes:
+        """Return the bytes of one image."""
+
+    def decode(self, data: bytes) -> Picture:
+        """Turn bytes into pixels; raises ImageRejected."""
+
+    def encode(self, derained: np.ndarray, picture: Picture) -> bytes:
+        """Turn derained pixels into the bytes of the output; raises ImageRejected."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write one output, whole or not at all."""
+
+    def output(self, key: str) -> np.ndarray:
+        """Return the pixels of an output, uint8 (H, W, 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediumSpec:
+    """What a worker needs to open a medium: sent with each shard."""
+
+    source: str
+    destination: str
+    export: Export
+    max_pixels: int
+    frames: bool = False
+    """The source is a Zarr array of frames, the destination becomes one."""
+
+
+def is_array(url: str) -> bool:
+    """Tell whether a URL is that of a Zarr array."""
+    return open_location(url).exists("zarr.json")

@@ -1,0 +1,45 @@
+"""Photographs as source and destination: image files under one URL, derained to image files under another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from infra.records import ImageRef
+from infra.storage import open_location
+from tasks.codec import Picture, decode, encode, output_key, require_exportable
+from tasks.media.medium import MediumSpec
+
+
+class Photographs:
+    """Image files under one URL, derained to image files under another."""
+
+    def __init__(self, spec: MediumSpec) -> None:
+        self._source = open_location(spec.source)
+        self._destination = open_location(spec.destination)
+        self._spec = spec
+
+    def output_key(self, ref: ImageRef) -> str:
+        """See `tasks.codec.keys.output_key`."""
+        return output_key(ref.key, self._spec.export)
+
+    def fetch(self, ref: ImageRef) -> bytes:
+        """Fetch one object of the listed size."""
+        return self._source.fetch(ref.key, ref.size_bytes)
+
+    def decode(self, data: bytes) -> Picture:
+        """See `tasks.codec.decode`; what cannot be written is rejected before it costs a forward pass."""
+        picture = decode(data, self._spec.max_pixels)
+        require_exportable(picture, self._spec.export)
+        return picture
+
+    def encode(self, derained: np.ndarray, picture: Picture) -> bytes:
+        """See `tasks.codec.encode`."""
+        return encode(derained, picture, self._spec.export)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Put one object."""
+        self._destination.put(key, data)
+
+    def output(self, key: str) -> np.ndarray:
+        """Fetch and decode one output."""
+        return decode(self._destination.fetch(key), self._spec.max_pixels).rgb

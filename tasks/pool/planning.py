@@ -1,0 +1,88 @@
+"""What an ingest has to look at: the listing of its sources less the images that the pool knows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from infra.pool import Split
+from infra.records import ImageRef
+from infra.settings import IngestLimits
+from tasks.batch.planning import CHUNK, selected_refs
+from tasks.media.key_hashes import chunks
+from tasks.pool.known_images import KnownImages, image_id
+from tasks.pool.sources import IngestSource
+from tasks.pool.splits import assign_splits, source_group
+from tasks.waves.pending import Pending, estimated_pixels
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlan:
+    """The images of one source that are to be looked at, in a temporary file."""
+
+    source: str
+    frames: bool
+    pending: Pending
+    pixels: int
+    """Of them all, by estimate."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestPlan:
+    """What is to do, and which split each source group gets."""
+
+    sources: tuple[SourcePlan, ...]
+    splits: dict[str, Split]
+    listed: int
+    """Objects that the selection took."""
+    skipped: int
+    """Objects that it did not."""
+    pending: int
+    """Of the listed ones those to be looked at."""
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        for source in self.sources:
+            source.pending.close()
+
+
+def plan_ingest(sources: Sequence[IngestSource], known: KnownImages, limits: IngestLimits) -> IngestPlan:
+    """List the sources and find out what is to do; every listed image counts for the size of its group."""
+    counts: Counter[str] = Counter()
+    images_of: Counter[str] = Counter()
+    plans = []
+    for each in sources:
+        listing = selected_refs(each.selection, each.source.refs(), counts)
+        counted = _counted(islice(listing, each.selection.limit), each, limits, images_of)
+        plans.append(_plan_source(each, counted, known, counts))
+    unlisted = {group: number for group, number in known.images_of.items() if group not in images_of}
+    splits = assign_splits(images_of | Counter(unlisted), known.split_of, limits.validation_share)
+    return IngestPlan(tuple(plans), splits, images_of.total(), counts["skipped"], counts["pending"])
+
+
+def _counted(
+    refs: Iterable[ImageRef], each: IngestSource, limits: IngestLimits, images_of: Counter[str]
+) -> Iterator[ImageRef]:
+    for ref in refs:
+        images_of[source_group(limits.group_pattern, each.source.base, ref.key)] += 1
+        yield ref
+
+
+def _plan_source(
+    each: IngestSource, listed: Iterable[ImageRef], known: KnownImages, counts: Counter[str]
+) -> SourcePlan:
+    """Put the images by that the pool does not know."""
+    base, pending, pixels = each.source.base, Pending(), 0
+    try:
+        for refs in chunks(listed, CHUNK):
+            looked_at = known.are_looked_at([image_id(base, ref) for ref in refs])
+            fresh = [ref for ref, is_known in zip(refs, looked_at, strict=True) if not is_known]
+            pending.append(fresh, [False] * len(fresh))
+            pixels += sum(map(estimated_pixels, fresh))
+            counts["pending"] += len(fresh)
+    except BaseException:
+        pending.close()
+        raise
+    return SourcePlan(base, each.source.frames, pending, pixels)

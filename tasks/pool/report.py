@@ -1,0 +1,91 @@
+"""The page of an ingest: one HTML file that needs nothing else, with crops and with rejects and their reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow as pa
+from PIL import Image
+
+from infra.delta import quoted
+from infra.pool import Pool
+from infra.records import ImageRef
+from infra.settings import Settings
+from tasks.batch.report import data_uri, page_template
+from tasks.codec.exports import Export
+from tasks.codec.pictures import Pixels
+from tasks.media.medium import MediumSpec, is_array
+from tasks.media.opening import open_medium
+from tasks.pool.summary import IngestSummary
+from tasks.waves.reading import UNREADABLE
+
+MOST_CROPS = 24
+MOST_REJECTED = 24
+THUMBNAIL_SIDE = 256
+_COLUMNS = (
+    *("source", "key", "etag", "size_bytes", "split", "reason", "streak_energy"),
+    *("crop_id", "height", "width", "zarr_group", "zarr_row"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A thumbnail as the template needs it; `picture` is a data URI, or empty where there is none to show."""
+
+    key: str
+    note: str
+    picture: str
+
+
+def render_ingest(settings: Settings, summary: IngestSummary) -> str:
+    """Write the page of a run: some of its crops, the rainiest first, and some of its rejects."""
+    pool = Pool(settings.workspace)
+    of_run = f"run_id = {quoted(summary.run_id)}"
+    return page_template("ingest_report.html").render(
+        summary=summary,
+        crops=list(_crops(pool, _rows(pool, f"{of_run} AND status = 'accepted'"))),
+        rejected=list(_rejected(settings, _rows(pool, f"{of_run} AND status = 'rejected'"))),
+    )
+
+
+def _rows(pool: Pool, where: str) -> pl.DataFrame:
+    """Read rows that meet a condition, as few columns as the page needs."""
+    frames = [pl.DataFrame(pa.Table.from_batches([batch])) for batch in pool.scan(_COLUMNS, where)]
+    return pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(_COLUMNS, pl.Null))
+
+
+def _crops(pool: Pool, rows: pl.DataFrame) -> Iterator[Card]:
+    shown = rows.sort(["streak_energy", "crop_id"], descending=[True, False]).head(MOST_CROPS)
+    if shown.is_empty():
+        return
+    for row, crop in zip(shown.iter_rows(named=True), pool.pixels(shown), strict=True):
+        note = f"{row['split']}, streak energy {row['streak_energy']:.4f}"
+        yield Card(row["key"], note, _thumbnail(crop[: row["height"], : row["width"]]))
+
+
+def _rejected(settings: Settings, rows: pl.DataFrame) -> Iterator[Card]:
+    """Show rejects of every reason, then more of the most frequent ones."""
+    turn = pl.int_range(pl.len()).over(pl.col("reason").str.split(" (").list.first())
+    shown = rows.sort("crop_id").sort(turn) if rows.height else rows
+    for row in shown.head(MOST_REJECTED).iter_rows(named=True):
+        yield Card(row["key"], row["reason"], _picture(settings, row))
+
+
+def _picture(settings: Settings, row: dict[str, object]) -> str:
+    """Read a rejected image once more; what cannot be read has no picture."""
+    source = str(row["source"])
+    spec = MediumSpec(source, settings.workspace, Export("png"), settings.max_pixels, is_array(source))
+    try:
+        medium = open_medium(spec)
+        ref = ImageRef(str(row["key"]), str(row["etag"]), int(str(row["size_bytes"])))
+        return _thumbnail(medium.decode(medium.fetch(ref)).rgb)
+    except UNREADABLE:
+        return ""
+
+
+def _thumbnail(rgb: Pixels) -> str:
+    picture = Image.fromarray(rgb)
+    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    return data_uri(picture)

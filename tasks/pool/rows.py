@@ -1,0 +1,140 @@
+"""From what was found of images to rows of the pool: who is accepted, where crops lie, what is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from infra.pool import Split
+from infra.pool_groups import SHARD_CROPS
+from infra.records import ImageRef, PoolRecord
+from tasks.pool.cropping import CropShard, ImageCrops, PlacedCrop
+from tasks.pool.known_images import Gallery, Twin, image_id
+from tasks.pool.looking import LookedImage
+from tasks.pool.splits import source_group
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An image that was looked at, its id, and the accepted image that it looks like, if there is one."""
+
+    image_id: str
+    looked: LookedImage
+    twin: Twin | None
+
+    @property
+    def is_accepted(self) -> bool:
+        """Tell whether its crops go into the pool."""
+        return self.looked.reason is None and self.twin is None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the rows of one source in one run have in common."""
+
+    source: str
+    run_id: str
+    group_pattern: str
+    zarr_group: str
+
+
+def judge(source: str, looked: Sequence[LookedImage], gallery: Gallery) -> list[Candidate]:
+    """Accept images one after the other, unless they look like one that was accepted before.
+
+    Near duplicates are left out whichever source group they are of, so that none lies on both sides of the split;
+    the first one stays. Accepted ones join the gallery.
+    """
+    return [_candidate(image_id(source, image.ref), image, gallery) for image in looked]
+
+
+def place(candidates: Sequence[Candidate], first_shard: int) -> Iterator[CropShard]:
+    """Lay the crops of accepted images side by side in Zarr shards, in their order."""
+    cuts: dict[ImageRef, ImageCrops] = {}
+    filled, number = 0, first_shard
+    for candidate in candidates:
+        left = [crop.box for crop in candidate.looked.crops] if candidate.is_accepted else []
+        while left:
+            now, left = left[: SHARD_CROPS - filled], left[SHARD_CROPS - filled :]
+            placed = tuple(PlacedCrop(filled + at, box) for at, box in enumerate(now))
+            cuts[candidate.looked.ref] = ImageCrops(candidate.looked.pixels_sha256 or "", placed)
+            filled += len(now)
+            if filled == SHARD_CROPS:
+                yield CropShard(number, tuple(cuts), False, tuple(cuts.values()))
+                cuts, filled, number = {}, 0, number + 1
+    if cuts:
+        yield CropShard(number, tuple(cuts), False, tuple(cuts.values()))
+
+
+def pool_rows(
+    candidates: Sequence[Candidate], origin: Origin, splits: Mapping[str, Split], first_shard: int
+) -> Iterator[PoolRecord]:
+    """Make the rows of images, the crops where `place` puts them: all of these count, written or not."""
+    now, row = datetime.now(UTC), first_shard * SHARD_CROPS
+    for candidate in candidates:
+        group = source_group(origin.group_pattern, origin.source, candidate.looked.ref.key)
+        if not candidate.is_accepted:
+            yield _rejected(candidate, origin, group, now)
+            continue
+        for number, crop in enumerate(candidate.looked.crops):
+            yield PoolRecord(
+                crop_id=f"{candidate.image_id}-{number}",
+                status="accepted",
+                reason=None,
+                duplicate_of=None,
+                split=splits[group],
+                **asdict(crop.box),
+                **asdict(crop.look),
+                zarr_group=origin.zarr_group,
+                zarr_row=row,
+                **_of_image(candidate, origin, group, now),  # type: ignore[arg-type]
+            )
+            row += 1
+
+
+def _candidate(identity: str, image: LookedImage, gallery: Gallery) -> Candidate:
+    if image.reason is not None or image.pixels_sha256 is None or image.perceptual_hash is None:
+        return Candidate(identity, image, None)
+    twin = gallery.twin(image.pixels_sha256, image.perceptual_hash)
+    if twin is None:
+        gallery.add(identity, image.pixels_sha256, image.perceptual_hash)
+    return Candidate(identity, image, twin)
+
+
+def _rejected(candidate: Candidate, origin: Origin, group: str, now: datetime) -> PoolRecord:
+    looked, twin = candidate.looked, candidate.twin
+    look = dict.fromkeys(("brightness", "contrast", "sharpness", "streak_energy"))
+    return PoolRecord(
+        crop_id=f"{candidate.image_id}-0",
+        status="rejected",
+        reason=looked.reason if twin is None else "duplicate" if twin.is_exact else "near duplicate",
+        duplicate_of=None if twin is None else twin.image_id,
+        split=None,
+        top=None,
+        left=None,
+        height=None,
+        width=None,
+        zarr_group=None,
+        zarr_row=None,
+        **(look if looked.look is None else asdict(looked.look)),
+        **_of_image(candidate, origin, group, now),  # type: ignore[arg-type]
+    )
+
+
+def _of_image(candidate: Candidate, origin: Origin, group: str, now: datetime) -> dict[str, object]:
+    """Give what all rows of an image have in common."""
+    looked = candidate.looked
+    return {
+        "image_id": candidate.image_id,
+        "source": origin.source,
+        "key": looked.ref.key,
+        "etag": looked.ref.etag,
+        "size_bytes": looked.ref.size_bytes,
+        "source_group": group,
+        "image_height": looked.height,
+        "image_width": looked.width,
+        "pixels_sha256": looked.pixels_sha256,
+        "perceptual_hash": looked.perceptual_hash,
+        "run_id": origin.run_id,
+        "ingested_at": now,
+    }

@@ -1,0 +1,90 @@
+"""What an ingest takes its images from: a source as derain-batch knows it, or images that the catalog names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import polars as pl
+import pyarrow as pa
+
+from infra.catalog import Catalog
+from infra.delta import CatalogFault, all_of, quoted
+from infra.records import ImageRef
+from infra.settings import Settings, absolute_url
+from infra.storage import open_location
+from tasks.media.medium import is_array
+from tasks.media.sources import Selection, Source
+from tasks.preflight import PreflightFailed, looked_at
+
+CATALOG = "catalog"
+"""The source that stands for what is in the catalog; a folder of that name is `./catalog`."""
+_DERAINED = "status = 'derained'"
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSource:
+    """A source, and which of its images are taken."""
+
+    source: Source
+    selection: Selection
+
+
+def find_sources(
+    settings: Settings, source: str | None, where: str | None, selection: Selection
+) -> list[IngestSource]:
+    """Look at what is to be ingested.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where the default comes from.
+    source : str or None
+        URL, or `catalog`: every image that was derained.
+    where : str or None
+        Of these, those whose row in the catalog meets this condition in SQL.
+    selection : Selection
+        Which objects are taken; of the catalog and of an array all, unless it says otherwise.
+
+    Raises
+    ------
+    PreflightFailed
+        Or another of `tasks.preflight.REFUSALS`.
+    """
+    open_location(settings.workspace).check(writable=True)
+    everything = selection if selection.include else replace(selection, include=("*",))
+    if source == CATALOG:
+        return [IngestSource(each, everything) for each in _derained_sources(settings, where)]
+    if where is not None:
+        raise PreflightFailed(f"--where chooses rows of the catalog: give it with --source {CATALOG}")
+    url = absolute_url(source) if source else settings.source
+    if url is None:
+        raise PreflightFailed("no source: give --source or set DERAIN_SOURCE")
+    found = looked_at(url)
+    return [IngestSource(found, everything if found.frames else selection)]
+
+
+def _derained_sources(settings: Settings, where: str | None) -> list[Source]:
+    catalog, condition = Catalog(settings.workspace), all_of(_DERAINED, f"({where})" if where else None)
+    try:
+        rows = [pl.DataFrame(pa.Table.from_batches([b])) for b in catalog.scan(None, ["source"], condition)]
+    except CatalogFault as error:
+        if where is None:
+            raise
+        raise PreflightFailed(f"--where {where}: not a condition on {catalog.url} ({error})") from error
+    names = pl.concat(rows)["source"].unique().sort().to_list() if rows else []
+    if not names:
+        asked = f" that meets {where}" if where else ""
+        raise PreflightFailed(f"{catalog.url}: no derained image{asked}; run derain-batch first")
+    return [_derained_source(catalog, name, condition) for name in names]
+
+
+def _derained_source(catalog: Catalog, name: str, condition: str | None) -> Source:
+    def refs() -> Iterator[ImageRef]:
+        columns = ["key", "etag", "size_bytes", "derained_at"]
+        batches = list(catalog.scan(None, columns, all_of(condition, f"source = {quoted(name)}")))
+        rows = pl.DataFrame(pa.Table.from_batches(batches)).sort("key", "derained_at")
+        latest = rows.unique("key", keep="last", maintain_order=True)
+        return map(ImageRef, latest["key"], latest["etag"], latest["size_bytes"])
+
+    return Source(name, refs, frames=is_array(name))

@@ -1,0 +1,98 @@
+"""What one run of ingest did: the flow's result and the console's last line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from infra.records import PoolRecord
+from tasks.batch.summary import duration
+from tasks.pool.splits import VALIDATION
+from tasks.waves.shard_results import Unfinished
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSummary:
+    """One run; images by what became of them, and the crops of those accepted.
+
+    `state` is `Completed` or `Failed`; `message` says why, or what to look at.
+    """
+
+    run_id: str
+    state: str
+    message: str
+    sources: tuple[str, ...]
+    started_at: datetime
+    finished_at: datetime
+    listed: int
+    skipped: int
+    known_before: int
+    accepted: int
+    reasons: tuple[tuple[str, int], ...]
+    """Why images were rejected and how many, most first."""
+    pending: int
+    train_crops: int
+    validation_crops: int
+    pool_crops: int
+    """All crops that are in the pool now."""
+
+    @property
+    def rejected(self) -> int:
+        """Images that were rejected."""
+        return sum(number for _, number in self.reasons)
+
+    @property
+    def crops(self) -> int:
+        """Crops that came into the pool."""
+        return self.train_crops + self.validation_crops
+
+    def line(self) -> str:
+        """Tell the run in one line: `80 images accepted, 6 rejected (4 near duplicate, 2 blurred), ...`."""
+        why = ", ".join(f"{number:,} {reason}" for reason, number in self.reasons[:5])
+        text = (
+            f"{self.accepted:,} images accepted, {self.rejected:,} rejected{f' ({why})' if why else ''},"
+            f" {self.pending:,} pending; {self.crops:,} crops ({self.train_crops:,} train,"
+            f" {self.validation_crops:,} validation), {self.pool_crops:,} in the pool,"
+            f" in {duration((self.finished_at - self.started_at).total_seconds())}"
+        )
+        return f"{text}; {self.known_before:,} known before" if self.known_before else text
+
+
+@dataclass(slots=True)
+class IngestTally:
+    """What a run has recorded so far."""
+
+    accepted: int = 0
+    train_crops: int = 0
+    validation_crops: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    unfinished: list[Unfinished] = field(default_factory=list)
+    """Images whose crops could not be written."""
+    stopped_by: str | None = None
+    """The fault of the world that ended the run early."""
+
+    @property
+    def recorded(self) -> int:
+        """Images that have a row now."""
+        return self.accepted + sum(self.reasons.values())
+
+    def add(self, rows: Sequence[PoolRecord]) -> None:
+        """Count rows that were committed."""
+        for row in rows:
+            if row.status == "rejected":
+                self.reasons[short(row.reason)] += 1
+                continue
+            self.accepted += row.crop_id.endswith("-0")
+            self.validation_crops += row.split == VALIDATION
+            self.train_crops += row.split != VALIDATION
+
+    def most_common(self) -> tuple[tuple[str, int], ...]:
+        """Give the reasons, most frequent first."""
+        return tuple(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0])))
+
+
+def short(reason: str | None) -> str:
+    """Leave the figures in brackets out of a reason."""
+    return (reason or "").partition(" (")[0]

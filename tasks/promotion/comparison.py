@@ -1,0 +1,37 @@
+"""Two networks compared for whoever asks: nothing is registered and nobody promoted."""
+
+from __future__ import annotations
+
+from infra.settings import Settings
+from infra.storage import open_location
+from tasks.preflight import choose_model, refuse_absent_device
+from tasks.promotion.evaluation import evaluate, open_validation
+from tasks.promotion.evaluation_records import record
+from tasks.promotion.gates import judge, too_small
+from tasks.promotion.overlap import refuse_training
+
+
+def compare(
+    settings: Settings, champion: str, challenger: str, run_id: str, training: str | None = None
+) -> str:
+    """Measure two models, keep the figures, and tell in one line what promotion would make of them.
+
+    With `training`, the photographs there must not be among those that the models are compared on.
+
+    Raises
+    ------
+    ManifestInvalid
+        Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line.
+    """
+    refuse_absent_device(settings)
+    open_location(settings.workspace).check(writable=True)
+    ours, theirs = (choose_model(settings, url) for url in (champion, challenger))
+    manifest = open_validation(settings)
+    if training is not None:
+        refuse_training(manifest, training)
+    evaluation = evaluate(settings, ours, theirs, manifest)
+    verdict = judge(evaluation, settings.gates)
+    url = record(settings, evaluation, verdict, run_id)
+    small = too_small(manifest.pairs, settings.gates)
+    told = small or ("better" if verdict.is_better else "not to be promoted")
+    return f"{challenger} beside {champion}: {told} ({verdict.line()}); by photograph: {url} and .html"

@@ -1,0 +1,134 @@
+"""The page of an evaluation: champion beside challenger, worst photographs first, as one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from PIL import Image as PillowImage
+
+from tasks.batch.report import LONGEST_SIDE, data_uri, page_template
+from tasks.promotion.evaluation import Compared, Evaluation, ImageScore
+from tasks.promotion.gates import Verdict
+
+MOST_SHOWN = 12
+"""Photographs with pictures: of each there are four of at most 960 pixels a side."""
+MOST_ROWS = 200
+FIGURES = tuple(ImageScore.__slots__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One photograph and what both networks make of it, no larger than a page shows; clean where there is one."""
+
+    compared: Compared
+    rainy: PillowImage.Image
+    champion: PillowImage.Image
+    challenger: PillowImage.Image
+    clean: PillowImage.Image | None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A photograph as the template needs it; pictures are data URIs of `width` x `height`, clean may be empty."""
+
+    key: str
+    facts: str
+    width: int
+    height: int
+    rainy: str
+    clean: str
+    champion: str
+    challenger: str
+
+
+def worst_first(photographs: Sequence[Compared]) -> list[Compared]:
+    """Sort by what the challenger loses: dB of psnr_y, or tenths of rain recall where there is no clean version."""
+    return sorted(photographs, key=_gain)
+
+
+def _gain(compared: Compared) -> float:
+    for figure, unit in (("psnr_y", 1.0), ("rain_recall", 10.0)):
+        ours, theirs = getattr(compared.champion, figure), getattr(compared.challenger, figure)
+        if ours is not None and theirs is not None:
+            return unit * float(theirs - ours)
+    return 0.0
+
+
+def render_comparison(
+    evaluation: Evaluation, verdict: Verdict, shown: Sequence[Shown], title: tuple[str, str], run_id: str
+) -> str:
+    """Write the page.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        All figures.
+    verdict : Verdict
+        What is made of them.
+    shown : sequence of Shown
+        Photographs to show, in this order.
+    title : (str, str)
+        What champion and challenger are called.
+    run_id : str
+        Which run evaluated.
+
+    Returns
+    -------
+    str
+        HTML that needs nothing else.
+    """
+    rows = worst_first(evaluation.photographs)
+    return page_template("comparison.html").render(
+        champion=title[0],
+        challenger=title[1],
+        when=datetime.now(UTC),
+        better=verdict.is_better,
+        verdict=verdict.line(),
+        manifest=evaluation.manifest.url,
+        run_id=run_id,
+        gates=verdict.gates,
+        cards=[_card(each) for each in shown],
+        reported=_by_figure(evaluation.reported()),
+        figures=FIGURES,
+        rows=[_row(each) for each in rows[:MOST_ROWS]],
+        total=len(rows),
+        longest_side=LONGEST_SIDE,
+    )
+
+
+def _by_figure(reported: dict[str, float]) -> dict[str, tuple[float, float]]:
+    names = dict.fromkeys(name.rpartition(".")[0] for name in reported)
+    return {name: (reported[f"{name}.champion"], reported[f"{name}.challenger"]) for name in names}
+
+
+def _row(compared: Compared) -> dict[str, object]:
+    return {
+        "key": compared.key,
+        "set": compared.set,
+        "champion": asdict(compared.champion),
+        "challenger": asdict(compared.challenger),
+    }
+
+
+def _card(shown: Shown) -> Card:
+    return Card(
+        key=shown.compared.key,
+        facts=_facts(shown.compared),
+        width=shown.rainy.width,
+        height=shown.rainy.height,
+        rainy=data_uri(shown.rainy),
+        clean="" if shown.clean is None else data_uri(shown.clean),
+        champion=data_uri(shown.champion),
+        challenger=data_uri(shown.challenger),
+    )
+
+
+def _facts(compared: Compared) -> str:
+    told = [
+        f"{figure} {getattr(compared.champion, figure):.4g} / {getattr(compared.challenger, figure):.4g}"
+        for figure in ("psnr_y", "rain_recall", "niqe")
+        if getattr(compared.champion, figure) is not None and getattr(compared.challenger, figure) is not None
+    ]
+    return ", ".join(told)

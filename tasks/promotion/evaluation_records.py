@@ -1,0 +1,122 @@
+"""What is kept of an evaluation: a Parquet table and a page in the workspace, and all of it in MLflow."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+import polars as pl
+
+from infra.settings import Settings
+from infra.storage import open_location
+from infra.tracking import Figures, log_figures
+from models.metrics import Image
+from tasks.batch.report import shrunk
+from tasks.preflight import ChosenModel
+from tasks.promotion.comparison_page import MOST_SHOWN, Shown, render_comparison, worst_first
+from tasks.promotion.evaluation import Evaluation, engine_of
+from tasks.promotion.gates import Verdict
+from tasks.promotion.validation_manifest import VALIDATION
+
+EXPERIMENT = "evaluation"
+MOST_PICTURES = 4
+"""Of the worst photographs, shown in MLflow side by side."""
+
+
+def record(settings: Settings, evaluation: Evaluation, verdict: Verdict, run_id: str) -> str:
+    """Keep figures, page and pictures; return the URL of the table of figures by photograph.
+
+    Raises
+    ------
+    ManifestInvalid
+        If a photograph has changed since it was evaluated.
+    TrackingUnreachable
+        If the tracking server does not answer.
+    """
+    location = open_location(f"{settings.workspace.rstrip('/')}/evaluations")
+    rows, shown = _rows(evaluation), _worst(settings, evaluation)
+    title = _called(evaluation.champion), _called(evaluation.challenger)
+    page = render_comparison(evaluation, verdict, shown, title, run_id).encode()
+    location.put(f"{run_id}.parquet", _parquet(rows))
+    location.put(f"{run_id}.html", page)
+    url = f"{location.url}/{run_id}.parquet"
+    figures = Figures(
+        parameters=_parameters(evaluation, url),
+        metrics=_metrics(evaluation, verdict),
+        tables={"photographs.json": rows},
+        files={"comparison.html": page},
+        pictures={
+            f"worst-{number}": _side_by_side(each) for number, each in enumerate(shown[:MOST_PICTURES], 1)
+        },
+    )
+    log_figures(settings, EXPERIMENT, run_id, figures)
+    return url
+
+
+def _called(model: ChosenModel) -> str:
+    return f"{model.name}/{model.version}"
+
+
+def _rows(evaluation: Evaluation) -> list[dict[str, object]]:
+    """Return one row for each photograph and network."""
+    return [
+        {
+            "key": each.key,
+            "set": each.set,
+            "scene": each.scene,
+            "role": role,
+            "model": _called(model),
+            "digest": model.model_file.digest,
+            **asdict(getattr(each, role)),
+        }
+        for each, (role, model) in itertools.product(
+            evaluation.photographs,
+            (("champion", evaluation.champion), ("challenger", evaluation.challenger)),
+        )
+    ]
+
+
+def _parquet(rows: Sequence[dict[str, object]]) -> bytes:
+    file = io.BytesIO()
+    pl.DataFrame(rows, infer_schema_length=None).write_parquet(file)
+    return file.getvalue()
+
+
+def _worst(settings: Settings, evaluation: Evaluation) -> list[Shown]:
+    """Derain again those photographs that are worth a look: pictures of all would not fit in memory."""
+    deciding = [each for each in evaluation.photographs if each.set == VALIDATION]
+    worst = {each.key: each for each in worst_first(deciding)[:MOST_SHOWN]}
+    engines = [engine_of(settings, model) for model in (evaluation.champion, evaluation.challenger)]
+    shown = {}
+    for photograph in evaluation.manifest.only(worst).photographs():
+        key, rainy, clean = photograph.row.rainy, photograph.rainy, photograph.clean
+        ours, theirs = (shrunk(engine.derain(rainy[None])[0]) for engine in engines)
+        shown[key] = Shown(worst[key], shrunk(rainy), ours, theirs, None if clean is None else shrunk(clean))
+    return [shown[key] for key in worst]
+
+
+def _side_by_side(shown: Shown) -> Image:
+    """Return rainy, champion's, challenger's and, where there is one, clean picture in one row."""
+    parts = (shown.rainy, shown.champion, shown.challenger, shown.clean)
+    return np.concatenate([np.asarray(part) for part in parts if part is not None], axis=1)
+
+
+def _parameters(evaluation: Evaluation, table: str) -> dict[str, object]:
+    return {
+        "champion": _called(evaluation.champion),
+        "champion_digest": evaluation.champion.model_file.digest,
+        "challenger": _called(evaluation.challenger),
+        "challenger_digest": evaluation.challenger.model_file.digest,
+        "manifest": evaluation.manifest.url,
+        "manifest_digest": evaluation.manifest.digest,
+        "table": table,
+    }
+
+
+def _metrics(evaluation: Evaluation, verdict: Verdict) -> dict[str, float]:
+    bounds = ("champion", "challenger", "loss", "loss_lower", "loss_upper")
+    gates = {f"{gate.name}.{bound}": getattr(gate, bound) for gate in verdict.gates for bound in bounds}
+    return gates | evaluation.reported()

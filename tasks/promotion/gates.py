@@ -1,0 +1,103 @@
+"""What a challenger must hold and what it must win to become champion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from infra.promotions import Gate
+from infra.settings import GateLimits
+from models.bootstrap import paired_interval
+from tasks.promotion.evaluation import Evaluation
+
+HIGHER_IS_BETTER = ("psnr_y", "ssim_y", "rain_recall", "detail_kept")
+LOWER_IS_BETTER = ("clean_change",)
+WINS = ("psnr_y", "rain_recall")
+"""Figures of which one must be better for sure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Every gate, and why the challenger is refused; nothing there, if it is not."""
+
+    gates: tuple[Gate, ...]
+    refusals: tuple[str, ...]
+
+    @property
+    def is_better(self) -> bool:
+        """Tell whether the challenger should be champion."""
+        return not self.refusals
+
+    def line(self) -> str:
+        """Tell the verdict in one line."""
+        return "; ".join(self.refusals) or ", ".join(_won(gate) for gate in self.gates if _is_win(gate))
+
+
+def judge(evaluation: Evaluation, limits: GateLimits) -> Verdict:
+    """Hold the figures of an evaluation against the limits.
+
+    No gate's loss may reach beyond its limit within its 95 % interval, and the whole interval of psnr_y or of rain
+    recall must lie on the better side.
+    """
+    signs = dict.fromkeys(HIGHER_IS_BETTER, -1) | dict.fromkeys(LOWER_IS_BETTER, 1)
+    gates = [_gate(evaluation, figure, sign, getattr(limits, figure)) for figure, sign in signs.items()]
+    gates.append(_latency(evaluation, limits.latency_ratio))
+    refusals = [_lost(gate) for gate in gates if not gate.passed]
+    if not any(_is_win(gate) for gate in gates):
+        told = " and ".join(f"{gate.name} {_gained(gate)}" for gate in gates if gate.name in WINS)
+        refusals.append(f"not surely better in psnr_y or rain recall: {told}")
+    return Verdict(tuple(gates), tuple(refusals))
+
+
+def too_small(pairs: int, limits: GateLimits) -> str | None:
+    """Tell why a validation set of so many pairs decides nothing; None if it does."""
+    if pairs >= limits.min_images:
+        return None
+    return f"the validation set has {pairs} pairs, and {limits.min_images} are the least that decide"
+
+
+def _gate(evaluation: Evaluation, figure: str, sign: int, limit: float) -> Gate:
+    """Compare one figure; `sign` turns challenger - champion into a loss."""
+    differences, scenes = evaluation.differences(figure)
+    loss = paired_interval(sign * differences, scenes)
+    return Gate(
+        name=figure,
+        n=len(differences),
+        champion=evaluation.mean(figure, "champion"),
+        challenger=evaluation.mean(figure, "challenger"),
+        loss=loss.mean,
+        loss_lower=loss.lower,
+        loss_upper=loss.upper,
+        limit=limit,
+        passed=loss.upper <= limit,
+    )
+
+
+def _latency(evaluation: Evaluation, limit: float) -> Gate:
+    """Compare seconds: the loss is the geometric mean of the ratios."""
+    logs = paired_interval(np.log(evaluation.latency_ratios))
+    ratio, lower, upper = (float(np.exp(bound)) for bound in (logs.mean, logs.lower, logs.upper))
+    return Gate(
+        "latency", len(evaluation.latency_ratios), 1.0, ratio, ratio, lower, upper, limit, upper <= limit
+    )
+
+
+def _is_win(gate: Gate) -> bool:
+    return gate.name in WINS and gate.loss_upper < 0
+
+
+def _lost(gate: Gate) -> str:
+    return (
+        f"{gate.name} {gate.challenger:.4g} beside {gate.champion:.4g}: the loss may be {gate.loss_upper:.3g},"
+        f" and {gate.limit:g} is allowed"
+    )
+
+
+def _won(gate: Gate) -> str:
+    return f"{gate.name} {gate.challenger:.4g} beside {gate.champion:.4g}: {_gained(gate)}"
+
+
+def _gained(gate: Gate) -> str:
+    gain, least, most = (0.0 - loss for loss in (gate.loss, gate.loss_upper, gate.loss_lower))  # and no -0
+    return f"{gain:+.3g} ({least:+.3g} to {most:+.3g})"

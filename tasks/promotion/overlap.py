@@ -1,0 +1,78 @@
+"""Whether what networks are compared on was trained on."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from tqdm import tqdm
+
+from infra.settings import absolute_url
+from infra.storage import Location, open_location
+from models.metrics import Image
+from tasks.codec import ImageRejected, decode
+from tasks.media.manifests import ManifestInvalid
+from tasks.media.sources import Selection, open_source
+from tasks.perceptual_hash import SeenPhotographs
+from tasks.promotion.validation_manifest import MAX_PIXELS, ValidationManifest
+
+
+def refuse_training(manifest: ValidationManifest, training: str) -> None:
+    """Refuse a manifest if one of its photographs is among those of a training.
+
+    Told by the SHA-256 of the files, or by perceptual hash: see `tasks.perceptual_hash.NEAR` for what that sees.
+
+    Parameters
+    ----------
+    manifest : ValidationManifest
+        All of its sets, rainy and clean side.
+    training : str
+        Folder, bucket prefix, or manifest (CSV or Parquet with `key`, `etag`, `size`) of the training photographs.
+
+    Raises
+    ------
+    ManifestInvalid
+        Names both photographs; or no photograph was found where those of the training should be.
+    """
+    source = open_source(absolute_url(training))
+    if source.frames:
+        raise ManifestInvalid(f"{training}: a Zarr array; training photographs are files in a folder")
+    seen, digests = _photographs_of(manifest)
+    location, is_image = open_location(source.base), Selection().predicate()
+    keys = [ref.key for ref in source.refs() if is_image(ref.key)]
+    looked_at = 0
+    for key in tqdm(keys, "training", unit="photo", disable=None):
+        data = location.fetch(key)
+        pixels = _decoded(data)
+        found = digests.get(sha256(data).hexdigest()) or (None if pixels is None else seen.like(pixels))
+        if found is not None:
+            raise ManifestInvalid(_shared(manifest, found, location, key))
+        looked_at += pixels is not None
+    if looked_at == 0:
+        raise ManifestInvalid(f"{training}: no photograph there that could have been trained on")
+
+
+def _photographs_of(manifest: ValidationManifest) -> tuple[SeenPhotographs, dict[str, str]]:
+    """Return what a manifest's photographs show, and their keys by SHA-256."""
+    seen, digests = SeenPhotographs(), {}
+    for photograph in manifest.photographs():
+        row = photograph.row
+        seen.add(row.rainy, photograph.rainy)
+        digests[row.rainy_sha256] = row.rainy
+        if photograph.clean is not None:
+            seen.add(row.clean, photograph.clean)
+            digests[row.clean_sha256] = row.clean
+    return seen, digests
+
+
+def _decoded(data: bytes) -> Image | None:
+    try:
+        return decode(data, MAX_PIXELS).rgb
+    except ImageRejected:
+        return None
+
+
+def _shared(manifest: ValidationManifest, key: str, location: Location, training_key: str) -> str:
+    return (
+        f"{manifest.url}: {key} shows what {location.url}/{training_key} shows, which was trained on:"
+        " leave it out of the manifest, or compare on another one (DERAIN_VALIDATION)"
+    )

@@ -1,0 +1,232 @@
+"""Who is champion: gates, then a row in the ledger, then the aliases, then a look whether they say so.
+
+The row comes first, so a run that is killed leaves the old champion or the new one, and what it began is in the
+ledger: the next promote or rollback brings it to its end. The lease keeps two of them apart; should both write at
+once all the same, the ledger takes one of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from infra.fault_points import fault_point
+from infra.lease import Lease, lease_location
+from infra.promotions import Decision, Ledger, Promotion, PromotionRaced
+from infra.registry import CHAMPION, CHAMPION_URL, PREVIOUS, STUDENT, Registry
+from infra.settings import Settings
+from infra.storage import open_location
+from tasks import preflight
+from tasks.preflight import ChosenModel, choose_model, refuse_absent_device, register_shipped
+from tasks.promotion.evaluation import Evaluation, evaluate, open_validation
+from tasks.promotion.evaluation_records import record
+from tasks.promotion.gates import Verdict, judge, too_small
+from tasks.promotion.overlap import refuse_training
+from tasks.promotion.validation_manifest import ValidationManifest
+
+BY_HAND = "found as champion: its alias was moved by hand"
+FOUNDING = "found as champion when the ledger began; dated by its registration"
+
+
+class PromotionFailed(Exception):
+    """What was asked for cannot be done; the message names it and the way out."""
+
+
+REFUSALS = (*preflight.REFUSALS, PromotionFailed, PromotionRaced)
+"""Errors whose message is the one line that a user needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """The right to say who is champion, and where it is said."""
+
+    registry: Registry
+    ledger: Ledger
+    lease: Lease
+    run_id: str
+
+    def move(self, row: Promotion) -> Promotion:
+        """Write a row, then make its version the champion.
+
+        Raises
+        ------
+        LeaseLost, PromotionRaced
+            Another run decides on this model; nothing was changed.
+        PromotionFailed
+            The registry does not say what it was told; the next run tries again.
+        """
+        written = self.write(row)
+        fault_point("after-ledger")
+        self.align(written)
+        return written
+
+    def write(self, row: Promotion) -> Promotion:
+        """Write a row of the ledger."""
+        self.lease.check()
+        fault_point("after-gates")
+        return self.ledger.append(row)
+
+    def align(self, row: Promotion) -> None:
+        """Let the aliases say what a row says, and read them back; done twice it changes nothing."""
+        self.lease.check()
+        if row.from_version is not None:
+            self.registry.move_alias(row.model, PREVIOUS, row.from_version)
+        fault_point("after-previous")
+        self.registry.move_alias(row.model, CHAMPION, row.to_version)
+        fault_point("after-champion")
+        found = self.registry.standing(row.model).champion
+        if found != row.to_version:
+            raise PromotionFailed(
+                f"{CHAMPION_URL} is version {found} and not {row.to_version}, as row {row.number} of"
+                f" {self.ledger.url} has it: run it again"
+            )
+        fault_point("after-read-back")
+        self.registry.settle(row.model, row.number)
+
+    def repair(self) -> None:
+        """Bring to its end what a killed run began, and take into the ledger what was done without it."""
+        standing, last = self.registry.standing(STUDENT), self.ledger.last_move(STUDENT)
+        if last is not None and last.number > standing.settled:
+            self.align(last)
+        elif standing.champion is None:
+            return
+        elif last is None:
+            began = self.registry.registered_at(STUDENT, standing.champion)
+            founding = self.row("adopted", None, standing.champion, FOUNDING)
+            self.align(self.write(replace(founding, decided_at=began)))
+        elif last.to_version != standing.champion:
+            self.align(self.write(self.row("adopted", last.to_version, standing.champion, BY_HAND)))
+
+    def row(self, decision: Decision, before: str | None, after: str, reasons: str) -> Promotion:
+        """Make a row that is not written yet."""
+        now = datetime.now(UTC)
+        return Promotion(STUDENT, 0, decision, before, after, reasons, (), None, self.run_id, now)
+
+
+@contextmanager
+def opened(settings: Settings, run_id: str) -> Iterator[Office]:
+    """Take the lease of the model and repair what an earlier run left.
+
+    Raises
+    ------
+    LeaseHeld
+        If another promote or rollback is at work.
+    """
+    leases = lease_location(settings.workspace)
+    with Lease(leases, f"models:/{STUDENT}", run_id, settings.lease_seconds) as lease:
+        office = Office(Registry(settings), Ledger(settings.workspace), lease, run_id)
+        office.repair()
+        yield office
+
+
+def promote_challenger(
+    settings: Settings, challenger: str, run_id: str, training: str | None = None
+) -> Promotion:
+    """Compare a challenger with the champion and make it champion if it is better; return the ledger's row.
+
+    Parameters
+    ----------
+    settings : Settings
+        Limits of the gates, validation manifest, workspace and registry.
+    challenger : str
+        `models:/derain-student@alias`, `models:/derain-student/version`, or a weights file, which is registered.
+    run_id : str
+        Which run decides.
+    training : str, optional
+        Folder or manifest of the photographs that the challenger was trained on: none of them may be among those
+        that decide.
+
+    Raises
+    ------
+    PromotionFailed
+        Or another of `REFUSALS`: what is wrong, in one line.
+    """
+    refuse_absent_device(settings)
+    open_location(settings.workspace).check(writable=True)
+    champion = choose_model(settings, CHAMPION_URL)
+    candidate = choose_model(settings, challenger)
+    _refuse_other_model(challenger, candidate)
+    manifest = open_validation(settings)
+    if training is not None:
+        refuse_training(manifest, training)
+    with opened(settings, run_id) as office:
+        if office.registry.standing(STUDENT).champion != champion.version:  # a killed run made another one
+            champion = choose_model(settings, CHAMPION_URL)
+    verdict, evaluation = _compared(settings, champion, candidate, manifest)
+    table = None if evaluation is None else record(settings, evaluation, verdict, run_id)
+    candidate = _registered(settings, champion, candidate)
+    with opened(settings, run_id) as office:
+        now = office.registry.standing(STUDENT).champion
+        if now != champion.version:
+            late = f"compared with version {champion.version}, but champion is {now} by now: run it again"
+            verdict = replace(verdict, refusals=(late, *verdict.refusals))
+        decision: Decision = "promoted" if verdict.is_better else "refused"
+        row = office.row(decision, champion.version, candidate.version, verdict.line())
+        row = replace(row, gates=verdict.gates, evaluation=table)
+        return office.move(row) if verdict.is_better else office.write(row)
+
+
+def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
+    """Make the previous version, or a version by its number, champion again; return the ledger's row.
+
+    Raises
+    ------
+    PromotionFailed
+        If there is no previous version, or it is the champion already.
+    ModelNotFound, ModelFileInvalid
+        If there is no such version, or it cannot be used; nothing was changed.
+    """
+    if to is None:
+        register_shipped(Registry(settings), STUDENT)  # and no more: the champion may be what is broken
+    else:
+        choose_model(settings, f"models:/{STUDENT}/{to}")
+    with opened(settings, run_id) as office:
+        standing = office.registry.standing(STUDENT)
+        target = standing.previous if to is None else str(to)
+        if target is None:
+            raise PromotionFailed(f"{STUDENT} has no previous version: --to N takes any version there is")
+        if target == standing.champion:
+            raise PromotionFailed(f"version {target} of {STUDENT} is the champion already")
+        choose_model(settings, f"models:/{STUDENT}/{target}")
+        return office.move(office.row("rolled_back", standing.champion, target, "asked for"))
+
+
+def promotion_line(row: Promotion) -> str:
+    """Tell a row of the ledger in one line."""
+    if row.decision == "refused":
+        return f"version {row.to_version} of {row.model} refused, {row.from_version} stays champion: {row.reasons}"
+    what = "promoted" if row.decision == "promoted" else "rolled back"
+    return f"{what}: version {row.to_version} of {row.model} is champion, {row.from_version} before: {row.reasons}"
+
+
+def _refuse_other_model(url: str, candidate: ChosenModel) -> None:
+    if url.startswith("models:/") and candidate.name != STUDENT:
+        raise PromotionFailed(
+            f"{url}: {candidate.name} cannot become champion of {STUDENT}; name a version of it, or a weights file"
+        )
+
+
+def _compared(
+    settings: Settings, champion: ChosenModel, candidate: ChosenModel, manifest: ValidationManifest
+) -> tuple[Verdict, Evaluation | None]:
+    """Judge a candidate; what is plain without a measurement is not measured."""
+    if candidate.model_file.digest == champion.model_file.digest:
+        return Verdict((), (f"the same network as version {champion.version}, the champion",)), None
+    small = too_small(manifest.pairs, settings.gates)
+    if small is not None:
+        return Verdict((), (small,)), None
+    evaluation = evaluate(settings, champion, candidate, manifest)
+    return judge(evaluation, settings.gates), evaluation
+
+
+def _registered(settings: Settings, champion: ChosenModel, candidate: ChosenModel) -> ChosenModel:
+    """Make a weights file a version; the champion's own weights are one already."""
+    if candidate.version != "file":
+        return candidate
+    if candidate.model_file.digest == champion.model_file.digest:
+        return champion
+    files = candidate.model_file
+    version = Registry(settings).register_challenger(STUDENT, files.weights, files.config)
+    return replace(candidate, name=STUDENT, version=version)

@@ -1,0 +1,186 @@
+"""The frozen manifest that networks are compared on: a CSV with the SHA-256 of every file.
+
+Columns: `rainy`, `clean`, `rainy_sha256`, `clean_sha256`, `scene`, `set`. Paths are relative to the manifest's
+folder. A photograph of real rain has no clean version: `clean` and `clean_sha256` stay empty. Rows of one `scene`
+are no independent evidence and are drawn together; without that column each row is a scene. Rows of the set
+`validation` decide, and without that column all do; those of any other set, the field's test sets say, are only
+reported, and a photograph that decides must not be in one of these, in whatever form.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from infra.storage import Location, Missing, open_location
+from models.metrics import Image
+from tasks.codec import ImageRejected, decode
+from tasks.media.manifests import ManifestInvalid
+from tasks.perceptual_hash import SeenPhotographs
+
+COLUMNS = ("rainy", "clean", "rainy_sha256", "clean_sha256", "scene", "set")
+VALIDATION = "validation"
+"""The set that decides."""
+MAX_PIXELS = 50_000_000
+_SET_NAME = re.compile(r"[\w-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationRow:
+    """One rainy photograph, and its clean version where there is one: keys and SHA-256."""
+
+    rainy: str
+    clean: str
+    rainy_sha256: str
+    clean_sha256: str
+    scene: str
+    set: str = VALIDATION
+
+    @property
+    def decides(self) -> bool:
+        """Tell whether promotion depends on it."""
+        return self.set == VALIDATION
+
+    @property
+    def is_pair(self) -> bool:
+        """Tell whether there is a clean version."""
+        return bool(self.clean)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationPhotograph:
+    """A row with its pixels, (H, W, 3) uint8 each."""
+
+    row: ValidationRow
+    rainy: Image
+    clean: Image | None
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationManifest:
+    """What networks are compared on, in the order of the file."""
+
+    url: str
+    digest: str
+    rows: tuple[ValidationRow, ...]
+
+    @property
+    def pairs(self) -> int:
+        """Number of rows that decide and have a clean version."""
+        return sum(row.is_pair for row in self.rows if row.decides)
+
+    @property
+    def has_real_rain(self) -> bool:
+        """Tell whether some of the rows that decide are of real rain."""
+        return any(not row.is_pair for row in self.rows if row.decides)
+
+    def only(self, keys: Container[str]) -> ValidationManifest:
+        """Return the rows of these rainy photographs alone."""
+        return replace(self, rows=tuple(row for row in self.rows if row.rainy in keys))
+
+    def photographs(self) -> Iterator[ValidationPhotograph]:
+        """Read one photograph after the other.
+
+        Raises
+        ------
+        ManifestInvalid
+            If a file is gone, is not the one that the manifest was written for, or is no photograph; or if a
+            photograph that decides is in another set too.
+        """
+        seen = {True: SeenPhotographs(), False: SeenPhotographs()}
+        for photograph in self._read_all():
+            if any(not row.decides for row in self.rows):
+                self._refuse_shared(photograph, seen)
+            yield photograph
+
+    def _refuse_shared(self, photograph: ValidationPhotograph, seen: dict[bool, SeenPhotographs]) -> None:
+        """Compare a photograph with those on the other side of what decides and what is only reported."""
+        row = photograph.row
+        for key, pixels in ((row.rainy, photograph.rainy), (row.clean, photograph.clean)):
+            if pixels is None:
+                continue
+            other = seen[not row.decides].like(pixels)
+            if other is not None:
+                raise ManifestInvalid(
+                    f"{self.url}: {key} and {other} show the same, but one is of the set {VALIDATION} and one is"
+                    " not: leave one of them out"
+                )
+            seen[row.decides].add(key, pixels)
+
+    def _read_all(self) -> Iterator[ValidationPhotograph]:
+        location = open_location(self.url.rpartition("/")[0])
+        for row in self.rows:
+            rainy = self._read(location, row.rainy, row.rainy_sha256)
+            clean = self._read(location, row.clean, row.clean_sha256) if row.is_pair else None
+            if clean is not None and clean.shape != rainy.shape:
+                raise ManifestInvalid(
+                    f"{self.url}: {row.rainy} is {rainy.shape[:2]} and {row.clean} {clean.shape[:2]}: not a pair"
+                )
+            yield ValidationPhotograph(row, rainy, clean)
+
+    def _read(self, location: Location, key: str, digest: str) -> Image:
+        try:
+            data = location.fetch(key)
+            if sha256(data).hexdigest() != digest:
+                raise ManifestInvalid(
+                    f"{location.url}/{key} is not the file that {self.url} was written for (its SHA-256 is"
+                    " another): bring it back, or compare on another manifest (DERAIN_VALIDATION)"
+                )
+            return decode(data, MAX_PIXELS).rgb
+        except Missing as error:
+            raise ManifestInvalid(f"{location.url}/{key}: named by {self.url}, but not there") from error
+        except ImageRejected as error:
+            raise ManifestInvalid(f"{location.url}/{key}: named by {self.url}: {error}") from error
+
+
+def read_validation(url: str) -> ValidationManifest:
+    """Read a manifest; its files are looked at when photographs are read.
+
+    Raises
+    ------
+    ManifestInvalid
+        If it is no such manifest; names the line.
+    Missing
+        If it is not there.
+    """
+    folder, _, name = url.rpartition("/")
+    data = open_location(folder).fetch(name)
+    try:
+        reader = csv.DictReader(io.StringIO(data.decode()))
+        absent = set(COLUMNS[:4]) - set(reader.fieldnames or ())
+        if absent:
+            raise ManifestInvalid(
+                f"{url}: no column {', '.join(sorted(absent))}; columns are {', '.join(COLUMNS)}"
+            )
+        rows = tuple(_row(url, number, cells) for number, cells in enumerate(reader, 2))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ManifestInvalid(f"{url}: not a CSV file ({error})") from error
+    _refuse_repeated(url, rows)
+    return ValidationManifest(url, sha256(data).hexdigest(), rows)
+
+
+def _row(url: str, number: int, cells: dict[str, str | None]) -> ValidationRow:
+    rainy, clean, *digests = ((cells.get(name) or "").strip() for name in COLUMNS[:4])
+    wanted = 2 if clean else 1
+    if not rainy or any(len(digest) != 64 for digest in digests[:wanted]):
+        raise ManifestInvalid(
+            f"{url}, line {number}: a row is a rainy photograph and the SHA-256 of each file"
+        )
+    chosen = cells.get("set") or VALIDATION
+    if not _SET_NAME.fullmatch(chosen):
+        raise ManifestInvalid(
+            f"{url}, line {number}: set {chosen!r}; a set is named by letters, digits, - and _"
+        )
+    return ValidationRow(rainy, clean, digests[0], digests[1], cells.get("scene") or rainy, chosen)
+
+
+def _refuse_repeated(url: str, rows: tuple[ValidationRow, ...]) -> None:
+    seen: set[str] = set()
+    for row in rows:
+        if row.rainy in seen:
+            raise ManifestInvalid(f"{url}: {row.rainy} is there twice")
+        seen.add(row.rainy)

@@ -1,0 +1,1 @@
+"""finetune, distill, retrain: what is asked for, what is trained on, what is registered."""

@@ -1,0 +1,38 @@
+"""Train with curve and pictures in MLflow, beside what `models.train` writes.
+
+    python -m tasks.training --preset student-base --data DATA --out checkpoints/student-base
+
+All options are those of `python -m models.train`, which needs nothing of this: a bare machine with PyTorch does.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+
+from infra.settings import SettingsInvalid, read_settings
+from infra.tracking import TrackedRun
+from infra.tracking_server import TrackingUnreachable
+from models import train
+from models.train_config import TrainConfig
+from tasks.training.tracked import Training, tracked
+
+EXPERIMENT = "training"
+
+
+def watched(config: TrainConfig, out: Path) -> AbstractContextManager[TrackedRun]:
+    """Keep a training in MLflow while it runs; the run is marked failed if it does not come to its end."""
+    return tracked(read_settings(), Training(EXPERIMENT, config.preset, out, asdict(config)))
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    try:
+        train.main(watched)
+    except (TrackingUnreachable, SettingsInvalid) as error:
+        raise SystemExit(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

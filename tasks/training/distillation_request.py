@@ -1,0 +1,192 @@
+"""What a distillation is asked for, looked at in full before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from infra.registry import CHAMPION_URL
+from infra.settings import Settings
+from infra.storage import open_location
+from models.architectures import architecture_of, preset_name, presets
+from models.distill import Teaching
+from models.distillation import DistillConfig
+from models.lessons import Photograph
+from models.modelfile import build
+from models.networks import NetworkConfig
+from models.teachers import Teacher, TeacherSpec, parse_teacher, teacher_of
+from models.train_config import TrainConfig
+from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
+from tasks.training.folder import TrainingFolder, folder_named, looked_at
+from tasks.training.request import origin_tags, train_config, work_folder
+from tasks.training.samples import make_training_samples
+from tasks.training.unlabelled import unlabelled_photographs
+
+PRESETS = {
+    "smoke": TrainConfig(
+        preset="student-tiny",
+        steps=120,
+        batch=4,
+        crop=48,
+        warm_up=20,
+        finish=0.2,
+        validate_every=30,
+        validation_photographs=2,
+        save_seconds=10.0,
+        precision="32-true",
+    ),
+    "small": TrainConfig(preset="student-small", steps=20_000),
+    "base": TrainConfig(preset="student-base", steps=40_000),
+}
+"""How a student is trained: `smoke` shows in minutes that all works, the others are for real."""
+
+
+@dataclass(frozen=True, slots=True)
+class DistillRequest:
+    """Parameters of the flow, as they were given."""
+
+    preset: str
+    student: str
+    teacher: str
+    unlabelled_teacher: str
+    data: str
+    unlabelled: str
+    steps: int | None
+    attention: bool
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A distillation that may begin."""
+
+    config: TrainConfig
+    teaching: Teaching
+    folder: TrainingFolder
+    start: ChosenModel | None
+    """What the student begins from; None: new weights."""
+    work: Path
+    """Where checkpoint, curve and weights lie: the same for the same request, so that it is gone on with."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """All that the training depends on, by name, for the tracked run."""
+        start = {} if self.start is None else {"start": _label(self.start)}
+        return {
+            **asdict(self.config),
+            **asdict(self.teaching.config),
+            **self.tags,
+            **start,
+            "photographs": self.folder.photographs,
+            "held_out_photographs": self.folder.held_out,
+            "unlabelled_photographs": len(self.teaching.photographs),
+        }
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the student comes from, for run and version: teachers, data, code."""
+        lineage = {key: str(value) for key, value in asdict(self.teaching.lineage).items() if value}
+        return {**lineage, **origin_tags(self.folder, self.start)}
+
+
+def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepared:
+    """Look at everything a distillation needs.
+
+    Raises
+    ------
+    PreflightFailed
+        Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line. Nothing was changed.
+    """
+    refuse_absent_device(settings)
+    config = train_config(PRESETS, request.preset, request.steps, request.seed)
+    open_location(settings.workspace).check(writable=True)
+    champion = choose_model(settings, CHAMPION_URL)  # the registry is there, and the student has a name in it
+    start = _start(settings, request, champion)
+    if start is not None:
+        config = replace(config, preset=_student_preset(start))
+    teachers = _teachers(settings, request)
+    _refuse_itself(start, teachers[0])
+    data, photographs = _material(settings, request)
+    weights = DistillConfig(attention_weight=0.05 if request.attention else 0.0)
+    teaching = Teaching(weights, *teachers, photographs)
+    folder = looked_at(data)
+    work = work_folder(settings, "distill", _asked(config, teaching, folder, start))
+    if start is not None:
+        config = replace(config, init=str(work / "start.safetensors"))
+    return Prepared(config, teaching, folder, start, work)
+
+
+def _start(settings: Settings, request: DistillRequest, champion: ChosenModel) -> ChosenModel | None:
+    if not request.student:
+        return None
+    return champion if request.student == "champion" else choose_model(settings, request.student)
+
+
+def _student_preset(start: ChosenModel) -> str:
+    """Return the preset of what a student begins from; refuse what is no student, or of other sizes."""
+    config: NetworkConfig = build(start.model_file).config
+    kind, name = architecture_of(config).name, preset_name(config)
+    if kind != "student":
+        raise PreflightFailed(
+            f"student {_label(start)} is of architecture {kind}: only a student can be distilled"
+        )
+    if name not in presets():
+        raise PreflightFailed(f"student {_label(start)} has sizes of its own: it must be of a preset")
+    return name
+
+
+def _teachers(settings: Settings, request: DistillRequest) -> tuple[Teacher, Teacher]:
+    teacher = _teacher(settings, request.teacher)
+    if request.unlabelled_teacher in ("", request.teacher):
+        return teacher, teacher
+    return teacher, _teacher(settings, request.unlabelled_teacher)
+
+
+def _teacher(settings: Settings, text: str) -> Teacher:
+    spec = parse_teacher(text)
+    chosen = choose_model(settings, spec.model)
+    return teacher_of(chosen.model_file, TeacherSpec(_label(chosen), spec.views))
+
+
+def _refuse_itself(start: ChosenModel | None, teacher: Teacher) -> None:
+    if start is not None and teacher.digest == start.model_file.digest and teacher.views == 1:
+        raise PreflightFailed(
+            f"teacher {teacher.name} is the student itself: take self-ensemble:{teacher.name}, or another"
+        )
+
+
+def _material(settings: Settings, request: DistillRequest) -> tuple[Path, Sequence[Photograph]]:
+    """Find the training folder and the unlabelled photographs: those that are named, or else the samples."""
+    data, unlabelled = request.data or settings.training, request.unlabelled or None
+    if not data and request.preset == "smoke":
+        folder, rainy = make_training_samples(settings.workspace)
+        return folder, _unlabelled(settings, unlabelled or str(rainy))
+    folder = folder_named(settings, request.data, request.preset)
+    return folder, _unlabelled(settings, unlabelled) if unlabelled else ()
+
+
+def _unlabelled(settings: Settings, url: str) -> Sequence[Photograph]:
+    try:
+        return unlabelled_photographs(settings, url)
+    except FileNotFoundError as error:
+        raise PreflightFailed(str(error)) from error
+
+
+def _asked(
+    config: TrainConfig, teaching: Teaching, folder: TrainingFolder, start: ChosenModel | None
+) -> dict[str, object]:
+    """Return what a work folder is known by."""
+    return {
+        "train": asdict(config),
+        "distill": asdict(teaching.config),
+        "lineage": asdict(teaching.lineage),
+        "data": folder.digest,
+        "start": None if start is None else start.model_file.digest,
+    }
+
+
+def _label(chosen: ChosenModel) -> str:
+    """Name a model for people: `derain-student/3`, or the name of its file."""
+    return chosen.name if chosen.version == "file" else f"{chosen.name}/{chosen.version}"

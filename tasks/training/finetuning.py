@@ -1,0 +1,130 @@
+"""Semi-DRDNet: a derainer fine-tuned on real rain, tracked, and registered as challenger where it is better."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from infra.lease import Lease, lease_location
+from infra.settings import Settings
+from infra.tracking import TrackedRun
+from models.banks import load_training_data
+from models.blending import Blend, blended
+from models.collapse import Collapsed
+from models.modelfile import build, pack, read_model_file, write_model_file
+from models.networks import Network
+from models.rain_critic import RainCritic, train_critic
+from models.semi_supervised import SemiSupervised
+from models.semi_validation import SemiScore
+from models.train import fit
+from models.validation import render_validation
+from tasks.training.finetuning_request import Prepared
+from tasks.training.tracked import Training, TrainingFailed, going_well, launched, registered, tracked
+
+EXPERIMENT = "finetuning"
+SEMI_DRDNET = "semi-drdnet"
+
+
+@dataclass(frozen=True, slots=True)
+class Finetuned:
+    """A fine-tuning that came to its end."""
+
+    run_id: str
+    before: float
+    """Validation score of the start, dB; see `models.semi_validation`."""
+    after: float
+    share: float
+    """Of the way from the start to the best weights: how far what is registered went; see `models.blending`."""
+    version: str | None
+    """Of `semi-drdnet`; None where nothing was better than the start."""
+    weights: Path
+    streaks: str
+
+    @property
+    def model(self) -> str:
+        """The version as a model of the registry; empty if there is none."""
+        return "" if self.version is None else f"models:/{SEMI_DRDNET}/{self.version}"
+
+    def __str__(self) -> str:
+        """Tell it in one line."""
+        scores = f"{self.after:.2f} dB on validation, {self.before:.2f} before; streaks: {self.streaks}"
+        if self.version is None:
+            return f"nothing registered: no weights are better than those it started from ({scores})"
+        way = f"{self.share:.0%} of the way from its start"
+        return f"version {self.version} of {SEMI_DRDNET} is challenger, {way} ({scores})"
+
+
+def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Finetuned:
+    """Train, or go on where a killed process was, and register the best weights if they are better than the start.
+
+    Parameters
+    ----------
+    settings : Settings
+        Workspace, tracking server, device.
+    prepared : Prepared
+        What was asked for.
+    run_id : str
+        Which flow run this is: it holds the lease of the work folder.
+
+    Raises
+    ------
+    TrainingFailed
+        The network collapsed; or another of `tasks.training.tracked.REFUSALS`. The best weights so far lie in the
+        work folder.
+    """
+    fabric, training = launched(settings, prepared.train.precision), _filed(prepared)
+    name = f"finetuning {prepared.work.name}"
+    with Lease(lease_location(settings.workspace), name, run_id, settings.lease_seconds) as lease:
+        prepared.work.mkdir(parents=True, exist_ok=True)
+        write_model_file(prepared.start.model_file, prepared.work / "start.safetensors")
+        with tracked(settings, training) as run:
+            before, blend = _trained(fabric, prepared, training, run)
+            lease.check()
+            after, weights = blend.score.overall, prepared.work / "blended.safetensors"
+            _write(blend, training, weights)
+            better = after > before
+            version = registered(settings, training, run, SEMI_DRDNET, weights) if better else None
+    return Finetuned(run.run_id, before, after, blend.share, version, weights, prepared.streaks)
+
+
+def _filed(prepared: Prepared) -> Training:
+    return Training(EXPERIMENT, prepared.train.preset, prepared.work, prepared.parameters, prepared.tags)
+
+
+def _trained(fabric: Fabric, prepared: Prepared, training: Training, run: TrackedRun) -> tuple[float, Blend]:
+    """Train to the end; return the validation score of the start, and how far to go towards the best weights."""
+    rain, start = prepared.rain.to(fabric.device), build(prepared.start.model_file)
+    mean = build(prepared.start.model_file)  # moves while it trains
+    objective = SemiSupervised(prepared.semi, rain, mean, _critic(prepared))
+    held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
+    pairs = render_validation(held_out, prepared.train.validation_photographs)
+
+    def judge(network: Network) -> SemiScore:
+        with fabric.autocast():
+            return objective.judge(copy.deepcopy(network).to(fabric.device), pairs)
+
+    before = judge(start)
+    try:
+        with going_well(prepared.work):
+            fit(fabric, prepared.train, prepared.folder.path, prepared.work, (run,), objective)
+    except Collapsed as error:
+        raise TrainingFailed(f"{error} ({prepared.work})") from error
+    return before.overall, blended(start, build(read_model_file(training.weights)), before, judge)
+
+
+def _write(blend: Blend, training: Training, weights: Path) -> None:
+    """Write a blend, with the facts of the training and how far it went."""
+    facts = json.loads(read_model_file(training.weights).config)["facts"]
+    facts |= {"share": blend.share, "validation_psnr_y": asdict(blend.score)}
+    write_model_file(pack(blend.network, facts, name=training.preset), weights)
+
+
+def _critic(prepared: Prepared) -> RainCritic | None:
+    if not prepared.semi.background_contrast:
+        return None
+    training, held_out = (load_training_data(prepared.folder.path, held_out=each) for each in (False, True))
+    return train_critic(training, held_out, prepared.train.seed).critic

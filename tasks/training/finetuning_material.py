@@ -1,0 +1,151 @@
+"""What a fine-tuning sees of real rain: photographs, pseudo-labels, and the streaks that are in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from infra.pool import Pool
+from infra.pseudo_labels import PseudoLabels
+from infra.settings import Settings
+from infra.streak_layers import StreakLayers
+from models.banks import Bank, bank_of
+from models.engine import Engine, choose_device, fast_dtype
+from models.lessons import MOST_PHOTOGRAPHS, evenly
+from models.metrics import Image
+from models.modelfile import ModelFile, build
+from models.semi_data import RealRain, Targets
+from models.streak_bank import StreakBankEmpty, harvest_streaks, split_layers
+from tasks.curation.streak_harvest import MOST_LAYERS
+from tasks.training.unlabelled import POOL, unlabelled_photographs, without_padding
+
+SIDE = 512
+"""Larger photographs are cut to their middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Rainy photographs with targets, and how far each pixel is trusted, 0 to 255."""
+
+    rainy: Sequence[Image]
+    target: Sequence[Image]
+    confidence: Sequence[Image]
+    """(H, W) each."""
+
+    def targets(self) -> Targets:
+        """Put them into banks."""
+        return Targets(
+            _bank(self.rainy), _bank(self.target), _bank([part[..., None] for part in self.confidence])
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Streaks:
+    """Layers of real rain: to train on, and, of other photographs, to judge by."""
+
+    training: Bank
+    judging: Bank
+    told: str
+    """What came of the windows that were looked at, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Unlabelled photographs; of the pool, accepted pseudo-labels, where there are any, and their streaks too."""
+
+    photographs: Sequence[Image]
+    pseudo_labels: Labelled | None = None
+    streaks: Streaks | None = None
+
+    def real_rain(self, streaks: Streaks) -> RealRain:
+        """Put everything into banks."""
+        labels = self.pseudo_labels
+        targets = labels.targets() if labels else None
+        return RealRain(_bank(self.photographs), streaks.training, streaks.judging, targets)
+
+
+def material_at(settings: Settings, place: str) -> Material:
+    """Fetch rainy photographs, cut to at most 512 pixels a side; of the pool what was curated too.
+
+    Parameters
+    ----------
+    settings : Settings
+        Workspace of the pool; images of more than `max_pixels` are left out.
+    place : str
+        `pool`, or a folder or bucket prefix.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none; names the place, and why the first one was left out.
+    StreakBankEmpty
+        If curation took no streaks from the pool.
+    """
+    photographs = [_middle(each) for each in unlabelled_photographs(settings, place)]
+    if place != POOL:
+        return Material(photographs)
+    return Material(photographs, _accepted(settings.workspace), _curated_streaks(settings.workspace))
+
+
+def _curated_streaks(workspace: str) -> Streaks:
+    """Read the streaks that curation took from what is accepted now, at most `MOST_LAYERS`."""
+    stored = StreakLayers(workspace).read()
+    image_of = dict(Pool(workspace).crops("train").select("crop_id", "image_id").iter_rows())
+    found = [(image_of[crop_id], layer) for crop_id, layer in stored.layers if crop_id in image_of]
+    if not found:
+        raise StreakBankEmpty(
+            f"no streaks of real rain in the pool of {workspace} ({_counted(stored.refused) or 'none looked at'}):"
+            " python -m flows.curate takes them from the pseudo-labels that it accepts"
+        )
+    layers = evenly(found, MOST_LAYERS)
+    return Streaks(*split_layers(layers), _told(len(layers), stored.refused))
+
+
+def _accepted(workspace: str) -> Labelled | None:
+    """Read the pseudo-labels that curation accepted; None where there is none."""
+    pool, labels = Pool(workspace), PseudoLabels(workspace)
+    accepted = labels.accepted()
+    if accepted.is_empty():
+        return None
+    rows = accepted[evenly(range(accepted.height), MOST_PHOTOGRAPHS)]
+    crops = rows.select("crop_id").join(pool.crops(), on="crop_id", how="left", maintain_order="left")
+    pixels = labels.pixels(rows)
+    rainy, target, confidence = (
+        without_padding(list(part), crops)
+        for part in (pool.pixels(crops), pixels.pseudo_label, pixels.confidence)
+    )
+    return Labelled(rainy, target, confidence)
+
+
+def harvested(start: ModelFile, photographs: Sequence[Image], device: str) -> Streaks:
+    """Take streaks out of photographs with the network that the training starts from.
+
+    Raises
+    ------
+    StreakBankEmpty
+        If none were accepted.
+    """
+    chosen = choose_device(device)
+    engine = Engine(build(start), chosen, fast_dtype(chosen))
+    harvest = harvest_streaks(photographs, [engine.derain(each[None])[0] for each in photographs])
+    return Streaks(*harvest.split(), _told(len(harvest.layers), harvest.refused))
+
+
+def _told(accepted: int, refused: Mapping[str, int]) -> str:
+    return ", ".join(part for part in (f"{accepted} accepted", _counted(refused)) if part)
+
+
+def _counted(refused: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in refused.items())
+
+
+def _middle(rgb: Image) -> Image:
+    top, left = (max(0, extent - SIDE) // 2 for extent in rgb.shape[:2])
+    return np.ascontiguousarray(rgb[top : top + SIDE, left : left + SIDE])
+
+
+def _bank(pictures: Sequence[Image]) -> Bank:
+    return bank_of([torch.from_numpy(np.ascontiguousarray(picture)) for picture in pictures])

@@ -1,0 +1,171 @@
+"""What a fine-tuning is asked for, looked at in full before anything is changed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from infra.settings import Settings
+from infra.storage import open_location
+from models.architectures import preset_name, presets
+from models.modelfile import SHIPPED, build
+from models.semi_config import SemiConfig
+from models.semi_data import RealRain
+from models.streak_bank import StreakBankEmpty
+from models.train_config import TrainConfig
+from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
+from tasks.training.finetuning_material import harvested, material_at
+from tasks.training.folder import TrainingFolder, folder_named, looked_at
+from tasks.training.request import origin_tags, train_config, work_folder
+from tasks.training.samples import make_training_samples
+
+_STAGE_2 = TrainConfig(learning_rate=1e-4, warm_up=20, cool_down=1.0, finish=1.0, ema=0.99)
+"""The learning rate falls from 1e-4 to 0 all along, and labelled rain counts by PSNR itself: a network that was
+trained to its end loses light rain when it goes back to the loss that it began with. Crops are then twice as large
+and a quarter as many as `batch` and `crop` say (`models.train.batch_of`): half of them are re-rained."""
+PRESETS = {
+    "smoke": replace(
+        _STAGE_2,
+        preset="drd-net-slim",
+        steps=20,
+        batch=8,
+        crop=24,
+        validate_every=10,
+        validation_photographs=2,
+        save_seconds=5.0,
+        precision="32-true",
+    ),
+    "slim": replace(_STAGE_2, preset="drd-net-slim", steps=2000, batch=16, crop=96, validate_every=200),
+    "mid": replace(_STAGE_2, preset="drd-net-mid", steps=20_000, ema=0.999),
+    "paper": replace(_STAGE_2, preset="drd-net-paper", steps=60_000, batch=32, crop=56, ema=0.999),
+}
+"""`smoke` shows in minutes that all works, `slim` trains on a CPU, the others on a GPU."""
+STARTS = {"drd-net-slim": SHIPPED.with_name("drd-net-slim.safetensors")}
+"""Weights that come with the package, by preset of the network."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneRequest:
+    """Parameters of the flow, as they were given."""
+
+    preset: str = "smoke"
+    model: str = ""
+    data: str = ""
+    unlabelled: str = ""
+    steps: int | None = None
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A fine-tuning that may begin."""
+
+    train: TrainConfig
+    semi: SemiConfig
+    start: ChosenModel
+    folder: TrainingFolder
+    rain: RealRain
+    work: Path
+    """Where checkpoint, curve and weights lie: the same for the same request, so that it is gone on with."""
+    streaks: str
+    """What came of the windows that were looked at for streaks, in words."""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """All that the training depends on, by name, for the tracked run."""
+        return {
+            **asdict(self.train),
+            **{f"semi_{name}": value for name, value in asdict(self.semi).items()},
+            "start": f"{self.start.name}, {self.start.version}",
+            **self.tags,
+            "streaks": self.streaks,
+        }
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What the weights come from, for run and version: data, real rain, start, code."""
+        return {**origin_tags(self.folder, self.start), "real_rain_digest": self.rain.digest}
+
+
+def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiConfig) -> Prepared:
+    """Look at everything a fine-tuning needs; photographs that were not curated are looked through for streaks.
+
+    Raises
+    ------
+    PreflightFailed
+        Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line.
+    """
+    refuse_absent_device(settings)
+    train = train_config(PRESETS, request.preset, request.steps, request.seed)
+    open_location(settings.workspace).check(writable=True)
+    start = start_of(settings, request.model, train.preset)
+    train = replace(train, preset=_preset_of(start))
+    data, unlabelled = _places(settings, request)
+    folder = looked_at(data)
+    rain, streaks = _rain(settings, unlabelled, start)
+    work = work_folder(settings, "finetune", _asked(train, semi, start, folder, rain))
+    train = replace(train, init=str(work / "start.safetensors"))
+    return Prepared(train, semi, start, folder, rain, work, streaks)
+
+
+def start_of(settings: Settings, model: str, preset: str) -> ChosenModel:
+    """Choose what a training of a preset of the network starts from: a model that is named, or what ships.
+
+    Raises
+    ------
+    PreflightFailed
+        If none is named and none ships; or another of `tasks.preflight.REFUSALS`.
+    """
+    if model:
+        return choose_model(settings, model)
+    if preset not in STARTS:
+        raise PreflightFailed(
+            f"no trained {preset} comes with the package: give one to start from with --model"
+        )
+    return choose_model(settings, str(STARTS[preset]))
+
+
+def _preset_of(start: ChosenModel) -> str:
+    name = preset_name(build(start.model_file).config)
+    if name not in presets():
+        raise PreflightFailed(f"model {start.name} has sizes of its own: it must be of a preset")
+    return name
+
+
+def _places(settings: Settings, request: FinetuneRequest) -> tuple[Path, str]:
+    """Find labelled data and unlabelled photographs: those that are named, or else generated ones for `smoke`."""
+    data, unlabelled = request.data or settings.training or "", request.unlabelled
+    if request.preset == "smoke" and not (data and unlabelled):
+        generated = make_training_samples(settings.workspace)
+        data, unlabelled = data or str(generated[0]), unlabelled or str(generated[1])
+    folder = folder_named(settings, data, request.preset)
+    if not unlabelled:
+        raise PreflightFailed(
+            f"no unlabelled for preset {request.preset}: give --unlabelled, pool, or a folder or bucket prefix of"
+            " rainy photographs"
+        )
+    return folder, unlabelled
+
+
+def _rain(settings: Settings, unlabelled: str, start: ChosenModel) -> tuple[RealRain, str]:
+    """Gather what there is of real rain; of the pool, curation took the streaks already."""
+    try:
+        material = material_at(settings, unlabelled)
+        streaks = material.streaks or harvested(start.model_file, material.photographs, settings.device)
+    except (FileNotFoundError, StreakBankEmpty) as error:
+        raise PreflightFailed(str(error)) from error
+    return material.real_rain(streaks), streaks.told
+
+
+def _asked(
+    train: TrainConfig, semi: SemiConfig, start: ChosenModel, folder: TrainingFolder, rain: RealRain
+) -> dict[str, object]:
+    """Return what a work folder is known by."""
+    return {
+        "train": asdict(train),
+        "semi": asdict(semi),
+        "start": start.model_file.digest,
+        "data": folder.digest,
+        "rain": rain.digest,
+    }

@@ -1,0 +1,54 @@
+"""What the requests of all trainings have in common: presets, what weights come from, and where the work lies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+from infra.git import commit
+from infra.settings import Settings
+from models.train_config import TrainConfig
+from tasks.media.samples import local_home
+from tasks.preflight import ChosenModel, PreflightFailed
+from tasks.training.folder import TrainingFolder
+
+Preset = TypeVar("Preset")
+
+
+def preset_named(presets: Mapping[str, Preset], name: str) -> Preset:
+    """Return a preset.
+
+    Raises
+    ------
+    PreflightFailed
+        If there is no such one; tells which there are.
+    """
+    if name not in presets:
+        raise PreflightFailed(f"preset {name!r}: there is no such one; there are {', '.join(presets)}")
+    return presets[name]
+
+
+def train_config(presets: Mapping[str, TrainConfig], name: str, steps: int | None, seed: int) -> TrainConfig:
+    """Return the hyper-parameters of a preset, with so many steps where that is told."""
+    known = preset_named(presets, name)
+    steps = known.steps if steps is None else steps
+    return replace(known, steps=steps, seed=seed, validate_every=min(known.validate_every, steps))
+
+
+def origin_tags(folder: TrainingFolder, start: ChosenModel | None) -> dict[str, str]:
+    """Name what weights come from, for run and version: data, split, start, code."""
+    tags = {"data_digest": folder.digest, "split_digest": folder.split_digest}
+    if start is not None:
+        tags["start_digest"] = start.model_file.digest
+    code = commit()
+    return {**tags, "git_commit": code} if code else tags
+
+
+def work_folder(settings: Settings, kind: str, asked: Mapping[str, object]) -> Path:
+    """Return where a training works: the same for the same request, so that it is gone on with."""
+    digest = sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    return local_home(settings.workspace) / kind / digest[:16]

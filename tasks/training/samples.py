@@ -1,0 +1,74 @@
+"""A small training folder for a first distillation: pictures that scikit-image ships, and rain of ours.
+
+It has no picture of the small validation set (`tasks.promotion.validation_samples`). That a training on it runs is
+the point, not what the network learns from it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from models.banks import HELD_OUT_SCENES, HOLD_OUT_EVERY
+from models.draws import Draws
+from models.streaks import BOLD, FAINT_LONG, FINE, MEDIUM, SOFT, procedural_layer
+from tasks.media.samples import local_home, photograph, rain_on
+
+PICTURES = ("cell", "hubble_deep_field", "ihc", "moon", "page", "retina", "text")
+HELD_OUT_PICTURE = "clock_motion"
+PARTS = 3
+"""Of each picture, side by side as far as its size allows."""
+SIDE = 160
+LAYERS = {1: FINE, 2: MEDIUM, 3: BOLD, HELD_OUT_SCENES[0]: MEDIUM, HELD_OUT_SCENES[1]: FINE}
+"""Scenes of the streak bank, those of the training split and two of the validation split."""
+LAYER_SEED = 2027
+UNLABELLED_RAIN = (SOFT, FAINT_LONG)
+"""Rain that falls on the unlabelled pictures."""
+
+
+def make_training_samples(workspace: str) -> tuple[Path, Path]:
+    """Write the training folder and unlabelled pictures where there are none; return both folders.
+
+    Parameters
+    ----------
+    workspace : str
+        They lie below it, or below `./var` where it is remote.
+    """
+    home = local_home(workspace) / "samples"
+    data, unlabelled = home / "training", home / "unlabelled"
+    for number, (name, part) in enumerate(_in_order()):
+        clean = _part(name, part)
+        _write(data / "clean" / f"{number:02d}-{name}.png", clean)
+        if name != HELD_OUT_PICTURE and part == 0:
+            _write(unlabelled / f"{number:02d}-{name}.png", rain_on(clean, number, UNLABELLED_RAIN))
+    for scene, family in LAYERS.items():
+        draws = Draws(LAYER_SEED, torch.tensor([scene]))
+        layer = procedural_layer(draws, family, draws.uniform(-0.3, 0.3), (SIDE, SIDE))
+        _write(data / "garg" / f"{scene}-1.png", (255 * layer[0, 0]).round().to(torch.uint8).numpy())
+    return data, unlabelled
+
+
+def _in_order() -> list[tuple[str, int]]:
+    """Name the parts so that those of the held-out picture come where the validation split takes its own."""
+    trained = [(name, part) for part in range(PARTS) for name in PICTURES]
+    for part in range(PARTS):
+        trained.insert(part * HOLD_OUT_EVERY, (HELD_OUT_PICTURE, part))
+    return trained
+
+
+def _part(name: str, number: int) -> np.ndarray:
+    whole = photograph(name)
+    top, left = (number * max(0, extent - SIDE) // (PARTS - 1) for extent in whole.shape[:2])
+    return whole[top : top + SIDE, left : left + SIDE]
+
+
+def _write(path: Path, pixels: np.ndarray) -> None:
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    Image.fromarray(pixels).save(partial, format="PNG")
+    partial.replace(path)

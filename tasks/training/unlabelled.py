@@ -1,0 +1,77 @@
+"""Unlabelled rainy photographs for a training, as arrays: from the pool, a folder or a bucket prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from infra.pool import Pool
+from infra.settings import Settings, absolute_url
+from infra.storage import open_location
+from models.lessons import MOST_PHOTOGRAPHS, Photograph, evenly, trimmed
+from tasks.codec import ImageRejected, decode
+from tasks.media.sources import Selection
+from tasks.progress import run_log
+
+POOL = "pool"
+"""Names the training crops of the pool, where else a place is named."""
+
+
+def unlabelled_photographs(settings: Settings, place: str) -> list[Photograph]:
+    """Fetch photographs, at most `MOST_PHOTOGRAPHS` of them, each cut to what is held in memory.
+
+    Parameters
+    ----------
+    settings : Settings
+        Workspace of the pool; images of more than `max_pixels` are left out undecoded.
+    place : str
+        `pool`, or a folder or bucket prefix: what is no image by its name is left alone, what cannot be decoded is
+        left out.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none; names the place.
+    Missing, AccessDenied, StorageFault
+        If the place cannot be read.
+    """
+    if place == POOL:
+        return _of_pool(settings.workspace)
+    return _at(absolute_url(place), settings.max_pixels)
+
+
+def without_padding(crops: Sequence[Photograph], rows: pl.DataFrame) -> list[Photograph]:
+    """Cut crops of the pool to the part that is of their image."""
+    sizes = zip(rows["height"], rows["width"], strict=True)
+    return [crop[:height, :width] for crop, (height, width) in zip(crops, sizes, strict=True)]
+
+
+def _of_pool(workspace: str) -> list[Photograph]:
+    pool = Pool(workspace)
+    crops = pool.crops("train")
+    if crops.is_empty():
+        raise FileNotFoundError(
+            f"the pool of {workspace} has no crops to train on: python -m flows.ingest --source ... fills it"
+        )
+    rows = crops[evenly(range(crops.height), MOST_PHOTOGRAPHS)]
+    return without_padding(list(pool.pixels(rows)), rows)
+
+
+def _at(url: str, max_pixels: int) -> list[Photograph]:
+    location = open_location(url)
+    is_image = Selection().predicate()
+    keys = sorted(ref.key for ref in location.list() if is_image(ref.key))
+    photographs, rejected = [], []
+    for key in evenly(keys, MOST_PHOTOGRAPHS):
+        try:
+            photographs.append(trimmed(decode(location.fetch(key), max_pixels).rgb))
+        except ImageRejected as error:
+            rejected.append(f"{key}: {error}")
+    if not photographs:
+        raise FileNotFoundError(
+            f"{url}: no photographs there" + "".join(f"; {each}" for each in rejected[:1])
+        )
+    if rejected:
+        run_log().warning("%s: %d photographs left out; %s", url, len(rejected), rejected[0])
+    return photographs

@@ -1,0 +1,287 @@
+"""The failure map of a shard: what becomes of an image when something fails on call 1, 2 or 3."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from infra.faults import StillReplaced, StorageFault
+from infra.records import ImageRef, Scope
+from infra.storage import AccessDenied, KeyRefused, Missing
+from models.engine import TilingRefused
+from tasks.batch.shards import ShardJob, can_derain, derain_shard
+from tasks.codec import ImageRejected, Picture, PictureForm
+from tasks.codec.exports import Export
+from tasks.media.opening import MediumSpec
+from tasks.waves.loaded import StagedModel
+from tasks.waves.pending import Shard
+from tasks.waves.reading import FAULTS_IN_A_ROW
+from tasks.waves.shard_results import ShardResult
+
+SPEC = MediumSpec("mem://in", "mem://out", Export("png"), 1_000)
+JOB = ShardJob(
+    Scope("mem://in", "mem://out", "png"),
+    SPEC,
+    StagedModel("tiny", "3", "digest", "mem://m"),
+    "run-1",
+    "cpu",
+    99,
+)
+TIME_OUT = StorageFault("mem://in/x: time-out (gave up after 7 attempts)")
+Failures = dict[tuple[str, str, int], Exception]
+
+
+@dataclass
+class Memory:
+    """Images of 2x2 pixels, of the grey level that is their only byte; fails where it is told to."""
+
+    failures: Failures = field(default_factory=dict)
+    changes: set[str] = field(default_factory=set)
+    puts: dict[str, bytes] = field(default_factory=dict)
+    calls: Counter[tuple[str, str]] = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def output_key(self, ref: ImageRef) -> str:
+        self._call("name", ref.key)
+        return f"{ref.key}.png"
+
+    def fetch(self, ref: ImageRef) -> bytes:
+        count = self._call("fetch", ref.key)
+        return f"{ref.key}{count if ref.key in self.changes else ''}".encode()
+
+    def decode(self, data: bytes) -> Picture:
+        self._call("decode", chr(data[0]))
+        level, side = data[0], 3 if chr(data[0]).isupper() else 2
+        return Picture(np.full((side, side, 3), level, np.uint8), None, PictureForm("PNG", "RGB"))
+
+    def encode(self, derained: np.ndarray, picture: Picture) -> bytes:
+        self._call("encode", chr(255 - derained.flat[0]))
+        return derained.tobytes()
+
+    def put(self, key: str, data: bytes) -> None:
+        self._call("put", key[0])
+        self.puts[key] = data
+
+    def output(self, key: str) -> np.ndarray:
+        raise NotImplementedError
+
+    def _call(self, what: str, key: str) -> int:
+        with self.lock:
+            self.calls[what, key] += 1
+            count = self.calls[what, key]
+        if (what, key, count) in self.failures:
+            raise self.failures[what, key, count]
+        return count
+
+
+class Inverter:
+    """Stands for a network: turns grey levels round."""
+
+    def __init__(self, batch_images: int, fails: Exception | None = None) -> None:
+        self.batch_images = batch_images
+        self.batches: list[int] = []
+        self.fails = fails
+
+    def derain(self, rainy: np.ndarray) -> np.ndarray:
+        self.batches.append(len(rainy))
+        if self.fails is not None and len(self.batches) == 1:
+            raise self.fails
+        return 255 - rainy
+
+
+Derain = Callable[..., ShardResult]
+
+
+@pytest.fixture
+def derain(monkeypatch: pytest.MonkeyPatch) -> Derain:
+    """Derains images in memory: `derain(keys, memory, engine)`."""
+
+    def run(keys: str, memory: Memory, engine: Inverter | None = None) -> ShardResult:
+        monkeypatch.setattr("tasks.batch.shards.open_medium", lambda spec: memory)
+        monkeypatch.setattr("tasks.batch.shards.loaded_engine", lambda *model: engine or Inverter(1))
+        return derain_shard(JOB, Shard(0, tuple(ImageRef(key, f"etag-{key}", 1) for key in keys), False))
+
+    return run
+
+
+def _rows(result: ShardResult, status: str) -> dict[str, str | None]:
+    return {record.key: record.reason for record in result.records if record.status == status}
+
+
+def _left(result: ShardResult) -> dict[str, str]:
+    return {image.key: image.reason for image in result.unfinished}
+
+
+def test_every_image_gets_an_output_and_a_row(derain: Derain) -> None:
+    memory = Memory()
+    result = derain("abcdefgh", memory)
+    assert [record.key for record in result.records] == list("abcdefgh")
+    assert result.unfinished == ()
+    first = result.records[0]
+    expected = bytes([255 - ord("a")]) * 12
+    assert memory.puts["a.png"] == expected
+    assert first.output_sha256 == hashlib.sha256(expected).hexdigest()
+    assert (first.source, first.destination, first.export, first.etag) == (
+        "mem://in",
+        "mem://out",
+        "png",
+        "etag-a",
+    )
+    assert (first.model_name, first.model_version, first.model_digest, first.run_id) == (
+        "tiny",
+        "3",
+        "digest",
+        "run-1",
+    )
+    assert (first.height, first.width, first.output_key, first.reason) == (2, 2, "a.png", None)
+    assert first.rain_energy == pytest.approx(abs(255 - 2 * ord("a")) / 255)
+    assert set(memory.calls.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("what", "error", "fetches"),
+    [
+        ("name", ImageRejected("the key is an absolute path"), 1),
+        ("fetch", KeyRefused("name too long"), 1),
+        ("decode", ImageRejected("truncated JPEG"), 2),
+        ("encode", ImageRejected("too large for JPEG"), 2),
+        ("put", KeyRefused("a folder is in the way"), 1),
+    ],
+)
+def test_a_fault_of_an_image_is_a_row_with_its_reason(
+    derain: Derain, what: str, error: Exception, fetches: int
+) -> None:
+    memory = Memory({(what, "c", 1): error})
+    result = derain("abcde", memory)
+    assert _rows(result, "rejected") == {"c": str(error)}
+    assert set(_rows(result, "derained")) == set("abde")
+    assert result.unfinished == ()
+    assert set(memory.puts) == {"a.png", "b.png", "d.png", "e.png"}
+    assert memory.calls["fetch", "c"] == fetches
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        ("fetch", TIME_OUT),
+        ("fetch", Missing("mem://in/c: gone")),
+        ("fetch", AccessDenied("mem://in: refused")),
+        ("put", TIME_OUT),
+        ("put", AccessDenied("mem://out: refused")),
+        ("decode", MemoryError("no room")),
+        ("decode", AssertionError("an error of ours")),
+        ("encode", MemoryError("no room")),
+        ("encode", ValueError("an error of ours")),
+    ],
+)
+def test_a_fault_of_the_world_leaves_an_image_pending(derain: Derain, what: str, error: Exception) -> None:
+    result = derain("abcde", Memory({(what, "c", 1): error}))
+    assert set(_left(result)) == {"c"}
+    assert str(error) in _left(result)["c"]
+    assert set(_rows(result, "derained")) == set("abde")
+    assert _rows(result, "rejected") == {}
+
+
+@pytest.mark.parametrize("what", ["decode", "encode"])
+def test_an_image_is_rejected_only_if_it_is_the_same_when_fetched_again(derain: Derain, what: str) -> None:
+    rejected = {(what, "b", 1): ImageRejected("damaged PNG")}
+    changed = derain("abc", Memory(rejected, changes={"b"}))
+    assert _rows(changed, "rejected") == {}
+    assert _left(changed) == {"b": "two fetches gave different bytes"}
+    unreachable = derain("abc", Memory({**rejected, ("fetch", "b", 2): TIME_OUT}))
+    assert _rows(unreachable, "rejected") == {}
+    assert _left(unreachable) == {"b": str(TIME_OUT)}
+    assert set(_rows(unreachable, "derained")) == {"a", "c"}
+
+
+def test_after_faults_in_a_row_the_rest_is_left_untried(derain: Derain) -> None:
+    keys = "abcdefghijklmnop"
+    memory = Memory({("fetch", key, 1): TIME_OUT for key in keys[2:]})
+    result = derain(keys, memory)
+    assert set(_rows(result, "derained")) == {"a", "b"}
+    left = _left(result)
+    assert list(left) == list(keys[2:])
+    assert [left[key] for key in keys[2:5]] == [str(TIME_OUT)] * FAULTS_IN_A_ROW
+    assert {left[key] for key in keys[5:]} == {"left untried after faults in a row"}
+    assert sum(count for (what, _), count in memory.calls.items() if what == "decode") == 2
+
+
+def test_puts_that_fail_in_a_row_stop_the_shard_too(derain: Derain) -> None:
+    keys = "abcdefghijklmnop"
+    memory = Memory({("put", key, 1): TIME_OUT for key in keys})
+    result = derain(keys, memory)
+    assert result.records == ()
+    assert set(_left(result)) == set(keys)
+    assert "left untried after faults in a row" in _left(result).values()
+
+
+def test_faults_with_successes_between_stop_nothing(derain: Derain) -> None:
+    keys = "abcdefghijklmnop"
+    result = derain(keys, Memory({("put", key, 1): TIME_OUT for key in keys[::2]}))
+    assert set(_rows(result, "derained")) == set(keys[1::2])
+    assert set(_left(result).values()) == {str(TIME_OUT)}
+
+
+def test_fetches_that_fail_with_successes_between_stop_nothing(derain: Derain) -> None:
+    keys = "abcdefghijklmnop"
+    result = derain(keys, Memory({("fetch", key, 1): TIME_OUT for key in keys[::2]}))
+    assert set(_rows(result, "derained")) == set(keys[1::2])
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        ("fetch", Missing("gone")),
+        ("fetch", AccessDenied("mode 000")),
+        ("fetch", StillReplaced("3 bytes instead of 4")),
+        ("decode", MemoryError("no room")),
+        ("put", AccessDenied("mode 000")),
+    ],
+)
+def test_faults_of_single_images_say_nothing_of_the_next(derain: Derain, what: str, error: Exception) -> None:
+    keys = "abcdefgh"
+    result = derain(keys, Memory({(what, key, 1): error for key in keys[:6]}))
+    assert set(_rows(result, "derained")) == set("gh")
+    assert set(_left(result)) == set(keys[:6])
+
+
+def test_neighbours_of_one_size_share_a_pass(derain: Derain) -> None:
+    engine = Inverter(3)
+    result = derain("abcdABe", Memory({("decode", "b", 1): ImageRejected("damaged PNG")}), engine)
+    assert engine.batches == [3, 2, 1]
+    assert sorted(_rows(result, "derained")) == sorted("acdABe")
+
+
+def test_a_pass_that_fails_leaves_its_images_pending(derain: Derain) -> None:
+    engine = Inverter(2, fails=RuntimeError("no memory on the device"))
+    result = derain("abcd", Memory(), engine)
+    assert _left(result) == dict.fromkeys("ab", "RuntimeError: no memory on the device")
+    assert set(_rows(result, "derained")) == {"c", "d"}
+
+
+def test_photographs_that_a_network_cannot_take_whole_are_rows_with_a_reason(derain: Derain) -> None:
+    engine = Inverter(2, fails=TilingRefused("more than 9 pixels, and drd-net cannot be tiled"))
+    memory = Memory()
+    result = derain("abcd", memory, engine)
+    reason = (
+        "more than 9 pixels, and drd-net cannot be tiled;"
+        " take a student or raise DERAIN_TILE_PIXELS, with --redo rejected"
+    )
+    assert _rows(result, "rejected") == {"a": reason, "b": reason}
+    assert set(_rows(result, "derained")) == {"c", "d"} == {key[0] for key in memory.puts}
+    assert result.unfinished == ()
+
+
+def test_an_empty_shard_gives_nothing(derain: Derain) -> None:
+    assert derain("", Memory()).records == ()
+
+
+def test_a_worker_shows_that_it_can_derain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.batch.shards.loaded_engine", lambda *model: Inverter(1))
+    assert can_derain(JOB)

@@ -1,0 +1,100 @@
+"""Rules, quotas and history: what is accepted, rejected and kept, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from infra.settings import CurationLimits
+from tasks.curation.acceptance import AGREE, TEMPORAL, Candidate, History, Scores, refusal_of, rule_on
+
+GOOD = Scores(0.6, 0.02, 0.7, 0.8, 0.8, 0.9, 0.1, 1.0, 0.1, None)
+SEEN = Scores(0.8, 0.02, None, None, None, None, None, 1.0, 0.8, 7)
+LIMITS = CurationLimits()
+NEW = History({}, frozenset(), {}, {})
+
+
+def candidate(crop_id: str, score: float = 0.6, group: str = "a", **changes: object) -> Candidate:
+    scores = replace(GOOD, score=score)
+    return replace(Candidate(crop_id, group, crop_id, AGREE, scores, None), **changes)
+
+
+def decisions(candidates: list[Candidate], history: History = NEW, quota: int = 2) -> dict[str, str]:
+    return {each.candidate.crop_id: each.decision for each in rule_on(candidates, history, quota)}
+
+
+def test_good_ones_pass():
+    assert refusal_of(AGREE, GOOD, LIMITS) is None
+    assert refusal_of(TEMPORAL, SEEN, LIMITS) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rain_found": 0.0}, "no rain found"),
+        ({"confident": 0.0}, "no pixel is sure"),
+        ({"agreement": 0.1}, "independent networks found other rain: agreement 0.1, at least 0.3 is needed"),
+        ({"detail_kept": 0.3}, "detail is lost"),
+        ({"rain_recall": 0.1}, "rain and detail are not told apart"),
+        ({"score": 0.2}, "low score"),
+        ({"structure_leak": 0.95}, "structure of the scene was taken away"),
+        ({"feature_distance": 9.0}, "unlike any labelled photograph"),
+        ({"agreement": float("nan")}, "independent networks found other rain"),
+    ],
+)
+def test_each_limit_refuses_with_its_reason(change, words):
+    assert str(refusal_of(AGREE, replace(GOOD, **change), LIMITS)).startswith(words)
+
+
+def test_a_scene_that_moves_is_no_background():
+    assert str(refusal_of(TEMPORAL, replace(SEEN, score=0.2), LIMITS)).startswith(
+        "the scene does not stand still"
+    )
+    assert str(refusal_of(TEMPORAL, replace(SEEN, rain_found=0.0), LIMITS)).startswith("no rain found")
+
+
+def test_the_best_of_a_source_group_fill_its_quota():
+    crops = [candidate(name, score) for name, score in (("w", 0.5), ("x", 0.9), ("y", 0.7))]
+    found = rule_on([*crops, candidate("z", 0.5, "b")], NEW, quota=2)
+    assert {each.candidate.crop_id: each.decision for each in found} == {
+        "x": "accepted",
+        "y": "accepted",
+        "w": "rejected",
+        "z": "accepted",
+    }
+    assert next(each.reason for each in found if each.candidate.crop_id == "w") == (
+        "the quota of its source group is full: 2 crops"
+    )
+
+
+def test_what_earlier_runs_accepted_counts():
+    full = replace(NEW, taken={"a": 2})
+    assert decisions([candidate("x"), candidate("y", group="b")], full) == {"x": "rejected", "y": "accepted"}
+
+
+def test_an_accepted_one_is_replaced_only_by_a_better_one():
+    before = replace(NEW, ranks={"x": (0, 0.7), "y": (0, 0.5), "z": (0, 0.5)}, taken={"a": 3})
+    worse = candidate("z", 0.9, refusal="detail is lost")
+    assert decisions([candidate("x", 0.6), candidate("y", 0.6), worse], before) == {
+        "x": "kept",
+        "y": "accepted",
+        "z": "kept",
+    }
+
+
+def test_a_background_is_before_what_a_network_made():
+    seen = candidate("x", rule=TEMPORAL, scores=replace(SEEN, score=0.6))
+    assert decisions([seen], replace(NEW, ranks={"x": (0, 0.9)})) == {"x": "accepted"}
+    assert decisions([candidate("x", 0.95)], replace(NEW, ranks={"x": (1, 0.6)})) == {"x": "kept"}
+
+
+def test_the_same_pixels_are_taken_once():
+    twins = [candidate("x", 0.8, "a", content="same"), candidate("y", 0.7, "b", content="same")]
+    assert decisions(twins) == {"x": "accepted", "y": "rejected"}
+    known = replace(NEW, contents={"same": "w"})
+    assert decisions(twins, known) == {"x": "rejected", "y": "rejected"}
+
+
+def test_what_a_reviewer_rejected_stays_rejected():
+    assert decisions([candidate("x", 0.99)], replace(NEW, rejected=frozenset("x"))) == {"x": "rejected"}

@@ -1,0 +1,291 @@
+"""Curation from the pool to the ledger: incremental, resumed after a kill, reviewed, and poisoned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from deltalake import DeltaTable
+from torch import Tensor
+
+from infra import delta
+from infra.pseudo_labels import PseudoLabels
+from infra.storage import open_location
+from models.modelfile import SHIPPED
+from tasks.curation import coordinator as curation
+from tasks.curation import judging
+from tasks.curation.coordinator import CurationSummary, curate_pool
+from tasks.curation.decisions import DecisionsInvalid
+from tasks.curation.planning import CurationRequest
+from tasks.preflight import PreflightFailed
+from tests.photographs import PHOTOGRAPHS, photograph
+from tests.pools import SIDE, HereAndNow, rainy_crops, settings_of, write_pool
+
+STUDENT = str(SHIPPED)
+SMALL = str(SHIPPED.with_name("student-small.safetensors"))
+LIMITS = {"informedness": 0.2, "score": 0.3, "neighbours": 0}
+"""Crops of the tests are small: probes cover much of them."""
+
+
+class World:
+    """A workspace and the curations in it, judged in this process."""
+
+    def __init__(self, workspace: Path, judges: HereAndNow) -> None:
+        self.workspace = str(workspace)
+        self.judges = judges
+        self.labels = PseudoLabels(self.workspace)
+
+    def curate(
+        self,
+        run: str,
+        decisions: str | None = None,
+        teacher: str = STUDENT,
+        limit: int | None = None,
+        **limits: object,
+    ):
+        other = SMALL if teacher == STUDENT else STUDENT
+        request = CurationRequest(run, teacher, (other,), None, decisions, limit)
+        return curate_pool(settings_of(self.workspace, **{**LIMITS, **limits}), request)
+
+    def rows(self, run: str) -> dict[str, dict[str, object]]:
+        rows = self.labels.rows().filter(pl.col("run_id") == run)
+        return {row["crop_id"]: row for row in rows.iter_rows(named=True)}
+
+    def accepted(self) -> list[str]:
+        return self.labels.accepted()["crop_id"].to_list()
+
+    def decide(self, name: str, words: dict[str, str], judgement: str | None = None) -> str:
+        """Write a file of decisions on what was judged last."""
+        seen = judgement or self.labels.rows()["judgement"][-1]
+        rows = [{"crop_id": crop, "judgement": seen, "decision": word} for crop, word in words.items()]
+        path = Path(self.workspace) / name
+        path.write_text(json.dumps(rows))
+        return str(path)
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch) -> World:
+    judges = HereAndNow()
+    monkeypatch.setattr(curation, "judge_on_workers", judges)
+    monkeypatch.setattr(judging, "PROBED_SIDE", 64)
+    threads = torch.get_num_threads()
+    yield World(tmp_path, judges)
+    torch.set_num_threads(threads)
+
+
+def pretend(monkeypatch, derain: Callable[[Tensor], Tensor]) -> None:
+    """Let the judged network do something else; the independent ones stay what they are."""
+    honest = judging._derain
+    monkeypatch.setattr(
+        judging, "_derain", lambda job, model: derain if model == job.teacher else honest(job, model)
+    )
+
+
+def total(summary: CurationSummary) -> int:
+    return summary.accepted + summary.rejected + summary.kept
+
+
+def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world, monkeypatch):
+    ids = write_pool(world.workspace, rainy_crops())
+    first = world.curate("r1")
+    assert total(first) == len(ids)
+    assert first.accepted >= 2
+    assert first.accepted == first.standing == len(world.accepted())
+    assert all(row["reason"] for row in world.rows("r1").values() if row["decision"] == "rejected")
+    version = world.labels.version()
+    second = world.curate("r2")
+    assert (total(second), second.standing, second.page) == (0, first.standing, first.page)
+    assert (world.labels.version(), sorted(world.judges.judged)) == (version, sorted(ids))
+    more = write_pool(world.workspace, rainy_crops(1)[:1], run_id="later")
+    monkeypatch.setattr(delta, "COMPACT_AT", 2)
+    third = world.curate("r3")  # of the same pixels
+    assert world.judges.judged[len(ids) :] == more
+    assert total(third) == 1
+    assert len(DeltaTable(world.labels.url).file_uris()) == 1
+
+
+def test_a_limit_leaves_crops_for_the_next_run(world):
+    ids = write_pool(world.workspace, rainy_crops())
+    first = world.curate("r1", limit=1)
+    assert (total(first), first.waiting) == (1, len(ids) - 1)
+    assert f"{len(ids) - 1} new crops are left for the next run" in first.line()
+    rest = world.curate("r2")
+    assert (total(rest), rest.waiting) == (len(ids) - 1, 0)
+    assert sorted(world.judges.judged) == sorted(ids)
+
+
+def test_pixels_and_confidence_are_those_of_the_crop(world):
+    crops = rainy_crops()
+    ids = write_pool(world.workspace, crops)
+    world.curate("r1")
+    accepted = world.labels.accepted()
+    found = world.labels.pixels(accepted)
+    for place, crop_id in enumerate(accepted["crop_id"]):
+        crop = crops[ids.index(crop_id)].astype(int)
+        label, sure = found.pseudo_label[place], found.confidence[place]
+        assert not sure[SIDE:].any()
+        assert not sure[:, SIDE:].any()
+        brighter = (crop - label[:SIDE, :SIDE]).mean(-1)
+        assert brighter[sure[:SIDE, :SIDE] > 0].mean() > 5  # rain was taken away there
+        assert sure.mean() / 255 == pytest.approx(accepted["confident"][place] * SIDE**2 / 512**2, rel=0.05)
+
+
+def test_a_better_teacher_replaces_and_a_worse_one_does_not(world):
+    write_pool(world.workspace, rainy_crops(2))
+    world.curate("r1", teacher=SMALL)
+    before = {row["crop_id"]: row for row in world.labels.accepted().iter_rows(named=True)}
+    assert before
+    world.curate("r2", teacher=STUDENT)
+    rows = world.rows("r2")
+    after = {row["crop_id"]: row for row in world.labels.accepted().iter_rows(named=True)}
+    assert set(before) <= set(after)
+    for crop_id, old in before.items():
+        is_better = rows[crop_id]["score"] > old["score"]
+        assert rows[crop_id]["decision"] == ("accepted" if is_better else "kept")
+        assert after[crop_id]["run_id"] == ("r2" if is_better else "r1")
+
+
+@pytest.mark.parametrize("point", ["after-judged", "after-pixels", "after-rows"])
+def test_a_killed_run_is_finished_by_the_next(world, monkeypatch, point):
+    class Killed(BaseException):
+        pass
+
+    def kill(name: str, key: str = "") -> None:
+        if name == point:
+            raise Killed
+
+    write_pool(world.workspace, rainy_crops(2))
+    for module in (curation, judging):
+        monkeypatch.setattr(module, "fault_point", kill)
+    with pytest.raises(Killed):
+        world.curate("r1")
+    for module in (curation, judging):
+        monkeypatch.setattr(module, "fault_point", lambda name, key="": None)
+    found: list[str] = []
+    monkeypatch.setattr(judging, "judge", counted(judging.judge, found))
+    done = world.curate("r2")
+    assert len(found) == (1 if point == "after-judged" else 0)
+    run = "r1" if point == "after-rows" else "r2"
+    assert len(world.rows(run)) == 2
+    assert total(done) == (0 if point == "after-rows" else 2)
+    assert str(done.page).endswith(f"{run}.html")
+    groups = {ref.key.partition("/")[0] for ref in open_location(f"{world.workspace}/pseudo").list()}
+    assert groups <= {f"{run}.zarr"}
+    assert open_location(f"{world.workspace}/streaks").exists(f"{run}.safetensors")
+
+
+def counted(judge: Callable[..., object], found: list[str]) -> Callable[..., object]:
+    def judge_and_count(job: object, crop: judging.CropRef, rainy: np.ndarray) -> object:
+        found.append(crop.key)
+        return judge(job, crop, rainy)
+
+    return judge_and_count
+
+
+def test_a_reviewer_has_the_last_word(world):
+    write_pool(world.workspace, rainy_crops())
+    world.curate("r1", score=0.5)
+    rows = world.rows("r1")
+    taken = [crop for crop, row in rows.items() if row["decision"] == "accepted"]
+    refused = [crop for crop, row in rows.items() if row["decision"] == "rejected" and row["confident"] > 0]
+    assert taken
+    assert refused
+    path = world.decide("first.json", {taken[0]: "reject", refused[0]: "accept"})
+    world.judges.judged.clear()
+    summary = world.curate("r2", decisions=path, score=0.5)
+    assert (summary.accepted, summary.rejected, summary.reviewed) == (1, 1, 2)
+    assert world.judges.judged == [refused[0]]  # its pixels were not kept
+    assert set(world.accepted()) == {*taken[1:], refused[0]}
+    row = world.rows("r2")[refused[0]]
+    assert (row["rule"], row["reviewer_decision"], row["zarr_group"]) == (
+        "reviewer-1",
+        "accept",
+        "pseudo/r2.zarr",
+    )
+    again = world.curate("r3", decisions=path, score=0.5)
+    assert (total(again), again.standing) == (0, summary.standing)
+    world.curate("r4", score=0.3)  # other limits: all is judged again
+    assert world.rows("r4")[taken[0]]["reason"] == "a reviewer rejected this crop"
+    assert world.rows("r4")[refused[0]]["decision"] == "kept"
+    world.curate("r5", decisions=world.decide("second.json", {refused[0]: "reject"}), score=0.3)
+    assert refused[0] not in world.accepted()
+
+
+def test_a_decision_on_what_other_networks_made_accepts_nothing(world):
+    (crop,) = write_pool(world.workspace, [photograph("chelsea", SIDE)])
+    world.curate("r1")
+    path = world.decide("stale.json", {crop: "accept"}, judgement="another")
+    world.curate("r2", decisions=path)
+    assert world.accepted() == []
+    assert str(world.rows("r2")[crop]["reason"]).startswith("a reviewer accepted another pseudo-label")
+
+
+def test_an_empty_pool_is_told(world):
+    with pytest.raises(PreflightFailed, match=r"no training crops; fill it with 'python -m flows\.ingest"):
+        world.curate("r1")
+
+
+def test_a_network_is_not_judged_by_itself(world):
+    write_pool(world.workspace, rainy_crops(1))
+    request = CurationRequest("r1", STUDENT, (STUDENT,), None, None)
+    with pytest.raises(PreflightFailed, match="judged by itself alone"):
+        curate_pool(settings_of(world.workspace), request)
+
+
+def test_a_hostile_file_changes_nothing(world):
+    write_pool(world.workspace, rainy_crops(1))
+    path = world.decide("hostile.json", {"unknown": "accept"}, judgement="j")
+    with pytest.raises(DecisionsInvalid, match=r"hostile\.json: 1 of 1 decisions"):
+        world.curate("r1", decisions=path)
+    assert world.labels.version() is None
+
+
+def test_clean_photographs_and_noise_are_rejected(world):
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
+    clean = [photograph(name, SIDE) for name in PHOTOGRAPHS[:3]]
+    ids = write_pool(world.workspace, [*clean, noise, np.full_like(noise, 90)])
+    summary = world.curate("r1")
+    assert (summary.accepted, summary.standing, summary.streaks) == (0, 0, 0)
+    reasons = {crop: str(row["reason"]) for crop, row in world.rows("r1").items()}
+    assert all(reasons.values())
+    assert reasons[ids[-1]].startswith("no rain found")
+
+
+def test_duplicates_and_one_camera_are_bounded(world):
+    clean = [photograph(name, SIDE).astype(int) for name in PHOTOGRAPHS]
+    best = max(zip(rainy_crops(), clean, strict=True), key=lambda pair: (pair[0] - pair[1]).mean())[0]
+    write_pool(world.workspace, [best] * 3 + [best[::-1], best[:, ::-1]], groups=["dashcam"] * 5)
+    summary = world.curate("r1", quota=2, score=0.1, informedness=-1.0, detail_kept=0.0)
+    assert summary.accepted == 2
+    reasons = [str(row["reason"]) for row in world.rows("r1").values() if row["decision"] == "rejected"]
+    assert sum(reason.startswith("the same pixels as crop") for reason in reasons) == 2
+
+
+POISONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "black": torch.zeros_like,
+    "shifted": lambda rainy: rainy.roll(7, -1),
+    "blurred": lambda rainy: torch.nn.functional.avg_pool2d(rainy, 9, 1, 4, count_include_pad=False),
+    "identity": lambda rainy: rainy,
+}
+
+
+@pytest.mark.parametrize("poison", POISONS)
+def test_a_poisonous_teacher_is_refused_and_a_hostile_reviewer_bounded(world, monkeypatch, poison):
+    """Rules accept nothing of it; whoever accepts all of it gets no more than the quota, and no bank of edges."""
+    ids = write_pool(world.workspace, rainy_crops(2), groups=["dashcam"] * 2)
+    pretend(monkeypatch, POISONS[poison])
+    summary = world.curate("r1", quota=1)
+    assert summary.accepted == 0
+    assert all(row["reason"] for row in world.rows("r1").values())
+    hostile = world.decide("hostile.json", dict.fromkeys(ids, "accept"))
+    after = world.curate("r2", decisions=hostile, quota=1)
+    assert after.accepted <= 1
+    if poison == "identity":
+        assert after.accepted == 0
+    for row in world.labels.accepted().iter_rows(named=True):
+        assert row["confident"] < 0.35

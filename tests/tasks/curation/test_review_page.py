@@ -1,0 +1,118 @@
+"""The review page in a real browser: keys alone decide, and the file that it saves is one that a curation reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser
+
+from infra.settings import CurationLimits, Settings
+from tasks.curation.acceptance import TEMPORAL
+from tasks.curation.decisions import Decision, read_decisions
+from tasks.curation.review import Reviewed, doubt, render_review
+from tests.browser import chromium
+from tests.photographs import photograph
+from tests.pools import ACCEPTED
+
+HOSTILE = '<img src=x onerror="window.hacked=1">\u202e.png'
+
+
+def reviewed(crop_id: str, image: str = "a/b.png") -> Reviewed:
+    rainy = photograph("chelsea", 64)
+    row = replace(ACCEPTED, crop_id=crop_id, decision="rejected", reason="low score: <b>0.2</b>")
+    return Reviewed(row, image, rainy, rainy // 2, np.full((64, 64), 128, np.uint8))
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> str:
+    path: Path = tmp_path_factory.mktemp("review") / "review.html"
+    shown = [reviewed("x", HOSTILE), reviewed("y"), reviewed("z"), reviewed("w")]
+    path.write_text(render_review(shown, "run-1", 17), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.mark.slow
+@pytest.mark.chromium
+def test_keys_alone_decide_and_the_file_is_read_again(browser, address, tmp_path):
+    page = browser.new_context(accept_downloads=True).new_page()
+    asked, complaints = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(address)
+    assert page.get_by_role("button", name="Save decisions").is_disabled()
+    for key in (
+        "a",
+        "ArrowRight",
+        "r",
+        "ArrowLeft",
+        "u",
+        "R",
+        "ArrowLeft",
+        "ArrowLeft",
+        "ArrowLeft",
+        "r",
+        "a",
+    ):
+        page.keyboard.press(key)
+    # x accepted, then rejected; y skipped, then accepted; z rejected, undone, rejected again; w never looked at
+    assert page.get_by_role("status").inner_text() == "3 of 4 reviewed"
+    with page.expect_download() as download:
+        page.keyboard.press("s")
+    path = tmp_path / "decisions.json"
+    download.value.save_as(path)
+    assert download.value.suggested_filename == "decisions-run-1.json"
+    assert json.loads(path.read_text())[0] == {"crop_id": "x", "judgement": "j", "decision": "reject"}
+    assert read_decisions(str(path), {"x", "y", "z", "w"}) == [
+        Decision("x", "j", "reject"),
+        Decision("y", "j", "accept"),
+        Decision("z", "j", "reject"),
+    ]
+    page.reload()
+    assert page.get_by_role("status").inner_text() == "3 of 4 reviewed"
+    assert page.evaluate("window.hacked") is None
+    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [address] * 2
+    assert complaints == []
+    assert all(page.evaluate("[...document.images].map(image => image.naturalWidth === 64)"))
+
+
+@pytest.mark.slow
+@pytest.mark.chromium
+def test_buttons_do_what_keys_do(browser, address):
+    page = browser.new_context().new_page()
+    page.goto(address)
+    page.get_by_role("button", name="Reject").nth(2).click()
+    page.get_by_role("button", name="Accept").nth(3).click()
+    assert page.locator(".said").all_inner_texts() == ["not reviewed", "not reviewed", "rejected", "accepted"]
+    assert page.get_by_role("button", name="Save decisions").is_enabled()
+
+
+def test_what_is_put_into_the_page_is_escaped():
+    html = render_review([reviewed("x", HOSTILE)], "run-1", 1)
+    assert "<img src=x" not in html
+    assert "<b>0.2" not in html
+    assert "\u202e" not in html
+
+
+def test_the_nearer_to_the_limit_the_more_doubtful():
+    settings = Settings(workspace="/nowhere", curation=CurationLimits(score=0.4, static=0.5), _env_file=None)
+    rows = [
+        replace(ACCEPTED, score=0.45),
+        replace(ACCEPTED, score=0.6, rule=TEMPORAL),
+        replace(ACCEPTED, score=0.2),
+        replace(ACCEPTED, score=0.4, confident=0.0),
+    ]
+    doubts = [doubt(row, settings) for row in rows]
+    assert doubts == sorted(doubts, reverse=True)
+    assert doubt(replace(rows[0], reviewer_decision="accept"), settings) < doubts[2]

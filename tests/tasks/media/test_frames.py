@@ -1,0 +1,230 @@
+"""Zarr in, Zarr out: whole runs over the frames of a camera."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from infra.zarr_store import open_array
+from models.modelfile import pack, read_model_file, write_model_file
+from models.student import PRESETS, Student
+from tasks.media.frames import list_frames
+from tasks.media.medium import FramesRefused
+from tasks.preflight import PreflightFailed
+from tasks.waves.loaded import StagedModel, loaded_engine, stage
+from tests.batch_worlds import PATIENCE, World, frames, model_path, outputs
+
+FILM = (7, 24, 32, 3)
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "a frame a chunk": {"chunks": (1, 24, 32, 3)},
+    "frames in chunks": {"chunks": (3, 10, 32, 3)},
+    "sharded": {"chunks": (1, 24, 32, 3), "shards": (4, 24, 32, 3)},
+    "not compressed": {"chunks": (2, 24, 32, 3), "compressors": None},
+}
+
+
+def _film(world: World, pixels: np.ndarray, **layout: Any) -> zarr.Array[Any]:
+    chosen = {"chunks": (1, *pixels.shape[1:]), "write_empty_chunks": False, **layout}
+    empty = chosen.pop("write_empty_chunks")
+    array = zarr.create_array(
+        str(world.source),
+        shape=pixels.shape,
+        dtype=pixels.dtype,
+        config={"write_empty_chunks": empty},
+        overwrite=True,
+        **chosen,
+    )
+    array[:] = pixels
+    return array
+
+
+def _derained(world: World, pixels: np.ndarray) -> np.ndarray:
+    """What the engine makes of frames, one image each."""
+    staged: StagedModel = stage(
+        read_model_file(model_path(world.root)), "tiny", "file", str(world.root / "beside")
+    )
+    engine = loaded_engine(staged, "cpu", world.settings.tile_pixels)
+    return np.concatenate([engine.derain(frame[None]) for frame in pixels])
+
+
+def _result(world: World) -> np.ndarray:
+    return np.asarray(open_array(str(world.destination))[:])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_frames_are_derained_like_images(world: World, layout: str) -> None:
+    rainy = frames(FILM[0])
+    _film(world, rainy, **LAYOUTS[layout])
+    summary = world.derain()
+    assert (summary.state, summary.counts.derained) == ("Completed", 7)
+    np.testing.assert_array_equal(_result(world), _derained(world, rainy))
+    assert [row["key"] for row in world.rows()] == [f"{number:09d}" for number in range(7)]
+    again = world.derain()
+    assert (again.counts.done_before, again.counts.derained) == (7, 0)
+
+
+def test_the_result_is_an_array_that_any_reader_opens(world: World) -> None:
+    rainy = frames(3)
+    _film(world, rainy)
+    world.derain()
+    array = zarr.open_array(str(world.destination), mode="r")
+    assert (array.shape, array.dtype, array.chunks) == (rainy.shape, np.uint8, (1, *rainy.shape[1:]))
+    np.testing.assert_array_equal(array[:], _derained(world, rainy))
+
+
+def test_a_black_frame_is_read_and_written(world: World) -> None:
+    rainy = frames(3)
+    rainy[1] = 0
+    _film(world, rainy)
+    assert not (world.source / "c" / "1").exists()  # as arrays commonly leave out what is all zeros
+    assert world.derain().counts.derained == 3
+    np.testing.assert_array_equal(_result(world), _derained(world, rainy))
+
+
+def test_a_frame_that_is_derained_to_black_is_written_and_done(world: World) -> None:
+    """A student without rain to take away leaves black as it is."""
+    rainy = frames(3)
+    rainy[1] = 0
+    _film(world, rainy)
+    idle = world.root / "idle.safetensors"
+    write_model_file(pack(Student(PRESETS["tiny"]), {}), idle)
+    assert world.derain(model=str(idle)).counts.derained == 3
+    np.testing.assert_array_equal(_result(world), rainy)
+    assert (world.destination / "c" / "1" / "0" / "0" / "0").exists()
+    assert world.derain(model=str(idle)).counts.done_before == 3
+
+
+def test_an_array_that_grows_is_gone_on_with(world: World) -> None:
+    film = frames(9)
+    array = _film(world, film[:4], chunks=(1, 24, 32, 3))
+    world.derain()
+    first = outputs(world.destination / "c")
+    array.resize((9, *FILM[1:]))
+    array[4:] = film[4:]
+    grown = world.derain()
+    assert (grown.counts.done_before, grown.counts.derained) == (4, 5)
+    np.testing.assert_array_equal(_result(world), _derained(world, film))
+    after = outputs(world.destination / "c")
+    assert first == {key: after[key] for key in first}
+
+
+def test_another_array_in_the_same_place_is_done_anew(world: World) -> None:
+    _film(world, frames(3))
+    world.derain()
+    other = frames(3)[:, ::-1].copy()
+    _film(world, other, attributes={"camera": "turned"})
+    assert world.derain().counts.derained == 3
+    np.testing.assert_array_equal(_result(world), _derained(world, other))
+
+
+def test_globs_and_limit_choose_frames(world: World) -> None:
+    _film(world, frames(6))
+    assert world.derain(limit=2).counts.derained == 2
+    assert world.derain(include=("*5",)).counts.derained == 1
+    assert world.derain().counts.derained == 3
+
+
+def test_a_lost_output_frame_is_made_again(world: World) -> None:
+    _film(world, frames(4))
+    world.derain()
+    before = outputs(world.destination)
+    (world.destination / "c" / "2" / "0" / "0" / "0").unlink()
+    assert world.derain().counts.derained == 1
+    assert outputs(world.destination) == before
+
+
+@pytest.mark.parametrize("size", [0, 40])
+@pytest.mark.parametrize("layout", ["a frame a chunk", "sharded"])
+def test_a_damaged_frame_is_a_row_and_the_others_are_derained(world: World, layout: str, size: int) -> None:
+    rainy = frames(7)
+    _film(world, rainy, **LAYOUTS[layout])
+    chunk = world.source / "c" / "1" / "0" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:size])
+    lost = [1] if layout == "a frame a chunk" else [4, 5, 6]
+    summary = world.derain()
+    assert (summary.state, summary.counts.rejected) == ("Completed", len(lost))
+    reasons = world.reasons()
+    assert all(str(reasons[f"{number:09d}"]).startswith("damaged frame") for number in lost)
+    kept = [number for number in range(7) if number not in lost]
+    np.testing.assert_array_equal(_result(world)[kept], _derained(world, rainy[kept]))
+
+
+@pytest.mark.slow
+def test_a_killed_run_over_frames_is_gone_on_with(world: World) -> None:
+    rainy = frames(14)
+    _film(world, rainy, **LAYOUTS["sharded"])
+    token = world.root / "token"
+    token.touch()
+    process = world.start(f"after-put=c/8/0/0/0:group:{token}")
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGKILL
+    done = world.catalog.table().num_rows
+    assert world.derain().counts.done_before == done < 14
+    np.testing.assert_array_equal(_result(world), _derained(world, rainy))
+    assert len(world.rows()) == 14
+
+
+@pytest.mark.parametrize(
+    ("pixels", "line"),
+    [
+        (
+            np.zeros((2, 8, 8, 3), np.float32),
+            r"\(2, 8, 8, 3\) of float32; frames are \(T, H, W, 3\) of uint8",
+        ),
+        (np.zeros((2, 8, 8, 3), np.uint16), "of uint16"),
+        (np.zeros((2, 8, 8, 4), np.uint8), r"\(2, 8, 8, 4\)"),
+        (np.zeros((2, 3, 8, 8), np.uint8), r"\(2, 3, 8, 8\)"),
+        (np.zeros((8, 8, 3), np.uint8), r"\(8, 8, 3\)"),
+    ],
+)
+def test_what_is_no_film_is_refused(world: World, pixels: np.ndarray, line: str) -> None:
+    _film(world, pixels)
+    with pytest.raises(FramesRefused, match=line):
+        world.derain()
+    assert not world.destination.exists()
+
+
+def test_a_film_without_frames_is_refused(world: World) -> None:
+    _film(world, np.zeros((0, 8, 8, 3), np.uint8), chunks=(1, 8, 8, 3))
+    with pytest.raises(PreflightFailed, match="no images there"):
+        world.derain()
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "no json", '{"zarr_format": 3, "node_type": "group"}'])
+def test_metadata_that_is_none_is_refused(world: World, content: str) -> None:
+    world.put("zarr.json", content.encode())
+    with pytest.raises(FramesRefused, match="not a readable Zarr v3 array"):
+        list(list_frames(str(world.source)))
+
+
+def test_frames_need_a_destination_of_their_own(world: World) -> None:
+    _film(world, frames(2))
+    world.destination.mkdir()
+    (world.destination / "photo.jpg").write_bytes(b"something else")
+    with pytest.raises(PreflightFailed, match="holds other things"):
+        world.derain()
+    (world.destination / "photo.jpg").unlink()
+    zarr.create_array(str(world.destination), shape=(2, 8, 8, 3), chunks=(1, 8, 8, 3), dtype="uint8")
+    with pytest.raises(FramesRefused, match="frames of another size"):
+        world.derain()
+    zarr.create_array(
+        str(world.destination), shape=(2, 24, 32, 3), chunks=(2, 24, 32, 3), dtype="uint8", overwrite=True
+    )
+    with pytest.raises(FramesRefused, match="a chunk must be a frame"):
+        world.derain()
+
+
+def test_frames_and_photographs_do_not_mix(world: World, new_world: Callable[..., World]) -> None:
+    _film(world, frames(2))
+    with pytest.raises(PreflightFailed, match="leave out --export png"):
+        world.derain(export="png")
+    world.derain()
+    photographs = new_world("photographs")
+    photographs.put_photos(1)
+    with pytest.raises(PreflightFailed, match=r"is a Zarr array, but .* holds photographs"):
+        photographs.derain(destination=str(world.destination))

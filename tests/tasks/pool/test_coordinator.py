@@ -1,0 +1,341 @@
+"""Whole ingests, without Prefect and in one process: what comes into the pool, what is left out and why."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import polars as pl
+import pytest
+import zarr
+from deltalake import DeltaTable
+
+from infra import delta
+from infra.catalog import Catalog
+from infra.delta import CatalogFault
+from infra.fault_points import VARIABLE, fault_point
+from infra.faults import AccessDenied, StorageFault
+from infra.lease import Lease, LeaseHeld, lease_location
+from infra.pool import Pool
+from infra.pool_groups import FOLDER, make_room, write_shard
+from infra.storage import open_location
+from tasks.pool.report import render_ingest
+from tasks.preflight import PreflightFailed
+from tests.batch_worlds import PATIENCE
+from tests.ingest_worlds import AGAIN, LIMITS, IngestWorld, brighter, new_world, scene
+from tests.samples import record
+
+IMAGES = 8
+PLACES = ("after-shard", "before-pool-commit", "after-pool-commit", "between-waves")
+Left = tuple[list[dict[str, Any]], bytes]
+
+
+class Killed(BaseException):
+    """Ends a run wherever it is, as a signal does."""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> IngestWorld:
+    return new_world(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def cameras(tmp_path_factory: pytest.TempPathFactory) -> IngestWorld:
+    """Photographs of three cameras, ingested by a run that nobody disturbed."""
+    world = new_world(tmp_path_factory.mktemp("undisturbed"))
+    world.put_cameras(IMAGES)
+    assert world.ingest().state == "Completed"
+    return world
+
+
+@pytest.fixture
+def again(cameras: IngestWorld, tmp_path: Path) -> IngestWorld:
+    """The same photographs with another, empty pool."""
+    settings = cameras.settings.model_copy(update={"workspace": str(tmp_path / "workspace")})
+    return IngestWorld(cameras.root, settings)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cameras: IngestWorld) -> Left:
+    return cameras.left()
+
+
+def test_crops_are_the_pixels_of_their_boxes(cameras: IngestWorld) -> None:
+    crops = cameras.pool.crops()
+    pixels = cameras.pool.pixels(crops)
+    assert (crops.height, pixels.shape) == (IMAGES, (IMAGES, 512, 512, 3))
+    for row, crop in zip(crops.iter_rows(named=True), pixels, strict=True):
+        rgb = cameras.scene_of(row["key"])
+        assert (row["top"], row["left"], row["height"], row["width"]) == (0, 0, *rgb.shape[:2])
+        np.testing.assert_array_equal(crop[: row["height"], : row["width"]], rgb)
+        np.testing.assert_array_equal(crop[row["height"], : row["width"]], rgb[-2])
+    group = zarr.open_group(f"{cameras.settings.workspace}/{crops['zarr_group'][0]}", mode="r")
+    sizes = np.asarray(group["valid_size"][:])[crops["zarr_row"].to_numpy()]
+    np.testing.assert_array_equal(sizes, crops.select("height", "width").to_numpy())
+    assert group["rainy"].shards == (64, 512, 512, 3)
+
+
+def test_what_is_left_out_has_a_row_with_its_reason(cameras: IngestWorld) -> None:
+    reasons = cameras.reasons()
+    assert str(reasons["camera-a/999.png"]).startswith("flat (contrast")
+    near = [key for key, reason in reasons.items() if reason == "near duplicate"]
+    assert sorted(int(Path(key).stem) % AGAIN for key in near) == list(range(0, IMAGES, 4))
+
+
+def test_no_group_and_no_scene_lies_on_both_sides(cameras: IngestWorld) -> None:
+    crops = cameras.pool.crops()
+    assert set(crops["split"]) == {"train", "validation"}
+    assert crops.group_by("source_group").agg(pl.col("split").n_unique())["split"].to_list() == [1, 1, 1]
+    assert crops["perceptual_hash"].n_unique() == crops.height
+    assert crops.equals(
+        pl.concat([cameras.pool.crops("train"), cameras.pool.crops("validation")]).sort("crop_id")
+    )
+
+
+def test_frames_of_a_camera_are_found_by_the_one_that_is_kept(cameras: IngestWorld) -> None:
+    crops = cameras.pool.crops()
+    frames = cameras.pool.near_duplicates(crops["image_id"].to_list())
+    assert frames.height == IMAGES / 4
+    assert set(frames["duplicate_of"]) <= set(crops["image_id"])
+
+
+def test_again_there_is_nothing_to_do(cameras: IngestWorld, undisturbed: Left) -> None:
+    version = cameras.pool.version()
+    with mock.patch("tasks.pool.coordinator._work", side_effect=AssertionError):
+        summary = cameras.ingest()
+    assert (summary.state, summary.known_before, summary.crops) == ("Completed", summary.listed, 0)
+    assert (cameras.pool.version(), cameras.left()) == (version, undisturbed)
+
+
+def test_the_files_of_many_waves_become_one(
+    again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta, "COMPACT_AT", 2)
+    assert again.ingest().state == "Completed"
+    assert len(DeltaTable(again.pool.url).file_uris()) == 1
+    assert again.left() == undisturbed
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_killed_anywhere_the_next_run_ends_as_if_undisturbed(
+    place: str, again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed: list[str] = []
+
+    def point(name: str, key: str = "") -> None:
+        fault_point(name, key)
+        passed.append(name)
+        if passed.count(place) == 2:
+            raise Killed
+
+    for module in ("tasks.pool.cropping", "tasks.pool.waves", "tasks.waves.wave"):
+        monkeypatch.setattr(f"{module}.fault_point", point)
+    with pytest.raises(Killed):
+        again.ingest()
+    monkeypatch.undo()
+    half = again.objects()
+    assert again.ingest().state == "Completed"
+    assert again.left() == undisturbed
+    crops = again.pool.crops()
+    shards = crops.select(pl.col("zarr_group"), pl.col("zarr_row") // 64).unique().height
+    assert len(again.objects()) == 2 * shards  # of each shard its crops and their valid sizes
+    assert half - again.objects() or place not in PLACES[:2]
+
+
+@pytest.mark.parametrize("failing", [{1}, {2}, {1, 2}])
+def test_crops_that_cannot_be_put_leave_their_images_pending(
+    failing: set[int], again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def fails(*arguments: Any) -> None:
+        calls.append(len(calls) + 1)
+        if calls[-1] in failing:
+            raise StorageFault("disk: full")
+        write_shard(*arguments)
+
+    monkeypatch.setattr("tasks.pool.cropping.write_shard", fails)
+    summary = again.ingest()
+    assert (summary.state, summary.pending > 0) == ("Failed", True)
+    assert "disk: full" in summary.message
+    there = again.rows()
+    assert len(there) == len(undisturbed[0]) - summary.pending
+    kept = {row["image_id"] for row in there if row["status"] == "accepted"}
+    assert {row["duplicate_of"] for row in there} <= kept | {None}
+    monkeypatch.undo()
+    assert again.ingest().state == "Completed"
+    assert again.pool.count() == again.pool.crops()["perceptual_hash"].n_unique() == IMAGES
+    assert again.reasons().keys() == {row["key"] for row in undisturbed[0]}
+
+
+@pytest.mark.parametrize(
+    ("call", "fault"), [(1, CatalogFault("catalog: throttled")), (2, AccessDenied("token lapsed"))]
+)
+def test_a_commit_that_fails_ends_the_run_and_nothing_is_half_there(
+    call: int, fault: Exception, again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, calls = Pool.commit, []
+
+    def fails(*arguments: Any, **options: Any) -> None:
+        calls.append(1)
+        if len(calls) == call:
+            raise fault
+        commit(*arguments, **options)
+
+    monkeypatch.setattr(Pool, "commit", fails)
+    summary = again.ingest()
+    assert (summary.state, len(calls)) == ("Failed", call)
+    assert str(fault) in summary.message
+    monkeypatch.undo()
+    assert again.ingest().state == "Completed"
+    assert again.left() == undisturbed
+
+
+def test_of_two_ingests_at_once_the_second_is_told(again: IngestWorld) -> None:
+    workspace = again.settings.workspace
+    pool = f"{workspace}/{FOLDER}"
+    with Lease(lease_location(workspace), pool, "first", 30.0), pytest.raises(LeaseHeld, match="run first"):
+        again.ingest()
+    assert again.objects() == set()
+
+
+def test_an_image_that_is_gone_or_changed_stays_pending(world: IngestWorld, monkeypatch: Any) -> None:
+    world.put("a.png", scene(1))
+    world.put("b.png", scene(2))
+
+    def between(*arguments: Any) -> Any:
+        world.put("a.png", brighter(scene(1)))
+        (world.source / "b.png").unlink()
+        return make_room(*arguments)
+
+    monkeypatch.setattr("tasks.pool.waves.make_room", between)
+    summary = world.ingest()
+    assert (summary.state, summary.pending, summary.crops, world.pool.count()) == ("Failed", 2, 0, 0)
+    monkeypatch.undo()
+    assert (world.ingest().accepted, list(world.reasons())) == (1, ["a.png"])
+
+
+def test_what_was_rejected_is_looked_at_again_on_request(tmp_path: Path) -> None:
+    strict = new_world(tmp_path, ingest=LIMITS.model_copy(update={"min_side": 41}))
+    strict.put("small.png", scene(1, 40, 48))
+    strict.put("large.png", scene(2, 48, 48))
+    assert strict.ingest().reasons == (("too small", 1),)
+    lax = new_world(tmp_path)
+    assert lax.ingest().accepted == 0
+    assert lax.ingest(redo="rejected").accepted == 1
+    assert lax.reasons() == {"small.png": None, "large.png": None}
+
+
+@pytest.mark.parametrize(
+    ("fill", "told"),
+    [
+        ({"a.png": 40, "b.png": 200}, "the pool is still empty"),
+        ({"rain1.png": None, "rain2.png": None}, "of one source group"),
+    ],
+)
+def test_a_pool_of_no_use_is_told(world: IngestWorld, fill: dict[str, int | None], told: str) -> None:
+    for number, (key, level) in enumerate(fill.items()):
+        world.put(key, scene(number) if level is None else np.full((40, 40, 3), level, np.uint8))
+    summary = world.ingest()
+    assert summary.state == "Completed"
+    assert told in summary.message
+
+
+def test_bytes_that_are_no_image_and_copies_are_rows(world: IngestWorld) -> None:
+    world.put_bytes("a.jpg", b"no image")
+    for key in ("b.png", "c.png"):
+        world.put(key, scene(3))
+    assert world.ingest().accepted == 1
+    reasons = world.reasons()
+    assert (reasons["b.png"], reasons["c.png"]) == (None, "duplicate")
+    assert reasons["a.jpg"]
+
+
+def test_a_key_that_storage_refuses_is_a_row_and_on_the_page(world: IngestWorld) -> None:
+    too_long = "x" * 300 + ".png"
+    world.put("a.png", scene(1))
+    size = (world.source / "a.png").stat().st_size
+    world.put_bytes("list.csv", f"key,etag,size\na.png,1,{size}\n{too_long},2,10\n".encode())
+    summary = world.ingest(str(world.source / "list.csv"))
+    assert (summary.accepted, summary.rejected) == (1, 1)
+    assert too_long in render_ingest(world.settings, summary)
+
+
+def test_an_empty_source_and_a_missing_one_are_one_line(world: IngestWorld) -> None:
+    with pytest.raises(PreflightFailed, match="no images there"):
+        world.ingest()
+    with pytest.raises(PreflightFailed, match=r"--where .* --source catalog"):
+        world.ingest(where="rain_energy > 0")
+    with pytest.raises(PreflightFailed, match="no derained image"):
+        world.ingest("catalog")
+    assert world.objects() == set()
+
+
+def test_frames_of_an_array_come_in(world: IngestWorld) -> None:
+    frames = np.stack([scene(1), brighter(scene(1)), scene(2)])
+    url = str(world.root / "film.zarr")
+    zarr.create_array(url, data=frames, chunks=(1, *frames.shape[1:]))
+    assert world.ingest(url).accepted == 2
+    crops = world.pool.crops()
+    assert [int(key) for key in crops.sort("key")["key"]] == [0, 2]
+
+
+def test_of_the_catalog_come_those_that_meet_a_condition(world: IngestWorld) -> None:
+    rows = []
+    for number, energy in enumerate([0.5, 0.01, 0.4]):
+        key = f"{number}.png"
+        world.put(key, scene(number))
+        size = (world.source / key).stat().st_size
+        rows.append(record(key, source=str(world.source), rain_energy=energy, size_bytes=size))
+    rows.append(replace(rows[0], export="jpeg"))
+    Catalog(world.settings.workspace).commit(rows, replace=False)
+    assert world.ingest("catalog", "rain_energy > 0.1").accepted == 2
+    assert set(world.reasons()) == {"0.png", "2.png"}
+    with pytest.raises(PreflightFailed, match="--where drizzle > 1: not a condition"):
+        world.ingest("catalog", "drizzle > 1")
+
+
+@pytest.fixture
+def bucket_world(moto: str, tmp_path: Path) -> IngestWorld:
+    open_location(moto).put("warm", b"the preflight has little patience with what is loaded first")
+    return new_world(tmp_path, workspace=f"{moto}/workspace")
+
+
+def test_a_pool_in_a_bucket(bucket_world: IngestWorld) -> None:
+    bucket_world.put_cameras(3)
+    assert bucket_world.ingest().accepted == 3
+    crops = bucket_world.pool.crops()
+    for row, crop in zip(crops.iter_rows(named=True), bucket_world.pool.pixels(crops), strict=True):
+        expected = bucket_world.scene_of(row["key"])
+        np.testing.assert_array_equal(crop[: row["height"], : row["width"]], expected)
+    pool = f"{bucket_world.settings.workspace}/{FOLDER}"
+    open_location(pool).put("dead.zarr/rainy/c/0/0/0/0", b"half a shard")
+    key = next(key for key in bucket_world.objects() if "rainy/c/0" in key and "dead" not in key)
+    assert open_location(pool).fetch_part(key, -9) == open_location(pool).fetch(key)[-9:]
+    assert bucket_world.ingest().known_before == 5
+    assert all("dead" not in key for key in bucket_world.objects())
+
+
+@pytest.mark.slow
+def test_a_process_killed_before_its_commit_leaves_nothing_that_counts(
+    again: IngestWorld, undisturbed: Left
+) -> None:
+    environment = {**os.environ, VARIABLE: "before-pool-commit:self"}
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.ingest_worlds", str(again.root), again.settings.workspace],
+        cwd=Path(__file__).parents[3],
+        env=environment,
+        capture_output=True,
+        timeout=PATIENCE,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert (again.objects() != set(), again.pool.count()) == (True, 0)
+    assert again.ingest().state == "Completed"
+    assert again.left() == undisturbed

@@ -1,0 +1,50 @@
+"""The gallery: exact and near duplicates against a search over all pairs."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from infra.records import ImageRef
+from tasks.pool.known_images import Gallery, Twin, image_id
+
+
+def _digest(number: int) -> str:
+    return hashlib.sha256(bytes([number])).hexdigest()
+
+
+def test_the_nearest_is_found_if_it_is_near() -> None:
+    generator = np.random.default_rng(0)
+    hashes = [int(each) for each in generator.integers(0, 2**64, 200, np.uint64)]
+    gallery = Gallery(near_bits=4)
+    for number, value in enumerate(hashes):
+        gallery.add(f"{number:032x}", _digest(number), f"{value:016x}")
+    for flips in range(8):
+        at = int(generator.integers(200))
+        wanted = hashes[at]
+        for bit in generator.choice(64, flips, replace=False):
+            wanted ^= 1 << int(bit)
+        twin = gallery.twin(_digest(255), f"{wanted:016x}")
+        assert twin == (Twin(f"{at:032x}", False) if flips <= 4 else None)
+
+
+def test_of_equal_hashes_the_one_with_the_same_pixels_is_the_duplicate() -> None:
+    gallery = Gallery(near_bits=2)
+    gallery.add("a" * 32, _digest(1), "0" * 16)
+    gallery.add("b" * 32, _digest(2), "0" * 16)
+    assert gallery.twin(_digest(2), "0" * 16) == Twin("b" * 32, True)
+    assert gallery.twin(_digest(3), "0" * 16) == Twin("a" * 32, False)
+    gallery.remove({"a" * 32})
+    assert gallery.twin(_digest(3), "0" * 16) == Twin("b" * 32, False)
+    gallery.remove({"b" * 32})
+    assert gallery.twin(_digest(2), "0" * 16) is None
+
+
+def test_an_image_is_its_source_key_and_etag() -> None:
+    ids = {
+        image_id(source, ImageRef(key, etag, 1))
+        for source, key, etag in [("s", "k", "e"), ("s", "k", "f"), ("s", "ke", ""), ("sk", "", "e")]
+    }
+    assert len(ids) == 4
+    assert image_id("s", ImageRef("k", "e", 1)) == image_id("s", ImageRef("k", "e", 2))

@@ -1,0 +1,143 @@
+"""What an evaluation tells: what decides, what is only reported, and where all of it is kept."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from hashlib import sha256
+from html.parser import HTMLParser
+from pathlib import Path
+
+import polars as pl
+import pytest
+from PIL import Image
+
+from infra.registry import CHAMPION_URL
+from infra.settings import Settings
+from infra.tracking_server import TrackingServer
+from models.modelfile import pack, write_model_file
+from tasks.media.manifests import ManifestInvalid
+from tasks.promotion.comparison import compare
+from tests.championships import found, settings_of, write_validation
+from tests.image_samples import encoded
+from tests.photographs import photograph
+from tests.students import random_student
+
+REAL, TESTED, DECIDING = "rocket", "coffee", ("astronaut", "chelsea")
+
+
+class Pictures(HTMLParser):
+    """Alternative texts of a page's pictures in their order, and addresses that are not in the page itself."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.elsewhere: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        if tag == "img":
+            self.texts.append(str(given["alt"]))
+        addresses = (given[name] for name in ("src", "href") if name in given)
+        self.elsewhere += [each for each in addresses if not str(each).startswith("data:")]
+
+
+@pytest.fixture(scope="module")
+def settings(tracking_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Two pairs that decide, one of a test set, one photograph of real rain; a champion."""
+    root = tmp_path_factory.mktemp("compared")
+    shutil.copytree(tracking_tables, root / "workspace")
+    manifest = write_validation(root / "validation")
+    with manifest.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["set"] = "rain100l" if row["scene"] == TESTED else "validation"
+    real = encoded(Image.fromarray(photograph(REAL, 96)), "PNG")
+    (manifest.parent / "real.png").write_bytes(real)
+    rows.append({"rainy": "real.png", "rainy_sha256": sha256(real).hexdigest()})
+    with manifest.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    settings = settings_of(root, min_images=2)
+    found(settings, pack(random_student(seed=0), {"seed": 0}))
+    write_model_file(pack(random_student(seed=1), {"seed": 1}), root / "challenger.safetensors")
+    return settings
+
+
+@pytest.fixture(scope="module")
+def told(settings: Settings) -> str:
+    return compare(settings, CHAMPION_URL, challenger(settings), "compared")
+
+
+def challenger(settings: Settings) -> str:
+    return str(Path(settings.workspace).parent / "challenger.safetensors")
+
+
+@pytest.fixture(scope="module")
+def table(settings: Settings, told: str) -> pl.DataFrame:
+    return pl.read_parquet(f"{settings.workspace}/evaluations/compared.parquet")
+
+
+@pytest.fixture(scope="module")
+def page(settings: Settings, told: str) -> str:
+    return Path(settings.workspace, "evaluations", "compared.html").read_text()
+
+
+def test_the_table_has_every_photograph_of_both(table: pl.DataFrame, told: str):
+    assert "evaluations/compared.parquet" in told
+    assert table.group_by("role").len().sort("role").rows() == [("challenger", 4), ("champion", 4)]
+    assert set(table.filter(set="rain100l")["key"]) == {f"rainy/{TESTED}.png"}
+    real = table.filter(key="real.png")
+    assert real["niqe"].is_not_null().all()
+    assert real["psnr_y"].is_null().all()
+    assert table.filter(pl.col("key") != "real.png")["niqe"].is_null().all()
+    assert table.filter(pl.col("rain_recall").is_not_null())["key"].unique().to_list() == ["real.png"]
+
+
+def test_mlflow_has_figures_table_page_and_pictures(settings: Settings, table: pl.DataFrame, page: str):
+    client = TrackingServer(settings).client()
+    experiment = client.get_experiment_by_name("evaluation")
+    (run,) = client.search_runs([experiment.experiment_id])
+    metrics = run.data.metrics
+    of = table.filter(role="challenger")
+    deciding = of.filter(pl.col("psnr_y").is_not_null(), set="validation")
+    assert len(deciding) == len(DECIDING)
+    assert metrics["psnr_y.challenger"] == pytest.approx(deciding["psnr_y"].mean())
+    assert metrics["rain100l/psnr_y.challenger"] == pytest.approx(of.filter(set="rain100l")["psnr_y"].mean())
+    assert metrics["validation/niqe.challenger"] == pytest.approx(of["niqe"].mean())
+    assert not any(name.startswith("niqe") for name in metrics)  # it is no gate
+    assert run.data.params["challenger_digest"] == of["digest"][0]
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert files == {"comparison.html", "images", "photographs.json"}
+    images = [file.path for file in client.list_artifacts(run.info.run_id, "images")]
+    assert sum(path.endswith(".png") for path in images) == len(DECIDING) + 1
+    folder = Path(client.download_artifacts(run.info.run_id, ""))
+    assert (folder / "comparison.html").read_text() == page
+    kept = json.loads((folder / "photographs.json").read_text())
+    assert (kept["columns"], len(kept["data"])) == (table.columns, len(table))
+
+
+def test_the_page_shows_the_worst_first_and_needs_nothing_else(table: pl.DataFrame, page: str):
+    gains = {
+        key: -part.filter(role="champion")["psnr_y"][0] + part.filter(role="challenger")["psnr_y"][0]
+        for (key,), part in table.filter(set="validation").group_by("key")
+        if key != "real.png"
+    }
+    pictures = Pictures(page)
+    assert pictures.elsewhere == []
+    shown = [text.partition(": ")[2] for text in pictures.texts if text.startswith("Challenger: ")]
+    assert sorted(shown) == sorted([*gains, "real.png"])
+    assert [key for key in shown if key in gains] == sorted(gains, key=gains.__getitem__)
+    assert pictures.texts.count("Clean: real.png") == 0
+    assert "rain100l/psnr_y" in page
+
+
+def test_what_was_trained_on_is_not_compared_on(settings: Settings, tmp_path: Path):
+    clean = Path(settings.validation or "").parent / "clean" / "chelsea.png"
+    shutil.copy(clean, tmp_path / "trained.png")
+    with pytest.raises(ManifestInvalid, match=r"chelsea\.png shows what .*trained\.png shows"):
+        compare(settings, CHAMPION_URL, challenger(settings), "refused", str(tmp_path))
+    assert not Path(settings.workspace, "evaluations", "refused.html").exists()

@@ -1,0 +1,54 @@
+"""What was trained on is not compared on: told by the file, or by what it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tasks.media.manifests import ManifestInvalid
+from tasks.promotion.overlap import refuse_training
+from tasks.promotion.validation_manifest import ValidationManifest, read_validation
+from tests.championships import SIDE, write_validation
+from tests.image_samples import encoded
+from tests.photographs import PHOTOGRAPHS, photograph
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> ValidationManifest:
+    return read_validation(str(write_validation(tmp_path / "validation")))
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Path:
+    """Photographs that the manifest has not, and what is no photograph."""
+    folder = tmp_path / "training"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "broken.jpg").write_bytes(b"<html>")
+    (folder / "notes.txt").write_text("none")
+    put(folder / "deep" / "other.png", PHOTOGRAPHS[-1])
+    return folder
+
+
+def put(path: Path, name: str, form: str = "PNG", cut: int = 0) -> None:
+    pixels = photograph(name, SIDE)[cut : SIDE - cut, cut : SIDE - cut]
+    path.write_bytes(encoded(Image.fromarray(pixels), form))
+
+
+def test_other_photographs_are_no_overlap(manifest: ValidationManifest, training: Path):
+    refuse_training(manifest, str(training))
+
+
+@pytest.mark.parametrize(("form", "cut"), [("PNG", 0), ("JPEG", 0), ("JPEG", 1)])
+def test_a_photograph_in_both_is_named(manifest: ValidationManifest, training: Path, form: str, cut: int):
+    put(training / "deep" / "same.png", "coffee", form, cut)
+    with pytest.raises(ManifestInvalid, match=r"coffee\.png shows what .*deep/same\.png shows") as refusal:
+        refuse_training(manifest, str(training))
+    assert "\n" not in str(refusal.value)
+
+
+def test_no_photographs_are_no_training(manifest: ValidationManifest, training: Path):
+    (training / "deep" / "other.png").unlink()
+    with pytest.raises(ManifestInvalid, match="no photograph there"):
+        refuse_training(manifest, str(training))

@@ -1,0 +1,302 @@
+"""Promotion as a transaction: refused or taken, killed anywhere, two at once, and back again."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import polars as pl
+import pytest
+
+from infra.lease import LeaseHeld
+from infra.model_folder import WEIGHTS_FILE
+from infra.promotions import Ledger, PromotionRaced
+from infra.registry import CHAMPION, CHAMPION_URL, STUDENT, Registry
+from infra.settings import Settings
+from infra.tracking_server import ModelNotFound, TrackingServer
+from models.modelfile import ModelFile, ModelFileInvalid, pack
+from tasks.media.manifests import ManifestInvalid
+from tasks.preflight import choose_model
+from tasks.promotion import transaction as promotion
+from tasks.promotion.gates import Verdict
+from tasks.promotion.transaction import (
+    PromotionFailed,
+    opened,
+    promote_challenger,
+    promotion_line,
+    roll_back,
+)
+from tests.championships import PAIRS, add, settings_of, with_strength, write_validation
+from tests.promotion_driver import GATE, killed, promote_to_the_end, roll_back_to_the_end
+from tests.students import random_student
+
+PLACES = ("after-gates", "after-ledger", "after-previous", "after-champion", "after-read-back")
+
+
+@pytest.fixture(scope="module")
+def validation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("validation")
+    write_validation(folder)
+    return folder
+
+
+@pytest.fixture
+def root(tracking_tables: Path, validation: Path, tmp_path: Path) -> Path:
+    shutil.copytree(tracking_tables, tmp_path / "workspace")
+    shutil.copytree(validation, tmp_path / "validation")
+    return tmp_path
+
+
+@pytest.fixture
+def settings(root: Path) -> Settings:
+    return settings_of(root)
+
+
+def tiny(seed: int) -> ModelFile:
+    return pack(random_student(seed=seed), {"seed": seed})
+
+
+def champions(settings: Settings, first: ModelFile, *others: ModelFile) -> list[str]:
+    """Register a champion and others beside it; return their URLs."""
+    registry = Registry(settings)
+    registry.register_shipped(first.weights, first.config)
+    return [f"models:/{STUDENT}/1", *(add(registry, other) for other in others)]
+
+
+def serving(settings: Settings) -> str:
+    """The version that derain-batch would take."""
+    return choose_model(settings, CHAMPION_URL).version
+
+
+def decisions(settings: Settings) -> list[tuple[str, str | None, str]]:
+    rows = Ledger(settings.workspace).rows(STUDENT)
+    return [(row.decision, row.from_version, row.to_version) for row in rows]
+
+
+@pytest.fixture
+def better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every challenger is better: what is tested is what follows from it."""
+    verdict = Verdict((GATE,), ())
+    monkeypatch.setattr(promotion, "_compared", lambda *arguments: (verdict, None))
+
+
+@pytest.mark.slow
+def test_better_is_taken_worse_and_same_are_refused_and_all_of_it_is_in_the_ledger(root: Path):
+    settings = settings_of(root, psnr_y=3, ssim_y=0.1, clean_change=9, detail_kept=1)
+    champions(settings, with_strength(0.0))
+    taken = promote_challenger(settings, str(promotion_file(root, with_strength(1.0))), "one")
+    assert (taken.decision, taken.from_version, taken.to_version) == ("promoted", "1", "2"), taken.reasons
+    assert serving(settings) == "2"
+    same = promote_challenger(settings, f"models:/{STUDENT}@challenger", "two")
+    worse = promote_challenger(settings, f"models:/{STUDENT}/1", "three")
+    assert (same.decision, worse.decision, serving(settings)) == ("refused", "refused", "2")
+    assert "the same network as version 2" in same.reasons
+    assert "rain_recall" in worse.reasons
+    assert "not surely better" in worse.reasons
+    assert "stays champion" in promotion_line(worse)
+    back = roll_back(settings, None, "four")
+    assert (back.decision, back.to_version, serving(settings)) == ("rolled_back", "1", "1")
+    assert choose_model(settings, CHAMPION_URL).model_file == with_strength(0.0)
+    assert [decision for decision, *_ in decisions(settings)] == [
+        "adopted",
+        "promoted",
+        "refused",
+        "refused",
+        "rolled_back",
+    ]
+    figures = {gate.name: gate for gate in taken.gates}
+    assert set(figures) == {"psnr_y", "ssim_y", "rain_recall", "detail_kept", "clean_change", "latency"}
+    assert figures["psnr_y"].n == PAIRS
+    table = pl.read_parquet(str(taken.evaluation))
+    assert table.height == 2 * PAIRS
+    mean = table.filter(pl.col("role") == "challenger")["psnr_y"].mean()
+    assert mean == pytest.approx(figures["psnr_y"].challenger)
+
+
+@pytest.mark.slow
+def test_one_that_alters_clean_photographs_is_refused_for_it(root: Path):
+    wide = {"psnr_y": 99, "ssim_y": 1, "rain_recall": 2, "detail_kept": 2, "latency_ratio": 99}
+    settings = settings_of(root, **wide, clean_change=0.5)
+    (_, smearing) = champions(settings, with_strength(0.0), with_strength(8.0))
+    refused = promote_challenger(settings, smearing, "one")
+    assert [gate.name for gate in refused.gates if not gate.passed] == ["clean_change"]
+    assert refused.reasons.startswith("clean_change ")
+    assert serving(settings) == "1"
+
+
+def promotion_file(root: Path, model_file: ModelFile) -> Path:
+    path = root / "challenger.safetensors"
+    path.write_bytes(model_file.weights)
+    path.with_suffix(".json").write_bytes(model_file.config)
+    return path
+
+
+def test_too_small_a_set_decides_nothing(root: Path):
+    settings = settings_of(root, min_images=PAIRS + 1)
+    (_, other) = champions(settings, tiny(0), tiny(1))
+    refused = promote_challenger(settings, other, "one")
+    assert (refused.decision, refused.gates, serving(settings)) == ("refused", (), "1")
+    assert f"{PAIRS} pairs" in refused.reasons
+
+
+def test_a_changed_photograph_is_named_and_nothing_is_changed(root: Path, settings: Settings):
+    (_, other) = champions(settings, tiny(0), tiny(1))
+    (root / "validation" / "clean" / "coffee.png").write_bytes(b"")
+    standing = Registry(settings).standing(STUDENT)
+    with pytest.raises(ManifestInvalid, match=r"clean/coffee\.png"):
+        promote_challenger(settings, other, "one")
+    now = Registry(settings).standing(STUDENT)
+    assert (now.champion, now.challenger, now.previous) == (standing.champion, standing.challenger, None)
+    assert "promoted" not in [decision for decision, *_ in decisions(settings)]
+
+
+@pytest.mark.usefixtures("better")
+def test_what_was_trained_on_does_not_decide(root: Path, settings: Settings):
+    (_, other) = champions(settings, tiny(0), tiny(1))
+    with pytest.raises(ManifestInvalid, match=r"\.png shows what .*, which was trained on"):
+        promote_challenger(settings, other, "one", str(root / "validation" / "clean"))
+    assert (serving(settings), decisions(settings)) == ("1", [])
+
+
+@pytest.mark.parametrize(
+    ("challenger", "error"),
+    [
+        (f"models:/{STUDENT}@challenger", ModelNotFound),
+        (f"models:/{STUDENT}/7", ModelNotFound),
+        ("no-such.safetensors", ModelFileInvalid),
+    ],
+)
+def test_a_challenger_that_is_not_there_is_named(settings: Settings, challenger: str, error: type[Exception]):
+    champions(settings, tiny(0))
+    with pytest.raises(error, match=challenger.split("/")[-1]):
+        promote_challenger(settings, challenger, "one")
+    assert decisions(settings) == []
+
+
+def test_a_model_of_another_name_is_no_challenger(settings: Settings):
+    champions(settings, tiny(0))
+    teacher = tiny(1)
+    Registry(settings).add_version("afr-net", teacher.weights, teacher.config)
+    with pytest.raises(PromotionFailed, match="afr-net cannot become champion of derain-student"):
+        promote_challenger(settings, "models:/afr-net/1", "one")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES)
+def test_killed_anywhere_one_of_the_two_serves_and_the_next_run_repairs(settings: Settings, place: str):
+    (_, second) = champions(settings, tiny(0), tiny(1))
+    with opened(settings, "founding"):  # the ledger begins
+        pass
+    assert killed(promote_to_the_end, settings, second, place) == -signal.SIGKILL
+    assert serving(settings) in ("1", "2")
+    with opened(settings, "next"):
+        pass
+    began = place != "after-gates"
+    assert decisions(settings) == [("adopted", None, "1"), ("promoted", "1", "2")][: 1 + began]
+    standing = Registry(settings).standing(STUDENT)
+    assert (standing.champion, standing.settled) == (("2", 2) if began else ("1", 1))
+    if began:
+        assert standing.previous == "1"
+        assert roll_back(settings, None, "back").to_version == "1"
+
+
+@pytest.mark.slow
+def test_a_rollback_that_was_killed_is_brought_to_its_end(settings: Settings):
+    champions(settings, tiny(0), tiny(1))
+    roll_back(settings, 2, "to 2")
+    assert killed(roll_back_to_the_end, settings, "after-ledger") == -signal.SIGKILL
+    assert serving(settings) == "2"
+    with opened(settings, "next"):
+        assert serving(settings) == "1"
+    assert decisions(settings)[-1] == ("rolled_back", "2", "1")
+
+
+@pytest.mark.usefixtures("better")
+def test_two_at_once_cannot_both_win(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    (_, second, third) = champions(settings, tiny(0), tiny(1), tiny(2))
+    compared = promotion._compared
+
+    def while_another_promotes(*arguments):
+        monkeypatch.setattr(promotion, "_compared", compared)
+        assert promote_challenger(settings, third, "faster").decision == "promoted"
+        return compared(*arguments)
+
+    monkeypatch.setattr(promotion, "_compared", while_another_promotes)
+    late = promote_challenger(settings, second, "slower")
+    assert late.decision == "refused"
+    assert "compared with version 1, but champion is 3 by now: run it again" in late.reasons
+    assert serving(settings) == "3"
+    with opened(settings, "at work"), pytest.raises(LeaseHeld, match="run at work"):
+        roll_back(settings, None, "meanwhile")
+
+
+def test_a_row_that_another_run_wrote_moves_no_alias(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    champions(settings, tiny(0), tiny(1))
+
+    def raced(*arguments):
+        raise PromotionRaced("another run decided")
+
+    with opened(settings, "founding"):
+        pass
+    monkeypatch.setattr(Ledger, "append", raced)
+    with pytest.raises(PromotionRaced):
+        roll_back(settings, 2, "late")
+    assert serving(settings) == "1"
+
+
+def test_back_to_any_version_and_history_is_kept(settings: Settings):
+    champions(settings, tiny(0), tiny(1), tiny(2))
+    with pytest.raises(PromotionFailed, match="no previous version"):
+        roll_back(settings, None, "none")
+    moves: list[tuple[Callable[[], object], str]] = [
+        (lambda: roll_back(settings, 3, "a"), "3"),
+        (lambda: roll_back(settings, None, "b"), "1"),
+        (lambda: roll_back(settings, 2, "c"), "2"),
+    ]
+    for move, champion in moves:
+        move()
+        assert serving(settings) == champion
+    with pytest.raises(PromotionFailed, match="version 2 of derain-student is the champion already"):
+        roll_back(settings, 2, "again")
+    with pytest.raises(ModelNotFound, match="derain-student/9"):
+        roll_back(settings, 9, "nowhere")
+    assert decisions(settings) == [
+        ("adopted", None, "1"),
+        ("rolled_back", "1", "3"),
+        ("rolled_back", "3", "1"),
+        ("rolled_back", "1", "2"),
+    ]
+
+
+def test_back_from_a_champion_that_is_broken(settings: Settings):
+    champions(settings, tiny(0), tiny(1))
+    roll_back(settings, 2, "a")
+    second = TrackingServer(settings).client().get_model_version(STUDENT, "2")
+    Path(url2pathname(urlsplit(second.source).path), WEIGHTS_FILE).unlink()
+    with pytest.raises(ModelNotFound, match="its files are gone"):
+        serving(settings)
+    assert roll_back(settings, None, "b").to_version == serving(settings) == "1"
+    with pytest.raises(ModelNotFound, match="its files are gone"):
+        roll_back(settings, None, "c")
+    assert serving(settings) == "1"
+
+
+def test_an_alias_that_was_moved_by_hand_is_taken_into_the_ledger(settings: Settings):
+    champions(settings, tiny(0), tiny(1), tiny(2))
+    roll_back(settings, 2, "a")
+    Registry(settings).move_alias(STUDENT, CHAMPION, "1")  # not a killed run: it is not led back to 2
+    roll_back(settings, 3, "b")
+    assert decisions(settings)[-2:] == [("adopted", "2", "1"), ("rolled_back", "1", "3")]
+    assert serving(settings) == "3"
+
+
+def test_weights_that_were_registered_are_not_registered_again(settings: Settings):
+    champions(settings, tiny(0))
+    registry, challenger = Registry(settings), tiny(1)
+    numbers = [registry.register_challenger(STUDENT, challenger.weights, challenger.config) for _ in range(2)]
+    assert numbers == ["2", "2"]
+    assert registry.standing(STUDENT).challenger == "2"

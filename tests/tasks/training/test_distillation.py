@@ -1,0 +1,311 @@
+"""distill as a task: what it refuses, what a run leaves, and how one that was killed or cut off goes on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from infra.lease import Lease, LeaseHeld, lease_location
+from infra.registry import STUDENT, Registry
+from infra.settings import Settings
+from infra.tracking_server import TrackingServer, TrackingUnreachable
+from models import train
+from models.modelfile import SHIPPED, build, pack, read_model_file, write_model_file
+from models.train_config import TrainConfig
+from tasks.training import distillation, distillation_request
+from tasks.training.distillation import Distilled, distil_student
+from tasks.training.distillation_request import DistillRequest, Prepared, prepare_distillation
+from tasks.training.tracked import REFUSALS, TrainingFailed
+from tests.championships import found
+from tests.networks import random_network
+from tests.rainy_worlds import noise, write_training_folder
+
+CONFIG = TrainConfig(
+    preset="student-tiny",
+    steps=4,
+    batch=2,
+    crop=32,
+    warm_up=2,
+    finish=0.5,
+    validate_every=2,
+    validation_photographs=1,
+    save_seconds=0.0,
+    precision="32-true",
+)
+CHAMPION = f"models:/{STUDENT}@champion"
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data, unlabelled photographs and small networks."""
+    root = tmp_path_factory.mktemp("material")
+    write_training_folder(root / "data")
+    (root / "rainy").mkdir()
+    for seed in range(2):
+        Image.fromarray(noise(40, 48, 3, seed=seed).numpy()).save(root / "rainy" / f"{seed}.png")
+    (root / "rainy" / "torn.png").write_bytes(b"no picture")
+    for name in ("afr-net-tiny", "student-tiny"):
+        write_model_file(pack(random_network(name), {}), root / f"{name}.safetensors")
+    return root
+
+
+@pytest.fixture(scope="module")
+def founded(tracking_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace whose champion is a tiny student; to be copied."""
+    home = tmp_path_factory.mktemp("founded") / "workspace"
+    shutil.copytree(tracking_tables, home)
+    found(Settings(workspace=str(home), _env_file=None), pack(random_network("student-tiny", seed=7), {}))
+    return home
+
+
+@pytest.fixture
+def settings(founded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setitem(distillation_request.PRESETS, "smoke", CONFIG)
+    return settings_of(founded, tmp_path / "workspace")
+
+
+def settings_of(founded: Path, home: Path) -> Settings:
+    shutil.copytree(founded, home)
+    return Settings(workspace=str(home), device="cpu", _env_file=None)
+
+
+def request(material: Path, **changes: Any) -> DistillRequest:
+    asked = DistillRequest(
+        preset="smoke",
+        student="",
+        teacher=str(material / "afr-net-tiny.safetensors"),
+        unlabelled_teacher=f"self-ensemble-2:{CHAMPION}",
+        data=str(material / "data"),
+        unlabelled=str(material / "rainy"),
+        steps=None,
+        attention=True,
+        seed=1,
+    )
+    return replace(asked, **changes)
+
+
+def distilled(settings: Settings, asked: DistillRequest) -> tuple[Prepared, Distilled]:
+    prepared = prepare_distillation(settings, asked)
+    return prepared, distil_student(settings, prepared, "run-1")
+
+
+def kept_run(settings: Settings, run_id: str) -> Any:
+    return TrackingServer(settings).client().get_run(run_id)
+
+
+def curve_of(settings: Settings, run_id: str) -> list[int]:
+    points = TrackingServer(settings).client().get_metric_history(run_id, "heavy")
+    return [point.step for point in points]
+
+
+def versions(settings: Settings) -> list[int]:
+    client = TrackingServer(settings).client()
+    return sorted(int(each.version) for each in client.search_model_versions(f"name = '{STUDENT}'"))
+
+
+def test_a_run_leaves_curve_pictures_lineage_and_a_challenger(settings: Settings, material: Path):
+    asked = request(material)
+    prepared, done = distilled(settings, asked)
+    kept = kept_run(settings, done.run_id)
+    client = TrackingServer(settings).client()
+    assert kept.info.status == "FINISHED"
+    assert curve_of(settings, done.run_id) == [2, 4]
+    losses = {"loss_labelled", "loss_features", "loss_attention", "loss_unlabelled"}
+    assert losses | {"system/process_memory_megabytes", "lead/after_student"} <= set(kept.data.metrics)
+    teacher = read_model_file(material / "afr-net-tiny.safetensors")
+    lineage = {
+        "teacher": "afr-net-tiny",
+        "teacher_digest": teacher.digest,
+        "unlabelled_teacher": f"self-ensemble-2:{STUDENT}/1",
+        "data_digest": prepared.folder.digest,
+        "split_digest": prepared.folder.split_digest,
+    }
+    assert lineage.items() <= kept.data.tags.items()
+    assert lineage.items() <= kept.data.params.items()
+    assert kept.data.params["unlabelled_photographs"] == "2"  # the torn one is left out
+    assert kept.data.params["feature_weight"] == "0.05"
+    files = {file.path for file in client.list_artifacts(done.run_id, "training")}
+    assert files == {"training/checkpoint.pt", "training/curve.csv"}
+    assert len(client.list_artifacts(done.run_id, "images")) >= 8
+    challenger = client.get_model_version_by_alias(STUDENT, "challenger")
+    assert (str(challenger.version), done.version) == ("2", "2")
+    assert {**lineage, "training_run": done.run_id}.items() <= challenger.tags.items()
+    registered = Registry(settings).resolve(f"models:/{STUDENT}@challenger")
+    best = read_model_file(prepared.work / "student-tiny.safetensors")
+    assert (registered.weights, registered.config) == (best.weights, best.config)
+    assert f"version 2 of {STUDENT} is challenger, distilled in MLflow run {done.run_id}" in str(done)
+    again = distilled(settings, asked)[1]
+    assert (again.run_id, again.version, versions(settings)) == (done.run_id, "2", [1, 2])
+    assert distilled(settings, replace(asked, seed=2))[1].run_id != done.run_id
+
+
+def test_a_killed_run_goes_on_in_its_own_run(
+    settings: Settings, founded: Path, material: Path, tmp_path: Path
+):
+    asked = request(material, unlabelled="", attention=False)
+    take = train.step
+
+    def step(fabric: Any, config: Any, state: Any, pair: Any) -> Any:
+        if state.step == 3:
+            raise KeyboardInterrupt
+        return take(fabric, config, state, pair)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "step", step)
+        with pytest.raises(KeyboardInterrupt):
+            distilled(settings, asked)
+    prepared = prepare_distillation(settings, asked)
+    run_id = (prepared.work / "mlflow_run").read_text()
+    assert kept_run(settings, run_id).info.status == "FAILED"
+    done = distil_student(settings, prepared, "run-2")
+    assert done.run_id == run_id
+    assert (kept_run(settings, run_id).info.status, curve_of(settings, run_id)) == ("FINISHED", [2, 4])
+    undisturbed = settings_of(founded, tmp_path / "undisturbed")
+    whole, _ = distilled(undisturbed, asked)
+    for name in ("student-tiny.safetensors", "student-tiny.json", "curve.csv"):
+        assert (prepared.work / name).read_bytes() == (whole.work / name).read_bytes()
+
+
+def test_a_server_that_goes_away_is_told_later(settings: Settings, material: Path, monkeypatch):
+    asked = request(material, unlabelled="")
+    take = train.step
+
+    @contextmanager
+    def away(server: TrackingServer, what: str) -> Iterator[None]:
+        raise TrackingUnreachable(f"{server.uri}: the tracking server does not answer")
+        yield
+
+    with monkeypatch.context() as patch:
+
+        def step(*arguments: Any) -> Any:
+            patch.setattr(TrackingServer, "faults_named", away)
+            return take(*arguments)
+
+        patch.setattr(train, "step", step)
+        with pytest.raises(TrackingUnreachable, match=r"does not answer; what was trained .* run it again"):
+            distilled(settings, asked)
+    prepared = prepare_distillation(settings, asked)
+    assert (prepared.work / "curve.csv").read_text().count("\n") == 3
+    run_id = (prepared.work / "mlflow_run").read_text()
+    assert curve_of(settings, run_id) == []
+    assert versions(settings) == [1]
+    monkeypatch.setattr(train, "step", None)  # all is trained already
+    done = distil_student(settings, prepared, "run-2")
+    assert (done.run_id, curve_of(settings, run_id), versions(settings)) == (run_id, [2, 4], [1, 2])
+    assert len(TrackingServer(settings).client().list_artifacts(run_id, "images")) >= 8
+
+
+def test_a_student_goes_on_from_the_champion(settings: Settings, material: Path, monkeypatch):
+    begun: list[Any] = []
+
+    def distil(fabric: Any, config: TrainConfig, *others: Any) -> None:
+        begun.append(build(read_model_file(Path(config.init))))
+        raise ValueError("enough seen")
+
+    monkeypatch.setattr(distillation, "distil", distil)
+    prepared = prepare_distillation(settings, request(material, student="champion"))
+    assert prepared.parameters["start"] == f"{STUDENT}/1"
+    with pytest.raises(TrainingFailed, match="enough seen"):
+        distil_student(settings, prepared, "run-1")
+    champion = random_network("student-tiny", seed=7)
+    assert torch.allclose(begun[0].stem.weight, champion.stem.weight, atol=1e-3)
+
+
+def test_one_request_is_worked_on_once_at_a_time(settings: Settings, material: Path):
+    prepared = prepare_distillation(settings, request(material))
+    name = f"distillation {prepared.work.name}"
+    with (
+        Lease(lease_location(settings.workspace), name, "another", 60.0),
+        pytest.raises(LeaseHeld, match="another"),
+    ):
+        distil_student(settings, prepared, "run-1")
+    assert not prepared.work.exists()
+
+
+def test_a_training_that_goes_astray_is_one_line(settings: Settings, material: Path, monkeypatch):
+    def astray(*arguments: Any) -> None:
+        raise ValueError("stem.weight is not finite in fp16")
+
+    monkeypatch.setattr(distillation, "distil", astray)
+    with pytest.raises(TrainingFailed, match="the training went astray"):
+        distilled(settings, request(material))
+    assert versions(settings) == [1]
+
+
+def corrupt(material: Path, place: Path) -> str:
+    for suffix in (".safetensors", ".json"):
+        data = (material / f"afr-net-tiny{suffix}").read_bytes()
+        (place / f"torn{suffix}").write_bytes(data[:-100] if suffix == ".safetensors" else data)
+    return str(place / "torn.safetensors")
+
+
+def another_size(material: Path, place: Path) -> str:
+    shutil.copy(material / "afr-net-tiny.safetensors", place / "odd.safetensors")
+    shutil.copy(material / "student-tiny.json", place / "odd.json")
+    return str(place / "odd.safetensors")
+
+
+def broken_data(material: Path, place: Path) -> str:
+    shutil.copytree(material / "data", place / "data")
+    (place / "data" / "clean" / "03.png").write_bytes(b"no picture")
+    return str(place / "data")
+
+
+def no_photographs(material: Path, place: Path) -> str:
+    (place / "texts").mkdir()
+    (place / "texts" / "a.txt").write_text("no picture")
+    return str(place / "texts")
+
+
+def no_student(material: Path, place: Path) -> str:
+    return str(material / "afr-net-tiny.safetensors")
+
+
+def niqe(material: Path, place: Path) -> str:
+    return str(SHIPPED.with_name("niqe.safetensors"))
+
+
+CASES: list[tuple[dict[str, str | Callable[[Path, Path], str]], str]] = [
+    ({"preset": "huge"}, "preset 'huge': there is no such one; there are smoke, small, base"),
+    ({"preset": "small", "data": ""}, "no data for preset small: give --data or set DERAIN_TRAINING"),
+    ({"data": "/nowhere"}, "data /nowhere: needs photographs in clean/"),
+    ({"data": broken_data}, "03.png"),
+    ({"unlabelled": no_photographs}, "texts: no photographs there"),
+    ({"unlabelled": "/nowhere"}, "/nowhere"),
+    ({"unlabelled": "gs://rainy"}, "gs:// is not supported"),
+    ({"teacher": "/nowhere/wise.safetensors"}, "/nowhere/wise.safetensors: no such file"),
+    ({"teacher": corrupt}, "torn.safetensors: the weights are damaged"),
+    ({"teacher": another_size}, "odd.safetensors"),
+    ({"teacher": niqe}, "niqe.json: no such file"),
+    ({"teacher": "models:/afr-net@nobody"}, "models:/afr-net@nobody"),
+    ({"teacher": CHAMPION, "student": "champion"}, f"teacher {STUDENT}/1 is the student itself"),
+    ({"unlabelled_teacher": f"models:/{STUDENT}/99"}, f"models:/{STUDENT}/99"),
+    ({"student": no_student}, "student afr-net-tiny is of architecture afr-net: only a student"),
+]
+
+
+@pytest.mark.parametrize(("changes", "line"), CASES, ids=[line for _, line in CASES])
+def test_it_is_refused_with_one_line(settings: Settings, material: Path, tmp_path: Path, changes, line):
+    given = {key: value(material, tmp_path) if callable(value) else value for key, value in changes.items()}
+    with pytest.raises(REFUSALS) as refused:
+        prepare_distillation(settings, request(material, **given))
+    assert line in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not (Path(settings.workspace) / "distill").exists()
+    assert versions(settings) == [1]
+
+
+@pytest.mark.slow
+def test_a_silent_tracking_server_is_told_before_any_work(tmp_path: Path, material: Path):
+    settings = Settings(workspace=str(tmp_path), tracking_uri="http://127.0.0.1:9", _env_file=None)
+    with pytest.raises(TrackingUnreachable, match=r"127\.0\.0\.1:9: the tracking server does not answer"):
+        prepare_distillation(settings, request(material))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,261 @@
+"""A fine-tuning from request to challenger: what it refuses, how it goes on, how it ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from lightning_fabric import Fabric
+from PIL import Image
+
+from infra.lease import Lease, LeaseLost
+from infra.pool_groups import CROP_SIDE
+from infra.pseudo_groups import PseudoPixels, write_group
+from infra.pseudo_labels import PseudoLabels
+from infra.registry import Registry
+from infra.settings import Settings
+from infra.streak_layers import StreakLayers
+from infra.tracking_server import ModelNotFound, TrackingServer
+from models import train
+from models.collapse import Collapsed, CollapseWatch
+from models.modelfile import SHIPPED, ModelFileInvalid, build, read_model_file
+from models.networks import Network
+from models.semi_config import SemiConfig
+from models.semi_supervised import SemiSupervised
+from models.semi_validation import SemiScore
+from models.streak_bank import StreakBankEmpty
+from models.streaks import FINE, SHEET
+from models.validation import ValidationSet
+from tasks.media.samples import photograph, rain_on
+from tasks.preflight import PreflightFailed
+from tasks.training.finetuning import Finetuned, finetune_on_rain
+from tasks.training.finetuning_material import Labelled, material_at
+from tasks.training.finetuning_request import PRESETS, FinetuneRequest, prepare_finetuning
+from tasks.training.tracked import TrainingFailed
+from tasks.training.unlabelled import POOL
+from tests.pools import ACCEPTED, rainy_crops, write_pool
+from tests.rainy_worlds import small_world, write_training_folder
+
+SHORT = replace(PRESETS["smoke"], steps=4, crop=32, validate_every=2, save_seconds=0.0)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_training_folder(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def rainy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rainy")
+    for number, name in enumerate(("coffee", "chelsea")):
+        rained = rain_on(photograph(name)[:160, :160], number, (FINE, SHEET))
+        Image.fromarray(rained).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setitem(PRESETS, "smoke", SHORT)
+    return Settings(workspace=str(tmp_path / "workspace"), device="cpu", _env_file=None)
+
+
+@pytest.fixture
+def request_(data: Path, rainy: Path) -> FinetuneRequest:
+    """From the shipped student: it finds streaks to train on."""
+    model = SHIPPED.with_name("student-small.safetensors")
+    return FinetuneRequest(data=str(data), unlabelled=str(rainy), model=str(model))
+
+
+def scores(monkeypatch: pytest.MonkeyPatch, rising: float) -> None:
+    """Let validation say that weights get better or worse the farther they go: what a few steps do is chance."""
+    origin = build(read_model_file(SHIPPED.with_name("student-small.safetensors"))).state_dict()
+
+    def judge(self: SemiSupervised, network: Network, pairs: ValidationSet) -> SemiScore:
+        way = sum(float((value - origin[name]).norm()) for name, value in network.state_dict().items())
+        return SemiScore(30, 20, 25, 50, 28 + rising * way)
+
+    monkeypatch.setattr(SemiSupervised, "judge", judge)
+
+
+def finetuned(settings: Settings, request: FinetuneRequest, run_id: str = "run") -> Finetuned:
+    return finetune_on_rain(settings, prepare_finetuning(settings, request, SemiConfig()), run_id)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_has_rendered_rain_and_real_streaks_in_each_batch(preset: str):
+    config, fabric = replace(PRESETS[preset], crop=8), Fabric(accelerator="cpu", devices=1)
+    crops = len(train.batch_of(fabric, config, small_world(), 0).clean)
+    real = min(round(SemiConfig().rerain_share * crops), crops - 1)
+    assert 0 < real < crops
+
+
+def test_a_killed_one_is_gone_on_with_and_becomes_challenger(
+    settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
+):
+    scores(monkeypatch, rising=1)
+    take = train.step
+
+    def killed(fabric: Any, config: Any, state: Any, pair: Any) -> Any:
+        if state.step == 2:
+            raise KeyboardInterrupt
+        return take(fabric, config, state, pair)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            finetuned(settings, request_, "killed")
+    tuned = finetuned(settings, request_, "again")
+    client = TrackingServer(settings).client()
+    run = client.get_run(tuned.run_id)
+    points = client.get_metric_history(tuned.run_id, "rerained")
+    assert [point.step for point in points] == [2, 4]  # one run, gone on with
+    assert (run.info.status, run.data.params["semi_rerain"]) == ("FINISHED", "1.0")
+    assert "accepted" in run.data.params["streaks"]
+    assert tuned.after > tuned.before
+    assert (tuned.share, "100% of the way from its start" in str(tuned)) == (1.0, True)
+    registered = Registry(settings).resolve("models:/semi-drdnet@challenger")
+    assert registered.version == tuned.version == "1"
+    assert registered.weights == tuned.weights.read_bytes()
+    version = client.get_model_version("semi-drdnet", "1")
+    assert version.run_id == version.tags["training_run"] == tuned.run_id
+    assert {"start_digest", "data_digest", "real_rain_digest"} <= version.tags.keys()
+    scores(monkeypatch, rising=1)
+    monkeypatch.setattr(train, "step", pytest.fail)
+    assert finetuned(settings, request_, "third").version == "1"  # nothing is trained or registered twice
+
+
+def test_what_is_no_better_is_not_registered(
+    settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
+):
+    scores(monkeypatch, rising=-1)
+    tuned = finetuned(settings, request_)
+    assert tuned.version is None
+    assert str(tuned).startswith("nothing registered: no weights are better")
+    with pytest.raises(ModelNotFound):
+        Registry(settings).resolve("models:/semi-drdnet@challenger")
+
+
+def test_one_whose_lease_is_lost_registers_nothing(
+    settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
+):
+    scores(monkeypatch, rising=1)
+
+    def lost(self: Lease) -> None:
+        raise LeaseLost("another run took it")
+
+    monkeypatch.setattr(Lease, "check", lost)
+    with pytest.raises(LeaseLost):
+        finetuned(settings, request_)
+    with pytest.raises(ModelNotFound):
+        Registry(settings).resolve("models:/semi-drdnet@challenger")
+
+
+def test_a_training_that_goes_astray_is_one_line(
+    settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
+):
+    def astray(*arguments: Any) -> None:
+        raise ValueError("stem.weight is not finite")
+
+    monkeypatch.setattr("tasks.training.finetuning.fit", astray)
+    with pytest.raises(TrainingFailed, match="the training went astray"):
+        finetuned(settings, request_)
+
+
+def test_a_collapse_says_so_and_keeps_the_best_weights(
+    settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
+):
+    scores(monkeypatch, rising=1)
+    monkeypatch.setattr(CollapseWatch, "look", collapse_after_one_look())
+    prepared = prepare_finetuning(settings, request_, SemiConfig(watch_every=3))
+    with pytest.raises(TrainingFailed, match="collapse at step 3"):
+        finetune_on_rain(settings, prepared, "run")
+    assert (prepared.work / "student-small.safetensors").exists()
+    run_id = (prepared.work / "mlflow_run").read_text()
+    assert TrackingServer(settings).client().get_run(run_id).info.status == "FAILED"
+    with pytest.raises(ModelNotFound):
+        Registry(settings).resolve("models:/semi-drdnet@challenger")
+
+
+def collapse_after_one_look() -> Any:
+    def look(self: CollapseWatch, step: int, rendered: Any, rain: Any) -> None:
+        if step:
+            raise Collapsed(f"collapse at step {step}")
+
+    return look
+
+
+REFUSED = {
+    "no such preset": ({"preset": "huge"}, "preset 'huge'"),
+    "no such model": ({"model": "nowhere.safetensors"}, "no such file"),
+    "no unlabelled photographs": ({"unlabelled": "EMPTY"}, "no photographs there"),
+    "no labelled photographs": ({"data": "EMPTY"}, "needs photographs in clean/"),
+    "nothing named": ({"preset": "slim", "data": ""}, "no data for preset slim: give --data"),
+    "no start": ({"preset": "mid", "model": ""}, "give one to start from with --model"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_is_one_line_before_any_training(
+    settings: Settings, request_: FinetuneRequest, tmp_path: Path, case: str
+):
+    changed, message = REFUSED[case]
+    (tmp_path / "empty").mkdir()
+    values = {name: str(tmp_path / "empty") if value == "EMPTY" else value for name, value in changed.items()}
+    with pytest.raises((PreflightFailed, ModelFileInvalid), match=message):
+        finetuned(settings, replace(request_, **values))
+    assert not (tmp_path / "workspace" / "finetune").exists()
+
+
+def test_photographs_without_rain_are_no_bank(settings: Settings, request_: FinetuneRequest, tmp_path: Path):
+    """Clean photographs, as they are and flat: nothing trains on what a network takes from them."""
+    folder = tmp_path / "clean"
+    folder.mkdir()
+    Image.fromarray(np.full((160, 160, 3), 128, np.uint8)).save(folder / "flat.png")
+    Image.fromarray(photograph("coffee")[:160, :160]).save(folder / "coffee.png")
+    with pytest.raises(PreflightFailed, match=r"no streaks of real rain to train on .*no rain found"):
+        finetuned(settings, replace(request_, unlabelled=str(folder)))
+
+
+def test_noise_is_no_bank(settings: Settings, request_: FinetuneRequest, tmp_path: Path):
+    folder = tmp_path / "noise"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "noise.png")
+    with pytest.raises(PreflightFailed, match="no streaks of real rain"):
+        finetuned(settings, replace(request_, unlabelled=str(folder)))
+
+
+def test_streaks_of_the_pool_are_those_of_what_is_accepted_now(settings: Settings):
+    ids = write_pool(settings.workspace, rainy_crops(3))
+    with pytest.raises(StreakBankEmpty, match=r"no streaks .*: python -m flows\.curate takes them"):
+        material_at(settings, POOL)
+    labels, side = PseudoLabels(settings.workspace), (CROP_SIDE, CROP_SIDE)
+    pixels = PseudoPixels(np.zeros((*side, 3), np.uint8), np.zeros(side, np.uint8))
+    write_group(settings.workspace, "pseudo/r0.zarr", 3, [pixels] * 3)
+    labels.commit([replace(ACCEPTED, crop_id=crop, zarr_row=row) for row, crop in enumerate(ids)])
+    layers = {crop: np.full((8, 8), level, np.uint8) for level, crop in enumerate(ids, 1)}
+    StreakLayers(settings.workspace).write("r0", list(layers.values()), ids, {"noise": 2})
+    held_out = ids.index(min(ids)) + 1
+    assert levels(settings) == ({1, 2, 3} - {held_out}, {held_out})
+    rejected = replace(ACCEPTED, crop_id=ids[0], decision="rejected", reviewer_decision="reject", run_id="r1")
+    labels.commit([replace(rejected, decided_at=ACCEPTED.decided_at + timedelta(hours=1))])
+    assert set.union(*levels(settings)) == {2, 3}
+
+
+def levels(settings: Settings) -> tuple[set[int], set[int]]:
+    """Grey levels of the layers to train on and of those to judge by."""
+    streaks = material_at(settings, POOL).streaks
+    assert streaks is not None
+    assert streaks.told.endswith(" accepted, 2 noise")
+    return set(streaks.training.pixels.unique().tolist()), set(streaks.judging.pixels.unique().tolist())
+
+
+def test_accepted_pseudo_labels_become_targets():
+    pictures = [np.full((40, 48, 3), level, np.uint8) for level in (10, 90)]
+    labels = Labelled(pictures, pictures, [np.full((40, 48), 255, np.uint8)] * 2)
+    targets = labels.targets()
+    assert (len(targets), targets.confidence.pixels.shape) == (2, (2 * 40 * 48, 1))
