@@ -120,6 +120,9 @@ def _configuration() -> dict[str, object]:
         "distributed.scheduler.allowed-failures": _ALLOWED_FAILURES,
         # What waits behind a shard that kills its worker would be blamed with it: let it wait at the scheduler.
         "distributed.scheduler.worker-saturation": 1.0,
+        # A worker that died comes back by itself; one that takes longer than this would be given up for good, and
+        # at the default (15 s) a busy machine loses all of them, one after the other.
+        "distributed.deploy.lost-worker-timeout": "1h",
         "distributed.comm.timeouts.connect": "10s",
         # At their defaults (20 ms, 500 ms) these take some 3 % of a core in each process that has nothing to do.
         "distributed.admin.tick.interval": "1s",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import dask
 import pytest
 from distributed import Client
 
@@ -58,6 +61,14 @@ def test_no_profiler_blocks_the_threads_of_workers(elsewhere: DaskCluster) -> No
         with connect(settings) as client:
             timers = client.run(lambda dask_worker: list(dask_worker.periodic_callbacks))
         assert all("profile" not in name for names in timers.values() for name in names)
+
+
+def test_a_worker_here_that_takes_long_to_come_back_is_waited_for() -> None:
+    impatient = {"distributed.deploy.lost-worker-timeout": "1ms"}  # any worker takes longer
+    with dask.config.set(impatient), connect(Settings(workers=1, _env_file=None)) as client:
+        (process,) = client.run(os.getpid).values()
+        os.kill(process, signal.SIGKILL)
+        assert client.submit(os.getpid).result(timeout=60) != process
 
 
 def test_a_scheduler_that_does_not_answer_is_told() -> None:
