@@ -66,6 +66,8 @@ class Row:
     variant: str
     budget: str
     """`steps` or `seconds`: what it has in common with scratch."""
+    length: int
+    """Steps of scratch."""
     seed: int
     student: str
     teacher: str
@@ -108,6 +110,7 @@ class Bench:
         return Row(
             variant=variant,
             budget=budget,
+            length=self.config.steps,
             seed=seed,
             student=config.preset,
             teacher=self.teaching.teacher.name,
@@ -165,34 +168,44 @@ def steps_within(kept: Sequence[dict[str, str]], variant: str, budget: str, seed
     """Return how many steps a row takes: those of scratch, or those that fit into the seconds of scratch."""
     if budget == "steps":
         return steps
-    taken = {(row["variant"], row["budget"], int(row["seed"])): float(row["seconds"]) for row in kept}
-    return max(1, round(steps * taken["scratch", "steps", seed] / taken[variant, "steps", seed]))
+    taken = {
+        row["variant"]: float(row["seconds"]) for row in kept if _cell(row)[1:] == ("steps", steps, seed)
+    }
+    return max(1, round(steps * taken["scratch"] / taken[variant]))
 
 
 def run(bench: Bench, variants: Sequence[str], seeds: Sequence[int], results: Path) -> None:
     """Train what is not in the results yet, and keep each row as soon as it is there."""
+    length = bench.config.steps
     for variant, budget, seed in plan(seeds, variants):
         kept = rows_of(results, Row)
-        if any((row["variant"], row["budget"], row["seed"]) == (variant, budget, str(seed)) for row in kept):
+        if (variant, budget, length, seed) in map(_cell, kept):
             continue
-        steps = steps_within(kept, variant, budget, seed, bench.config.steps)
+        steps = steps_within(kept, variant, budget, seed, length)
         row = bench.row(variant, budget, seed, steps)
         write_table([row], results, kept)
         print(row, flush=True)
 
 
+def _cell(row: dict[str, str]) -> tuple[str, str, int, int]:
+    """Return variant, budget, length and seed of a row."""
+    return row["variant"], row["budget"], int(row["length"]), int(row["seed"])
+
+
 def differences(rows: Sequence[dict[str, str]]) -> Iterator[str]:
     """Tell by how much each variant is ahead of scratch, as mean and standard deviation over seeds, in dB."""
-    scratch = {row["seed"]: row for row in rows if row["variant"] == "scratch"}
-    cells = dict.fromkeys((row["variant"], row["budget"]) for row in rows if row["variant"] != "scratch")
-    for variant, budget in cells:
-        chosen = [row for row in rows if (row["variant"], row["budget"]) == (variant, budget)]
+    scratch = {(row["length"], row["seed"]): row for row in rows if row["variant"] == "scratch"}
+    cells = dict.fromkeys(_cell(row)[:3] for row in rows if row["variant"] != "scratch")
+    for cell in cells:
+        chosen = [row for row in rows if _cell(row)[:3] == cell]
         told = []
         for figure in ("overall", "domain"):
-            gains = [float(row[figure]) - float(scratch[row["seed"]][figure]) for row in chosen]
+            pairs = [(row, scratch[row["length"], row["seed"]]) for row in chosen]
+            gains = [float(row[figure]) - float(beside[figure]) for row, beside in pairs]
             spread = f" +- {stdev(gains):.2f}" if len(gains) > 1 else ""
             told.append(f"{figure} {fmean(gains):+.2f}{spread}")
-        yield f"{variant}, equal {budget}, {len(chosen)} seeds: {', '.join(told)}"
+        variant, budget, length = cell
+        yield f"{variant}, {length:,} steps, equal {budget}, {len(chosen)} seeds: {', '.join(told)}"
 
 
 def prepare(arguments: argparse.Namespace, config: TrainConfig) -> Bench:
@@ -236,7 +249,8 @@ def main() -> None:
         validation_photographs=arguments.photographs,
     )
     bench = prepare(arguments, config)
-    variants = taught_by(bench.teaching.teacher, config.preset)
+    taught = taught_by(bench.teaching.teacher, config.preset)
+    variants = [name for name in taught if name in arguments.variants]
     print("variants:", ", ".join(variants), flush=True)
     run(bench, variants, range(1, arguments.seeds + 1), arguments.results)
     print(*differences(rows_of(arguments.results, Row)), sep="\n")
@@ -255,6 +269,13 @@ def _parse() -> argparse.Namespace:
         help="weights file, or self-ensemble:FILE; default: that of the shipped student",
     )
     parser.add_argument("--preset", default="student-small")
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        choices=list(VARIANTS),
+        default=list(VARIANTS),
+        help="beside scratch; default: all",
+    )
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--crop", type=int, default=64)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,9 @@ def test_scratch_sets_the_budget_of_its_seed():
     assert rows[:3] == [("scratch", "steps", 1), ("+ output", "steps", 1), ("+ output", "seconds", 1)]
     assert [seed for *_, seed in rows] == [1, 1, 1, 2, 2, 2]
     kept = [
-        {"variant": "scratch", "budget": "steps", "seed": "1", "seconds": "30"},
-        {"variant": "+ output", "budget": "steps", "seed": "1", "seconds": "45"},
+        {"variant": "scratch", "budget": "steps", "length": "900", "seed": "1", "seconds": "30"},
+        {"variant": "+ output", "budget": "steps", "length": "900", "seed": "1", "seconds": "45"},
+        {"variant": "+ output", "budget": "steps", "length": "500", "seed": "1", "seconds": "5"},
     ]
     assert steps_within(kept, "+ output", "steps", 1, 900) == 900
     assert steps_within(kept, "+ output", "seconds", 1, 900) == 600
@@ -67,10 +69,14 @@ def test_each_finished_row_is_kept_and_not_done_again(tmp_path: Path, monkeypatc
     assert all(float(row["domain"]) > 5 for row in rows)
     told = list(differences(rows))
     gain = float(rows[1]["domain"]) - float(rows[0]["domain"])
-    assert told[0].startswith("+ unlabelled, equal steps, 1 seeds: overall ")
+    assert told[0].startswith("+ unlabelled, 2 steps, equal steps, 1 seeds: overall ")
     assert told[0].endswith(f"domain {gain:+.2f}")
     run(bench, ["scratch", "+ unlabelled"], [1], results)
     assert results.read_text() == kept
+    run(
+        replace(bench, config=replace(CONFIG, steps=1)), ["scratch"], [1], results
+    )  # another length: another row
+    assert [row["length"] for row in csv.DictReader(results.read_text().splitlines())] == ["2", "2", "2", "1"]
 
 
 def test_the_default_teacher_is_the_student_that_ships():
