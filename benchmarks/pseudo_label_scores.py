@@ -2,10 +2,11 @@
 
     python -m benchmarks.pseudo_label_scores --data DATA [--photographs N]
 
-`DATA` holds `train/` as `models.banks` has it; its held-out photographs come under held-out rain, and under rain
-like that of training. For each score: its rank correlation with the error that the pseudo-label leaves, and its
-mean for a good network beside what changes nothing, blurs and smooths. For each rule: how many of what it accepts
-are good, beside how many are good in all. Writes `pseudo_label_scores.csv` and `pseudo_label_rules.csv`.
+`DATA` holds `train/` as `models.banks` has it; its held-out photographs come under the rain of the learning loop,
+under rain that nothing was set by a look at (`benchmarks.rain_domains`), and under rain like that of training. For
+each score: its rank correlation with the error that the pseudo-label leaves, and its mean for a good network beside
+what changes nothing, blurs and smooths. For each rule: how many of what it accepts are good, beside how many are
+good in all. Writes `pseudo_label_scores.csv` and `pseudo_label_rules.csv`.
 """
 
 from __future__ import annotations
@@ -22,17 +23,19 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.networks import networks
+from benchmarks.rain_domains import DOMAINS as UNSEEN
+from benchmarks.rain_domains import FRESH, Domain, scenes
 from benchmarks.smoothers import box_blur, gaussian_blur
 from benchmarks.tables import write_table
 from infra.settings import CurationLimits
 from models.banks import TrainingData, load_training_data
 from models.draws import Draws
+from models.metrics import Image
 from models.modelfile import SHIPPED
-from models.pairs import RainyPair
 from models.probes import Derain, probe
 from models.pseudo_scores import confidence, layer_score
 from models.rain import whole_pair
-from models.recipes import HELD_OUT_RECIPES, RECIPES
+from models.recipes import RECIPES, RainRecipe
 from models.texture_features import LabelledFeatures, fit_features
 from models.views import ALL_SIZES, Views, fused_layer
 from tasks.curation.acceptance import AGREE, Scores, refusal_of
@@ -42,7 +45,13 @@ RESULTS = Path(__file__).parent / "results"
 GOOD = "student-base"
 THREE = f"{GOOD}, three sizes"
 MODELS = (GOOD, "identity", "blur 3x3", "over-smoother")
-DOMAINS = {**HELD_OUT_RECIPES, **{name: RECIPES[name] for name in ("light", "heavy", "fine", "none")}}
+DOMAINS: Mapping[str, Domain | RainRecipe] = {
+    **UNSEEN,
+    **FRESH,
+    **{name: RECIPES[name] for name in ("light", "heavy", "fine", "none")},
+}
+GROUPS = {"unseen": tuple(UNSEEN), "fresh": tuple(FRESH), "all": tuple(DOMAINS)}
+"""Domains that are told together, beside each alone."""
 SIDE = 256
 SEED = 20_261_121
 LABELLED = 60
@@ -69,6 +78,7 @@ class ScoreRow:
 
     score: str
     judged: str
+    domain: str
     n: int
     spearman_left: float
     spearman_left_sure: float
@@ -81,7 +91,7 @@ class ScoreRow:
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """One rule in one domain (or all): what it accepts within its quota, and how much of it is good."""
+    """One rule in a domain or a group of them: what it accepts within its quota, and how much of it is good."""
 
     rule: str
     judged: str
@@ -102,8 +112,9 @@ def main() -> None:
     arguments = _parse()
     torch.set_num_threads(1)
     measured = list(_measured(arguments.data / "train", arguments.photographs))
-    scores = [score_row(name, measured) for name in SCORES]
-    rules = [rule_row(model, domain, measured) for model in (GOOD, THREE) for domain in (*DOMAINS, "all")]
+    places = [*GROUPS, *(domain for domain in DOMAINS if domain != "none")]
+    scores = [score_row(name, domain, measured) for name in SCORES for domain in places]
+    rules = [rule_row(model, domain, measured) for model in (GOOD, THREE) for domain in (*DOMAINS, *GROUPS)]
     rules += [rule_row(model, "all", measured) for model in ("identity", "blur 3x3", "over-smoother")]
     for row in (*scores, *rules):
         print(row)
@@ -117,7 +128,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with train/")
     parser.add_argument(
-        "--photographs", type=int, default=4, help="held-out photographs a domain; default: 4"
+        "--photographs", type=int, default=8, help="held-out photographs a domain; default: 8"
     )
     return parser.parse_args()
 
@@ -134,9 +145,8 @@ def _measured(train: Path, photographs: int) -> Iterator[Measured]:
         "blur 3x3": (box_blur, Views()),
         "over-smoother": (gaussian_blur, Views()),
     }
-    pairs = [(name, each) for name in DOMAINS for each in _pairs(data, name, photographs)]
-    for domain, pair in tqdm(pairs, unit="crop"):
-        rainy, clean = pair.rainy[0], pair.clean[0]
+    pairs = [(name, each) for name in DOMAINS for each in _pairs(train, data, name, photographs)]
+    for domain, (rainy, clean) in tqdm(pairs, unit="crop"):
         others = [fused_layer(each, rainy, Views()) for each in independent]
         for model, (derain, views) in judged.items():
             layer = fused_layer(derain, rainy, views)
@@ -170,14 +180,22 @@ def _share(after: Tensor, before: Tensor, weight: Tensor) -> float:
     return float((after * weight).sum()) / max(float((before * weight).sum()), least) if least > 0 else 1.0
 
 
-def _pairs(data: TrainingData, domain: str, photographs: int) -> Iterator[RainyPair]:
-    """Render the middle of held-out photographs under the rain of a domain."""
-    recipe = DOMAINS[domain]
+def _pairs(train: Path, data: TrainingData, name: str, photographs: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give the middle of held-out photographs under the rain of a domain, and clean, (3, H, W) each."""
+    domain = DOMAINS[name]
+    if isinstance(domain, Domain):
+        for each in scenes(train, domain, photographs):
+            yield _middle(_as_floats(each.frames[0])), _middle(_as_floats(each.clean))
+        return
     with_layers = [number for number, layer in enumerate(data.layer_of.tolist()) if layer >= 0]
-    chosen = with_layers if domain == "light" else range(len(data.photographs))
+    chosen = with_layers if name == "light" else range(len(data.photographs))
     for number in chosen[:photographs]:
-        pair = whole_pair(data, Draws(SEED, torch.tensor([number])), recipe, number)
-        yield RainyPair(*(_middle(part) for part in (pair.rainy, pair.clean, pair.streaks)))
+        pair = whole_pair(data, Draws(SEED, torch.tensor([number])), domain, number)
+        yield _middle(pair.rainy[0]), _middle(pair.clean[0])
+
+
+def _as_floats(picture: Image) -> Tensor:
+    return torch.from_numpy(picture).permute(2, 0, 1) / 255
 
 
 def _middle(picture: Tensor) -> Tensor:
@@ -210,9 +228,10 @@ SCORES: Mapping[str, Callable[[Scores], float | None]] = {
 """Each the larger the better; those with a minus are limits alone, and stand here to show why."""
 
 
-def score_row(name: str, measured: Sequence[Measured]) -> ScoreRow:
+def score_row(name: str, place: str, measured: Sequence[Measured]) -> ScoreRow:
     """Hold one score against the truth, under all rain but `none`, where there is nothing to take away."""
-    rainy = [each for each in measured if each.domain != "none"]
+    there = [domain for domain in GROUPS.get(place, (place,)) if domain != "none"]
+    rainy = [each for each in measured if each.domain in there]
     means = {
         model: _mean(SCORES[name](each.scores) for each in rainy if each.model == model) for model in MODELS
     }
@@ -221,6 +240,7 @@ def score_row(name: str, measured: Sequence[Measured]) -> ScoreRow:
     return ScoreRow(
         score=name,
         judged=GOOD,
+        domain=place,
         n=len(good),
         spearman_left=_spearman(values, [each.left for each in good]),
         spearman_left_sure=_spearman(values, [each.left_sure for each in good]),
@@ -232,10 +252,11 @@ def score_row(name: str, measured: Sequence[Measured]) -> ScoreRow:
     )
 
 
-def rule_row(model: str, domain: str, measured: Sequence[Measured]) -> RuleRow:
+def rule_row(model: str, place: str, measured: Sequence[Measured]) -> RuleRow:
     """Let the rule decide, within its default limits and its quota a domain, each taken for a source group."""
     limits = CurationLimits()
-    of_model = [each for each in measured if each.model == model and domain in (each.domain, "all")]
+    there = GROUPS.get(place, (place,))
+    of_model = [each for each in measured if each.model == model and each.domain in there]
     accepted = []
     for group in {each.domain for each in of_model}:
         passed = [
@@ -247,7 +268,7 @@ def rule_row(model: str, domain: str, measured: Sequence[Measured]) -> RuleRow:
     return RuleRow(
         rule=AGREE,
         judged=model,
-        domain=domain,
+        domain=place,
         n=len(of_model),
         accepted=len(accepted),
         left=_mean(each.left for each in of_model),

@@ -49,6 +49,15 @@ DOMAINS: Mapping[str, Domain] = {
     "sleet": Domain((SLEET,), ("beaded",), 0.5),
 }
 
+FRESH: Mapping[str, Domain] = {
+    "ribbons": Domain(
+        (StreakFamily((60.0, 140.0), (1.5, 3.0), (3e-5, 2e-4), (0.2, 0.6), flat=True),), (), 1.0
+    ),
+    "threads": Domain((StreakFamily((90.0, 200.0), (0.3, 0.5), (5e-4, 2e-3), (0.06, 0.2)),), (), 1.0),
+    "hail": Domain((StreakFamily((2.0, 5.0), (1.5, 3.0), (2e-4, 1e-3), (0.3, 0.9)),), (), 1.0),
+}
+"""Kinds that were made up when all rules, limits and losses stood: nothing was set by a look at them."""
+
 
 @dataclass(frozen=True, slots=True)
 class RainyScene:

@@ -22,10 +22,10 @@ def measured(left: float, score: float, model: str = GOOD) -> Measured:
 def test_a_score_that_falls_as_the_error_grows_correlates_negatively():
     rows = [measured(left, 1 - left) for left in (0.2, 0.4, 0.6)]
     rows += [Measured("fine", model, BAD, 1.0, 1.0) for model in MODELS[1:]]
-    found = score_row("score", rows)
+    found = score_row("score", "all", rows)
     assert (found.spearman_left, found.n, found.good_is_first) == (-1.0, 3, True)
     beaten = [*rows, *(measured(0.9, 0.95, "identity") for _ in range(3))]
-    assert not score_row("score", beaten).good_is_first
+    assert not score_row("score", "fine", beaten).good_is_first
 
 
 def test_precision_is_of_what_is_accepted():
