@@ -128,7 +128,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with train/")
     parser.add_argument(
-        "--photographs", type=int, default=8, help="held-out photographs a domain; default: 8"
+        "--photographs", type=int, default=20, help="held-out photographs a domain; default: 20"
     )
     return parser.parse_args()
 
