@@ -59,6 +59,7 @@ from tasks.media.samples import photograph, rain_on
 from tasks.preflight import choose_model
 from tasks.promotion.validation_samples import PHOTOGRAPHS, make_validation
 from tasks.training import distillation_request, finetuning_request, retraining_presets
+from tasks.training import request as training_request
 
 RESULTS = Path(__file__).parent / "results" / "poisoned_pools.csv"
 SAMPLES = "samples"
@@ -161,9 +162,11 @@ def trained_hard(steps: int, learning_rate: float) -> Iterator[None]:
     }
     tuned = replace(finetuning_request.PRESETS[SMOKE], **hard, batch=RERAINED_BATCH)
     distilled = replace(distillation_request.PRESETS[SMOKE], **hard)
+    going_on = replace(training_request.STAGE_2, learning_rate=learning_rate)
     with ExitStack() as stack:
         stack.enter_context(patch.dict(finetuning_request.PRESETS, {SMOKE: tuned}))
         stack.enter_context(patch.dict(distillation_request.PRESETS, {SMOKE: distilled}))
+        stack.enter_context(patch.object(training_request, "STAGE_2", going_on))
         sizes = replace(retraining_presets.PRESETS[SMOKE], distill_steps=steps)
         # It measures what promote measures again, and decides nothing.
         stack.enter_context(

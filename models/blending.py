@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from models.modelfile import build, pack
 from models.networks import Network
-from models.semi_validation import SemiScore
+from models.validation import RenderedScore
 
 PARTS = 10
 """Parts of the way that are told apart."""
@@ -29,12 +29,12 @@ class Blend:
     """In fp32, its weights rounded to fp16 as they are kept; ready for inference."""
     share: float
     """Of the way from the start to what was trained, in (0, 1]."""
-    score: SemiScore
+    score: RenderedScore
     """On validation."""
 
 
 def blended(
-    start: Network, trained: Network, before: SemiScore, judge: Callable[[Network], SemiScore]
+    start: Network, trained: Network, before: RenderedScore, judge: Callable[[Network], RenderedScore]
 ) -> Blend:
     """Go as far towards what was trained as forgets no more than `FORGOTTEN`; the first part of the way at least.
 
@@ -42,7 +42,7 @@ def blended(
     ----------
     start, trained : Network
         Of the same sizes.
-    before : SemiScore
+    before : RenderedScore
         Of the start, on validation.
     judge : callable
         Returns the score of a network on the same photographs. What is forgotten is taken to grow along the way.

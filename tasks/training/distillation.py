@@ -14,10 +14,13 @@ from infra.lease import Lease, lease_location
 from infra.registry import STUDENT
 from infra.settings import Settings
 from infra.tracking import TrackedRun
+from models.banks import load_training_data
 from models.distill import Lead, distil, incumbent, measure_lead
 from models.metrics import Image
 from models.modelfile import write_model_file
+from models.validation import render_validation, validate
 from tasks.progress import run_log
+from tasks.training.blending import keep
 from tasks.training.distillation_request import Prepared
 from tasks.training.tracked import Training, going_well, launched, registered, tracked
 
@@ -100,10 +103,11 @@ def distil_student(settings: Settings, prepared: Prepared, run_id: str) -> Disti
             before = _lead(fabric, prepared, incumbent(prepared.config), "lead_before.json")
             (run_log().info if before.suffices else run_log().warning)("%s", before)
             _train(fabric, prepared, run)
-            after = _lead(fabric, prepared, training.weights, "lead_after.json")
-            _keep(prepared, run, before, after)
+            weights = _weights(fabric, prepared, training)
+            after = _lead(fabric, prepared, weights, "lead_after.json")
+            _record(prepared, run, before, after)
             lease.check()
-            version = registered(settings, training, run, STUDENT)
+            version = registered(settings, training, run, STUDENT, weights)
     return Distilled(run.run_id, version, before, after)
 
 
@@ -122,7 +126,16 @@ def _lead(fabric: Fabric, prepared: Prepared, student: Path | None, memory: str)
     return measure_lead(fabric, teacher, student, folder, prepared.work / memory)
 
 
-def _keep(prepared: Prepared, run: TrackedRun, before: Lead, after: Lead) -> None:
+def _weights(fabric: Fabric, prepared: Prepared, training: Training) -> Path:
+    """Return the best weights; of a student that was there before, as far from it as they forget little."""
+    if prepared.start is None:
+        return training.weights
+    held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
+    pairs = render_validation(held_out, prepared.config.validation_photographs)
+    return keep(fabric, training, prepared.start.model_file, lambda network: validate(network, pairs)).weights
+
+
+def _record(prepared: Prepared, run: TrackedRun, before: Lead, after: Lead) -> None:
     """Keep figures, checkpoint and curve with the run."""
     figures = {
         f"lead/{when}_{who.name}": getattr(lead, who.name)

@@ -20,7 +20,7 @@ from models.teachers import Teacher, TeacherSpec, parse_teacher, teacher_of
 from models.train_config import TrainConfig
 from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
 from tasks.training.folder import TrainingFolder, folder_named, looked_at
-from tasks.training.request import origin_tags, train_config, work_folder
+from tasks.training.request import going_on, origin_tags, train_config, work_folder
 from tasks.training.samples import make_training_samples
 from tasks.training.unlabelled import unlabelled_photographs
 
@@ -105,7 +105,7 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     champion = choose_model(settings, CHAMPION_URL)  # the registry is there, and the student has a name in it
     start = _start(settings, request, champion)
     if start is not None:
-        config = replace(config, preset=_student_preset(start))
+        config = replace(going_on(config), preset=_student_preset(start))
     teachers = _teachers(settings, request)
     _refuse_itself(start, teachers[0])
     data, photographs = _material(settings, request)

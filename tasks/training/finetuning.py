@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from lightning_fabric import Fabric
@@ -13,15 +11,13 @@ from infra.lease import Lease, lease_location
 from infra.settings import Settings
 from infra.tracking import TrackedRun
 from models.banks import load_training_data
-from models.blending import Blend, blended
 from models.collapse import Collapsed
-from models.modelfile import build, pack, read_model_file, write_model_file
-from models.networks import Network
+from models.modelfile import build, write_model_file
 from models.rain_critic import RainCritic, train_critic
 from models.semi_supervised import SemiSupervised
-from models.semi_validation import SemiScore
 from models.train import fit
 from models.validation import render_validation
+from tasks.training.blending import Kept, keep
 from tasks.training.finetuning_request import Prepared
 from tasks.training.tracked import Training, TrainingFailed, going_well, launched, registered, tracked
 
@@ -82,45 +78,30 @@ def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Fin
         prepared.work.mkdir(parents=True, exist_ok=True)
         write_model_file(prepared.start.model_file, prepared.work / "start.safetensors")
         with tracked(settings, training) as run:
-            before, blend = _trained(fabric, prepared, training, run)
+            kept = _trained(fabric, prepared, training, run)
             lease.check()
-            after, weights = blend.score.overall, prepared.work / "blended.safetensors"
-            _write(blend, training, weights)
+            before, after = kept.before.overall, kept.after.overall
             better = after > before
-            version = registered(settings, training, run, SEMI_DRDNET, weights) if better else None
-    return Finetuned(run.run_id, before, after, blend.share, version, weights, prepared.streaks)
+            version = registered(settings, training, run, SEMI_DRDNET, kept.weights) if better else None
+    return Finetuned(run.run_id, before, after, kept.share, version, kept.weights, prepared.streaks)
 
 
 def _filed(prepared: Prepared) -> Training:
     return Training(EXPERIMENT, prepared.train.preset, prepared.work, prepared.parameters, prepared.tags)
 
 
-def _trained(fabric: Fabric, prepared: Prepared, training: Training, run: TrackedRun) -> tuple[float, Blend]:
-    """Train to the end; return the validation score of the start, and how far to go towards the best weights."""
-    rain, start = prepared.rain.to(fabric.device), build(prepared.start.model_file)
-    mean = build(prepared.start.model_file)  # moves while it trains
+def _trained(fabric: Fabric, prepared: Prepared, training: Training, run: TrackedRun) -> Kept:
+    """Train to the end; return what is kept of it."""
+    rain, mean = prepared.rain.to(fabric.device), build(prepared.start.model_file)
     objective = SemiSupervised(prepared.semi, rain, mean, _critic(prepared))
     held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
     pairs = render_validation(held_out, prepared.train.validation_photographs)
-
-    def judge(network: Network) -> SemiScore:
-        with fabric.autocast():
-            return objective.judge(copy.deepcopy(network).to(fabric.device), pairs)
-
-    before = judge(start)
     try:
         with going_well(prepared.work):
             fit(fabric, prepared.train, prepared.folder.path, prepared.work, (run,), objective)
     except Collapsed as error:
         raise TrainingFailed(f"{error} ({prepared.work})") from error
-    return before.overall, blended(start, build(read_model_file(training.weights)), before, judge)
-
-
-def _write(blend: Blend, training: Training, weights: Path) -> None:
-    """Write a blend, with the facts of the training and how far it went."""
-    facts = json.loads(read_model_file(training.weights).config)["facts"]
-    facts |= {"share": blend.share, "validation_psnr_y": asdict(blend.score)}
-    write_model_file(pack(blend.network, facts, name=training.preset), weights)
+    return keep(fabric, training, prepared.start.model_file, lambda network: objective.judge(network, pairs))
 
 
 def _critic(prepared: Prepared) -> RainCritic | None:

@@ -17,16 +17,12 @@ from models.train_config import TrainConfig
 from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
 from tasks.training.finetuning_material import harvested, material_at
 from tasks.training.folder import TrainingFolder, folder_named, looked_at
-from tasks.training.request import origin_tags, train_config, work_folder
+from tasks.training.request import STAGE_2, origin_tags, train_config, work_folder
 from tasks.training.samples import make_training_samples
 
-_STAGE_2 = TrainConfig(learning_rate=1e-4, warm_up=20, cool_down=1.0, finish=1.0, ema=0.99)
-"""The learning rate falls from 1e-4 to 0 all along, and labelled rain counts by PSNR itself: a network that was
-trained to its end loses light rain when it goes back to the loss that it began with. Crops are then twice as large
-and a quarter as many as `batch` and `crop` say (`models.train.batch_of`): half of them are re-rained."""
 PRESETS = {
     "smoke": replace(
-        _STAGE_2,
+        STAGE_2,
         preset="drd-net-slim",
         steps=20,
         batch=8,
@@ -36,11 +32,12 @@ PRESETS = {
         save_seconds=5.0,
         precision="32-true",
     ),
-    "slim": replace(_STAGE_2, preset="drd-net-slim", steps=2000, batch=16, crop=96, validate_every=200),
-    "mid": replace(_STAGE_2, preset="drd-net-mid", steps=20_000, ema=0.999),
-    "paper": replace(_STAGE_2, preset="drd-net-paper", steps=60_000, batch=32, crop=56, ema=0.999),
+    "slim": replace(STAGE_2, preset="drd-net-slim", steps=2000, batch=16, crop=96, validate_every=200),
+    "mid": replace(STAGE_2, preset="drd-net-mid", steps=20_000, ema=0.999),
+    "paper": replace(STAGE_2, preset="drd-net-paper", steps=60_000, batch=32, crop=56, ema=0.999),
 }
-"""`smoke` shows in minutes that all works, `slim` trains on a CPU, the others on a GPU."""
+"""`smoke` shows in minutes that all works, `slim` trains on a CPU, the others on a GPU. Half of the crops of a
+batch are re-rained."""
 STARTS = {"drd-net-slim": SHIPPED.with_name("drd-net-slim.safetensors")}
 """Weights that come with the package, by preset of the network."""
 
