@@ -85,19 +85,19 @@ class Judge:
 
     def __init__(self, rain100l: list[tuple[Path, Path]]) -> None:
         self._rain100l = rain100l
-        self._start = engine_of(shipped())
+        self.start = engine_of(shipped())
         self._start_rain100l: npt.NDArray[np.float64] | None = None
 
     def row(
         self, course: Course, terms: str, domain: str, pool: Sequence[RainyScene], cell: Tuned
     ) -> LoopRow:
         """Judge a cell."""
-        before = on_scenes(self._start, pool, POOL)
+        before = on_scenes(self.start, pool, POOL)
         rainy = np.array([_decibels(each.frames[POOL], each.clean) for each in pool])
         gain = paired_interval(on_scenes(cell.best, pool, POOL) - before)
-        unseen = on_scenes(cell.best, pool, UNSEEN) - on_scenes(self._start, pool, UNSEEN)
+        unseen = on_scenes(cell.best, pool, UNSEEN) - on_scenes(self.start, pool, UNSEEN)
         last = on_scenes(cell.last, pool, POOL) - before
-        light = self._loss(cell.best)
+        light = self.change_on_rain100l(cell.best)
         return LoopRow(
             terms,
             domain,
@@ -121,10 +121,10 @@ class Judge:
             accepted=len(cell.harvest.layers),
         )
 
-    def _loss(self, engine: Engine) -> Interval:
+    def change_on_rain100l(self, engine: Engine) -> Interval:
         """Compare with the start on Rain100L; scenes come twice in it, but twice among each other only."""
         if self._start_rain100l is None:
-            self._start_rain100l = self._on_rain100l(self._start)
+            self._start_rain100l = self._on_rain100l(self.start)
         return paired_interval(self._on_rain100l(engine) - self._start_rain100l)
 
     def _on_rain100l(self, engine: Engine) -> npt.NDArray[np.float64]:
@@ -158,7 +158,7 @@ def main() -> None:
         for line in leads(arguments.data, arguments.photographs):
             print(line, flush=True)
         return
-    course, judge = _course(arguments), Judge(_rain100l(arguments))
+    course, judge = _course(arguments), Judge(rain100l_in(arguments.data, arguments.rain100l))
     begun = time.monotonic()
     for domain in arguments.domains:
         pool = scenes(arguments.data, DOMAINS[domain], arguments.photographs)
@@ -214,10 +214,11 @@ def _course(arguments: argparse.Namespace) -> Course:
     return Course(arguments.data, arguments.work, train)
 
 
-def _rain100l(arguments: argparse.Namespace) -> list[tuple[Path, Path]]:
-    folders = (arguments.data / "paired", arguments.data.parent / "paired")
+def rain100l_in(data: Path, photographs: int) -> list[tuple[Path, Path]]:
+    """List the first photographs of Rain100L, rainy and clean, which lies in a training folder or beside it."""
+    folders = (data / "paired", data.parent / "paired")
     found = next((folder for folder in folders if folder.is_dir()), folders[0]) / "rain100l"
-    return [(path, found / "clean" / path.name) for path in images_in(found / "rain")[: arguments.rain100l]]
+    return [(path, found / "clean" / path.name) for path in images_in(found / "rain")[:photographs]]
 
 
 def _is_there(results: Path, terms: str, domain: str, train: TrainConfig) -> bool:

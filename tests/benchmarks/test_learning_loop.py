@@ -40,7 +40,7 @@ def test_a_finished_cell_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     learning_loop.write_table([row], results)
     monkeypatch.setattr(learning_loop, "scenes", lambda *_: [])
     monkeypatch.setattr(learning_loop, "tuned", pytest.fail)
-    monkeypatch.setattr(learning_loop, "_rain100l", lambda _: [])
+    monkeypatch.setattr(learning_loop, "rain100l_in", lambda *_: [])
     options = ["--steps=4", "--terms=re-rain", "--domains=needles", f"--results={results}"]
     monkeypatch.setattr(
         sys, "argv", ["loop", f"--data={tmp_path}", f"--threads={torch.get_num_threads()}", *options]

@@ -17,12 +17,14 @@ from infra.lease import Lease, LeaseHeld, lease_location
 from infra.registry import STUDENT, Registry
 from infra.settings import Settings
 from infra.tracking_server import TrackingServer, TrackingUnreachable
-from models import train
+from models import blending, train
+from models.blending import between
 from models.modelfile import SHIPPED, build, pack, read_model_file, write_model_file
 from models.train_config import TrainConfig
 from tasks.training import distillation, distillation_request
 from tasks.training.distillation import Distilled, distil_student
 from tasks.training.distillation_request import DistillRequest, Prepared, prepare_distillation
+from tasks.training.request import STAGE_2, going_on
 from tasks.training.tracked import REFUSALS, TrainingFailed
 from tests.championships import found
 from tests.networks import random_network
@@ -217,6 +219,18 @@ def test_a_student_goes_on_from_the_champion(settings: Settings, material: Path,
         distil_student(settings, prepared, "run-1")
     champion = random_network("student-tiny", seed=7)
     assert torch.allclose(begun[0].stem.weight, champion.stem.weight, atol=1e-3)
+    assert prepared.config == replace(going_on(CONFIG), init=prepared.config.init)
+    assert (prepared.config.learning_rate, prepared.config.finish) == (STAGE_2.learning_rate, 1.0)
+
+
+def test_what_it_comes_to_lies_on_the_way_from_the_champion(settings: Settings, material: Path, monkeypatch):
+    prepared = prepare_distillation(settings, request(material, student="champion"))
+    monkeypatch.setattr(blending, "FORGOTTEN", -100.0)  # whatever is learnt forgets too much
+    done = distil_student(settings, prepared, "run-1")
+    weights = [read_model_file(prepared.work / f"{name}.safetensors") for name in ("student-tiny", "blended")]
+    assert Registry(settings).resolve(done.model).weights == weights[1].weights
+    nearer = between(*(build(each) for each in (prepared.start.model_file, weights[0])), 0.1)
+    assert torch.equal(build(weights[1]).stem.weight, nearer.stem.weight)
 
 
 def test_one_request_is_worked_on_once_at_a_time(settings: Settings, material: Path):
