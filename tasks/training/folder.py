@@ -28,7 +28,7 @@ def folder_named(settings: Settings, data: str, preset: str) -> Path:
     Raises
     ------
     PreflightFailed
-        If neither is; tells for which preset.
+        If neither is (tells for which preset), or if it is no folder of this machine.
     """
     place = data or settings.training
     if not place:
@@ -36,7 +36,12 @@ def folder_named(settings: Settings, data: str, preset: str) -> Path:
             f"no data for preset {preset}: give --data or set DERAIN_TRAINING; it is a folder with clean/"
             " and streaks/ or garg/"
         )
-    return Path(absolute_url(place))
+    folder = absolute_url(place)
+    if "://" in folder:
+        raise PreflightFailed(
+            f"data {folder}: labelled data is read again and again: copy it into a folder of this machine and name that"
+        )
+    return Path(folder)
 
 
 def read_folder(folder: Path) -> tuple[TrainingData, TrainingData]:

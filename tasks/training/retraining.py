@@ -97,7 +97,7 @@ class Retraining:
         state = run()
         message = " ".join((state.message or str(state.name)).split())
         if not state.is_completed() and state.name != REFUSED:
-            raise StageFailed(f"{name}: {message}; run it again to go on from here")
+            raise StageFailed(f"{name}: {message}; the next run goes on from here")
         stage = Stage(name, message, _model(state))
         self.lease.check()
         self.record = replace(self.record, stages=(*self.record.stages, stage))

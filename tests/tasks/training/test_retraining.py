@@ -187,6 +187,7 @@ def test_labelled_data_is_found_before_the_first_stage(judged: Settings, labelle
     [
         ("", "no data for preset cpu: give --data or set DERAIN_TRAINING"),
         ("/nowhere", "data /nowhere: needs photographs in clean/"),
+        ("s3://bucket/data", "data s3://bucket/data: .* copy it into a folder of this machine"),
     ],
 )
 def test_labelled_data_that_is_not_there_is_told_first(judged: Settings, data: str, line: str):
