@@ -39,7 +39,7 @@ def folder_named(settings: Settings, data: str, preset: str) -> Path:
     folder = absolute_url(place)
     if "://" in folder:
         raise PreflightFailed(
-            f"data {folder}: labelled data is read again and again: copy it into a folder of this machine and name that"
+            f"data {folder}: labelled data is read again and again: copy it into a folder of this machine"
         )
     return Path(folder)
 

@@ -129,7 +129,7 @@ def test_a_stage_that_fails_is_named(workspace: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(stages, "curate", lambda **parameters: Failed(message="no room"))
     failed = retrain.fn(preset="smoke")
     assert failed.is_failed()
-    assert str(failed.message).startswith("curate: no room; run it again")
+    assert str(failed.message).startswith("curate: no room; the next run goes on")
 
 
 def test_a_preset_that_there_is_not_is_named_before_anything_is_done(tmp_path: Path, monkeypatch):
