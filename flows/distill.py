@@ -40,7 +40,8 @@ def distill(
 
     Args:
         preset: smoke (minutes, on generated data unless there is some), small or base.
-        student: What the student begins from, champion or a model named as a teacher is. Default: new weights.
+        student: What the student begins from, champion or a model named as a teacher is: it goes on at a low
+            rate, and only as far as it forgets little. Default: new weights.
         teacher: Registered model (models:/name@alias or models:/name/version) or path of a weights file;
             self-ensemble:MODEL averages it over four views.
         unlabelled_teacher: Who derains the unlabelled photographs, named in the same way. Default: the teacher.
