@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -83,7 +82,7 @@ class Course:
 
 def measure(course: Course, name: str) -> PoolRow:
     """Poison a pool in a fresh workspace and take it through the loop."""
-    begun, poison = time.monotonic(), POISONS[name]
+    poison = POISONS[name]
     settings = _fresh(course, name)
     choose_model(settings, CHAMPION_URL)  # registers the shipped student
     before = Registry(settings).standing(STUDENT).champion
@@ -110,7 +109,6 @@ def measure(course: Course, name: str) -> PoolRow:
         champion_before=str(before),
         champion_after=str(Registry(settings).standing(STUDENT).champion),
         uncommitted=uncommitted(settings.workspace),
-        minutes=round((time.monotonic() - begun) / 60, 1),
     )
 
 

@@ -50,14 +50,13 @@ class PoolRow:
     champion_after: str
     uncommitted: int
     """Groups of pixels in the workspace that no table names."""
-    minutes: float
 
     def __str__(self) -> str:
         return (
             f"{self.pool:10} {self.crops:3} crops, {self.pseudo_labels:3} pseudo-labels, {self.stage}"
             f" {self.state}: {self.message}\n{'':10} psnr_y {_told(self.psnr_y_gain)}, last weights"
             f" {self.last_state} {_told(self.last_psnr_y_gain)}; {self.promotions} promotions, champion"
-            f" {self.champion_before} then {self.champion_after}; {self.minutes:.1f} min"
+            f" {self.champion_before} then {self.champion_after}"
         )
 
 
