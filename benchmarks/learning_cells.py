@@ -33,6 +33,7 @@ from models.validation import render_validation
 PSEUDO_LABELS, TEMPORAL = "re-rain + own pseudo-labels", "re-rain + temporal"
 TERMS = (*ABLATIONS, PSEUDO_LABELS, TEMPORAL)
 """Ablations of the configuration, and of the data."""
+WITH_TARGETS = SemiConfig(pseudo_label=0.5)
 WIDENED = 7
 """Side in pixels of the square that found rain is widened to; in it a pseudo-label is trusted."""
 CPU = torch.device("cpu")
@@ -77,7 +78,7 @@ def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> 
     rainy = [each.frames[0] for each in pool]
     derained = [engine_of(start).derain(each[None])[0] for each in rainy]
     harvest = harvest_streaks(rainy, derained)
-    config = ABLATIONS.get(terms, ABLATIONS["re-rain"])
+    config = ABLATIONS.get(terms, WITH_TARGETS)
     real = _real_rain(terms, pool, derained, harvest)
     objective = SemiSupervised(config, real, shipped(), _critic(course, config))
     fabric = Fabric(accelerator="cpu", devices=1, precision=course.train.precision)  # type: ignore[arg-type]

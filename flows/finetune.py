@@ -22,6 +22,7 @@ from tasks.training.finetuning_request import FinetuneRequest, prepare_finetunin
 from tasks.training.tracked import REFUSALS
 
 Weight = Annotated[float, Field(ge=0)]
+TERMS = SemiConfig()
 
 
 @flow(name="finetune")
@@ -32,12 +33,14 @@ def finetune(
     unlabelled: str = "",
     steps: Annotated[int, Field(ge=1)] | None = None,
     seed: int = 1,
-    rerain: Weight = 1.0,
-    anchor: Weight = 0.1,
-    rain_on_rain: Weight = 0.0,
-    mean_teacher: Weight = 0.0,
-    streak_contrast: Weight = 0.0,
-    background_contrast: Weight = 0.0,
+    rerain: Weight = TERMS.rerain,
+    temporal: Weight = TERMS.temporal,
+    pseudo_label: Weight = TERMS.pseudo_label,
+    anchor: Weight = TERMS.anchor,
+    rain_on_rain: Weight = TERMS.rain_on_rain,
+    mean_teacher: Weight = TERMS.mean_teacher,
+    streak_contrast: Weight = TERMS.streak_contrast,
+    background_contrast: Weight = TERMS.background_contrast,
 ) -> State[Any]:
     """Train on labelled rain, and on the streaks that are in unlabelled photographs.
 
@@ -54,7 +57,9 @@ def finetune(
         steps: How many steps. Default: those of the preset.
         seed: Of rain and crops.
         rerain: Weight of clean photographs under real streaks.
-        anchor: Weight of leaving photographs alone where no rain was found.
+        temporal: Weight of the backgrounds of cameras that stand still, where the pool has some.
+        pseudo_label: Weight of other accepted pseudo-labels of the pool. Tried with 0.5.
+        anchor: Weight of leaving photographs alone where no rain was found. Tried with 0.1.
         rain_on_rain: Weight of rain added to rain, with a mean teacher's target. Tried with 0.2.
         mean_teacher: Weight of a mean teacher's own targets. Tried with 0.2.
         streak_contrast: Weight of the contrast of streaks. Tried with 0.01.
@@ -64,6 +69,8 @@ def finetune(
         settings = read_settings()
         semi = SemiConfig(
             rerain=rerain,
+            temporal=temporal,
+            pseudo_label=pseudo_label,
             anchor=anchor,
             rain_on_rain=rain_on_rain,
             mean_teacher=mean_teacher,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 import torch
 
 from infra.pool import Pool
@@ -18,7 +19,8 @@ from models.lessons import MOST_PHOTOGRAPHS, evenly
 from models.metrics import Image
 from models.modelfile import ModelFile, build
 from models.semi_data import RealRain, Targets
-from models.streak_bank import StreakBankEmpty, harvest_streaks, split_layers
+from models.streak_bank import HOLD_OUT_EVERY, StreakBankEmpty, harvest_streaks, split_layers
+from tasks.curation.acceptance import TEMPORAL
 from tasks.curation.streak_harvest import MOST_LAYERS
 from tasks.training.unlabelled import POOL, unlabelled_photographs, without_padding
 
@@ -53,18 +55,34 @@ class Streaks:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """Accepted pseudo-labels, where there are any, apart by what they were made of."""
+
+    of_networks: Labelled | None = None
+    """What networks made; and what reviewers accepted."""
+    temporal: Labelled | None = None
+    """Temporal backgrounds."""
+    held_out_temporal: Labelled | None = None
+    """Those of other source groups: weights are chosen by them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
-    """Unlabelled photographs; of the pool, accepted pseudo-labels, where there are any, and their streaks too."""
+    """Unlabelled photographs; of the pool, what was accepted, and its streaks too."""
 
     photographs: Sequence[Image]
-    pseudo_labels: Labelled | None = None
+    accepted: Accepted = Accepted()
     streaks: Streaks | None = None
 
     def real_rain(self, streaks: Streaks) -> RealRain:
         """Put everything into banks."""
-        labels = self.pseudo_labels
-        targets = labels.targets() if labels else None
-        return RealRain(_bank(self.photographs), streaks.training, streaks.judging, targets)
+        found = self.accepted
+        of_networks, temporal, held_out = (
+            None if labels is None else labels.targets()
+            for labels in (found.of_networks, found.temporal, found.held_out_temporal)
+        )
+        photographs = _bank(self.photographs)
+        return RealRain(photographs, streaks.training, streaks.judging, of_networks, temporal, held_out)
 
 
 def material_at(settings: Settings, place: str) -> Material:
@@ -104,12 +122,22 @@ def _curated_streaks(workspace: str) -> Streaks:
     return Streaks(*split_layers(layers), _told(len(layers), stored.refused))
 
 
-def _accepted(workspace: str) -> Labelled | None:
-    """Read the pseudo-labels that curation accepted; None where there is none."""
-    pool, labels = Pool(workspace), PseudoLabels(workspace)
-    accepted = labels.accepted()
+def _accepted(workspace: str) -> Accepted:
+    """Read what curation accepted; of temporal backgrounds every fourth source group is held out."""
+    accepted = PseudoLabels(workspace).accepted()
+    of_networks = accepted.filter(pl.col("rule") != TEMPORAL)
+    stills = accepted.filter(pl.col("rule") == TEMPORAL)
+    groups = sorted(stills["source_group"].unique())
+    held_out = pl.col("source_group").is_in(groups[::HOLD_OUT_EVERY] if len(groups) > 1 else [])
+    parts = (of_networks, stills.filter(~held_out), stills.filter(held_out))
+    return Accepted(*(_labelled(workspace, part) for part in parts))
+
+
+def _labelled(workspace: str, accepted: pl.DataFrame) -> Labelled | None:
+    """Read crops and pseudo-labels of rows of the ledger, a bounded number; None where there is no row."""
     if accepted.is_empty():
         return None
+    pool, labels = Pool(workspace), PseudoLabels(workspace)
     rows = accepted[evenly(range(accepted.height), MOST_PHOTOGRAPHS)]
     crops = rows.select("crop_id").join(pool.crops(), on="crop_id", how="left", maintain_order="left")
     pixels = labels.pixels(rows)

@@ -22,6 +22,7 @@ from infra.pseudo_labels import PseudoLabels
 from models.modelfile import build, pack, read_model_file
 from models.streak_bank import harvest_streaks
 from tasks.training import distillation_request, finetuning_request, retraining_presets
+from tasks.training.request import going_on
 from tasks.training.retraining_presets import sizes_of
 from tests.photographs import PHOTOGRAPHS, photograph
 from tests.pools import ACCEPTED, SIDE, rainy_crops, write_pool
@@ -121,6 +122,7 @@ def test_a_preset_is_trained_hard_for_a_while(monkeypatch):
     with poisoned_pools.trained_hard(7, 0.5):
         for known in (finetuning_request.PRESETS, distillation_request.PRESETS):
             assert (known["smoke"].steps, known["smoke"].learning_rate) == (7, 0.5)
+        assert going_on(distillation_request.PRESETS["smoke"]).learning_rate == 0.5
         assert retraining_presets.PRESETS["smoke"].distill_steps == 7
     after = (finetuning_request.PRESETS["smoke"], distillation_request.PRESETS["smoke"], sizes_of("smoke"))
     assert after == before

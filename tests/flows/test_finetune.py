@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from flows.command_line import command_of
 from flows.finetune import finetune
+from models.semi_config import SemiConfig
 
 
 @pytest.fixture
@@ -28,6 +30,13 @@ def test_help_explains_every_parameter():
     assert [each.arg_name for each in described] == list(inspect.signature(finetune.fn).parameters)
     assert all(" ".join(str(each.description).split()) in words for each in described)
     assert shown.exit_code == 0
+
+
+def test_terms_count_by_default_as_where_they_are_explained():
+    defaults = {name: each.default for name, each in inspect.signature(finetune.fn).parameters.items()}
+    weights = {name: weight for name, weight in asdict(SemiConfig()).items() if name in defaults}
+    assert {name: defaults[name] for name in weights} == weights
+    assert {"rerain", "temporal", "pseudo_label", "anchor"} <= weights.keys()
 
 
 def test_what_cannot_be_done_is_one_line(workspace: Path):

@@ -25,11 +25,13 @@ from models.collapse import Collapsed, CollapseWatch
 from models.modelfile import SHIPPED, ModelFileInvalid, build, read_model_file
 from models.networks import Network
 from models.semi_config import SemiConfig
+from models.semi_data import RealRain, Targets
 from models.semi_supervised import SemiSupervised
 from models.semi_validation import SemiScore
 from models.streak_bank import StreakBankEmpty
 from models.streaks import FINE, SHEET
 from models.validation import ValidationSet
+from tasks.curation.acceptance import AGREE, TEMPORAL
 from tasks.media.samples import photograph, rain_on
 from tasks.preflight import PreflightFailed
 from tasks.training.finetuning import Finetuned, finetune_on_rain
@@ -259,3 +261,28 @@ def test_accepted_pseudo_labels_become_targets():
     labels = Labelled(pictures, pictures, [np.full((40, 48), 255, np.uint8)] * 2)
     targets = labels.targets()
     assert (len(targets), targets.confidence.pixels.shape) == (2, (2 * 40 * 48, 1))
+
+
+def test_temporal_backgrounds_are_apart_and_some_cameras_are_held_out(settings: Settings):
+    ids = sorted(write_pool(settings.workspace, rainy_crops(4)))
+    labels, side = PseudoLabels(settings.workspace), (CROP_SIDE, CROP_SIDE)
+    levels = [np.full((*side, 3), level, np.uint8) for level in (10, 20, 30, 40)]
+    pixels = [PseudoPixels(level, np.full(side, 255, np.uint8)) for level in levels]
+    write_group(settings.workspace, "pseudo/r0.zarr", 4, pixels)
+    rules = [(AGREE, "camera-1"), (TEMPORAL, "camera-1"), (TEMPORAL, "camera-2"), (TEMPORAL, "camera-2")]
+    labels.commit(
+        [
+            replace(ACCEPTED, crop_id=crop, zarr_row=row, rule=rule, source_group=group)
+            for row, (crop, (rule, group)) in enumerate(zip(ids, rules, strict=True))
+        ]
+    )
+    StreakLayers(settings.workspace).write("r0", [np.full((8, 8), 9, np.uint8)], ids[:1], {})
+    found = material_at(settings, POOL)
+    assert found.streaks is not None
+    rain = found.real_rain(found.streaks)
+    seen = [None if part is None else set(part.target.pixels.unique().tolist()) for part in targets_of(rain)]
+    assert seen == [{10}, {30, 40}, {20}]
+
+
+def targets_of(rain: RealRain) -> tuple[Targets | None, ...]:
+    return rain.pseudo_labels, rain.temporal, rain.held_out_temporal
