@@ -99,14 +99,12 @@ def going_well(work: Path) -> Iterator[None]:
         raise TrainingFailed(f"{work}: the training went astray ({error})") from error
 
 
-def registered(
-    settings: Settings, training: Training, run: TrackedRun, name: str, weights: Path | None = None
-) -> str:
-    """Make weights, the best unless told, the challenger of a model; return the version's number.
+def registered(settings: Settings, training: Training, run: TrackedRun, name: str, weights: Path) -> str:
+    """Make weights of a training the challenger of a model; return the version's number.
 
     It belongs to the run, and both name what it comes from and each other.
     """
-    best, registry = read_model_file(weights or training.weights), Registry(settings)
+    best, registry = read_model_file(weights), Registry(settings)
     version = registry.register_challenger(name, best.weights, best.config, run.run_id)
     origin = {**training.tags, "training_run": run.run_id, "experiment": training.experiment}
     registry.describe_version(name, version, origin)
