@@ -83,7 +83,7 @@ def measure(course: Course, domain: str, judge: Judge) -> RetrainingRow:
     """Take the rainy photographs of a domain through the loop, and judge what comes of it."""
     pool = scenes(course.data, DOMAINS[domain])
     settings = _workspace(course, domain)
-    source = _written(pool, Path(settings.workspace).with_name("photographs"))
+    source = written(pool, Path(settings.workspace).with_name("photographs"))
     _done(ingest(source=str(source), return_state=True))
     with shortened(course.steps):
         _done(retrain(preset=CPU, data=str(course.data), return_state=True))
@@ -135,7 +135,7 @@ def _workspace(course: Course, domain: str) -> Settings:
     return read_settings()
 
 
-def _written(pool: Sequence[RainyScene], folder: Path) -> Path:
+def written(pool: Sequence[RainyScene], folder: Path) -> Path:
     """Write the rainy photographs, each a source group of its own, as of as many cameras."""
     for number, each in enumerate(pool):
         path = folder / f"camera-{number:02d}" / "rainy.png"
