@@ -17,8 +17,8 @@ from models.validation import RenderedScore
 PARTS = 10
 """Parts of the way that are told apart."""
 FORGOTTEN = 0.2
-"""dB of psnr_y under rendered rain that may be lost on validation. Ours, set with a look at what `coarse` rain of
-`benchmarks.learning_loop` gained and what was lost of Rain100L then."""
+"""dB of psnr_y under rendered rain that may be lost on validation. Ours, set with a look at what the rain of
+`benchmarks.learning_loop` gained at several shares, and at what was lost of Rain100L then."""
 
 
 @dataclass(frozen=True, slots=True)
