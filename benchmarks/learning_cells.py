@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.rain_domains import RainyScene, background
 from models.banks import Bank, bank_of, load_training_data
-from models.blending import Blend, blended
+from models.blending import keep
 from models.engine import Engine, fast_dtype
 from models.metrics import Image
 from models.modelfile import SHIPPED, build, pack, read_model_file
@@ -24,7 +24,6 @@ from models.rain_critic import RainCritic, train_critic
 from models.semi_config import ABLATIONS, SemiConfig
 from models.semi_data import RealRain, Targets
 from models.semi_supervised import SemiSupervised
-from models.semi_validation import SemiScore
 from models.streak_bank import HOLD_OUT_EVERY, StreakHarvest, harvest_streaks
 from models.train import fit
 from models.train_config import TrainConfig
@@ -34,6 +33,7 @@ PSEUDO_LABELS, TEMPORAL = "re-rain + own pseudo-labels", "re-rain + temporal"
 TERMS = (*ABLATIONS, PSEUDO_LABELS, TEMPORAL)
 """Ablations of the configuration, and of the data."""
 WITH_TARGETS = SemiConfig(pseudo_label=0.5)
+"""Of the latter."""
 WIDENED = 7
 """Side in pixels of the square that found rain is widened to; in it a pseudo-label is trusted."""
 CPU = torch.device("cpu")
@@ -84,25 +84,17 @@ def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> 
     fabric = Fabric(accelerator="cpu", devices=1, precision=course.train.precision)  # type: ignore[arg-type]
     fabric.launch()
     state = fit(fabric, course.train, course.data, out, objective=objective)
-    judge = _judge(course, fabric, objective)
-    trained, step = _best(out / f"{course.train.preset}.safetensors")
-    before = judge(start)
-    blend = blended(start, trained, before, judge)
-    if blend.score.overall <= before.overall:
-        blend, step = Blend(start, 0.0, before), 0
-    last = build(pack(state.average, {}))  # rounded as what ships
-    return Tuned(engine_of(blend.network), engine_of(last), step, blend.share, harvest)
-
-
-def _judge(course: Course, fabric: Fabric, objective: SemiSupervised) -> Callable[[Network], SemiScore]:
     held_out = load_training_data(course.data, held_out=True)
     pairs = render_validation(held_out, course.train.validation_photographs)
-
-    def judge(network: Network) -> SemiScore:
-        with fabric.autocast():
-            return objective.judge(network, pairs)
-
-    return judge
+    chosen = out / f"{course.train.preset}.safetensors"
+    origin = read_model_file(SHIPPED)
+    kept = keep(fabric, chosen, origin, lambda network: objective.judge(network, pairs))
+    last = engine_of(build(pack(state.average, {})))  # rounded as what ships
+    if not kept.is_better:
+        return Tuned(engine_of(start), last, 0, 0.0, harvest)
+    best = read_model_file(kept.weights)
+    step = int(json.loads(best.config)["facts"]["step"])
+    return Tuned(engine_of(build(best)), last, step, kept.share, harvest)
 
 
 def shipped() -> Network:
@@ -113,11 +105,6 @@ def shipped() -> Network:
 def engine_of(network: Network) -> Engine:
     """Run a copy of a network as derain-batch would."""
     return Engine(copy.deepcopy(network), CPU, fast_dtype(CPU))
-
-
-def _best(path: Path) -> tuple[Network, int]:
-    model_file = read_model_file(path)
-    return build(model_file), int(json.loads(model_file.config)["facts"]["step"])
 
 
 def _real_rain(

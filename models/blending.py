@@ -6,11 +6,16 @@ what was learnt since: WiSE-FT (Wortsman et al., CVPR 2022). How far to go is ou
 
 from __future__ import annotations
 
+import copy
+import json
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from models.modelfile import build, pack
+from lightning_fabric import Fabric
+
+from models.modelfile import ModelFile, build, pack, read_model_file, write_model_file
 from models.networks import Network
 from models.validation import RenderedScore
 
@@ -65,3 +70,49 @@ def between(start: Network, trained: Network, share: float) -> Network:
         {name: origin[name].lerp(end, share) if end.is_floating_point() else end for name, end in ends}
     )
     return build(pack(network, {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a training."""
+
+    before: RenderedScore
+    """Of what it began from, on validation."""
+    after: RenderedScore
+    share: float
+    """Of the way from there to the best weights."""
+    weights: Path
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it is worth more than what the training began from."""
+        return self.after.overall > self.before.overall
+
+
+def keep(fabric: Fabric, best: Path, start: ModelFile, judge: Callable[[Network], RenderedScore]) -> Kept:
+    """Blend the best weights of a training with those it began from, and write what lies there.
+
+    Parameters
+    ----------
+    fabric : Fabric
+        Launched: its device and precision judge.
+    best : Path
+        Weights file; `blended.safetensors` comes beside it.
+    start : ModelFile
+        What the training began from.
+    judge : callable
+        Returns the score of a network on validation data.
+    """
+
+    def judged(network: Network) -> RenderedScore:
+        with fabric.autocast():
+            return judge(copy.deepcopy(network).to(fabric.device))
+
+    trained, origin = read_model_file(best), build(start)
+    before = judged(origin)
+    blend = blended(origin, build(trained), before, judged)
+    told = json.loads(trained.config)
+    facts = told["facts"] | {"share": blend.share, "validation_psnr_y": asdict(blend.score)}
+    weights = best.with_name("blended.safetensors")
+    write_model_file(pack(blend.network, facts, name=told["name"]), weights)
+    return Kept(before, blend.score, blend.share, weights)

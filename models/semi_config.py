@@ -81,4 +81,4 @@ ABLATIONS = {
     "re-rain + streak contrast": SemiConfig(streak_contrast=0.01),
     "re-rain + background contrast": SemiConfig(background_contrast=0.01),
 }
-"""What each term adds to re-rain. Pseudo-labels and temporal backgrounds come with the data."""
+"""What each term adds to re-rain. Pseudo-labels and temporal backgrounds need data of their own."""

@@ -10,20 +10,16 @@ from torch import nn
 from models.draws import Draws
 from models.rerain import rerained
 from models.semi_data import RealRain
-from models.validation import VALIDATION_SEED, ValidationSet, mean_psnr_y, validate
+from models.validation import VALIDATION_SEED, ValidationScore, ValidationSet, mean_psnr_y, validate
 
 MOST_TEMPORAL = 20
 """Temporal backgrounds that are judged by, at most."""
 
 
 @dataclass(frozen=True, slots=True)
-class SemiScore:
-    """Mean psnr_y in dB on held-out photographs: under rendered rain, without rain, under held-out real streaks."""
+class SemiScore(ValidationScore):
+    """The same under rendered rain and without rain, and mean psnr_y in dB under held-out real streaks."""
 
-    light: float
-    heavy: float
-    fine: float
-    none: float
     rerained: float
 
     @property
@@ -32,17 +28,9 @@ class SemiScore:
         return self.rerained
 
     @property
-    def rendered(self) -> float:
-        """Mean over the kinds of rendered rain."""
-        return (self.light + self.heavy + self.fine) / 3
-
-    @property
     def overall(self) -> float:
         """What weights are chosen by: real rain counts as much as all rendered rain. Ours."""
         return (self.rendered + self.real) / 2 + 0.05 * self.none
-
-    def __str__(self) -> str:
-        return ", ".join(f"{kind} {score:.2f}" for kind, score in asdict(self).items()) + " dB"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from infra.registry import STUDENT
 from infra.settings import Settings
 from infra.tracking import TrackedRun
 from models.banks import load_training_data
+from models.blending import keep
 from models.distill import Lead, distil, incumbent, measure_lead
 from models.metrics import Image
 from models.modelfile import write_model_file
 from models.validation import render_validation, validate
 from tasks.progress import run_log
-from tasks.training.blending import keep
 from tasks.training.distillation_request import Prepared
 from tasks.training.tracked import Training, going_well, launched, registered, tracked
 
@@ -132,7 +132,8 @@ def _weights(fabric: Fabric, prepared: Prepared, training: Training) -> Path:
         return training.weights
     held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
     pairs = render_validation(held_out, prepared.config.validation_photographs)
-    return keep(fabric, training, prepared.start.model_file, lambda network: validate(network, pairs)).weights
+    start = prepared.start.model_file
+    return keep(fabric, training.weights, start, lambda network: validate(network, pairs)).weights
 
 
 def _record(prepared: Prepared, run: TrackedRun, before: Lead, after: Lead) -> None:

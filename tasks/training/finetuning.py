@@ -11,13 +11,13 @@ from infra.lease import Lease, lease_location
 from infra.settings import Settings
 from infra.tracking import TrackedRun
 from models.banks import load_training_data
+from models.blending import Kept, keep
 from models.collapse import Collapsed
 from models.modelfile import build, write_model_file
 from models.rain_critic import RainCritic, train_critic
 from models.semi_supervised import SemiSupervised
 from models.train import fit
 from models.validation import render_validation
-from tasks.training.blending import Kept, keep
 from tasks.training.finetuning_request import Prepared
 from tasks.training.tracked import Training, TrainingFailed, going_well, launched, registered, tracked
 
@@ -80,9 +80,10 @@ def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Fin
         with tracked(settings, training) as run:
             kept = _trained(fabric, prepared, training, run)
             lease.check()
-            before, after = kept.before.overall, kept.after.overall
-            better = after > before
-            version = registered(settings, training, run, SEMI_DRDNET, kept.weights) if better else None
+            version = None
+            if kept.is_better:
+                version = registered(settings, training, run, SEMI_DRDNET, kept.weights)
+    before, after = kept.before.overall, kept.after.overall
     return Finetuned(run.run_id, before, after, kept.share, version, kept.weights, prepared.streaks)
 
 
@@ -101,7 +102,8 @@ def _trained(fabric: Fabric, prepared: Prepared, training: Training, run: Tracke
             fit(fabric, prepared.train, prepared.folder.path, prepared.work, (run,), objective)
     except Collapsed as error:
         raise TrainingFailed(f"{error} ({prepared.work})") from error
-    return keep(fabric, training, prepared.start.model_file, lambda network: objective.judge(network, pairs))
+    start = prepared.start.model_file
+    return keep(fabric, training.weights, start, lambda network: objective.judge(network, pairs))
 
 
 def _critic(prepared: Prepared) -> RainCritic | None:

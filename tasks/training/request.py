@@ -45,14 +45,13 @@ def train_config(presets: Mapping[str, TrainConfig], name: str, steps: int | Non
 
 def going_on(config: TrainConfig) -> TrainConfig:
     """Return the same training for a network that was trained to its end."""
-    later = STAGE_2
     return replace(
         config,
-        learning_rate=later.learning_rate,
-        warm_up=later.warm_up,
-        cool_down=later.cool_down,
-        finish=later.finish,
-        ema=later.ema,
+        learning_rate=STAGE_2.learning_rate,
+        warm_up=STAGE_2.warm_up,
+        cool_down=STAGE_2.cool_down,
+        finish=STAGE_2.finish,
+        ema=STAGE_2.ema,
     )
 
 
