@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -81,6 +82,7 @@ class World:
             "DERAIN_SHARD_IMAGES": str(self.settings.shard_images),
             "DERAIN_WAVE_SHARDS": str(self.settings.wave_shards),
             VARIABLE: fault,
+            "PYTHONFAULTHANDLER": "1",  # see stacks
         }
         return subprocess.Popen(
             [sys.executable, "-m", "tests.batch_driver", json.dumps(fields)],
@@ -103,6 +105,12 @@ class World:
 
     def outputs(self) -> dict[str, bytes]:
         return outputs(self.destination)
+
+
+def stacks(process: subprocess.Popen[str]) -> str:
+    """End a started run that hangs, and return where all threads of it and of its workers stood."""
+    os.killpg(process.pid, signal.SIGABRT)
+    return process.communicate(timeout=PATIENCE)[1]
 
 
 def outputs(folder: Path) -> dict[str, bytes]:

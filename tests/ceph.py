@@ -5,7 +5,9 @@ To look at one by hand: `python -m tests.ceph /tmp/ceph`, which runs it until it
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -28,6 +30,7 @@ PROGRAMS = (
     "monmaptool",
 )
 READY_SECONDS = 90.0
+SERVER_PORTS = range(10_000, 32_000)
 
 CONF = """
 [global]
@@ -172,12 +175,23 @@ class Cluster:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on, all different."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Return ports that nobody listens on, all different.
+
+    They lie below those that systems give to outgoing connections, which may take a port in the seconds that a
+    server needs until it listens.
+    """
+    # Not the seeded generator, which would give several test processes the same ports at once.
+    shuffled = random.SystemRandom().sample(SERVER_PORTS, len(SERVER_PORTS))
+    return list(itertools.islice(filter(_is_free, shuffled), count))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def wait_for_port(endpoint: str, process: subprocess.Popen[bytes]) -> None:

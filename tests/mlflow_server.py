@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
 from tests.ceph import free_ports
-from tests.prefect_server import running, wait_for
+from tests.server_processes import running
 
 
 @contextmanager
@@ -40,16 +37,7 @@ def _mlflow(command: list[str], folder: Path, asked: str, variables: dict[str, s
     (port,) = free_ports(1)
     words = [sys.executable, "-m", "mlflow", *command, "--host", "127.0.0.1", "--port", str(port)]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", **variables}
-    log, url = folder / f"{asked}.log", f"http://127.0.0.1:{port}"
-    with running(words, environment, log, folder) as process:
-        wait_for(lambda: _answers(f"{url}/{asked}", process), f"{url} does not answer: {log}")
+    url = f"http://127.0.0.1:{port}"
+    with running(words, environment, folder / f"{asked}.log", folder) as server:
+        server.wait_for_answer(f"{url}/{asked}")
         yield url
-
-
-def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
-    if process.poll() is not None:
-        raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
-    try:
-        return httpx.get(url, timeout=5).is_success
-    except httpx.TransportError:
-        return False

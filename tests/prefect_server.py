@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
-import psutil
 from tenacity import retry, retry_if_exception_type, retry_if_result, stop_after_delay, wait_fixed
 
 from tests.ceph import free_ports
+from tests.server_processes import PATIENCE, ROOT, running
 
-T = TypeVar("T")
-ROOT = Path(__file__).parent.parent
-PATIENCE = 240.0
-"""Seconds after which something that should happen on a busy machine is taken not to happen any more."""
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
 
 
@@ -83,7 +77,7 @@ def prefect_server(folder: Path) -> Iterator[PrefectServer]:
     server = PrefectServer(url, _environment(folder, url))
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
     with running(command, server.environment, folder / "server.log") as process:
-        wait_for(lambda: _is_healthy(url, process), f"{url}: no server: {folder / 'server.log'}")
+        process.wait_for_answer(f"{url}/health")
         yield server
 
 
@@ -94,17 +88,6 @@ def process_worker(server: PrefectServer, folder: Path, settings: Mapping[str, s
     command = ["prefect", "worker", "start", "--pool", "derain", "--name", "tested"]
     with running(command, environment, folder / "worker.log"):
         yield
-
-
-def wait_for(found: Callable[[], T | None], what: str, pause: float = 0.2) -> T:
-    """Ask again and again until there is an answer that is true."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        answer = found()
-        if answer:
-            return answer
-        time.sleep(pause)
-    raise TimeoutError(what)
 
 
 def _environment(folder: Path, url: str) -> dict[str, str]:
@@ -124,36 +107,6 @@ def _environment(folder: Path, url: str) -> dict[str, str]:
         "NO_PROXY": "127.0.0.1,localhost",
         "COLUMNS": "200",
     }
-
-
-@contextmanager
-def running(
-    command: list[str], environment: Mapping[str, str], log: Path, folder: Path = ROOT
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server in a folder; it and all that it started end with the block."""
-    # A killed test run must not leave a server behind: the kernel ends it with its parent.
-    tied = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*tied, *command], cwd=folder, env=dict(environment), stdout=output, stderr=output
-        )
-        try:
-            yield process
-        finally:
-            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-            for member in reversed(family):  # the children first: they would outlive it
-                if member.is_running():
-                    member.kill()
-            process.wait()
-
-
-def _is_healthy(url: str, process: subprocess.Popen[bytes]) -> bool:
-    if process.poll() is not None:
-        raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
-    try:
-        return httpx.get(f"{url}/health", timeout=5).is_success
-    except httpx.TransportError:
-        return False
 
 
 @retry(

@@ -15,7 +15,8 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from tests.deployments import IMAGES, Deployed, Watched, copy_every_minute, put_photos, worker_settings
-from tests.prefect_server import ENDED, PrefectServer, prefect_server, process_worker, wait_for
+from tests.prefect_server import ENDED, PrefectServer, prefect_server, process_worker
+from tests.server_processes import wait_for
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,8 @@ from infra.catalog import Catalog
 from tasks.pool.drift import DRIFT
 from tasks.pool.growth import POOL_GROWN
 from tests.deployments import IMAGES, Deployed, Watched
-from tests.prefect_server import ENDED, PrefectServer, wait_for
+from tests.prefect_server import ENDED, PrefectServer
+from tests.server_processes import wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ import pytest
 from infra.fault_points import VARIABLE
 from infra.lease import LeaseHeld
 from infra.storage import open_location
-from tests.batch_worlds import PATIENCE, World, outputs
+from tests.batch_worlds import PATIENCE, World, outputs, stacks
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +64,7 @@ def test_killed_with_all_its_workers(
     place: str, world: World, undisturbed: Undisturbed, run: Callable[[str], subprocess.Popen[str]]
 ) -> None:
     token = _token(world)
-    _, errors = (process := run(f"{place}:group:{token}")).communicate(timeout=PATIENCE)
+    errors = _ended(process := run(f"{place}:group:{token}"))
     assert (process.returncode, token.exists()) == (-signal.SIGKILL, False), errors
     listed = {ref.key for ref in open_location(str(world.destination)).list()}
     assert listed == world.outputs().keys()  # what was being written is nobody's image
@@ -141,12 +141,20 @@ def test_of_two_runs_at_once_the_second_is_told_who_is_at_work(
         world.derain()
     beside = world.root / "beside"
     assert world.derain(destination=str(beside)).state == "Completed"
-    _, errors = first.communicate(timeout=PATIENCE)
+    errors = _ended(first)
     assert first.returncode == 0, errors
     assert outputs(beside) == undisturbed[0]
     assert world.outputs() == undisturbed[0]
     assert [row for row in world.rows() if row["destination"] == str(world.destination)] == undisturbed[1]
     assert len(world.rows()) == 2 * (IMAGES + 1)
+
+
+def _ended(process: subprocess.Popen[str]) -> str:
+    """Wait for a run and return what it wrote to stderr."""
+    try:
+        return process.communicate(timeout=PATIENCE)[1]
+    except subprocess.TimeoutExpired:
+        pytest.fail(stacks(process))
 
 
 def half_written(world: World) -> list[Path]:
@@ -170,7 +178,7 @@ def _wait_for(sign: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not sign():
         assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, stacks(process)
         time.sleep(0.001)
 
 

@@ -28,7 +28,7 @@ from tests.ceph import Gateway
 from tests.championships import PAIRS, found, settings_of, with_strength, write_validation
 from tests.conftest import fresh_bucket
 from tests.mlflow_server import mlflow_server, served_model
-from tests.prefect_server import PATIENCE, ROOT
+from tests.server_processes import PATIENCE, ROOT
 
 pytestmark = pytest.mark.slow
 
