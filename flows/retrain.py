@@ -74,9 +74,8 @@ def _run_stages(request: RetrainRequest, retraining: Retraining) -> None:
             return_state=True,
         ),
     )
-    seen = request.photographs
-    once("evaluate", lambda: evaluate(challenger=student.model, training=seen, return_state=True))
-    once("promote", lambda: promote(challenger=student.model, training=seen, return_state=True))
+    once("evaluate", lambda: evaluate(challenger=student.model, return_state=True))
+    once("promote", lambda: promote(challenger=student.model, return_state=True))
 
 
 if __name__ == "__main__":

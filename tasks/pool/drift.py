@@ -45,12 +45,14 @@ FEATURE_SIDE = 256
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One comparison: what of, how many observations and units, and how far they are apart."""
+    """One comparison: what of, how many observations of how many units, and how far they are apart."""
 
     name: str
     reference: int
     newest: int
-    units: str
+    reference_units: int
+    newest_units: int
+    unit: str
     distance: float
     p_value: float
     """After Holm's correction."""
@@ -62,7 +64,8 @@ class View:
         moved = ", ".join(f"{name} {before:.3g} to {now:.3g}" for name, (before, now) in self.shifts.items())
         return (
             f"{self.name}: p {self.p_value:.4f}, energy distance {self.distance:.3f},"
-            f" {self.newest:,} against {self.reference:,} by {self.units}{f'; {moved}' if moved else ''}"
+            f" {self.newest:,} of {self.newest_units:,} {self.unit}s against {self.reference:,} of"
+            f" {self.reference_units:,}{f'; {moved}' if moved else ''}"
         )
 
 
@@ -137,8 +140,17 @@ def compared(
     test = energy_test(*figures, units=(sides[0][by].to_list(), sides[1][by].to_list()))
     before, now = (np.median(each, axis=0) for each in figures)
     shifts = {label: (float(before[at]), float(now[at])) for at, label in enumerate(names)}
-    units = "source group" if by == "source_group" else "image"
-    return View(name, len(figures[0]), len(figures[1]), units, test.distance, test.p_value, shifts)
+    return View(
+        name,
+        reference=len(figures[0]),
+        newest=len(figures[1]),
+        reference_units=test.reference_units,
+        newest_units=test.newest_units,
+        unit="source group" if by == "source_group" else "image",
+        distance=test.distance,
+        p_value=test.p_value,
+        shifts=shifts,
+    )
 
 
 def champion_features(network: torch.nn.Module, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

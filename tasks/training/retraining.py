@@ -26,7 +26,7 @@ from infra.storage import Location, Missing, open_location
 from tasks import preflight
 from tasks.curation.decisions import fetch_decisions
 from tasks.preflight import PreflightFailed
-from tasks.training.retraining_request import RetrainRequest
+from tasks.training.retraining_request import RetrainRequest, refuse_unfit_data
 
 OPEN = "open.json"
 REFUSED = "Refused"
@@ -127,8 +127,8 @@ def opened(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator
 
     Raises
     ------
-    PreflightFailed
-        If another retraining is open.
+    PreflightFailed, ManifestInvalid
+        If another retraining is open, or the labelled data is unfit.
     Missing, AccessDenied, WorldFault
         If the decisions cannot be fetched.
     NothingNew
@@ -144,6 +144,9 @@ def opened(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator
             record = _gone_on_with(unfinished, record)
         elif not request.anew and _is_known(record, places):
             raise NothingNew("nothing new to learn from since the last retraining; --anew does it again")
+        refuse_unfit_data(
+            settings, request
+        )  # each run looks, also one that goes on: the data may have changed
         places.put(OPEN, _written(record))
         yield Retraining(record, places, lease)
 

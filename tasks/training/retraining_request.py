@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from infra.pool import Pool
 from infra.registry import CHAMPION_URL
@@ -24,14 +25,9 @@ class RetrainRequest:
     decisions: str | None
     anew: bool
 
-    @property
-    def photographs(self) -> str | None:
-        """Return the folder of the photographs that are trained on; None where they are generated."""
-        return f"{self.data}/clean" if self.data else None
-
 
 def prepare_retraining(settings: Settings, request: RetrainRequest) -> RetrainRequest:
-    """Look at everything that the stages need; return the request with its data.
+    """Look at what the stages need, as far as that is quickly done; return the request with its data.
 
     Raises
     ------
@@ -45,15 +41,24 @@ def prepare_retraining(settings: Settings, request: RetrainRequest) -> RetrainRe
         )
     request = replace(request, data=_data(settings, request))
     choose_model(settings, CHAMPION_URL)  # the first run registers it
-    manifest = open_validation(settings)
-    if request.photographs is not None:
-        refuse_training(manifest, request.photographs)
+    open_validation(settings)
     return request
+
+
+def refuse_unfit_data(settings: Settings, request: RetrainRequest) -> None:
+    """Read all labelled data and validation, which takes a while: that it can be done, and that they share nothing.
+
+    Raises
+    ------
+    PreflightFailed, ManifestInvalid
+        What is wrong, in one line.
+    """
+    if request.data:
+        read_folder(Path(request.data))
+        refuse_training(open_validation(settings), f"{request.data}/clean")
 
 
 def _data(settings: Settings, request: RetrainRequest) -> str:
     if request.preset == "smoke" and not (request.data or settings.training):
         return ""
-    folder = folder_named(settings, request.data, request.preset)
-    read_folder(folder)
-    return str(folder)
+    return str(folder_named(settings, request.data, request.preset))

@@ -71,7 +71,6 @@ def test_outputs_have_the_shapes_they_say():
     grids = [(2, width, 16 >> level, 24 >> level) for level, width in enumerate(config.widths)]
     assert [tuple(features.shape) for features in outputs.refined] == grids
     assert [tuple(features.shape) for features in outputs.decoded] == grids
-    assert outputs.bottleneck is outputs.refined[-1]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,10 @@ def test_an_alarm_is_an_event_with_figures(now: float, alarms: int, tmp_path: Pa
         mock.patch.object(drift, "_feature_views", return_value=[]),
     ):
         (view,) = watch_drift(settings, 20)
-    assert (view.name, view.units, view.newest, view.reference) == ("pool crops", "source group", 20, 60)
+    assert (view.name, view.unit, view.newest, view.reference) == ("pool crops", "source group", 20, 60)
+    # A camera is seen in several runs of the reference, and is one unit there.
+    assert (view.newest_units, view.reference_units) == (20, 20)
+    assert "20 of 20 source groups against 60 of 20" in view.line()
     assert (view.p_value <= 0.01) == bool(alarms)
     assert emitted.call_count == alarms
     if alarms:
@@ -122,7 +125,7 @@ def test_derained_images_are_a_view_of_their_own(tmp_path: Path) -> None:
     Catalog(str(tmp_path)).commit(rows, replace=False)
     settings = Settings(workspace=str(tmp_path), drift=DriftLimits(window=20), _env_file=None)
     (view,) = look_for_drift(settings, features=False)
-    assert (view.name, view.units, view.p_value <= 0.01) == ("derained images", "image", True)
+    assert (view.name, view.unit, view.p_value <= 0.01) == ("derained images", "image", True)
 
 
 def test_the_champion_looks_at_the_pixels_of_the_pool(tmp_path: Path, monkeypatch: Any) -> None:

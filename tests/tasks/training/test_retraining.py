@@ -192,7 +192,8 @@ def test_labelled_data_is_found_before_the_first_stage(judged: Settings, labelle
 )
 def test_labelled_data_that_is_not_there_is_told_first(judged: Settings, data: str, line: str):
     with pytest.raises(PreflightFailed, match=line):
-        prepare_retraining(judged, RetrainRequest("cpu", data, None, anew=False))
+        Stages().run(judged, prepare_retraining(judged, RetrainRequest("cpu", data, None, anew=False)))
+    assert records(judged) == {}
 
 
 def test_a_photograph_that_decides_is_not_trained_on(judged: Settings, labelled: Path, tmp_path: Path):
@@ -200,7 +201,18 @@ def test_a_photograph_that_decides_is_not_trained_on(judged: Settings, labelled:
     shutil.copytree(labelled / "data", data)
     shutil.copy(labelled / "validation" / "clean" / "coffee.png", data / "clean" / "same.png")
     with pytest.raises(ManifestInvalid, match=r"coffee\.png shows what .*clean/same\.png shows"):
-        prepare_retraining(judged, RetrainRequest("smoke", str(data), None, anew=False))
+        Stages().run(judged, RetrainRequest("smoke", str(data), None, anew=False))
+    assert records(judged) == {}  # another run may be asked for something else
+
+
+def test_labelled_data_is_not_read_where_there_is_nothing_new(
+    judged: Settings, labelled: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = RetrainRequest("smoke", str(labelled / "data"), None, anew=False)
+    Stages().run(judged, asked)
+    monkeypatch.setattr("tasks.training.retraining.refuse_unfit_data", pytest.fail)
+    with pytest.raises(NothingNew):
+        Stages().run(judged, asked)
 
 
 def test_a_record_that_is_none_is_named(settings: Settings):
