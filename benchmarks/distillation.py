@@ -183,7 +183,7 @@ def run(bench: Bench, variants: Sequence[str], seeds: Sequence[int], results: Pa
             continue
         steps = steps_within(kept, variant, budget, seed, length)
         row = bench.row(variant, budget, seed, steps)
-        write_table([row], results, kept)
+        write_table([row], results, rows_of(results, Row))
         print(row, flush=True)
 
 

@@ -168,7 +168,7 @@ def main() -> None:
             continue
         row = measure(course, domain, judge)
         print(row, flush=True)
-        write_table([row], arguments.results, kept)
+        write_table([row], arguments.results, rows_of(arguments.results, RetrainingRow))
 
 
 def _parse() -> argparse.Namespace:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from hashlib import sha256
 
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor
 from models.banks import Bank, sample
 from models.crops import crop_grid
 from models.draws import Draws
-from models.pairs import RainyPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,12 @@ class Targets:
     def __len__(self) -> int:
         return len(self.rainy)
 
-    def pair(self, number: int) -> RainyPair:
-        """Return one whole photograph with its target, as if the target were clean."""
-        rainy, target = self.rainy.picture(number)[None], self.target.picture(number)[None]
-        return RainyPair(rainy, target, (rainy - target).clamp(min=0).mean(1, keepdim=True))
+    def whole(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return one photograph whole: rainy, target (1, 3, H, W) and confidence (1, 1, H, W)."""
+        rainy, target, confidence = (
+            bank.picture(number)[None] for bank in (self.rainy, self.target, self.confidence)
+        )
+        return rainy, target, confidence
 
     def crops(self, draws: Draws, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """Cut rainy, target (B, 3, size, size) and confidence (B, 1, size, size) out of the same places."""
@@ -93,15 +95,20 @@ class RealRain:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all pixels: a resumed training must see the same."""
-        optional = (self.pseudo_labels, self.temporal, self.held_out_temporal)
-        targets = [part for part in optional if part is not None]
-        banks = [self.photographs, self.streaks, self.held_out_streaks]
-        banks += [bank for part in targets for bank in (part.rainy, part.target, part.confidence)]
+        """SHA-256 over all pixels, each part under its name: a resumed training must see the same."""
         seen = sha256()
-        for bank in banks:
+        for name, bank in self._banks():
+            seen.update(f"{name} {bank.heights.tolist()} {bank.widths.tolist()} ".encode())
             seen.update(bank.pixels.cpu().numpy().tobytes())
         return seen.hexdigest()
+
+    def _banks(self) -> Iterator[tuple[str, Bank]]:
+        for field in fields(self):
+            part = getattr(self, field.name)
+            if isinstance(part, Bank):
+                yield field.name, part
+            elif part is not None:
+                yield from ((f"{field.name}.{kind.name}", getattr(part, kind.name)) for kind in fields(part))
 
 
 def _places(draws: Draws, bank: Bank, size: int) -> tuple[Tensor, Tensor]:

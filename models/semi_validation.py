@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from statistics import fmean
 
 import torch
 from torch import nn
 
 from models.draws import Draws
+from models.metrics import psnr_y
 from models.rerain import rerained
-from models.semi_data import RealRain
-from models.validation import VALIDATION_SEED, ValidationScore, ValidationSet, mean_psnr_y, validate
+from models.semi_data import RealRain, Targets
+from models.validation import (
+    CLEAN_CEILING,
+    VALIDATION_SEED,
+    ValidationScore,
+    ValidationSet,
+    as_uint8,
+    mean_psnr_y,
+    validate,
+)
 
 MOST_TEMPORAL = 20
 """Temporal backgrounds that are judged by, at most."""
@@ -55,5 +65,15 @@ def score(network: nn.Module, pairs: ValidationSet, data: RealRain) -> SemiScore
     figures = SemiScore(**asdict(validate(network, pairs)), rerained=mean_psnr_y(network, rained))
     if temporal is None:
         return figures
-    stills = [temporal.pair(number) for number in range(min(len(temporal), MOST_TEMPORAL))]
-    return TemporalScore(**asdict(figures), temporal=mean_psnr_y(network, stills))
+    return TemporalScore(**asdict(figures), temporal=_beside_backgrounds(network, temporal))
+
+
+@torch.inference_mode()
+def _beside_backgrounds(network: nn.Module, backgrounds: Targets) -> float:
+    """Return mean psnr_y in dB against backgrounds, of which only what is trusted counts."""
+    scores = []
+    for number in range(min(len(backgrounds), MOST_TEMPORAL)):
+        rainy, target, confidence = backgrounds.whole(number)
+        judged = target.lerp(network(rainy).float(), confidence)
+        scores.append(min(psnr_y(as_uint8(judged[0]), as_uint8(target[0])), CLEAN_CEILING))
+    return fmean(scores)

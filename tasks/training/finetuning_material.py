@@ -18,9 +18,9 @@ from models.engine import Engine, choose_device, fast_dtype
 from models.lessons import MOST_PHOTOGRAPHS, evenly
 from models.metrics import Image
 from models.modelfile import ModelFile, build
+from models.semi_config import SemiConfig
 from models.semi_data import RealRain, Targets
 from models.streak_bank import HOLD_OUT_EVERY, StreakBankEmpty, harvest_streaks, split_layers
-from tasks.curation.acceptance import TEMPORAL
 from tasks.curation.streak_harvest import MOST_LAYERS
 from tasks.training.unlabelled import POOL, unlabelled_photographs, without_padding
 
@@ -59,7 +59,7 @@ class Accepted:
     """Accepted pseudo-labels, where there are any, apart by what they were made of."""
 
     of_networks: Labelled | None = None
-    """What networks made; and what reviewers accepted."""
+    """What networks made."""
     temporal: Labelled | None = None
     """Temporal backgrounds."""
     held_out_temporal: Labelled | None = None
@@ -85,8 +85,8 @@ class Material:
         return RealRain(photographs, streaks.training, streaks.judging, of_networks, temporal, held_out)
 
 
-def material_at(settings: Settings, place: str) -> Material:
-    """Fetch rainy photographs, cut to at most 512 pixels a side; of the pool what was curated too.
+def material_at(settings: Settings, place: str, semi: SemiConfig) -> Material:
+    """Fetch rainy photographs, cut to at most 512 pixels a side; of the pool what was curated too, where it counts.
 
     Parameters
     ----------
@@ -94,6 +94,8 @@ def material_at(settings: Settings, place: str) -> Material:
         Workspace of the pool; images of more than `max_pixels` are left out.
     place : str
         `pool`, or a folder or bucket prefix.
+    semi : SemiConfig
+        Weights: pseudo-labels that weigh nothing are not read.
 
     Raises
     ------
@@ -105,7 +107,7 @@ def material_at(settings: Settings, place: str) -> Material:
     photographs = [_middle(each) for each in unlabelled_photographs(settings, place)]
     if place != POOL:
         return Material(photographs)
-    return Material(photographs, _accepted(settings.workspace), _curated_streaks(settings.workspace))
+    return Material(photographs, _accepted(settings.workspace, semi), _curated_streaks(settings.workspace))
 
 
 def _curated_streaks(workspace: str) -> Streaks:
@@ -122,15 +124,19 @@ def _curated_streaks(workspace: str) -> Streaks:
     return Streaks(*split_layers(layers), _told(len(layers), stored.refused))
 
 
-def _accepted(workspace: str) -> Accepted:
+def _accepted(workspace: str, semi: SemiConfig) -> Accepted:
     """Read what curation accepted; of temporal backgrounds every fourth source group is held out."""
     accepted = PseudoLabels(workspace).accepted()
-    of_networks = accepted.filter(pl.col("rule") != TEMPORAL)
-    stills = accepted.filter(pl.col("rule") == TEMPORAL)
+    is_still = pl.col("frames").is_not_null()  # the rule would not tell: reviewers put theirs in its place
+    stills = accepted.filter(is_still)
     groups = sorted(stills["source_group"].unique())
     held_out = pl.col("source_group").is_in(groups[::HOLD_OUT_EVERY] if len(groups) > 1 else [])
-    parts = (of_networks, stills.filter(~held_out), stills.filter(held_out))
-    return Accepted(*(_labelled(workspace, part) for part in parts))
+    weighed = (
+        (semi.pseudo_label, accepted.filter(~is_still)),
+        (semi.temporal, stills.filter(~held_out)),
+        (semi.temporal, stills.filter(held_out)),
+    )
+    return Accepted(*(_labelled(workspace, rows) if weight else None for weight, rows in weighed))
 
 
 def _labelled(workspace: str, accepted: pl.DataFrame) -> Labelled | None:

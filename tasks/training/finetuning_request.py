@@ -100,7 +100,7 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     train = replace(train, preset=_preset_of(start))
     data, unlabelled = _places(settings, request)
     folder = looked_at(data)
-    rain, streaks = _rain(settings, unlabelled, start)
+    rain, streaks = _rain(settings, unlabelled, semi, start)
     work = work_folder(settings, "finetune", _asked(train, semi, start, folder, rain))
     train = replace(train, init=str(work / "start.safetensors"))
     return Prepared(train, semi, start, folder, rain, work, streaks)
@@ -145,10 +145,10 @@ def _places(settings: Settings, request: FinetuneRequest) -> tuple[Path, str]:
     return folder, unlabelled
 
 
-def _rain(settings: Settings, unlabelled: str, start: ChosenModel) -> tuple[RealRain, str]:
+def _rain(settings: Settings, unlabelled: str, semi: SemiConfig, start: ChosenModel) -> tuple[RealRain, str]:
     """Gather what there is of real rain; of the pool, curation took the streaks already."""
     try:
-        material = material_at(settings, unlabelled)
+        material = material_at(settings, unlabelled, semi)
         streaks = material.streaks or harvested(start.model_file, material.photographs, settings.device)
     except (FileNotFoundError, StreakBankEmpty) as error:
         raise PreflightFailed(str(error)) from error

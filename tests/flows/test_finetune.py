@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 
 from flows.command_line import command_of
 from flows.finetune import finetune
+from infra.settings import Settings
 from models.semi_config import SemiConfig
+from tasks.preflight import PreflightFailed
+from tasks.training.finetuning_request import FinetuneRequest
 
 
 @pytest.fixture
@@ -32,10 +35,20 @@ def test_help_explains_every_parameter():
     assert shown.exit_code == 0
 
 
-def test_terms_count_by_default_as_where_they_are_explained():
-    defaults = {name: each.default for name, each in inspect.signature(finetune.fn).parameters.items()}
-    weights = {name: weight for name, weight in asdict(SemiConfig()).items() if name in defaults}
-    assert {name: defaults[name] for name in weights} == weights
+def test_weights_are_handed_on_and_are_those_of_the_configuration_by_default(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[SemiConfig] = []
+
+    def seen(settings: Settings, request: FinetuneRequest, semi: SemiConfig) -> None:
+        asked.append(semi)
+        raise PreflightFailed("seen")
+
+    monkeypatch.setattr("flows.finetune.prepare_finetuning", seen)
+    parameters = inspect.signature(finetune.fn).parameters
+    weights = {name: 0.01 * at for at, name in enumerate(asdict(SemiConfig()).keys() & parameters.keys(), 1)}
+    assert finetune.fn(**weights).message == finetune.fn().message == "seen"
+    assert asked == [SemiConfig(**weights), SemiConfig()]
     assert {"rerain", "temporal", "pseudo_label", "anchor"} <= weights.keys()
 
 

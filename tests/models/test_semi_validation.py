@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from models.pairs import RainyPair
 from models.semi_validation import SemiScore, TemporalScore, score
-from models.validation import ValidationSet
+from models.validation import CLEAN_CEILING, ValidationSet, mean_psnr_y
 from tests.networks import rainy_pair
 from tests.semi_worlds import real_rain
 
@@ -23,10 +26,29 @@ def test_real_streaks_and_temporal_backgrounds_count_where_there_are_any():
     )
     assert isinstance(with_stills, TemporalScore)
     assert not isinstance(without, TemporalScore)
-    assert 4 < with_stills.temporal < 15  # noise against noise
+    assert 10 < with_stills.temporal < 20  # noise against noise, half trusted
     assert without.rerained == with_stills.rerained
     assert with_stills.overall < without.overall
     assert score(Darker(), PAIRS, real_rain()).rerained != without.rerained
+
+
+def test_a_temporal_background_counts_only_where_it_is_trusted():
+    known = real_rain(with_targets=True)
+    stills = known.held_out_temporal
+    assert stills is not None
+
+    def temporal(trust: int) -> float:
+        confidence = replace(stills.confidence, pixels=torch.full_like(stills.confidence.pixels, trust))
+        data = replace(known, held_out_temporal=replace(stills, confidence=confidence))
+        found = score(Darker(), PAIRS, data)
+        assert isinstance(found, TemporalScore)
+        return found.temporal
+
+    assert temporal(0) == CLEAN_CEILING  # nothing that the network does is looked at
+    assert temporal(0) > temporal(128) > temporal(255)
+    whole = [stills.whole(number)[:2] for number in range(len(stills))]
+    pairs = [RainyPair(rainy, target, target[:, :1]) for rainy, target in whole]
+    assert temporal(255) == mean_psnr_y(Darker(), pairs)
 
 
 def test_real_rain_counts_as_much_as_rendered_rain():

@@ -25,13 +25,12 @@ from models.collapse import Collapsed, CollapseWatch
 from models.modelfile import SHIPPED, ModelFileInvalid, build, read_model_file
 from models.networks import Network
 from models.semi_config import SemiConfig
-from models.semi_data import RealRain, Targets
 from models.semi_supervised import SemiSupervised
 from models.semi_validation import SemiScore
 from models.streak_bank import StreakBankEmpty
 from models.streaks import FINE, SHEET
 from models.validation import ValidationSet
-from tasks.curation.acceptance import AGREE, TEMPORAL
+from tasks.curation.acceptance import AGREE, REVIEWER, TEMPORAL
 from tasks.media.samples import photograph, rain_on
 from tasks.preflight import PreflightFailed
 from tasks.training.finetuning import Finetuned, finetune_on_rain
@@ -234,7 +233,7 @@ def test_noise_is_no_bank(settings: Settings, request_: FinetuneRequest, tmp_pat
 def test_streaks_of_the_pool_are_those_of_what_is_accepted_now(settings: Settings):
     ids = write_pool(settings.workspace, rainy_crops(3))
     with pytest.raises(StreakBankEmpty, match=r"no streaks .*: python -m flows\.curate takes them"):
-        material_at(settings, POOL)
+        material_at(settings, POOL, SemiConfig())
     labels, side = PseudoLabels(settings.workspace), (CROP_SIDE, CROP_SIDE)
     pixels = PseudoPixels(np.zeros((*side, 3), np.uint8), np.zeros(side, np.uint8))
     write_group(settings.workspace, "pseudo/r0.zarr", 3, [pixels] * 3)
@@ -250,7 +249,7 @@ def test_streaks_of_the_pool_are_those_of_what_is_accepted_now(settings: Setting
 
 def levels(settings: Settings) -> tuple[set[int], set[int]]:
     """Grey levels of the layers to train on and of those to judge by."""
-    streaks = material_at(settings, POOL).streaks
+    streaks = material_at(settings, POOL, SemiConfig()).streaks
     assert streaks is not None
     assert streaks.told.endswith(" accepted, 2 noise")
     return set(streaks.training.pixels.unique().tolist()), set(streaks.judging.pixels.unique().tolist())
@@ -269,20 +268,30 @@ def test_temporal_backgrounds_are_apart_and_some_cameras_are_held_out(settings: 
     levels = [np.full((*side, 3), level, np.uint8) for level in (10, 20, 30, 40)]
     pixels = [PseudoPixels(level, np.full(side, 255, np.uint8)) for level in levels]
     write_group(settings.workspace, "pseudo/r0.zarr", 4, pixels)
-    rules = [(AGREE, "camera-1"), (TEMPORAL, "camera-1"), (TEMPORAL, "camera-2"), (TEMPORAL, "camera-2")]
+    made = [(AGREE, None, 1), (TEMPORAL, 5, 1), (TEMPORAL, 5, 2), (REVIEWER, 5, 2)]  # frames, camera
     labels.commit(
         [
-            replace(ACCEPTED, crop_id=crop, zarr_row=row, rule=rule, source_group=group)
-            for row, (crop, (rule, group)) in enumerate(zip(ids, rules, strict=True))
+            replace(
+                ACCEPTED,
+                crop_id=crop,
+                zarr_row=row,
+                rule=rule,
+                frames=frames,
+                source_group=f"camera-{camera}",
+            )
+            for row, (crop, (rule, frames, camera)) in enumerate(zip(ids, made, strict=True))
         ]
     )
     StreakLayers(settings.workspace).write("r0", [np.full((8, 8), 9, np.uint8)], ids[:1], {})
-    found = material_at(settings, POOL)
+    assert target_levels(settings, SemiConfig(pseudo_label=0.5)) == [{10}, {30, 40}, {20}]
+    assert target_levels(settings, SemiConfig()) == [None, {30, 40}, {20}]  # what weighs nothing is not read
+    assert target_levels(settings, SemiConfig(temporal=0)) == [None, None, None]
+
+
+def target_levels(settings: Settings, semi: SemiConfig) -> list[set[int] | None]:
+    """Grey levels of pseudo-labels, of temporal backgrounds, and of those to choose weights by."""
+    found = material_at(settings, POOL, semi)
     assert found.streaks is not None
     rain = found.real_rain(found.streaks)
-    seen = [None if part is None else set(part.target.pixels.unique().tolist()) for part in targets_of(rain)]
-    assert seen == [{10}, {30, 40}, {20}]
-
-
-def targets_of(rain: RealRain) -> tuple[Targets | None, ...]:
-    return rain.pseudo_labels, rain.temporal, rain.held_out_temporal
+    parts = (rain.pseudo_labels, rain.temporal, rain.held_out_temporal)
+    return [None if part is None else set(part.target.pixels.unique().tolist()) for part in parts]
