@@ -25,6 +25,8 @@ from distributed.comm.registry import get_backend
 
 from infra.settings import Settings
 
+START_SECONDS = 300.0
+"""A local worker that is not there after so long is given up; it takes two seconds, on a busy machine twenty."""
 PACKAGES = ("tasks", "models", "infra")
 """What workers elsewhere are sent, so that they run the coordinator's code."""
 ROOT = Path(__file__).parent.parent
@@ -57,7 +59,7 @@ def connect(settings: Settings) -> Iterator[Client]:
     Raises
     ------
     ClusterUnreachable
-        If the scheduler does not answer or has no matching versions.
+        If the scheduler does not answer or has no matching versions, or no workers start here.
     """
     for name in ("distributed", "distributed.worker", "distributed.nanny", "distributed.scheduler"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -66,16 +68,7 @@ def connect(settings: Settings) -> Iterator[Client]:
             with _remote(settings.cluster) as client:
                 yield client
             return
-        with _deaf_to_interrupts():
-            cluster = LocalCluster(
-                n_workers=local_workers(settings),
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=None,
-                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # not a port that others may have
-                memory_limit=0,
-            )
-        with cluster, Client(cluster) as client:
+        with _local(local_workers(settings)) as cluster, Client(cluster) as client:
             yield client
 
 
@@ -129,6 +122,24 @@ def _configuration() -> dict[str, object]:
         "distributed.admin.system-monitor.interval": "5s",
         "distributed.worker.profile.enabled": False,  # nobody looks at it, and see stop_profiler
     }
+
+
+def _local(workers: int) -> LocalCluster:
+    try:
+        with _deaf_to_interrupts():
+            return LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # not a port that others may have
+                memory_limit=0,
+                death_timeout=START_SECONDS,
+            )
+    except Exception as error:  # Dask tells it in many ways: RuntimeError, TimeoutError, AssertionError
+        raise ClusterUnreachable(
+            f"no worker processes start on this machine: {error.__cause__ or error.__context__ or error}"
+        ) from error
 
 
 @contextmanager

@@ -8,9 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from infra.settings import Settings
 from infra.storage import is_local
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}
 """Tag of an experiment: MLflow's pages then show runs of trainings, and not those of language models."""
+LOCK_SECONDS = 300.0
+"""After so long whoever holds the lock is taken to hang: it is needed for seconds."""
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 
 
@@ -90,13 +94,19 @@ class TrackingServer:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other processes off the SQLite file: two that create its tables at once break it."""
+        """Keep other processes off the SQLite file: two that create its tables at once break it.
+
+        Raises
+        ------
+        TrackingUnreachable
+            If another process does not let go of it, as one that was stopped.
+        """
         if self.is_remote:
             yield
             return
         self._home.mkdir(parents=True, exist_ok=True)
         with open(self._home / "mlflow.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _lock(lock)
             yield
 
     @contextmanager
@@ -127,6 +137,21 @@ class TrackingServer:
             raise TrackingUnreachable(
                 f"{self.uri}: the tracking server does not answer ({_first_line(error)})"
             ) from error
+
+
+def _lock(file: TextIO) -> None:
+    waiting = Retrying(
+        retry=retry_if_exception_type(BlockingIOError),
+        stop=stop_after_delay(LOCK_SECONDS),
+        wait=wait_fixed(0.05),
+        reraise=True,
+    )
+    try:
+        waiting(fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise TrackingUnreachable(
+            f"{file.name}: another process has held this lock for {LOCK_SECONDS:g} s: is one stopped, or hanging?"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:

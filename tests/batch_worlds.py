@@ -82,6 +82,7 @@ class World:
             "DERAIN_SHARD_IMAGES": str(self.settings.shard_images),
             "DERAIN_WAVE_SHARDS": str(self.settings.wave_shards),
             VARIABLE: fault,
+            "DERAIN_STALL_SECONDS": str(PATIENCE / 2),  # it tells what it waits for in time
             "PYTHONFAULTHANDLER": "1",  # see stacks
         }
         return subprocess.Popen(

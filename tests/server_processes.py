@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -55,7 +57,12 @@ def running(
     tied = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*tied, *command], cwd=folder, env=dict(environment), stdout=output, stderr=output
+            [*tied, *command],
+            cwd=folder,
+            env=dict(environment),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
         try:
             yield ServerProcess(process, log)
@@ -64,12 +71,13 @@ def running(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and all that it started, the children first: they would outlive it."""
+    """Kill a process and all that it started, which would outlive it: its group, and children with another one."""
     with suppress(psutil.NoSuchProcess):  # it may have ended by itself
-        for child in reversed(psutil.Process(process.pid).children(recursive=True)):
+        for child in psutil.Process(process.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 child.kill()
-    process.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 

@@ -71,6 +71,25 @@ def test_a_worker_here_that_takes_long_to_come_back_is_waited_for() -> None:
         assert client.submit(os.getpid).result(timeout=60) != process
 
 
+def test_workers_here_that_die_as_they_start_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHOME", "")  # Dask will set it for good: this lets it be taken away again
+    monkeypatch.delenv("PYTHONHOME")
+    monkeypatch.setitem(cluster._WORKER_ENVIRONMENT, "PYTHONHOME", "/nowhere")
+    with pytest.raises(ClusterUnreachable, match="no worker processes start on this machine"):
+        enter_here()
+
+
+def test_workers_here_that_never_start_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "START_SECONDS", 0.01)
+    with pytest.raises(ClusterUnreachable, match="no worker processes start on this machine"):
+        enter_here()
+
+
+def enter_here() -> None:
+    with connect(Settings(workers=1, _env_file=None)):
+        raise AssertionError("connected")
+
+
 def test_a_scheduler_that_does_not_answer_is_told() -> None:
     address = f"tcp://127.0.0.1:{free_ports(1)[0]}"
     with pytest.raises(ClusterUnreachable, match=f"^{address}: no Dask scheduler answers there") as caught:
