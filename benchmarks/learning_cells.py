@@ -21,7 +21,7 @@ from models.metrics import Image
 from models.modelfile import SHIPPED, build, pack, read_model_file
 from models.networks import Network
 from models.rain_critic import RainCritic, train_critic
-from models.semi_config import ABLATIONS, SemiConfig
+from models.semi_config import SemiConfig
 from models.semi_data import RealRain, Targets
 from models.semi_supervised import SemiSupervised
 from models.streak_bank import HOLD_OUT_EVERY, StreakHarvest, harvest_streaks
@@ -30,10 +30,18 @@ from models.train_config import TrainConfig
 from models.validation import render_validation
 
 PSEUDO_LABELS, TEMPORAL = "re-rain + own pseudo-labels", "re-rain + temporal"
-TERMS = (*ABLATIONS, PSEUDO_LABELS, TEMPORAL)
-"""Ablations of the configuration, and of the data."""
-WITH_TARGETS = SemiConfig(pseudo_label=0.5)
-"""Of the latter."""
+TERMS = {
+    "labelled only": SemiConfig(rerain=0.0),
+    "re-rain": SemiConfig(),
+    "re-rain + anchor": SemiConfig(anchor=0.1),
+    "re-rain + rain on rain": SemiConfig(rain_on_rain=0.2),
+    "re-rain + mean teacher": SemiConfig(mean_teacher=0.2),
+    "re-rain + streak contrast": SemiConfig(streak_contrast=0.01),
+    "re-rain + background contrast": SemiConfig(background_contrast=0.01),
+    PSEUDO_LABELS: SemiConfig(pseudo_label=0.5),
+    TEMPORAL: SemiConfig(),
+}
+"""What each term adds to re-rain; the last two need data of their own."""
 WIDENED = 7
 """Side in pixels of the square that found rain is widened to; in it a pseudo-label is trusted."""
 CPU = torch.device("cpu")
@@ -78,7 +86,7 @@ def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> 
     rainy = [each.frames[0] for each in pool]
     derained = [engine_of(start).derain(each[None])[0] for each in rainy]
     harvest = harvest_streaks(rainy, derained)
-    config = ABLATIONS.get(terms, WITH_TARGETS)
+    config = TERMS[terms]
     real = _real_rain(terms, pool, derained, harvest)
     objective = SemiSupervised(config, real, shipped(), _critic(course, config))
     fabric = Fabric(accelerator="cpu", devices=1, precision=course.train.precision)  # type: ignore[arg-type]

@@ -70,15 +70,3 @@ class SemiConfig:
     def looks_at_unlabelled(self) -> bool:
         """Whether any term needs the network on unlabelled photographs as they are."""
         return self.anchor > 0 or self.streak_contrast > 0
-
-
-ABLATIONS = {
-    "labelled only": SemiConfig(rerain=0.0),
-    "re-rain": SemiConfig(),
-    "re-rain + anchor": SemiConfig(anchor=0.1),
-    "re-rain + rain on rain": SemiConfig(rain_on_rain=0.2),
-    "re-rain + mean teacher": SemiConfig(mean_teacher=0.2),
-    "re-rain + streak contrast": SemiConfig(streak_contrast=0.01),
-    "re-rain + background contrast": SemiConfig(background_contrast=0.01),
-}
-"""What each term adds to re-rain. Pseudo-labels and temporal backgrounds need data of their own."""

@@ -110,16 +110,6 @@ class StreakHarvest:
         """Count the refused windows by reason."""
         return dict(Counter(window.reason for window in self.windows if window.reason))
 
-    def bank(self) -> Bank:
-        """Put the accepted layers into a bank.
-
-        Raises
-        ------
-        StreakBankEmpty
-            If there is none.
-        """
-        return streak_bank(self.layers, self.refused)
-
     def split(self) -> tuple[Bank, Bank]:
         """Put the accepted layers into a bank to train on and one to judge by, of other photographs.
 

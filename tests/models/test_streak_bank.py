@@ -101,7 +101,7 @@ def test_what_is_no_rain_is_refused_with_its_reason(clean, name: str):
     assert harvest.refused == {reason: 1}
     assert harvest.layers == ()
     with pytest.raises(StreakBankEmpty, match=f"1 {reason}"):
-        harvest.bank()
+        harvest.split()
 
 
 def test_what_blur_takes_away_is_refused(clean):
