@@ -69,6 +69,11 @@ class ChosenModel:
     name: str
     version: str
 
+    @property
+    def label(self) -> str:
+        """Name it for people: `derain-student/3`, or the name of its file."""
+        return self.name if self.version == "file" else f"{self.name}/{self.version}"
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:

@@ -15,7 +15,6 @@ from infra.storage import open_location
 from infra.tracking import Figures, log_figures
 from models.metrics import Image
 from tasks.batch.report import shrunk
-from tasks.preflight import ChosenModel
 from tasks.promotion.comparison_page import MOST_SHOWN, Shown, render_comparison, worst_first
 from tasks.promotion.evaluation import Evaluation, engine_of
 from tasks.promotion.gates import Verdict
@@ -38,7 +37,7 @@ def record(settings: Settings, evaluation: Evaluation, verdict: Verdict, run_id:
     """
     location = open_location(f"{settings.workspace.rstrip('/')}/evaluations")
     rows, shown = _rows(evaluation), _worst(settings, evaluation)
-    title = _called(evaluation.champion), _called(evaluation.challenger)
+    title = evaluation.champion.label, evaluation.challenger.label
     page = render_comparison(evaluation, verdict, shown, title, run_id).encode()
     location.put(f"{run_id}.parquet", _parquet(rows))
     location.put(f"{run_id}.html", page)
@@ -56,10 +55,6 @@ def record(settings: Settings, evaluation: Evaluation, verdict: Verdict, run_id:
     return url
 
 
-def _called(model: ChosenModel) -> str:
-    return f"{model.name}/{model.version}"
-
-
 def _rows(evaluation: Evaluation) -> list[dict[str, object]]:
     """Return one row for each photograph and network."""
     return [
@@ -68,7 +63,7 @@ def _rows(evaluation: Evaluation) -> list[dict[str, object]]:
             "set": each.set,
             "scene": each.scene,
             "role": role,
-            "model": _called(model),
+            "model": model.label,
             "digest": model.model_file.digest,
             **asdict(getattr(each, role)),
         }
@@ -106,9 +101,9 @@ def _side_by_side(shown: Shown) -> Image:
 
 def _parameters(evaluation: Evaluation, table: str) -> dict[str, object]:
     return {
-        "champion": _called(evaluation.champion),
+        "champion": evaluation.champion.label,
         "champion_digest": evaluation.champion.model_file.digest,
-        "challenger": _called(evaluation.challenger),
+        "challenger": evaluation.challenger.label,
         "challenger_digest": evaluation.challenger.model_file.digest,
         "manifest": evaluation.manifest.url,
         "manifest_digest": evaluation.manifest.digest,

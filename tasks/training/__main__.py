@@ -23,7 +23,7 @@ EXPERIMENT = "training"
 
 def watched(config: TrainConfig, out: Path) -> AbstractContextManager[TrackedRun]:
     """Keep a training in MLflow while it runs; the run is marked failed if it does not come to its end."""
-    return tracked(read_settings(), Training(EXPERIMENT, config.preset, out, asdict(config)))
+    return tracked(read_settings(), Training(EXPERIMENT, config, out, asdict(config)))
 
 
 def main() -> None:

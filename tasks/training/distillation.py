@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import psutil
-import torch
 from lightning_fabric import Fabric
 
-from infra.lease import Lease, lease_location
 from infra.registry import STUDENT
 from infra.settings import Settings
 from infra.tracking import TrackedRun
 from models.banks import load_training_data
 from models.blending import keep
 from models.distill import Lead, distil, incumbent, measure_lead
-from models.metrics import Image
-from models.modelfile import write_model_file
 from models.validation import render_validation, validate
 from tasks.progress import run_log
 from tasks.training.distillation_request import Prepared
-from tasks.training.tracked import Training, going_well, launched, registered, tracked
+from tasks.training.system_use import WithSystem
+from tasks.training.tracked import Ongoing, Training, going_well, under_way
 
 EXPERIMENT = "distillation"
 
@@ -50,32 +45,6 @@ class Distilled:
         )
 
 
-class WithSystem:
-    """A recorder that tells a tracked run what the process uses, beside what the training tells."""
-
-    def __init__(self, run: TrackedRun) -> None:
-        self._run = run
-        self._process = psutil.Process()
-        self._process.cpu_percent()  # the first call only begins to measure
-
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Keep named numbers of a step."""
-        self._run.scalars(step, {**values, **self._system()})
-
-    def picture(self, step: int, name: str, picture: Image) -> None:
-        """Keep a picture of a step."""
-        self._run.picture(step, name, picture)
-
-    def _system(self) -> dict[str, float]:
-        used = {
-            "system/cpu_utilization_percentage": self._process.cpu_percent(),
-            "system/process_memory_megabytes": self._process.memory_info().rss / 1e6,
-        }
-        if torch.cuda.is_available():
-            used["system/gpu_memory_megabytes"] = torch.cuda.max_memory_allocated() / 1e6
-        return used
-
-
 def distil_student(settings: Settings, prepared: Prepared, run_id: str) -> Distilled:
     """Train a student, or go on training it, and register its best weights as the challenger.
 
@@ -94,25 +63,20 @@ def distil_student(settings: Settings, prepared: Prepared, run_id: str) -> Disti
         Or another of `tasks.training.tracked.REFUSALS`: what is wrong, in one line. The next run goes on from the
         last checkpoint.
     """
-    name = f"distillation {prepared.work.name}"
-    fabric, training = launched(settings, prepared.config.precision), _filed(prepared)
-    with Lease(lease_location(settings.workspace), name, run_id, settings.lease_seconds) as lease:
-        if prepared.start is not None:
-            write_model_file(prepared.start.model_file, prepared.work / "start.safetensors")
-        with tracked(settings, training) as run:
-            before = _lead(fabric, prepared, incumbent(prepared.config), "lead_before.json")
-            (run_log().info if before.suffices else run_log().warning)("%s", before)
-            _train(fabric, prepared, run)
-            weights = _weights(fabric, prepared, training)
-            after = _lead(fabric, prepared, weights, "lead_after.json")
-            _record(prepared, run, before, after)
-            lease.check()
-            version = registered(settings, training, run, STUDENT, weights)
-    return Distilled(run.run_id, version, before, after)
+    start = None if prepared.start is None else prepared.start.model_file
+    with under_way(settings, _filed(prepared), start, run_id) as ongoing:
+        before = _lead(ongoing.fabric, prepared, incumbent(prepared.config), "lead_before.json")
+        (run_log().info if before.suffices else run_log().warning)("%s", before)
+        _train(ongoing.fabric, prepared, ongoing.run)
+        weights = _weights(ongoing, prepared)
+        after = _lead(ongoing.fabric, prepared, weights, "lead_after.json")
+        _record(ongoing, before, after)
+        version = ongoing.register(STUDENT, weights)
+    return Distilled(ongoing.run.run_id, version, before, after)
 
 
 def _filed(prepared: Prepared) -> Training:
-    return Training(EXPERIMENT, prepared.config.preset, prepared.work, prepared.parameters, prepared.tags)
+    return Training(EXPERIMENT, prepared.config, prepared.work, prepared.parameters, prepared.tags)
 
 
 def _train(fabric: Fabric, prepared: Prepared, run: TrackedRun) -> None:
@@ -126,23 +90,24 @@ def _lead(fabric: Fabric, prepared: Prepared, student: Path | None, memory: str)
     return measure_lead(fabric, teacher, student, folder, prepared.work / memory)
 
 
-def _weights(fabric: Fabric, prepared: Prepared, training: Training) -> Path:
+def _weights(ongoing: Ongoing, prepared: Prepared) -> Path:
     """Return the best weights; of a student that was there before, as far from it as they forget little."""
     if prepared.start is None:
-        return training.weights
-    held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
+        return ongoing.training.best
+    held_out = load_training_data(prepared.folder.path, held_out=True).to(ongoing.fabric.device)
     pairs = render_validation(held_out, prepared.config.validation_photographs)
     start = prepared.start.model_file
-    return keep(fabric, training.weights, start, lambda network: validate(network, pairs)).weights
+    return keep(
+        ongoing.fabric, ongoing.training.best, start, lambda network: validate(network, pairs)
+    ).weights
 
 
-def _record(prepared: Prepared, run: TrackedRun, before: Lead, after: Lead) -> None:
+def _record(ongoing: Ongoing, before: Lead, after: Lead) -> None:
     """Keep figures, checkpoint and curve with the run."""
     figures = {
         f"lead/{when}_{who.name}": getattr(lead, who.name)
         for when, lead in (("before", before), ("after", after))
         for who in fields(lead)
     }
-    run.describe({"teacher_leads_enough": str(before.suffices)}, figures)
-    for name in ("checkpoint.pt", "curve.csv"):
-        run.file(prepared.work / name, "training")
+    ongoing.run.describe({"teacher_leads_enough": str(before.suffices)}, figures)
+    ongoing.file()

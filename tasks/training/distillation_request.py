@@ -10,17 +10,16 @@ from typing import Any
 from infra.registry import CHAMPION_URL
 from infra.settings import Settings
 from infra.storage import open_location
-from models.architectures import architecture_of, preset_name, presets
+from models.architectures import architecture_of
 from models.distill import Teaching
 from models.distillation import DistillConfig
 from models.lessons import Photograph
 from models.modelfile import build
-from models.networks import NetworkConfig
 from models.teachers import Teacher, TeacherSpec, parse_teacher, teacher_of
 from models.train_config import TrainConfig
 from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
 from tasks.training.folder import TrainingFolder, folder_named, looked_at
-from tasks.training.request import going_on, origin_tags, train_config, work_folder
+from tasks.training.request import going_on, origin_tags, preset_of, train_config, work_folder
 from tasks.training.samples import make_training_samples
 from tasks.training.unlabelled import unlabelled_photographs
 
@@ -73,7 +72,7 @@ class Prepared:
     @property
     def parameters(self) -> dict[str, Any]:
         """All that the training depends on, by name, for the tracked run."""
-        start = {} if self.start is None else {"start": _label(self.start)}
+        start = {} if self.start is None else {"start": self.start.label}
         return {
             **asdict(self.config),
             **asdict(self.teaching.config),
@@ -125,16 +124,12 @@ def _start(settings: Settings, request: DistillRequest, champion: ChosenModel) -
 
 
 def _student_preset(start: ChosenModel) -> str:
-    """Return the preset of what a student begins from; refuse what is no student, or of other sizes."""
-    config: NetworkConfig = build(start.model_file).config
-    kind, name = architecture_of(config).name, preset_name(config)
+    kind = architecture_of(build(start.model_file).config).name
     if kind != "student":
         raise PreflightFailed(
-            f"student {_label(start)} is of architecture {kind}: only a student can be distilled"
+            f"student {start.label} is of architecture {kind}: only a student can be distilled"
         )
-    if name not in presets():
-        raise PreflightFailed(f"student {_label(start)} has sizes of its own: it must be of a preset")
-    return name
+    return preset_of(start, "student")
 
 
 def _teachers(settings: Settings, request: DistillRequest) -> tuple[Teacher, Teacher]:
@@ -147,7 +142,7 @@ def _teachers(settings: Settings, request: DistillRequest) -> tuple[Teacher, Tea
 def _teacher(settings: Settings, text: str) -> Teacher:
     spec = parse_teacher(text)
     chosen = choose_model(settings, spec.model)
-    return teacher_of(chosen.model_file, TeacherSpec(_label(chosen), spec.views))
+    return teacher_of(chosen.model_file, TeacherSpec(chosen.label, spec.views))
 
 
 def _refuse_itself(start: ChosenModel | None, teacher: Teacher) -> None:
@@ -185,8 +180,3 @@ def _asked(
         "data": folder.digest,
         "start": None if start is None else start.model_file.digest,
     }
-
-
-def _label(chosen: ChosenModel) -> str:
-    """Name a model for people: `derain-student/3`, or the name of its file."""
-    return chosen.name if chosen.version == "file" else f"{chosen.name}/{chosen.version}"

@@ -5,21 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightning_fabric import Fabric
-
-from infra.lease import Lease, lease_location
 from infra.settings import Settings
-from infra.tracking import TrackedRun
 from models.banks import load_training_data
 from models.blending import Kept, keep
 from models.collapse import Collapsed
-from models.modelfile import build, write_model_file
+from models.modelfile import build
 from models.rain_critic import RainCritic, train_critic
 from models.semi_supervised import SemiSupervised
 from models.train import fit
 from models.validation import render_validation
 from tasks.training.finetuning_request import Prepared
-from tasks.training.tracked import Training, TrainingFailed, going_well, launched, registered, tracked
+from tasks.training.system_use import WithSystem
+from tasks.training.tracked import Ongoing, Training, TrainingFailed, going_well, under_way
 
 EXPERIMENT = "finetuning"
 SEMI_DRDNET = "semi-drdnet"
@@ -72,42 +69,45 @@ def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Fin
         The network collapsed; or another of `tasks.training.tracked.REFUSALS`. The best weights so far lie in the
         work folder.
     """
-    fabric, training = launched(settings, prepared.train.precision), _filed(prepared)
-    name = f"finetuning {prepared.work.name}"
-    with Lease(lease_location(settings.workspace), name, run_id, settings.lease_seconds) as lease:
-        prepared.work.mkdir(parents=True, exist_ok=True)
-        write_model_file(prepared.start.model_file, prepared.work / "start.safetensors")
-        with tracked(settings, training) as run:
-            kept = _trained(fabric, prepared, training, run)
-            lease.check()
-            version = None
-            if kept.is_better:
-                version = registered(settings, training, run, SEMI_DRDNET, kept.weights)
+    start, version = prepared.start.model_file, None
+    with under_way(settings, _filed(prepared), start, run_id) as ongoing:
+        kept = _trained(ongoing, prepared)
+        ongoing.file()
+        if kept.is_better:
+            version = ongoing.register(SEMI_DRDNET, kept.weights)
     before, after = kept.before.overall, kept.after.overall
-    return Finetuned(run.run_id, before, after, kept.share, version, kept.weights, prepared.streaks)
+    return Finetuned(ongoing.run.run_id, before, after, kept.share, version, kept.weights, prepared.streaks)
 
 
 def _filed(prepared: Prepared) -> Training:
-    return Training(EXPERIMENT, prepared.train.preset, prepared.work, prepared.parameters, prepared.tags)
+    return Training(EXPERIMENT, prepared.config, prepared.work, prepared.parameters, prepared.tags)
 
 
-def _trained(fabric: Fabric, prepared: Prepared, training: Training, run: TrackedRun) -> Kept:
+def _trained(ongoing: Ongoing, prepared: Prepared) -> Kept:
     """Train to the end; return what is kept of it."""
+    fabric = ongoing.fabric
     rain, mean = prepared.rain.to(fabric.device), build(prepared.start.model_file)
     objective = SemiSupervised(prepared.semi, rain, mean, _critic(prepared))
     held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
-    pairs = render_validation(held_out, prepared.train.validation_photographs)
+    pairs = render_validation(held_out, prepared.config.validation_photographs)
     try:
         with going_well(prepared.work):
-            fit(fabric, prepared.train, prepared.folder.path, prepared.work, (run,), objective)
+            fit(
+                fabric,
+                prepared.config,
+                prepared.folder.path,
+                prepared.work,
+                (WithSystem(ongoing.run),),
+                objective,
+            )
     except Collapsed as error:
         raise TrainingFailed(f"{error} ({prepared.work})") from error
     start = prepared.start.model_file
-    return keep(fabric, training.weights, start, lambda network: objective.judge(network, pairs))
+    return keep(fabric, ongoing.training.best, start, lambda network: objective.judge(network, pairs))
 
 
 def _critic(prepared: Prepared) -> RainCritic | None:
     if not prepared.semi.background_contrast:
         return None
     training, held_out = (load_training_data(prepared.folder.path, held_out=each) for each in (False, True))
-    return train_critic(training, held_out, prepared.train.seed).critic
+    return train_critic(training, held_out, prepared.config.seed).critic

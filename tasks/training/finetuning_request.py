@@ -8,8 +8,7 @@ from typing import Any
 
 from infra.settings import Settings
 from infra.storage import open_location
-from models.architectures import preset_name, presets
-from models.modelfile import SHIPPED, build
+from models.modelfile import SHIPPED
 from models.semi_config import SemiConfig
 from models.semi_data import RealRain
 from models.streak_bank import StreakBankEmpty
@@ -17,7 +16,7 @@ from models.train_config import TrainConfig
 from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
 from tasks.training.finetuning_material import harvested, material_at
 from tasks.training.folder import TrainingFolder, folder_named, looked_at
-from tasks.training.request import STAGE_2, origin_tags, train_config, work_folder
+from tasks.training.request import STAGE_2, origin_tags, preset_of, train_config, work_folder
 from tasks.training.samples import make_training_samples
 
 PRESETS = {
@@ -58,7 +57,7 @@ class FinetuneRequest:
 class Prepared:
     """A fine-tuning that may begin."""
 
-    train: TrainConfig
+    config: TrainConfig
     semi: SemiConfig
     start: ChosenModel
     folder: TrainingFolder
@@ -72,9 +71,9 @@ class Prepared:
     def parameters(self) -> dict[str, Any]:
         """All that the training depends on, by name, for the tracked run."""
         return {
-            **asdict(self.train),
+            **asdict(self.config),
             **{f"semi_{name}": value for name, value in asdict(self.semi).items()},
-            "start": f"{self.start.name}, {self.start.version}",
+            "start": self.start.label,
             **self.tags,
             "streaks": self.streaks,
         }
@@ -97,7 +96,7 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     train = train_config(PRESETS, request.preset, request.steps, request.seed)
     open_location(settings.workspace).check(writable=True)
     start = start_of(settings, request.model, train.preset)
-    train = replace(train, preset=_preset_of(start))
+    train = replace(train, preset=preset_of(start, "model"))
     data, unlabelled = _places(settings, request)
     folder = looked_at(data)
     rain, streaks = _rain(settings, unlabelled, semi, start)
@@ -121,13 +120,6 @@ def start_of(settings: Settings, model: str, preset: str) -> ChosenModel:
             f"no trained {preset} comes with the package: give one to start from with --model"
         )
     return choose_model(settings, str(STARTS[preset]))
-
-
-def _preset_of(start: ChosenModel) -> str:
-    name = preset_name(build(start.model_file).config)
-    if name not in presets():
-        raise PreflightFailed(f"model {start.name} has sizes of its own: it must be of a preset")
-    return name
 
 
 def _places(settings: Settings, request: FinetuneRequest) -> tuple[Path, str]:

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 from infra.git import commit
 from infra.settings import Settings
+from models.architectures import preset_name, presets
+from models.modelfile import build
 from models.train_config import TrainConfig
 from tasks.media.samples import local_home
 from tasks.preflight import ChosenModel, PreflightFailed
@@ -53,6 +55,20 @@ def going_on(config: TrainConfig) -> TrainConfig:
         finish=STAGE_2.finish,
         ema=STAGE_2.ema,
     )
+
+
+def preset_of(start: ChosenModel, what: str) -> str:
+    """Return the preset of the network that a training begins from.
+
+    Raises
+    ------
+    PreflightFailed
+        If it is of no preset: a checkpoint and a work folder are known by one.
+    """
+    name = preset_name(build(start.model_file).config)
+    if name not in presets():
+        raise PreflightFailed(f"{what} {start.label} has sizes of its own: it must be of a preset")
+    return name
 
 
 def origin_tags(folder: TrainingFolder, start: ChosenModel | None) -> dict[str, str]:

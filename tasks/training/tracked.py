@@ -9,12 +9,14 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
+from infra.lease import Lease, lease_location
 from infra.registry import Registry
 from infra.settings import Settings
 from infra.tracking import TrackedRun, open_run
 from infra.tracking_server import ModelNotFound, TrackingUnreachable
 from models.engine import choose_device
-from models.modelfile import read_model_file
+from models.modelfile import ModelFile, read_model_file, write_model_file
+from models.train_config import TrainConfig
 from tasks import preflight
 
 
@@ -31,8 +33,7 @@ class Training:
     """A training as it is filed."""
 
     experiment: str
-    preset: str
-    """Of the network: its weights lie in the work folder under this name."""
+    config: TrainConfig
     work: Path
     """Where checkpoint, curve and weights lie, and what remembers the run."""
     parameters: Mapping[str, object]
@@ -41,9 +42,79 @@ class Training:
     """What the weights come from: of the run and of the version."""
 
     @property
-    def weights(self) -> Path:
+    def best(self) -> Path:
         """The best weights so far."""
-        return self.work / f"{self.preset}.safetensors"
+        return self.work / f"{self.config.preset}.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Ongoing:
+    """A training under way: where it computes, where it is told, and the right to do it."""
+
+    settings: Settings
+    training: Training
+    fabric: Fabric
+    run: TrackedRun
+    lease: Lease
+
+    def register(self, name: str, weights: Path) -> str:
+        """Make weights the challenger of a model; return the version's number.
+
+        It belongs to the run, and both name what it comes from and each other.
+
+        Raises
+        ------
+        LeaseLost
+            If another run trains the same by now.
+        """
+        self.lease.check()
+        found, registry = read_model_file(weights), Registry(self.settings)
+        version = registry.register_challenger(name, found.weights, found.config, self.run.run_id)
+        origin = {
+            **self.training.tags,
+            "training_run": self.run.run_id,
+            "experiment": self.training.experiment,
+        }
+        registry.describe_version(name, version, origin)
+        self.run.describe({"registered_version": f"{name}/{version}"}, {})
+        return version
+
+    def file(self) -> None:
+        """Keep checkpoint and curve with the run."""
+        for name in ("checkpoint.pt", "curve.csv"):
+            self.run.file(self.training.work / name, "training")
+
+
+@contextmanager
+def under_way(
+    settings: Settings, training: Training, start: ModelFile | None, run_id: str
+) -> Iterator[Ongoing]:
+    """Begin a training, or go on with it; nobody else does the same meanwhile.
+
+    Parameters
+    ----------
+    settings : Settings
+        Workspace, tracking server, device.
+    training : Training
+        What is to be trained.
+    start : ModelFile, optional
+        What the weights begin from: `start.safetensors` in the work folder.
+    run_id : str
+        Which flow run this is: it holds the lease of the work folder.
+
+    Raises
+    ------
+    LeaseHeld, TrackingUnreachable
+        Or another of `REFUSALS`, in one line.
+    """
+    fabric = launched(settings, training.config.precision)
+    name = f"{training.experiment} {training.work.name}"
+    with Lease(lease_location(settings.workspace), name, run_id, settings.lease_seconds) as lease:
+        training.work.mkdir(parents=True, exist_ok=True)
+        if start is not None:
+            write_model_file(start, training.work / "start.safetensors")
+        with tracked(settings, training) as run:
+            yield Ongoing(settings, training, fabric, run, lease)
 
 
 def launched(settings: Settings, precision: str) -> Fabric:
@@ -69,7 +140,7 @@ def tracked(settings: Settings, training: Training) -> Iterator[TrackedRun]:
         never hidden by it.
     """
     memory = training.work / "mlflow_run"
-    run = open_run(settings, training.experiment, training.preset, training.parameters, memory)
+    run = open_run(settings, training.experiment, training.config.preset, training.parameters, memory)
     try:
         run.describe(_run_tags(training.tags), {})
         yield run
@@ -97,19 +168,6 @@ def going_well(work: Path) -> Iterator[None]:
         yield
     except ValueError as error:
         raise TrainingFailed(f"{work}: the training went astray ({error})") from error
-
-
-def registered(settings: Settings, training: Training, run: TrackedRun, name: str, weights: Path) -> str:
-    """Make weights of a training the challenger of a model; return the version's number.
-
-    It belongs to the run, and both name what it comes from and each other.
-    """
-    best, registry = read_model_file(weights), Registry(settings)
-    version = registry.register_challenger(name, best.weights, best.config, run.run_id)
-    origin = {**training.tags, "training_run": run.run_id, "experiment": training.experiment}
-    registry.describe_version(name, version, origin)
-    run.describe({"registered_version": f"{name}/{version}"}, {})
-    return version
 
 
 def _run_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -114,6 +114,9 @@ def test_a_killed_one_is_gone_on_with_and_becomes_challenger(
     run = client.get_run(tuned.run_id)
     points = client.get_metric_history(tuned.run_id, "rerained")
     assert [point.step for point in points] == [2, 4]  # one run, gone on with
+    assert client.get_metric_history(tuned.run_id, "system/process_memory_megabytes")
+    kept = {each.path for each in client.list_artifacts(tuned.run_id, "training")}
+    assert kept == {"training/checkpoint.pt", "training/curve.csv"}
     assert (run.info.status, run.data.params["semi_rerain"]) == ("FINISHED", "1.0")
     assert "accepted" in run.data.params["streaks"]
     assert tuned.after > tuned.before

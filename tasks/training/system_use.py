@@ -1,0 +1,37 @@
+"""What a training uses of the machine, told beside what it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import psutil
+import torch
+
+from infra.tracking import TrackedRun
+from models.metrics import Image
+
+
+class WithSystem:
+    """A recorder that tells a tracked run what the process uses, beside what the training tells."""
+
+    def __init__(self, run: TrackedRun) -> None:
+        self._run = run
+        self._process = psutil.Process()
+        self._process.cpu_percent()  # the first call only begins to measure
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Keep named numbers of a step."""
+        self._run.scalars(step, {**values, **self._system()})
+
+    def picture(self, step: int, name: str, picture: Image) -> None:
+        """Keep a picture of a step."""
+        self._run.picture(step, name, picture)
+
+    def _system(self) -> dict[str, float]:
+        used = {
+            "system/cpu_utilization_percentage": self._process.cpu_percent(),
+            "system/process_memory_megabytes": self._process.memory_info().rss / 1e6,
+        }
+        if torch.cuda.is_available():
+            used["system/gpu_memory_megabytes"] = torch.cuda.max_memory_allocated() / 1e6
+        return used
