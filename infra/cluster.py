@@ -211,9 +211,8 @@ def _packed(root: Path) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packed:
         for package in PACKAGES:
-            for path in sorted((root / package).rglob("*")):
-                if path.suffix in (".py", ".html"):
-                    packed.writestr(zipfile.ZipInfo(path.relative_to(root).as_posix()), path.read_bytes())
+            for path in sorted((root / package).rglob("*.py")):
+                packed.writestr(zipfile.ZipInfo(path.relative_to(root).as_posix()), path.read_bytes())
     return archive.getvalue()
 
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from infra.storage import open_location
-from tasks.batch.planning import CHUNK, Plan
-from tasks.media.key_hashes import chunks
+from tasks.batch.planning import Plan
+from tasks.media.key_hashes import CHUNK, chunks
 
 SCHEMA = pa.schema([("base", pa.string()), ("key", pa.string()), ("etag", pa.string()), ("size", pa.int64())])
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from types import TracebackType
 from typing import Literal, Self
 
@@ -23,12 +22,9 @@ from infra.catalog import Catalog
 from infra.records import ImageRef, Scope
 from infra.storage import Missing
 from tasks.batch.done_index import COLUMNS, DoneIndex, Mask, Verdict, build_index
-from tasks.media.key_hashes import Hashes, chunks, sorted_hashes
+from tasks.media.key_hashes import CHUNK, Hashes, chunks, sorted_hashes
 from tasks.media.sources import Selection
 from tasks.waves.pending import Pending, Shard, ShardLimits, cut, estimated_pixels
-
-CHUNK = 32_768
-"""References looked up at once."""
 
 Redo = Literal["none", "stale", "rejected"]
 
@@ -114,8 +110,7 @@ def plan(
     pending = Pending()
     counts: Counter[str] = Counter()
     try:
-        selected = islice(selected_refs(request.selection, listing, counts), request.selection.limit)
-        for refs in chunks(selected, CHUNK):
+        for refs in chunks(request.selection.select(listing, counts), CHUNK):
             _sort_out(refs, request.redo, index, pending, counts)
     except BaseException:
         pending.close()
@@ -134,18 +129,6 @@ def _output_keys(outputs: Iterable[ImageRef]) -> Hashes:
         return sorted_hashes(ref.key for ref in outputs)
     except Missing:  # a destination that is not there has no outputs
         return np.empty(0, "S16")
-
-
-def selected_refs(
-    selection: Selection, listing: Iterable[ImageRef], counts: Counter[str]
-) -> Iterator[ImageRef]:
-    """Yield what a selection takes of a listing; what it does not take is counted as `skipped`."""
-    is_selected = selection.predicate()
-    for ref in listing:
-        if is_selected(ref.key):
-            yield ref
-        else:
-            counts["skipped"] += 1
 
 
 def _sort_out(

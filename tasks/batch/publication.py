@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
-from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.artifacts import create_table_artifact
 
 from infra.catalog import Catalog
-from infra.faults import STORAGE_FAULTS
 from infra.records import DerainRecord, ImageRef
-from infra.storage import is_local, open_location
 from tasks.batch.report import MOST_REJECTED, MOST_SAMPLES, Report, Sample, render
 from tasks.batch.summary import RunSummary
 from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
+from tasks.pages.publishing import Page, put_page
 from tasks.progress import told
 from tasks.waves.reading import UNREADABLE
 
@@ -32,17 +30,16 @@ def publish(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
         The report goes to `<workspace>/reports`.
     """
     told("the table of counts", lambda: _table_artifact(summary))
-    try:
-        url = _put_report(summary, medium, workspace)
-    except STORAGE_FAULTS as error:  # the images are derained nevertheless
-        return f"not written, {error}"
-    link = Path(url).as_uri() if is_local(url) else url
-    text = "Report: before and after, rejects"
-    told("the link to the report", lambda: create_link_artifact(link, link_text=text, key="report"))
-    return url
+    page = Page(
+        name=f"{summary.started_at:%Y%m%dT%H%M%S}-{summary.run_id[:8]}.html",
+        render=lambda: _rendered(summary, medium, workspace),
+        key="report",
+        link_text="Report: before and after, rejects",
+    )
+    return put_page(workspace, page)
 
 
-def _put_report(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
+def _rendered(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
     catalog = Catalog(workspace)
     scope, run_id = summary.scope, summary.run_id
     report = Report(
@@ -52,9 +49,7 @@ def _put_report(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
         rejected=catalog.rejected(scope, MOST_REJECTED, run_id),
         rejected_total=summary.counts.rejected,
     )
-    name = f"{summary.started_at:%Y%m%dT%H%M%S}-{run_id[:8]}.html"
-    open_location(f"{workspace}/reports").put(name, render(report).encode())
-    return f"{workspace}/reports/{name}"
+    return render(report)
 
 
 def samples(medium: MediumSpec, records: Iterable[DerainRecord]) -> Iterator[Sample]:

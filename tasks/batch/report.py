@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import unicodedata
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import sha256
-from importlib.resources import files
-from io import BytesIO
 
 import numpy as np
-from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
-from PIL import Image
 
 from infra.records import DerainRecord
-from tasks.batch.summary import RunSummary, duration, rate
+from tasks.batch.summary import RunSummary
+from tasks.pages.pictures import LONGEST_SIDE, data_uri, shrunk
+from tasks.pages.templates import page_template
 
-# These bound the page: 16 pairs of at most 960 pixels a side are some megabytes at worst.
+# These bound the page: 16 pairs of at most `LONGEST_SIDE` pixels a side are some megabytes at worst.
 MOST_SAMPLES = 8
 MOST_REJECTED = 200
-LONGEST_SIDE = 960
-JPEG_QUALITY = 85
-
-# Joiners shape letters and emoji; the other invisible characters can reorder or hide parts of a key.
-JOINERS = "\u200c\u200d"
-INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,49 +84,6 @@ def render(report: Report) -> str:
     )
 
 
-def visible(text: str) -> str:
-    r"""Show invisible and reordering characters as escapes (`\u202e`), so that no key can pose as another."""
-    return "".join(
-        char.encode("unicode_escape", "surrogatepass").decode("ascii") if _is_invisible(char) else char
-        for char in text
-    )
-
-
-def _is_invisible(char: str) -> bool:
-    return unicodedata.category(char) in INVISIBLE and char not in JOINERS
-
-
-def page_template(name: str) -> Template:
-    """Load a page of this package, with the filters that all pages share; they share `page.css` too."""
-    environment = Environment(
-        loader=FunctionLoader(
-            lambda part: files("tasks").joinpath("pages", part).read_text(encoding="utf-8")
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        visible=visible,
-        number=lambda value: f"{value:,}",
-        rate=rate,
-        duration=duration,
-        moment=_moment,
-        csp_hash=_csp_hash,
-    )
-    return environment.get_template(name)
-
-
-def _moment(when: datetime) -> str:
-    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _csp_hash(script: str) -> str:
-    """Name a script to the page's content security policy: no other script runs, whatever a key says."""
-    return "sha256-" + b64encode(sha256(script.encode()).digest()).decode()
-
-
 def _card(sample: Sample) -> Card:
     rainy, derained = shrunk(sample.rainy), shrunk(sample.derained)
     return Card(
@@ -151,17 +96,3 @@ def _card(sample: Sample) -> Card:
         width=rainy.width,
         height=rainy.height,
     )
-
-
-def shrunk(rgb: np.ndarray) -> Image.Image:
-    """Make a picture no larger than a page shows, of (H, W, 3) uint8."""
-    picture = Image.fromarray(np.ascontiguousarray(rgb))
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-    return picture
-
-
-def data_uri(picture: Image.Image) -> str:
-    """Write a picture into an address, as JPEG."""
-    buffer = BytesIO()
-    picture.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + b64encode(buffer.getvalue()).decode("ascii")

@@ -17,9 +17,10 @@ from infra.pool import Pool
 from infra.records import PseudoLabelRecord
 from infra.settings import Settings
 from infra.storage import open_location
-from tasks.batch.report import data_uri, page_template
 from tasks.curation.acceptance import TEMPORAL
 from tasks.curation.judging import read_judged
+from tasks.pages.pictures import data_uri
+from tasks.pages.templates import page_template
 
 FOLDER = "reviews"
 MOST_SHOWN = 60

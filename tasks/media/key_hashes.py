@@ -20,6 +20,9 @@ Hashes = npt.NDArray[np.bytes_]
 """Hashes as fixed-width byte strings (S16), which numpy sorts and searches whole."""
 ShortHashes = npt.NDArray[np.uint64]
 
+CHUNK = 32_768
+"""References looked up at once."""
+
 _SEEDS = (secrets.randbits(64), secrets.randbits(64))
 
 Item = TypeVar("Item")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import fnmatch
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from infra.records import ImageRef
 from infra.storage import open_location
@@ -57,6 +59,18 @@ class Selection:
             return bool(included(key)) and not excluded(key) and not _JUNK_NAME.search(key) and _is_text(key)
 
         return is_selected
+
+    def select(self, listing: Iterable[ImageRef], counts: Counter[str]) -> Iterator[ImageRef]:
+        """Yield what is taken of a listing; what the globs leave out is counted as `skipped`."""
+        return islice(self._matching(listing, counts), self.limit)
+
+    def _matching(self, listing: Iterable[ImageRef], counts: Counter[str]) -> Iterator[ImageRef]:
+        is_selected = self.predicate()
+        for ref in listing:
+            if is_selected(ref.key):
+                yield ref
+            else:
+                counts["skipped"] += 1
 
 
 def open_source(source: str) -> Source:

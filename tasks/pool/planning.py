@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from infra.pool import Split
 from infra.records import ImageRef
 from infra.settings import IngestLimits
-from tasks.batch.planning import CHUNK, selected_refs
-from tasks.media.key_hashes import chunks
+from tasks.media.key_hashes import CHUNK, chunks
 from tasks.pool.known_images import KnownImages, image_id
 from tasks.pool.sources import IngestSource
 from tasks.pool.splits import assign_splits, source_group
@@ -54,8 +52,8 @@ def plan_ingest(sources: Sequence[IngestSource], known: KnownImages, limits: Ing
     images_of: Counter[str] = Counter()
     plans = []
     for each in sources:
-        listing = selected_refs(each.selection, each.source.refs(), counts)
-        counted = _counted(islice(listing, each.selection.limit), each, limits, images_of)
+        listing = each.selection.select(each.source.refs(), counts)
+        counted = _counted(listing, each, limits, images_of)
         plans.append(_plan_source(each, counted, known, counts))
     unlisted = {group: number for group, number in known.images_of.items() if group not in images_of}
     splits = assign_splits(images_of | Counter(unlisted), known.split_of, limits.validation_share)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from prefect.artifacts import create_table_artifact
 
-from prefect.artifacts import create_link_artifact, create_table_artifact
-
-from infra.faults import STORAGE_FAULTS
 from infra.settings import Settings
-from infra.storage import is_local, open_location
+from tasks.pages.publishing import Page, put_page
 from tasks.pool.drift import View, watch_drift
 from tasks.pool.growth import tell_growth
 from tasks.pool.report import render_ingest
@@ -22,22 +19,15 @@ def publish_ingest(settings: Settings, summary: IngestSummary) -> str:
     The crops are in the pool: whatever else fails here is a warning in the log.
     """
     told("the table of counts", lambda: _table_artifact(summary))
-    page = _put_page(settings, summary)
+    page = Page(
+        name=f"ingest-{summary.started_at:%Y%m%dT%H%M%S}-{summary.run_id[:8]}.html",
+        render=lambda: render_ingest(settings, summary),
+        key="ingest-report",
+        link_text="Ingest: crops and rejects",
+    )
+    url = put_page(settings.workspace, page)
     told("the growth of the pool", lambda: tell_growth(settings, summary.crops))
     told("drift", lambda: _drift_artifact(watch_drift(settings, summary.crops)))
-    return page
-
-
-def _put_page(settings: Settings, summary: IngestSummary) -> str:
-    name = f"ingest-{summary.started_at:%Y%m%dT%H%M%S}-{summary.run_id[:8]}.html"
-    url = f"{settings.workspace}/reports/{name}"
-    try:
-        open_location(f"{settings.workspace}/reports").put(name, render_ingest(settings, summary).encode())
-    except STORAGE_FAULTS as error:
-        return f"not written, {error}"
-    link = Path(url).as_uri() if is_local(url) else url
-    text = "Ingest: crops and rejects"
-    told("the link to the page", lambda: create_link_artifact(link, link_text=text, key="ingest-report"))
     return url
 
 

@@ -13,11 +13,12 @@ from infra.delta import quoted
 from infra.pool import Pool
 from infra.records import ImageRef
 from infra.settings import Settings
-from tasks.batch.report import data_uri, page_template
 from tasks.codec.exports import Export
 from tasks.codec.pictures import Pixels
 from tasks.media.medium import MediumSpec, is_array
 from tasks.media.opening import open_medium
+from tasks.pages.pictures import data_uri
+from tasks.pages.templates import page_template
 from tasks.pool.summary import IngestSummary
 from tasks.waves.reading import UNREADABLE
 

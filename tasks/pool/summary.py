@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from infra.records import PoolRecord
-from tasks.batch.summary import duration
 from tasks.pool.splits import VALIDATION
+from tasks.readable import duration
 from tasks.waves.shard_results import Unfinished
 
 
@@ -48,6 +48,11 @@ class IngestSummary:
         """Crops that came into the pool."""
         return self.train_crops + self.validation_crops
 
+    @property
+    def wall_seconds(self) -> float:
+        """Time that the run took."""
+        return (self.finished_at - self.started_at).total_seconds()
+
     def line(self) -> str:
         """Tell the run in one line: `80 images accepted, 6 rejected (4 near duplicate, 2 blurred), ...`."""
         why = ", ".join(f"{number:,} {reason}" for reason, number in self.reasons[:5])
@@ -55,7 +60,7 @@ class IngestSummary:
             f"{self.accepted:,} images accepted, {self.rejected:,} rejected{f' ({why})' if why else ''},"
             f" {self.pending:,} pending; {self.crops:,} crops ({self.train_crops:,} train,"
             f" {self.validation_crops:,} validation), {self.pool_crops:,} in the pool,"
-            f" in {duration((self.finished_at - self.started_at).total_seconds())}"
+            f" in {duration(self.wall_seconds)}"
         )
         return f"{text}; {self.known_before:,} known before" if self.known_before else text
 

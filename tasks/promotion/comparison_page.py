@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from PIL import Image as PillowImage
 
-from tasks.batch.report import LONGEST_SIDE, data_uri, page_template
+from tasks.pages.pictures import LONGEST_SIDE, data_uri
+from tasks.pages.templates import page_template
 from tasks.promotion.evaluation import Compared, Evaluation, ImageScore
 from tasks.promotion.gates import Verdict
 

@@ -14,7 +14,7 @@ from infra.settings import Settings
 from infra.storage import open_location
 from infra.tracking import Figures, log_figures
 from models.metrics import Image
-from tasks.batch.report import shrunk
+from tasks.pages.pictures import shrunk
 from tasks.promotion.comparison_page import MOST_SHOWN, Shown, render_comparison, worst_first
 from tasks.promotion.evaluation import Evaluation, engine_of
 from tasks.promotion.gates import Verdict

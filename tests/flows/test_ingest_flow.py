@@ -20,13 +20,13 @@ from tests.ingest_worlds import here, new_world, without_waves
 @pytest.fixture
 def without_server() -> Iterator[dict[str, mock.Mock]]:
     """The flow's function runs as it is; what it would tell Prefect is kept."""
-    names = ("create_table_artifact", "create_link_artifact")
     with (
         without_waves(),
         mock.patch("tasks.pool.coordinator.cluster.connect", here),
-        mock.patch.multiple("tasks.pool.publication", **dict.fromkeys(names, mock.DEFAULT)) as told,
+        mock.patch("tasks.pool.publication.create_table_artifact") as table,
+        mock.patch("tasks.pages.publishing.create_link_artifact") as link,
     ):
-        yield told
+        yield {"table": table, "link": link}
 
 
 def test_help_explains_every_parameter() -> None:
@@ -57,7 +57,8 @@ def test_a_run_leaves_a_page_and_says_where(
     assert html.count("data:image/jpeg") == 3 + 2  # crops and the rejects that can be shown
     assert "near duplicate" in html
     assert "<b>.png" not in html
-    assert without_server["create_table_artifact"].call_args.args[0][0] == {"what": "listed", "images": 6}
+    assert without_server["table"].call_args.args[0][0] == {"what": "listed", "images": 6}
+    assert without_server["link"].call_args.args[0] == page.as_uri()
     assert Pool(world.settings.workspace).count() == 3
 
 

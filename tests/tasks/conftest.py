@@ -1,14 +1,21 @@
-"""Dask workers for the whole session, and a fresh world for each test."""
+"""Dask workers for the whole session, a fresh world for each test, and a Prefect server that is gone."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from infra.cluster import connect
 from infra.settings import Settings
+from tasks import progress
+from tasks.batch import publication
+from tasks.pages import publishing
+from tasks.pool import publication as ingest_publication
 from tests.batch_worlds import World
 
 
@@ -36,3 +43,16 @@ def new_world(tmp_path: Path, scheduler: str) -> Callable[..., World]:
 @pytest.fixture
 def world(new_world: Callable[..., World]) -> World:
     return new_world()
+
+
+def _gone(*_: Any, **__: Any) -> None:
+    raise httpx.ConnectError("connection refused")
+
+
+@pytest.fixture
+def without_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Prefect server that is gone, and a log that pytest can read."""
+    monkeypatch.setattr(progress, "run_log", lambda: logging.getLogger("derain"))
+    monkeypatch.setattr(publishing, "create_link_artifact", _gone)
+    for module in (publication, ingest_publication):
+        monkeypatch.setattr(module, "create_table_artifact", _gone)

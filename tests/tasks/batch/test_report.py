@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.batch.report import LONGEST_SIDE, MOST_REJECTED, MOST_SAMPLES, Report, render, visible
+from tasks.batch.report import MOST_REJECTED, MOST_SAMPLES, Report, render
 from tasks.batch.summary import Counts
+from tasks.pages.templates import visible
 from tests.report_samples import HOSTILE_KEYS, record, reject, report, sample, summary
 
 
@@ -102,27 +103,10 @@ def test_pictures_are_those_of_the_sample(plain):
     assert abs(np.asarray(derained).mean() - 40) < 2
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "shown"),
-    [
-        (600, 2400, (960, 240)),
-        (1920, 1080, (540, 960)),
-        (16, 24, (24, 16)),
-        (1, 1, (1, 1)),
-        (8000, 4, (1, 960)),
-    ],
-)
-def test_large_pictures_are_shrunk_and_small_ones_left(plain, height, width, shown):
-    page = Page(render(replace(plain, worst=[grey("a.jpg", height, width)])))
-    assert [picture.size for picture in page.pictures()] == [shown, shown]
-    assert f"{width:,} \u00d7 {height:,} px" in page.texts["worst"]
-    assert max(shown) <= LONGEST_SIDE
-
-
-def test_a_crop_that_is_a_view_is_shown_too(plain):
-    base = grey("a.jpg", 64, 48)
-    view = replace(base, rainy=base.rainy[::2, ::-2], derained=base.derained[::2, ::-2])
-    assert Page(render(replace(plain, worst=[view]))).pictures()[0].size == (24, 32)
+def test_a_large_picture_is_shrunk_and_its_size_told(plain):
+    page = Page(render(replace(plain, worst=[grey("a.jpg", 600, 2400)])))
+    assert [picture.size for picture in page.pictures()] == [(960, 240)] * 2
+    assert "2,400 \u00d7 600 px" in page.texts["worst"]
 
 
 def test_samples_are_bounded_and_shown_once(plain):
@@ -179,20 +163,6 @@ def test_hostile_settings_are_text_too(plain):
     hostile = "<script>window.hacked = 1</script>"
     named = summary(message=hostile, model_name=hostile, run_id=hostile)
     assert len(Page(render(replace(plain, summary=named))).all("script")) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("дождь/雨 🌧️.jpg", "дождь/雨 🌧️.jpg"),
-        ("a\u202eb", "a\\u202eb"),
-        ("a\u200db", "a\u200db"),
-        ("a\n\x00\udc80", "a\\n\\x00\\udc80"),
-        ("a\\b", "a\\b"),
-    ],
-)
-def test_invisible_characters_are_made_visible(text, shown):
-    assert visible(text) == shown
 
 
 def test_rain_energy_may_be_unknown(plain):

@@ -13,7 +13,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator
 from playwright.sync_api import Page as BrowserPage
 
-from tasks.batch.report import render, visible
+from tasks.batch.report import render
+from tasks.pages.templates import visible
 from tests.browser import chromium
 from tests.report_samples import HOSTILE_KEYS, report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,6 +78,13 @@ def test_several_globs():
     is_selected = Selection(include=("*.jpg", "*.dat"), exclude=("tmp/**", "*-old.*")).predicate()
     keys = ["a.jpg", "b.dat", "c.png", "tmp/d.jpg", "e-old.jpg"]
     assert [key for key in keys if is_selected(key)] == ["a.jpg", "b.dat"]
+
+
+def test_what_is_not_taken_is_counted_up_to_the_limit():
+    counts: Counter[str] = Counter()
+    listing = [ImageRef(key, "1", 2) for key in ("a.txt", "b.jpg", "c.jpg", "d.txt", "e.jpg")]
+    assert [ref.key for ref in Selection(limit=2).select(listing, counts)] == ["b.jpg", "c.jpg"]
+    assert counts == {"skipped": 1}
 
 
 def test_a_name_that_is_no_text_is_skipped_and_told(caplog):

@@ -1,0 +1,39 @@
+"""A page put into the reports of a workspace, and linked on the page of its run in Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect.artifacts import create_link_artifact
+
+from infra.faults import STORAGE_FAULTS
+from infra.storage import is_local, open_location
+from tasks.progress import told
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page that is to be published."""
+
+    name: str
+    """Its file."""
+    render: Callable[[], str]
+    """May read the storage."""
+    key: str
+    """The artifact that links it, as Prefect names it."""
+    link_text: str
+
+
+def put_page(workspace: str, page: Page) -> str:
+    """Write a page to `<workspace>/reports` and link it; return its URL, or why there is none."""
+    folder = f"{workspace}/reports"
+    url = f"{folder}/{page.name}"
+    try:
+        open_location(folder).put(page.name, page.render().encode())
+    except STORAGE_FAULTS as error:  # what the page tells of is done nevertheless
+        return f"not written, {error}"
+    link = Path(url).as_uri() if is_local(url) else url
+    told("the link to the page", lambda: create_link_artifact(link, link_text=page.link_text, key=page.key))
+    return url

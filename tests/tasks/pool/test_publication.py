@@ -1,0 +1,53 @@
+"""The page that an ingest leaves, and its artifacts, when something of them is amiss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infra.delta import CatalogFault
+from infra.settings import Settings
+from tasks.pool import publication
+from tasks.pool.summary import IngestSummary
+from tests.report_samples import STARTED
+
+
+@pytest.mark.usefixtures("without_server")
+def test_what_cannot_be_told_of_an_ingest_does_not_fail_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def faulty(settings: Settings, crops: int) -> None:
+        raise CatalogFault("catalog away")
+
+    monkeypatch.setattr(publication, "tell_growth", faulty)
+    monkeypatch.setattr(publication, "watch_drift", faulty)
+    settings = Settings(workspace=str(tmp_path), _env_file=None)
+    page = publication.publish_ingest(settings, _ingested())
+    assert Path(page).exists()
+    assert [line.partition(" could")[0] for line in caplog.messages] == [
+        "the table of counts",
+        "the link to the page",
+        "the growth of the pool",
+        "drift",
+    ]
+
+
+def _ingested() -> IngestSummary:
+    return IngestSummary(
+        run_id="run-1",
+        state="Completed",
+        message="",
+        sources=("/rainy",),
+        started_at=STARTED,
+        finished_at=STARTED,
+        listed=2,
+        skipped=0,
+        known_before=0,
+        accepted=2,
+        reasons=(),
+        pending=0,
+        train_crops=2,
+        validation_crops=0,
+        pool_crops=2,
+    )

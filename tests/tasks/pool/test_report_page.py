@@ -1,0 +1,76 @@
+"""The page of an ingest in a real browser: it loads, fits, asks for nothing and runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tasks.pool.report import render_ingest
+from tests.browser import chromium
+from tests.ingest_worlds import new_world, scene
+
+pytestmark = [pytest.mark.slow, pytest.mark.chromium]
+HOSTILE = "<img src=x onerror='window.hacked=1'>\u202e.png"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("ingested")
+    world = new_world(folder)
+    world.put_cameras(4)
+    world.put(HOSTILE, scene(99))
+    world.put_bytes("x" * 200 + ".png", b"no image")
+    summary = replace(world.ingest(), message="<script>window.hacked = 2</script>")
+    path: Path = folder / "ingest.html"
+    path.write_text(render_ingest(world.settings, summary), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.mark.parametrize("width", [320, 800, 1600])
+def test_the_page_fits_every_width_and_stays_at_home(browser: Browser, address: str, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto(address)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert all(page.evaluate("[...document.images].map(image => image.naturalWidth && image.clientWidth)"))
+    assert page.evaluate("window.hacked") is None
+    assert [url for url in asked if not url.startswith("data:")] == [address]
+    assert complaints == []
+    page.close()
+
+
+def test_crops_and_rejects_are_listed(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    assert page.locator("h1").inner_text() == "5 crops ingested"
+    assert page.locator(".message").inner_text() == "<script>window.hacked = 2</script>"
+    crops = page.get_by_role("region", name="Some of the crops").locator(".key").all_inner_texts()
+    assert len(crops) == 5
+    assert "<img src=x onerror='window.hacked=1'>\\u202e.png" in crops
+    reasons = page.get_by_role("region", name="Rejected images by reason").locator("tbody th")
+    assert set(reasons.all_inner_texts()) >= {"flat", "near duplicate"}
+    assert page.get_by_role("region", name="Some of the rejected images").locator("img").count() == 2
+    page.close()
+
+
+def test_a_script_that_slipped_in_would_be_refused(browser: Browser, address: str, tmp_path: Path) -> None:
+    html = Path(address.removeprefix("file://")).read_text(encoding="utf-8")
+    path = tmp_path / "slipped.html"
+    path.write_text(html.replace("<main>", "<main><script>window.hacked = 1</script>"), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    assert page.evaluate("window.hacked") is None
+    page.close()
