@@ -107,6 +107,11 @@ def local_workers(settings: Settings) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def worker_count(client: Client) -> int:
+    """Return how many workers a cluster has now."""
+    return len(client.scheduler_info(n_workers=-1)["workers"])
+
+
 def _configuration() -> dict[str, object]:
     return {
         "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
@@ -195,7 +200,7 @@ def _check(client: Client, address: str) -> None:
         raise ClusterUnreachable(
             f"{address}: workers run other versions than this machine: {error}"
         ) from error
-    if not client.scheduler_info()["workers"]:
+    if not worker_count(client):
         raise ClusterUnreachable(
             f"{address}: the scheduler has no workers; start some with 'dask worker {address}'"
         )

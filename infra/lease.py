@@ -26,6 +26,7 @@ from typing import Self
 
 from infra.faults import STORAGE_FAULTS
 from infra.holder import Holder
+from infra.settings import Settings
 from infra.storage import Location, Missing, open_location
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,11 @@ class LeaseContent:
 def lease_location(workspace: str) -> Location:
     """Open the folder of the leases of a workspace."""
     return open_location(f"{workspace.rstrip('/')}/leases")
+
+
+def lease_of(settings: Settings, destination: str, run_id: str) -> Lease:
+    """Return the lease of a destination, or of whatever else only one run may work on at a time."""
+    return Lease(lease_location(settings.workspace), destination, run_id, settings.lease_seconds)
 
 
 class Lease:

@@ -9,7 +9,7 @@ from prefect.exceptions import FailedRun
 
 from infra import cluster
 from infra.catalog import Catalog
-from infra.lease import Lease, lease_location
+from infra.lease import Lease, lease_of
 from infra.records import DerainRecord
 from infra.settings import Settings
 from infra.storage import open_location
@@ -80,9 +80,8 @@ def derain_pending(settings: Settings, prepared: Prepared, request: BatchRequest
         If another run works on the destination.
     """
     catalog = Catalog(settings.workspace)
-    leases = lease_location(settings.workspace)
     with (
-        Lease(leases, prepared.scope.destination, request.run_id, settings.lease_seconds) as lease,
+        lease_of(settings, prepared.scope.destination, request.run_id) as lease,
         make_plan(prepared, request, catalog) as found,
     ):
         counts = found.counts
@@ -130,7 +129,7 @@ def _work(
         return progress.tally.recorded > before.recorded
 
     with cluster.connect(settings) as client:
-        number = len(client.scheduler_info(n_workers=-1)["workers"])
+        number = cluster.worker_count(client)
         shards = found.shards(ShardLimits(settings.shard_images, settings.shard_pixels, number))
         run_waves(Workers(client, job, settings.stall_seconds), shards, settings.wave_shards * number, finish)
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from infra import cluster, pseudo_groups
 from infra.fault_points import fault_point
-from infra.lease import Lease, lease_location
+from infra.lease import lease_of
 from infra.pool import Pool
 from infra.pseudo_groups import PseudoPixels
 from infra.pseudo_labels import PseudoLabels
@@ -91,8 +91,7 @@ def curate_pool(settings: Settings, request: CurationRequest) -> CurationSummary
         Or another of `tasks.curation.planning.REFUSALS`: what is wrong, in one line.
     """
     plan = make_plan(settings, request)
-    leases = lease_location(settings.workspace)
-    with Lease(leases, "pseudo-labels", request.run_id, settings.lease_seconds) as lease:
+    with lease_of(settings, "pseudo-labels", request.run_id) as lease:
         labels = PseudoLabels(settings.workspace)
         ledger = labels.rows()
         groups = set(ledger["zarr_group"].drop_nulls())
@@ -154,7 +153,7 @@ def _judged(
 def judge_on_workers(settings: Settings, job: JudgingJob, shards: Iterator[Shard], finish: Finish) -> None:
     """Send crops to the cluster, a wave at a time; see `tasks.waves.wave.run_waves`."""
     with cluster.connect(settings) as client:
-        number = len(client.scheduler_info(n_workers=-1)["workers"])
+        number = cluster.worker_count(client)
         workers = Workers(client, job, settings.stall_seconds)
         run_waves(workers, shards, settings.wave_shards * number, finish)
 

@@ -12,7 +12,7 @@ from distributed import Client
 from prefect.exceptions import FailedRun
 
 from infra import cluster
-from infra.lease import Lease, lease_location
+from infra.lease import Lease, lease_of
 from infra.pool import Pool
 from infra.pool_groups import FOLDER, group_name, sweep
 from infra.settings import Settings
@@ -106,7 +106,7 @@ def ingest_pending(
         If another run works on the pool.
     """
     pool_url = f"{settings.workspace}/{FOLDER}"
-    with Lease(lease_location(settings.workspace), pool_url, request.run_id, settings.lease_seconds) as lease:
+    with lease_of(settings, pool_url, request.run_id) as lease:
         plan, known = make_ingest_plan(settings, sources, request)
         with closing(plan):
             open_location(settings.workspace).sweep()
@@ -125,7 +125,7 @@ def _work(run: _Run) -> None:
     """Take one source after the other; stop early when a whole wave comes back with nothing recorded."""
     settings = run.settings
     with cluster.connect(settings) as client:
-        number = len(client.scheduler_info(n_workers=-1)["workers"])
+        number = cluster.worker_count(client)
         limits = ShardLimits(settings.shard_images, settings.shard_pixels, number)
         for source in run.plan.sources:
             writer = _writer(run, client, source)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from infra.fault_points import fault_point
-from infra.lease import Lease, lease_location
+from infra.lease import Lease, lease_of
 from infra.promotions import Decision, Ledger, Promotion, PromotionRaced
 from infra.registry import CHAMPION, CHAMPION_URL, PREVIOUS, STUDENT, Registry
 from infra.settings import Settings
@@ -114,8 +114,7 @@ def opened(settings: Settings, run_id: str) -> Iterator[Office]:
     LeaseHeld
         If another promote or rollback is at work.
     """
-    leases = lease_location(settings.workspace)
-    with Lease(leases, f"models:/{STUDENT}", run_id, settings.lease_seconds) as lease:
+    with lease_of(settings, f"models:/{STUDENT}", run_id) as lease:
         office = Office(Registry(settings), Ledger(settings.workspace), lease, run_id)
         office.repair()
         yield office

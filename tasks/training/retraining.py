@@ -19,7 +19,7 @@ from prefect import State
 from prefect.exceptions import MissingResult
 
 from infra.fault_points import fault_point
-from infra.lease import Lease, lease_location
+from infra.lease import Lease, lease_of
 from infra.pool import Pool
 from infra.settings import Settings
 from infra.storage import Location, Missing, open_location
@@ -137,7 +137,7 @@ def opened(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator
         If another run retrains.
     """
     places = open_location(f"{settings.workspace}/retrainings")
-    with Lease(lease_location(settings.workspace), "retrain", run_id, settings.lease_seconds) as lease:
+    with lease_of(settings, "retrain", run_id) as lease:
         record = _begun(settings, request)
         unfinished = None if request.anew else _read(places, OPEN)
         if unfinished is not None:

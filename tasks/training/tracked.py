@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from infra.lease import Lease, lease_location
+from infra.lease import Lease, lease_of
 from infra.registry import Registry
 from infra.settings import Settings
 from infra.tracking import TrackedRun, open_run
@@ -109,7 +109,7 @@ def under_way(
     """
     fabric = launched(settings, training.config.precision)
     name = f"{training.experiment} {training.work.name}"
-    with Lease(lease_location(settings.workspace), name, run_id, settings.lease_seconds) as lease:
+    with lease_of(settings, name, run_id) as lease:
         training.work.mkdir(parents=True, exist_ok=True)
         if start is not None:
             write_model_file(start, training.work / "start.safetensors")
