@@ -32,4 +32,4 @@ check: install
 bench: install
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.planning
-	$(BIN)/python -m benchmarks.derain_batch --data "$(or $(DATA),$(error make bench DATA=folder with real_frames and real_rain))"
+	$(BIN)/python -m benchmarks.derain_batch --data "$(or $(SETS),$(error make bench SETS=folder with real_frames and real_rain))"
