@@ -23,7 +23,7 @@ from statistics import median
 
 from deltalake import write_deltalake
 
-from infra.catalog import Catalog
+from infra.catalog import TABLE, Catalog
 from infra.catalog_schema import records_table
 from infra.records import DerainRecord, ImageRef, Scope
 from tasks.batch.planning import PlanRequest, plan
@@ -127,7 +127,7 @@ def _build_catalog(catalog: Catalog, folder: Path, rows: int) -> None:
     catalog.commit([_record(folder, 0)], replace=False)
     for start in range(1, rows, FILE_ROWS):
         records = [_record(folder, number) for number in range(start, min(start + FILE_ROWS, rows))]
-        write_deltalake(catalog.url, records_table(records), mode="append")
+        write_deltalake(catalog.url, records_table(records, TABLE), mode="append")
 
 
 def _record(folder: Path, number: int) -> DerainRecord:

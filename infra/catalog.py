@@ -12,14 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import polars as pl
 import pyarrow as pa
 
 from infra import catalog_rows
-from infra.catalog_schema import COLUMNS, IDENTITY, record_schema, records_table
+from infra.catalog_schema import TableSpec
 from infra.delta import CatalogTable, all_of, quoted
-from infra.records import DerainRecord, Scope
+from infra.records import DERAINED, REJECTED, DerainRecord, Scope
 
-_DERAINED = "status = 'derained'"
+_IDENTITY = ("source", "key", "etag", "destination", "export")
+TABLE = TableSpec("derained", DerainRecord, _IDENTITY, indexed=(*_IDENTITY, "status", "derained_at"))
 
 
 class Catalog:
@@ -37,36 +39,17 @@ class Catalog:
     """
 
     def __init__(self, workspace: str) -> None:
-        indexed = (*IDENTITY, "status", "derained_at")
-        self._derained = CatalogTable(workspace, "derained", record_schema(), indexed)
-        self.url = self._derained.url
+        self._table = CatalogTable(workspace, TABLE)
+        self.url = self._table.url
 
     def commit(self, records: Sequence[DerainRecord], *, replace: bool) -> None:
-        """Add records as one atomic commit; a lost race is run again on the newer version.
-
-        Parameters
-        ----------
-        records : Sequence[DerainRecord]
-            The rows of a wave. An empty sequence commits nothing.
-        replace : bool
-            False: an identity that has a row keeps it. True: its row is replaced (an output made again).
-
-        Raises
-        ------
-        CatalogFault
-            Every attempt failed.
-        CatalogSchemaMismatch
-            The workspace holds a table of another schema.
-        """
-        if records:
-            rows = records_table(records)
-            merge = self._derained.merge
-            self._derained.persistently("commit", lambda: merge(rows, IDENTITY, replace=replace))
+        """Add the rows of a wave; `replace` where outputs were made again: see `CatalogTable.commit`."""
+        self._table.commit(records, replace=replace)
 
     def scan(
         self,
         scope: Scope | None = None,
-        columns: Sequence[str] = COLUMNS,
+        columns: Sequence[str] | None = None,
         where: str | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Stream rows, a bounded number at a time, in no particular order.
@@ -75,33 +58,37 @@ class Catalog:
         ----------
         scope : Scope | None
             Rows of this source, destination and export alone; None: all.
-        columns : Sequence[str]
-            The columns wanted: only these are read.
+        columns : Sequence[str] | None
+            The columns wanted: only these are read; None: all.
         where : str | None
             A further condition in SQL, applied while reading.
         """
-        yield from self._derained.scan(columns, all_of(_in_scope(scope), where))
+        return self._table.scan(columns, all_of(_in_scope(scope), where))
 
-    def table(self, scope: Scope | None = None) -> pa.Table:
-        """Read all rows at once: for small catalogs and for tests."""
-        return pa.Table.from_batches(self.scan(scope), schema=record_schema())
+    def frame(
+        self,
+        scope: Scope | None = None,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+    ) -> pl.DataFrame:
+        """Read at once the rows that `scan` streams: they must have room in memory."""
+        return self._table.frame(columns, all_of(_in_scope(scope), where))
 
     def worst(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
         """Give the derained rows with the largest rain energy, most rain first."""
-        return catalog_rows.rainiest(self.scan(scope, where=all_of(_DERAINED, _of_run(run_id))), limit)
+        return catalog_rows.rainiest(self.scan(scope, where=all_of(DERAINED, _of_run(run_id))), limit)
 
     def sample(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
         """Give derained rows at random, the same ones each time: those whose keys hash lowest."""
-        return catalog_rows.lowest_hashes(self.scan(scope, where=all_of(_DERAINED, _of_run(run_id))), limit)
+        return catalog_rows.lowest_hashes(self.scan(scope, where=all_of(DERAINED, _of_run(run_id))), limit)
 
     def rejected(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
         """Give the first rejected rows by key, with their reasons."""
-        rejected = all_of("status = 'rejected'", _of_run(run_id))
-        return catalog_rows.first_keys(self.scan(scope, where=rejected), limit)
+        return catalog_rows.first_keys(self.scan(scope, where=all_of(REJECTED, _of_run(run_id))), limit)
 
     def maintain(self) -> bool:
         """Compact and vacuum when it pays: see `CatalogTable.maintain`."""
-        return self._derained.maintain()
+        return self._table.maintain()
 
 
 def _in_scope(scope: Scope | None) -> str | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from infra.catalog_schema import table_records
 from infra.records import DerainRecord
 
 Batches = Iterable[pa.RecordBatch]
@@ -42,7 +41,7 @@ def _smallest(
             ranks(batch), _values(batch, "key"), _values(batch, "etag"), range(batch.num_rows), strict=True
         )
         best = heapq.nsmallest(limit, ranked)
-        rows = table_records(batch.take([row for *_, row in best]))
+        rows = [DerainRecord(**row) for row in batch.take([row for *_, row in best]).to_pylist()]
         kept += [(rank, key, etag, record) for (rank, key, etag, _), record in zip(best, rows, strict=True)]
         kept = heapq.nsmallest(limit, kept, key=lambda entry: entry[:3])
     return [record for *_, record in kept]

@@ -1,47 +1,50 @@
-"""Tables of the catalog as Arrow: their columns follow from the records, one for each field."""
+"""Tables of the catalog, and their rows as Arrow: the columns follow from the records, one for each field."""
 
 from __future__ import annotations
 
 import types
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
-from infra.records import DerainRecord
 
-IDENTITY = ("source", "key", "etag", "destination", "export")
-"""What makes an output itself: one row for each of these, whatever happens."""
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """One table of the catalog: where its rows lie, and what they are."""
 
-COLUMNS = tuple(field.name for field in fields(DerainRecord))
+    name: str
+    """Its folder below `<workspace>/catalog`."""
+    kind: type
+    """The record that a row is, a dataclass; a table of other columns is refused."""
+    identity: tuple[str, ...]
+    """What makes a row itself: there is one for each of these, whatever happens."""
+    indexed: tuple[str, ...]
+    """Columns whose smallest and largest values are kept for each file."""
+    keeps_versions: bool = False
+    """Whether all versions stay, to come back to; else those older than seven days may go."""
 
 
 class CatalogSchemaMismatch(Exception):
     """The workspace holds a table with other columns than this version writes."""
 
 
-def record_schema(kind: type = DerainRecord) -> pa.Schema:
+def record_schema(kind: type) -> pa.Schema:
     """Give the Arrow schema of a record's table, in the order of its fields."""
     hints = get_type_hints(kind)
     return pa.schema([_column(field.name, hints[field.name]) for field in fields(kind)])
 
 
-def records_table(records: Iterable[Any], identity: tuple[str, ...] = IDENTITY) -> pa.Table:
-    """Turn records of one kind, at least one, into a table; of several with one identity the last stays.
+def records_table(records: Iterable[object], spec: TableSpec) -> pa.Table:
+    """Turn records into rows of a table; of several with one identity the last stays.
 
     A merge sees its own rows side by side: two of one identity would both be inserted.
     """
-    unique = {tuple(getattr(record, name) for name in identity): record for record in records}
-    rows = list(unique.values())
-    schema = record_schema(type(rows[0]))
-    return pa.table({name: [getattr(row, name) for row in rows] for name in schema.names}, schema=schema)
-
-
-def table_records(table: pa.Table | pa.RecordBatch) -> list[DerainRecord]:
-    """Turn rows of the whole table back into records."""
-    return [DerainRecord(**row) for row in table.to_pylist()]
+    unique = {tuple(getattr(record, name) for name in spec.identity): record for record in records}
+    schema = record_schema(spec.kind)
+    return pa.table({field.name: _values(unique.values(), field) for field in schema}, schema=schema)
 
 
 def check_schema(url: str, found: pa.Schema, wanted: pa.Schema) -> None:
@@ -63,6 +66,13 @@ def check_schema(url: str, found: pa.Schema, wanted: pa.Schema) -> None:
         f"{url} holds a table of another schema ({details}): "
         "use another workspace, or the version of this project that wrote it"
     )
+
+
+def _values(records: Iterable[object], column: pa.Field) -> list[Any]:
+    values = [getattr(record, column.name) for record in records]
+    if pa.types.is_list(column.type):  # of records, which Arrow knows as dictionaries alone
+        return [[asdict(item) for item in items] for items in values]
+    return values
 
 
 def _column(name: str, hint: object) -> pa.Field:

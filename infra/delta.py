@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, WriterProperties
@@ -20,7 +21,7 @@ from deltalake.exceptions import (
     TableNotFoundError,
 )
 
-from infra.catalog_schema import check_schema
+from infra.catalog_schema import TableSpec, check_schema, record_schema, records_table
 from infra.credentials import delta_options
 from infra.faults import WorldFault
 from infra.settings import read_patience
@@ -62,14 +63,8 @@ class CatalogTable:
     ----------
     workspace : str
         An absolute local path or `s3://bucket/prefix`.
-    name : str
-        The table's folder.
-    schema : pa.Schema
-        Its columns; a table of others is refused.
-    indexed : tuple of str
-        Columns whose smallest and largest values are kept for each file.
-    keeps_versions : bool
-        Whether all versions stay, to come back to; else those older than seven days may go.
+    spec : TableSpec
+        Which table it is.
 
     Raises
     ------
@@ -77,33 +72,14 @@ class CatalogTable:
         The path holds something like `%20`, which deltalake decodes when reading and not when writing.
     """
 
-    def __init__(
-        self,
-        workspace: str,
-        name: str,
-        schema: pa.Schema,
-        indexed: tuple[str, ...],
-        keeps_versions: bool = False,
-    ) -> None:
+    def __init__(self, workspace: str, spec: TableSpec) -> None:
         if _PERCENT_ESCAPE.search(workspace):
             raise WorkspaceRefused(
                 f"workspace {workspace} has a percent escape in its path: choose another name"
             )
-        self.url = f"{workspace.rstrip('/')}/catalog/{name}"
-        self._name = name
-        self._schema = schema
-        self._indexed = indexed
-        self._keeps_versions = keeps_versions
-
-    def open(self, version: int | None = None) -> DeltaTable | None:
-        """Open the newest version or an earlier one; None where nothing was committed yet."""
-        # Not asking is_deltatable first: it stops all threads of the process, the lease's too, until it is told.
-        try:
-            table = DeltaTable(self.url, version=version, storage_options=self._options())
-        except TableNotFoundError:
-            return None
-        check_schema(self.url, pa.schema(table.schema().to_arrow()), self._schema)
-        return table
+        self.url = f"{workspace.rstrip('/')}/catalog/{spec.name}"
+        self._spec = spec
+        self._schema = record_schema(spec.kind)
 
     def scan(
         self, columns: Sequence[str] | None = None, where: str | None = None, version: int | None = None
@@ -124,17 +100,23 @@ class CatalogTable:
         CatalogFault
             The table could not be read, or has no such version.
         """
-        table = self.persistently("opening", lambda: self.open(version), READ_ATTEMPTS)
+        table = self._persistently("opening", lambda: self._open(version), READ_ATTEMPTS)
         if table is None:
             return
-        names = list(columns) if columns is not None else self._schema.names
-        schema = pa.schema([self._schema.field(name) for name in names])
+        schema = self._schema_of(columns)
         try:
-            stream = table.scan(columns=names, predicate=where)
+            stream = table.scan(columns=schema.names, predicate=where)
             # The engine gives views of strings; few readers know these.
             yield from pa.RecordBatchReader.from_stream(stream).cast(schema)
         except (*HEALS, pa.ArrowException) as error:
             raise CatalogFault(f"catalog {self.url} could not be read: {one_line(error)}") from error
+
+    def frame(
+        self, columns: Sequence[str] | None = None, where: str | None = None, version: int | None = None
+    ) -> pl.DataFrame:
+        """Read at once the rows that `scan` streams; where there are none the columns have their types too."""
+        batches = self.scan(columns, where, version)
+        return pl.DataFrame(pa.Table.from_batches(batches, schema=self._schema_of(columns)))
 
     def version(self) -> int | None:
         """Return the number of the newest version, to come back to it; None where nothing was committed yet.
@@ -144,28 +126,29 @@ class CatalogTable:
         CatalogFault
             The table could not be read.
         """
-        table = self.persistently("opening", self.open, READ_ATTEMPTS)
+        table = self._persistently("opening", self._open, READ_ATTEMPTS)
         return None if table is None else int(table.version())
 
-    def merge(self, rows: pa.Table, same: tuple[str, ...], *, replace: bool) -> None:
-        """Insert rows as one commit; a row that agrees with one of the table in `same` is left out or replaces it.
+    def commit(self, records: Sequence[object], *, replace: bool) -> None:
+        """Add records as one atomic commit; a lost race is run again on the newer version.
 
-        Lost races are not tried again here: see `persistently`.
+        Parameters
+        ----------
+        records : Sequence of the table's records
+            An empty sequence commits nothing.
+        replace : bool
+            Whether a row of the same identity that is there is replaced or stays.
+
+        Raises
+        ------
+        CatalogFault
+            Every attempt failed.
+        CatalogSchemaMismatch
+            The workspace holds a table of another schema.
         """
-        table = self.open() or self._create()
-        # Not streamed: the merge then knows the rows' smallest and largest keys and skips files outside them.
-        merge = table.merge(
-            rows,
-            predicate=" AND ".join(f"target.{name} = source.{name}" for name in same),
-            source_alias="source",
-            target_alias="target",
-            streamed_exec=False,
-            writer_properties=WRITER,
-            commit_properties=once(),
-        )
-        if replace:
-            merge = merge.when_matched_update_all()
-        merge.when_not_matched_insert_all().execute()
+        if records:
+            rows = records_table(records, self._spec)
+            self._persistently("commit", lambda: self._merge(rows, replace=replace))
 
     def maintain(self) -> bool:
         """Compact once many small files have gathered, and remove what that replaced; cheap after every commit.
@@ -179,7 +162,7 @@ class CatalogTable:
             Whether anything was compacted.
         """
         try:
-            table = self.open()
+            table = self._open()
             if table is None or _small_files(table) < COMPACT_AT:
                 return False
             table.optimize.compact(
@@ -188,14 +171,44 @@ class CatalogTable:
                 writer_properties=WRITER,
                 commit_properties=once(),
             )
-            if not self._keeps_versions:
+            if not self._spec.keeps_versions:
                 table.vacuum(dry_run=False)
         except HEALS as error:
-            logger.warning("maintenance of catalog %s put off: %s", self._name, one_line(error))
+            logger.warning("maintenance of catalog %s put off: %s", self._spec.name, one_line(error))
             return False
         return True
 
-    def persistently(self, doing: str, attempt: Callable[[], Answer], attempts: int = ATTEMPTS) -> Answer:
+    def _schema_of(self, columns: Sequence[str] | None) -> pa.Schema:
+        return self._schema if columns is None else pa.schema([self._schema.field(name) for name in columns])
+
+    def _open(self, version: int | None = None) -> DeltaTable | None:
+        """Open the newest version or an earlier one; None where nothing was committed yet."""
+        # Not asking is_deltatable first: it stops all threads of the process, the lease's too, until it is told.
+        try:
+            table = DeltaTable(self.url, version=version, storage_options=self._options())
+        except TableNotFoundError:
+            return None
+        check_schema(self.url, pa.schema(table.schema().to_arrow()), self._schema)
+        return table
+
+    def _merge(self, rows: pa.Table, *, replace: bool) -> None:
+        """Insert rows as one commit; lost races are not tried again here."""
+        table = self._open() or self._create()
+        # Not streamed: the merge then knows the rows' smallest and largest keys and skips files outside them.
+        merge = table.merge(
+            rows,
+            predicate=" AND ".join(f"target.{name} = source.{name}" for name in self._spec.identity),
+            source_alias="source",
+            target_alias="target",
+            streamed_exec=False,
+            writer_properties=WRITER,
+            commit_properties=once(),
+        )
+        if replace:
+            merge = merge.when_matched_update_all()
+        merge.when_not_matched_insert_all().execute()
+
+    def _persistently(self, doing: str, attempt: Callable[[], Answer], attempts: int = ATTEMPTS) -> Answer:
         """Call until it works, so many times at most; what lost a race then sees the winner's version.
 
         Raises
@@ -220,15 +233,15 @@ class CatalogTable:
         raise AssertionError("unreachable")
 
     def _create(self) -> DeltaTable:
-        for_good = {"delta.logRetentionDuration": FOR_GOOD} if self._keeps_versions else {}
+        for_good = {"delta.logRetentionDuration": FOR_GOOD} if self._spec.keeps_versions else {}
         return DeltaTable.create(
             self.url,
             self._schema,
             mode="ignore",
-            name=self._name,
+            name=self._spec.name,
             configuration={
                 "delta.deletedFileRetentionDuration": RETENTION,
-                "delta.dataSkippingStatsColumns": ",".join(self._indexed),
+                "delta.dataSkippingStatsColumns": ",".join(self._spec.indexed),
                 **for_good,
             },
             storage_options=self._options(),

@@ -16,17 +16,22 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from infra.catalog_schema import record_schema, records_table
+from infra.catalog_schema import TableSpec
 from infra.delta import CatalogTable, all_of, quoted
 from infra.pool_groups import CROP_SIDE, by_group, read_crops
-from infra.records import PoolRecord
+from infra.records import ACCEPTED, PoolRecord
 
 Split = Literal["train", "validation"]
 Crops = npt.NDArray[np.uint8]
 """Crops, (N, 512, 512, 3) RGB."""
 
-_IDENTITY = ("crop_id",)
-_ACCEPTED = "status = 'accepted'"
+_TABLE = TableSpec(
+    "pool",
+    PoolRecord,
+    identity=("crop_id",),
+    indexed=("crop_id", "source", "key", "status", "ingested_at"),
+    keeps_versions=True,
+)
 
 
 class Pool:
@@ -44,8 +49,7 @@ class Pool:
     """
 
     def __init__(self, workspace: str) -> None:
-        indexed = ("crop_id", "source", "key", "status", "ingested_at")
-        self._table = CatalogTable(workspace, "pool", record_schema(PoolRecord), indexed, keeps_versions=True)
+        self._table = CatalogTable(workspace, _TABLE)
         self._workspace = workspace.rstrip("/")
         self.url = self._table.url
 
@@ -71,16 +75,15 @@ class Pool:
             The table could not be read, or has no such version.
         """
         of_split = None if split is None else f"split = {quoted(split)}"
-        batches = list(self.scan(None, all_of(_ACCEPTED, of_split), version))
-        return _frame(batches).sort("crop_id")
+        return self._table.frame(where=all_of(ACCEPTED, of_split), version=version).sort("crop_id")
 
     def near_duplicates(self, image_ids: Sequence[str]) -> pl.DataFrame:
         """Read the rows of images that were left out as duplicates of these: frames of a fixed camera.
 
         They have no pixels in the pool: `source`, `key` and `etag` tell where they are.
         """
-        frame = _frame(list(self.scan(None, "duplicate_of IS NOT NULL")))
-        return frame.filter(pl.col("duplicate_of").is_in(image_ids)).sort("source", "key", "etag")
+        duplicates = self.frame(where="duplicate_of IS NOT NULL")
+        return duplicates.filter(pl.col("duplicate_of").is_in(image_ids)).sort("source", "key", "etag")
 
     def pixels(self, rows: pl.DataFrame) -> Crops:
         """Read the pixels of crops, in the order of the rows; only these are fetched.
@@ -113,47 +116,30 @@ class Pool:
     def count(self, since: datetime | None = None) -> int:
         """Count the crops, or those that came in after a moment."""
         moment = None if since is None else f"ingested_at > TIMESTAMP '{since.astimezone(UTC).isoformat()}'"
-        return sum(batch.num_rows for batch in self.scan(["status"], all_of(_ACCEPTED, moment)))
+        return sum(batch.num_rows for batch in self.scan(["status"], all_of(ACCEPTED, moment)))
 
     def splits(self) -> set[str]:
         """Tell which splits have crops."""
-        return {split for batch in self.scan(["split"], _ACCEPTED) for split in batch["split"].to_pylist()}
+        return {split for batch in self.scan(["split"], ACCEPTED) for split in batch["split"].to_pylist()}
 
     def version(self) -> int | None:
         """Return the table's version, to come back to it; None where nothing was ingested yet."""
         return self._table.version()
 
     def scan(
-        self, columns: Sequence[str] | None = None, where: str | None = None, version: int | None = None
+        self, columns: Sequence[str] | None = None, where: str | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Stream rows, those of rejected images too: see `CatalogTable.scan`."""
-        return self._table.scan(columns, where, version)
+        return self._table.scan(columns, where)
+
+    def frame(self, columns: Sequence[str] | None = None, where: str | None = None) -> pl.DataFrame:
+        """Read at once the rows that `scan` streams: they must have room in memory."""
+        return self._table.frame(columns, where)
 
     def commit(self, records: Sequence[PoolRecord], *, replace: bool) -> None:
-        """Add rows as one atomic commit, when their pixels are there.
-
-        Parameters
-        ----------
-        records : Sequence[PoolRecord]
-            An empty sequence commits nothing.
-        replace : bool
-            Whether a row that is there with the same `crop_id` is replaced or stays.
-
-        Raises
-        ------
-        CatalogFault
-            Every attempt failed.
-        """
-        if records:
-            rows = records_table(records, _IDENTITY)
-            merge = self._table.merge
-            self._table.persistently("commit", lambda: merge(rows, _IDENTITY, replace=replace))
+        """Add rows as one atomic commit, when their pixels are there: see `CatalogTable.commit`."""
+        self._table.commit(records, replace=replace)
 
     def maintain(self) -> bool:
         """Compact when it pays, which makes another version; earlier ones stay: see `CatalogTable.maintain`."""
         return self._table.maintain()
-
-
-def _frame(batches: list[pa.RecordBatch]) -> pl.DataFrame:
-    table = pa.Table.from_batches(batches, schema=record_schema(PoolRecord))
-    return pl.DataFrame(table)

@@ -6,19 +6,15 @@ every champion can be accounted for; of two that would write the same number one
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-import pyarrow as pa
-
-from infra.catalog_schema import record_schema
+from infra.catalog_schema import TableSpec
 from infra.delta import CatalogTable, quoted
 
 Decision = Literal["promoted", "refused", "rolled_back", "adopted"]
 """`adopted`: the champion that was found, when the ledger began or after someone moved the alias by hand."""
-
-_IDENTITY = ("model", "number")
 
 
 class PromotionRaced(Exception):
@@ -69,6 +65,10 @@ class Promotion:
         return self.decision != "refused"
 
 
+_IDENTITY = ("model", "number")
+_TABLE = TableSpec("promotions", Promotion, _IDENTITY, indexed=_IDENTITY, keeps_versions=True)
+
+
 class Ledger:
     """The `promotions` table of one workspace; holds no state, so every call sees the newest version.
 
@@ -84,9 +84,7 @@ class Ledger:
     """
 
     def __init__(self, workspace: str) -> None:
-        self._table = CatalogTable(
-            workspace, "promotions", record_schema(Promotion), _IDENTITY, keeps_versions=True
-        )
+        self._table = CatalogTable(workspace, _TABLE)
         self.url = self._table.url
 
     def rows(self, model: str) -> list[Promotion]:
@@ -114,8 +112,7 @@ class Ledger:
             The table could not be written; the row may or may not be there.
         """
         numbered = replace(row, number=1 + max((each.number for each in self.rows(row.model)), default=0))
-        columns = pa.Table.from_pylist([asdict(numbered)], schema=record_schema(Promotion))
-        self._table.persistently("commit", lambda: self._table.merge(columns, _IDENTITY, replace=False))
+        self._table.commit([numbered], replace=False)
         if numbered not in self.rows(row.model):
             raise PromotionRaced(
                 f"{self.url}: another run decided on {row.model} at the same moment; run it again"

@@ -12,15 +12,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
-from infra.catalog_schema import record_schema, records_table
+from infra.catalog_schema import TableSpec
 from infra.delta import CatalogTable
 from infra.pool_groups import CROP_SIDE, by_group
 from infra.pseudo_groups import PseudoPixels, read_labels
 from infra.records import PseudoLabelRecord
 
-_IDENTITY = ("run_id", "crop_id")
+_TABLE = TableSpec(
+    "pseudo_labels",
+    PseudoLabelRecord,
+    identity=("run_id", "crop_id"),
+    indexed=("run_id", "crop_id", "decision", "decided_at"),
+    keeps_versions=True,
+)
 
 
 class PseudoLabels:
@@ -38,10 +43,7 @@ class PseudoLabels:
     """
 
     def __init__(self, workspace: str) -> None:
-        indexed = ("run_id", "crop_id", "decision", "decided_at")
-        self._table = CatalogTable(
-            workspace, "pseudo_labels", record_schema(PseudoLabelRecord), indexed, keeps_versions=True
-        )
+        self._table = CatalogTable(workspace, _TABLE)
         self._workspace = workspace.rstrip("/")
         self.url = self._table.url
 
@@ -53,9 +55,7 @@ class PseudoLabels:
         CatalogFault
             The table could not be read, or has no such version.
         """
-        schema = record_schema(PseudoLabelRecord)
-        found = pl.DataFrame(pa.Table.from_batches(self._table.scan(version=version), schema=schema))
-        return found.sort("decided_at", "crop_id")
+        return self._table.frame(version=version).sort("decided_at", "crop_id")
 
     def accepted(self, *, version: int | None = None) -> pl.DataFrame:
         """Read the rows of the pseudo-labels that are accepted, one a crop, in the order of their ids.
@@ -104,10 +104,7 @@ class PseudoLabels:
         CatalogFault
             Every attempt failed.
         """
-        if records:
-            rows = records_table(records, _IDENTITY)
-            merge = self._table.merge
-            self._table.persistently("commit", lambda: merge(rows, _IDENTITY, replace=False))
+        self._table.commit(records, replace=False)
 
     def maintain(self) -> bool:
         """Compact when it pays, which makes another version; earlier ones stay: see `CatalogTable.maintain`."""

@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+DERAINED = "status = 'derained'"
+"""Of `DerainRecord`, as a condition in SQL."""
+ACCEPTED = "status = 'accepted'"
+"""Of `PoolRecord`, as a condition in SQL."""
+REJECTED = "status = 'rejected'"
+"""Of either, as a condition in SQL."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:

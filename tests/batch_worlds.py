@@ -97,7 +97,7 @@ class World:
 
     def rows(self) -> list[dict[str, Any]]:
         """Every row of the catalog in the order of keys, whatever run made it and when."""
-        rows = self.catalog.table().drop_columns(list(DIFFERS)).to_pylist()
+        rows = self.catalog.frame().drop(DIFFERS).to_dicts()
         return sorted(rows, key=lambda row: (row["destination"], row["key"], row["etag"]))
 
     def reasons(self) -> dict[str, str | None]:

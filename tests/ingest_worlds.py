@@ -16,15 +16,11 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
 from PIL import Image
 from prefect.exceptions import FailedRun
 
-from infra.catalog_schema import record_schema
 from infra.pool import Pool
 from infra.pool_groups import FOLDER
-from infra.records import PoolRecord
 from infra.settings import IngestLimits, Settings
 from infra.storage import Missing, open_location
 from tasks.media.sources import Selection
@@ -88,8 +84,7 @@ class IngestWorld:
 
     def rows(self) -> list[dict[str, Any]]:
         """Every row of the table in the order of ids, whatever run made it and when."""
-        rows = pl.DataFrame(pa.Table.from_batches(list(self.pool.scan()), record_schema(PoolRecord)))
-        return rows.sort("crop_id").drop(DIFFERS).to_dicts()
+        return self.pool.frame().sort("crop_id").drop(DIFFERS).to_dicts()
 
     def reasons(self) -> dict[str, str | None]:
         return {row["key"]: row["reason"] for row in self.rows()}

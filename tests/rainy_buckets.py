@@ -105,7 +105,7 @@ class Rain:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the catalog in the order of keys, whatever run made it and when."""
-        rows = Catalog(self.settings.workspace).table().drop_columns(list(DIFFERS)).to_pylist()
+        rows = Catalog(self.settings.workspace).frame().drop(DIFFERS).to_dicts()
         return sorted(rows, key=lambda row: (row["key"], row["etag"]))
 
     def assert_done(self) -> None:

@@ -74,7 +74,7 @@ def build_index(rows: Iterable[pa.RecordBatch], outputs: Hashes, model_digest: s
     model_digest : str
         Rows of another model are stale.
     """
-    parts = [_packed(pl.DataFrame(pa.Table.from_batches([batch])), outputs, model_digest) for batch in rows]
+    parts = [_packed(pl.DataFrame(batch), outputs, model_digest) for batch in rows]
     packed = np.concatenate(parts) if parts else np.empty((0, _WIDTH), np.uint8)
     del parts
     packed.view(f"S{_WIDTH}").sort(axis=0)

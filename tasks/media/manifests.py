@@ -123,7 +123,7 @@ def _frames(source: str) -> Iterator[pl.DataFrame]:
     batches = _csv_batches if source.lower().endswith(".csv") else _parquet_batches
     with _named_errors(source):
         for batch in batches(source):
-            frame = pl.DataFrame(pa.Table.from_batches([batch]))
+            frame = pl.DataFrame(batch)
             texts = pl.exclude("size").cast(pl.String)
             yield frame.with_columns(texts, pl.col("size").cast(pl.Int64, strict=False))
 

@@ -21,6 +21,7 @@ from prefect.events import emit_event
 
 from infra.catalog import Catalog
 from infra.pool import Pool
+from infra.records import ACCEPTED, DERAINED
 from infra.registry import CHAMPION_URL
 from infra.settings import Settings
 from infra.tracking_server import ModelNotFound, TrackingUnreachable
@@ -99,13 +100,13 @@ def look_for_drift(settings: Settings, *, features: bool) -> tuple[View, ...]:
     pool, catalog = Pool(settings.workspace), Catalog(settings.workspace)
     identity, place = ("crop_id",), ("source_group", "image_id", "zarr_group", "zarr_row")
     of_crops = Rows(
-        lambda columns: pool.scan(columns, "status = 'accepted'"),
+        lambda columns: pool.scan(columns, ACCEPTED),
         "ingested_at",
         identity,
         (*place, *CROP_STATISTICS),
     )
     of_images = Rows(
-        lambda columns: catalog.scan(None, columns, "status = 'derained'"),
+        lambda columns: catalog.scan(None, columns, DERAINED),
         "derained_at",
         ("source", "key", "etag"),
         IMAGE_STATISTICS,

@@ -13,7 +13,6 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from infra.pool import Pool, Split
 from infra.pool_groups import SHARD_CROPS
@@ -124,7 +123,7 @@ def read_known(pool: Pool, near_bits: int, *, rejected_too: bool) -> KnownImages
     ids: list[Hashes] = []
     first_crops: list[pl.DataFrame] = []
     for batch in pool.scan(_COLUMNS):
-        rows = pl.DataFrame(pa.Table.from_batches([batch]))
+        rows = pl.DataFrame(batch)
         accepted = rows.filter(pl.col("status") == "accepted")
         ids.append(_packed((rows if rejected_too else accepted)["image_id"].unique().to_list()))
         known.shards.update(zip(accepted["zarr_group"], accepted["zarr_row"] // SHARD_CROPS, strict=True))

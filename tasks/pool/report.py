@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import polars as pl
-import pyarrow as pa
 from PIL import Image
 
-from infra.delta import quoted
+from infra.delta import all_of, quoted
 from infra.pool import Pool
-from infra.records import ImageRef
+from infra.records import ACCEPTED, REJECTED, ImageRef
 from infra.settings import Settings
 from tasks.codec.exports import Export
 from tasks.codec.pictures import Pixels
@@ -46,21 +45,13 @@ def render_ingest(settings: Settings, summary: IngestSummary) -> str:
     of_run = f"run_id = {quoted(summary.run_id)}"
     return page_template("ingest_report.html").render(
         summary=summary,
-        crops=list(_crops(pool, _rows(pool, f"{of_run} AND status = 'accepted'"))),
-        rejected=list(_rejected(settings, _rows(pool, f"{of_run} AND status = 'rejected'"))),
+        crops=list(_crops(pool, pool.frame(_COLUMNS, all_of(of_run, ACCEPTED)))),
+        rejected=list(_rejected(settings, pool.frame(_COLUMNS, all_of(of_run, REJECTED)))),
     )
-
-
-def _rows(pool: Pool, where: str) -> pl.DataFrame:
-    """Read rows that meet a condition, as few columns as the page needs."""
-    frames = [pl.DataFrame(pa.Table.from_batches([batch])) for batch in pool.scan(_COLUMNS, where)]
-    return pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(_COLUMNS, pl.Null))
 
 
 def _crops(pool: Pool, rows: pl.DataFrame) -> Iterator[Card]:
     shown = rows.sort(["streak_energy", "crop_id"], descending=[True, False]).head(MOST_CROPS)
-    if shown.is_empty():
-        return
     for row, crop in zip(shown.iter_rows(named=True), pool.pixels(shown), strict=True):
         note = f"{row['split']}, streak energy {row['streak_energy']:.4f}"
         yield Card(row["key"], note, _thumbnail(crop[: row["height"], : row["width"]]))
@@ -69,8 +60,7 @@ def _crops(pool: Pool, rows: pl.DataFrame) -> Iterator[Card]:
 def _rejected(settings: Settings, rows: pl.DataFrame) -> Iterator[Card]:
     """Show rejects of every reason, then more of the most frequent ones."""
     turn = pl.int_range(pl.len()).over(pl.col("reason").str.split(" (").list.first())
-    shown = rows.sort("crop_id").sort(turn) if rows.height else rows
-    for row in shown.head(MOST_REJECTED).iter_rows(named=True):
+    for row in rows.sort("crop_id").sort(turn).head(MOST_REJECTED).iter_rows(named=True):
         yield Card(row["key"], row["reason"], _picture(settings, row))
 
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import polars as pl
-import pyarrow as pa
-
 from infra.catalog import Catalog
 from infra.delta import CatalogFault, all_of, quoted
-from infra.records import ImageRef
+from infra.records import DERAINED, ImageRef
 from infra.settings import Settings, absolute_url
 from infra.storage import open_location
 from tasks.media.medium import is_array
@@ -19,7 +16,6 @@ from tasks.preflight import PreflightFailed, looked_at
 
 CATALOG = "catalog"
 """The source that stands for what is in the catalog; a folder of that name is `./catalog`."""
-_DERAINED = "status = 'derained'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +61,14 @@ def find_sources(
 
 
 def _derained_sources(settings: Settings, where: str | None) -> list[Source]:
-    catalog, condition = Catalog(settings.workspace), all_of(_DERAINED, f"({where})" if where else None)
+    catalog, condition = Catalog(settings.workspace), all_of(DERAINED, f"({where})" if where else None)
     try:
-        rows = [pl.DataFrame(pa.Table.from_batches([b])) for b in catalog.scan(None, ["source"], condition)]
+        batches = catalog.scan(None, ["source"], condition)
+        names = sorted({name for batch in batches for name in batch["source"].unique().to_pylist()})
     except CatalogFault as error:
         if where is None:
             raise
         raise PreflightFailed(f"--where {where}: not a condition on {catalog.url} ({error})") from error
-    names = pl.concat(rows)["source"].unique().sort().to_list() if rows else []
     if not names:
         asked = f" that meets {where}" if where else ""
         raise PreflightFailed(f"{catalog.url}: no derained image{asked}; run derain-batch first")
@@ -82,9 +78,8 @@ def _derained_sources(settings: Settings, where: str | None) -> list[Source]:
 def _derained_source(catalog: Catalog, name: str, condition: str | None) -> Source:
     def refs() -> Iterator[ImageRef]:
         columns = ["key", "etag", "size_bytes", "derained_at"]
-        batches = list(catalog.scan(None, columns, all_of(condition, f"source = {quoted(name)}")))
-        rows = pl.DataFrame(pa.Table.from_batches(batches)).sort("key", "derained_at")
-        latest = rows.unique("key", keep="last", maintain_order=True)
+        rows = catalog.frame(None, columns, all_of(condition, f"source = {quoted(name)}"))
+        latest = rows.sort("key", "derained_at").unique("key", keep="last", maintain_order=True)
         return map(ImageRef, latest["key"], latest["etag"], latest["size_bytes"])
 
     return Source(name, refs, frames=is_array(name))

@@ -72,7 +72,9 @@ def split_windows(rows: Rows, window: int, trained_at: datetime | None) -> Windo
 def _runs(rows: Rows) -> pl.DataFrame:
     """Count the rows of each run, newest run first."""
     parts = [
-        _frame(batch).group_by("run_id").agg(pl.len().alias("rows"), pl.col(rows.time).max().alias("last"))
+        pl.DataFrame(batch)
+        .group_by("run_id")
+        .agg(pl.len().alias("rows"), pl.col(rows.time).max().alias("last"))
         for batch in rows.scan(["run_id", rows.time])
     ]
     if not parts:
@@ -85,13 +87,9 @@ def _sample(rows: Rows, run_ids: Collection[str], most: int) -> pl.DataFrame:
     """Take the rows of some runs whose identities hash lowest."""
     kept: pl.DataFrame | None = None
     for batch in rows.scan(list(dict.fromkeys(("run_id", *rows.identity, *rows.columns)))):
-        frame = _frame(batch).filter(pl.col("run_id").is_in(list(run_ids)))
+        frame = pl.DataFrame(batch).filter(pl.col("run_id").is_in(list(run_ids)))
         hashed = frame.with_columns(pl.concat_str(rows.identity, separator="\n").hash(0).alias("draw"))
         joined = hashed if kept is None else pl.concat([kept, hashed])
         kept = joined.sort("draw", *rows.identity).head(most)
     assert kept is not None
     return kept.drop("draw")
-
-
-def _frame(batch: pa.RecordBatch) -> pl.DataFrame:
-    return pl.DataFrame(pa.Table.from_batches([batch]))

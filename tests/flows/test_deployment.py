@@ -53,7 +53,7 @@ def test_called_by_its_bare_name_it_derains_all(deployed: Deployed, called: Watc
         sorted(path.name for path in (deployed.root / name).iterdir()) for name in ("rainy", "derained")
     )
     assert derained == rainy
-    rows = Catalog(str(deployed.root / "workspace")).table().to_pylist()
+    rows = Catalog(str(deployed.root / "workspace")).frame().to_dicts()
     assert sorted((row["key"], row["run_id"]) for row in rows) == [(key, called.run["id"]) for key in rainy]
 
 

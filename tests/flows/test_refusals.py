@@ -217,7 +217,7 @@ def test_it_is_refused_with_one_line(
     assert "\n" not in state.message
     assert "encountered an exception" not in state.message
     assert contents(place) == before
-    assert Catalog(str(workspace)).table().num_rows == 0
+    assert Catalog(str(workspace)).frame().height == 0
 
 
 def test_a_refused_run_gives_its_lease_back(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,11 +14,11 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.table import TableMerger
 
 from infra import delta
-from infra.catalog import Catalog
+from infra.catalog import TABLE, Catalog
 from infra.catalog_schema import CatalogSchemaMismatch, record_schema, records_table
 from infra.credentials import delta_options
 from infra.delta import CatalogFault, WorkspaceRefused
-from infra.records import Scope
+from infra.records import DerainRecord, Scope
 from tests import forked
 from tests.samples import SCOPE, record, rejected
 
@@ -35,16 +35,16 @@ def workspace(request, tmp_path) -> str:
 
 
 def keys(catalog: Catalog) -> list[str]:
-    return sorted(catalog.table()["key"].to_pylist())
+    return sorted(catalog.frame()["key"])
 
 
 def statuses(catalog: Catalog, scope: Scope) -> dict[str, int]:
-    return Counter(catalog.table(scope)["status"].to_pylist())
+    return Counter(catalog.frame(scope)["status"])
 
 
 def test_absent_table_is_an_empty_catalog_and_reading_makes_nothing(catalog, tmp_path):
-    assert catalog.table().num_rows == 0
-    assert catalog.table(SCOPE).num_rows == 0
+    assert catalog.frame().height == 0
+    assert catalog.frame(SCOPE).height == 0
     assert catalog.worst(SCOPE, 3) == []
     assert not catalog.maintain()
     catalog.commit([], replace=False)
@@ -83,7 +83,7 @@ def test_each_part_of_the_identity_counts(catalog):
     base = record("a")
     others = [replace(base, **{name: "other"}) for name in ("source", "key", "etag", "destination", "export")]
     catalog.commit([base, *others], replace=False)
-    assert catalog.table().num_rows == 6
+    assert catalog.frame().height == 6
     assert statuses(catalog, SCOPE) == {"derained": 3}
     assert statuses(catalog, Scope("other", SCOPE.destination, SCOPE.export)) == {"derained": 1}
 
@@ -121,7 +121,7 @@ def test_queries_of_the_report(catalog):
 
 def test_a_table_of_another_schema_is_refused(catalog):
     write_deltalake(catalog.url, pa.table({"key": ["a"], "height": ["tall"]}))
-    for call in (catalog.table, lambda: catalog.commit([record("a")], replace=False)):
+    for call in (catalog.frame, lambda: catalog.commit([record("a")], replace=False)):
         with pytest.raises(CatalogSchemaMismatch, match=r"height: string, not int64.*use another workspace"):
             call()
 
@@ -232,16 +232,16 @@ def test_maintenance_compacts_many_small_files_and_loses_no_row(workspace, monke
         catalog.commit([record(f"{number}"), record(f"{number}b")], replace=False)
     assert not catalog.maintain()
     catalog.commit([record("5"), record("5b")], replace=False)
-    before = catalog.table().sort_by("key")
+    before = catalog.frame().sort("key")
     reading = catalog.scan(columns=["key"])
     first = next(reading)
     assert catalog.maintain()
     assert len(DeltaTable(catalog.url, storage_options=delta_options(catalog.url)).file_uris()) == 1
-    assert catalog.table().sort_by("key").equals(before)
+    assert catalog.frame().sort("key").equals(before)
     assert first.num_rows + sum(batch.num_rows for batch in reading) == 12, "a reader was disturbed"
     assert not catalog.maintain()
     catalog.commit([record("5")], replace=False)
-    assert catalog.table().num_rows == 12
+    assert catalog.frame().height == 12
 
 
 def test_maintenance_that_loses_a_race_is_put_off(catalog, monkeypatch):
@@ -254,8 +254,8 @@ def test_maintenance_that_loses_a_race_is_put_off(catalog, monkeypatch):
 
 
 def test_schema_follows_from_the_record():
-    schema = record_schema()
+    schema = record_schema(DerainRecord)
     assert schema.field("key") == pa.field("key", pa.string(), nullable=False)
     assert schema.field("reason").nullable
     assert schema.field("derained_at").type == pa.timestamp("us", tz="UTC")
-    assert records_table([record("a")]).num_rows == 1
+    assert records_table([record("a")], TABLE).num_rows == 1

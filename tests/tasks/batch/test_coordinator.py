@@ -44,10 +44,10 @@ def test_every_image_is_derained_and_has_a_row(world: World) -> None:
 def test_a_second_run_does_nothing(world: World) -> None:
     world.put_photos(5)
     world.derain()
-    rows, written = world.catalog.table(), _times(world)
+    rows, written = world.catalog.frame(), _times(world)
     summary = world.derain()
     assert (summary.counts.done_before, summary.counts.derained, summary.state) == (5, 0, "Completed")
-    assert world.catalog.table() == rows
+    assert world.catalog.frame().equals(rows)
     assert _times(world) == written
 
 

@@ -223,7 +223,7 @@ def test_plan_agrees_with_a_plain_model_and_leaves_nothing_to_do(steps, redo):
         _run(catalog, etags, latest, there, 100, redo, most=99)
         with _planned(catalog, etags, there, "none" if redo == "rejected" else redo) as todo:
             assert pending(todo) == []
-        identities = list(zip(*(catalog.table()[name].to_pylist() for name in ("key", "etag")), strict=True))
+        identities = catalog.frame().select("key", "etag").rows()
         assert len(identities) == len(set(identities))
 
 
@@ -265,8 +265,8 @@ def test_redo_stale_ends_with_the_current_model(catalog):
         carry_out(todo, catalog, 1, digest="model-2")
     with plan(asked, catalog, listing, outputs_of(rows)) as todo:
         assert todo.counts.pending == 0
-    assert set(catalog.table()["model_digest"].to_pylist()) == {"model-2"}
-    assert catalog.table().num_rows == 8
+    assert set(catalog.frame()["model_digest"]) == {"model-2"}
+    assert catalog.frame().height == 8
 
 
 @settings(max_examples=20, deadline=None)

@@ -163,7 +163,7 @@ def test_a_killed_run_over_frames_is_gone_on_with(world: World) -> None:
     process = world.start(f"after-put=c/8/0/0/0:group:{token}")
     process.communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGKILL
-    done = world.catalog.table().num_rows
+    done = world.catalog.frame().height
     assert world.derain().counts.done_before == done < 14
     np.testing.assert_array_equal(_result(world), _derained(world, rainy))
     assert len(world.rows()) == 14

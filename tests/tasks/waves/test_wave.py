@@ -46,7 +46,7 @@ def test_a_wave_is_one_commit_and_only_repeated_images_replace_rows(tmp_path: Pa
     again = Finished(shard_of("b", replace=True), _result(record("b", minute=5), unfinished=2))
     with Lease(lease_location(str(tmp_path)), "/derained", "run-1", 30.0) as lease:
         record_wave(_Results(fresh, again), catalog, lease, tally.add)
-    minutes = {row["key"]: row["derained_at"].minute for row in catalog.table().to_pylist()}
+    minutes = {row["key"]: row["derained_at"].minute for row in catalog.frame().to_dicts()}
     assert minutes == {"a": 0, "b": 5, "c": 5}
     assert (tally.done, tally.unfinished_count, tally.images, tally.image_seconds) == (3, 2, 5, 1.0)
 
@@ -58,7 +58,7 @@ def test_nothing_is_committed_once_the_lease_is_lost(tmp_path: Path) -> None:
         leases.put(ours.replace("000000001", "000000002"), leases.fetch(ours))
         with pytest.raises(LeaseLost, match="another run took it over"):
             record_wave(_Results(Finished(shard_of("a"), _result(record("a")))), catalog, lease, print)
-    assert catalog.table().num_rows == 0
+    assert catalog.frame().height == 0
 
 
 def test_a_wave_that_storage_refuses_is_a_failed_task_run(
