@@ -22,10 +22,10 @@ from infra.settings import Settings
 from tasks.batch.coordinator import BatchRequest, derain_pending
 from tasks.batch.planning import Redo
 from tasks.batch.summary import RunSummary
+from tasks.batch.waves import finish_wave
 from tasks.codec.exports import Export, Kind
 from tasks.media.sources import Selection
 from tasks.preflight import REFUSALS, prepare
-from tasks.waves.wave import finish_wave
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from tasks.media.medium import MediumSpec
 from tasks.waves.dispatch import Workers
 from tasks.waves.loaded import StagedModel
 from tasks.waves.pending import Shard
-from tasks.waves.shard_results import ShardResult
+from tasks.waves.shard_results import ShardResult, Unfinished
 from tests.samples import record, ref
 
 JOB = ShardJob(
@@ -78,3 +78,8 @@ def death() -> KilledWorker:
 
 def workers_of(client: Any, stall_seconds: float = 60.0) -> Workers:
     return Workers(client, JOB, stall_seconds)
+
+
+def result_of(*records: Any, unfinished: int = 0) -> ShardResult:
+    left = tuple(Unfinished(f"left-{number}", "time-out") for number in range(unfinished))
+    return ShardResult(tuple(records), left, 0.5)

@@ -16,13 +16,14 @@ from infra.storage import open_location
 from tasks.batch.planning import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.shards import ShardJob
 from tasks.batch.summary import Counts, RunSummary
+from tasks.batch.waves import finish_wave
 from tasks.media.sources import Selection
 from tasks.preflight import PreflightFailed, Prepared, refuse_full_disk
 from tasks.progress import Progress
 from tasks.waves.dispatch import Results, Workers
 from tasks.waves.loaded import StagedModel, stage
 from tasks.waves.pending import ShardLimits
-from tasks.waves.wave import Tally, finish_wave, run_waves
+from tasks.waves.wave import Tally, run_waves
 
 REASONS_TOLD = 3
 """Pending images that the run's message names."""

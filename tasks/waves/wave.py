@@ -1,4 +1,4 @@
-"""Waves: the shards in flight between two catalog commits. One wave is one Prefect task run.
+"""Waves: the shards in flight between two catalog commits.
 
 Shards go to Dask before their wave's turn comes, so that workers do not wait for commits. Where no shard comes
 back for very long, workers hang or are gone: those shards are given up, and what came back is still recorded.
@@ -15,22 +15,12 @@ from queue import Empty, SimpleQueue
 from typing import Generic
 
 from distributed import Future, KilledWorker
-from prefect import State, task
-from prefect.cache_policies import NO_CACHE
-from prefect.states import Failed
 
-from infra.catalog import Catalog
 from infra.fault_points import fault_point
-from infra.faults import STORAGE_FAULTS
-from infra.lease import Lease, LeaseLost
-from infra.records import DerainRecord
 from tasks.waves.dispatch import SCHEDULER_GONE, Finished, Results, Workers, given_up
 from tasks.waves.pending import Shard
 from tasks.waves.quarantine import Quarantine
 from tasks.waves.shard_results import ImageRow, Row, ShardResult, Unfinished
-
-Derained = Results[DerainRecord]
-Tell = Callable[[ShardResult[DerainRecord]], None]
 
 
 @dataclass(slots=True)
@@ -129,55 +119,6 @@ class Wave(Generic[Row]):
         except CancelledError:
             self.has_stalled = True
             return given_up(shard, SCHEDULER_GONE)
-
-
-@task(name="wave", task_run_name="wave-{number}", cache_policy=NO_CACHE)
-def finish_wave(
-    number: int, wave: Derained, catalog: Catalog, lease: Lease, tell: Tell
-) -> State[None] | None:
-    """Wait for the shards of a wave, then commit their rows; `number` is shown as the task run's name.
-
-    A wave that cannot be recorded is a failed task run with the fault as its message, and no traceback.
-    """
-    try:
-        record_wave(wave, catalog, lease, tell)
-    except (*STORAGE_FAULTS, LeaseLost) as fault:
-        return Failed(message=str(fault))
-    return None
-
-
-def record_wave(wave: Derained, catalog: Catalog, lease: Lease, tell: Tell) -> None:
-    """Wait for the shards of a wave, then commit their rows.
-
-    Parameters
-    ----------
-    wave : Results
-        Shards that are under way.
-    catalog : Catalog
-        Takes the rows.
-    lease : Lease
-        Must still be ours when committing.
-    tell : callable
-        Told of each shard that came back.
-
-    Raises
-    ------
-    LeaseLost
-        If another coordinator works on the destination now; nothing was committed.
-    WorldFault, Missing, AccessDenied
-        If the lease or the catalog cannot be reached.
-    """
-    fresh: list[DerainRecord] = []
-    again: list[DerainRecord] = []
-    for finished in wave.results():
-        (again if finished.shard.replace else fresh).extend(finished.result.records)
-        tell(finished.result)
-    lease.check()
-    fault_point("before-commit")
-    for records, is_again in ((fresh, False), (again, True)):
-        if records:
-            catalog.commit(records, replace=is_again)
-    fault_point("after-commit")
 
 
 def run_waves(

@@ -1,87 +1,27 @@
-"""Waves: what is committed together, in which order they go, and what becomes of them where nobody answers."""
+"""Waves: in which order they go, and what becomes of them where nobody answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from distributed import Client as DaskClient
 from distributed.client import FutureCancelledError
 
-from infra.catalog import Catalog
-from infra.faults import AccessDenied
-from infra.lease import Lease, LeaseLost, lease_location
-from infra.records import ImageRef
 from tasks.batch.shards import rejected_record
-from tasks.waves.dispatch import SCHEDULER_GONE, Finished, Workers
+from tasks.waves.dispatch import SCHEDULER_GONE, Workers
 from tasks.waves.pending import Shard
-from tasks.waves.shard_results import ShardResult, Unfinished
-from tasks.waves.wave import Tally, Wave, finish_wave, record_wave, run_waves
+from tasks.waves.wave import Tally, Wave, run_waves
 from tests.samples import record, ref
-from tests.shard_samples import JOB, Client, death, shard_of, workers_of
-
-
-class _Results:
-    """A wave that has come back already."""
-
-    def __init__(self, *finished: Finished) -> None:
-        self._finished = finished
-
-    def results(self) -> Iterator[Finished]:
-        yield from self._finished
-
-
-def _result(*records: Any, unfinished: int = 0) -> ShardResult:
-    left = tuple(Unfinished(f"left-{number}", "time-out") for number in range(unfinished))
-    return ShardResult(tuple(records), left, 0.5)
-
-
-def test_a_wave_is_one_commit_and_only_repeated_images_replace_rows(tmp_path: Path) -> None:
-    catalog, tally = Catalog(str(tmp_path)), Tally()
-    catalog.commit([record("a"), record("b")], replace=False)
-    fresh = Finished(shard_of("a"), _result(record("a", minute=5), record("c", minute=5)))
-    again = Finished(shard_of("b", replace=True), _result(record("b", minute=5), unfinished=2))
-    with Lease(lease_location(str(tmp_path)), "/derained", "run-1", 30.0) as lease:
-        record_wave(_Results(fresh, again), catalog, lease, tally.add)
-    minutes = {row["key"]: row["derained_at"].minute for row in catalog.frame().to_dicts()}
-    assert minutes == {"a": 0, "b": 5, "c": 5}
-    assert (tally.done, tally.unfinished_count, tally.images, tally.image_seconds) == (3, 2, 5, 1.0)
-
-
-def test_nothing_is_committed_once_the_lease_is_lost(tmp_path: Path) -> None:
-    catalog, leases = Catalog(str(tmp_path)), lease_location(str(tmp_path))
-    with Lease(leases, "/derained", "run-1", 30.0) as lease:
-        ours = next(iter(leases.list())).key
-        leases.put(ours.replace("000000001", "000000002"), leases.fetch(ours))
-        with pytest.raises(LeaseLost, match="another run took it over"):
-            record_wave(_Results(Finished(shard_of("a"), _result(record("a")))), catalog, lease, print)
-    assert catalog.frame().height == 0
-
-
-def test_a_wave_that_storage_refuses_is_a_failed_task_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    catalog, leases = Catalog(str(tmp_path)), lease_location(str(tmp_path))
-    wave = _Results(Finished(shard_of("a"), _result(record("a"))))
-    with Lease(leases, "/derained", "run-1", 30.0) as lease, monkeypatch.context() as patch:
-        patch.setattr(type(leases), "list", _denied)
-        state = finish_wave.fn(1, wave, catalog, lease, print)
-    assert state is not None
-    assert (state.is_failed(), state.message) == (True, "token lapsed")
-
-
-def _denied(_: object) -> Iterator[ImageRef]:
-    raise AccessDenied("token lapsed")
+from tests.shard_samples import JOB, Client, death, result_of, shard_of, workers_of
 
 
 def test_a_tally_keeps_a_few_reasons_and_counts_all() -> None:
     tally = Tally()
     rejected = rejected_record(JOB, ref("bad"), "zero bytes")
     for _ in range(3):
-        tally.add(_result(record("a"), rejected, unfinished=15))
+        tally.add(result_of(record("a"), rejected, unfinished=15))
     assert (tally.done, tally.rejected, tally.unfinished_count, len(tally.unfinished)) == (3, 3, 45, 20)
     assert tally.pixels == 3 * 16 * 24
 
