@@ -56,8 +56,8 @@ from infra.pseudo_labels import PseudoLabels
 from infra.registry import CHAMPION_URL, STUDENT, Registry
 from infra.settings import Settings, read_settings
 from models.lessons import evenly
+from tasks.chosen_model import choose_model
 from tasks.media.samples import photograph, rain_on
-from tasks.preflight import choose_model
 from tasks.promotion.validation_samples import PHOTOGRAPHS, make_validation
 from tasks.training import distillation_request, finetuning_request, retraining_presets
 from tasks.training import request as training_request

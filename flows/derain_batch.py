@@ -20,10 +20,11 @@ from infra.settings import read_settings
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
 from tasks.batch.plan_list import write_list
 from tasks.batch.planning import Redo
+from tasks.batch.preflight import prepare
 from tasks.batch.publication import publish
 from tasks.codec.exports import Export, Kind
 from tasks.media.sources import Selection
-from tasks.preflight import REFUSALS, prepare
+from tasks.refusals import REFUSALS
 
 
 @flow(name="derain-batch")

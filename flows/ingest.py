@@ -21,7 +21,7 @@ from tasks.media.sources import Selection
 from tasks.pool.coordinator import Again, IngestRequest, ingest_line, ingest_pending, make_ingest_plan
 from tasks.pool.publication import publish_ingest
 from tasks.pool.sources import find_sources
-from tasks.preflight import REFUSALS
+from tasks.refusals import REFUSALS
 
 
 @flow(name="ingest")

@@ -14,10 +14,11 @@ import typer
 from infra.catalog import Catalog
 from infra.settings import read_settings
 from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
+from tasks.batch.preflight import prepare
 from tasks.codec.exports import Export, Kind
 from tasks.media.sources import Selection
 from tasks.pool.drift import look_for_drift
-from tasks.preflight import REFUSALS, prepare
+from tasks.refusals import REFUSALS
 
 
 def status(

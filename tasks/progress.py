@@ -19,7 +19,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from infra.faults import one_line
-from tasks.preflight import REFUSALS
+from tasks.refusals import REFUSALS
 from tasks.waves.shard_results import ImageRow, ShardResult
 from tasks.waves.wave import Tally
 

@@ -21,11 +21,12 @@ from prefect.exceptions import FailedRun
 from infra.settings import Settings
 from tasks.batch.coordinator import BatchRequest, derain_pending
 from tasks.batch.planning import Redo
+from tasks.batch.preflight import prepare
 from tasks.batch.summary import RunSummary
 from tasks.batch.waves import finish_wave
 from tasks.codec.exports import Export, Kind
 from tasks.media.sources import Selection
-from tasks.preflight import REFUSALS, prepare
+from tasks.refusals import REFUSALS
 
 
 @dataclass(frozen=True, slots=True)

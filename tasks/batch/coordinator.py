@@ -14,12 +14,13 @@ from infra.records import DerainRecord
 from infra.settings import Settings
 from infra.storage import open_location
 from tasks.batch.planning import Plan, PlanCounts, PlanRequest, Redo, plan
+from tasks.batch.preflight import Prepared, refuse_full_disk
 from tasks.batch.shards import ShardJob
 from tasks.batch.summary import Counts, RunSummary
 from tasks.batch.waves import finish_wave
 from tasks.media.sources import Selection
-from tasks.preflight import PreflightFailed, Prepared, refuse_full_disk
 from tasks.progress import Progress
+from tasks.refusals import PreflightFailed
 from tasks.waves.dispatch import Results, Workers
 from tasks.waves.loaded import StagedModel, stage
 from tasks.waves.pending import ShardLimits

@@ -23,6 +23,7 @@ from infra.pseudo_labels import PseudoLabels
 from infra.records import PseudoLabelRecord
 from infra.settings import Settings
 from infra.storage import Missing, open_location
+from tasks.chosen_model import ChosenModel
 from tasks.curation.acceptance import rule_on
 from tasks.curation.judging import JUDGED_FOLDER, CropRef, Judged, JudgingJob, read_judged
 from tasks.curation.ledger_rows import LedgerStamp, candidates_of, history_of, ruled_row
@@ -31,7 +32,6 @@ from tasks.curation.planning import CurationPlan, CurationRequest, make_plan
 from tasks.curation.review import publish_review
 from tasks.curation.reviewers import reviewed_rows, to_judge_for
 from tasks.curation.streak_harvest import harvest_accepted
-from tasks.preflight import ChosenModel
 from tasks.waves.dispatch import Results, Workers
 from tasks.waves.loaded import StagedModel, stage
 from tasks.waves.pending import Shard

@@ -18,15 +18,16 @@ from infra.settings import Settings, absolute_url
 from infra.storage import open_location
 from models.modelfile import SHIPPED
 from models.texture_features import LEAST_PHOTOGRAPHS, LabelledFeatures, fit_features
-from tasks import preflight
+from tasks import refusals
+from tasks.chosen_model import ChosenModel, choose_model, refuse_absent_device
 from tasks.codec import ImageRejected, decode
 from tasks.curation.decisions import Decision, DecisionsInvalid, read_decisions
 from tasks.media.samples import photograph
 from tasks.media.sources import Selection
-from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
 from tasks.promotion.validation_samples import PHOTOGRAPHS
+from tasks.refusals import PreflightFailed
 
-REFUSALS = (*preflight.REFUSALS, DecisionsInvalid)
+REFUSALS = (*refusals.REFUSALS, DecisionsInvalid)
 """Errors whose message is the one line that a user needs."""
 INDEPENDENT = ("drd-net-slim", "student-small")
 """Networks that ship and are asked unless others are named."""

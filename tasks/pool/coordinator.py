@@ -28,8 +28,8 @@ from tasks.pool.sources import IngestSource
 from tasks.pool.splits import VALIDATION
 from tasks.pool.summary import IngestSummary, IngestTally
 from tasks.pool.waves import PoolWriter, Recorded, finish_ingest_wave
-from tasks.preflight import PreflightFailed
 from tasks.progress import Progress
+from tasks.refusals import PreflightFailed
 from tasks.waves.dispatch import Results, Workers
 from tasks.waves.pending import ShardLimits, cut
 from tasks.waves.shard_results import Unfinished
@@ -74,8 +74,9 @@ def make_ingest_plan(
         If the sources have no image that the globs take.
     """
     limits = settings.ingest
-    looked_at = request.redo == "none"
-    known = read_known(Pool(settings.workspace), limits.near_duplicate_bits, rejected_too=looked_at)
+    known = read_known(
+        Pool(settings.workspace), limits.near_duplicate_bits, rejected_too=request.redo == "none"
+    )
     plan = plan_ingest(sources, known, limits)
     if plan.listed == 0:
         plan.close()

@@ -28,10 +28,10 @@ from infra.tracking_server import ModelNotFound, TrackingUnreachable
 from models.bottleneck import NoBottleneck, bottleneck_features
 from models.modelfile import ModelFileInvalid, build
 from models.two_sample import energy_test, holm
+from tasks.chosen_model import choose_model
 from tasks.pool.growth import last_training
 from tasks.pool.splits import source_group
 from tasks.pool.windows import Rows, Windows, split_windows
-from tasks.preflight import choose_model
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from infra.records import DERAINED, ImageRef
 from infra.settings import Settings, absolute_url
 from infra.storage import open_location
 from tasks.media.medium import is_array
-from tasks.media.sources import Selection, Source
-from tasks.preflight import PreflightFailed, looked_at
+from tasks.media.sources import Selection, Source, readable_source
+from tasks.refusals import PreflightFailed
 
 CATALOG = "catalog"
 """The source that stands for what is in the catalog; a folder of that name is `./catalog`."""
@@ -45,7 +45,7 @@ def find_sources(
     Raises
     ------
     PreflightFailed
-        Or another of `tasks.preflight.REFUSALS`.
+        Or another of `tasks.refusals.REFUSALS`.
     """
     open_location(settings.workspace).check(writable=True)
     everything = selection if selection.include else replace(selection, include=("*",))
@@ -56,7 +56,7 @@ def find_sources(
     url = absolute_url(source) if source else settings.source
     if url is None:
         raise PreflightFailed("no source: give --source or set DERAIN_SOURCE")
-    found = looked_at(url)
+    found = readable_source(url)
     return [IngestSource(found, everything if found.frames else selection)]
 
 

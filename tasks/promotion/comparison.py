@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infra.settings import Settings
 from infra.storage import open_location
-from tasks.preflight import choose_model, refuse_absent_device
+from tasks.chosen_model import choose_model, refuse_absent_device
 from tasks.promotion.evaluation import evaluate, open_validation
 from tasks.promotion.evaluation_records import record
 from tasks.promotion.gates import judge, too_small
@@ -21,7 +21,7 @@ def compare(
     Raises
     ------
     ManifestInvalid
-        Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line.
+        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line.
     """
     refuse_absent_device(settings)
     open_location(settings.workspace).check(writable=True)

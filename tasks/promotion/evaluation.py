@@ -22,8 +22,8 @@ from models.modelfile import build
 from models.niqe import niqe, read_pristine
 from models.probes import probe
 from models.validation import CLEAN_CEILING
+from tasks.chosen_model import ChosenModel
 from tasks.media.manifests import ManifestInvalid
-from tasks.preflight import ChosenModel
 from tasks.promotion.latency import latency_ratios
 from tasks.promotion.validation_manifest import (
     VALIDATION,

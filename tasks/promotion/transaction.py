@@ -18,8 +18,8 @@ from infra.promotions import Decision, Ledger, Promotion, PromotionRaced
 from infra.registry import CHAMPION, CHAMPION_URL, PREVIOUS, STUDENT, Registry
 from infra.settings import Settings
 from infra.storage import open_location
-from tasks import preflight
-from tasks.preflight import ChosenModel, choose_model, refuse_absent_device, register_shipped
+from tasks import refusals
+from tasks.chosen_model import ChosenModel, choose_model, refuse_absent_device, register_shipped
 from tasks.promotion.evaluation import Evaluation, evaluate, open_validation
 from tasks.promotion.evaluation_records import record
 from tasks.promotion.gates import Verdict, judge, too_small
@@ -34,7 +34,7 @@ class PromotionFailed(Exception):
     """What was asked for cannot be done; the message names it and the way out."""
 
 
-REFUSALS = (*preflight.REFUSALS, PromotionFailed, PromotionRaced)
+REFUSALS = (*refusals.REFUSALS, PromotionFailed, PromotionRaced)
 """Errors whose message is the one line that a user needs."""
 
 

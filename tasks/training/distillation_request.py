@@ -17,8 +17,9 @@ from models.lessons import Photograph
 from models.modelfile import build
 from models.teachers import Teacher, TeacherSpec, parse_teacher, teacher_of
 from models.train_config import TrainConfig
-from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
-from tasks.training.folder import TrainingFolder, folder_named, looked_at
+from tasks.chosen_model import ChosenModel, choose_model, refuse_absent_device
+from tasks.refusals import PreflightFailed
+from tasks.training.folder import TrainingFolder, folder_named, inspected
 from tasks.training.request import going_on, origin_tags, preset_of, train_config, work_folder
 from tasks.training.samples import make_training_samples
 from tasks.training.unlabelled import unlabelled_photographs
@@ -96,7 +97,7 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     Raises
     ------
     PreflightFailed
-        Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line. Nothing was changed.
+        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line. Nothing was changed.
     """
     refuse_absent_device(settings)
     config = train_config(PRESETS, request.preset, request.steps, request.seed)
@@ -110,7 +111,7 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     data, photographs = _material(settings, request)
     weights = DistillConfig(attention_weight=0.05 if request.attention else 0.0)
     teaching = Teaching(weights, *teachers, photographs)
-    folder = looked_at(data)
+    folder = inspected(data)
     work = work_folder(settings, "distill", _asked(config, teaching, folder, start))
     if start is not None:
         config = replace(config, init=str(work / "start.safetensors"))

@@ -13,9 +13,10 @@ from models.semi_config import SemiConfig
 from models.semi_data import RealRain
 from models.streak_bank import StreakBankEmpty
 from models.train_config import TrainConfig
-from tasks.preflight import ChosenModel, PreflightFailed, choose_model, refuse_absent_device
+from tasks.chosen_model import ChosenModel, choose_model, refuse_absent_device
+from tasks.refusals import PreflightFailed
 from tasks.training.finetuning_material import harvested, material_at
-from tasks.training.folder import TrainingFolder, folder_named, looked_at
+from tasks.training.folder import TrainingFolder, folder_named, inspected
 from tasks.training.request import STAGE_2, origin_tags, preset_of, train_config, work_folder
 from tasks.training.samples import make_training_samples
 
@@ -90,7 +91,7 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     Raises
     ------
     PreflightFailed
-        Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line.
+        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line.
     """
     refuse_absent_device(settings)
     train = train_config(PRESETS, request.preset, request.steps, request.seed)
@@ -98,7 +99,7 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     start = start_of(settings, request.model, train.preset)
     train = replace(train, preset=preset_of(start, "model"))
     data, unlabelled = _places(settings, request)
-    folder = looked_at(data)
+    folder = inspected(data)
     rain, streaks = _rain(settings, unlabelled, semi, start)
     work = work_folder(settings, "finetune", _asked(train, semi, start, folder, rain))
     train = replace(train, init=str(work / "start.safetensors"))
@@ -111,7 +112,7 @@ def start_of(settings: Settings, model: str, preset: str) -> ChosenModel:
     Raises
     ------
     PreflightFailed
-        If none is named and none ships; or another of `tasks.preflight.REFUSALS`.
+        If none is named and none ships; or another of `tasks.refusals.REFUSALS`.
     """
     if model:
         return choose_model(settings, model)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from infra.settings import Settings, absolute_url
 from models.banks import TrainingData, load_training_data, photographs_of
-from tasks.preflight import PreflightFailed
+from tasks.refusals import PreflightFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def read_folder(folder: Path) -> tuple[TrainingData, TrainingData]:
         raise PreflightFailed(f"data {named}") from error
 
 
-def looked_at(folder: Path) -> TrainingFolder:
+def inspected(folder: Path) -> TrainingFolder:
     """Read a training folder as a training will, and tell what is in it.
 
     Raises

@@ -14,8 +14,9 @@ from infra.settings import Settings
 from models.architectures import preset_name, presets
 from models.modelfile import build
 from models.train_config import TrainConfig
+from tasks.chosen_model import ChosenModel
 from tasks.media.samples import local_home
-from tasks.preflight import ChosenModel, PreflightFailed
+from tasks.refusals import PreflightFailed
 from tasks.training.folder import TrainingFolder
 
 Preset = TypeVar("Preset")

@@ -23,9 +23,9 @@ from infra.lease import Lease, lease_of
 from infra.pool import Pool
 from infra.settings import Settings
 from infra.storage import Location, Missing, open_location
-from tasks import preflight
+from tasks import refusals
 from tasks.curation.decisions import fetch_decisions
-from tasks.preflight import PreflightFailed
+from tasks.refusals import PreflightFailed
 from tasks.training.retraining_request import RetrainRequest, refuse_unfit_data
 
 OPEN = "open.json"
@@ -41,7 +41,7 @@ class NothingNew(Exception):
     """The crops of the pool are those of a retraining that is through."""
 
 
-REFUSALS = (*preflight.REFUSALS, StageFailed)
+REFUSALS = (*refusals.REFUSALS, StageFailed)
 """Errors whose message is the one line that a user needs."""
 
 

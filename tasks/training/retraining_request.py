@@ -8,9 +8,10 @@ from pathlib import Path
 from infra.pool import Pool
 from infra.registry import CHAMPION_URL
 from infra.settings import Settings
-from tasks.preflight import PreflightFailed, choose_model
+from tasks.chosen_model import choose_model
 from tasks.promotion.evaluation import open_validation
 from tasks.promotion.overlap import refuse_training
+from tasks.refusals import PreflightFailed
 from tasks.training.folder import folder_named, read_folder
 from tasks.training.retraining_presets import sizes_of
 
@@ -32,7 +33,7 @@ def prepare_retraining(settings: Settings, request: RetrainRequest) -> RetrainRe
     Raises
     ------
     PreflightFailed, ManifestInvalid
-        Or another of `tasks.preflight.REFUSALS`: what is wrong, in one line. Nothing was trained.
+        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line. Nothing was trained.
     """
     sizes_of(request.preset)
     if not Pool(settings.workspace).count():

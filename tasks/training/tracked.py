@@ -17,14 +17,14 @@ from infra.tracking_server import ModelNotFound, TrackingUnreachable
 from models.engine import choose_device
 from models.modelfile import ModelFile, read_model_file, write_model_file
 from models.train_config import TrainConfig
-from tasks import preflight
+from tasks import refusals
 
 
 class TrainingFailed(Exception):
     """A training that came to nothing; the message says why."""
 
 
-REFUSALS = (*preflight.REFUSALS, TrainingFailed)
+REFUSALS = (*refusals.REFUSALS, TrainingFailed)
 """Errors whose message is the one line that a user needs."""
 
 

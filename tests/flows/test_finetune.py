@@ -14,7 +14,7 @@ from flows.command_line import command_of
 from flows.finetune import finetune
 from infra.settings import Settings
 from models.semi_config import SemiConfig
-from tasks.preflight import PreflightFailed
+from tasks.refusals import PreflightFailed
 from tasks.training.finetuning_request import FinetuneRequest
 
 

@@ -16,7 +16,7 @@ from infra.registry import Registry
 from infra.settings import Settings
 from infra.tracking_server import ModelNotFound, TrackingUnreachable
 from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, pack, read_model_file
-from tasks.preflight import choose_model
+from tasks.chosen_model import choose_model
 from tests import forked
 from tests.batch_worlds import PATIENCE
 from tests.networks import random_network

@@ -12,7 +12,7 @@ import boto3
 import pytest
 
 from infra.storage import AccessDenied, Missing
-from tasks.preflight import REFUSALS
+from tasks.refusals import REFUSALS
 from tests.batch_worlds import PATIENCE
 from tests.dask_cluster import wait_until
 from tests.faulty_proxy import Fault, FaultyProxy, Weather

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.preflight import REFUSALS
+from tasks.refusals import REFUSALS
 from tests.ceph import Gateway
 from tests.faulty_proxy import FaultyProxy, Weather
 from tests.rainy_buckets import Rain

@@ -16,9 +16,10 @@ from infra.lease import Lease, LeaseHeld, LeaseLost, lease_location
 from infra.records import DerainRecord
 from models.modelfile import ModelFileInvalid, pack, read_model_file, write_model_file
 from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
+from tasks.batch.preflight import prepare
 from tasks.codec.exports import Export
 from tasks.media.sources import Selection
-from tasks.preflight import PreflightFailed, prepare
+from tasks.refusals import PreflightFailed
 from tasks.waves.loaded import loaded_engine, stage
 from tests.batch_worlds import World, changed_photo, model_path, outputs
 from tests.image_samples import encoded, picture, reopened

@@ -13,9 +13,9 @@ from models.modelfile import pack
 from tasks.batch.coordinator import BatchRequest, make_plan
 from tasks.batch.plan_list import write_list
 from tasks.batch.planning import Redo
+from tasks.batch.preflight import prepare
 from tasks.codec.exports import Export
 from tasks.media.sources import Selection, open_source
-from tasks.preflight import prepare
 from tasks.promotion.transaction import roll_back
 from tests import batch_driver
 from tests.batch_worlds import World

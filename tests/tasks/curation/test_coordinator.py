@@ -22,7 +22,7 @@ from tasks.curation import judging
 from tasks.curation.coordinator import CurationSummary, curate_pool
 from tasks.curation.decisions import DecisionsInvalid
 from tasks.curation.planning import CurationRequest
-from tasks.preflight import PreflightFailed
+from tasks.refusals import PreflightFailed
 from tests.photographs import PHOTOGRAPHS, photograph
 from tests.pools import SIDE, HereAndNow, rainy_crops, settings_of, write_pool
 

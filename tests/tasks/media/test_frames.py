@@ -15,7 +15,7 @@ from models.modelfile import pack, read_model_file, write_model_file
 from models.student import PRESETS, Student
 from tasks.media.frames import list_frames
 from tasks.media.medium import FramesRefused
-from tasks.preflight import PreflightFailed
+from tasks.refusals import PreflightFailed
 from tasks.waves.loaded import StagedModel, loaded_engine, stage
 from tests.batch_worlds import PATIENCE, World, frames, model_path, outputs
 

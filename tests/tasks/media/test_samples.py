@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from infra.settings import Settings
+from tasks.batch.preflight import refuse_overlap
 from tasks.media.samples import SAMPLES, make_samples, rain_on
-from tasks.preflight import refuse_overlap
 
 
 def _folder(path: str) -> dict[str, bytes]:

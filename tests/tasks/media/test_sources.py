@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from infra.records import ImageRef
 from infra.storage import Missing
 from tasks.media import manifests
 from tasks.media.manifests import ManifestInvalid
-from tasks.media.sources import Selection, open_source
+from tasks.media.sources import Selection, open_source, readable_source
 
 GLOBS = [
     ("*.jpg", "a/b/c.jpg", True),
@@ -215,3 +216,12 @@ def test_what_is_no_manifest_is_refused(tmp_path, name, content):
 def test_a_manifest_that_is_not_there(tmp_path, name):
     with pytest.raises(Missing, match=name):
         open_source(str(tmp_path / name))
+
+
+def test_a_manifest_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("pyarrow.OSFile", denied)  # the tests may run as root, whom nothing is denied
+    with pytest.raises(ManifestInvalid, match=r"list\.csv cannot be read as a manifest: .*Permission denied"):
+        readable_source(str(tmp_path / "list.csv"))

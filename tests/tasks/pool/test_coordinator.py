@@ -27,7 +27,7 @@ from infra.pool import Pool
 from infra.pool_groups import FOLDER, make_room, write_shard
 from infra.storage import open_location
 from tasks.pool.report import render_ingest
-from tasks.preflight import PreflightFailed
+from tasks.refusals import PreflightFailed
 from tests.batch_worlds import PATIENCE
 from tests.ingest_worlds import AGAIN, LIMITS, IngestWorld, brighter, new_world, scene
 from tests.samples import record

@@ -9,7 +9,7 @@ import pytest
 
 from infra.settings import GateLimits
 from models.modelfile import ModelFile
-from tasks.preflight import ChosenModel
+from tasks.chosen_model import ChosenModel
 from tasks.promotion.evaluation import Compared, Evaluation, ImageScore
 from tasks.promotion.gates import Verdict, judge, too_small
 from tasks.promotion.validation_manifest import ValidationManifest

@@ -21,7 +21,7 @@ from infra.tracking import open_run
 from infra.tracking_server import TrackingServer
 from models.engine import Engine, choose_device, fast_dtype
 from models.modelfile import build
-from tasks.preflight import choose_model
+from tasks.chosen_model import choose_model
 from tasks.promotion.transaction import promote_challenger, roll_back
 from tests.browser import chromium
 from tests.ceph import Gateway

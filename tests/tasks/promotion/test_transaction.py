@@ -19,8 +19,8 @@ from infra.registry import CHAMPION, CHAMPION_URL, STUDENT, Registry
 from infra.settings import Settings
 from infra.tracking_server import ModelNotFound, TrackingServer
 from models.modelfile import ModelFile, ModelFileInvalid, pack
+from tasks.chosen_model import choose_model
 from tasks.media.manifests import ManifestInvalid
-from tasks.preflight import choose_model
 from tasks.promotion import transaction as promotion
 from tasks.promotion.gates import Verdict
 from tasks.promotion.transaction import (

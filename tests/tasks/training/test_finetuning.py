@@ -32,7 +32,7 @@ from models.streaks import FINE, SHEET
 from models.validation import ValidationSet
 from tasks.curation.acceptance import AGREE, REVIEWER, TEMPORAL
 from tasks.media.samples import photograph, rain_on
-from tasks.preflight import PreflightFailed
+from tasks.refusals import PreflightFailed
 from tasks.training.finetuning import Finetuned, finetune_on_rain
 from tasks.training.finetuning_material import Labelled, material_at
 from tasks.training.finetuning_request import PRESETS, FinetuneRequest, prepare_finetuning

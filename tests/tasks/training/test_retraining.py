@@ -17,7 +17,7 @@ from infra.registry import STUDENT
 from infra.settings import Settings
 from infra.storage import Missing, open_location
 from tasks.media.manifests import ManifestInvalid
-from tasks.preflight import PreflightFailed
+from tasks.refusals import PreflightFailed
 from tasks.training import finetuning_request
 from tasks.training.finetuning_request import start_of
 from tasks.training.retraining import NothingNew, StageFailed, opened

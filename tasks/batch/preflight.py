@@ -3,76 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from infra.catalog_schema import CatalogSchemaMismatch
-from infra.cluster import ClusterUnreachable
-from infra.delta import WorkspaceRefused
-from infra.faults import WorldFault
-from infra.lease import LeaseHeld, LeaseLost, LeaseUnreadable
 from infra.records import Scope
-from infra.registry import STUDENT, Registry
-from infra.settings import Settings, SettingsInvalid, absolute_url
-from infra.storage import AccessDenied, KeyRefused, Missing, UrlRefused, open_location
-from infra.tracking_server import ModelNotFound, TrackingUnreachable
-from models.engine import choose_device
-from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, build, read_model_file
+from infra.settings import Settings, absolute_url
+from infra.storage import Missing, open_location
+from tasks.chosen_model import ChosenModel, choose_model, refuse_absent_device
 from tasks.codec.exports import Export
-from tasks.media.manifests import ManifestInvalid, is_manifest
-from tasks.media.medium import FramesRefused, MediumSpec, is_array
+from tasks.media.medium import MediumSpec, is_array
 from tasks.media.samples import make_samples
-from tasks.media.sources import Source, open_source
-
-
-class PreflightFailed(Exception):
-    """Something that was asked for cannot be done; the message names it and the way out."""
-
-
-REFUSALS = (
-    AccessDenied,
-    CatalogSchemaMismatch,
-    ClusterUnreachable,
-    FramesRefused,
-    KeyRefused,
-    LeaseHeld,
-    LeaseLost,
-    LeaseUnreadable,
-    ManifestInvalid,
-    Missing,
-    ModelFileInvalid,
-    ModelNotFound,
-    PreflightFailed,
-    TrackingUnreachable,
-    SettingsInvalid,
-    UrlRefused,
-    WorkspaceRefused,
-    WorldFault,
-)
-"""Errors whose message is the one line that a user needs."""
+from tasks.media.sources import Source, readable_source
+from tasks.refusals import PreflightFailed
 
 OUTPUT_BYTES_PER_SOURCE_BYTE = {"same": 1.5, "jpeg": 1.5, "png": 8.0}
 """How much room outputs are expected to take; PNG of what came as JPEG grows most."""
-
-SHIPPED_AS = {
-    STUDENT: SHIPPED.name,
-    "afr-net": "afr-net-*.safetensors",
-    "semi-drdnet": "drd-net-*.safetensors",
-}
-"""Registered models and the weights that become their version 1 when they are first asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChosenModel:
-    """The model of a run, resolved once."""
-
-    model_file: ModelFile
-    name: str
-    version: str
-
-    @property
-    def label(self) -> str:
-        """Name it for people: `derain-student/3`, or the name of its file."""
-        return self.name if self.version == "file" else f"{self.name}/{self.version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +48,8 @@ def prepare(
     Raises
     ------
     PreflightFailed
-        Or another of `REFUSALS`: what is wrong, in one line. Nothing was derained or recorded; samples may have
-        been written, and version 1 of a model that ships may have been registered.
+        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line. Nothing was derained or recorded;
+        samples may have been written, and version 1 of a model that ships may have been registered.
     """
     if settings.cluster is None:
         refuse_absent_device(settings)
@@ -113,46 +57,11 @@ def prepare(
     refuse_overlap(source, destination)
     open_location(destination).check(writable=True)
     open_location(settings.workspace).check(writable=True)
-    found = looked_at(source)
+    found = readable_source(source)
     _refuse_other_kind(found, destination, export)
     medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
     scope = Scope(found.base, destination, export.label)
     return Prepared(scope, found, medium, choose_model(settings, model))
-
-
-def refuse_absent_device(settings: Settings) -> None:
-    """Refuse a device that this machine does not have, where this machine is to compute.
-
-    Raises
-    ------
-    PreflightFailed
-        Names `DERAIN_DEVICE` and the way out.
-    """
-    try:
-        choose_device(settings.device)
-    except ValueError as error:
-        raise PreflightFailed(f"DERAIN_DEVICE: {error}") from error
-
-
-def choose_model(settings: Settings, model: str) -> ChosenModel:
-    """Resolve a model once: from the registry, which the first run fills, or from a weights file."""
-    if not model.startswith("models:/"):
-        path = Path(absolute_url(model))
-        return ChosenModel(read_model_file(path), path.stem, "file")
-    registry = Registry(settings)
-    register_shipped(registry, model.removeprefix("models:/").partition("@")[0].partition("/")[0])
-    registered = registry.resolve(model)
-    model_file = ModelFile(registered.weights, registered.config)
-    build(model_file, name=model)  # an older or newer version of this package may have registered it
-    return ChosenModel(model_file, registered.name, registered.version)
-
-
-def register_shipped(registry: Registry, name: str) -> None:
-    """Register what the package ships of a model, if it ships anything and nothing is registered."""
-    paths = sorted(SHIPPED.parent.glob(SHIPPED_AS.get(name, "none")))
-    if paths:
-        shipped = read_model_file(paths[0])
-        registry.register_shipped(shipped.weights, shipped.config, name)
 
 
 def refuse_overlap(source: str, destination: str) -> None:
@@ -164,16 +73,6 @@ def refuse_overlap(source: str, destination: str) -> None:
             f"destination {destination} and source {source} lie inside one another:"
             " derained images would be taken for rainy ones, or overwrite them; choose another destination"
         )
-
-
-def looked_at(source: str) -> Source:
-    """Find out what a source is; where it cannot be read, say so soon and in its own name."""
-    if not is_manifest(source):
-        open_location(source).check(writable=False)
-    found = open_source(source)
-    if found.base != source:
-        open_location(found.base).check(writable=False)
-    return found
 
 
 def _refuse_other_kind(source: Source, destination: str, export: Export) -> None:

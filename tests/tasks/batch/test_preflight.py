@@ -1,0 +1,37 @@
+"""What derain-batch looks at before any work: a fault there is one line, and nothing was done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infra.registry import CHAMPION_URL
+from infra.settings import Settings
+from tasks.batch.preflight import prepare
+from tasks.codec.exports import Export
+from tasks.refusals import REFUSALS
+
+
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [
+        ("x" * 300, "derained"),
+        ("rainy", "x" * 300),
+        ("circle", "derained"),
+        ("rainy", "circle"),
+        ("folder.csv", "derained"),
+        ("folder.parquet", "derained"),
+    ],
+)
+def test_a_path_that_cannot_be_used_is_one_line(source: str, destination: str, tmp_path: Path) -> None:
+    for name in ("rainy", "folder.csv", "folder.parquet"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "circle").symlink_to(tmp_path / "back")
+    (tmp_path / "back").symlink_to(tmp_path / "circle")
+    settings = Settings(workspace=str(tmp_path / "var"))
+    with pytest.raises(REFUSALS) as refused:
+        prepare(settings, str(tmp_path / source), str(tmp_path / destination), Export("same"), CHAMPION_URL)
+    bad = destination if source == "rainy" else source
+    assert str(tmp_path / bad) in str(refused.value)
+    assert "\n" not in str(refused.value)
