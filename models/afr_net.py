@@ -13,65 +13,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from models.afr import Afr
-from models.afr_net_parts import DerainDecoder, Encoder, MaskDecoder
-from models.blocks import Padding, crop_cells
-from models.losses import (
-    FREQUENCY_WEIGHT,
-    SCALE_WEIGHTS,
-    charbonnier,
-    frequency,
-    mask_term,
-    scale_terms,
-    shrink,
-    squared,
-)
+from models.afr_net_parts import AfrNetSizes, DerainDecoder, Encoder, MaskDecoder
+from models.blocks import crop_cells
+from models.losses import FREQUENCY_WEIGHT, charbonnier, frequency, mask_term, scale_terms, shrink, squared
 from models.networks import Features, Network, pad_to_multiple
 from models.pairs import RainyPair
 from models.reach import Reach, input_reach
 
 
 @dataclass(frozen=True, slots=True)
-class AfrNetConfig:
-    """Sizes of an AFR-Net, by default those of the paper. Widths go from the finest level to the coarsest."""
-
-    unshuffle: int = 1
-    stem_kernel: int = 7
-    widths: tuple[int, ...] = (32, 64, 64, 128)
-    growth: tuple[int, ...] = (32, 64, 64, 128)
-    """Channels that each layer of a dense block adds, a level."""
-    layers: int = 3
-    """3x3 convolutions in a dense block."""
-    blocks: int = 2
-    """Dense blocks at each level of the encoder and of the derain decoder."""
-    mask_blocks: int = 1
-    """Dense blocks at each level of the mask decoder."""
-    opening_blocks: tuple[int, int, int] = (2, 3, 3)
-    """Residual blocks that open the mask decoder, the derain decoder, and each branch of the refinement."""
-    finishing_blocks: int = 2
-    """Residual blocks at the finest level, before the heads of the two decoders."""
-    rounds: int = 3
-    separable: bool = True
-    """Whether the refinement's residual blocks are depthwise-separable."""
-    padding: Padding = "reflect"
-    reconstruction: Literal["charbonnier", "squared"] = "charbonnier"
-    """What training minimises: Charbonnier at all scales and the spectrum, or the paper's squared error."""
+class AfrNetConfig(AfrNetSizes):
+    """Sizes of an AFR-Net, and what follows from them."""
 
     global_operation: ClassVar[bool] = False
     """Nothing in the network looks at the whole photograph at once."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= len(self.widths) <= len(SCALE_WEIGHTS) or len(self.widths) != len(self.growth):
-            raise ValueError(
-                f"widths {self.widths} and growth {self.growth}: give one of each a level, for 1 to"
-                f" {len(SCALE_WEIGHTS)} levels"
-            )
 
     @property
     def size_multiple(self) -> int:

@@ -1,10 +1,11 @@
-"""The encoder and the two decoders of AFR-Net; what lies between them is `models.afr`."""
+"""Sizes of AFR-Net, its encoder and its two decoders; what lies between them is `models.afr`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,6 +14,7 @@ from models.afr import MaskOutputs, MaskReach
 from models.blocks import (
     Block,
     DenseBlocks,
+    Padding,
     ResidualBlock,
     TopDown,
     activate,
@@ -21,16 +23,48 @@ from models.blocks import (
     residual_blocks,
     zero_conv,
 )
+from models.losses import SCALE_WEIGHTS
 from models.reach import Reach
 
-if TYPE_CHECKING:  # which builds the network, to tell how far it looks
-    from models.afr_net import AfrNetConfig
+
+@dataclass(frozen=True, slots=True)
+class AfrNetSizes:
+    """Sizes of an AFR-Net, by default those of the paper. Widths go from the finest level to the coarsest."""
+
+    unshuffle: int = 1
+    stem_kernel: int = 7
+    widths: tuple[int, ...] = (32, 64, 64, 128)
+    growth: tuple[int, ...] = (32, 64, 64, 128)
+    """Channels that each layer of a dense block adds, a level."""
+    layers: int = 3
+    """3x3 convolutions in a dense block."""
+    blocks: int = 2
+    """Dense blocks at each level of the encoder and of the derain decoder."""
+    mask_blocks: int = 1
+    """Dense blocks at each level of the mask decoder."""
+    opening_blocks: tuple[int, int, int] = (2, 3, 3)
+    """Residual blocks that open the mask decoder, the derain decoder, and each branch of the refinement."""
+    finishing_blocks: int = 2
+    """Residual blocks at the finest level, before the heads of the two decoders."""
+    rounds: int = 3
+    separable: bool = True
+    """Whether the refinement's residual blocks are depthwise-separable."""
+    padding: Padding = "reflect"
+    reconstruction: Literal["charbonnier", "squared"] = "charbonnier"
+    """What training minimises: Charbonnier at all scales and the spectrum, or the paper's squared error."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.widths) <= len(SCALE_WEIGHTS) or len(self.widths) != len(self.growth):
+            raise ValueError(
+                f"widths {self.widths} and growth {self.growth}: give one of each a level, for 1 to"
+                f" {len(SCALE_WEIGHTS)} levels"
+            )
 
 
 class Encoder(nn.Module):
     """Levels of half the size each, every one a convolution and dense blocks."""
 
-    def __init__(self, config: AfrNetConfig) -> None:
+    def __init__(self, config: AfrNetSizes) -> None:
         super().__init__()
         widths, padding = config.widths, config.padding
         self.stem = conv(3 * config.unshuffle**2, widths[0], config.stem_kernel, padding=padding)
@@ -61,7 +95,7 @@ class Encoder(nn.Module):
 class MaskDecoder(nn.Module):
     """Find the rain: from the encoder's levels to a mask and features at the finest level."""
 
-    def __init__(self, config: AfrNetConfig) -> None:
+    def __init__(self, config: AfrNetSizes) -> None:
         super().__init__()
         self.decode = _decoder(config, config.opening_blocks[0], config.mask_blocks)
         self.finish = _finish(config)
@@ -81,7 +115,7 @@ class MaskDecoder(nn.Module):
 class DerainDecoder(nn.Module):
     """Turn refined levels into what is to be added to the rainy image, at the scale of each level."""
 
-    def __init__(self, config: AfrNetConfig) -> None:
+    def __init__(self, config: AfrNetSizes) -> None:
         super().__init__()
         self.unshuffle = config.unshuffle
         self.decode = _decoder(config, config.opening_blocks[1], config.blocks)
@@ -105,15 +139,15 @@ class DerainDecoder(nn.Module):
         return self.decode.reach(levels)[0].conv(radius_of(self.finish)).conv()
 
 
-def _dense(config: AfrNetConfig, level: int, count: int) -> DenseBlocks:
+def _dense(config: AfrNetSizes, level: int, count: int) -> DenseBlocks:
     return DenseBlocks(config.widths[level], config.growth[level], config.layers, count, config.padding)
 
 
-def _finish(config: AfrNetConfig) -> Block:
+def _finish(config: AfrNetSizes) -> Block:
     return residual_blocks(config.widths[0], config.finishing_blocks, padding=config.padding)
 
 
-def _decoder(config: AfrNetConfig, opening: int, dense: int) -> TopDown:
+def _decoder(config: AfrNetSizes, opening: int, dense: int) -> TopDown:
     return TopDown(
         config.widths,
         residual_blocks(config.widths[-1], opening, padding=config.padding),
