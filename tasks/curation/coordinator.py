@@ -6,7 +6,6 @@ So a run that is killed at any point leaves no half-committed group, and the nex
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,7 +16,6 @@ from tqdm import tqdm
 from infra import cluster, pseudo_groups
 from infra.fault_points import fault_point
 from infra.lease import lease_of
-from infra.pool import Pool
 from infra.pseudo_groups import PseudoPixels
 from infra.pseudo_labels import PseudoLabels
 from infra.records import PseudoLabelRecord
@@ -25,61 +23,31 @@ from infra.settings import Settings
 from infra.storage import Missing, open_location
 from tasks.chosen_model import ChosenModel
 from tasks.curation.acceptance import rule_on
-from tasks.curation.judging import JUDGED_FOLDER, CropRef, Judged, JudgingJob, read_judged
+from tasks.curation.judging import JUDGED_FOLDER, Judged, JudgingJob, read_judged
 from tasks.curation.ledger_rows import LedgerStamp, candidates_of, history_of, ruled_row
-from tasks.curation.neighbours import neighbourhoods
 from tasks.curation.planning import CurationPlan, CurationRequest, make_plan
 from tasks.curation.review import publish_review
 from tasks.curation.reviewers import reviewed_rows, to_judge_for
+from tasks.curation.sharding import shards_of
 from tasks.curation.streak_harvest import harvest_accepted
+from tasks.curation.summary import CurationSummary, Decided
 from tasks.waves.dispatch import Results, Workers
 from tasks.waves.loaded import StagedModel, stage
 from tasks.waves.pending import Shard
 from tasks.waves.shard_results import Unfinished
 from tasks.waves.wave import run_waves
 
-REASONS_TOLD = 3
 Finish = Callable[[int, Results[Judged]], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class CurationSummary:
-    """What one run decided."""
+class _Run:
+    """One curation: what it was asked for, what it is to do, and the ledger as it found it."""
 
-    accepted: int
-    rejected: int
-    kept: int
-    reviewed: int
-    """Of all these, those that a reviewer decided."""
-    pending: tuple[Unfinished, ...]
-    """Crops that could not be judged."""
-    standing: int
-    """Pseudo-labels that are accepted after this run."""
-    streaks: int
-    """Layers of real rain that were added to the bank."""
-    reasons: tuple[tuple[str, int], ...]
-    """Why crops were rejected, most frequent first."""
-    page: str | None
-    waiting: int = 0
-    """New crops that the limit left for the next run."""
-
-    def line(self) -> str:
-        """Tell the run in one line."""
-        judged = self.accepted + self.rejected + self.kept
-        text = (
-            f"{judged:,} crops decided: {self.accepted:,} accepted, {self.rejected:,} rejected, {self.kept:,} kept"
-            f" as they were ({self.reviewed:,} by a reviewer); {self.standing:,} pseudo-labels stand,"
-            f" {self.streaks:,} streak layers added"
-        )
-        if self.reasons:
-            told = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons[:REASONS_TOLD])
-            text += f"; rejected: {told}"
-        if self.waiting:
-            text += f"; {self.waiting:,} new crops are left for the next run (--limit)"
-        if self.pending:
-            first = self.pending[0]
-            text += f"; {len(self.pending):,} crops are pending, run it again ({first.key}: {first.reason})"
-        return f"{text}; review page: {self.page}" if self.page else text
+    settings: Settings
+    request: CurationRequest
+    plan: CurationPlan
+    ledger: pl.DataFrame
 
 
 def curate_pool(settings: Settings, request: CurationRequest) -> CurationSummary:
@@ -96,10 +64,10 @@ def curate_pool(settings: Settings, request: CurationRequest) -> CurationSummary
         ledger = labels.rows()
         groups = set(ledger["zarr_group"].drop_nulls())
         pseudo_groups.sweep(settings.workspace, groups)
-        wanted, waiting = _wanted(request, plan, ledger)
-        judged, pending = _judged(settings, request, plan, wanted)
-        rows = _decided(settings, request, plan, ledger, judged)
-        rows = _with_pixels(settings, rows, plan.judgement)
+        run = _Run(settings, request, plan, ledger)
+        wanted, waiting = _wanted(run)
+        judged, pending = _judged(run, wanted)
+        rows = _with_pixels(settings, _decided(run, judged), plan.judgement)
         lease.check()
         labels.commit(rows)
         fault_point("after-rows")
@@ -107,31 +75,29 @@ def curate_pool(settings: Settings, request: CurationRequest) -> CurationSummary
         page = publish_review(settings, plan.crops, rows or _last_run(ledger))
         _forget_judged(settings.workspace)
         labels.maintain()
-    summary = _summary(rows, tuple(pending), labels.accepted().height, streaks, page)
-    return replace(summary, waiting=waiting)
+        standing = labels.accepted().height
+    return CurationSummary(Decided.of(rows), tuple(pending), waiting, standing, streaks, page)
 
 
-def _wanted(request: CurationRequest, plan: CurationPlan, ledger: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+def _wanted(run: _Run) -> tuple[pl.DataFrame, int]:
     """Return what these networks have not judged yet, and what a reviewer accepted unseen by rules.
 
     A limit takes the latter first, then new crops by their ids, which are hashes; the second number counts those
     that it leaves.
     """
+    plan, ledger = run.plan, run.ledger
     known = ledger.filter(pl.col("judgement") == plan.judgement, pl.col("reviewer_decision").is_null())
     is_asked = pl.col("crop_id").is_in(to_judge_for(plan.decisions, plan.judgement, ledger))
     wanted = plan.crops.filter(~pl.col("crop_id").is_in(known["crop_id"].implode()) | is_asked)
-    chosen = wanted.sort(~is_asked, "crop_id").head(request.limit or wanted.height)
+    chosen = wanted.sort(~is_asked, "crop_id").head(run.request.limit or wanted.height)
     return chosen, wanted.height - chosen.height
 
 
-def _judged(
-    settings: Settings, request: CurationRequest, plan: CurationPlan, wanted: pl.DataFrame
-) -> tuple[dict[str, Judged], list[Unfinished]]:
+def _judged(run: _Run, wanted: pl.DataFrame) -> tuple[dict[str, Judged], list[Unfinished]]:
     """Judge crops on workers."""
     if wanted.is_empty():
         return {}, []
-    job = _job(settings, request, plan)
-    shards = _shards(settings, wanted, plan.crops)
+    shards = shards_of(run.settings, wanted, run.plan.crops)
     judged: dict[str, Judged] = {}
     unfinished: list[Unfinished] = []
     with tqdm(total=wanted.height, desc="curate", unit="crop", disable=None) as bar:
@@ -144,7 +110,7 @@ def _judged(
                 bar.update(len(finished.shard.refs))
             return len(judged) > before
 
-        judge_on_workers(settings, job, shards, finish)
+        judge_on_workers(run.settings, _job(run), shards, finish)
     missing = set(wanted["crop_id"]) - judged.keys() - {one.key for one in unfinished}
     unfinished += [Unfinished(crop_id, "left untried") for crop_id in sorted(missing)]
     return judged, unfinished
@@ -158,13 +124,15 @@ def judge_on_workers(settings: Settings, job: JudgingJob, shards: Iterator[Shard
         run_waves(workers, shards, settings.wave_shards * number, finish)
 
 
-def _job(settings: Settings, request: CurationRequest, plan: CurationPlan) -> JudgingJob:
+def _job(run: _Run) -> JudgingJob:
+    settings, plan = run.settings, run.plan
+
     def staged(model: ChosenModel) -> StagedModel:
         return stage(model.model_file, model.name, model.version, settings.workspace)
 
     return JudgingJob(
         workspace=settings.workspace,
-        run_id=request.run_id,
+        run_id=run.request.run_id,
         judgement=plan.judgement,
         teacher=staged(plan.teacher),
         independent=tuple(staged(model) for model in plan.independent),
@@ -176,51 +144,13 @@ def _job(settings: Settings, request: CurationRequest, plan: CurationPlan) -> Ju
     )
 
 
-def _shards(settings: Settings, wanted: pl.DataFrame, crops: pl.DataFrame) -> Iterator[Shard]:
-    """Cut crops in shards, neighbours side by side: they share the frames around them."""
-    wanted = wanted.sort("source", "source_group", "key", "crop_id")
-    frames = _frames(settings, crops)
-    size = settings.curation.task_crops
-    for number, part in enumerate(wanted.iter_slices(size)):
-        near = neighbourhoods(part, frames, settings.curation.neighbours)
-        refs = tuple(
-            CropRef(
-                key=row["crop_id"],
-                etag=row["etag"],
-                size_bytes=row["size_bytes"],
-                zarr_group=row["zarr_group"],
-                zarr_row=row["zarr_row"],
-                height=row["height"],
-                width=row["width"],
-                neighbourhood=near.get(row["crop_id"]),
-            )
-            for row in part.iter_rows(named=True)
-        )
-        yield Shard(number, refs, False)
-
-
-def _frames(settings: Settings, crops: pl.DataFrame) -> pl.DataFrame:
-    """List the images that crops come from, and those left out as near duplicates: frames of a fixed camera."""
-    columns = ["source", "source_group", "key", "etag", "size_bytes"]
-    if not settings.curation.neighbours:
-        return crops.select(columns).clear()
-    duplicates = Pool(settings.workspace).near_duplicates(crops["image_id"].unique().to_list())
-    return pl.concat([crops.select(columns), duplicates.select(columns)])
-
-
-def _decided(
-    settings: Settings,
-    request: CurationRequest,
-    plan: CurationPlan,
-    ledger: pl.DataFrame,
-    judged: dict[str, Judged],
-) -> list[PseudoLabelRecord]:
+def _decided(run: _Run, judged: dict[str, Judged]) -> list[PseudoLabelRecord]:
     """Decide by rules, then let reviewers have the last word; one row a crop."""
-    stamp = LedgerStamp(plan.teachers, plan.judgement, request.run_id, datetime.now(UTC))
-    history = history_of(ledger, plan.crops)
-    rulings = rule_on(list(candidates_of(judged, plan.crops)), history, settings.curation.quota)
+    plan, ledger, quota = run.plan, run.ledger, run.settings.curation.quota
+    stamp = LedgerStamp(plan.teachers, plan.judgement, run.request.run_id, datetime.now(UTC))
+    rulings = rule_on(list(candidates_of(judged, plan.crops)), history_of(ledger, plan.crops), quota)
     rows = {ruling.candidate.crop_id: ruled_row(ruling, stamp) for ruling in rulings}
-    rows |= reviewed_rows(plan, ledger, rows, stamp, settings.curation.quota)
+    rows |= reviewed_rows(plan, ledger, rows, stamp, quota)
     return [rows[crop_id] for crop_id in sorted(rows)]
 
 
@@ -266,25 +196,3 @@ def _forget_judged(workspace: str) -> None:
         return
     for key in keys:
         location.delete(key)
-
-
-def _summary(
-    rows: Sequence[PseudoLabelRecord],
-    pending: tuple[Unfinished, ...],
-    standing: int,
-    streaks: int,
-    page: str | None,
-) -> CurationSummary:
-    counts = Counter(row.decision for row in rows)
-    reasons = Counter((row.reason or "").split(":")[0] for row in rows if row.decision == "rejected")
-    return CurationSummary(
-        accepted=counts["accepted"],
-        rejected=counts["rejected"],
-        kept=counts["kept"],
-        reviewed=sum(row.reviewer_decision is not None for row in rows),
-        pending=pending,
-        standing=standing,
-        streaks=streaks,
-        reasons=tuple(reasons.most_common()),
-        page=page,
-    )

@@ -14,7 +14,7 @@ from flows.command_line import command_of
 from flows.curate import curate
 from infra.pseudo_labels import PseudoLabels
 from models.modelfile import SHIPPED
-from tasks.curation.coordinator import CurationSummary
+from tasks.curation.summary import CurationSummary, Decided
 from tasks.waves.shard_results import Unfinished
 from tests.pools import rainy_crops, write_pool
 
@@ -53,7 +53,7 @@ def test_what_cannot_be_done_is_one_line(workspace, monkeypatch):
 
 
 def test_crops_that_are_pending_are_one_line(workspace, monkeypatch):
-    left = CurationSummary(0, 0, 0, 0, (Unfinished("crop-1", "left untried"),), 0, 0, (), None)
+    left = CurationSummary(Decided.of([]), (Unfinished("crop-1", "left untried"),), 0, 0, 0, None)
     monkeypatch.setattr("flows.curate.curate_pool", lambda *arguments: left)
     with pytest.raises(FailedRun, match=r"1 crops are pending, run it again \(crop-1: left untried\)"):
         curate.fn().result()

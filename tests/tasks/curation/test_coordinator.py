@@ -19,9 +19,10 @@ from infra.storage import open_location
 from models.modelfile import SHIPPED
 from tasks.curation import coordinator as curation
 from tasks.curation import judging
-from tasks.curation.coordinator import CurationSummary, curate_pool
+from tasks.curation.coordinator import curate_pool
 from tasks.curation.decisions import DecisionsInvalid
 from tasks.curation.planning import CurationRequest
+from tasks.curation.summary import CurationSummary
 from tasks.refusals import PreflightFailed
 from tests.photographs import PHOTOGRAPHS, photograph
 from tests.pools import SIDE, HereAndNow, rainy_crops, settings_of, write_pool
@@ -87,15 +88,15 @@ def pretend(monkeypatch, derain: Callable[[Tensor], Tensor]) -> None:
 
 
 def total(summary: CurationSummary) -> int:
-    return summary.accepted + summary.rejected + summary.kept
+    return summary.decided.accepted + summary.decided.rejected + summary.decided.kept
 
 
 def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world, monkeypatch):
     ids = write_pool(world.workspace, rainy_crops())
     first = world.curate("r1")
     assert total(first) == len(ids)
-    assert first.accepted >= 2
-    assert first.accepted == first.standing == len(world.accepted())
+    assert first.decided.accepted >= 2
+    assert first.decided.accepted == first.standing == len(world.accepted())
     assert all(row["reason"] for row in world.rows("r1").values() if row["decision"] == "rejected")
     version = world.labels.version()
     second = world.curate("r2")
@@ -198,7 +199,7 @@ def test_a_reviewer_has_the_last_word(world):
     path = world.decide("first.json", {taken[0]: "reject", refused[0]: "accept"})
     world.judges.judged.clear()
     summary = world.curate("r2", decisions=path, score=0.5)
-    assert (summary.accepted, summary.rejected, summary.reviewed) == (1, 1, 2)
+    assert (summary.decided.accepted, summary.decided.rejected, summary.decided.reviewed) == (1, 1, 2)
     assert world.judges.judged == [refused[0]]  # its pixels were not kept
     assert set(world.accepted()) == {*taken[1:], refused[0]}
     row = world.rows("r2")[refused[0]]
@@ -250,7 +251,7 @@ def test_clean_photographs_and_noise_are_rejected(world):
     clean = [photograph(name, SIDE) for name in PHOTOGRAPHS[:3]]
     ids = write_pool(world.workspace, [*clean, noise, np.full_like(noise, 90)])
     summary = world.curate("r1")
-    assert (summary.accepted, summary.standing, summary.streaks) == (0, 0, 0)
+    assert (summary.decided.accepted, summary.standing, summary.streaks) == (0, 0, 0)
     reasons = {crop: str(row["reason"]) for crop, row in world.rows("r1").items()}
     assert all(reasons.values())
     assert reasons[ids[-1]].startswith("no rain found")
@@ -261,7 +262,7 @@ def test_duplicates_and_one_camera_are_bounded(world):
     best = max(zip(rainy_crops(), clean, strict=True), key=lambda pair: (pair[0] - pair[1]).mean())[0]
     write_pool(world.workspace, [best] * 3 + [best[::-1], best[:, ::-1]], groups=["dashcam"] * 5)
     summary = world.curate("r1", quota=2, score=0.1, informedness=-1.0, detail_kept=0.0)
-    assert summary.accepted == 2
+    assert summary.decided.accepted == 2
     reasons = [str(row["reason"]) for row in world.rows("r1").values() if row["decision"] == "rejected"]
     assert sum(reason.startswith("the same pixels as crop") for reason in reasons) == 2
 
@@ -280,12 +281,12 @@ def test_a_poisonous_teacher_is_refused_and_a_hostile_reviewer_bounded(world, mo
     ids = write_pool(world.workspace, rainy_crops(2), groups=["dashcam"] * 2)
     pretend(monkeypatch, POISONS[poison])
     summary = world.curate("r1", quota=1)
-    assert summary.accepted == 0
+    assert summary.decided.accepted == 0
     assert all(row["reason"] for row in world.rows("r1").values())
     hostile = world.decide("hostile.json", dict.fromkeys(ids, "accept"))
     after = world.curate("r2", decisions=hostile, quota=1)
-    assert after.accepted <= 1
+    assert after.decided.accepted <= 1
     if poison == "identity":
-        assert after.accepted == 0
+        assert after.decided.accepted == 0
     for row in world.labels.accepted().iter_rows(named=True):
         assert row["confident"] < 0.35

@@ -1,0 +1,74 @@
+"""What one curation decided, for the last line of its run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from infra.records import PseudoLabelRecord
+from tasks.waves.shard_results import Unfinished
+
+REASONS_TOLD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The decisions of one run, counted."""
+
+    accepted: int
+    rejected: int
+    kept: int
+    reviewed: int
+    """Of all these, those that a reviewer decided."""
+    reasons: tuple[tuple[str, int], ...]
+    """Why crops were rejected, most frequent first."""
+
+    @classmethod
+    def of(cls, rows: Sequence[PseudoLabelRecord]) -> Self:
+        """Count rows of the ledger."""
+        counts = Counter(row.decision for row in rows)
+        reasons = Counter((row.reason or "").split(":")[0] for row in rows if row.decision == "rejected")
+        return cls(
+            accepted=counts["accepted"],
+            rejected=counts["rejected"],
+            kept=counts["kept"],
+            reviewed=sum(row.reviewer_decision is not None for row in rows),
+            reasons=tuple(reasons.most_common()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CurationSummary:
+    """What one run decided, and what it left."""
+
+    decided: Decided
+    pending: tuple[Unfinished, ...]
+    """Crops that could not be judged."""
+    waiting: int
+    """New crops that the limit left for the next run."""
+    standing: int
+    """Pseudo-labels that are accepted after this run."""
+    streaks: int
+    """Layers of real rain that were added to the bank."""
+    page: str | None
+
+    def line(self) -> str:
+        """Tell the run in one line."""
+        decided = self.decided
+        count = decided.accepted + decided.rejected + decided.kept
+        text = (
+            f"{count:,} crops decided: {decided.accepted:,} accepted, {decided.rejected:,} rejected,"
+            f" {decided.kept:,} kept as they were ({decided.reviewed:,} by a reviewer); {self.standing:,}"
+            f" pseudo-labels stand, {self.streaks:,} streak layers added"
+        )
+        if decided.reasons:
+            told = ", ".join(f"{count:,} {reason}" for reason, count in decided.reasons[:REASONS_TOLD])
+            text += f"; rejected: {told}"
+        if self.waiting:
+            text += f"; {self.waiting:,} new crops are left for the next run (--limit)"
+        if self.pending:
+            first = self.pending[0]
+            text += f"; {len(self.pending):,} crops are pending, run it again ({first.key}: {first.reason})"
+        return f"{text}; review page: {self.page}" if self.page else text
