@@ -22,10 +22,11 @@ import dask
 from distributed import Client, Future, LocalCluster, WorkerPlugin
 from distributed.comm import parse_address, parse_host_port
 from distributed.comm.registry import get_backend
+from tenacity import Retrying, stop_after_attempt
 
 from infra.settings import Settings
 
-START_SECONDS = 300.0
+START_SECONDS = 120.0
 """A local worker that is not there after so long is given up; it takes two seconds, on a busy machine twenty."""
 PACKAGES = ("tasks", "models", "infra")
 """What workers elsewhere are sent, so that they run the coordinator's code."""
@@ -130,9 +131,12 @@ def _configuration() -> dict[str, object]:
 
 
 def _local(workers: int) -> LocalCluster:
+    """Start workers here; once more, if a worker dies or hangs as it starts."""
+    waiting = Retrying(stop=stop_after_attempt(2), reraise=True)
     try:
         with _deaf_to_interrupts():
-            return LocalCluster(
+            return waiting(
+                LocalCluster,
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=True,
@@ -142,9 +146,8 @@ def _local(workers: int) -> LocalCluster:
                 death_timeout=START_SECONDS,
             )
     except Exception as error:  # Dask tells it in many ways: RuntimeError, TimeoutError, AssertionError
-        raise ClusterUnreachable(
-            f"no worker processes start on this machine: {error.__cause__ or error.__context__ or error}"
-        ) from error
+        reason = error.__cause__ or error.__context__ or error
+        raise ClusterUnreachable(f"no worker processes start on this machine: {reason}") from error
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from tests.image_samples import encoded, photo, picture
 from tests.students import random_student
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 180
+PATIENCE = 300
 """Seconds that a process may take on a busy machine before a test is given up."""
 DIFFERS = ("run_id", "derained_at")
 """What two runs over the same images may tell differently."""

@@ -8,10 +8,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dask
 import pytest
-from distributed import Client
+from distributed import Client, LocalCluster
 
 from infra import cluster
 from infra.cluster import PACKAGES, ROOT, ClusterUnreachable, connect, submit
@@ -83,6 +84,21 @@ def test_workers_here_that_never_start_are_given_up(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(cluster, "START_SECONDS", 0.01)
     with pytest.raises(ClusterUnreachable, match="no worker processes start on this machine"):
         enter_here()
+
+
+def test_workers_here_are_started_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = [RuntimeError("a worker died"), None]
+    start = cluster.LocalCluster
+
+    def sometimes(**options: Any) -> LocalCluster:
+        if error := starts.pop(0):
+            raise error
+        return start(**options)
+
+    monkeypatch.setattr(cluster, "LocalCluster", sometimes)
+    with connect(Settings(workers=1, _env_file=None)) as client:
+        assert cluster.worker_count(client) == 1
+    assert starts == []
 
 
 def enter_here() -> None:
