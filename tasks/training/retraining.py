@@ -106,11 +106,12 @@ class Retraining:
         return stage
 
     def close(self) -> str:
-        """Remember that it is through; return what its stages said, in one line."""
+        """Remember that it is through; return what came of it and where all stages are told of, in one line."""
         self.lease.check()
-        self.places.put(f"{self.record.retraining_id}.json", _written(self.record))
+        name = f"{self.record.retraining_id}.json"
+        self.places.put(name, _written(self.record))
         self.places.delete(OPEN)
-        return "; ".join(f"{stage.name}: {stage.line}" for stage in self.record.stages)
+        return f"{self.record.stages[-1].line}; what each stage came to: {self.places.url}/{name}"
 
 
 def _model(state: State[Any]) -> str:
