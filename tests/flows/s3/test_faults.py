@@ -46,7 +46,7 @@ KEYS = {
 def impatient(rain: Rain, tell_workers: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Rain:
     monkeypatch.setenv("DERAIN_RETRY_SECONDS", "2")
     tell_workers()
-    return rain
+    return rain.but(retry_seconds=2.0)  # for a run that is started, which is told by its settings
 
 
 def test_an_endpoint_that_goes_away_leaves_the_rest_pending(
