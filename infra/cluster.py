@@ -132,10 +132,10 @@ def _configuration() -> dict[str, object]:
 
 def _local(workers: int) -> LocalCluster:
     """Start workers here; once more, if a worker dies or hangs as it starts."""
-    waiting = Retrying(stop=stop_after_attempt(2), reraise=True)
+    twice = Retrying(stop=stop_after_attempt(2), reraise=True)
     try:
         with _deaf_to_interrupts():
-            return waiting(
+            return twice(
                 LocalCluster,
                 n_workers=workers,
                 threads_per_worker=1,

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -32,3 +33,11 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         yield browser
         browser.close()
+
+
+def with_a_script(address: str, folder: Path) -> str:
+    """Copy a page, and let a script slip into it that its own did not; return the copy's address."""
+    html = Path(address.removeprefix("file://")).read_text(encoding="utf-8")
+    path = folder / "slipped.html"
+    path.write_text(html.replace("<main>", "<main><script>window.hacked = 1</script>"), encoding="utf-8")
+    return path.as_uri()

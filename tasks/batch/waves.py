@@ -63,7 +63,6 @@ def record_wave(wave: Derained, catalog: Catalog, lease: Lease, tell: Tell) -> N
         tell(finished.result)
     lease.check()
     fault_point("before-commit")
-    for records, is_again in ((fresh, False), (again, True)):
-        if records:
-            catalog.commit(records, replace=is_again)
+    catalog.commit(fresh, replace=False)
+    catalog.commit(again, replace=True)
     fault_point("after-commit")

@@ -93,6 +93,16 @@ def open_source(source: str) -> Source:
     return Source(source, lambda: open_location(source).list())
 
 
+def readable_source(source: str) -> Source:
+    """Find out what a source is; where it cannot be read, say so soon and in its own name."""
+    if not is_manifest(source):
+        open_location(source).check(writable=False)
+    found = open_source(source)
+    if found.base != source:
+        open_location(found.base).check(writable=False)
+    return found
+
+
 def _list_frames(source: str) -> Iterator[ImageRef]:
     from tasks.media.frames import list_frames  # Zarr only where it is used
 
@@ -128,13 +138,3 @@ def _is_text(key: str) -> bool:
 _ANY_FOLDERS = re.compile(r"(?:^|(?<=/))\*\*/")
 _IMAGE_NAME = re.compile("(?:" + "|".join(map(re.escape, IMAGE_SUFFIXES)) + r")\Z", re.IGNORECASE)
 _JUNK_NAME = re.compile(r"(?:^|/)(?:Thumbs\.db|desktop\.ini|\.DS_Store|\._[^/]*)\Z")
-
-
-def readable_source(source: str) -> Source:
-    """Find out what a source is; where it cannot be read, say so soon and in its own name."""
-    if not is_manifest(source):
-        open_location(source).check(writable=False)
-    found = open_source(source)
-    if found.base != source:
-        open_location(found.base).check(writable=False)
-    return found

@@ -15,7 +15,7 @@ from playwright.sync_api import Page as BrowserPage
 
 from tasks.batch.report import render
 from tasks.pages.templates import visible
-from tests.browser import chromium
+from tests.browser import chromium, with_a_script
 from tests.report_samples import HOSTILE_KEYS, report
 
 pytestmark = [pytest.mark.slow, pytest.mark.chromium]
@@ -177,11 +177,8 @@ def test_only_our_script_runs(opened):
 
 
 def test_a_script_that_slipped_in_would_be_refused(browser, address, tmp_path):
-    html = Path(address.removeprefix("file://")).read_text(encoding="utf-8")
-    path = tmp_path / "slipped.html"
-    path.write_text(html.replace("<main>", "<main><script>window.hacked = 1</script>"), encoding="utf-8")
     page = browser.new_page()
-    page.goto(path.as_uri())
+    page.goto(with_a_script(address, tmp_path))
     assert page.evaluate("window.hacked") is None
     assert page.locator("[aria-valuetext]").count() == 9  # ours did run
     page.close()

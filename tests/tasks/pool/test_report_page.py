@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tasks.pool.report import render_ingest
-from tests.browser import chromium
+from tests.browser import chromium, with_a_script
 from tests.ingest_worlds import new_world, scene
 
 pytestmark = [pytest.mark.slow, pytest.mark.chromium]
@@ -67,10 +67,7 @@ def test_crops_and_rejects_are_listed(browser: Browser, address: str) -> None:
 
 
 def test_a_script_that_slipped_in_would_be_refused(browser: Browser, address: str, tmp_path: Path) -> None:
-    html = Path(address.removeprefix("file://")).read_text(encoding="utf-8")
-    path = tmp_path / "slipped.html"
-    path.write_text(html.replace("<main>", "<main><script>window.hacked = 1</script>"), encoding="utf-8")
     page = browser.new_page()
-    page.goto(path.as_uri())
+    page.goto(with_a_script(address, tmp_path))
     assert page.evaluate("window.hacked") is None
     page.close()
