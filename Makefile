@@ -31,5 +31,5 @@ check: install
 
 bench: install
 	$(BIN)/python -m benchmarks.speed
-	$(BIN)/python -m benchmarks.planning
-	$(BIN)/python -m benchmarks.derain_batch --data "$(or $(SETS),$(error make bench SETS=folder with real_frames and real_rain))"
+	$(BIN)/python -m benchmarks.speed.planning
+	$(BIN)/python -m benchmarks.speed.derain_batch --data "$(or $(SETS),$(error make bench SETS=folder with real_frames and real_rain))"

@@ -15,7 +15,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from flows.command_line import run
-from infra.catalog import Catalog
+from infra.catalog.derained import Catalog
 from infra.settings import read_settings
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
 from tasks.batch.plan_list import write_list

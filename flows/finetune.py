@@ -16,7 +16,7 @@ from pydantic import Field
 
 from flows.command_line import run
 from infra.settings import read_settings
-from models.semi_config import SemiConfig
+from models.training.semi.config import SemiConfig
 from tasks.training.finetuning import finetune_on_rain
 from tasks.training.finetuning_request import FinetuneRequest, prepare_finetuning
 from tasks.training.tracked import REFUSALS

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from infra.catalog import Catalog
+from infra.catalog.derained import Catalog
 from infra.settings import read_settings
 from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
 from tasks.batch.preflight import prepare

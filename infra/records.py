@@ -128,7 +128,7 @@ class PseudoLabelRecord:
     """One row of the `pseudo_labels` table: what one run decided on one crop of the pool, and why.
 
     `decision` is `accepted`, `rejected`, or `kept`: the one accepted earlier stays, this one is no better. Scores
-    are those of `models.pseudo_scores`, None where the rule did not need them.
+    are those of `models.pseudo_labels.scores`, None where the rule did not need them.
     """
 
     crop_id: str

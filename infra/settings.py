@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from infra.faults import Patience, UrlRefused, one_line
+from infra.errors import Patience, UrlRefused, one_line
 
 
 def absolute_url(value: str) -> str:
@@ -203,7 +203,7 @@ class Settings(RetrySettings):
     """Local disks must have this much left beyond what the outputs are expected to take."""
 
     training: str | None = None
-    """Default folder of labelled training data, on this machine (see `models/banks.py`)."""
+    """Default folder of labelled training data, on this machine (see `models/rain/banks.py`)."""
     validation: Url | None = None
     """Manifest (CSV) of the photographs that promotion is decided on; unset: a small one that is made here."""
     gates: GateLimits = GateLimits()

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.architectures import architecture_of
-from models.networks import Network
+from models.networks.architectures import architecture_of
+from models.networks.base import Network
 
 Batch = npt.NDArray[np.uint8]
 """Photographs of one size, (B, H, W, 3)."""

@@ -7,7 +7,7 @@ schema  config
 ======  ============================================================================================
 1       a student's: `sizes` and the facts of its training
 2       any network's: `architecture` and `sizes`, what the model is called, the facts of its training
-        and of `models.descriptor.Descriptor`
+        and of `models.networks.descriptor.Descriptor`
 ======  ============================================================================================
 """
 
@@ -24,9 +24,15 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from models.architectures import ARCHITECTURES, Architecture, architecture, build_network, preset_name
-from models.descriptor import describe
-from models.networks import Network, NetworkConfig
+from models.networks.architectures import (
+    ARCHITECTURES,
+    Architecture,
+    architecture,
+    build_network,
+    preset_name,
+)
+from models.networks.base import Network, NetworkConfig
+from models.networks.descriptor import describe
 
 SCHEMA_VERSION = 2
 """What is written; 1 is read too."""
@@ -103,7 +109,7 @@ def pack(network: Network, facts: dict[str, Any], name: str | None = None) -> Mo
     Parameters
     ----------
     network : Network
-        Any of `models.architectures`.
+        Any of `models.networks.architectures`.
     facts : dict
         Data and metrics, for the config.
     name : str, optional

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from imagehash import phash
 from PIL import Image as PillowImage
 
-from models.metrics import Image
+from models.evaluation.metrics import Image
 
 NEAR = 10
 """Bits of 64 by which two hashes of one photograph may differ.

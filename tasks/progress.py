@@ -18,7 +18,7 @@ from prefect.logging import get_logger, get_run_logger
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from infra.faults import one_line
+from infra.errors import one_line
 from tasks.refusals import REFUSALS
 from tasks.waves.shard_results import ImageRow, ShardResult
 from tasks.waves.wave import Tally

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from infra.catalog_schema import CatalogSchemaMismatch
+from infra.catalog.delta_table import WorkspaceRefused
+from infra.catalog.schema import CatalogSchemaMismatch
 from infra.cluster import ClusterUnreachable
-from infra.delta import WorkspaceRefused
-from infra.faults import WorldFault
-from infra.lease import LeaseHeld, LeaseLost, LeaseUnreadable
+from infra.errors import WorldFault
 from infra.settings import SettingsInvalid
-from infra.storage import AccessDenied, KeyRefused, Missing, UrlRefused
-from infra.tracking_server import ModelNotFound, TrackingUnreachable
+from infra.storage.lease import LeaseHeld, LeaseLost, LeaseUnreadable
+from infra.storage.location import AccessDenied, KeyRefused, Missing, UrlRefused
+from infra.tracking.server import ModelNotFound, TrackingUnreachable
 from models.modelfile import ModelFileInvalid
 from tasks.media.manifests import ManifestInvalid
 from tasks.media.medium import FramesRefused

@@ -16,10 +16,10 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from infra.registry import Registry
 from infra.settings import Settings
-from infra.tracking_server import ModelNotFound
-from tests.ceph import Gateway, gateway, missing_programs
+from infra.tracking.registry import Registry
+from infra.tracking.server import ModelNotFound
+from tests.support.servers.ceph import Gateway, gateway, missing_programs
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from prefect.exceptions import FailedRun
 
 from infra import cluster
-from infra.catalog import Catalog
-from infra.lease import Lease, lease_of
+from infra.catalog.derained import Catalog
 from infra.records import DerainRecord
 from infra.settings import Settings
-from infra.storage import open_location
+from infra.storage.lease import Lease, lease_of
+from infra.storage.location import open_location
 from tasks.batch.planning import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.preflight import Prepared, refuse_full_disk
 from tasks.batch.shards import ShardJob

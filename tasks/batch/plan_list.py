@@ -11,7 +11,7 @@ import io
 import pyarrow as pa
 import pyarrow.parquet
 
-from infra.storage import open_location
+from infra.storage.location import open_location
 from tasks.batch.planning import Plan
 from tasks.media.key_hashes import CHUNK, chunks
 

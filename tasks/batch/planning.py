@@ -18,9 +18,9 @@ from typing import Literal, Self
 import numpy as np
 import polars as pl
 
-from infra.catalog import Catalog
+from infra.catalog.derained import Catalog
 from infra.records import ImageRef, Scope
-from infra.storage import Missing
+from infra.storage.location import Missing
 from tasks.batch.done_index import COLUMNS, DoneIndex, Mask, Verdict, build_index
 from tasks.media.key_hashes import CHUNK, Hashes, chunks, sorted_hashes
 from tasks.media.sources import Selection

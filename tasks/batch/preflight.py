@@ -7,13 +7,13 @@ from pathlib import PurePosixPath
 
 from infra.records import Scope
 from infra.settings import Settings, absolute_url
-from infra.storage import Missing, open_location
-from tasks.chosen_model import ChosenModel, choose_model, refuse_absent_device
+from infra.storage.location import Missing, open_location
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec, is_array
 from tasks.media.samples import make_samples
 from tasks.media.sources import Source, readable_source
 from tasks.refusals import PreflightFailed
+from tasks.resolved_model import ChosenModel, choose_model, refuse_absent_device
 
 OUTPUT_BYTES_PER_SOURCE_BYTE = {"same": 1.5, "jpeg": 1.5, "png": 8.0}
 """How much room outputs are expected to take; PNG of what came as JPEG grows most."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from prefect.artifacts import create_table_artifact
 
-from infra.catalog import Catalog
+from infra.catalog.derained import Catalog
 from infra.records import DerainRecord, ImageRef
 from tasks.batch.report import MOST_REJECTED, MOST_SAMPLES, Report, Sample, render
 from tasks.batch.summary import RunSummary

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from infra.fault_points import fault_point
-from infra.faults import STORAGE_FAULTS
+from infra.errors import STORAGE_FAULTS
+from infra.failpoints import fault_point
 from infra.records import DerainRecord, ImageRef, Scope
-from infra.storage import KeyRefused
+from infra.storage.location import KeyRefused
 from models.engine import Batch, TilingRefused
 from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium, MediumSpec

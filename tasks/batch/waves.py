@@ -8,11 +8,11 @@ from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed
 
-from infra.catalog import Catalog
-from infra.fault_points import fault_point
-from infra.faults import STORAGE_FAULTS
-from infra.lease import Lease, LeaseLost
+from infra.catalog.derained import Catalog
+from infra.errors import STORAGE_FAULTS
+from infra.failpoints import fault_point
 from infra.records import DerainRecord
+from infra.storage.lease import Lease, LeaseLost
 from tasks.waves.dispatch import Results
 from tasks.waves.shard_results import ShardResult
 

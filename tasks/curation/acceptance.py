@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from infra.settings import CurationLimits
-from models.probes import ProbeScore
-from models.pseudo_scores import LayerScore, trust
+from models.evaluation.probes import ProbeScore
+from models.pseudo_labels.scores import LayerScore, trust
 
 AGREE = "agree-1"
 """Independent networks found the same rain, and the judged one leaves detail alone on this very crop."""
@@ -55,7 +55,7 @@ class Scores:
 
     @property
     def informedness(self) -> float | None:
-        """Rain recall + detail kept - 1: see `models.probes`."""
+        """Rain recall + detail kept - 1: see `models.evaluation.probes`."""
         if self.rain_recall is None or self.detail_kept is None:
             return None
         return ProbeScore(self.rain_recall, self.detail_kept).informedness

@@ -13,15 +13,15 @@ from datetime import UTC, datetime
 import polars as pl
 from tqdm import tqdm
 
-from infra import cluster, pseudo_groups
-from infra.fault_points import fault_point
-from infra.lease import lease_of
-from infra.pseudo_groups import PseudoPixels
-from infra.pseudo_labels import PseudoLabels
+from infra import cluster
+from infra.catalog import pseudo_label_zarr
+from infra.catalog.pseudo_label_zarr import PseudoPixels
+from infra.catalog.pseudo_labels import PseudoLabels
+from infra.failpoints import fault_point
 from infra.records import PseudoLabelRecord
 from infra.settings import Settings
-from infra.storage import Missing, open_location
-from tasks.chosen_model import ChosenModel
+from infra.storage.lease import lease_of
+from infra.storage.location import Missing, open_location
 from tasks.curation.acceptance import rule_on
 from tasks.curation.judging import JUDGED_FOLDER, Judged, JudgingJob, read_judged
 from tasks.curation.ledger_rows import LedgerStamp, candidates_of, history_of, ruled_row
@@ -31,6 +31,7 @@ from tasks.curation.reviewers import reviewed_rows, to_judge_for
 from tasks.curation.sharding import shards_of
 from tasks.curation.streak_harvest import harvest_accepted
 from tasks.curation.summary import CurationSummary, Decided
+from tasks.resolved_model import ChosenModel
 from tasks.waves.dispatch import Results, Workers
 from tasks.waves.loaded import StagedModel, stage
 from tasks.waves.pending import Shard
@@ -63,7 +64,7 @@ def curate_pool(settings: Settings, request: CurationRequest) -> CurationSummary
         labels = PseudoLabels(settings.workspace)
         ledger = labels.rows()
         groups = set(ledger["zarr_group"].drop_nulls())
-        pseudo_groups.sweep(settings.workspace, groups)
+        pseudo_label_zarr.sweep(settings.workspace, groups)
         run = _Run(settings, request, plan, ledger)
         wanted, waiting = _wanted(run)
         judged, pending = _judged(run, wanted)
@@ -161,9 +162,9 @@ def _with_pixels(
     new = [row.crop_id for row in rows if row.decision == "accepted" and row.zarr_group is None]
     if not new:
         return list(rows)
-    group = pseudo_groups.group_name(rows[0].run_id)
+    group = pseudo_label_zarr.group_name(rows[0].run_id)
     pixels = (_pixels(settings.workspace, judgement, crop_id) for crop_id in new)
-    pseudo_groups.write_group(settings.workspace, group, len(new), pixels)
+    pseudo_label_zarr.write_group(settings.workspace, group, len(new), pixels)
     fault_point("after-pixels")
     places = {crop_id: number for number, crop_id in enumerate(new)}
     return [

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from infra.settings import absolute_url
-from infra.storage import open_location
+from infra.storage.location import open_location
 
 DECISIONS = ("accept", "reject")
 MOST_BYTES = 64 * 1024 * 1024

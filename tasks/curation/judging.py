@@ -16,19 +16,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infra.fault_points import fault_point
-from infra.faults import STORAGE_FAULTS
-from infra.pool_groups import CROP_SIDE, read_crops
-from infra.pseudo_groups import PseudoPixels
+from infra.catalog.pool_zarr import CROP_SIDE, read_crops
+from infra.catalog.pseudo_label_zarr import PseudoPixels
+from infra.errors import STORAGE_FAULTS
+from infra.failpoints import fault_point
 from infra.records import ImageRef
 from infra.settings import CurationLimits
-from infra.storage import Missing, open_location
-from models.layer_maps import FLOOR
-from models.probes import Derain, ProbeScore, probe
-from models.pseudo_scores import confidence, layer_score
-from models.texture_features import LabelledFeatures
-from models.validation import as_uint8
-from models.views import Views, fused_layer
+from infra.storage.location import Missing, open_location
+from models.evaluation.probes import Derain, ProbeScore, probe
+from models.evaluation.validation import as_uint8
+from models.pseudo_labels.layer_maps import FLOOR
+from models.pseudo_labels.scores import confidence, layer_score
+from models.pseudo_labels.texture_features import LabelledFeatures
+from models.pseudo_labels.tta import Views, fused_layer
 from tasks.curation.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Scores, refusal_of
 from tasks.curation.neighbours import Neighbourhood, neighbouring_parts
 from tasks.curation.temporal import NotRegistrable, TemporalBackground, TemporalLimits, temporal_background

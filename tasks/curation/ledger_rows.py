@@ -9,7 +9,7 @@ from datetime import datetime
 
 import polars as pl
 
-from infra.pseudo_labels import standing
+from infra.catalog.pseudo_labels import standing
 from infra.records import PseudoLabelRecord
 from tasks.curation.acceptance import RANKS, REVIEWER, Candidate, History, Ruling
 from tasks.curation.decisions import Decision

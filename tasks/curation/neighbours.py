@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from infra.records import ImageRef
-from infra.storage import AccessDenied, Missing, WorldFault
+from infra.storage.location import AccessDenied, Missing, WorldFault
 from tasks.codec import ImageRejected
 from tasks.codec.exports import Export
 from tasks.media.medium import Medium, MediumSpec, is_array

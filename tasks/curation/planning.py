@@ -13,19 +13,19 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from infra.pool import Pool
+from infra.catalog.pool import Pool
 from infra.settings import Settings, absolute_url
-from infra.storage import open_location
+from infra.storage.location import open_location
 from models.modelfile import SHIPPED
-from models.texture_features import LEAST_PHOTOGRAPHS, LabelledFeatures, fit_features
+from models.pseudo_labels.texture_features import LEAST_PHOTOGRAPHS, LabelledFeatures, fit_features
 from tasks import refusals
-from tasks.chosen_model import ChosenModel, choose_model, refuse_absent_device
 from tasks.codec import ImageRejected, decode
 from tasks.curation.decisions import Decision, DecisionsInvalid, read_decisions
 from tasks.media.samples import photograph
 from tasks.media.sources import Selection
 from tasks.promotion.validation_samples import PHOTOGRAPHS
 from tasks.refusals import PreflightFailed
+from tasks.resolved_model import ChosenModel, choose_model, refuse_absent_device
 
 REFUSALS = (*refusals.REFUSALS, DecisionsInvalid)
 """Errors whose message is the one line that a user needs."""

@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from infra.pool import Pool
+from infra.catalog.pool import Pool
 from infra.records import PseudoLabelRecord
 from infra.settings import Settings
-from infra.storage import open_location
+from infra.storage.location import open_location
 from tasks.curation.acceptance import TEMPORAL
 from tasks.curation.judging import read_judged
 from tasks.pages.pictures import data_uri

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 
 import polars as pl
 
-from infra.pseudo_labels import standing
+from infra.catalog.pseudo_labels import standing
 from infra.records import PseudoLabelRecord
 from tasks.curation.acceptance import REVIEWER
 from tasks.curation.decisions import Decision

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from infra.pool import Pool
+from infra.catalog.pool import Pool
 from infra.settings import Settings
 from tasks.curation.judging import CropRef
 from tasks.curation.neighbours import neighbourhoods

@@ -7,10 +7,10 @@ from collections import Counter
 import numpy as np
 import polars as pl
 
-from infra.pool import Pool
-from infra.pseudo_labels import PseudoLabels
-from infra.streak_layers import Layer, StreakLayers
-from models.streak_bank import StreakRules, harvest_streaks
+from infra.catalog.pool import Pool
+from infra.catalog.pseudo_labels import PseudoLabels
+from infra.catalog.streak_bank import Layer, StreakLayers
+from models.rain.streak_mining import StreakRules, harvest_streaks
 
 MOST_LAYERS = 2048
 """Of one run: 32 MiB."""

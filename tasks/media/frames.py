@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from infra.faults import one_line
+from infra.errors import one_line
 from infra.records import ImageRef
-from infra.storage import Missing, open_location
-from infra.zarr_store import create_array, open_array
+from infra.storage.location import Missing, open_location
+from infra.storage.zarr_store import create_array, open_array
 from tasks.codec.pictures import ImageRejected, Picture, PictureForm
 from tasks.media.medium import FramesRefused, MediumSpec, is_array
 

@@ -22,7 +22,7 @@ import pyarrow.parquet
 
 from infra.records import ImageRef
 from infra.settings import absolute_url
-from infra.storage import Missing, is_local, open_location
+from infra.storage.location import Missing, is_local, open_location
 from tasks.media.key_hashes import Hashes, find, hash_texts
 
 COLUMNS = ("key", "etag", "size")

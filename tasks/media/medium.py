@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from infra.records import ImageRef
-from infra.storage import open_location
+from infra.storage.location import open_location
 from tasks.codec import Picture
 from tasks.codec.exports import Export
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from infra.records import ImageRef
-from infra.storage import open_location
+from infra.storage.location import open_location
 from tasks.codec import Picture, decode, encode, output_key, require_exportable
 from tasks.media.medium import MediumSpec
 

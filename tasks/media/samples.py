@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from models.draws import Draws
-from models.streaks import BOLD, FINE, MEDIUM, StreakFamily, procedural_layer
+from models.rain.streaks import BOLD, FINE, MEDIUM, StreakFamily, procedural_layer
+from models.rng import Draws
 
 SAMPLES = ("astronaut", "chelsea", "coffee", "motorcycle_left", "rocket")
 """Colour photographs that come inside scikit-image."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from infra.records import ImageRef
-from infra.storage import open_location
+from infra.storage.location import open_location
 from tasks.media.manifests import is_manifest, manifest_base, read_manifest
 from tasks.media.medium import is_array
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from prefect.artifacts import create_link_artifact
 
-from infra.faults import STORAGE_FAULTS
-from infra.storage import is_local, open_location
+from infra.errors import STORAGE_FAULTS
+from infra.storage.location import is_local, open_location
 from tasks.progress import told
 
 

@@ -12,16 +12,16 @@ from distributed import Client
 from prefect.exceptions import FailedRun
 
 from infra import cluster
-from infra.lease import Lease, lease_of
-from infra.pool import Pool
-from infra.pool_groups import FOLDER, group_name, sweep
+from infra.catalog.pool import Pool
+from infra.catalog.pool_zarr import FOLDER, group_name, sweep
 from infra.settings import Settings
-from infra.storage import open_location
+from infra.storage.lease import Lease, lease_of
+from infra.storage.location import open_location
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec
 from tasks.pool.cropping import CropJob
+from tasks.pool.inspection import LookedImage, LookJob
 from tasks.pool.known_images import KnownImages, read_known
-from tasks.pool.looking import LookedImage, LookJob
 from tasks.pool.planning import IngestPlan, SourcePlan, plan_ingest
 from tasks.pool.rows import Origin
 from tasks.pool.sources import IngestSource

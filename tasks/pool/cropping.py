@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infra.fault_points import fault_point
-from infra.faults import STORAGE_FAULTS
-from infra.pool_groups import CROP_SIDE, SHARD_CROPS, write_shard
+from infra.catalog.pool_zarr import CROP_SIDE, SHARD_CROPS, write_shard
+from infra.errors import STORAGE_FAULTS
+from infra.failpoints import fault_point
 from infra.records import ImageRef
 from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.pool.crops import Box, cut
-from tasks.pool.looking import pixels_sha256
+from tasks.pool.inspection import pixels_sha256
 from tasks.waves.pending import Shard
 from tasks.waves.reading import Decoded, Reading
 from tasks.waves.shard_results import ShardResult, Unfinished

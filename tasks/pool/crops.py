@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from infra.pool_groups import CROP_SIDE
+from infra.catalog.pool_zarr import CROP_SIDE
 from tasks.codec.pictures import Pixels
 
 STEP = 32

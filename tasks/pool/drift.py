@@ -19,19 +19,19 @@ import polars as pl
 import torch
 from prefect.events import emit_event
 
-from infra.catalog import Catalog
-from infra.pool import Pool
+from infra.catalog.derained import Catalog
+from infra.catalog.pool import Pool
 from infra.records import ACCEPTED, DERAINED
-from infra.registry import CHAMPION_URL
 from infra.settings import Settings
-from infra.tracking_server import ModelNotFound, TrackingUnreachable
-from models.bottleneck import NoBottleneck, bottleneck_features
+from infra.tracking.registry import CHAMPION_URL
+from infra.tracking.server import ModelNotFound, TrackingUnreachable
 from models.modelfile import ModelFileInvalid, build
-from models.two_sample import energy_test, holm
-from tasks.chosen_model import choose_model
+from tasks.pool.bottleneck import NoBottleneck, bottleneck_features
 from tasks.pool.growth import last_training
 from tasks.pool.splits import source_group
+from tasks.pool.two_sample import energy_test, holm
 from tasks.pool.windows import Rows, Windows, split_windows
+from tasks.resolved_model import choose_model
 
 logger = logging.getLogger(__name__)
 

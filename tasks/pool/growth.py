@@ -6,10 +6,10 @@ from datetime import datetime
 
 from prefect.events import emit_event
 
-from infra.pool import Pool
-from infra.promotions import Ledger
-from infra.registry import STUDENT
+from infra.catalog.pool import Pool
+from infra.catalog.promotions import Ledger
 from infra.settings import Settings
+from infra.tracking.registry import STUDENT
 
 POOL_GROWN = "derain.pool.grown"
 _TRAINED = ("promoted", "refused")

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from infra.pool import Pool, Split
-from infra.pool_groups import SHARD_CROPS
+from infra.catalog.pool import Pool, Split
+from infra.catalog.pool_zarr import SHARD_CROPS
 from infra.records import ImageRef
 from tasks.media.key_hashes import Hashes, find
 

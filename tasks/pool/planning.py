@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from infra.pool import Split
+from infra.catalog.pool import Split
 from infra.records import ImageRef
 from infra.settings import IngestLimits
 from tasks.media.key_hashes import CHUNK, chunks

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import polars as pl
 from PIL import Image
 
-from infra.delta import all_of, quoted
-from infra.pool import Pool
+from infra.catalog.delta_table import all_of, quoted
+from infra.catalog.pool import Pool
 from infra.records import ACCEPTED, REJECTED, ImageRef
 from infra.settings import Settings
 from tasks.codec.exports import Export

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from infra.pool import Split
-from infra.pool_groups import SHARD_CROPS
+from infra.catalog.pool import Split
+from infra.catalog.pool_zarr import SHARD_CROPS
 from infra.records import ImageRef, PoolRecord
 from tasks.pool.cropping import CropShard, ImageCrops, PlacedCrop
+from tasks.pool.inspection import LookedImage
 from tasks.pool.known_images import Gallery, Twin, image_id
-from tasks.pool.looking import LookedImage
 from tasks.pool.splits import source_group
 
 

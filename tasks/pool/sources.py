@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from infra.catalog import Catalog
-from infra.delta import CatalogFault, all_of, quoted
+from infra.catalog.delta_table import CatalogFault, all_of, quoted
+from infra.catalog.derained import Catalog
 from infra.records import DERAINED, ImageRef
 from infra.settings import Settings, absolute_url
-from infra.storage import open_location
+from infra.storage.location import open_location
 from tasks.media.medium import is_array
 from tasks.media.sources import Selection, Source, readable_source
 from tasks.refusals import PreflightFailed

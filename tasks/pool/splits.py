@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import get_args
 
-from infra.pool import Split
+from infra.catalog.pool import Split
 
 TRAIN, VALIDATION = get_args(Split)
 

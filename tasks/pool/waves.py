@@ -10,15 +10,15 @@ from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed
 
-from infra.fault_points import fault_point
-from infra.faults import STORAGE_FAULTS
-from infra.lease import Lease, LeaseLost
-from infra.pool import Pool, Split
-from infra.pool_groups import make_room
+from infra.catalog.pool import Pool, Split
+from infra.catalog.pool_zarr import make_room
+from infra.errors import STORAGE_FAULTS
+from infra.failpoints import fault_point
 from infra.records import ImageRef, PoolRecord
+from infra.storage.lease import Lease, LeaseLost
 from tasks.pool.cropping import CropJob, CropShard
+from tasks.pool.inspection import LookedImage
 from tasks.pool.known_images import KnownImages, image_id
-from tasks.pool.looking import LookedImage
 from tasks.pool.rows import Origin, judge, place, pool_rows
 from tasks.waves.dispatch import Results, Workers
 from tasks.waves.shard_results import ShardResult, Unfinished

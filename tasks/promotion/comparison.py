@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from infra.settings import Settings
-from infra.storage import open_location
-from tasks.chosen_model import choose_model, refuse_absent_device
+from infra.storage.location import open_location
 from tasks.promotion.evaluation import evaluate, open_validation
 from tasks.promotion.evaluation_records import record
 from tasks.promotion.gates import judge, too_small
 from tasks.promotion.overlap import refuse_training
+from tasks.resolved_model import choose_model, refuse_absent_device
 
 
 def compare(

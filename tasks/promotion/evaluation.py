@@ -14,15 +14,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from infra.fault_points import fault_point
+from infra.failpoints import fault_point
 from infra.settings import Settings
 from models.engine import Engine, TilingRefused, choose_device, fast_dtype
-from models.metrics import Image, luma, psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from models.evaluation.metrics import Image, luma, psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from models.evaluation.niqe import niqe, read_pristine
+from models.evaluation.probes import probe
+from models.evaluation.validation import CLEAN_CEILING
 from models.modelfile import build
-from models.niqe import niqe, read_pristine
-from models.probes import probe
-from models.validation import CLEAN_CEILING
-from tasks.chosen_model import ChosenModel
 from tasks.media.manifests import ManifestInvalid
 from tasks.promotion.latency import latency_ratios
 from tasks.promotion.validation_manifest import (
@@ -32,6 +31,7 @@ from tasks.promotion.validation_manifest import (
     read_validation,
 )
 from tasks.promotion.validation_samples import make_validation
+from tasks.resolved_model import ChosenModel
 
 ONLY_REPORTED = ("psnr_rgb", "ssim_rgb", "niqe")
 """Figures that decide nothing, on whatever photographs."""
@@ -44,8 +44,8 @@ class ImageScore:
     """What a network makes of one photograph; None where its row does not tell.
 
     `psnr_y` and `psnr_rgb` are in dB, at most 60; `clean_change` in grey levels of Y by which the clean version is
-    altered, on average; `rain_recall` and `detail_kept` as in `models.probes`; `niqe` of derained real rain as in
-    `models.niqe`, lower is more natural, which decides nothing.
+    altered, on average; `rain_recall` and `detail_kept` as in `models.evaluation.probes`; `niqe` of derained real
+    rain as in `models.evaluation.niqe`, lower is more natural, which decides nothing.
     """
 
     psnr_y: float | None = None

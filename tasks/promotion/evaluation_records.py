@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from infra.settings import Settings
-from infra.storage import open_location
-from infra.tracking import Figures, log_figures
-from models.metrics import Image
+from infra.storage.location import open_location
+from infra.tracking.runs import Figures, log_figures
+from models.evaluation.metrics import Image
 from tasks.pages.pictures import shrunk
 from tasks.promotion.comparison_page import MOST_SHOWN, Shown, render_comparison, worst_first
 from tasks.promotion.evaluation import Evaluation, engine_of

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infra.promotions import Gate
+from infra.catalog.promotions import Gate
 from infra.settings import GateLimits
-from models.bootstrap import paired_interval
+from tasks.promotion.bootstrap import paired_interval
 from tasks.promotion.evaluation import Evaluation
 
 HIGHER_IS_BETTER = ("psnr_y", "ssim_y", "rain_recall", "detail_kept")

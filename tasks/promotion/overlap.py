@@ -7,8 +7,8 @@ from hashlib import sha256
 from tqdm import tqdm
 
 from infra.settings import absolute_url
-from infra.storage import Location, open_location
-from models.metrics import Image
+from infra.storage.location import Location, open_location
+from models.evaluation.metrics import Image
 from tasks.codec import ImageRejected, decode
 from tasks.media.manifests import ManifestInvalid
 from tasks.media.sources import Selection, open_source

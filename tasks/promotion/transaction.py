@@ -12,19 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from infra.fault_points import fault_point
-from infra.lease import Lease, lease_of
-from infra.promotions import Decision, Ledger, Promotion, PromotionRaced
-from infra.registry import CHAMPION, CHAMPION_URL, PREVIOUS, STUDENT, Registry
+from infra.catalog.promotions import Decision, Ledger, Promotion, PromotionRaced
+from infra.failpoints import fault_point
 from infra.settings import Settings
-from infra.storage import open_location
+from infra.storage.lease import Lease, lease_of
+from infra.storage.location import open_location
+from infra.tracking.registry import CHAMPION, CHAMPION_URL, PREVIOUS, STUDENT, Registry
 from tasks import refusals
-from tasks.chosen_model import ChosenModel, choose_model, refuse_absent_device, register_shipped
 from tasks.promotion.evaluation import Evaluation, evaluate, open_validation
 from tasks.promotion.evaluation_records import record
 from tasks.promotion.gates import Verdict, judge, too_small
 from tasks.promotion.overlap import refuse_training
 from tasks.promotion.validation_manifest import ValidationManifest
+from tasks.resolved_model import ChosenModel, choose_model, refuse_absent_device, register_shipped
 
 BY_HAND = "found as champion: its alias was moved by hand"
 FOUNDING = "found as champion when the ledger began; dated by its registration"

@@ -16,8 +16,8 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from infra.storage import Location, Missing, open_location
-from models.metrics import Image
+from infra.storage.location import Location, Missing, open_location
+from models.evaluation.metrics import Image
 from tasks.codec import ImageRejected, decode
 from tasks.media.manifests import ManifestInvalid
 from tasks.perceptual_hash import SeenPhotographs

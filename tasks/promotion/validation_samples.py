@@ -14,8 +14,8 @@ from hashlib import sha256
 import numpy as np
 from PIL import Image
 
-from infra.storage import open_location
-from models.streaks import COARSE, NEEDLES, SLEET
+from infra.storage.location import open_location
+from models.rain.streaks import COARSE, NEEDLES, SLEET
 from tasks.media.samples import photograph, rain_on
 from tasks.promotion.validation_manifest import COLUMNS
 

@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from infra.settings import SettingsInvalid, read_settings
-from infra.tracking import TrackedRun
-from infra.tracking_server import TrackingUnreachable
-from models import train
-from models.train_config import TrainConfig
+from infra.tracking.runs import TrackedRun
+from infra.tracking.server import TrackingUnreachable
+from models.training import loop
+from models.training.config import TrainConfig
 from tasks.training.tracked import Training, tracked
 
 EXPERIMENT = "training"
@@ -27,9 +27,9 @@ def watched(config: TrainConfig, out: Path) -> AbstractContextManager[TrackedRun
 
 
 def main() -> None:
-    """Parse the command line and train."""
+    """Parse the command line and loop."""
     try:
-        train.main(watched)
+        loop.main(watched)
     except (TrackingUnreachable, SettingsInvalid) as error:
         raise SystemExit(str(error)) from error
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from infra.registry import STUDENT
 from infra.settings import Settings
-from infra.tracking import TrackedRun
-from models.banks import load_training_data
-from models.blending import keep
-from models.distill import Lead, distil, incumbent, measure_lead
-from models.validation import render_validation, validate
+from infra.tracking.registry import STUDENT
+from infra.tracking.runs import TrackedRun
+from models.evaluation.validation import render_validation, validate
+from models.rain.banks import load_training_data
+from models.training.distill.run import Lead, distil, incumbent, measure_lead
+from models.training.weight_interpolation import keep
 from tasks.progress import run_log
 from tasks.training.distillation_request import Prepared
 from tasks.training.system_use import WithSystem

@@ -7,18 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from infra.registry import CHAMPION_URL
 from infra.settings import Settings
-from infra.storage import open_location
-from models.architectures import architecture_of
-from models.distill import Teaching
-from models.distillation import DistillConfig
-from models.lessons import Photograph
+from infra.storage.location import open_location
+from infra.tracking.registry import CHAMPION_URL
 from models.modelfile import build
-from models.teachers import Teacher, TeacherSpec, parse_teacher, teacher_of
-from models.train_config import TrainConfig
-from tasks.chosen_model import ChosenModel, choose_model, refuse_absent_device
+from models.networks.architectures import architecture_of
+from models.training.config import TrainConfig
+from models.training.distill.objective import DistillConfig
+from models.training.distill.run import Teaching
+from models.training.distill.teacher_targets import Photograph
+from models.training.distill.teachers import Teacher, TeacherSpec, parse_teacher, teacher_of
 from tasks.refusals import PreflightFailed
+from tasks.resolved_model import ChosenModel, choose_model, refuse_absent_device
 from tasks.training.folder import TrainingFolder, folder_named, inspected
 from tasks.training.request import going_on, origin_tags, preset_of, train_config, work_folder
 from tasks.training.samples import make_training_samples

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.settings import Settings
-from models.banks import load_training_data
-from models.blending import Kept, keep
-from models.collapse import Collapsed
+from models.evaluation.validation import render_validation
 from models.modelfile import build
-from models.rain_critic import RainCritic, train_critic
-from models.semi_supervised import SemiSupervised
-from models.train import fit
-from models.validation import render_validation
+from models.rain.banks import load_training_data
+from models.training.loop import fit
+from models.training.semi.collapse import Collapsed
+from models.training.semi.objective import SemiSupervised
+from models.training.semi.rain_critic import RainCritic, train_critic
+from models.training.weight_interpolation import Kept, keep
 from tasks.training.finetuning_request import Prepared
 from tasks.training.system_use import WithSystem
 from tasks.training.tracked import Ongoing, Training, TrainingFailed, going_well, under_way
@@ -28,10 +28,10 @@ class Finetuned:
 
     run_id: str
     before: float
-    """Validation score of the start, dB; see `models.semi_validation`."""
+    """Validation score of the start, dB; see `models.training.semi.validation`."""
     after: float
     share: float
-    """Of the way from the start to the best weights: how far what is registered went; see `models.blending`."""
+    """Interpolation weight between start and best weights; see `models.training.weight_interpolation`."""
     version: str | None
     """Of `semi-drdnet`; None where nothing was better than the start."""
     weights: Path

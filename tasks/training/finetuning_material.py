@@ -9,18 +9,18 @@ import numpy as np
 import polars as pl
 import torch
 
-from infra.pool import Pool
-from infra.pseudo_labels import PseudoLabels
+from infra.catalog.pool import Pool
+from infra.catalog.pseudo_labels import PseudoLabels
+from infra.catalog.streak_bank import StreakLayers
 from infra.settings import Settings
-from infra.streak_layers import StreakLayers
-from models.banks import Bank, bank_of
 from models.engine import Engine, choose_device, fast_dtype
-from models.lessons import MOST_PHOTOGRAPHS, evenly
-from models.metrics import Image
+from models.evaluation.metrics import Image
 from models.modelfile import ModelFile, build
-from models.semi_config import SemiConfig
-from models.semi_data import RealRain, Targets
-from models.streak_bank import HOLD_OUT_EVERY, StreakBankEmpty, harvest_streaks, split_layers
+from models.rain.banks import Bank, bank_of
+from models.rain.streak_mining import HOLD_OUT_EVERY, StreakBankEmpty, harvest_streaks, split_layers
+from models.training.distill.teacher_targets import MOST_PHOTOGRAPHS, evenly
+from models.training.semi.config import SemiConfig
+from models.training.semi.data import RealRain, Targets
 from tasks.curation.streak_harvest import MOST_LAYERS
 from tasks.training.unlabelled import POOL, unlabelled_photographs, without_padding
 

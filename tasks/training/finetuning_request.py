@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from infra.settings import Settings
-from infra.storage import open_location
+from infra.storage.location import open_location
 from models.modelfile import SHIPPED
-from models.semi_config import SemiConfig
-from models.semi_data import RealRain
-from models.streak_bank import StreakBankEmpty
-from models.train_config import TrainConfig
-from tasks.chosen_model import ChosenModel, choose_model, refuse_absent_device
+from models.rain.streak_mining import StreakBankEmpty
+from models.training.config import TrainConfig
+from models.training.semi.config import SemiConfig
+from models.training.semi.data import RealRain
 from tasks.refusals import PreflightFailed
+from tasks.resolved_model import ChosenModel, choose_model, refuse_absent_device
 from tasks.training.finetuning_material import harvested, material_at
 from tasks.training.folder import TrainingFolder, folder_named, inspected
 from tasks.training.request import STAGE_2, origin_tags, preset_of, train_config, work_folder

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from infra.settings import Settings, absolute_url
-from models.banks import TrainingData, load_training_data, photographs_of
+from models.rain.banks import TrainingData, load_training_data, photographs_of
 from tasks.refusals import PreflightFailed
 
 

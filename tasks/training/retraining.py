@@ -18,11 +18,11 @@ from uuid import uuid4
 from prefect import State
 from prefect.exceptions import MissingResult
 
-from infra.fault_points import fault_point
-from infra.lease import Lease, lease_of
-from infra.pool import Pool
+from infra.catalog.pool import Pool
+from infra.failpoints import fault_point
 from infra.settings import Settings
-from infra.storage import Location, Missing, open_location
+from infra.storage.lease import Lease, lease_of
+from infra.storage.location import Location, Missing, open_location
 from tasks import refusals
 from tasks.curation.decisions import fetch_decisions
 from tasks.refusals import PreflightFailed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infra.registry import CHAMPION_URL
+from infra.tracking.registry import CHAMPION_URL
 from tasks.training.request import preset_named
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from infra.pool import Pool
-from infra.registry import CHAMPION_URL
+from infra.catalog.pool import Pool
 from infra.settings import Settings
-from tasks.chosen_model import choose_model
+from infra.tracking.registry import CHAMPION_URL
 from tasks.promotion.evaluation import open_validation
 from tasks.promotion.overlap import refuse_training
 from tasks.refusals import PreflightFailed
+from tasks.resolved_model import choose_model
 from tasks.training.folder import folder_named, read_folder
 from tasks.training.retraining_presets import sizes_of
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from models.banks import HELD_OUT_SCENES, HOLD_OUT_EVERY
-from models.draws import Draws
-from models.streaks import BOLD, FAINT_LONG, FINE, MEDIUM, SOFT, procedural_layer
+from models.rain.banks import HELD_OUT_SCENES, HOLD_OUT_EVERY
+from models.rain.streaks import BOLD, FAINT_LONG, FINE, MEDIUM, SOFT, procedural_layer
+from models.rng import Draws
 from tasks.media.samples import local_home, photograph, rain_on
 
 PICTURES = ("cell", "hubble_deep_field", "ihc", "moon", "page", "retina", "text")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import psutil
 import torch
 
-from infra.tracking import TrackedRun
-from models.metrics import Image
+from infra.tracking.runs import TrackedRun
+from models.evaluation.metrics import Image
 
 
 class WithSystem:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from infra.lease import Lease, lease_of
-from infra.registry import Registry
 from infra.settings import Settings
-from infra.tracking import TrackedRun, open_run
-from infra.tracking_server import ModelNotFound, TrackingUnreachable
+from infra.storage.lease import Lease, lease_of
+from infra.tracking.registry import Registry
+from infra.tracking.runs import TrackedRun, open_run
+from infra.tracking.server import ModelNotFound, TrackingUnreachable
 from models.engine import choose_device
 from models.modelfile import ModelFile, read_model_file, write_model_file
-from models.train_config import TrainConfig
+from models.training.config import TrainConfig
 from tasks import refusals
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from infra.pool import Pool
+from infra.catalog.pool import Pool
 from infra.settings import Settings, absolute_url
-from infra.storage import open_location
-from models.lessons import MOST_PHOTOGRAPHS, Photograph, evenly, trimmed
+from infra.storage.location import open_location
+from models.training.distill.teacher_targets import MOST_PHOTOGRAPHS, Photograph, evenly, trimmed
 from tasks.codec import ImageRejected, decode
 from tasks.media.sources import Selection
 from tasks.progress import run_log

@@ -11,7 +11,7 @@ from distributed import Client, Future
 from distributed.client import ClosedClientError
 
 from infra.cluster import submit
-from infra.faults import WorldFault
+from infra.errors import WorldFault
 from infra.records import ImageRef
 from tasks.waves.pending import Shard
 from tasks.waves.shard_results import Row, ShardResult, Unfinished

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from infra.storage import open_location
+from infra.storage.location import open_location
 from models.engine import Engine, choose_device, fast_dtype
 from models.modelfile import ModelFile, ModelFileInvalid, build
 

@@ -9,7 +9,7 @@ from typing import Generic
 
 from distributed import KilledWorker
 
-from infra.faults import WorldFault
+from infra.errors import WorldFault
 from tasks.waves.dispatch import SCHEDULER_GONE, Finished, Workers, given_up
 from tasks.waves.pending import Shard
 from tasks.waves.shard_results import Row, ShardResult

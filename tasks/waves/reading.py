@@ -13,10 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from infra.fault_points import fault_point
-from infra.faults import STORAGE_FAULTS, StillReplaced, one_line
+from infra.errors import STORAGE_FAULTS, StillReplaced, one_line
+from infra.failpoints import fault_point
 from infra.records import ImageRef
-from infra.storage import AccessDenied, KeyRefused, Missing
+from infra.storage.location import AccessDenied, KeyRefused, Missing
 from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium
 from tasks.waves.shard_results import Unfinished

@@ -16,7 +16,7 @@ from typing import Generic
 
 from distributed import Future, KilledWorker
 
-from infra.fault_points import fault_point
+from infra.failpoints import fault_point
 from tasks.waves.dispatch import SCHEDULER_GONE, Finished, Results, Workers, given_up
 from tasks.waves.pending import Shard
 from tasks.waves.quarantine import Quarantine

@@ -14,9 +14,16 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from tests.deployments import IMAGES, Deployed, Watched, copy_every_minute, put_photos, worker_settings
-from tests.prefect_server import ENDED, PrefectServer, prefect_server, process_worker
-from tests.server_processes import wait_for
+from tests.support.servers.deployments import (
+    IMAGES,
+    Deployed,
+    Watched,
+    copy_every_minute,
+    put_photos,
+    worker_settings,
+)
+from tests.support.servers.prefect_server import ENDED, PrefectServer, prefect_server, process_worker
+from tests.support.servers.server_processes import wait_for
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 from flows.command_line import command_of
 from flows.derain_batch import derain_batch
-from tests.deployments import put_photos
-from tests.prefect_server import PrefectServer
-from tests.server_processes import PATIENCE, ROOT, wait_for
+from tests.support.servers.deployments import put_photos
+from tests.support.servers.prefect_server import PrefectServer
+from tests.support.servers.server_processes import PATIENCE, ROOT, wait_for
 
 
 def test_help_explains_every_parameter_in_the_words_of_the_docstring() -> None:

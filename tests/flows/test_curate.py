@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from flows.command_line import command_of
 from flows.curate import curate
-from infra.pseudo_labels import PseudoLabels
+from infra.catalog.pseudo_labels import PseudoLabels
 from models.modelfile import SHIPPED
 from tasks.curation.summary import CurationSummary, Decided
 from tasks.waves.shard_results import Unfinished
-from tests.pools import rainy_crops, write_pool
+from tests.support.worlds.pools import rainy_crops, write_pool
 
 
 @pytest.fixture

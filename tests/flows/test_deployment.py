@@ -13,12 +13,12 @@ import pytest
 from prefect.events import emit_event
 
 from flows.derain_batch import derain_batch
-from infra.catalog import Catalog
+from infra.catalog.derained import Catalog
 from tasks.pool.drift import DRIFT
 from tasks.pool.growth import POOL_GROWN
-from tests.deployments import IMAGES, Deployed, Watched
-from tests.prefect_server import ENDED, PrefectServer
-from tests.server_processes import wait_for
+from tests.support.servers.deployments import IMAGES, Deployed, Watched
+from tests.support.servers.prefect_server import ENDED, PrefectServer
+from tests.support.servers.server_processes import wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from flows.command_line import command_of
 from flows.distill import distill
 from infra.settings import read_settings
-from infra.tracking_server import TrackingServer
+from infra.tracking.server import TrackingServer
 
 
 @pytest.fixture

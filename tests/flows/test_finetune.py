@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from flows.command_line import command_of
 from flows.finetune import finetune
 from infra.settings import Settings
-from models.semi_config import SemiConfig
+from models.training.semi.config import SemiConfig
 from tasks.refusals import PreflightFailed
 from tasks.training.finetuning_request import FinetuneRequest
 

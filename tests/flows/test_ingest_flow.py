@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from flows.command_line import command_of
 from flows.ingest import ingest
-from infra.pool import Pool
-from tests.ingest_worlds import here, new_world, without_waves
+from infra.catalog.pool import Pool
+from tests.support.worlds.ingest import here, new_world, without_waves
 
 
 @pytest.fixture

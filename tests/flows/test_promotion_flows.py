@@ -15,9 +15,9 @@ from flows.command_line import command_of
 from flows.evaluate import evaluate
 from flows.promote import promote
 from flows.rollback import rollback
-from infra.promotions import Ledger
+from infra.catalog.promotions import Ledger
 from models.modelfile import SHIPPED
-from tests.championships import PAIRS, write_validation
+from tests.support.worlds.promotion import PAIRS, write_validation
 
 
 @pytest.fixture

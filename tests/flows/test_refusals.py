@@ -12,10 +12,10 @@ import pytest
 import zarr
 
 from flows.derain_batch import derain_batch
-from infra.catalog import Catalog
-from infra.local_storage import LocalLocation
-from tests.deployments import put_photos
-from tests.prefect_server import PrefectServer
+from infra.catalog.derained import Catalog
+from infra.storage.local import LocalLocation
+from tests.support.servers.deployments import put_photos
+from tests.support.servers.prefect_server import PrefectServer
 
 pytestmark = pytest.mark.slow
 

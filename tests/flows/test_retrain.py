@@ -17,17 +17,17 @@ from prefect.states import Completed, Failed
 
 from flows import retrain as stages
 from flows.retrain import retrain
-from infra.fault_points import VARIABLE
-from infra.promotions import Ledger
-from infra.pseudo_labels import PseudoLabels
-from infra.registry import STUDENT, Registry
+from infra.catalog.promotions import Ledger
+from infra.catalog.pseudo_labels import PseudoLabels
+from infra.failpoints import VARIABLE
 from infra.settings import read_settings
-from infra.tracking_server import TrackingServer
-from tests import forked
-from tests.batch_worlds import PATIENCE
-from tests.championships import PAIRS, write_validation
-from tests.pools import rainy_crops, write_pool
-from tests.rainy_worlds import write_training_folder
+from infra.tracking.registry import STUDENT, Registry
+from infra.tracking.server import TrackingServer
+from tests.support.servers import forked
+from tests.support.worlds.batch import PATIENCE
+from tests.support.worlds.pools import rainy_crops, write_pool
+from tests.support.worlds.promotion import PAIRS, write_validation
+from tests.support.worlds.rainy import write_training_folder
 
 NAMES = ("curate", "finetune", "distill", "evaluate", "promote")
 PLACES = (

@@ -18,8 +18,8 @@ from infra import cluster
 from infra.cluster import PACKAGES, ROOT, ClusterUnreachable, connect, submit
 from infra.settings import Settings
 from tasks.codec.keys import output_key
-from tests.ceph import free_ports
-from tests.dask_cluster import DaskCluster, dask_cluster
+from tests.support.servers.ceph import free_ports
+from tests.support.servers.dask_cluster import DaskCluster, dask_cluster
 
 pytestmark = pytest.mark.slow
 

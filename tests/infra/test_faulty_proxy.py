@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.faulty_proxy import HARSH, Fault, FaultyProxy, Weather
+from tests.support.servers.faulty_proxy import HARSH, Fault, FaultyProxy, Weather
 
 
 class Echo(BaseHTTPRequestHandler):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.faults import Patience, UrlRefused
+from infra.errors import Patience, UrlRefused
 from infra.settings import GateLimits, SettingsInvalid, absolute_url, read_patience, read_settings
 
 

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.architectures import preset
 from models.engine import Engine, Tile, TilingRefused, choose_device, fast_dtype, tiles
-from models.student import PRESETS, Student
-from models.validation import as_uint8
-from tests.networks import random_network
-from tests.students import random_student
+from models.evaluation.validation import as_uint8
+from models.networks.architectures import preset
+from models.networks.student import PRESETS, Student
+from tests.support.samples.networks import random_network
+from tests.support.samples.students import random_student
 
 CPU = torch.device("cpu")
 needs_bf16 = pytest.mark.skipif(

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from models.drd_net import DrdNet, DrdNetConfig
 from models.modelfile import (
     SCHEMA_VERSION,
     SHIPPED,
@@ -20,9 +19,10 @@ from models.modelfile import (
     read_model_file,
     write_model_file,
 )
-from models.student import PRESETS
-from tests.networks import random_network
-from tests.students import random_pictures, random_student
+from models.networks.drd_net import DrdNet, DrdNetConfig
+from models.networks.student import PRESETS
+from tests.support.samples.networks import random_network
+from tests.support.samples.students import random_pictures, random_student
 
 SCHEMA_1 = Path(__file__).parent / "schema_1" / "tiny.safetensors"
 """As version 0.1.0 wrote it; never to be written again."""

@@ -16,7 +16,7 @@ from tasks import progress
 from tasks.batch import publication
 from tasks.pages import publishing
 from tasks.pool import publication as ingest_publication
-from tests.batch_worlds import World
+from tests.support.worlds.batch import World
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.streaks import FINE, MEDIUM
+from models.rain.streaks import FINE, MEDIUM
 from tasks.media.samples import rain_on
 from tasks.perceptual_hash import SeenPhotographs
-from tests.photographs import PHOTOGRAPHS, photograph
+from tests.support.samples.photographs import PHOTOGRAPHS, photograph
 
 
 def as_jpeg(pixels: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import pytest
 from tasks import progress
 from tasks.progress import Progress
 from tasks.waves.shard_results import ShardResult, Unfinished
-from tests.samples import record, rejected
+from tests.support.samples.records import record, rejected
 
 ONE = ShardResult((record("a"),), (), 0.1)
 OTHERS = ShardResult((rejected("b"),), (Unfinished("c", "time-out"),), 0.1)

@@ -5,7 +5,7 @@ import pytest
 
 from infra.records import ImageStatistics
 from tasks.statistics import image_statistics
-from tests.image_samples import photo
+from tests.support.samples.images import photo
 
 
 def by_formula(rainy: np.ndarray, derained: np.ndarray) -> ImageStatistics:

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from infra.settings import Settings
-from tests.batch_worlds import model_path
-from tests.ceph import Gateway
-from tests.dask_cluster import DaskCluster, dask_cluster
-from tests.faulty_proxy import FaultyProxy
-from tests.rainy_buckets import Rain, photographs
+from tests.support.servers.ceph import Gateway
+from tests.support.servers.dask_cluster import DaskCluster, dask_cluster
+from tests.support.servers.faulty_proxy import FaultyProxy
+from tests.support.worlds.batch import model_path
+from tests.support.worlds.buckets import Rain, photographs
 
 IMAGES = 24
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.lease import Lease, LeaseHeld, lease_location
-from infra.storage import open_location
-from infra.zarr_store import create_array, open_array
-from tests.batch_worlds import PATIENCE, frames
-from tests.dask_cluster import DaskCluster, wait_until
-from tests.faulty_proxy import Fault, FaultyProxy
-from tests.rainy_buckets import Rain, contents
+from infra.storage.lease import Lease, LeaseHeld, lease_location
+from infra.storage.location import open_location
+from infra.storage.zarr_store import create_array, open_array
+from tests.support.servers.dask_cluster import DaskCluster, wait_until
+from tests.support.servers.faulty_proxy import Fault, FaultyProxy
+from tests.support.worlds.batch import PATIENCE, frames
+from tests.support.worlds.buckets import Rain, contents
 
 pytestmark = [pytest.mark.ceph, pytest.mark.slow]
 IMAGES = 24

@@ -11,12 +11,12 @@ from pathlib import Path
 import boto3
 import pytest
 
-from infra.storage import AccessDenied, Missing
+from infra.storage.location import AccessDenied, Missing
 from tasks.refusals import REFUSALS
-from tests.batch_worlds import PATIENCE
-from tests.dask_cluster import wait_until
-from tests.faulty_proxy import Fault, FaultyProxy, Weather
-from tests.rainy_buckets import Rain, contents, photographs
+from tests.support.servers.dask_cluster import wait_until
+from tests.support.servers.faulty_proxy import Fault, FaultyProxy, Weather
+from tests.support.worlds.batch import PATIENCE
+from tests.support.worlds.buckets import Rain, contents, photographs
 
 pytestmark = [pytest.mark.ceph, pytest.mark.slow]
 IMAGES = 24

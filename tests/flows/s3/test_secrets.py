@@ -8,11 +8,11 @@ import pytest
 from prefect import State
 
 from flows.derain_batch import derain_batch
-from tests.ceph import Gateway
-from tests.dask_cluster import DaskCluster
-from tests.faulty_proxy import FaultyProxy
-from tests.prefect_server import PrefectServer
-from tests.rainy_buckets import Rain, as_environment, contents
+from tests.support.servers.ceph import Gateway
+from tests.support.servers.dask_cluster import DaskCluster
+from tests.support.servers.faulty_proxy import FaultyProxy
+from tests.support.servers.prefect_server import PrefectServer
+from tests.support.worlds.buckets import Rain, as_environment, contents
 
 pytestmark = [pytest.mark.ceph, pytest.mark.slow]
 

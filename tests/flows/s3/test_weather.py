@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tasks.refusals import REFUSALS
-from tests.ceph import Gateway
-from tests.faulty_proxy import FaultyProxy, Weather
-from tests.rainy_buckets import Rain
+from tests.support.servers.ceph import Gateway
+from tests.support.servers.faulty_proxy import FaultyProxy, Weather
+from tests.support.worlds.buckets import Rain
 
 pytestmark = [pytest.mark.ceph, pytest.mark.slow]
 RUNS = 5

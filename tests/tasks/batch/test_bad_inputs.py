@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.batch_worlds import World, outputs
-from tests.image_samples import encoded, photo, picture, png_chunk, png_of, reopened
+from tests.support.samples.images import encoded, photo, picture, png_chunk, png_of, reopened
+from tests.support.worlds.batch import World, outputs
 
 JPEG, PNG = encoded(picture("RGB"), "JPEG"), encoded(picture("RGB"), "PNG")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.catalog import Catalog
-from infra.delta import CatalogFault
-from infra.lease import Lease, LeaseHeld, LeaseLost, lease_location
+from infra.catalog.delta_table import CatalogFault
+from infra.catalog.derained import Catalog
 from infra.records import DerainRecord
+from infra.storage.lease import Lease, LeaseHeld, LeaseLost, lease_location
 from models.modelfile import ModelFileInvalid, pack, read_model_file, write_model_file
 from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
 from tasks.batch.preflight import prepare
@@ -21,9 +21,9 @@ from tasks.codec.exports import Export
 from tasks.media.sources import Selection
 from tasks.refusals import PreflightFailed
 from tasks.waves.loaded import loaded_engine, stage
-from tests.batch_worlds import World, changed_photo, model_path, outputs
-from tests.image_samples import encoded, picture, reopened
-from tests.networks import random_network
+from tests.support.samples.images import encoded, picture, reopened
+from tests.support.samples.networks import random_network
+from tests.support.worlds.batch import World, changed_photo, model_path, outputs
 
 
 def test_every_image_is_derained_and_has_a_row(world: World) -> None:

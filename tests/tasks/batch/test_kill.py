@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from infra.fault_points import VARIABLE
-from infra.lease import LeaseHeld
-from infra.storage import open_location
-from tests.batch_worlds import PATIENCE, World, outputs, stacks
+from infra.failpoints import VARIABLE
+from infra.storage.lease import LeaseHeld
+from infra.storage.location import open_location
+from tests.support.worlds.batch import PATIENCE, World, outputs, stacks
 
 pytestmark = pytest.mark.slow
 

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra.catalog import Catalog
+from infra.catalog.derained import Catalog
 from infra.records import DerainRecord, ImageRef
-from infra.storage import Missing
+from infra.storage.location import Missing
 from tasks.batch import planning
 from tasks.batch.planning import Plan, PlanRequest, Redo, plan
 from tasks.media.sources import Selection
 from tasks.waves.pending import LEAST_SHARD_PIXELS, ShardLimits, estimated_pixels
-from tests.samples import SCOPE, ref, rejected
-from tests.samples import record as derained
+from tests.support.samples.records import SCOPE, ref, rejected
+from tests.support.samples.records import record as derained
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.registry import CHAMPION_URL
 from infra.settings import Settings
+from infra.tracking.registry import CHAMPION_URL
 from tasks.batch.preflight import prepare
 from tasks.codec.exports import Export
 from tasks.refusals import REFUSALS

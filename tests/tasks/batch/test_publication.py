@@ -13,9 +13,9 @@ from tasks.batch import publication
 from tasks.batch.publication import samples
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec
-from tests import report_samples
-from tests.image_samples import encoded
-from tests.samples import record
+from tests.support.samples import reports
+from tests.support.samples.images import encoded
+from tests.support.samples.records import record
 
 
 def test_a_sample_that_cannot_be_shown_by_now_is_left_out(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_without_a_server_the_report_is_there_as_well(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spec = MediumSpec(str(tmp_path), str(tmp_path), Export("png"), 1000)
-    report = publication.publish(report_samples.summary(), spec, str(tmp_path / "var"))
+    report = publication.publish(reports.summary(), spec, str(tmp_path / "var"))
     assert Path(report).read_text().startswith("<!DOCTYPE html>")
     assert [line.partition(" could")[0] for line in caplog.messages] == [
         "the table of counts",

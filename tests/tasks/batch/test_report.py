@@ -14,7 +14,7 @@ from PIL import Image
 from tasks.batch.report import MOST_REJECTED, MOST_SAMPLES, Report, render
 from tasks.batch.summary import Counts
 from tasks.pages.templates import visible
-from tests.report_samples import HOSTILE_KEYS, record, reject, report, sample, summary
+from tests.support.samples.reports import HOSTILE_KEYS, record, reject, report, sample, summary
 
 
 class Page(HTMLParser):

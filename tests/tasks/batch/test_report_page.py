@@ -15,8 +15,8 @@ from playwright.sync_api import Page as BrowserPage
 
 from tasks.batch.report import render
 from tasks.pages.templates import visible
-from tests.browser import chromium, with_a_script
-from tests.report_samples import HOSTILE_KEYS, report
+from tests.support.samples.reports import HOSTILE_KEYS, report
+from tests.support.servers.browser import chromium, with_a_script
 
 pytestmark = [pytest.mark.slow, pytest.mark.chromium]
 

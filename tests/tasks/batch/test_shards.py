@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from infra.faults import StillReplaced, StorageFault
+from infra.errors import StillReplaced, StorageFault
 from infra.records import ImageRef, Scope
-from infra.storage import AccessDenied, KeyRefused, Missing
+from infra.storage.location import AccessDenied, KeyRefused, Missing
 from models.engine import TilingRefused
 from tasks.batch.shards import ShardJob, can_derain, derain_shard
 from tasks.codec import ImageRejected, Picture, PictureForm

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.registry import CHAMPION_URL, STUDENT, Registry
+from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
 from models.modelfile import pack
 from tasks.batch.coordinator import BatchRequest, make_plan
 from tasks.batch.plan_list import write_list
@@ -17,10 +17,10 @@ from tasks.batch.preflight import prepare
 from tasks.codec.exports import Export
 from tasks.media.sources import Selection, open_source
 from tasks.promotion.transaction import roll_back
-from tests import batch_driver
-from tests.batch_worlds import World
-from tests.championships import add, found
-from tests.students import random_student
+from tests.support.samples.students import random_student
+from tests.support.worlds import batch_driver
+from tests.support.worlds.batch import World
+from tests.support.worlds.promotion import add, found
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tasks.batch.summary import Counts
-from tests.report_samples import summary
+from tests.support.samples.reports import summary
 
 
 def counts(derained: int, done_before: int = 0) -> Counts:

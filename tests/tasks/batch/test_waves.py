@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from infra.catalog import Catalog
-from infra.faults import AccessDenied
-from infra.lease import Lease, LeaseLost, lease_location
+from infra.catalog.derained import Catalog
+from infra.errors import AccessDenied
 from infra.records import ImageRef
+from infra.storage.lease import Lease, LeaseLost, lease_location
 from tasks.batch.waves import finish_wave, record_wave
 from tasks.waves.dispatch import Finished
 from tasks.waves.wave import Tally
-from tests.samples import record
-from tests.shard_samples import result_of, shard_of
+from tests.support.samples.records import record
+from tests.support.samples.shards import result_of, shard_of
 
 
 class _Results:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin
 
 from tasks.codec import ImageRejected, Picture, decode, decoding
-from tests.image_samples import (
+from tests.support.samples.images import (
     LIMIT,
     encoded,
     exif_block,

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 from PIL.JpegImagePlugin import get_sampling
 
 from tasks.codec import Export, ImageRejected, decode, encode, require_exportable
-from tests.image_samples import (
+from tests.support.samples.images import (
     LIMIT,
     encoded,
     exif_block,

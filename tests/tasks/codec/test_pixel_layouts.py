@@ -8,7 +8,7 @@ from PIL import Image, TiffImagePlugin
 
 from tasks.codec import Export, decode, encode
 from tasks.codec.bmp import write_bmp_with_alpha
-from tests.image_samples import (
+from tests.support.samples.images import (
     LIMIT,
     encoded,
     labelled_profile,

@@ -10,7 +10,15 @@ from hypothesis.extra import numpy as arrays
 
 from tasks.codec import png
 from tasks.codec.png import PngMetadata, write_png
-from tests.image_samples import encoded, exif_block, labelled_profile, photo, picture, reopened, srgb_profile
+from tests.support.samples.images import (
+    encoded,
+    exif_block,
+    labelled_profile,
+    photo,
+    picture,
+    reopened,
+    srgb_profile,
+)
 
 NOTHING = PngMetadata()
 

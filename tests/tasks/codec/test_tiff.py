@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from tasks.codec import tiff
 from tasks.codec.tiff import TiffOptions, write_tiff
-from tests.image_samples import exif_block, photo, reopened, srgb_profile
+from tests.support.samples.images import exif_block, photo, reopened, srgb_profile
 
 
 @settings(deadline=None)

@@ -13,9 +13,9 @@ import torch
 from deltalake import DeltaTable
 from torch import Tensor
 
-from infra import delta
-from infra.pseudo_labels import PseudoLabels
-from infra.storage import open_location
+from infra.catalog import delta_table
+from infra.catalog.pseudo_labels import PseudoLabels
+from infra.storage.location import open_location
 from models.modelfile import SHIPPED
 from tasks.curation import coordinator as curation
 from tasks.curation import judging
@@ -24,8 +24,8 @@ from tasks.curation.decisions import DecisionsInvalid
 from tasks.curation.planning import CurationRequest
 from tasks.curation.summary import CurationSummary
 from tasks.refusals import PreflightFailed
-from tests.photographs import PHOTOGRAPHS, photograph
-from tests.pools import SIDE, HereAndNow, rainy_crops, settings_of, write_pool
+from tests.support.samples.photographs import PHOTOGRAPHS, photograph
+from tests.support.worlds.pools import SIDE, HereAndNow, rainy_crops, settings_of, write_pool
 
 STUDENT = str(SHIPPED)
 SMALL = str(SHIPPED.with_name("student-small.safetensors"))
@@ -103,7 +103,7 @@ def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world, monke
     assert (total(second), second.standing, second.page) == (0, first.standing, first.page)
     assert (world.labels.version(), sorted(world.judges.judged)) == (version, sorted(ids))
     more = write_pool(world.workspace, rainy_crops(1)[:1], run_id="later")
-    monkeypatch.setattr(delta, "COMPACT_AT", 2)
+    monkeypatch.setattr(delta_table, "COMPACT_AT", 2)
     third = world.curate("r3")  # of the same pixels
     assert world.judges.judged[len(ids) :] == more
     assert total(third) == 1

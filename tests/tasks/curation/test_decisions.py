@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.storage import Missing
+from infra.storage.location import Missing
 from tasks.curation.decisions import Decision, DecisionsInvalid, read_decisions
 
 ROW = {"crop_id": "x", "judgement": "j", "decision": "accept"}

@@ -15,9 +15,9 @@ from infra.settings import CurationLimits, Settings
 from tasks.curation.acceptance import TEMPORAL
 from tasks.curation.decisions import Decision, read_decisions
 from tasks.curation.review import Reviewed, doubt, render_review
-from tests.browser import chromium
-from tests.photographs import photograph
-from tests.pools import ACCEPTED
+from tests.support.samples.photographs import photograph
+from tests.support.servers.browser import chromium
+from tests.support.worlds.pools import ACCEPTED
 
 HOSTILE = '<img src=x onerror="window.hacked=1">\u202e.png'
 

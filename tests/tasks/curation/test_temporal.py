@@ -11,8 +11,8 @@ from infra.records import ImageRef
 from tasks.curation.neighbours import Neighbourhood, neighbourhoods, neighbouring_parts
 from tasks.curation.temporal import NotRegistrable, TemporalLimits, temporal_background
 from tasks.media.samples import photograph, rain_on
-from tests.image_samples import encoded
-from tests.pools import RAIN
+from tests.support.samples.images import encoded
+from tests.support.worlds.pools import RAIN
 
 SIDE = 128
 CAT = photograph("chelsea")

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import zarr
 
-from infra.zarr_store import open_array
+from infra.storage.zarr_store import open_array
 from models.modelfile import pack, read_model_file, write_model_file
-from models.student import PRESETS, Student
+from models.networks.student import PRESETS, Student
 from tasks.media.frames import list_frames
 from tasks.media.medium import FramesRefused
 from tasks.refusals import PreflightFailed
 from tasks.waves.loaded import StagedModel, loaded_engine, stage
-from tests.batch_worlds import PATIENCE, World, frames, model_path, outputs
+from tests.support.worlds.batch import PATIENCE, World, frames, model_path, outputs
 
 FILM = (7, 24, 32, 3)
 LAYOUTS: dict[str, dict[str, Any]] = {

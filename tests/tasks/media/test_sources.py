@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from infra.records import ImageRef
-from infra.storage import Missing
+from infra.storage.location import Missing
 from tasks.media import manifests
 from tasks.media.manifests import ManifestInvalid
 from tasks.media.sources import Selection, open_source, readable_source

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.storage import Missing
+from infra.storage.location import Missing
 from tasks.pages import publishing
 from tasks.pages.publishing import Page, put_page
 

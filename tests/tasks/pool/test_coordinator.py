@@ -17,20 +17,20 @@ import pytest
 import zarr
 from deltalake import DeltaTable
 
-from infra import delta
-from infra.catalog import Catalog
-from infra.delta import CatalogFault
-from infra.fault_points import VARIABLE, fault_point
-from infra.faults import AccessDenied, StorageFault
-from infra.lease import Lease, LeaseHeld, lease_location
-from infra.pool import Pool
-from infra.pool_groups import FOLDER, make_room, write_shard
-from infra.storage import open_location
+from infra.catalog import delta_table
+from infra.catalog.delta_table import CatalogFault
+from infra.catalog.derained import Catalog
+from infra.catalog.pool import Pool
+from infra.catalog.pool_zarr import FOLDER, make_room, write_shard
+from infra.errors import AccessDenied, StorageFault
+from infra.failpoints import VARIABLE, fault_point
+from infra.storage.lease import Lease, LeaseHeld, lease_location
+from infra.storage.location import open_location
 from tasks.pool.report import render_ingest
 from tasks.refusals import PreflightFailed
-from tests.batch_worlds import PATIENCE
-from tests.ingest_worlds import AGAIN, LIMITS, IngestWorld, brighter, new_world, scene
-from tests.samples import record
+from tests.support.samples.records import record
+from tests.support.worlds.batch import PATIENCE
+from tests.support.worlds.ingest import AGAIN, LIMITS, IngestWorld, brighter, new_world, scene
 
 IMAGES = 8
 PLACES = ("after-shard", "before-pool-commit", "after-pool-commit", "between-waves")
@@ -117,7 +117,7 @@ def test_again_there_is_nothing_to_do(cameras: IngestWorld, undisturbed: Left) -
 def test_the_files_of_many_waves_become_one(
     again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delta, "COMPACT_AT", 2)
+    monkeypatch.setattr(delta_table, "COMPACT_AT", 2)
     assert again.ingest().state == "Completed"
     assert len(DeltaTable(again.pool.url).file_uris()) == 1
     assert again.left() == undisturbed
@@ -329,7 +329,7 @@ def test_a_process_killed_before_its_commit_leaves_nothing_that_counts(
 ) -> None:
     environment = {**os.environ, VARIABLE: "before-pool-commit:self"}
     killed = subprocess.run(
-        [sys.executable, "-m", "tests.ingest_worlds", str(again.root), again.settings.workspace],
+        [sys.executable, "-m", "tests.support.worlds.ingest", str(again.root), again.settings.workspace],
         cwd=Path(__file__).parents[3],
         env=environment,
         capture_output=True,

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from infra.catalog import Catalog
-from infra.pool import Pool
-from infra.pool_groups import SHARD_CROPS, group_name, make_room, write_shard
+from infra.catalog.derained import Catalog
+from infra.catalog.pool import Pool
+from infra.catalog.pool_zarr import SHARD_CROPS, group_name, make_room, write_shard
 from infra.records import PoolRecord
 from infra.settings import DriftLimits, Settings
-from models.student import PRESETS, Student
+from models.networks.student import PRESETS, Student
 from tasks.pool import drift
 from tasks.pool.drift import champion_features, look_for_drift, watch_drift
 from tasks.pool.growth import tell_growth
 from tasks.pool.windows import Rows, split_windows
-from tests.pool_rows import START, pool_row
-from tests.samples import record
+from tests.support.samples.pool_rows import START, pool_row
+from tests.support.samples.records import record
 
 
 def crop(run: int, number: int, generator: np.random.Generator, brightness: float = 0.5) -> PoolRecord:

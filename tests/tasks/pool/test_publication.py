@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.delta import CatalogFault
+from infra.catalog.delta_table import CatalogFault
 from infra.settings import Settings
 from tasks.pool import publication
 from tasks.pool.summary import IngestSummary
-from tests.report_samples import STARTED
+from tests.support.samples.reports import STARTED
 
 
 @pytest.mark.usefixtures("without_server")

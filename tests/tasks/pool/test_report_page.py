@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser
 
 from tasks.pool.report import render_ingest
-from tests.browser import chromium, with_a_script
-from tests.ingest_worlds import new_world, scene
+from tests.support.servers.browser import chromium, with_a_script
+from tests.support.worlds.ingest import new_world, scene
 
 pytestmark = [pytest.mark.slow, pytest.mark.chromium]
 HOSTILE = "<img src=x onerror='window.hacked=1'>\u202e.png"

@@ -13,16 +13,16 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from infra.registry import CHAMPION_URL
 from infra.settings import Settings
-from infra.tracking_server import TrackingServer
+from infra.tracking.registry import CHAMPION_URL
+from infra.tracking.server import TrackingServer
 from models.modelfile import pack, write_model_file
 from tasks.media.manifests import ManifestInvalid
 from tasks.promotion.comparison import compare
-from tests.championships import found, settings_of, write_validation
-from tests.image_samples import encoded
-from tests.photographs import photograph
-from tests.students import random_student
+from tests.support.samples.images import encoded
+from tests.support.samples.photographs import photograph
+from tests.support.samples.students import random_student
+from tests.support.worlds.promotion import found, settings_of, write_validation
 
 REAL, TESTED, DECIDING = "rocket", "coffee", ("astronaut", "chelsea")
 

@@ -9,10 +9,10 @@ import pytest
 
 from infra.settings import GateLimits
 from models.modelfile import ModelFile
-from tasks.chosen_model import ChosenModel
 from tasks.promotion.evaluation import Compared, Evaluation, ImageScore
 from tasks.promotion.gates import Verdict, judge, too_small
 from tasks.promotion.validation_manifest import ValidationManifest
+from tasks.resolved_model import ChosenModel
 
 MODEL = ChosenModel(ModelFile(b"", b""), "derain-student", "1")
 MANIFEST = ValidationManifest("manifest.csv", "0", ())

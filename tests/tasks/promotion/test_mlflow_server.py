@@ -13,22 +13,22 @@ import httpx
 import numpy as np
 import pytest
 
-from infra.promotions import Ledger
-from infra.registry import CHAMPION_URL, STUDENT, Registry
+from infra.catalog.promotions import Ledger
 from infra.settings import Settings
-from infra.storage import open_location
-from infra.tracking import open_run
-from infra.tracking_server import TrackingServer
+from infra.storage.location import open_location
+from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
+from infra.tracking.runs import open_run
+from infra.tracking.server import TrackingServer
 from models.engine import Engine, choose_device, fast_dtype
 from models.modelfile import build
-from tasks.chosen_model import choose_model
 from tasks.promotion.transaction import promote_challenger, roll_back
-from tests.browser import chromium
-from tests.ceph import Gateway
-from tests.championships import PAIRS, found, settings_of, with_strength, write_validation
+from tasks.resolved_model import choose_model
 from tests.conftest import fresh_bucket
-from tests.mlflow_server import mlflow_server, served_model
-from tests.server_processes import PATIENCE, ROOT
+from tests.support.servers.browser import chromium
+from tests.support.servers.ceph import Gateway
+from tests.support.servers.mlflow_server import mlflow_server, served_model
+from tests.support.servers.server_processes import PATIENCE, ROOT
+from tests.support.worlds.promotion import PAIRS, found, settings_of, with_strength, write_validation
 
 pytestmark = pytest.mark.slow
 

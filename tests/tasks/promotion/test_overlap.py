@@ -10,9 +10,9 @@ from PIL import Image
 from tasks.media.manifests import ManifestInvalid
 from tasks.promotion.overlap import refuse_training
 from tasks.promotion.validation_manifest import ValidationManifest, read_validation
-from tests.championships import SIDE, write_validation
-from tests.image_samples import encoded
-from tests.photographs import PHOTOGRAPHS, photograph
+from tests.support.samples.images import encoded
+from tests.support.samples.photographs import PHOTOGRAPHS, photograph
+from tests.support.worlds.promotion import SIDE, write_validation
 
 
 @pytest.fixture

@@ -12,14 +12,13 @@ from urllib.request import url2pathname
 import polars as pl
 import pytest
 
-from infra.lease import LeaseHeld
-from infra.model_folder import WEIGHTS_FILE
-from infra.promotions import Ledger, PromotionRaced
-from infra.registry import CHAMPION, CHAMPION_URL, STUDENT, Registry
+from infra.catalog.promotions import Ledger, PromotionRaced
 from infra.settings import Settings
-from infra.tracking_server import ModelNotFound, TrackingServer
+from infra.storage.lease import LeaseHeld
+from infra.tracking.model_artifact import WEIGHTS_FILE
+from infra.tracking.registry import CHAMPION, CHAMPION_URL, STUDENT, Registry
+from infra.tracking.server import ModelNotFound, TrackingServer
 from models.modelfile import ModelFile, ModelFileInvalid, pack
-from tasks.chosen_model import choose_model
 from tasks.media.manifests import ManifestInvalid
 from tasks.promotion import transaction as promotion
 from tasks.promotion.gates import Verdict
@@ -30,9 +29,10 @@ from tasks.promotion.transaction import (
     promotion_line,
     roll_back,
 )
-from tests.championships import PAIRS, add, settings_of, with_strength, write_validation
-from tests.promotion_driver import GATE, killed, promote_to_the_end, roll_back_to_the_end
-from tests.students import random_student
+from tasks.resolved_model import choose_model
+from tests.support.samples.students import random_student
+from tests.support.worlds.promotion import PAIRS, add, settings_of, with_strength, write_validation
+from tests.support.worlds.promotion_driver import GATE, killed, promote_to_the_end, roll_back_to_the_end
 
 PLACES = ("after-gates", "after-ledger", "after-previous", "after-champion", "after-read-back")
 

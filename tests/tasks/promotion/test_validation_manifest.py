@@ -12,8 +12,8 @@ from PIL import Image
 from tasks.media.manifests import ManifestInvalid
 from tasks.promotion.validation_manifest import read_validation
 from tasks.promotion.validation_samples import PHOTOGRAPHS, RAINS, make_validation
-from tests.championships import PAIRS, SIDE, write_validation
-from tests.image_samples import encoded
+from tests.support.samples.images import encoded
+from tests.support.worlds.promotion import PAIRS, SIDE, write_validation
 
 
 @pytest.fixture

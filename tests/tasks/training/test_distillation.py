@@ -13,22 +13,22 @@ import pytest
 import torch
 from PIL import Image
 
-from infra.lease import Lease, LeaseHeld, lease_location
-from infra.registry import STUDENT, Registry
 from infra.settings import Settings
-from infra.tracking_server import TrackingServer, TrackingUnreachable
-from models import blending, train
-from models.blending import between
+from infra.storage.lease import Lease, LeaseHeld, lease_location
+from infra.tracking.registry import STUDENT, Registry
+from infra.tracking.server import TrackingServer, TrackingUnreachable
 from models.modelfile import SHIPPED, build, pack, read_model_file, write_model_file
-from models.train_config import TrainConfig
+from models.training import loop, weight_interpolation
+from models.training.config import TrainConfig
+from models.training.weight_interpolation import between
 from tasks.training import distillation, distillation_request
 from tasks.training.distillation import Distilled, distil_student
 from tasks.training.distillation_request import DistillRequest, Prepared, prepare_distillation
 from tasks.training.request import STAGE_2, going_on
 from tasks.training.tracked import REFUSALS, TrainingFailed
-from tests.championships import found
-from tests.networks import random_network
-from tests.rainy_worlds import noise, write_training_folder
+from tests.support.samples.networks import random_network
+from tests.support.worlds.promotion import found
+from tests.support.worlds.rainy import noise, write_training_folder
 
 CONFIG = TrainConfig(
     preset="student-tiny",
@@ -153,7 +153,7 @@ def test_a_killed_run_goes_on_in_its_own_run(
     settings: Settings, founded: Path, material: Path, tmp_path: Path
 ):
     asked = request(material, unlabelled="", attention=False)
-    take = train.step
+    take = loop.step
 
     def step(fabric: Any, config: Any, state: Any, pair: Any) -> Any:
         if state.step == 3:
@@ -161,7 +161,7 @@ def test_a_killed_run_goes_on_in_its_own_run(
         return take(fabric, config, state, pair)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "step", step)
+        patch.setattr(loop, "step", step)
         with pytest.raises(KeyboardInterrupt):
             distilled(settings, asked)
     prepared = prepare_distillation(settings, asked)
@@ -178,7 +178,7 @@ def test_a_killed_run_goes_on_in_its_own_run(
 
 def test_a_server_that_goes_away_is_told_later(settings: Settings, material: Path, monkeypatch):
     asked = request(material, unlabelled="")
-    take = train.step
+    take = loop.step
 
     @contextmanager
     def away(server: TrackingServer, what: str) -> Iterator[None]:
@@ -191,7 +191,7 @@ def test_a_server_that_goes_away_is_told_later(settings: Settings, material: Pat
             patch.setattr(TrackingServer, "faults_named", away)
             return take(*arguments)
 
-        patch.setattr(train, "step", step)
+        patch.setattr(loop, "step", step)
         with pytest.raises(TrackingUnreachable, match=r"does not answer; what was trained .* run it again"):
             distilled(settings, asked)
     prepared = prepare_distillation(settings, asked)
@@ -199,7 +199,7 @@ def test_a_server_that_goes_away_is_told_later(settings: Settings, material: Pat
     run_id = (prepared.work / "mlflow_run").read_text()
     assert curve_of(settings, run_id) == []
     assert versions(settings) == [1]
-    monkeypatch.setattr(train, "step", None)  # all is trained already
+    monkeypatch.setattr(loop, "step", None)  # all is trained already
     done = distil_student(settings, prepared, "run-2")
     assert (done.run_id, curve_of(settings, run_id), versions(settings)) == (run_id, [2, 4], [1, 2])
     assert len(TrackingServer(settings).client().list_artifacts(run_id, "images")) >= 8
@@ -225,7 +225,7 @@ def test_a_student_goes_on_from_the_champion(settings: Settings, material: Path,
 
 def test_what_it_comes_to_lies_on_the_way_from_the_champion(settings: Settings, material: Path, monkeypatch):
     prepared = prepare_distillation(settings, request(material, student="champion"))
-    monkeypatch.setattr(blending, "FORGOTTEN", -100.0)  # whatever is learnt forgets too much
+    monkeypatch.setattr(weight_interpolation, "FORGOTTEN", -100.0)  # whatever is learnt forgets too much
     done = distil_student(settings, prepared, "run-1")
     weights = [read_model_file(prepared.work / f"{name}.safetensors") for name in ("student-tiny", "blended")]
     assert Registry(settings).resolve(done.model).weights == weights[1].weights

@@ -12,24 +12,24 @@ import pytest
 from lightning_fabric import Fabric
 from PIL import Image
 
-from infra.lease import Lease, LeaseLost
-from infra.pool_groups import CROP_SIDE
-from infra.pseudo_groups import PseudoPixels, write_group
-from infra.pseudo_labels import PseudoLabels
-from infra.registry import Registry
+from infra.catalog.pool_zarr import CROP_SIDE
+from infra.catalog.pseudo_label_zarr import PseudoPixels, write_group
+from infra.catalog.pseudo_labels import PseudoLabels
+from infra.catalog.streak_bank import StreakLayers
 from infra.settings import Settings
-from infra.streak_layers import StreakLayers
-from infra.tracking_server import ModelNotFound, TrackingServer
-from models import train
-from models.collapse import Collapsed, CollapseWatch
+from infra.storage.lease import Lease, LeaseLost
+from infra.tracking.registry import Registry
+from infra.tracking.server import ModelNotFound, TrackingServer
+from models.evaluation.validation import ValidationSet
 from models.modelfile import SHIPPED, ModelFileInvalid, build, read_model_file
-from models.networks import Network
-from models.semi_config import SemiConfig
-from models.semi_supervised import SemiSupervised
-from models.semi_validation import SemiScore
-from models.streak_bank import StreakBankEmpty
-from models.streaks import FINE, SHEET
-from models.validation import ValidationSet
+from models.networks.base import Network
+from models.rain.streak_mining import StreakBankEmpty
+from models.rain.streaks import FINE, SHEET
+from models.training import loop
+from models.training.semi.collapse import Collapsed, CollapseWatch
+from models.training.semi.config import SemiConfig
+from models.training.semi.objective import SemiSupervised
+from models.training.semi.validation import SemiScore
 from tasks.curation.acceptance import AGREE, REVIEWER, TEMPORAL
 from tasks.media.samples import photograph, rain_on
 from tasks.refusals import PreflightFailed
@@ -38,8 +38,8 @@ from tasks.training.finetuning_material import Labelled, material_at
 from tasks.training.finetuning_request import PRESETS, FinetuneRequest, prepare_finetuning
 from tasks.training.tracked import TrainingFailed
 from tasks.training.unlabelled import POOL
-from tests.pools import ACCEPTED, rainy_crops, write_pool
-from tests.rainy_worlds import small_world, write_training_folder
+from tests.support.worlds.pools import ACCEPTED, rainy_crops, write_pool
+from tests.support.worlds.rainy import small_world, write_training_folder
 
 SHORT = replace(PRESETS["smoke"], steps=4, crop=32, validate_every=2, save_seconds=0.0)
 
@@ -89,7 +89,7 @@ def finetuned(settings: Settings, request: FinetuneRequest, run_id: str = "run")
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_has_rendered_rain_and_real_streaks_in_each_batch(preset: str):
     config, fabric = replace(PRESETS[preset], crop=8), Fabric(accelerator="cpu", devices=1)
-    crops = len(train.batch_of(fabric, config, small_world(), 0).clean)
+    crops = len(loop.batch_of(fabric, config, small_world(), 0).clean)
     real = min(round(SemiConfig().rerain_share * crops), crops - 1)
     assert 0 < real < crops
 
@@ -98,7 +98,7 @@ def test_a_killed_one_is_gone_on_with_and_becomes_challenger(
     settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
 ):
     scores(monkeypatch, rising=1)
-    take = train.step
+    take = loop.step
 
     def killed(fabric: Any, config: Any, state: Any, pair: Any) -> Any:
         if state.step == 2:
@@ -106,7 +106,7 @@ def test_a_killed_one_is_gone_on_with_and_becomes_challenger(
         return take(fabric, config, state, pair)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "step", killed)
+        patch.setattr(loop, "step", killed)
         with pytest.raises(KeyboardInterrupt):
             finetuned(settings, request_, "killed")
     tuned = finetuned(settings, request_, "again")
@@ -128,7 +128,7 @@ def test_a_killed_one_is_gone_on_with_and_becomes_challenger(
     assert version.run_id == version.tags["training_run"] == tuned.run_id
     assert {"start_digest", "data_digest", "real_rain_digest"} <= version.tags.keys()
     scores(monkeypatch, rising=1)
-    monkeypatch.setattr(train, "step", pytest.fail)
+    monkeypatch.setattr(loop, "step", pytest.fail)
     assert finetuned(settings, request_, "third").version == "1"  # nothing is trained or registered twice
 
 

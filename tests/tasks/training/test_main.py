@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from infra.settings import read_settings
-from infra.tracking import TrackedRun
-from infra.tracking_server import TrackingServer, TrackingUnreachable
-from models.train_config import TrainConfig
+from infra.tracking.runs import TrackedRun
+from infra.tracking.server import TrackingServer, TrackingUnreachable
+from models.training.config import TrainConfig
 from tasks.training import __main__ as training
-from tests.rainy_worlds import write_training_folder
+from tests.support.worlds.rainy import write_training_folder
 
 
 def test_a_training_is_tracked_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

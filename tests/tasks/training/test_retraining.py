@@ -11,11 +11,11 @@ import pytest
 from prefect import State
 from prefect.states import Completed, Failed
 
-from infra.lease import LeaseHeld
-from infra.pool import Pool
-from infra.registry import STUDENT
+from infra.catalog.pool import Pool
 from infra.settings import Settings
-from infra.storage import Missing, open_location
+from infra.storage.lease import LeaseHeld
+from infra.storage.location import Missing, open_location
+from infra.tracking.registry import STUDENT
 from tasks.media.manifests import ManifestInvalid
 from tasks.refusals import PreflightFailed
 from tasks.training import finetuning_request
@@ -23,10 +23,10 @@ from tasks.training.finetuning_request import start_of
 from tasks.training.retraining import NothingNew, StageFailed, opened
 from tasks.training.retraining_presets import PRESETS, sizes_of
 from tasks.training.retraining_request import RetrainRequest, prepare_retraining
-from tests.championships import write_validation
-from tests.pool_rows import pool_row
-from tests.pools import rainy_crops, settings_of, write_pool
-from tests.rainy_worlds import write_training_folder
+from tests.support.samples.pool_rows import pool_row
+from tests.support.worlds.pools import rainy_crops, settings_of, write_pool
+from tests.support.worlds.promotion import write_validation
+from tests.support.worlds.rainy import write_training_folder
 
 SMOKE = RetrainRequest("smoke", "", None, anew=False)
 NAMES = ("curate", "finetune", "distill", "evaluate", "promote")

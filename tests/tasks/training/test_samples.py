@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.banks import load_training_data, photographs_of
-from models.lessons import read_photographs
+from models.rain.banks import load_training_data, photographs_of
+from models.training.distill.teacher_targets import read_photographs
 from tasks.promotion.validation_samples import PHOTOGRAPHS
 from tasks.training.samples import HELD_OUT_PICTURE, PICTURES, make_training_samples
 

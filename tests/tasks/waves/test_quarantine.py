@@ -10,7 +10,7 @@ from distributed.client import FutureCancelledError
 from tasks.batch.shards import REJECTED_BY_DEATH
 from tasks.waves.dispatch import SCHEDULER_GONE, Finished
 from tasks.waves.quarantine import Quarantine, WorkersDie, halved
-from tests.shard_samples import Client, death, shard_of, workers_of
+from tests.support.samples.shards import Client, death, shard_of, workers_of
 
 
 def quarantine(client: Client, *shards: str) -> Iterator[Finished]:

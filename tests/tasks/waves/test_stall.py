@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from infra.cluster import connect
-from infra.fault_points import VARIABLE
+from infra.failpoints import VARIABLE
 from infra.settings import Settings
-from tests.batch_worlds import World, changed_photo
+from tests.support.worlds.batch import World, changed_photo
 
 pytestmark = pytest.mark.slow
 

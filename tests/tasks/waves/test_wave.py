@@ -13,8 +13,8 @@ from tasks.batch.shards import rejected_record
 from tasks.waves.dispatch import SCHEDULER_GONE, Workers
 from tasks.waves.pending import Shard
 from tasks.waves.wave import Tally, Wave, run_waves
-from tests.samples import record, ref
-from tests.shard_samples import JOB, Client, death, result_of, shard_of, workers_of
+from tests.support.samples.records import record, ref
+from tests.support.samples.shards import JOB, Client, death, result_of, shard_of, workers_of
 
 
 def test_a_tally_keeps_a_few_reasons_and_counts_all() -> None:

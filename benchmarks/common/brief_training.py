@@ -1,0 +1,74 @@
+"""Short trainings of many networks on the same batches, to compare them: a budget of seconds or of steps."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from models.evaluation.validation import ValidationScore, ValidationSet, validate
+from models.networks.base import Network
+from models.rain.banks import TrainingData
+from models.rain.recipes import RECIPES
+from models.rain.synthesis import training_pairs
+from models.rng import Draws
+
+LEARNING_RATE = 1e-3
+EMA = 0.99
+WARM_UP = 0.1
+"""Share of the budget in which the learning rate rises; in the second half it falls to 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What each network may use: processor seconds of one thread, or else optimiser steps."""
+
+    seconds: float = float("inf")
+    steps: int = 1_000_000_000
+    batch: int = 16
+    crop: int = 128
+
+    def used(self, seconds: float, steps: int) -> float:
+        """Return the share that is used up."""
+        return max(seconds / self.seconds, steps / self.steps)
+
+
+def trained(network: Network, name: str, data: TrainingData, budget: Budget) -> tuple[nn.Module, int]:
+    """Train a network; return its average and the steps it took."""
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(EMA))  # type: ignore[no-untyped-call]
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-5, fused=True)
+    begun, steps, used = time.process_time(), 0, 0.0
+    with tqdm(total=100, desc=name, unit="%", mininterval=5) as progress:
+        while used < 1:
+            for group in optimizer.param_groups:
+                group["lr"] = LEARNING_RATE * min(used / WARM_UP, 1.0, 2 * (1 - used))
+            _step(network, optimizer, data, budget, steps)
+            average.update_parameters(network)
+            steps += 1
+            used = budget.used(time.process_time() - begun, steps)
+            progress.update(round(100 * min(used, 1.0)) - progress.n)
+    return average.module.eval(), steps
+
+
+def _step(
+    network: Network, optimizer: torch.optim.Optimizer, data: TrainingData, budget: Budget, step: int
+) -> None:
+    samples = torch.arange(step * budget.batch, (step + 1) * budget.batch)
+    pair = training_pairs(data, Draws(1, samples), RECIPES["mixed"], budget.crop)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss: Tensor = torch.stack(list(network.loss_terms(pair).values())).sum()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def scored(network: nn.Module, pairs: ValidationSet) -> ValidationScore:
+    """Score a network as it would run, in bf16."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return validate(network.eval(), pairs)

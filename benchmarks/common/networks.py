@@ -1,0 +1,51 @@
+"""The networks that benchmarks compare: every model file given, or every one that ships."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from models.engine import Engine, choose_device, fast_dtype
+from models.evaluation.metrics import Image
+from models.modelfile import SHIPPED, build, read_model_file
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A model file by name, first digits of its digest, and an engine that runs it."""
+
+    name: str
+    digest: str
+    path: Path
+    engine: Engine
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether this is the student that derain-batch uses on a fresh machine."""
+        return self.path == SHIPPED.resolve()
+
+    def derain(self, rainy: Image) -> Image:
+        """Derain one photograph, (H, W, 3) uint8."""
+        derained: Image = self.engine.derain(rainy[None])[0]
+        return derained
+
+    def derain_floats(self, rainy: Tensor) -> Tensor:
+        """Derain (B, 3, H, W) floats in [0, 1] as the photographs they are once rounded to 8 bit."""
+        return self.engine.derain_floats(rainy)
+
+
+def networks(paths: list[Path]) -> Iterator[Network]:
+    """Load model files, one at a time; the shipped ones where none is given."""
+    device = choose_device("auto")
+    for path in paths or shipped():
+        model_file = read_model_file(path)
+        engine = Engine(build(model_file, path.name), device, fast_dtype(device))
+        yield Network(path.stem, model_file.digest[:12], path.resolve(), engine)
+
+
+def shipped() -> list[Path]:
+    """List the model files in `models/weights/`: weights with a config beside them."""
+    return sorted(path for path in SHIPPED.parent.glob("*.safetensors") if path.with_suffix(".json").exists())

@@ -1,0 +1,292 @@
+"""What each term of distillation adds: the same student from scratch and with more and more of its teacher.
+
+    python -m benchmarks.learning.distillation --data DATA --unlabelled PHOTOGRAPHS --steps 1500
+
+Rows: scratch, + the teacher's output, + its features, + unlabelled photographs, and the attention terms beside all
+of these; for equal steps, and for as many steps as fit into the processor seconds that scratch took (lessons on
+unlabelled photographs are written once for all and told apart). Scores are psnr_y in dB: on the validation split,
+and on a domain known only by unlabelled photographs, rain of families that no labelled batch has: some training
+photographs under it, without labels, join PHOTOGRAPHS; held-out photographs under it are scored.
+Each finished row is kept in `results/distillation.csv`: the same command goes on where it was stopped, and ends
+with the differences to scratch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import fmean, stdev
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from tqdm import tqdm
+
+from benchmarks.common.tables import rows_of, write_table
+from models.evaluation.metrics import psnr_y
+from models.evaluation.validation import ValidationSet, as_uint8, render_validation, validate
+from models.networks.architectures import build_network, preset
+from models.networks.base import Network
+from models.rain.banks import TrainingData, load_training_data
+from models.rain.recipes import HELD_OUT_RECIPES
+from models.rain.synthesis import whole_pair
+from models.rng import Draws
+from models.training.config import TrainConfig
+from models.training.distill.objective import Distillation, DistillConfig
+from models.training.distill.run import Teaching
+from models.training.distill.teacher_targets import Lessons, Photograph, read_photographs, write_lessons
+from models.training.distill.teachers import Teacher, read_teacher
+from models.training.loop import batch_of, step
+from models.training.objectives import Objective, Supervised
+from models.training.state import begin
+
+RESULTS = Path(__file__).parents[1] / "results" / "distillation.csv"
+BASE = Path(__file__).parents[2] / "models" / "weights" / "student-base.safetensors"
+NOTHING = DistillConfig(labelled_weight=0.0, unlabelled_weight=0.0, feature_weight=0.0)
+VARIANTS = {
+    "scratch": NOTHING,
+    "+ output": replace(NOTHING, labelled_weight=0.2),
+    "+ features": replace(NOTHING, labelled_weight=0.2, feature_weight=0.05),
+    "+ unlabelled": DistillConfig(),
+    "+ attention": DistillConfig(attention_weight=0.05),
+}
+"""Each has what the one before it has, and one term more."""
+DOMAIN_SEED = 30_260_000
+DOMAIN_PHOTOGRAPHS = 60
+"""Training photographs that are rained on for the unlabelled domain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training."""
+
+    variant: str
+    budget: str
+    """`steps` or `seconds`: what it has in common with scratch."""
+    length: int
+    """Steps of scratch."""
+    seed: int
+    student: str
+    teacher: str
+    unlabelled_teacher: str
+    unlabelled_photographs: int
+    steps: int
+    seconds: float
+    """Processor time of one thread, without validation and lessons."""
+    lesson_seconds: float
+    light: float
+    heavy: float
+    fine: float
+    none: float
+    overall: float
+    domain: float
+    """Mean psnr_y on held-out photographs under rain that is known only unlabelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """All that the trainings have in common."""
+
+    fabric: Fabric
+    config: TrainConfig
+    training: TrainingData
+    pairs: ValidationSet
+    domain: Sequence[tuple[Tensor, Tensor]]
+    """Rainy and clean, (3, H, W) each."""
+    teaching: Teaching
+    lessons: Lessons
+    lesson_seconds: float
+
+    def row(self, variant: str, budget: str, seed: int, steps: int) -> Row:
+        """Train one student and score it."""
+        config = replace(self.config, seed=seed, steps=steps)
+        network, seconds = self._trained(config, self._objective(config, VARIANTS[variant]), variant)
+        with self.fabric.autocast():
+            scores, domain = validate(network, self.pairs), domain_score(network, self.domain)
+        figures = {name: round(score, 3) for name, score in asdict(scores).items()}
+        return Row(
+            variant=variant,
+            budget=budget,
+            length=self.config.steps,
+            seed=seed,
+            student=config.preset,
+            teacher=self.teaching.teacher.name,
+            unlabelled_teacher=self.teaching.unlabelled_teacher.name,
+            unlabelled_photographs=len(self.teaching.photographs),
+            steps=steps,
+            seconds=round(seconds, 1),
+            lesson_seconds=round(self.lesson_seconds, 1),
+            **figures,
+            overall=round(scores.overall, 3),
+            domain=round(domain, 3),
+        )
+
+    def _trained(self, config: TrainConfig, objective: Objective, name: str) -> tuple[Network, float]:
+        state = begin(self.fabric, config, objective)
+        begun = time.process_time()
+        for number in tqdm(range(config.steps), desc=f"{name}, seed {config.seed}", mininterval=10):
+            step(self.fabric, config, state, batch_of(self.fabric, config, self.training, number))
+        return state.average, time.process_time() - begun
+
+    def _objective(self, config: TrainConfig, weights: DistillConfig) -> Objective:
+        if weights == NOTHING:
+            return Supervised()
+        widths = build_network(preset(config.preset)).feature_widths
+        torch.manual_seed(config.seed)
+        return Distillation(weights, self.teaching.lineage, widths, self.teaching.teacher, self.lessons)
+
+
+def in_domain(data: TrainingData, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rain on photographs with families that labelled batches never have; rainy and clean, (3, H, W) each."""
+    recipes = list(HELD_OUT_RECIPES.values())
+    for number in range(min(count, len(data.photographs))):
+        draws = Draws(DOMAIN_SEED, torch.tensor([number], device=data.layer_of.device))
+        pair = whole_pair(data, draws, recipes[number % len(recipes)], number)
+        yield pair.rainy[0], pair.clean[0]
+
+
+@torch.inference_mode()
+def domain_score(network: Network, pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """Mean psnr_y of a network on pairs of the unlabelled domain."""
+    return fmean(psnr_y(as_uint8(network(rainy[None])[0]), as_uint8(clean)) for rainy, clean in pairs)
+
+
+def plan(seeds: Sequence[int], variants: Sequence[str]) -> list[tuple[str, str, int]]:
+    """List variant, budget and seed of all rows; scratch comes first, as its seconds are the others' budget."""
+    rows = []
+    for seed in seeds:
+        rows.append(("scratch", "steps", seed))
+        others = [variant for variant in variants if variant != "scratch"]
+        rows += [(variant, budget, seed) for variant in others for budget in ("steps", "seconds")]
+    return rows
+
+
+def steps_within(kept: Sequence[dict[str, str]], variant: str, budget: str, seed: int, steps: int) -> int:
+    """Return how many steps a row takes: those of scratch, or those that fit into the seconds of scratch."""
+    if budget == "steps":
+        return steps
+    taken = {
+        row["variant"]: float(row["seconds"]) for row in kept if _cell(row)[1:] == ("steps", steps, seed)
+    }
+    return max(1, round(steps * taken["scratch"] / taken[variant]))
+
+
+def run(bench: Bench, variants: Sequence[str], seeds: Sequence[int], results: Path) -> None:
+    """Train what is not in the results yet, and keep each row as soon as it is there."""
+    length = bench.config.steps
+    for variant, budget, seed in plan(seeds, variants):
+        kept = rows_of(results, Row)
+        if (variant, budget, length, seed) in map(_cell, kept):
+            continue
+        steps = steps_within(kept, variant, budget, seed, length)
+        row = bench.row(variant, budget, seed, steps)
+        write_table([row], results, rows_of(results, Row))
+        print(row, flush=True)
+
+
+def _cell(row: dict[str, str]) -> tuple[str, str, int, int]:
+    """Return variant, budget, length and seed of a row."""
+    return row["variant"], row["budget"], int(row["length"]), int(row["seed"])
+
+
+def differences(rows: Sequence[dict[str, str]]) -> Iterator[str]:
+    """Tell by how much each variant is ahead of scratch, as mean and standard deviation over seeds, in dB."""
+    scratch = {(row["length"], row["seed"]): row for row in rows if row["variant"] == "scratch"}
+    cells = dict.fromkeys(_cell(row)[:3] for row in rows if row["variant"] != "scratch")
+    for cell in cells:
+        chosen = [row for row in rows if _cell(row)[:3] == cell]
+        told = []
+        for figure in ("overall", "domain"):
+            pairs = [(row, scratch[row["length"], row["seed"]]) for row in chosen]
+            gains = [float(row[figure]) - float(beside[figure]) for row, beside in pairs]
+            spread = f" +- {stdev(gains):.2f}" if len(gains) > 1 else ""
+            told.append(f"{figure} {fmean(gains):+.2f}{spread}")
+        variant, budget, length = cell
+        yield f"{variant}, {length:,} steps, equal {budget}, {len(chosen)} seeds: {', '.join(told)}"
+
+
+def prepare(arguments: argparse.Namespace, config: TrainConfig) -> Bench:
+    """Read data and teachers, and let lessons be written."""
+    fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)  # type: ignore[arg-type]
+    fabric.launch()
+    training = load_training_data(arguments.data, held_out=False)
+    photographs: list[Photograph] = [as_uint8(rainy) for rainy, _ in in_domain(training, DOMAIN_PHOTOGRAPHS)]
+    if arguments.unlabelled:
+        photographs += read_photographs(arguments.unlabelled)
+    teacher, other = read_teacher(arguments.teacher), read_teacher(arguments.unlabelled_teacher)
+    teaching = Teaching(DistillConfig(), teacher, other, photographs)
+    begun, measured = time.process_time(), arguments.work / "lesson_seconds.txt"
+    lessons = write_lessons(fabric, teaching.unlabelled_teacher, photographs, arguments.work)
+    if not measured.exists():  # else they were only read
+        measured.write_text(f"{time.process_time() - begun}")
+    held_out = load_training_data(arguments.data, held_out=True)
+    pairs = render_validation(held_out, arguments.photographs)
+    domain = list(in_domain(held_out, arguments.photographs))
+    return Bench(fabric, config, training, pairs, domain, teaching, lessons, float(measured.read_text()))
+
+
+def taught_by(teacher: Teacher, student: str) -> list[str]:
+    """Return the variants that a teacher can teach: without features at the student's scales not all of them."""
+    shared = teacher.feature_widths.keys() & build_network(preset(student)).feature_widths.keys()
+    return [name for name in VARIANTS if shared or name not in ("+ features", "+ attention")]
+
+
+def main() -> None:
+    """Parse the command line and fill the table."""
+    arguments = _parse()
+    torch.set_num_threads(1)
+    config = TrainConfig(
+        preset=arguments.preset,
+        steps=arguments.steps,
+        batch=arguments.batch,
+        crop=arguments.crop,
+        warm_up=max(1, arguments.steps // 20),
+        cool_down=0.6,
+        ema=min(0.999, 1 - 20 / max(arguments.steps, 40)),
+        validation_photographs=arguments.photographs,
+    )
+    bench = prepare(arguments, config)
+    taught = taught_by(bench.teaching.teacher, config.preset)
+    variants = [name for name in taught if name in arguments.variants]
+    print("variants:", ", ".join(variants), flush=True)
+    run(bench, variants, range(1, arguments.seeds + 1), arguments.results)
+    print(*differences(rows_of(arguments.results, Row)), sep="\n")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.learning.distillation", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with clean/, streaks/, garg/")
+    parser.add_argument("--unlabelled", type=Path, help="folder of rainy photographs; default: none")
+    parser.add_argument("--teacher", default=str(BASE), help="weights file; default: the shipped student")
+    parser.add_argument(
+        "--unlabelled-teacher",
+        default=f"self-ensemble:{BASE}",
+        help="weights file, or self-ensemble:FILE; default: that of the shipped student",
+    )
+    parser.add_argument("--preset", default="student-small")
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        choices=list(VARIANTS),
+        default=list(VARIANTS),
+        help="beside scratch; default: all",
+    )
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--crop", type=int, default=64)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--photographs", type=int, default=20, help="held-out ones of each kind of rain")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument(
+        "--work", type=Path, default=Path("var/distillation"), help="folder that keeps lessons"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""What a whole retraining makes of rain that the shipped student has never seen, and whether it is promoted.
+
+    python -m benchmarks.learning.retraining --data DATA [--domains DOMAIN ...] [--steps N]
+
+The rainy photographs of a domain (`benchmarks.learning.rain_domains`), and nothing else of it, go through
+`ingest`; then `retrain` runs with preset cpu, its trainings cut to `--steps`. Promotion is decided on the small
+validation set that is made where none is named. The clean versions judge what came of it, and so does Rain100L
+(`paired/rain100l` in `DATA` or beside it). Each finished domain is a row of `results/retraining.csv` and is not
+measured again; one that was interrupted goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from PIL import Image as Pillow
+from prefect import State
+
+from benchmarks.common.tables import rows_of, write_table
+from benchmarks.learning.finetuning_run import engine_of
+from benchmarks.learning.learning_loop import POOL, UNSEEN, Judge, on_scenes, rain100l_in
+from benchmarks.learning.outcomes import decision, gain, line_of
+from benchmarks.learning.rain_domains import DOMAINS, RainyScene, scenes
+from flows.ingest import ingest
+from flows.retrain import retrain
+from infra.catalog.pool import Pool
+from infra.catalog.promotions import Ledger
+from infra.catalog.pseudo_labels import PseudoLabels
+from infra.settings import Settings, read_settings
+from infra.tracking.registry import STUDENT, Registry
+from models.engine import Engine
+from models.modelfile import ModelFile, build
+from tasks.promotion.bootstrap import paired_interval
+from tasks.training import finetuning_request, retraining_presets
+
+RESULTS = Path(__file__).parents[1] / "results" / "retraining.csv"
+CPU = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainingRow:
+    """One domain. Gains are psnr_y of the new student minus that of the shipped one, in dB; 95 % intervals."""
+
+    domain: str
+    steps: int
+    """Of each of the two trainings."""
+    crops: int
+    pseudo_labels: int
+    """Accepted."""
+    decision: str
+    validation: float | None
+    """Gain on the photographs that decide."""
+    gain: float
+    """On the photographs that were ingested."""
+    gain_lower: float
+    gain_upper: float
+    gain_unseen: float
+    """On the same scenes under other rain of the domain."""
+    rain100l: float
+    rain100l_lower: float
+    rain100l_upper: float
+    reasons: str
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How every domain is treated."""
+
+    data: Path
+    work: Path
+    steps: int
+
+
+def measure(course: Course, domain: str, judge: Judge) -> RetrainingRow:
+    """Take the rainy photographs of a domain through the loop, and judge what comes of it."""
+    pool = scenes(course.data, DOMAINS[domain])
+    settings = _workspace(course, domain)
+    source = written(pool, Path(settings.workspace).with_name("photographs"))
+    _done(ingest(source=str(source), return_state=True))
+    with shortened(course.steps):
+        _done(retrain(preset=CPU, data=str(course.data), return_state=True))
+    decided = decision(Ledger(settings.workspace).rows(STUDENT))
+    if decided is None:
+        raise SystemExit(f"{domain}: nothing was decided on, see {settings.workspace}")
+    engine = _engine(settings, decided.to_version)
+    gains = paired_interval(on_scenes(engine, pool, POOL) - on_scenes(judge.start, pool, POOL))
+    unseen = on_scenes(engine, pool, UNSEEN) - on_scenes(judge.start, pool, UNSEEN)
+    light = judge.change_on_rain100l(engine)
+    return RetrainingRow(
+        domain,
+        course.steps,
+        crops=Pool(settings.workspace).count(),
+        pseudo_labels=PseudoLabels(settings.workspace).accepted().height,
+        decision=decided.decision,
+        validation=gain(decided),
+        gain=round(gains.mean, 3),
+        gain_lower=round(gains.lower, 3),
+        gain_upper=round(gains.upper, 3),
+        gain_unseen=round(float(unseen.mean()), 3),
+        rain100l=round(light.mean, 3),
+        rain100l_lower=round(light.lower, 3),
+        rain100l_upper=round(light.upper, 3),
+        reasons=decided.reasons,
+    )
+
+
+@contextmanager
+def shortened(steps: int) -> Iterator[None]:
+    """Let the trainings of preset cpu take so many steps."""
+    sizes = replace(retraining_presets.PRESETS[CPU], distill_steps=steps)
+    slim = finetuning_request.PRESETS[sizes.finetune]
+    shorter = replace(slim, steps=steps, validate_every=max(1, steps // 3))
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(retraining_presets.PRESETS, {CPU: sizes}))
+        stack.enter_context(patch.dict(finetuning_request.PRESETS, {sizes.finetune: shorter}))
+        yield
+
+
+def _workspace(course: Course, domain: str) -> Settings:
+    """Choose a workspace of the domain's own."""
+    os.environ |= {
+        "DERAIN_WORKSPACE": str(course.work / f"{domain}-{course.steps}" / "workspace"),
+        "DERAIN_DEVICE": "cpu",
+        "DERAIN_WORKERS": "1",
+    }
+    os.environ.pop("DERAIN_VALIDATION", None)
+    return read_settings()
+
+
+def written(pool: Sequence[RainyScene], folder: Path) -> Path:
+    """Write the rainy photographs, each a source group of its own, as of as many cameras."""
+    for number, each in enumerate(pool):
+        path = folder / f"camera-{number:02d}" / "rainy.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            Pillow.fromarray(each.frames[POOL]).save(path)
+    return folder
+
+
+def _done(state: State[Any]) -> None:
+    """End the program where a flow failed; a promotion that is refused is an answer."""
+    if not state.is_completed():
+        raise SystemExit(line_of(state))
+
+
+def _engine(settings: Settings, version: str) -> Engine:
+    found = Registry(settings).resolve(f"models:/{STUDENT}/{version}")
+    return engine_of(build(ModelFile(found.weights, found.config)))
+
+
+def main() -> None:
+    """Measure every domain that is not in the table yet."""
+    arguments = _parse()
+    torch.set_num_threads(arguments.threads)
+    course = Course(arguments.data.absolute(), arguments.work.absolute(), arguments.steps)
+    judge = Judge(rain100l_in(arguments.data, arguments.rain100l))
+    for domain in arguments.domains:
+        kept = rows_of(arguments.results, RetrainingRow)
+        if (domain, str(course.steps)) in {(row["domain"], row["steps"]) for row in kept}:
+            continue
+        row = measure(course, domain, judge)
+        print(row, flush=True)
+        write_table([row], arguments.results, rows_of(arguments.results, RetrainingRow))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.learning.retraining", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with clean/, streaks/, garg/")
+    parser.add_argument("--domains", nargs="+", choices=list(DOMAINS), default=list(DOMAINS))
+    parser.add_argument("--steps", type=int, default=300, help="of each training")
+    parser.add_argument("--rain100l", type=int, default=100, help="photographs of Rain100L")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=Path("var/retraining"), help="workspaces")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

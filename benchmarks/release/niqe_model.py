@@ -1,0 +1,35 @@
+"""Fit the pristine model of NIQE on clean training photographs.
+
+    python -m benchmarks.release.niqe_model --data DATA
+
+`DATA` holds `train/clean`. Writes `models/weights/niqe.safetensors`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from benchmarks.common.photographs import images_in, read
+from models.evaluation.niqe import PRISTINE, fit_pristine, write_pristine
+
+
+def main() -> None:
+    """Fit and write."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.release.niqe_model", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/clean")
+    parser.add_argument("--out", type=Path, default=PRISTINE)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)  # small photographs: more threads only wait for each other
+    clean = images_in(arguments.data / "train" / "clean")
+    write_pristine(fit_pristine(read(path) for path in tqdm(clean, unit="photo")), arguments.out)
+    print(f"{arguments.out}: fitted on {len(clean)} photographs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Look at the rain that trains and judges.
+
+    python -m benchmarks.release.rain_sheet --data DATA --recipe fine --out fine.jpg
+
+One sheet of crops a recipe; `--recipe ladder` shows one photograph a row under the same heavy rain growing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from models.evaluation.metrics import Image as Pixels
+from models.evaluation.validation import as_uint8
+from models.rain.banks import TrainingData, load_training_data
+from models.rain.recipes import HELD_OUT_RECIPES, RECIPES
+from models.rain.synthesis import ladder, training_pairs
+from models.rng import Draws
+
+COLUMNS, ROWS, SIDE = 8, 4, 240
+STRENGTHS = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
+
+
+def main() -> None:
+    """Render one sheet and write it."""
+    recipes = RECIPES | HELD_OUT_RECIPES
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.release.rain_sheet", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with clean/, streaks/, garg/")
+    parser.add_argument("--recipe", choices=[*recipes, "ladder"], default="mixed")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    data = load_training_data(arguments.data, held_out=True)
+    if arguments.recipe == "ladder":
+        sheet = ladders(data, arguments.seed)
+    else:
+        crops = Draws(arguments.seed, torch.arange(COLUMNS * ROWS))
+        rainy = training_pairs(data, crops, recipes[arguments.recipe], SIDE).rainy
+        sheet = _rows([[as_uint8(crop) for crop in row] for row in torch.split(rainy, COLUMNS)])
+    Image.fromarray(sheet).save(arguments.out, quality=92)
+
+
+def ladders(data: TrainingData, seed: int) -> Pixels:
+    """Return one photograph a row, the clean one first, then growing rain."""
+    rows = []
+    for photo in range(ROWS):
+        draws = Draws(seed, torch.tensor([photo]))
+        rungs = ladder(data, draws, RECIPES["heavy"], photo, STRENGTHS)
+        pictures = [rungs[0].clean, *(rung.rainy for rung in rungs)]
+        rows.append([as_uint8(picture[0])[:SIDE, :SIDE] for picture in pictures])
+    return _rows(rows)
+
+
+def _rows(rows: list[list[Pixels]]) -> Pixels:
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows], axis=0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Ship trained weights, if they beat those that ship now on the validation split.
+
+    python -m benchmarks.release.ship checkpoints/student-base --data DATA
+
+Takes `<out>/<preset>.safetensors` of a training into `models/weights/`, with what its data were in the config, and
+its curve into `benchmarks/results/training_<preset>.csv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from benchmarks.common.brief_training import scored
+from models.evaluation.validation import ValidationScore, ValidationSet, render_validation
+from models.modelfile import SHIPPED, build, pack, read_model_file, write_model_file
+from models.rain.banks import load_training_data
+
+RESULTS = Path(__file__).parents[1] / "results"
+DATA_NOTE = (
+    "398 clean photographs (BSDS500), 189 recorded streak layers (RainTrainL), 750 rendered streak layers (after"
+    " Garg and Nayar), procedural streaks; every tenth photograph with its layer and 20 rendered scenes held out"
+)
+
+
+def main() -> None:
+    """Compare on the validation split, then copy or refuse."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.release.ship", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("out", type=Path, help="folder of a training")
+    parser.add_argument("--data", type=Path, required=True, help="folder that it trained on")
+    parser.add_argument("--note", default="", help="what else is to be known of the training")
+    arguments = parser.parse_args()
+    (candidate,) = (
+        path for path in arguments.out.glob("*.safetensors") if path.with_suffix(".json").exists()
+    )
+    pairs = render_validation(load_training_data(arguments.data, held_out=True), 40)
+    new = score(candidate, pairs)
+    shipped = SHIPPED.with_name(candidate.name)
+    if shipped.exists():
+        old = score(shipped, pairs)
+        print(f"ships now: {old}\ncandidate: {new}")
+        if new.overall <= old.overall:
+            raise SystemExit(f"{candidate} does not beat {shipped}: nothing changed")
+    ship(candidate, shipped, new, arguments.note)
+    shutil.copy(arguments.out / "curve.csv", RESULTS / f"training_{candidate.stem}.csv")
+    print(f"{shipped}: {new}")
+
+
+def score(path: Path, pairs: ValidationSet) -> ValidationScore:
+    """Score a weights file on whole held-out photographs, in bf16."""
+    torch.manual_seed(0)
+    return scored(build(read_model_file(path)), pairs)
+
+
+def ship(candidate: Path, shipped: Path, scores: ValidationScore, note: str) -> None:
+    """Write the candidate's weights where shipped ones lie, with its data and scores in the config."""
+    model_file = read_model_file(candidate)
+    facts = json.loads(model_file.config)["facts"]
+    facts |= {"validation_psnr_y": {name: round(value, 3) for name, value in asdict(scores).items()}}
+    facts |= {"data": DATA_NOTE} | ({"note": note} if note else {})
+    facts["train"]["init"] = Path(facts["train"].get("init", "")).name
+    write_model_file(pack(build(model_file), facts, name=candidate.stem), shipped)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""How fast networks derain, technique by technique: `python -m benchmarks.speed` writes `results/speed.csv`.
+
+All contenders of a batch run on the same picture in interleaved repeats; batch after batch is built, measured,
+written and freed, and what a device's memory does not hold is left out, and told. Milliseconds are of this machine
+and this moment: only the ratios may be quoted. On a CPU the process starts itself again with glibc's allocator told
+to keep freed memory, as derain-batch does for its workers: otherwise every pass pays for page faults, PReNet's too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from benchmarks.common.peak_memory import peak_mib, peak_mib_on_gpu
+from benchmarks.common.tables import rows_of, write_table
+from benchmarks.speed.techniques import (
+    CUDA_GRAPHS,
+    PRENET,
+    TECHNIQUES,
+    Forward,
+    Rung,
+    forward_of,
+    known_networks,
+    picture,
+    rungs,
+    weights_of,
+)
+from models.engine import choose_device
+from models.networks.descriptor import count_gmac, count_parameters
+
+RESULTS = Path(__file__).parents[1] / "results" / "speed.csv"
+ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
+TIMED_SECONDS = 1.5
+"""Each repeat of a rung takes about this long, and at least two forward passes."""
+UNTIMED = 3
+"""Forward passes before those that count on a GPU: they compile, choose kernels and record CUDA graphs."""
+MEASURED = ("network", "technique", "size", "batch", "device")
+"""Columns that tell rows apart."""
+NETWORKS = ["student-small", "student-base", "u-net-slim", "drd-net-slim", "afr-net-slim"]
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedRow:
+    """One row of the results."""
+
+    network: str
+    technique: str
+    size: int
+    batch: int
+    ms_median: float
+    """A batch."""
+    images_per_second: float
+    megapixels_per_second: float
+    ratio_to_prenet: float
+    """How many times faster than PReNet in fp32 on the same batch; the median of the ratios in each repeat.
+    nan where PReNet did not fit."""
+    mib: float
+    """Peak memory of a forward pass beyond weights and input; nan for CUDA graphs: they keep theirs."""
+    psnr_to_fp32: float
+    """How near the output is to that of fp32, dB; infinite where it is the same, nan where fp32 did not fit."""
+    parameters: int
+    gmac: float
+    """An image."""
+    threads: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A rung, ready to run."""
+
+    rung: Rung
+    forward: Forward
+    rainy: Tensor
+
+    def run(self) -> Tensor:
+        """Run one forward pass to its end."""
+        derained = self.forward(self.rainy)
+        if derained.is_cuda:
+            torch.cuda.synchronize()
+        return derained
+
+
+def contenders(networks: list[str], device: torch.device, batch: int, size: int) -> list[Contender]:
+    """Build the rungs of one batch; those that want the same picture share it."""
+    pictures: dict[bool, Tensor] = {}
+    compared = []
+    for rung in rungs(networks, device, [batch]):
+        layout = "channels_last" in rung.technique
+        if layout not in pictures:
+            pictures[layout] = picture(rung, size, device)
+        compared.append(Contender(rung, forward_of(rung, device), pictures[layout]))
+    return compared
+
+
+def measure(compared: Sequence[Contender], repeats: int) -> list[list[float]]:
+    """Return milliseconds a forward pass of each contender, a list of all in each interleaved repeat.
+
+    Not a number where the device's memory did not hold it.
+    """
+    return [[_milliseconds_if_it_fits(contender) for contender in compared] for _ in range(repeats)]
+
+
+def _milliseconds_if_it_fits(contender: Contender) -> float:
+    try:
+        return milliseconds(contender.run, UNTIMED if contender.rainy.is_cuda else 1)
+    except torch.OutOfMemoryError:
+        pass  # while it is being handled, its traceback holds what did fit
+    torch.cuda.empty_cache()
+    return math.nan
+
+
+@torch.inference_mode()
+def milliseconds(forward: Callable[[], object], untimed: int = 1) -> float:
+    """Time forward passes for `TIMED_SECONDS`, after some that are not timed; the median."""
+    for _ in range(untimed):
+        forward()
+    times: list[float] = []
+    while len(times) < 2 or sum(times) < TIMED_SECONDS:
+        begun = time.perf_counter()
+        forward()
+        times.append(time.perf_counter() - begun)
+    return 1000 * median(times)
+
+
+def summarise(
+    compared: Sequence[Contender], repeats: list[list[float]], size: int, device: torch.device
+) -> list[SpeedRow]:
+    """Turn the times of all repeats into rows, of all that fitted."""
+    fitted = [not any(math.isnan(times[number]) for times in repeats) for number in range(len(compared))]
+    for contender in itertools.compress(compared, [not fits for fits in fitted]):
+        print(f"{contender.rung}: more than the memory of {device_name(device)} holds, left out")
+    times = [list(itertools.compress(each, fitted)) for each in repeats]
+    compared = list(itertools.compress(compared, fitted))
+    return [_row(compared, times, number, size, device) for number in range(len(compared))]
+
+
+def _row(
+    compared: Sequence[Contender], repeats: list[list[float]], number: int, size: int, device: torch.device
+) -> SpeedRow:
+    contender, rung = compared[number], compared[number].rung
+    prenet = _number_of(compared, Rung(PRENET, TECHNIQUES[0], rung.batch))
+    exact = _number_of(compared, Rung(rung.network, TECHNIQUES[0], rung.batch))
+    ratios = [times[prenet] / times[number] for times in repeats] if prenet is not None else [math.nan]
+    ms = median(times[number] for times in repeats)
+    network = weights_of(rung.network)
+    return SpeedRow(
+        network=rung.network,
+        technique=rung.technique,
+        size=size,
+        batch=rung.batch,
+        ms_median=round(ms, 2),
+        images_per_second=round(1000 * rung.batch / ms, 2),
+        megapixels_per_second=round(rung.batch * size**2 / ms / 1000, 2),
+        ratio_to_prenet=round(median(ratios), 2),
+        mib=round(_peak_mib(contender, size, device), 1),
+        psnr_to_fp32=round(agreement(contender, compared[exact]), 2) if exact is not None else math.nan,
+        parameters=count_parameters(network),
+        gmac=round(count_gmac(network), 2),
+        threads=torch.get_num_threads(),
+        device=device_name(device),
+    )
+
+
+def _number_of(compared: Sequence[Contender], rung: Rung) -> int | None:
+    return next((number for number, each in enumerate(compared) if each.rung == rung), None)
+
+
+def _peak_mib(contender: Contender, size: int, device: torch.device) -> float:
+    if device.type == "cpu":
+        return peak_mib(contender.rung, size)
+    if contender.rung.technique == CUDA_GRAPHS:
+        return math.nan
+    return peak_mib_on_gpu(contender.forward, contender.rainy, UNTIMED)
+
+
+@torch.inference_mode()
+def agreement(contender: Contender, exact: Contender) -> float:
+    """Return the PSNR of one contender's first photograph against another's, dB, peak 1."""
+    ours, theirs = (each.run()[:1].float().cpu() for each in (contender, exact))
+    error = float((ours - theirs).square().mean())
+    return math.inf if error == 0 else -10 * float(torch.log10(torch.tensor(error)))
+
+
+def device_name(device: torch.device) -> str:
+    """Name the GPU or the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    flags = Path("/proc/cpuinfo")
+    lines = flags.read_text().splitlines() if flags.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    features = next((line for line in lines if line.startswith("flags")), "").split()
+    matrix = [flag for flag in ("avx2", "avx512_bf16", "amx_bf16") if flag in features]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name} ({os.cpu_count()} cores, {' '.join(matrix[-1:])})"
+
+
+def write(rows: Sequence[SpeedRow], path: Path) -> None:
+    """Write the results; what was measured before and is not measured anew stays."""
+    anew = {tuple(str(getattr(row, name)) for name in MEASURED) for row in rows}
+    others = [row for row in rows_of(path, SpeedRow) if tuple(row[name] for name in MEASURED) not in anew]
+    write_table(rows, path, kept=others)
+
+
+def _start_again_with_allocator() -> None:
+    """Replace this process by one with `ALLOCATOR` in its environment: glibc reads it only at the start."""
+    if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
+        command = [sys.executable, "-m", "benchmarks.speed", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, **ALLOCATOR})
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.speed", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--networks", nargs="+", choices=known_networks(), default=NETWORKS)
+    parser.add_argument("--size", type=int, default=512, help="height and width in pixels")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1], help="images a forward pass")
+    parser.add_argument("--device", default="auto", help="cpu, cuda; default: cuda where there is one")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3, help="interleaved")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Parse the command line, measure, write and print."""
+    _start_again_with_allocator()
+    arguments = _parse()
+    torch.set_num_threads(arguments.threads)
+    device = choose_device(arguments.device)
+    for batch in arguments.batches:
+        compared = contenders(arguments.networks, device, batch, arguments.size)
+        rows = summarise(compared, measure(compared, arguments.repeats), arguments.size, device)
+        if rows:
+            write(rows, arguments.out)
+        _tell(rows)
+        del compared  # the next batch is to find the memory that this one took
+        torch.compiler.reset()  # compiled for one batch alone, and kept by the compiler
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _tell(rows: Sequence[SpeedRow]) -> None:
+    for row in rows:
+        print(
+            f"{row.network:14} {row.technique:28} x{row.batch:<3} {row.ms_median:9.2f} ms"
+            f"  {row.ratio_to_prenet:7.2f}x PReNet  {row.mib:8.1f} MiB  {row.psnr_to_fp32:6.1f} dB to fp32"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Delta tables under `<workspace>/catalog`, and the Zarr groups that their rows name."""

@@ -1,0 +1,283 @@
+"""A Delta table of the catalog: opened anew for each call, tried again after lost races and faults of the world."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, WriterProperties
+from deltalake.exceptions import (
+    CommitFailedError,
+    DeltaError,
+    DeltaProtocolError,
+    SchemaMismatchError,
+    TableNotFoundError,
+)
+
+from infra.catalog.schema import TableSpec, check_schema, record_schema, records_table
+from infra.errors import WorldFault
+from infra.settings import read_patience
+from infra.storage.credentials import delta_options
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 12
+"""Tries of one commit, over about half a minute."""
+READ_ATTEMPTS = 3
+"""Tries of opening the table to read it."""
+COMPACT_AT = 64
+"""So many small files make compaction pay; each commit adds one."""
+FILE_BYTES = 16 * 1024 * 1024
+"""What compaction aims at: about 250,000 rows, so that making an output again rewrites little."""
+RETENTION = "interval 7 days"
+FOR_GOOD = "interval 5200 weeks"
+HEALS = (DeltaError, OSError)
+WRITER = WriterProperties(compression="ZSTD", max_row_group_size=65_536)
+
+_PERCENT_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
+_NEVER_HEALS = (DeltaProtocolError, SchemaMismatchError, PermissionError)
+
+Answer = TypeVar("Answer")
+
+
+class CatalogFault(WorldFault):
+    """The catalog could not be read or written, though tried again: the work stays pending."""
+
+
+class WorkspaceRefused(ValueError):
+    """No Delta table can be kept under this path."""
+
+
+class CatalogTable:
+    """One table below `<workspace>/catalog`; holds no state, so every call sees the newest version.
+
+    Parameters
+    ----------
+    workspace : str
+        An absolute local path or `s3://bucket/prefix`.
+    spec : TableSpec
+        Which table it is.
+
+    Raises
+    ------
+    WorkspaceRefused
+        The path holds something like `%20`, which deltalake decodes when reading and not when writing.
+    """
+
+    def __init__(self, workspace: str, spec: TableSpec) -> None:
+        if _PERCENT_ESCAPE.search(workspace):
+            raise WorkspaceRefused(
+                f"workspace {workspace} has a percent escape in its path: choose another name"
+            )
+        self.url = f"{workspace.rstrip('/')}/catalog/{spec.name}"
+        self._spec = spec
+        self._schema = record_schema(spec.kind)
+
+    def scan(
+        self, columns: Sequence[str] | None = None, where: str | None = None, version: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream rows, a bounded number at a time, in no particular order.
+
+        Parameters
+        ----------
+        columns : Sequence[str], optional
+            The columns wanted: only these are read. Unset: all.
+        where : str, optional
+            A condition in SQL, applied while reading.
+        version : int, optional
+            Of the table; unset: the newest.
+
+        Raises
+        ------
+        CatalogFault
+            The table could not be read, or has no such version.
+        """
+        table = self._persistently("opening", lambda: self._open(version), READ_ATTEMPTS)
+        if table is None:
+            return
+        schema = self._schema_of(columns)
+        try:
+            stream = table.scan(columns=schema.names, predicate=where)
+            # The engine gives views of strings; few readers know these.
+            yield from pa.RecordBatchReader.from_stream(stream).cast(schema)
+        except (*HEALS, pa.ArrowException) as error:
+            raise CatalogFault(f"catalog {self.url} could not be read: {one_line(error)}") from error
+
+    def frame(
+        self, columns: Sequence[str] | None = None, where: str | None = None, version: int | None = None
+    ) -> pl.DataFrame:
+        """Read at once the rows that `scan` streams; where there are none the columns have their types too."""
+        batches = self.scan(columns, where, version)
+        return pl.DataFrame(pa.Table.from_batches(batches, schema=self._schema_of(columns)))
+
+    def version(self) -> int | None:
+        """Return the number of the newest version, to come back to it; None where nothing was committed yet.
+
+        Raises
+        ------
+        CatalogFault
+            The table could not be read.
+        """
+        table = self._persistently("opening", self._open, READ_ATTEMPTS)
+        return None if table is None else int(table.version())
+
+    def commit(self, records: Sequence[object], *, replace: bool) -> None:
+        """Add records as one atomic commit; a lost race is run again on the newer version.
+
+        Parameters
+        ----------
+        records : Sequence of the table's records
+            An empty sequence commits nothing.
+        replace : bool
+            Whether a row of the same identity that is there is replaced or stays.
+
+        Raises
+        ------
+        CatalogFault
+            Every attempt failed.
+        CatalogSchemaMismatch
+            The workspace holds a table of another schema.
+        """
+        if records:
+            rows = records_table(records, self._spec)
+            self._persistently("commit", lambda: self._merge(rows, replace=replace))
+
+    def maintain(self) -> bool:
+        """Compact once many small files have gathered, and remove what that replaced; cheap after every commit.
+
+        No row is lost, and readers are undisturbed: replaced files, and with them earlier versions, stay for seven
+        days, or for good. A race lost to a commit leaves the table as it is, for the next call.
+
+        Returns
+        -------
+        bool
+            Whether anything was compacted.
+        """
+        try:
+            table = self._open()
+            if table is None or _small_files(table) < COMPACT_AT:
+                return False
+            table.optimize.compact(
+                target_size=FILE_BYTES,
+                max_concurrent_tasks=1,
+                writer_properties=WRITER,
+                commit_properties=once(),
+            )
+            if not self._spec.keeps_versions:
+                table.vacuum(dry_run=False)
+        except HEALS as error:
+            logger.warning("maintenance of catalog %s put off: %s", self._spec.name, one_line(error))
+            return False
+        return True
+
+    def _schema_of(self, columns: Sequence[str] | None) -> pa.Schema:
+        return self._schema if columns is None else pa.schema([self._schema.field(name) for name in columns])
+
+    def _open(self, version: int | None = None) -> DeltaTable | None:
+        """Open the newest version or an earlier one; None where nothing was committed yet."""
+        # Not asking is_deltatable first: it stops all threads of the process, the lease's too, until it is told.
+        try:
+            table = DeltaTable(self.url, version=version, storage_options=self._options())
+        except TableNotFoundError:
+            return None
+        check_schema(self.url, pa.schema(table.schema().to_arrow()), self._schema)
+        return table
+
+    def _merge(self, rows: pa.Table, *, replace: bool) -> None:
+        """Insert rows as one commit; lost races are not tried again here."""
+        table = self._open() or self._create()
+        # Not streamed: the merge then knows the rows' smallest and largest keys and skips files outside them.
+        merge = table.merge(
+            rows,
+            predicate=" AND ".join(f"target.{name} = source.{name}" for name in self._spec.identity),
+            source_alias="source",
+            target_alias="target",
+            streamed_exec=False,
+            writer_properties=WRITER,
+            commit_properties=once(),
+        )
+        if replace:
+            merge = merge.when_matched_update_all()
+        merge.when_not_matched_insert_all().execute()
+
+    def _persistently(self, doing: str, attempt: Callable[[], Answer], attempts: int = ATTEMPTS) -> Answer:
+        """Call until it works, so many times at most; what lost a race then sees the winner's version.
+
+        Raises
+        ------
+        CatalogFault
+            Every attempt failed.
+        """
+        until = time.monotonic() + _patience_seconds()
+        for number in range(1, attempts + 1):
+            try:
+                return attempt()
+            except _NEVER_HEALS as error:
+                raise CatalogFault(f"catalog {self.url}: {doing} refused: {one_line(error)}") from error
+            except HEALS as error:
+                is_race = isinstance(error, CommitFailedError)
+                if number == attempts or (time.monotonic() > until and not is_race):
+                    message = f"catalog {self.url}: {doing} failed {number} times: {one_line(error)}"
+                    raise CatalogFault(message) from error
+                level = logging.DEBUG if is_race else logging.WARNING
+                logger.log(level, "catalog %s, attempt %d: %s", doing, number, one_line(error))
+                time.sleep(min(0.05 * 2**number, 5.0) * random.uniform(0.5, 1.0))
+        raise AssertionError("unreachable")
+
+    def _create(self) -> DeltaTable:
+        for_good = {"delta.logRetentionDuration": FOR_GOOD} if self._spec.keeps_versions else {}
+        return DeltaTable.create(
+            self.url,
+            self._schema,
+            mode="ignore",
+            name=self._spec.name,
+            configuration={
+                "delta.deletedFileRetentionDuration": RETENTION,
+                "delta.dataSkippingStatsColumns": ",".join(self._spec.indexed),
+                **for_good,
+            },
+            storage_options=self._options(),
+        )
+
+    def _options(self) -> dict[str, str]:
+        options = delta_options(self.url)
+        if options:  # each of its requests is tried again by itself, for three minutes if it is not told
+            options["retry_timeout"] = f"{_patience_seconds() * 1000:.0f}ms"
+        return options
+
+
+def _small_files(table: DeltaTable) -> int:
+    sizes = pa.table(table.get_add_actions(flatten=True)).column("size_bytes")
+    return int(pc.sum(pc.less(sizes, FILE_BYTES // 2)).as_py() or 0)
+
+
+def all_of(*conditions: str | None) -> str | None:
+    """Join conditions of SQL; None is no condition."""
+    return " AND ".join(condition for condition in conditions if condition) or None
+
+
+def quoted(text: str) -> str:
+    """Write text as SQL does."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def once() -> CommitProperties:
+    """Never rebase a commit onto another's: what lost a race must look at the rows again."""
+    return CommitProperties(max_commit_retries=0)
+
+
+def one_line(error: BaseException) -> str:
+    """Tell an error of deltalake in one line, without its colours."""
+    return " ".join(_COLOUR.sub("", str(error)).split())
+
+
+def _patience_seconds() -> float:
+    return read_patience().budget_seconds

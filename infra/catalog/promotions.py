@@ -1,0 +1,135 @@
+"""The ledger of promotions: who became champion when, and why. A Delta table, `<workspace>/catalog/promotions`.
+
+Rows are numbered for each model and only ever added. A row is written before the registry's alias moves, so that
+every champion can be accounted for; of two that would write the same number one wins, and the other learns of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from infra.catalog.delta_table import CatalogTable, quoted
+from infra.catalog.schema import TableSpec
+
+Decision = Literal["promoted", "refused", "rolled_back", "adopted"]
+"""`adopted`: the champion that was found, when the ledger began or after someone moved the alias by hand."""
+
+
+class PromotionRaced(Exception):
+    """Another run wrote the row that this one was to write: nothing of this one was recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One figure of champion and challenger, how much of it is lost, and how much may be.
+
+    Losses are positive where the challenger is worse, in the figure's own unit; of `latency` the loss is the
+    ratio challenger / champion.
+    """
+
+    name: str
+    n: int
+    champion: float
+    challenger: float
+    loss: float
+    loss_lower: float
+    loss_upper: float
+    limit: float
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """One row of the ledger."""
+
+    model: str
+    number: int
+    """Counts the rows of a model from 1."""
+    decision: str
+    from_version: str | None
+    """The champion before; None where the ledger begins."""
+    to_version: str
+    """The champion after; of a refusal the version that was refused."""
+    reasons: str
+    gates: tuple[Gate, ...]
+    evaluation: str | None
+    """URL of the table of figures by image."""
+    run_id: str
+    decided_at: datetime
+
+    @property
+    def is_move(self) -> bool:
+        """Tell whether the champion is another one since this row."""
+        return self.decision != "refused"
+
+
+_IDENTITY = ("model", "number")
+_TABLE = TableSpec("promotions", Promotion, _IDENTITY, indexed=_IDENTITY, keeps_versions=True)
+
+
+class Ledger:
+    """The `promotions` table of one workspace; holds no state, so every call sees the newest version.
+
+    Parameters
+    ----------
+    workspace : str
+        An absolute local path or `s3://bucket/prefix`.
+
+    Raises
+    ------
+    WorkspaceRefused
+        The path holds something like `%20`.
+    """
+
+    def __init__(self, workspace: str) -> None:
+        self._table = CatalogTable(workspace, _TABLE)
+        self.url = self._table.url
+
+    def rows(self, model: str) -> list[Promotion]:
+        """Read the rows of a model, oldest first.
+
+        Raises
+        ------
+        CatalogFault
+            The table could not be read.
+        CatalogSchemaMismatch
+            The workspace holds a table of another schema.
+        """
+        batches = self._table.scan(where=f"model = {quoted(model)}")
+        found = [_promotion(row) for batch in batches for row in batch.to_pylist()]
+        return sorted(found, key=lambda row: row.number)
+
+    def append(self, row: Promotion) -> Promotion:
+        """Add a row under the next number, and read it back; return it with that number.
+
+        Raises
+        ------
+        PromotionRaced
+            Another run took the number.
+        CatalogFault
+            The table could not be written; the row may or may not be there.
+        """
+        numbered = replace(row, number=1 + max((each.number for each in self.rows(row.model)), default=0))
+        self._table.commit([numbered], replace=False)
+        if numbered not in self.rows(row.model):
+            raise PromotionRaced(
+                f"{self.url}: another run decided on {row.model} at the same moment; run it again"
+            )
+        return numbered
+
+    def last_move(self, model: str) -> Promotion | None:
+        """Give the row that made the champion of today."""
+        return next((row for row in reversed(self.rows(model)) if row.is_move), None)
+
+    def champion_on(self, model: str, when: datetime) -> str | None:
+        """Tell which version was champion at a moment; None before the ledger began."""
+        moves = [row for row in self.rows(model) if row.is_move and row.decided_at <= when]
+        return moves[-1].to_version if moves else None
+
+
+def _promotion(row: dict[str, object]) -> Promotion:
+    gates = row.pop("gates")
+    assert isinstance(gates, list)
+    return Promotion(gates=tuple(Gate(**gate) for gate in gates), **row)  # type: ignore[arg-type]

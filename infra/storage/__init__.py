@@ -1,0 +1,1 @@
+"""Folders and buckets: objects, credentials, leases, Zarr stores."""

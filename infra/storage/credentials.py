@@ -1,0 +1,144 @@
+"""Who we are to S3, resolved as every AWS tool does it: environment, profile, then the machine's role.
+
+Nothing here is ever logged, shown or made a parameter; what comes back goes straight into a client.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import botocore.session
+from botocore.configprovider import ConfiguredEndpointProvider
+from botocore.exceptions import BotoCoreError
+
+from infra.errors import AccessDenied, one_line
+
+WAY_OUT = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+DEFAULT_REGION = "us-east-1"  # S3-compatible servers take any, signatures need one
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where S3 is and how it is addressed, with botocore's credentials, which renew themselves."""
+
+    credentials: Any
+    endpoint: str | None
+    region: str
+    path_style: bool
+
+    def __repr__(self) -> str:
+        return f"Account(endpoint={self.endpoint!r}, region={self.region!r})"
+
+
+def s3_options() -> dict[str, Any]:
+    """Return what s3fs needs to reach S3 as this user.
+
+    Returns
+    -------
+    dict[str, Any]
+        Keyword arguments of `s3fs.S3FileSystem`. They hold secrets: hand them on, never show them.
+
+    Raises
+    ------
+    AccessDenied
+        Without usable credentials.
+    """
+    account = _account()
+    key, secret, token = _frozen(account)
+    options: dict[str, Any] = {
+        "key": key,
+        "secret": secret,
+        "token": token,
+        "endpoint_url": account.endpoint,
+        "client_kwargs": {"region_name": account.region},
+        "config_kwargs": {"s3": {"addressing_style": "path" if account.path_style else "auto"}},
+    }
+    if account.endpoint:  # servers other than AWS may not know the newer checksum trailers
+        options["config_kwargs"] |= {
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+        }
+    return options
+
+
+def delta_options(url: str) -> dict[str, str]:
+    """Return what deltalake needs to open a table at `url`; call it anew for each commit: tokens expire.
+
+    Parameters
+    ----------
+    url : str
+        A local path, which needs nothing, or `s3://bucket/prefix`.
+
+    Returns
+    -------
+    dict[str, str]
+        `storage_options`. They hold secrets: hand them on, never show them.
+    """
+    if not url.startswith("s3://"):
+        return {}
+    account = _account()
+    key, secret, token = _frozen(account)
+    options = {
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_REGION": account.region,
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": str(not account.path_style).lower(),
+        "conditional_put": "etag",  # two commits at once: one wins, the other learns of it
+    }
+    if token:
+        options["AWS_SESSION_TOKEN"] = token
+    if account.endpoint:
+        options["AWS_ENDPOINT_URL"] = account.endpoint
+        options["AWS_ALLOW_HTTP"] = str(account.endpoint.startswith("http://")).lower()
+    return options
+
+
+def renew() -> None:
+    """Forget what was resolved, so that the next call reads environment and profile files again."""
+    _resolve.cache_clear()
+
+
+def _account() -> Account:
+    # The environment is part of the cache's key: a changed AWS_PROFILE is another account, a forked child
+    # must not share locks with its parent.
+    environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
+    try:
+        return _resolve(os.getpid(), environment)
+    except BotoCoreError as error:
+        raise AccessDenied(f"S3 credentials: {one_line(error)}; {WAY_OUT}") from None
+
+
+@lru_cache(maxsize=4)
+def _resolve(pid: int, environment: tuple[tuple[str, str], ...]) -> Account:
+    session = botocore.session.Session()
+    profile = session.get_scoped_config()
+    endpoint = _endpoint(session)
+    s3_section = profile.get("s3")
+    style = s3_section.get("addressing_style") if isinstance(s3_section, dict) else None
+    return Account(
+        credentials=session.get_credentials(),
+        endpoint=endpoint,
+        region=session.get_config_variable("region") or dict(environment).get("AWS_REGION") or DEFAULT_REGION,
+        path_style=style == "path" or (endpoint is not None and style != "virtual"),
+    )
+
+
+def _endpoint(session: botocore.session.Session) -> str | None:
+    if session.get_config_variable("ignore_configured_endpoint_urls"):
+        return None
+    provider = ConfiguredEndpointProvider(session.full_config, session.get_scoped_config(), "s3")
+    endpoint = provider.provide()
+    return str(endpoint) if endpoint else None
+
+
+def _frozen(account: Account) -> tuple[str, str, str | None]:
+    if account.credentials is None:
+        raise AccessDenied(f"no S3 credentials found; {WAY_OUT}")
+    try:
+        frozen = account.credentials.get_frozen_credentials()
+    except BotoCoreError as error:
+        raise AccessDenied(f"S3 credentials: {one_line(error)}; {WAY_OUT}") from None
+    return frozen.access_key, frozen.secret_key, frozen.token

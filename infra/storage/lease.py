@@ -1,0 +1,255 @@
+"""One lease for each (workspace, destination): it keeps two coordinators apart.
+
+A lease is a row of generations, files `<sha of destination>.<generation>.json` under `<workspace>/leases`,
+each created exclusively. Who made the highest generation holds the lease; its file tells until when, and is
+written again while the holder lives. Taking over an expired, released or orphaned lease is making the next
+generation. The highest file is never deleted, so generations only rise, and one that finds a higher one knows
+that it lost. A holder that slept through its time (a laptop was closed, a machine stood still) makes the next
+generation itself, if nobody else did. This needs exclusive creation and a consistent listing, no more: a local
+folder or S3.
+
+Clocks: hosts that share a workspace must agree on the time to within a quarter of the lease (15 s of 60 s).
+If they do not, two coordinators may work at once; then the catalog's merge still keeps every row single.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from types import TracebackType
+from typing import Self
+
+from infra.errors import STORAGE_FAULTS
+from infra.process_identity import Holder
+from infra.settings import Settings
+from infra.storage.location import Location, Missing, open_location
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 20
+"""Rounds of looking and creating before giving up; each lost round means that another one won it."""
+GRACE = 0.25
+"""A lease is taken over when it is expired by this part of its time: what clocks may differ by."""
+
+
+class LeaseHeld(Exception):
+    """Another coordinator works on this destination; the message tells which, since when and until when."""
+
+
+class LeaseLost(Exception):
+    """The lease is no longer ours: nothing more may be committed."""
+
+
+class LeaseUnreadable(Exception):
+    """A file among the leases is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseContent:
+    """What a generation file holds; times are seconds since 1970."""
+
+    destination: str
+    run_id: str
+    holder: Holder
+    seconds: float
+    acquired_at: float
+    expires_at: float
+    released: bool
+    line: str
+    """All of it in words, for someone who opens the file."""
+
+
+def lease_location(workspace: str) -> Location:
+    """Open the folder of the leases of a workspace."""
+    return open_location(f"{workspace.rstrip('/')}/leases")
+
+
+def lease_of(settings: Settings, destination: str, run_id: str) -> Lease:
+    """Return the lease of a destination, or of whatever else only one run may work on at a time."""
+    return Lease(lease_location(settings.workspace), destination, run_id, settings.lease_seconds)
+
+
+class Lease:
+    """The right to write to one destination, for as long as the `with` block runs.
+
+    Parameters
+    ----------
+    leases : Location
+        `lease_location(workspace)`.
+    destination : str
+        URL of the destination.
+    run_id : str
+        The run that works on it.
+    seconds : float
+        Time to expiry; renewed after every third of it.
+
+    Raises
+    ------
+    LeaseHeld
+        On entering: another coordinator holds the lease.
+    """
+
+    def __init__(self, leases: Location, destination: str, run_id: str, seconds: float) -> None:
+        self._leases = leases
+        self._name = sha256(destination.encode()).hexdigest()
+        self._seconds = seconds
+        self._content = _content(destination, run_id, seconds)
+        self._generation = 0
+        # Monotonic; beside expires_at, so that neither a stopped nor a set-back clock helps.
+        self._good_until = 0.0
+        self._is_lost = False
+        self._changing = threading.Lock()
+        self._stop = threading.Event()
+        self._renewer = threading.Thread(target=self._renew_until_stopped, name="lease", daemon=True)
+
+    def __enter__(self) -> Self:
+        for _ in range(ATTEMPTS):
+            if self._try_acquire():
+                self._renewer.start()
+                return self
+        raise LeaseHeld(f"{self._content.destination}: too many coordinators want it at once; try again")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._renewer.join(timeout=self._seconds)
+        if self._is_lost:
+            return
+        try:
+            self._write(replace(self._content, released=True, line=f"released by run {self._content.run_id}"))
+        except STORAGE_FAULTS as fault:
+            logger.warning(
+                "lease of %s not released, it expires by itself: %s", self._content.destination, fault
+            )
+
+    def check(self) -> None:
+        """Make sure that the lease is ours; to be called before each commit.
+
+        Raises
+        ------
+        LeaseLost
+            Another coordinator took it over.
+        WorldFault, Missing, AccessDenied
+            If the leases cannot be reached.
+        """
+        with self._changing:
+            if not self._is_lost:
+                is_over = time.time() > self._content.expires_at or time.monotonic() > self._good_until
+                self._is_lost = self._highest() > self._generation or (
+                    is_over and not self._create(self._generation + 1)
+                )
+        if self._is_lost:
+            raise LeaseLost(
+                f"lease of {self._content.destination} lost: another run took it over;"
+                " nothing more is committed"
+            )
+
+    def _try_acquire(self) -> bool:
+        generation = self._highest()
+        if generation:
+            current = self._read(generation)
+            if current is None:  # deleted by one that is higher still: look again
+                return False
+            if _is_held(current):
+                raise LeaseHeld(f"{current.destination} is being written: {current.line}")
+        return self._create(generation + 1)
+
+    def _create(self, generation: int) -> bool:
+        begun = time.monotonic()
+        content = _content(self._content.destination, self._content.run_id, self._seconds)
+        if not self._leases.create(self._key(generation), _encode(content)):
+            return False
+        if self._highest() != generation:  # we slept between looking and creating: others came and went
+            self._leases.delete(self._key(generation))
+            return False
+        self._generation, self._content, self._good_until = generation, content, begun + self._seconds
+        for earlier in self._generations():
+            if earlier < generation:
+                self._leases.delete(self._key(earlier))
+        return True
+
+    def _renew_until_stopped(self) -> None:
+        while not self._stop.wait(self._seconds / 3):
+            try:
+                with self._changing:
+                    self._renew()
+            except STORAGE_FAULTS as fault:  # also where access is denied: a token may lapse for a minute
+                logger.warning("lease of %s not renewed, trying again: %s", self._content.destination, fault)
+
+    def _renew(self) -> None:
+        begun = time.monotonic()
+        expires_at = time.time() + self._seconds
+        content = replace(self._content, expires_at=expires_at)
+        content = replace(content, line=_line(content))
+        self._write(content)
+        self._content, self._good_until = content, begun + self._seconds
+
+    def _write(self, content: LeaseContent) -> None:
+        self._leases.put(self._key(self._generation), _encode(content))
+
+    def _read(self, generation: int) -> LeaseContent | None:
+        key = self._key(generation)
+        try:
+            return _decode(self._leases.fetch(key))
+        except Missing:
+            return None
+        except (ValueError, TypeError, KeyError) as error:
+            raise LeaseUnreadable(
+                f"{self._leases.url}/{key} is no lease ({error}): delete it if no run is under way"
+            ) from error
+
+    def _highest(self) -> int:
+        return max(self._generations(), default=0)
+
+    def _generations(self) -> list[int]:
+        numbers = []
+        try:
+            for ref in self._leases.list():
+                name, _, rest = ref.key.partition(".")
+                if name == self._name and rest.removesuffix(".json").isdigit():
+                    numbers.append(int(rest.removesuffix(".json")))
+        except Missing:  # no lease yet: the folder is made by the first one
+            return []
+        return numbers
+
+    def _key(self, generation: int) -> str:
+        return f"{self._name}.{generation:09d}.json"
+
+
+def _content(destination: str, run_id: str, seconds: float) -> LeaseContent:
+    now = time.time()
+    content = LeaseContent(
+        destination, run_id, Holder.this_process(), seconds, now, now + seconds, released=False, line=""
+    )
+    return replace(content, line=_line(content))
+
+
+def _line(content: LeaseContent) -> str:
+    since, until = _clock(content.acquired_at), _clock(content.expires_at)
+    holder = content.holder
+    return f"run {content.run_id} on {holder.host}, process {holder.pid}, since {since}, lease until {until}"
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _is_held(content: LeaseContent) -> bool:
+    if content.released or content.holder.is_dead():
+        return False
+    return time.time() <= content.expires_at + GRACE * content.seconds
+
+
+def _encode(content: LeaseContent) -> bytes:
+    return json.dumps(asdict(content), indent=2).encode()
+
+
+def _decode(data: bytes) -> LeaseContent:
+    fields = json.loads(data)
+    return LeaseContent(**{**fields, "holder": Holder(**fields["holder"])})

@@ -1,0 +1,291 @@
+r"""A folder on this machine as a location.
+
+File names that are not valid UTF-8 cannot be stored in a table: their stray bytes are listed as `\xNN`, and
+such a key finds its file again.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from infra.errors import (
+    AccessDenied,
+    KeyRefused,
+    Missing,
+    Patience,
+    Replaced,
+    StorageFault,
+    WorldFault,
+    one_line,
+    persist,
+    printable,
+)
+from infra.failpoints import fault_point
+from infra.records import ImageRef
+from infra.storage.temporary_files import is_temporary, sweep, temporary_name
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+REFUSALS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.EEXIST}
+GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # since the folder was read, or links to nothing
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+STRAY_BYTE = re.compile(rb"\\x([89a-f][0-9a-f])")
+
+
+class LocalLocation:
+    """A folder; see `infra.storage.location.Location`.
+
+    A put is written beside its target, synced to disk and renamed: a crash of the machine leaves the old file
+    or the whole new one. The folder itself is not synced: a rename that a power cut undoes shows as a missing
+    output, which the next run makes again.
+    """
+
+    def __init__(self, url: str, patience: Patience) -> None:
+        self.url = url
+        self._patience = patience
+
+    def list(self) -> Iterator[ImageRef]:
+        """Yield every file in the order of keys, holding the names of no more than one branch of folders.
+
+        Links to folders are followed, but not in a circle; files that vanish meanwhile are skipped.
+        """
+        return _walk(self.url, "", (), self._patience)
+
+    def fetch(self, key: str, size_bytes: int | None = None) -> bytes:
+        """Return the bytes of a file, whose size must be what was listed and must not change meanwhile."""
+
+        def attempt() -> bytes:
+            with open(self._find(key), "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                data = file.read()
+            expected = size if size_bytes is None else size_bytes
+            if len(data) != expected:
+                raise Replaced(f"{len(data)} bytes instead of {expected}: it changes or was replaced")
+            return data
+
+        return self._persist(attempt, key)
+
+    def fetch_part(self, key: str, start: int, stop: int | None = None) -> bytes:
+        """Return some of the bytes of a file; fewer where it ends before."""
+
+        def attempt() -> bytes:
+            with open(self._find(key), "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                first = start if start >= 0 else max(size + start, 0)
+                file.seek(first)
+                return file.read(-1 if stop is None else max(stop - first, 0))
+
+        return self._persist(attempt, key)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a file atomically, and the folders above it."""
+        target = self._path(key)
+        self._persist(lambda: _replace(target, data), key)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a file atomically unless there is one; tell whether it was written."""
+        target = self._path(key)
+        return self._persist(lambda: _link(target, data), key)
+
+    def delete(self, key: str) -> None:
+        """Remove a file if it is there."""
+        try:
+            self._persist(lambda: os.unlink(self._find(key)), key)
+        except Missing:
+            return
+
+    def exists(self, key: str) -> bool:
+        """Tell whether there is such a file."""
+        try:
+            return stat.S_ISREG(self._persist(lambda: os.stat(self._find(key)), key).st_mode)
+        except Missing:
+            return False
+
+    def free_bytes(self) -> int:
+        """Return the space left on the disk that the folder is or will be on."""
+        return shutil.disk_usage(_nearest(self.url)).free
+
+    def sweep(self) -> int:
+        """Remove what killed runs left half-written; return how many files."""
+        return sweep(self.url)
+
+    def check(self, *, writable: bool) -> None:
+        """Make sure that the folder can be read, or that it can be written or made."""
+        if not writable:
+            self._persist(lambda: os.scandir(self.url).close(), "", self._patience.short())
+            return
+        nearest = _nearest(self.url)
+        if not os.path.isdir(nearest):
+            raise Missing(f"{self.url}: {nearest} is not a folder")
+        probe = os.path.join(nearest, temporary_name())
+
+        def attempt() -> None:
+            try:
+                _write(probe, b"can this be written?")
+            finally:
+                _unlink(probe)
+
+        self._persist(attempt, "", self._patience.short())
+
+    def _path(self, key: str) -> str:
+        parts = key.split("/")
+        if "\0" in key or any(part in ("", ".", "..") for part in parts):
+            raise KeyRefused(f"{key!r} is not the name of a file inside {self.url}")
+        return os.path.join(self.url, *parts)
+
+    def _find(self, key: str) -> str:
+        path = self._path(key)
+        if "\\x" not in key or os.path.lexists(path):
+            return path
+        encoded = STRAY_BYTE.sub(lambda match: bytes.fromhex(match[1].decode()), os.fsencode(path))
+        stray = os.fsdecode(encoded)
+        return stray if os.path.lexists(stray) else path
+
+    def _persist(self, action: Callable[[], T], key: str, patience: Patience | None = None) -> T:
+        url = printable(f"{self.url}/{key}" if key else self.url)
+        return persist(lambda: _sorted_out(action, url), patience or self._patience, url)
+
+
+def _sorted_out(action: Callable[[], T], url: str) -> T:
+    """Run `action`; say what an `OSError` means."""
+    try:
+        return action()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Missing(f"{url}: {error.strerror}") from error
+    except PermissionError as error:
+        raise AccessDenied(f"{url}: {error.strerror}; check the owner and the mode of the folder") from error
+    except UnicodeEncodeError as error:
+        raise KeyRefused(f"{url!r} is not a valid file name") from error
+    except OSError as error:
+        if error.errno == errno.EROFS:
+            raise AccessDenied(f"{url}: {error.strerror}") from error
+        if error.errno in REFUSALS:
+            raise KeyRefused(f"{url} cannot be a file: {error.strerror}") from error
+        raise WorldFault(one_line(error)) from error
+
+
+def _walk(
+    folder: str, prefix: str, above: tuple[tuple[int, int], ...], patience: Patience
+) -> Iterator[ImageRef]:
+    here = persist(lambda: _sorted_out(lambda: os.stat(folder), folder), patience, folder)
+    identity = (here.st_dev, here.st_ino)
+    if identity in above:
+        logger.warning("%s leads back to a folder above it: skipped", folder)
+        return
+    for name in persist(lambda: _sorted_out(lambda: _names(folder), folder), patience, folder):
+        path = os.path.join(folder, name)
+        if not name.endswith("/"):
+            yield from _reference(path, prefix + _text(name))
+            continue
+        try:
+            yield from _walk(path[:-1], prefix + _text(name), (*above, identity), patience)
+        except Missing:
+            continue
+
+
+def _names(folder: str) -> list[str]:
+    """Return the names in a folder in the order of keys: folders end with a slash and sort with it."""
+    with os.scandir(folder) as entries:
+        names = [entry.name + "/" if _is_folder(entry) else entry.name for entry in entries]
+    return sorted(names, key=os.fsencode)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _reference(path: str, key: str) -> Iterator[ImageRef]:
+    if is_temporary(key):
+        return
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        if error.errno in GONE:
+            return
+        raise StorageFault(f"{path}: {error.strerror}") from error
+    if stat.S_ISREG(found.st_mode):
+        yield ImageRef(key, f"{found.st_size}-{found.st_mtime_ns}", found.st_size)
+
+
+def _text(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _nearest(path: str) -> str:
+    """Return the folder itself, or the nearest one above it that exists."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _write(path: str, data: bytes) -> None:
+    # The mode of the user's umask; tempfile would make files that only their owner can read.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _beside(target: str) -> str:
+    folder = os.path.dirname(target)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise KeyRefused(f"{target} cannot be a file: a part of its path is one already") from error
+    return os.path.join(folder, temporary_name())
+
+
+def _replace(target: str, data: bytes) -> None:
+    temporary = _beside(target)
+    try:
+        _write(temporary, data)
+        fault_point("during-put", os.path.basename(target))
+        os.replace(temporary, target)
+    except BaseException:
+        _unlink(temporary)
+        raise
+
+
+def _link(target: str, data: bytes) -> bool:
+    temporary = _beside(target)
+    try:
+        _write(temporary, data)
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        return _open_exclusively(target, data)
+    finally:
+        _unlink(temporary)
+    return True
+
+
+def _open_exclusively(target: str, data: bytes) -> bool:
+    """Create where the file system has no links; a reader may see the file while it is being written."""
+    try:
+        _write(target, data)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return

@@ -1,0 +1,227 @@
+"""A bucket prefix as a location.
+
+s3fs gives the session, its event loop in a thread and what a fork needs; requests go to its client directly,
+because the paths of s3fs take `?versionId=` and slashes out of keys, its listings are cached and held whole,
+and its retries cannot be bounded in time.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from botocore.exceptions import ClientError
+from fsspec.asyn import sync
+from s3fs import S3FileSystem
+
+from infra.errors import (
+    AccessDenied,
+    Missing,
+    Patience,
+    Replaced,
+    UrlRefused,
+    WorldFault,
+    one_line,
+    persist,
+    printable,
+)
+from infra.records import ImageRef
+from infra.storage.credentials import renew, s3_options
+from infra.storage.s3_errors import is_precondition, sorted_out
+from infra.storage.temporary_files import is_temporary, temporary_name
+
+T = TypeVar("T")
+
+CONFIG = {
+    "connect_timeout": 5,
+    "read_timeout": 15,
+    "max_pool_connections": 32,
+    "retries": {"total_max_attempts": 1},  # persist() tries again; two layers of it would take minutes
+}
+WRITER = "derain-writer"
+_kept: set[S3FileSystem] = set()
+
+
+class S3Location:
+    """A bucket or a prefix in it; see `infra.storage.location.Location`.
+
+    Holds no client: each process has one for each set of credentials, made when it is first used.
+    """
+
+    def __init__(self, url: str, patience: Patience) -> None:
+        self.url = url
+        self._bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        if not self._bucket:
+            raise UrlRefused(f"{url}: no bucket; use s3://bucket/prefix")
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._patience = patience
+
+    def list(self) -> Iterator[ImageRef]:
+        """Yield every object in the order of keys, holding one page of 1,000."""
+        request = {"Bucket": self._bucket, "Prefix": self._prefix}
+        while True:
+            page = self._persist("", partial(self._ask, "list_objects_v2", request))
+            for entry in page.get("Contents", ()):
+                yield from self._reference(entry)
+            token = page.get("NextContinuationToken")
+            if not token:
+                return
+            request = request | {"ContinuationToken": token}
+
+    def fetch(self, key: str, size_bytes: int | None = None) -> bytes:
+        """Return the bytes of an object, which must be as many as the answer announced and as were listed."""
+
+        def attempt() -> bytes:
+            announced, data = self._run(partial(_read, request=self._named(key)))
+            if len(data) != announced:
+                raise WorldFault(f"{len(data)} of {announced} bytes arrived")
+            if size_bytes is not None and len(data) != size_bytes:
+                raise Replaced(f"{len(data)} bytes instead of the {size_bytes} that were listed")
+            return data
+
+        return self._persist(key, attempt)
+
+    def fetch_part(self, key: str, start: int, stop: int | None = None) -> bytes:
+        """Return some of the bytes of an object; fewer where it ends before."""
+        last = "" if stop is None else str(stop - 1)
+        wanted = f"bytes={start}" if start < 0 else f"bytes={start}-{last}"
+
+        def attempt() -> bytes:
+            announced, data = self._run(partial(_read, request=self._named(key) | {"Range": wanted}))
+            if len(data) != announced:
+                raise WorldFault(f"{len(data)} of {announced} bytes arrived")
+            return data
+
+        return self._persist(key, attempt)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write an object in one request, which the server checks by its MD5."""
+        self._persist(key, lambda: self._put(key, data))
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object unless there is one; tell whether it was written."""
+        # The answer to a first attempt may be lost and the second refused because of the first, also below
+        # us: aiohttp sends a PUT again by itself. So the object carries who wrote it.
+        writer = secrets.token_hex(16)
+
+        def attempt() -> bool:
+            try:
+                self._put(key, data, IfNoneMatch="*", Metadata={WRITER: writer})
+            except ClientError as error:
+                if not is_precondition(error):
+                    raise
+                return self._writer_of(key) == writer
+            return True
+
+        return self._persist(key, attempt)
+
+    def delete(self, key: str) -> None:
+        """Remove an object if it is there."""
+        try:
+            self._persist(key, partial(self._ask, "delete_object", self._named(key)))
+        except Missing:
+            return
+
+    def exists(self, key: str) -> bool:
+        """Tell whether there is such an object."""
+        try:
+            self._persist(key, partial(self._ask, "head_object", self._named(key)))
+        except Missing:
+            return False
+        return True
+
+    def free_bytes(self) -> None:
+        """Return nothing: a bucket does not say."""
+
+    def sweep(self) -> int:
+        """Do nothing: an object is there whole or not at all."""
+        return 0
+
+    def check(self, *, writable: bool) -> None:
+        """Make sure that the bucket can be listed and, if asked, written; a probe object is deleted again."""
+        hurried = S3Location(self.url, self._patience.short())
+        first = {"Bucket": self._bucket, "Prefix": self._prefix, "MaxKeys": 1}
+        hurried._persist("", partial(hurried._ask, "list_objects_v2", first))
+        if writable:
+            probe = temporary_name()
+            hurried.put(probe, b"can this be written?")
+            hurried.delete(probe)
+
+    def _reference(self, entry: dict[str, Any]) -> Iterator[ImageRef]:
+        key, size = entry["Key"].removeprefix(self._prefix), entry["Size"]
+        is_marker = size == 0 and (not key or key.endswith("/"))
+        if not is_marker and not is_temporary(key):
+            yield ImageRef(key, entry["ETag"].strip('"'), size)
+
+    def _put(self, key: str, data: bytes, **conditions: object) -> None:
+        digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        request = {**self._named(key), "Body": data, "ContentMD5": digest, **conditions}
+        self._ask("put_object", request)
+
+    def _writer_of(self, key: str) -> str | None:
+        try:
+            found = self._ask("head_object", self._named(key))
+        except ClientError as error:
+            raise WorldFault(f"in the way, and now gone or unreadable: {one_line(error)}") from error
+        return cast("str | None", found["Metadata"].get(WRITER))
+
+    def _named(self, key: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._prefix + key}
+
+    def _ask(self, operation: str, request: Mapping[str, object]) -> dict[str, Any]:
+        return self._run(partial(_call, operation=operation, request=request))
+
+    def _run(self, work: Callable[[S3FileSystem], Awaitable[T]]) -> T:
+        filesystem = _filesystem()
+        answer: T = sync(filesystem.loop, work, filesystem, timeout=self._patience.attempt_seconds)
+        return answer
+
+    def _persist(self, key: str, action: Callable[[], T]) -> T:
+        url = printable(f"{self.url}/{key}" if key else self.url)
+
+        def attempt() -> T:
+            return sorted_out(action, url)
+
+        used = _options(url)
+        try:
+            return persist(attempt, self._patience, url)
+        except AccessDenied:
+            renew()  # environment and profile are read again: a token may have run out
+            if _options(url) == used:
+                raise
+        return persist(attempt, self._patience, url)
+
+
+def _options(url: str) -> dict[str, Any]:
+    try:
+        return s3_options()
+    except AccessDenied as error:
+        raise AccessDenied(f"{url}: {error}") from None
+
+
+def _filesystem() -> S3FileSystem:
+    # s3fs keeps one instance for each process and set of options, so this is cheap; tokens that botocore
+    # renewed are other options and so another instance.
+    options = s3_options()
+    options["config_kwargs"] |= CONFIG
+    filesystem = S3FileSystem(**options, use_listings_cache=False)
+    # A fork empties the cache of fsspec in the child. Were this not kept, its sockets would be closed there,
+    # which takes them out of the epoll set shared with the parent: the parent would wait for answers in vain.
+    _kept.add(filesystem)
+    return filesystem
+
+
+async def _call(filesystem: S3FileSystem, operation: str, request: Mapping[str, object]) -> dict[str, Any]:
+    client = await filesystem.set_session()
+    answer: dict[str, Any] = await getattr(client, operation)(**request)
+    return answer
+
+
+async def _read(filesystem: S3FileSystem, request: Mapping[str, object]) -> tuple[int, bytes]:
+    answer = await _call(filesystem, "get_object", request)
+    async with answer["Body"] as body:
+        return answer["ContentLength"], await body.read()

@@ -1,0 +1,127 @@
+"""What the errors of S3 and of the way to it mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from aiohttp import ClientError as TransferError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ResponseStreamingError,
+    SSOError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.parsers import ResponseParserError
+from fsspec.exceptions import FSTimeoutError
+
+from infra.errors import AccessDenied, KeyRefused, Missing, StorageFault, WorldFault, one_line
+from infra.storage.credentials import WAY_OUT
+
+T = TypeVar("T")
+
+HEALING_ERRORS = (
+    BotoConnectionError,
+    HTTPClientError,
+    TransferError,
+    IncompleteReadError,
+    ResponseStreamingError,
+    FlexibleChecksumError,
+    ResponseParserError,
+    OSError,  # time-outs and resets below the client
+)
+HEALING_CODES = {
+    "BadDigest",
+    "ConditionalRequestConflict",
+    "IncompleteBody",
+    "InternalError",
+    "OperationAborted",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+    "XAmzContentSHA256Mismatch",
+}
+HEALING_STATUS = {408, 409, 425, 429}
+DENIED_CODES = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"}
+DENIED_ERRORS = (CredentialRetrievalError, NoCredentialsError, PartialCredentialsError, SSOError)
+KEY_CODES = {"InvalidURI", "KeyTooLongError", "XMinioInvalidObjectName"}
+BUCKET_CODES = {"InvalidBucketName", "NoSuchBucket"}
+
+
+def sorted_out(action: Callable[[], T], url: str) -> T:
+    """Run one request and say in our words what went wrong.
+
+    Parameters
+    ----------
+    action : Callable[[], T]
+        The request.
+    url : str
+        What it is about, for the message.
+
+    Raises
+    ------
+    WorldFault
+        It can heal.
+    StorageFault
+        It cannot, or nobody knows.
+    Missing, AccessDenied, KeyRefused
+        As they say.
+    """
+    try:
+        return action()
+    except ClientError as error:
+        raise _meaning(error, url) from error
+    except FSTimeoutError as error:
+        raise WorldFault("no answer in time") from error
+    except HEALING_ERRORS as error:
+        raise WorldFault(one_line(error)) from error
+    except DENIED_ERRORS as error:
+        raise AccessDenied(f"{url}: {one_line(error)}; {WAY_OUT}") from error
+    except ParamValidationError as error:
+        raise _invalid(error, url) from error
+    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
+        raise StorageFault(f"{url}: {one_line(error)}") from error
+
+
+def is_precondition(error: ClientError) -> bool:
+    """Tell whether a conditional request was refused because its condition did not hold."""
+    return _status(error) == 412
+
+
+def _meaning(error: ClientError, url: str) -> Exception:
+    code, status = str(error.response.get("Error", {}).get("Code", "")), _status(error)
+    if code in HEALING_CODES or status >= 500 or status in HEALING_STATUS:
+        return WorldFault(f"{code or status} from the server")
+    if code in BUCKET_CODES:
+        return Missing(f"{url}: there is no such bucket")
+    if status == 404:
+        return Missing(f"{url} is not there")
+    if status in (401, 403) or code in DENIED_CODES:
+        return AccessDenied(f"{url}: access denied ({code or status}); check the rights, or {WAY_OUT}")
+    if code in KEY_CODES:
+        return KeyRefused(f"{url} cannot be an object: {code}")
+    if status in (301, 302, 307):
+        return StorageFault(f"{url}: the bucket is in another region or at another endpoint ({code})")
+    return StorageFault(f"{url}: {one_line(error)}")
+
+
+def _invalid(error: ParamValidationError, url: str) -> Exception:
+    if "bucket" in str(error).lower():
+        return Missing(f"{url}: that is not a name of a bucket")
+    return KeyRefused(f"{url} cannot be an object: {one_line(error)}")
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -1,0 +1,79 @@
+"""Files that are being written. Their names tell which process writes them: what a killed one left can be removed.
+
+`.derain-<machine>-<pid>-<start>-<random>.tmp`. Only files of such a name are ever removed.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import re
+import secrets
+import time
+from pathlib import Path
+
+from infra.process_identity import Holder
+
+logger = logging.getLogger(__name__)
+
+OLD_SECONDS = 24 * 3600.0
+"""A file of a process of which nothing is known is nobody's after this long: writing one takes seconds."""
+_OURS = re.compile(r"\.derain-([0-9a-f]{16})-(\d+)-(\d+)-[0-9a-f]{16}\.tmp")
+
+
+def temporary_name() -> str:
+    """Return a name for a file that is being written; listings skip it."""
+    return f".derain-{_mark(os.getpid())}-{secrets.token_hex(8)}.tmp"
+
+
+def is_temporary(key: str) -> bool:
+    """Tell whether a key names one of our files that was being written."""
+    name = key.rpartition("/")[2]
+    return name.startswith(".derain-") and name.endswith(".tmp")
+
+
+def sweep(folder: str) -> int:
+    """Remove what killed processes left half-written below a folder; links are not followed.
+
+    Returns
+    -------
+    int
+        How many files were removed.
+    """
+    swept = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if name.startswith(".derain-") and _is_nobodys(path):
+                swept += _removed(path)
+    return swept
+
+
+def _is_nobodys(path: Path) -> bool:
+    """Tell whether a file is certainly not being written: its process is dead, or unknown and the file old."""
+    mark = _OURS.fullmatch(path.name)
+    if mark is None:
+        return False
+    if Holder("", mark[1], int(mark[2]), float(mark[3])).is_dead():
+        return True
+    try:
+        return time.time() - path.stat().st_mtime > OLD_SECONDS
+    except OSError:  # gone, or not to be looked at
+        return False
+
+
+def _removed(path: Path) -> bool:
+    try:
+        path.unlink()
+    except OSError as error:  # gone meanwhile, or another user's
+        logger.debug("%s stays: %s", path, error)
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=1)
+def _mark(pid: int) -> str:
+    # By process id, because a fork is another process.
+    holder = Holder.this_process()
+    return f"{holder.machine}-{pid}-{holder.started:.0f}"

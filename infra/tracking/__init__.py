@@ -1,0 +1,1 @@
+"""MLflow: the server, tracked runs, the registry and what a registered version holds."""

@@ -1,0 +1,285 @@
+"""The model registry: MLflow, on SQLite beside the workspace or on a server.
+
+A version is `model.safetensors` and `config.json`, and beside them what lets MLflow load it and serve it (see
+`infra.tracking.model_artifact`); aliases say which version serves. A tag of the model says up to which row of the
+ledger of promotions its aliases were moved.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.settings import Settings
+from infra.tracking.model_artifact import CONFIG_FILE, WEIGHTS_FILE, write_model_folder
+from infra.tracking.server import ModelNotFound, TrackingServer
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+STUDENT = "derain-student"
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+PREVIOUS = "previous"
+CHAMPION_URL = f"models:/{STUDENT}@{CHAMPION}"
+SETTLED = "derain.settled"
+"""Tag of a model: the number of the last row of the ledger that its aliases agree with."""
+CANDIDATE = "derain.candidate"
+"""Tag of a version that was registered as a challenger: with none but these, the shipped weights may still come."""
+FOUNDING_SECONDS = 15
+"""How long a first run waits for another first run that is registering the shipped weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """One version from the registry, resolved once: what its files hold will not change."""
+
+    name: str
+    version: str
+    weights: bytes
+    config: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which versions a model's aliases mean now; None where there is no such alias."""
+
+    champion: str | None
+    challenger: str | None
+    previous: str | None
+    settled: int
+    """Number of the last row of the ledger that they agree with; 0 before the first."""
+
+
+class Registry:
+    """Registered models of one tracking server.
+
+    Parameters
+    ----------
+    settings : Settings
+        Say which server.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._server = TrackingServer(settings)
+
+    def resolve(self, url: str) -> RegisteredModel:
+        """Fetch the version that `models:/name@alias` or `models:/name/version` means now.
+
+        Raises
+        ------
+        ModelNotFound
+            If there is no such model, version or alias; names what there is.
+        TrackingUnreachable
+            If the tracking server does not answer.
+        """
+        name, alias, number = _parse(url)
+        with self._server.alone(), self._server.faults_named(url):
+            client = self._server.client()
+            if alias is not None:
+                version = client.get_model_version_by_alias(name, alias)
+            else:
+                version = client.get_model_version(name, number)
+            weights, config = (
+                self._server.artifact(version.source, part) for part in (WEIGHTS_FILE, CONFIG_FILE)
+            )
+        return RegisteredModel(name, str(version.version), weights, config)
+
+    def standing(self, name: str) -> Standing:
+        """Tell which versions the aliases of a model mean now.
+
+        Raises
+        ------
+        ModelNotFound
+            If there is no such model.
+        TrackingUnreachable
+            If the tracking server does not answer.
+        """
+        with self._server.alone(), self._server.faults_named(f"models:/{name}"):
+            model = self._server.client().get_registered_model(name)
+        aliases = {alias: str(version) for alias, version in model.aliases.items()}
+        champion, challenger, previous = (aliases.get(alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS))
+        return Standing(champion, challenger, previous, int(model.tags.get(SETTLED, 0)))
+
+    def registered_at(self, name: str, version: str) -> datetime:
+        """Tell when a version was registered."""
+        with self._server.alone(), self._server.faults_named(f"models:/{name}/{version}"):
+            found = self._server.client().get_model_version(name, version)
+        return datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
+
+    def move_alias(self, name: str, alias: str, version: str) -> None:
+        """Let an alias mean this version from now on.
+
+        Raises
+        ------
+        ModelNotFound
+            If there is no such version; the alias stays where it is.
+        TrackingUnreachable
+            If the tracking server does not answer.
+        """
+        with self._server.alone(), self._server.faults_named(f"models:/{name}/{version}"):
+            client = self._server.client()
+            client.get_model_version(name, version)
+            client.set_registered_model_alias(name, alias, version)
+
+    def describe_version(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Keep what is known of a version as its tags."""
+        with self._server.alone(), self._server.faults_named(f"models:/{name}/{version}"):
+            client = self._server.client()
+            for key, value in tags.items():
+                client.set_model_version_tag(name, version, key, value)
+
+    def settle(self, name: str, number: int) -> None:
+        """Remember that the aliases agree with the ledger up to this row."""
+        with self._server.alone(), self._server.faults_named(f"models:/{name}"):
+            self._server.client().set_registered_model_tag(name, SETTLED, str(number))
+
+    def register_challenger(
+        self, name: str, weights: bytes, config: bytes, training_run: str | None = None
+    ) -> str:
+        """Make two files the next version of a model and its challenger; return its number.
+
+        The same files as the challenger's are not registered again.
+
+        Parameters
+        ----------
+        name : str
+            Registered model; created if there is none of this name.
+        weights, config : bytes
+            The two files.
+        training_run : str, optional
+            Id of the tracked run that trained them: the version then belongs to it, and its files lie there.
+
+        Raises
+        ------
+        ModelNotFound
+            If the server has no such run.
+        TrackingUnreachable
+            If the tracking server does not answer.
+        """
+        with self._server.alone(), self._server.faults_named(f"models:/{name}"):
+            client = self._server.client()
+            _create_model(client, name)
+            known = client.get_registered_model(name).aliases.get(CHALLENGER)
+            if known is not None and self._holds(client, name, str(known), weights, config):
+                return str(known)
+            source, run_id = self._upload(name, weights, config, training_run)
+            version = client.create_model_version(name, source, run_id, tags={CANDIDATE: "true"}).version
+            client.set_registered_model_alias(name, CHALLENGER, version)
+        return str(version)
+
+    def _holds(self, client: MlflowClient, name: str, number: str, weights: bytes, config: bytes) -> bool:
+        source = client.get_model_version(name, number).source
+        parts = ((WEIGHTS_FILE, weights), (CONFIG_FILE, config))
+        try:
+            return all(self._server.artifact(source, part) == data for part, data in parts)
+        except FileNotFoundError:
+            return False
+
+    def register_shipped(self, weights: bytes, config: bytes, name: str = STUDENT) -> None:
+        """Make the weights that come with the package version 1 and champion, if nothing is registered yet.
+
+        Of several first runs one does it, and a later one finishes what a killed one began.
+
+        Raises
+        ------
+        TrackingUnreachable
+            If the tracking server does not answer.
+        """
+        with self._server.alone(), self._server.faults_named(name):
+            client = self._server.client()
+            if self._is_settled(client, name, weights):
+                return
+            begun = self._founders(client, name)
+            number = str(begun[0].version) if begun else self.add_version(name, weights, config)
+            client.set_registered_model_alias(name, CHAMPION, number)
+
+    def _is_settled(self, client: MlflowClient, name: str, weights: bytes) -> bool:
+        """Tell whether there is nothing to found; create the model, or else wait for the one who did."""
+        if self._has_champion(client, name):
+            return True
+        if _create_model(client, name):
+            return False
+        for _ in range(FOUNDING_SECONDS if self._server.is_remote else 0):
+            if self._is_taken(client, name, weights):
+                break
+            time.sleep(1)
+            if self._has_champion(client, name):
+                return True
+        return self._is_taken(client, name, weights)
+
+    def _is_taken(self, client: MlflowClient, name: str, weights: bytes) -> bool:
+        """Tell whether versions without a champion are somebody's choice, and not a founding that was cut short."""
+        if SETTLED in client.get_registered_model(name).tags:
+            return True
+        founders = self._founders(client, name)
+        if len(founders) == 1:
+            return self._server.artifact(founders[0].source, WEIGHTS_FILE) != weights
+        return bool(founders)
+
+    def _founders(self, client: MlflowClient, name: str) -> list[ModelVersion]:
+        """Return the versions that nobody registered as a challenger."""
+        versions = client.search_model_versions(f"name = '{name}'")
+        return [version for version in versions if CANDIDATE not in version.tags]
+
+    def _has_champion(self, client: MlflowClient, name: str) -> bool:
+        found = client.search_registered_models(filter_string=f"name = '{name}'")
+        return any(CHAMPION in model.aliases for model in found)
+
+    def add_version(self, name: str, weights: bytes, config: bytes) -> str:
+        """Log two files as a run's artifacts and make them the next version of a model; return its number."""
+        client = self._server.client()
+        _create_model(client, name)
+        source, run_id = self._upload(name, weights, config, None)
+        return str(client.create_model_version(name, source, run_id).version)
+
+    def _upload(self, name: str, weights: bytes, config: bytes, training_run: str | None) -> tuple[str, str]:
+        """Log a version's folder to the run of its training, or to one of its own; return its URL and the run."""
+        client = self._server.client()
+        if training_run is None:
+            run = client.create_run(self._server.experiment(client, name), run_name=name)
+        else:
+            with self._server.faults_named(f"run {training_run}"):
+                run = client.get_run(training_run)
+        # A training may register several times, and what a version names must not be written over.
+        part = f"model-{sha256(config + weights).hexdigest()[:12]}"
+        with tempfile.TemporaryDirectory() as folder:
+            write_model_folder(Path(folder), weights, config)
+            client.log_artifacts(run.info.run_id, folder, part)
+        if training_run is None:
+            client.set_terminated(run.info.run_id)
+        return f"{run.info.artifact_uri}/{part}", run.info.run_id
+
+
+def _create_model(client: MlflowClient, name: str) -> bool:
+    """Create a model without versions; tell whether it was us."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return False
+    return True
+
+
+def _parse(url: str) -> tuple[str, str | None, str]:
+    """Split `models:/name@alias` or `models:/name/version` into name, alias, version."""
+    path = url.removeprefix("models:/").strip("/")
+    if "@" in path:
+        name, alias = path.rsplit("@", 1)
+        if name and alias:
+            return name, alias, ""
+    elif "/" in path:
+        name, version = path.rsplit("/", 1)
+        if name and version.isdigit():
+            return name, None, version
+    raise ModelNotFound(f"{url}: a registered model is models:/name@alias or models:/name/version")

@@ -1,0 +1,202 @@
+"""Tracked runs: what a training tells of itself, kept by MLflow."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from infra.failpoints import fault_point
+from infra.settings import Settings
+from infra.tracking.outbox import Outbox
+from infra.tracking.server import ModelNotFound, TrackingServer, TrackingUnreachable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+class TrackedRun:
+    """A run of an MLflow experiment that keeps curve and pictures of a training.
+
+    What the server does not take is kept on disk and sent with what comes next, by a later process too: a training
+    does not end because its records cannot be written.
+
+    Parameters
+    ----------
+    server : TrackingServer
+        Where the run is.
+    run_id : str
+        The run, already there.
+    outbox : Outbox
+        What was not sent yet.
+    """
+
+    def __init__(self, server: TrackingServer, run_id: str, outbox: Outbox) -> None:
+        self.run_id = run_id
+        self._server = server
+        self._client = server.client()
+        self._outbox = outbox
+        self._is_away = False
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Keep named numbers of a step."""
+        self._outbox.put_scalars(step, values)
+        self._send()
+        fault_point("after-scalars")
+
+    def picture(self, step: int, name: str, picture: npt.NDArray[np.uint8]) -> None:
+        """Keep a picture, uint8 RGB (H, W, 3), of a step."""
+        self._outbox.put_picture(step, name, picture)
+        if not self._is_away:  # one attempt a validation: each may last until a time-out
+            self._send()
+
+    def describe(self, tags: Mapping[str, str], figures: Mapping[str, float]) -> None:
+        """Keep what is known of the run as a whole: tags, and figures without a step.
+
+        Raises
+        ------
+        TrackingUnreachable
+            If the server does not answer.
+        """
+        from mlflow.entities import Metric, RunTag
+
+        now = int(1000 * time.time())
+        with self._server.faults_named(self.run_id):
+            self._client.log_batch(
+                self.run_id,
+                metrics=[Metric(name, value, now, 0) for name, value in figures.items()],
+                tags=[RunTag(name, value) for name, value in tags.items()],
+            )
+
+    def file(self, path: Path, folder: str) -> None:
+        """Keep a file among the run's artifacts.
+
+        Raises
+        ------
+        TrackingUnreachable
+            If the server does not answer.
+        """
+        with self._server.faults_named(self.run_id):
+            self._client.log_artifact(self.run_id, str(path), folder)
+
+    def end(self, status: str = "FINISHED") -> None:
+        """Send what was not sent, and close the run.
+
+        Raises
+        ------
+        TrackingUnreachable
+            If the server still does not take it.
+        """
+        with self._server.faults_named(self.run_id):
+            self._outbox.send(self._client, self.run_id)
+            self._client.set_terminated(self.run_id, status)
+
+    def _send(self) -> None:
+        try:
+            with self._server.faults_named(self.run_id):
+                self._outbox.send(self._client, self.run_id)
+            self._is_away = False
+        except (TrackingUnreachable, ModelNotFound):
+            self._is_away = True  # kept for the next time
+
+
+def open_run(
+    settings: Settings, experiment: str, name: str, parameters: Mapping[str, object], memory: Path
+) -> TrackedRun:
+    """Begin a tracked run, or go on with the one that a killed process began.
+
+    Parameters
+    ----------
+    settings : Settings
+        Say which server.
+    experiment, name : str
+        Where the run is filed and how it is called.
+    parameters : mapping
+        Shown with the run.
+    memory : Path
+        File that remembers the run's id, beside the checkpoint that is resumed; what was not sent lies beside it.
+
+    Raises
+    ------
+    TrackingUnreachable
+        If the server does not answer.
+    """
+    server = TrackingServer(settings)
+    with server.alone(), server.faults_named(experiment):
+        client = server.client()
+        run_id = memory.read_text().strip() if memory.exists() else None
+        if run_id is None or not _goes_on(client, run_id):
+            run_id = client.create_run(server.experiment(client, experiment), run_name=name).info.run_id
+            _log_parameters(client, run_id, parameters)
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            memory.write_text(run_id)
+    return TrackedRun(server, run_id, Outbox(memory.with_name(f"{memory.name}_unsent")))
+
+
+def _goes_on(client: MlflowClient, run_id: str) -> bool:
+    """Mark a run as running again; False if the server has it no more."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.update_run(run_id, status="RUNNING")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return True
+
+
+def _log_parameters(client: MlflowClient, run_id: str, parameters: Mapping[str, object]) -> None:
+    from mlflow.entities import Param
+
+    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in parameters.items()])
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is kept of something that was measured at one time."""
+
+    parameters: Mapping[str, object]
+    metrics: Mapping[str, float]
+    tables: Mapping[str, Sequence[Mapping[str, object]]] = field(default_factory=dict)
+    """Rows by file name, `.json`, which MLflow shows as tables."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    pictures: Mapping[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
+    """Pictures, uint8 RGB (H, W, 3), by name."""
+
+
+def log_figures(settings: Settings, experiment: str, name: str, figures: Figures) -> None:
+    """Keep what was measured as a finished run.
+
+    Raises
+    ------
+    TrackingUnreachable
+        If the server does not answer.
+    """
+    from mlflow.entities import Metric
+
+    server = TrackingServer(settings)
+    with server.alone(), server.faults_named(experiment):
+        client = server.client()
+        run_id = client.create_run(server.experiment(client, experiment), run_name=name).info.run_id
+        now = int(1000 * time.time())
+        client.log_batch(
+            run_id,
+            metrics=[Metric(key, value, now, 0) for key, value in figures.metrics.items()],
+        )
+        _log_parameters(client, run_id, figures.parameters)
+        for file, rows in figures.tables.items():
+            client.log_table(run_id, {key: [row[key] for row in rows] for key in rows[0]}, file)
+        for key, picture in figures.pictures.items():
+            client.log_image(run_id, picture, key=key, step=0, synchronous=True)
+        with tempfile.TemporaryDirectory() as folder:
+            for file, data in figures.files.items():
+                Path(folder, file).write_bytes(data)
+            client.log_artifacts(run_id, folder)
+        client.set_terminated(run_id)

@@ -1,0 +1,161 @@
+"""The MLflow server behind registry and tracked runs: SQLite beside the workspace, or a server elsewhere."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from infra.settings import Settings
+from infra.storage.location import is_local
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}
+"""Tag of an experiment: MLflow's pages then show runs of trainings, and not those of language models."""
+LOCK_SECONDS = 300.0
+"""After so long whoever holds the lock is taken to hang: it is needed for seconds."""
+_NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
+
+
+class ModelNotFound(Exception):
+    """A model name, version or alias that the registry does not have."""
+
+
+class TrackingUnreachable(Exception):
+    """The tracking server does not answer."""
+
+
+class TrackingServer:
+    """One tracking server and its artifacts.
+
+    Parameters
+    ----------
+    settings : Settings
+        `tracking_uri`, or SQLite in a local workspace, or SQLite in `./var` beside a remote one.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._home = Path(settings.workspace if is_local(settings.workspace) else "var").absolute()
+        self.is_remote = settings.tracking_uri is not None
+        self.uri = settings.tracking_uri or f"sqlite:///{self._home / 'mlflow.db'}"
+        # MLflow reads these when it is imported, which therefore comes later.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it tells of each table that it creates
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+    def client(self) -> MlflowClient:
+        """Connect.
+
+        Raises
+        ------
+        TrackingUnreachable
+            If this can be no tracking server.
+        """
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+        from mlflow import MlflowClient  # two seconds: only where a server is used
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        except (MlflowException, ImportError) as error:
+            raise TrackingUnreachable(
+                f"{self.uri}: cannot be a tracking server ({_first_line(error)})"
+            ) from error
+
+    def experiment(self, client: MlflowClient, name: str) -> str:
+        """Return the id of an experiment, created where it is not there."""
+        known = client.get_experiment_by_name(name)
+        if known is not None:
+            return str(known.experiment_id)
+        location = None if self.is_remote else (self._home / "artifacts" / name).as_uri()
+        return str(client.create_experiment(name, artifact_location=location, tags=SHOWN_AS))
+
+    def artifact(self, folder: str, part: str) -> bytes:
+        """Read a file of a logged folder."""
+        if folder.startswith(("/", "file:")):
+            return Path(url2pathname(urlsplit(folder).path), part).read_bytes()
+        from mlflow.artifacts import download_artifacts
+
+        with tempfile.TemporaryDirectory() as here:
+            found = download_artifacts(f"{folder}/{part}", dst_path=here, tracking_uri=self.uri)
+            return Path(found).read_bytes()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes off the SQLite file: two that create its tables at once break it.
+
+        Raises
+        ------
+        TrackingUnreachable
+            If another process does not let go of it, as one that was stopped.
+        """
+        if self.is_remote:
+            yield
+            return
+        self._home.mkdir(parents=True, exist_ok=True)
+        with open(self._home / "mlflow.lock", "w") as lock:
+            _lock(lock)
+            yield
+
+    @contextmanager
+    def faults_named(self, what: str) -> Iterator[None]:
+        """Turn whatever MLflow raises into one clear line about `what`.
+
+        Raises
+        ------
+        ModelNotFound
+            If the server has no such thing, or its files are gone.
+        TrackingUnreachable
+            If the server does not answer.
+        """
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise ModelNotFound(
+                f"{what}: registered at {self.uri}, but its files are gone ({error})"
+            ) from error
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            if getattr(error, "error_code", "") in _NOT_THERE:
+                raise ModelNotFound(
+                    f"{what}: the registry at {self.uri} has no such model, version, alias or run"
+                ) from error
+            raise TrackingUnreachable(
+                f"{self.uri}: the tracking server does not answer ({_first_line(error)})"
+            ) from error
+
+
+def _lock(file: TextIO) -> None:
+    waiting = Retrying(
+        retry=retry_if_exception_type(BlockingIOError),
+        stop=stop_after_delay(LOCK_SECONDS),
+        wait=wait_fixed(0.05),
+        reraise=True,
+    )
+    try:
+        waiting(fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise TrackingUnreachable(
+            f"{file.name}: another process has held this lock for {LOCK_SECONDS:g} s: is one stopped, or hanging?"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    """Tell the first cause: what comes after it only repeats it at length."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,164 @@
+"""NIQE, the Natural Image Quality Evaluator (Mittal, Soundararajan, Bovik, IEEE Signal Processing Letters, 2013).
+
+How far the local statistics of a photograph are from those of pristine ones: lower is more natural. From the
+paper's formulas; the pristine model in `weights/niqe.safetensors` is fitted by us, on training photographs
+(`python -m benchmarks.release.niqe_model`), so values compare with each other and not with those published
+elsewhere. Blind scores like this one fail on rain, which looks natural: it is reported and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.evaluation.metrics import Image, luma
+
+PRISTINE = Path(__file__).parents[1] / "weights" / "niqe.safetensors"
+"""Our pristine model."""
+PATCH = 96
+"""Side of a patch in pixels; half of it at the coarser of the two scales."""
+SHARP = 0.75
+"""Of pristine photographs only patches count that are at least so sharp, relative to their sharpest."""
+_REACH, _SPREAD = 3, 7 / 6
+"""Gaussian window of local mean and deviation: 7x7, three standard deviations to each side."""
+
+
+@dataclass(frozen=True, slots=True)
+class NaturalModel:
+    """Gaussian over the 36 features of natural patches: mean (36,) and covariance (36, 36), float64."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
+def niqe(photograph: Image, pristine: NaturalModel) -> float:
+    """Score a photograph: the distance of its patches' gaussian from the pristine one (eq. 10).
+
+    Parameters
+    ----------
+    photograph : ndarray
+        (H, W, 3) uint8, at least 96 pixels a side.
+    pristine : NaturalModel
+        See `read_pristine`.
+
+    Raises
+    ------
+    ValueError
+        If the photograph is too small or has no texture anywhere.
+    """
+    found = _gaussian(patch_features(photograph)[0])
+    apart = found.mean - pristine.mean
+    pooled = torch.linalg.pinv((found.covariance + pristine.covariance) / 2, hermitian=True)
+    return float((apart @ pooled @ apart).clamp(min=0).sqrt())
+
+
+def fit_pristine(photographs: Iterable[Image]) -> NaturalModel:
+    """Fit the pristine model to the sharp patches of clean photographs, (H, W, 3) uint8 each."""
+    sharp = []
+    for photograph in photographs:
+        features, sharpness = patch_features(photograph)
+        sharp.append(features[sharpness > SHARP * sharpness.max()])
+    return _gaussian(torch.cat(sharp))
+
+
+def read_pristine(path: Path = PRISTINE) -> NaturalModel:
+    """Read a pristine model."""
+    stored = load_file(path)
+    return NaturalModel(stored["mean"], stored["covariance"])
+
+
+def write_pristine(model: NaturalModel, path: Path) -> None:
+    """Write a pristine model, which `read_pristine` reads."""
+    save_file({"mean": model.mean, "covariance": model.covariance}, path)
+
+
+def patch_features(photograph: Image) -> tuple[Tensor, Tensor]:
+    """Return the features of every patch that has texture, (N, 36), and its sharpness, (N,) (eq. 1-9)."""
+    height, width = (extent // PATCH * PATCH for extent in photograph.shape[:2])
+    if not height or not width:
+        raise ValueError(f"NIQE needs {PATCH} pixels a side; this photograph is {photograph.shape[:2]}")
+    grey = torch.from_numpy(luma(photograph[:height, :width]))[None, None]
+    half = F.interpolate(grey, scale_factor=0.5, mode="bicubic", antialias=True)
+    normal, deviation = _normalise(grey)
+    coarse, _ = _normalise(half)
+    features = torch.cat((_features(_patches(normal, PATCH)), _features(_patches(coarse, PATCH // 2))), 1)
+    textured = features.isfinite().all(1)
+    if not textured.any():
+        raise ValueError("NIQE needs texture; every patch of this photograph is flat")
+    return features[textured], _patches(deviation, PATCH).mean((1, 2))[textured]
+
+
+def _normalise(grey: Tensor) -> tuple[Tensor, Tensor]:
+    """Subtract the local mean and divide by the local deviation; return that and the deviation (eq. 1-3)."""
+    line = torch.exp(-0.5 * (torch.arange(-_REACH, _REACH + 1, dtype=torch.float64) / _SPREAD) ** 2)
+    window = torch.outer(line, line)[None, None] / line.sum() ** 2
+    padded = F.pad(grey, (_REACH,) * 4, mode="replicate")
+    mean = F.conv2d(padded, window)
+    deviation = (F.conv2d(padded**2, window) - mean**2).clamp(min=0).sqrt()
+    return (grey - mean) / (deviation + 1), deviation
+
+
+def _patches(plane: Tensor, side: int) -> Tensor:
+    """Cut (1, 1, H, W) into patches, (N, side, side), row by row."""
+    return plane[0, 0].unfold(0, side, side).unfold(1, side, side).flatten(0, 1)
+
+
+def _features(patches: Tensor) -> Tensor:
+    """Return 18 features a patch: shape and scale, and of each of four products of neighbours four (eq. 4-9)."""
+    neighbours = (
+        patches[:, :, :-1] * patches[:, :, 1:],
+        patches[:, :-1] * patches[:, 1:],
+        patches[:, :-1, :-1] * patches[:, 1:, 1:],
+        patches[:, :-1, 1:] * patches[:, 1:, :-1],
+    )
+    products = [torch.stack(asymmetric_gaussian(product.flatten(1)), 1) for product in neighbours]
+    return torch.cat((torch.stack(generalised_gaussian(patches.flatten(1)), 1), *products), 1)
+
+
+def generalised_gaussian(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Fit a zero-mean generalised gaussian to each row by its moments; return shape and scale (eq. 4)."""
+    power = values.square().mean(1)
+    shape = _shape(values.abs().mean(1) ** 2 / power)
+    return shape, _scale(power.sqrt(), shape)
+
+
+def asymmetric_gaussian(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Fit an asymmetric generalised gaussian to each row by its moments.
+
+    Returns shape, mean, left scale and right scale (eq. 7-9; Lasmar, Stitou and Berthoumieu, ICIP 2009). Rows with
+    nothing on one side of zero give nan.
+    """
+    left, right = (
+        (values.square() * side).sum(1).div(side.sum(1)).sqrt() for side in (values < 0, values > 0)
+    )
+    skew = left / right
+    ratio = values.abs().mean(1) ** 2 / values.square().mean(1)
+    shape = _shape(ratio * (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2)
+    left, right = _scale(left, shape), _scale(right, shape)
+    mean = (right - left) * torch.exp(torch.lgamma(2 / shape) - torch.lgamma(1 / shape))
+    return shape, mean, left, right
+
+
+def _shape(ratio: Tensor) -> Tensor:
+    """Return the shape whose squared mean magnitude over mean square is `ratio`: 0.2 to 10 in steps of 0.001."""
+    shapes = torch.arange(200, 10_001, dtype=torch.float64) / 1000
+    ratios = torch.exp(
+        2 * torch.lgamma(2 / shapes) - torch.lgamma(1 / shapes) - torch.lgamma(3 / shapes)
+    )  # rises with the shape
+    found = shapes[torch.searchsorted(ratios, ratio.contiguous()).clamp(max=len(shapes) - 1)]
+    return torch.where(ratio.isnan(), ratio, found)
+
+
+def _scale(deviation: Tensor, shape: Tensor) -> Tensor:
+    return deviation * torch.exp(0.5 * (torch.lgamma(1 / shape) - torch.lgamma(3 / shape)))
+
+
+def _gaussian(features: Tensor) -> NaturalModel:
+    apart = features - features.mean(0)
+    return NaturalModel(features.mean(0), apart.T @ apart / max(len(features) - 1, 1))

@@ -1,0 +1,138 @@
+"""Planted probes: how much rain a network takes from a real photograph, and how much detail it leaves.
+
+Ours; no clean version of the photograph is needed. A layer that is known to be rain, or known not to be, is added
+to the photograph, and what is seen of it in the difference of the two derained photographs is compared with what
+was added. What the network does to the rest of the photograph cancels out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from models.evaluation.probe_layers import DETAIL_FAMILIES, RAIN_FAMILIES, Family
+from models.rng import Draws
+
+Derain = Callable[[Tensor], Tensor]
+"""(B, 3, H, W) floats in [0, 1] to the same, derained."""
+
+HEADROOM = (0.06, 0.85)
+"""Black and white of a photograph before anything is planted, so that light and dark layers fit in it."""
+CONTRAST = (0.08, 0.3)
+"""Peak of a planted layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeScore:
+    """What a network makes of planted rain and planted detail."""
+
+    rain_recall: float
+    """Share of the rain that is gone: 0 for one that changes nothing, 1 for a perfect one."""
+    detail_kept: float
+    """Share of the detail that is left: 1 for both of these, less where it is smoothed or taken for rain."""
+
+    @property
+    def informedness(self) -> float:
+        """Rain recall + detail kept - 1: what networks are ranked by (Youden's index, 1950).
+
+        Rain and detail are equally thin and equally strong. What lessens both by one share g, as smoothing does,
+        has a recall of g and keeps 1 - g: 0 for every g, and for the identity. Only telling them apart gives
+        more; a perfect network has 1. What lies beyond 1 (dark traces of rain, sharpened detail) counts as what
+        lies as far below it.
+        """
+        recall, kept = (min(share, 2 - share) for share in (self.rain_recall, self.detail_kept))
+        return recall + kept - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One planted layer: what was added to the photograph, (3, H, W), in whole 8-bit levels."""
+
+    family: str
+    planted: Tensor
+
+
+def with_headroom(photograph: Tensor) -> Tensor:
+    """Return a photograph (3, H, W) with less contrast, in whole 8-bit levels, that probes can be planted in."""
+    black, white = HEADROOM
+    return _levels(black + (white - black) * photograph)
+
+
+def rain_probes(photograph: Tensor, seed: int, turn: int = 0) -> list[Probe]:
+    """Draw one rain of each family for a photograph that has headroom; see `probe` for seed and turn."""
+    return _probes(photograph, RAIN_FAMILIES, seed, 2 * turn)
+
+
+def detail_probes(photograph: Tensor, seed: int, turn: int = 0) -> list[Probe]:
+    """Draw one detail of each family for a photograph that has headroom; see `probe` for seed and turn."""
+    return _probes(photograph, DETAIL_FAMILIES, seed, 2 * turn + 1)
+
+
+def probe(derain: Derain, photograph: Tensor, seed: int, turn: int = 0) -> ProbeScore:
+    """Score a network on one photograph, the mean over the families.
+
+    Parameters
+    ----------
+    derain : callable
+        (B, 3, H, W) floats in [0, 1] to the same.
+    photograph : Tensor
+        (3, H, W) floats in [0, 1], rainy or not.
+    seed : int
+        Which angles, sizes and strengths are drawn: one a photograph, the same for all that are compared.
+    turn : int
+        Another turn draws all of them anew: a network that was chosen by one is checked by the next.
+    """
+    return score(probe_families(derain, photograph, seed, turn))
+
+
+@torch.inference_mode()
+def probe_families(derain: Derain, photograph: Tensor, seed: int, turn: int = 0) -> dict[str, float]:
+    """Return rain recall of each rain family and detail kept of each detail family, by name; see `probe`."""
+    ground = with_headroom(photograph)
+    rain, detail = rain_probes(ground, seed, turn), detail_probes(ground, seed, turn)
+    batch = torch.stack([ground, *(ground + each.planted for each in (*rain, *detail))])
+    derained = derain(batch)
+    left = [
+        _share(after - derained[0], each.planted)
+        for each, after in zip((*rain, *detail), derained[1:], strict=True)
+    ]
+    recalls = {each.family: 1 - share for each, share in zip(rain, left, strict=False)}
+    kept = {each.family: share for each, share in zip(detail, left[len(rain) :], strict=True)}
+    return recalls | kept
+
+
+def score(families: Mapping[str, float]) -> ProbeScore:
+    """Average what `probe_families` returns."""
+    return ProbeScore(
+        fmean(families[family] for family in RAIN_FAMILIES),
+        fmean(families[family] for family in DETAIL_FAMILIES),
+    )
+
+
+def _probes(photograph: Tensor, families: Mapping[str, Family], seed: int, stream: int) -> list[Probe]:
+    size = (photograph.shape[-2], photograph.shape[-1])
+    probes = []
+    for number, (name, family) in enumerate(families.items()):
+        draws = Draws(seed, torch.tensor([stream * len(families) + number]))
+        contrast = draws.log_uniform(*CONTRAST)
+        layer = (contrast * family(draws, size)).to(photograph.device)
+        probes.append(Probe(name, _levels((photograph + layer).clamp(0, 1)) - photograph))
+    return probes
+
+
+def _share(left: Tensor, planted: Tensor) -> float:
+    """Return <left, planted> / <planted, planted>."""
+    energy = float(planted.double().square().sum())
+    if energy == 0:
+        raise ValueError(
+            f"a photograph of {tuple(planted.shape[-2:])} pixels is too small to plant a probe in"
+        )
+    return float((left.double() * planted.double()).sum()) / energy
+
+
+def _levels(picture: Tensor) -> Tensor:
+    return picture.mul(255).round() / 255

@@ -1,0 +1,124 @@
+"""The validation set that selects checkpoints: held-out photographs under held-out rain, rendered once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from models.evaluation.metrics import Image, psnr_y
+from models.pairs import RainyPair
+from models.rain.banks import TrainingData
+from models.rain.recipes import RECIPES
+from models.rain.synthesis import whole_pair
+from models.rng import Draws
+
+VALIDATION_SEED = 20_260_000
+CLEAN_CEILING = 60.0
+"""PSNR of an untouched photograph is infinite; the mean counts it as this."""
+
+
+class Score(Protocol):
+    """Figures of a network on validation data, each a field of a dataclass that prints as one line."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def overall(self) -> float:
+        """What checkpoints are selected by, dB."""
+
+
+class RenderedScore(Score, Protocol):
+    """Figures that tell of rendered rain, too."""
+
+    @property
+    def rendered(self) -> float:
+        """Mean psnr_y over the kinds of rendered rain, dB."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationScore:
+    """Mean psnr_y in dB on held-out photographs under four kinds of rain, named as their recipes are."""
+
+    light: float
+    heavy: float
+    fine: float
+    none: float
+
+    @property
+    def rendered(self) -> float:
+        """Mean over the kinds of rain."""
+        return (self.light + self.heavy + self.fine) / 3
+
+    @property
+    def overall(self) -> float:
+        """What checkpoints are selected by: every rain counts alike, clean photographs a little."""
+        return self.rendered + 0.05 * self.none
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{kind} {score:.2f}" for kind, score in asdict(self).items())
+        return f"{kinds} dB"
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationSet:
+    """Rendered pairs by kind of rain."""
+
+    light: Sequence[RainyPair]
+    heavy: Sequence[RainyPair]
+    fine: Sequence[RainyPair]
+    none: Sequence[RainyPair]
+
+
+def render_validation(data: TrainingData, count: int) -> ValidationSet:
+    """Render up to `count` pairs of each kind from held-out data, always the same ones."""
+    recorded = [i for i, layer in enumerate(data.layer_of.tolist()) if layer >= 0][:count]
+    photographs = list(range(min(count, len(data.photographs))))
+    return ValidationSet(
+        light=_render(data, "light", recorded or photographs),
+        heavy=_render(data, "heavy", photographs),
+        fine=_render(data, "fine", photographs),
+        none=_render(data, "none", photographs),
+    )
+
+
+def validate(network: Callable[[Tensor], Tensor], pairs: ValidationSet) -> ValidationScore:
+    """Score a network, or whatever derains (B, 3, H, W), on the validation set."""
+    kinds = (pairs.light, pairs.heavy, pairs.fine, pairs.none)
+    return ValidationScore(*(mean_psnr_y(network, kind) for kind in kinds))
+
+
+def before_after(network: nn.Module, pairs: ValidationSet) -> dict[str, Image]:
+    """Return rainy, derained and clean side by side, of the first pair of each kind of rain."""
+    first = {"light": pairs.light[0], "heavy": pairs.heavy[0], "fine": pairs.fine[0], "none": pairs.none[0]}
+    return {kind: _side_by_side(network, pair) for kind, pair in first.items()}
+
+
+@torch.inference_mode()
+def _side_by_side(network: nn.Module, pair: RainyPair) -> Image:
+    return as_uint8(torch.cat([pair.rainy[0], network(pair.rainy)[0], pair.clean[0]], dim=-1))
+
+
+def _render(data: TrainingData, recipe: str, photographs: Sequence[int]) -> list[RainyPair]:
+    device = data.photographs.pixels.device
+    return [
+        whole_pair(data, Draws(VALIDATION_SEED, torch.tensor([photo], device=device)), RECIPES[recipe], photo)
+        for photo in photographs
+    ]
+
+
+@torch.inference_mode()
+def mean_psnr_y(network: Callable[[Tensor], Tensor], pairs: Sequence[RainyPair]) -> float:
+    """Return the mean psnr_y in dB of a network on pairs of one photograph each."""
+    scores = (psnr_y(as_uint8(network(pair.rainy)[0]), as_uint8(pair.clean[0])) for pair in pairs)
+    return fmean(min(score, CLEAN_CEILING) for score in scores)
+
+
+def as_uint8(picture: Tensor) -> Image:
+    """Round one (3, H, W) picture of floats to (H, W, 3) uint8."""
+    scaled = picture.float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return scaled.permute(1, 2, 0).cpu().numpy()

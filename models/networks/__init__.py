@@ -1,0 +1,1 @@
+"""The networks, and what callers must know of each: sizes, receptive field, cost, losses."""

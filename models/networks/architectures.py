@@ -1,0 +1,101 @@
+"""Every network there is, by name: the one table that model files, training and tools look networks up in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.networks import afr_net, drd_net, student, unet
+from models.networks.base import Network, NetworkConfig
+
+
+class ArchitectureUnknown(Exception):
+    """A name of no network; the message lists those that there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One kind of network: how it is called, what its sizes are and what is built from them."""
+
+    name: str
+    config: type[NetworkConfig]
+    network: Callable[[Any], Network]
+    presets: Mapping[str, NetworkConfig]
+
+
+ARCHITECTURES = {
+    architecture.name: architecture
+    for architecture in (
+        Architecture("student", student.StudentConfig, student.Student, student.PRESETS),
+        Architecture("afr-net", afr_net.AfrNetConfig, afr_net.AfrNet, afr_net.PRESETS),
+        Architecture("drd-net", drd_net.DrdNetConfig, drd_net.DrdNet, drd_net.PRESETS),
+        Architecture("u-net", unet.UNetConfig, unet.UNet, unet.PRESETS),
+    )
+}
+
+
+def architecture(name: str) -> Architecture:
+    """Return the architecture of a name, such as `student`.
+
+    Raises
+    ------
+    ArchitectureUnknown
+        Lists what there is.
+    """
+    if name not in ARCHITECTURES:
+        raise ArchitectureUnknown(
+            f"architecture {name!r}: there is no such one; there are {', '.join(ARCHITECTURES)}"
+        )
+    return ARCHITECTURES[name]
+
+
+def architecture_of(described: NetworkConfig | Network) -> Architecture:
+    """Return the architecture of a network, or of its sizes.
+
+    Raises
+    ------
+    ArchitectureUnknown
+        If it is of none in the table.
+    """
+    config = described.config if isinstance(described, Network) else described
+    for known in ARCHITECTURES.values():
+        if type(config) is known.config:
+            return known
+    raise ArchitectureUnknown(
+        f"{type(config).__name__}: sizes of no architecture; there are {', '.join(ARCHITECTURES)}"
+    )
+
+
+def presets() -> dict[str, NetworkConfig]:
+    """Return the sizes of every preset by its full name, such as `student-base`."""
+    return {
+        f"{known.name}-{size}": config
+        for known in ARCHITECTURES.values()
+        for size, config in known.presets.items()
+    }
+
+
+def preset(name: str) -> NetworkConfig:
+    """Return the sizes of a preset, such as `drd-net-slim`.
+
+    Raises
+    ------
+    ArchitectureUnknown
+        Lists what there is.
+    """
+    known = presets()
+    if name not in known:
+        raise ArchitectureUnknown(f"preset {name!r}: there is no such one; there are {', '.join(known)}")
+    return known[name]
+
+
+def preset_name(config: NetworkConfig) -> str:
+    """Return the full name of the preset with these sizes; of other sizes, that of the architecture."""
+    names = (name for name, known in presets().items() if known == config)
+    return next(names, architecture_of(config).name)
+
+
+def build_network(config: NetworkConfig) -> Network:
+    """Build a network of these sizes, with new weights."""
+    return architecture_of(config).network(config)

@@ -1,0 +1,95 @@
+"""What a caller must know of a network, as numbers: how it may be cut, how large it is and what it costs."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.networks.architectures import architecture_of
+from models.networks.base import Network
+
+SIZE = 512
+"""Height and width, in pixels, that `Descriptor.gmac` is told for."""
+SMALL = 32
+"""What is run to count: small, and a multiple of what any network pads to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """Facts of a network."""
+
+    architecture: str
+    size_multiple: int
+    """Pixels that height and width are padded to a multiple of."""
+    receptive_radius: int
+    """Farthest input pixel that can change an output pixel through convolutions: the halo of a tile."""
+    global_operation: bool
+    """Whether every pixel can change every other one, whatever the radius: such a network cannot be tiled."""
+    parameters: int
+    gmac: float
+    """Multiplications for one photograph of 512x512, in 10^9."""
+
+
+def describe(network: Network) -> Descriptor:
+    """Describe a network; its weights do not matter.
+
+    Raises
+    ------
+    ArchitectureUnknown
+        If it is of none of `models.networks.architectures.ARCHITECTURES`.
+    """
+    config = network.config
+    return Descriptor(
+        architecture=architecture_of(network).name,
+        size_multiple=config.size_multiple,
+        receptive_radius=config.receptive_radius,
+        global_operation=config.global_operation,
+        parameters=count_parameters(network),
+        gmac=round(count_gmac(network), 3),
+    )
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Count the numbers that training changes."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def count_gmac(network: nn.Module, size: int = SIZE) -> float:
+    """Count the multiplications of convolutions and linear layers, in 10^9.
+
+    Two small photographs are run and the counts scaled, which is exact: a part of the work grows with the
+    pixels, the rest (of a gate, say) is the same for every photograph.
+
+    Parameters
+    ----------
+    network : Module
+        Takes (1, 3, side, side); pads to no more than a multiple of `SMALL`.
+    size : int
+        Height and width of the photograph, in pixels.
+    """
+    small, double = (_multiplications(network, side) for side in (SMALL, 2 * SMALL))
+    by_pixel = (double - small) / (3 * SMALL**2)
+    return (by_pixel * (size**2 - SMALL**2) + small) / 1e9
+
+
+@torch.no_grad()
+def _multiplications(network: nn.Module, side: int) -> int:
+    """Run a copy and count; torch's own counter, like its meta device, first imports its compiler for seconds."""
+    counts: list[int] = []
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if isinstance(layer, nn.Linear):
+            counts.append(output.numel() * layer.in_features)
+        elif isinstance(layer, nn.ConvTranspose2d):
+            counts.append(inputs[0].shape[-2:].numel() * layer.weight.numel())
+        elif isinstance(layer, nn.Conv2d):
+            counts.append(output.shape[-2:].numel() * layer.weight.numel())
+
+    counted = copy.deepcopy(network).to(device="cpu", dtype=torch.float32).eval()
+    for layer in counted.modules():
+        layer.register_forward_hook(count)
+    counted(torch.zeros(1, 3, side, side))
+    return sum(counts)

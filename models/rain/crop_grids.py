@@ -1,0 +1,95 @@
+"""Where in a picture a training crop is taken: points for `models.rain.banks.sample`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from models.rain.banks import Bank
+from models.rng import Draws
+
+
+def crop_grid(draws: Draws, bank: Bank, index: Tensor, scale: Tensor, size: int) -> Tensor:
+    """Place a square crop anywhere in a picture, mirrored or not; whole pixels where scale is 1.
+
+    Parameters
+    ----------
+    draws : Draws
+        Where the numbers come from; B samples.
+    bank : Bank
+        The pictures.
+    index : Tensor
+        (B,) which picture each sample is taken from.
+    scale : Tensor
+        (B,) pixels of the picture a pixel of the crop.
+    size : int
+        Side of the crop.
+
+    Returns
+    -------
+    Tensor
+        (B, size, size, 2) points (x, y) in pixels.
+    """
+    extent = (size - 1) * scale
+    left, top = (
+        (draws.uniform() * (length[index] - 1 - extent).clamp(min=0)).round()
+        for length in (bank.widths, bank.heights)
+    )
+    steps = torch.arange(size, device=draws.device)
+    columns = left[:, None] + steps * scale[:, None]
+    rows = top[:, None] + steps * scale[:, None]
+    columns = torch.where(draws.chance(0.5)[:, None], columns.flip(1), columns)
+    return torch.stack(
+        (columns[:, None, :].expand(-1, size, -1), rows[:, :, None].expand(-1, -1, size)), dim=-1
+    )
+
+
+def turned_grid(draws: Draws, bank: Bank, index: Tensor, angle: Tensor, size: tuple[int, int]) -> Tensor:
+    """Place a crop anywhere in a layer, turned by an angle (B,), rescaled, and mirrored or not, (B, H, W, 2)."""
+    scale = draws.log_uniform(0.6, 1.5)
+    flip = torch.where(draws.chance(0.5), 1.0, -1.0)
+    centre_x, centre_y = (draws.uniform() * length[index] for length in (bank.widths, bank.heights))
+    return _affine_grid((centre_x, centre_y), angle, scale, flip, size)
+
+
+def inner_grid(
+    draws: Draws, bank: Bank, index: Tensor, turn: tuple[Tensor, Tensor], size: tuple[int, int]
+) -> Tensor:
+    """Place a crop inside a layer, as far as it is large enough; mirrored or not.
+
+    Parameters
+    ----------
+    draws : Draws
+        Where the numbers come from; B samples.
+    bank : Bank
+        The layers.
+    index : Tensor
+        (B,) which layer each sample is taken from.
+    turn : tuple of Tensor
+        (B,) angle in radians, and pixels of the layer a pixel of the crop.
+    size : tuple of int
+        Height and width of the crop.
+
+    Returns
+    -------
+    Tensor
+        (B, H, W, 2) points (x, y) in pixels. Beyond its edges `models.rain.banks.sample` mirrors a layer.
+    """
+    angle, scale = turn
+    flip = torch.where(draws.chance(0.5), 1.0, -1.0)
+    centre_x, centre_y = (
+        length[index] / 2 + (draws.uniform() - 0.5) * (length[index] - extent * scale).clamp(min=0)
+        for length, extent in ((bank.widths, size[1]), (bank.heights, size[0]))
+    )
+    return _affine_grid((centre_x, centre_y), angle, scale, flip, size)
+
+
+def _affine_grid(
+    centre: tuple[Tensor, Tensor], angle: Tensor, scale: Tensor, flip: Tensor, size: tuple[int, int]
+) -> Tensor:
+    """Return the points of crops about their centres, turned, rescaled and mirrored, (B, H, W, 2)."""
+    sine, cosine = torch.sin(angle) * scale, torch.cos(angle) * scale
+    rows, columns = (torch.arange(extent, device=angle.device) - extent / 2 for extent in size)
+    x = (flip * cosine)[:, None, None] * columns[None, None, :] - sine[:, None, None] * rows[None, :, None]
+    y = (flip * sine)[:, None, None] * columns[None, None, :] + cosine[:, None, None] * rows[None, :, None]
+    return torch.stack((x + centre[0][:, None, None], y + centre[1][:, None, None]), dim=-1)

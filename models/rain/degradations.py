@@ -1,0 +1,115 @@
+"""What the camera and the air do to the rainy and the clean photograph alike: mist, soft focus, noise, JPEG.
+
+Everything here is applied to both sides of a pair. Put on the rainy side alone it would train a denoiser that
+alters clean photographs.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.rng import Draws
+
+_LUMINANCE_TABLE = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+"""Quantisation steps of luminance at quality 50 (ITU-T T.81, table K.1)."""
+
+
+def expose(draws: Draws, clean: Tensor) -> Tensor:
+    """Vary brightness and gamma: dusk, night, pale days."""
+    gamma = torch.where(draws.chance(0.5), draws.log_uniform(0.7, 1.8), 1.0)
+    gain = torch.where(draws.chance(0.3), draws.uniform(0.5, 1.0), 1.0)
+    return _per_sample(gain) * clean.clamp(1e-4, 1) ** _per_sample(gamma)
+
+
+def soften(draws: Draws, clean: Tensor) -> Tensor:
+    """Blur photographs a little: a background out of focus behind sharp rain."""
+    sigma = draws.uniform(0.4, 1.5)
+    reach = torch.arange(-4, 5, device=clean.device)
+    kernel = torch.exp(-0.5 * (reach / sigma[:, None]) ** 2)
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)[:, None]
+    planes = F.pad(clean.reshape(1, -1, *clean.shape[-2:]), (4, 4, 4, 4), mode="reflect")
+    with _unrounded(clean):
+        across = F.conv2d(planes, kernel[:, :, :, None], groups=kernel.shape[0])
+        return F.conv2d(across, kernel[:, :, None, :], groups=kernel.shape[0]).reshape(clean.shape)
+
+
+def veil(draws: Draws, clean: Tensor) -> Tensor:
+    """Lay mist over photographs: it thickens with distance (Koschmieder, 1924), drawn as `_distance`."""
+    size = (clean.shape[-2], clean.shape[-1])
+    air = draws.uniform(0.5, 0.95, shape=(1, 1, 1)) + draws.uniform(-0.03, 0.03, shape=(3, 1, 1))
+    thickness = 1 - torch.exp(-_per_sample(draws.uniform(0.05, 1.2)) * _distance(draws, size))
+    return torch.lerp(clean, air.expand_as(clean), thickness)
+
+
+def _distance(draws: Draws, size: tuple[int, int]) -> Tensor:
+    """Draw how far the scene lies, (B, 1, H, W) in [0, 1]: ground that recedes to a horizon, and things on it."""
+    horizon = draws.uniform(0.0, 0.8)[:, None, None]
+    rows = torch.linspace(0, 1, size[0], device=draws.device)[:, None]
+    recede = (1 - (rows - horizon) / (1 - horizon)).clamp(0, 1).expand(-1, -1, size[1])
+    things = F.interpolate(draws.uniform(shape=(1, 3, 3)), size, mode="bilinear", align_corners=True)
+    share = draws.uniform()[:, None, None, None]
+    return torch.lerp(recede[:, None], things, share)
+
+
+def grain(draws: Draws, size: tuple[int, int]) -> Tensor:
+    """Draw sensor noise for both sides, (B, 3, H, W)."""
+    return _per_sample(draws.uniform(0.002, 0.02)) * draws.normal(shape=(3, *size))
+
+
+def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
+    """Lose of red, green and blue each what baseline JPEG loses of luminance.
+
+    Ours, and simpler than a file: no YCbCr, so that neither the table nor the subsampling of chroma has a part.
+
+    Parameters
+    ----------
+    pictures : Tensor
+        (B, 3, H, W) in [0, 1], sizes multiples of 8.
+    quality : Tensor
+        (B,) quality in (0, 100].
+
+    Returns
+    -------
+    Tensor
+        (B, 3, H, W) in [0, 1].
+    """
+    scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50).clamp(min=0.02)
+    steps = (pictures.new_tensor(_LUMINANCE_TABLE) * _per_sample(scale)).clamp(min=1)[:, :, None, :, None, :]
+    basis = _dct_basis(pictures.device)
+    batch, channels, height, width = pictures.shape
+    blocks = 255 * pictures.reshape(batch, channels, height // 8, 8, width // 8, 8) - 128
+    with _unrounded(pictures):
+        spectrum = torch.einsum("ui,bcyixj,vj->bcyuxv", basis, blocks, basis)
+        kept = torch.round(spectrum / steps) * steps
+        decoded = torch.einsum("ui,bcyuxv,vj->bcyixj", basis, kept, basis).reshape(pictures.shape)
+    return ((decoded + 128) / 255).clamp(0, 1)
+
+
+def _dct_basis(device: torch.device) -> Tensor:
+    """Orthonormal DCT-II of length 8, rows are frequencies."""
+    position = torch.arange(8, device=device)
+    basis = torch.cos(torch.pi * (2 * position[None, :] + 1) * position[:, None] / 16) / 2
+    basis[0] *= math.sqrt(0.5)
+    return basis
+
+
+def _unrounded(pictures: Tensor) -> torch.autocast:
+    """Compute in fp32 whatever a network around it computes in: bf16 would lose grey levels."""
+    return torch.autocast(pictures.device.type, enabled=False)
+
+
+def _per_sample(values: Tensor) -> Tensor:
+    return values[:, None, None, None]

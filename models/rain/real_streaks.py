@@ -1,0 +1,53 @@
+"""Re-rain: streaks of real rain on clean photographs, so that real rain has exact labels.
+
+x' = min(clean + g s, 1), with s from a bank of real streaks (`models.rain.streak_mining`), as RainMix (Guo et
+al., AAAI 2021) mixes layers. A network cannot collapse on it; only a contaminated bank hurts. The ranges are
+ours.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from models.pairs import RainyPair
+from models.rain.banks import Bank, sample
+from models.rain.crop_grids import inner_grid
+from models.rng import Draws
+
+TURN = math.radians(30)
+"""Layers are turned by at most this, to either side."""
+SCALE = (0.7, 1.3)
+GAIN = (0.7, 2.0)
+"""Networks find less of an unknown rain than there is: more than 1 makes up for it."""
+MOST_LAYERS = 3
+"""Layers that are mixed, at most."""
+
+
+def rerained(draws: Draws, bank: Bank, clean: Tensor) -> RainyPair:
+    """Let real streaks fall on clean photographs (B, 3, H, W); B is the number of samples of `draws`."""
+    streaks = real_streaks(draws, bank, (clean.shape[-2], clean.shape[-1]))
+    return RainyPair((clean + streaks).clamp(max=1), clean, streaks)
+
+
+def real_streaks(draws: Draws, bank: Bank, size: tuple[int, int]) -> Tensor:
+    """Mix one to three layers about a common direction, (B, 1, H, W) in [0, 1]."""
+    common = draws.uniform(-TURN, TURN)
+    count = 1 + draws.integer(MOST_LAYERS)
+    total = torch.zeros(draws.batch, 1, *size, device=draws.device)
+    for number in range(MOST_LAYERS):
+        chosen = count > number
+        branch = draws.only(chosen)
+        if chosen.any():
+            total[chosen] += _layer(branch, bank, common[chosen], size)
+    return total.clamp(0, 1)
+
+
+def _layer(draws: Draws, bank: Bank, angle: Tensor, size: tuple[int, int]) -> Tensor:
+    index = draws.integer(len(bank))
+    scale, gain = draws.log_uniform(*SCALE), draws.log_uniform(*GAIN)
+    return (
+        sample(bank, index, inner_grid(draws, bank, index, (angle, scale), size)) * gain[:, None, None, None]
+    )

@@ -1,0 +1,75 @@
+"""Which rain falls in training, in validation and in judging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.rain.streaks import (
+    BOLD,
+    COARSE,
+    FAINT_LONG,
+    FINE,
+    MEDIUM,
+    NEEDLES,
+    SHEET,
+    SLEET,
+    SOFT,
+    StreakFamily,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RainRecipe:
+    """Shares of the kinds of rain in a batch; what is left over are identity pairs."""
+
+    recorded: float = 0.0
+    """A photograph under a layer that was recorded as it is, its own or another one's."""
+    bank: float = 0.0
+    """Layers of the streak bank, rotated, rescaled, gained and summed."""
+    procedural: float = 0.0
+    """Procedural streaks, and the splashes of the heavier ones."""
+    both: float = 0.0
+    """Bank and procedural streaks together: the heaviest."""
+    drops: float = 0.0
+    """Raindrops on the lens."""
+    families: tuple[tuple[StreakFamily, float], ...] = (
+        (FINE, 1.0),
+        (MEDIUM, 0.5),
+        (BOLD, 0.5),
+        (FAINT_LONG, 0.5),
+        (SOFT, 0.5),
+        (SHEET, 0.3),
+        (SHEET, 0.2),
+    )
+    """Procedural families, each with the chance that a sample has a layer of it."""
+    camera: bool = False
+    """Exposure, mist, noise, focus, JPEG and rain-like content, on both sides, where rain is not recorded."""
+    veil: bool = False
+    """Mist on the rainy side alone: it is to be removed too."""
+
+    @property
+    def shares(self) -> tuple[float, float, float, float, float]:
+        """Shares in the order that kinds are numbered in."""
+        return (self.recorded, self.bank, self.procedural, self.both, self.drops)
+
+
+RECIPES = {
+    "mixed": RainRecipe(recorded=0.28, bank=0.2, procedural=0.18, both=0.22, camera=True),
+    "light": RainRecipe(recorded=1.0),
+    "heavy": RainRecipe(both=1.0),
+    "fine": RainRecipe(
+        procedural=1.0, families=((FINE, 1.0), (SOFT, 0.7), (FAINT_LONG, 0.5), (MEDIUM, 0.3)), camera=True
+    ),
+    "drops": RainRecipe(procedural=0.2, drops=0.7, camera=True),
+    "veil": RainRecipe(recorded=0.2, bank=0.2, procedural=0.3, both=0.2, camera=True, veil=True),
+    "none": RainRecipe(),
+    "none-clutter": RainRecipe(camera=True),
+}
+"""Named recipes: networks that ship are trained on `mixed`; light, heavy, fine and none are validated on."""
+
+HELD_OUT_RECIPES = {
+    "coarse": RainRecipe(procedural=1.0, families=((COARSE, 1.0), (COARSE, 0.5))),
+    "sleet": RainRecipe(procedural=1.0, families=((SLEET, 1.0), (SLEET, 0.5))),
+    "needles": RainRecipe(procedural=1.0, families=((NEEDLES, 1.0), (NEEDLES, 0.5))),
+}
+"""Rain of the families that are set aside, for judging only."""

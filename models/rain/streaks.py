@@ -1,0 +1,129 @@
+"""Procedural streaks: sparse drops, drawn out along the direction of fall.
+
+A layer is noise convolved with a line. Rain near and far, fine and bold differs only in the numbers of
+`StreakFamily`; a sample draws its own numbers within their ranges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.rng import Draws
+
+
+@dataclass(frozen=True, slots=True)
+class StreakFamily:
+    """Ranges that one kind of streak is drawn from; lengths and widths in pixels."""
+
+    length: tuple[float, float]
+    width: tuple[float, float]
+    """Standard deviation across a soft streak, half the width of a flat one."""
+    density: tuple[float, float]
+    """Share of pixels at which a streak is centred."""
+    brightness: tuple[float, float]
+    """Grey level of the brightest streak."""
+    flat: bool = False
+    """Evenly bright with sharp edges, all of about one strength; else soft, most of them faint."""
+    coverage: float = 1.0
+    """Most of the frame that streaks may cover: bounds the density of long and wide ones."""
+
+
+FINE = StreakFamily((4.0, 30.0), (0.35, 0.8), (4e-3, 3e-2), (0.08, 0.4))
+MEDIUM = StreakFamily((12.0, 60.0), (0.5, 1.2), (3e-4, 4e-3), (0.1, 0.7))
+BOLD = StreakFamily((30.0, 110.0), (0.8, 3.0), (3e-5, 6e-4), (0.15, 0.9))
+FAINT_LONG = StreakFamily((60.0, 120.0), (0.4, 1.5), (2e-4, 1e-3), (0.04, 0.2))
+SOFT = StreakFamily((15.0, 80.0), (0.9, 2.6), (1e-3, 1e-2), (0.08, 0.4), coverage=0.9)
+SHEET = StreakFamily((15.0, 70.0), (0.5, 2.2), (1e-3, 8e-3), (0.25, 0.95), flat=True, coverage=0.4)
+SPLASH = StreakFamily((1.0, 4.0), (0.5, 1.5), (5e-4, 6e-3), (0.1, 0.6))
+"""Kinds that are trained on: dense distant rain, ordinary, near drops, veils of long thin streaks, the blurred rain
+of long lenses, the sheets of heavy synthetic rain, and dots where drops hit the ground."""
+
+COARSE = StreakFamily((40.0, 120.0), (3.5, 6.0), (2e-5, 2e-4), (0.15, 0.6))
+SLEET = StreakFamily((5.0, 10.0), (1.2, 2.2), (5e-4, 4e-3), (0.2, 0.8))
+NEEDLES = StreakFamily((150.0, 240.0), (0.3, 0.6), (5e-5, 5e-4), (0.4, 0.9))
+"""Set aside for judging, never trained on: blurred drops near the lens, short fat grains, long bright threads."""
+
+ANGLE_SPREAD = 0.06
+"""Radians that the two halves of a layer's streaks lie apart at most."""
+
+
+def procedural_layer(draws: Draws, family: StreakFamily, angle: Tensor, size: tuple[int, int]) -> Tensor:
+    """Render one layer of streaks a sample.
+
+    Parameters
+    ----------
+    draws : Draws
+        Where the numbers come from; B samples.
+    family : StreakFamily
+        Ranges of the streaks' sizes.
+    angle : Tensor
+        (B,) direction of fall in radians; 0 falls straight down.
+    size : tuple of int
+        Height and width of the layer.
+
+    Returns
+    -------
+    Tensor
+        (B, 1, H, W) floats in [0, 1], periodic at the edges.
+    """
+    length, width, density, brightness = (
+        draws.log_uniform(*limits)
+        for limits in (family.length, family.width, family.density, family.brightness)
+    )
+    density = torch.minimum(density, family.coverage / (2 * length * width))
+    # One number a pixel says whether a drop falls there, in which half of the layer, and how strong it is.
+    share = draws.uniform(shape=size) / (density[:, None, None] * _uneven(draws, size))
+    strength = (2 * share) % 1
+    strength = (0.4 + 0.6 * strength if family.flat else strength.square()) * (share < 1)
+    spread = draws.uniform(-ANGLE_SPREAD, ANGLE_SPREAD)
+    line = flat_line if family.flat else soft_line
+    spectrum = torch.zeros((), device=draws.device)
+    for turn, half in ((spread, share < 0.5), (-spread, share >= 0.5)):
+        kernel = line(length, width, angle + turn, size)
+        spectrum = spectrum + torch.fft.rfft2(strength * half) * torch.fft.rfft2(kernel)
+    layer: Tensor = torch.fft.irfft2(spectrum, s=size)
+    return (brightness[:, None, None] * layer.clamp(0, 1))[:, None]
+
+
+def splash_layer(draws: Draws, size: tuple[int, int]) -> Tensor:
+    """Render the dots of drops that hit the ground, in the lower part of the frame, (B, 1, H, W) in [0, 1]."""
+    dots = procedural_layer(draws, SPLASH, draws.uniform(-torch.pi, torch.pi), size)
+    horizon = draws.uniform(0.2, 0.8)[:, None, None, None]
+    rows = torch.linspace(0, 1, size[0], device=draws.device)[:, None]
+    return dots * ((rows - horizon) * 8).clamp(0, 1)
+
+
+def soft_line(length: Tensor, width: Tensor, angle: Tensor, size: tuple[int, int]) -> Tensor:
+    """Draw a line through the origin, (B, H, W): gaussian across, soft at its ends, peak 1, periodic."""
+    along, across = _line_coordinates(angle, size)
+    ends = torch.sigmoid((length[:, None, None] / 2 - along.abs()) * 1.5)
+    return ends * torch.exp(-0.5 * (across / width[:, None, None]) ** 2)
+
+
+def flat_line(length: Tensor, width: Tensor, angle: Tensor, size: tuple[int, int]) -> Tensor:
+    """Draw a line through the origin, (B, H, W): about 1 all over, falling off within a pixel, periodic."""
+    along, across = _line_coordinates(angle, size)
+    ends = torch.sigmoid((length[:, None, None] / 2 - along.abs()) * 3)
+    return ends * torch.sigmoid((width[:, None, None] - across.abs()) * 4)
+
+
+def _line_coordinates(angle: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return how far each pixel lies from the origin along and across the line, (B, H, W) each."""
+    rows, columns = (
+        torch.fft.fftfreq(extent, 1 / extent, device=angle.device) for extent in size
+    )  # whole numbers around 0, in the order a periodic convolution wants
+    sine, cosine = torch.sin(angle)[:, None, None], torch.cos(angle)[:, None, None]
+    along = rows[:, None] * cosine + columns[None, :] * sine
+    across = columns[None, :] * cosine - rows[:, None] * sine
+    return along, across
+
+
+def _uneven(draws: Draws, size: tuple[int, int]) -> Tensor:
+    """Let the density vary smoothly over the frame, (B, H, W) around 1."""
+    coarse = draws.uniform(0.05, 2.0, shape=(3, 3))[:, None]
+    smooth = F.interpolate(coarse, size, mode="bilinear", align_corners=True)
+    return smooth[:, 0]

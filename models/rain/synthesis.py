@@ -1,0 +1,206 @@
+"""Rain on clean photographs, rendered in torch on the training device, the same for the same seed and sample.
+
+rainy = clean + streaks for recorded layers (exactly how they were recorded); rendered streaks also cover what
+lies behind them in part. Mist, noise, focus and JPEG go on both sides: see `models.rain.degradations`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.pairs import RainyPair
+from models.rain import degradations, hard_negatives, lens_drops
+from models.rain.banks import Bank, TrainingData, sample
+from models.rain.crop_grids import crop_grid
+from models.rain.recipes import RainRecipe
+from models.rain.streak_layers import bank_streaks, procedural_streaks
+from models.rng import Draws
+
+OTHER_LAYER = 0.5
+"""Chance that a recorded layer falls on another photograph than the one it was recorded for."""
+
+
+def training_pairs(data: TrainingData, draws: Draws, recipe: RainRecipe, size: int) -> RainyPair:
+    """Render one training batch of square crops.
+
+    Parameters
+    ----------
+    data : TrainingData
+        Photographs and streak layers, on the device of `draws`.
+    draws : Draws
+        One stream a sample; B samples.
+    recipe : RainRecipe
+        Shares of the kinds of rain.
+    size : int
+        Side of the crops in pixels, a multiple of 8.
+    """
+    kind = _kind(draws.uniform(), recipe)
+    photo = draws.integer(len(data.photographs))
+    has_layer = kind.recorded & bool((data.layer_of >= 0).any())
+    own = has_layer & ~draws.chance(OTHER_LAYER)
+    layer = draws.integer(len(data.layers))
+    photo = torch.where(own, _photo_of(data)[layer], photo)
+    scale = torch.where(has_layer, 1.0, draws.uniform(0.7, 1.5))
+    grid = crop_grid(draws, data.photographs, photo, scale, size)
+    elsewhere = crop_grid(draws, data.layers, layer, torch.ones_like(scale), size)
+    streaks = sample(data.layers, layer, torch.where(own[:, None, None, None], grid, elsewhere))
+    streaks = streaks * _mask(has_layer)
+    clean = sample(data.photographs, photo, grid)
+    recorded = RainyPair(clean + streaks, clean, streaks)
+    return _compose(data.streaks, draws, recipe, recorded, kind.with_recorded(has_layer))
+
+
+def whole_pair(data: TrainingData, draws: Draws, recipe: RainRecipe, photo: int) -> RainyPair:
+    """Render rain over one whole photograph, cut to multiples of 8; `draws` has one stream.
+
+    A recipe of nothing but recorded rain gives the photograph's own layer, where it has one.
+    """
+    clean = data.photographs.picture(photo)[None]
+    height, width = (extent // 8 * 8 for extent in clean.shape[-2:])
+    number = int(data.layer_of[photo])
+    has_layer = torch.tensor([number >= 0 and recipe.recorded == 1], device=clean.device)
+    layer = data.layers.picture(number)[None] if has_layer else torch.zeros_like(clean[:, :1])
+    pair = RainyPair(*(part[..., :height, :width] for part in (clean + layer, clean, layer)))
+    return _compose(
+        data.streaks, draws, recipe, pair, _kind(draws.uniform(), recipe).with_recorded(has_layer)
+    )
+
+
+def ladder(
+    data: TrainingData, draws: Draws, recipe: RainRecipe, photo: int, strengths: Sequence[float]
+) -> list[RainyPair]:
+    """Render one photograph under the same rain at growing strengths, each a factor on its rain layer."""
+    pair = whole_pair(data, draws, recipe, photo)
+    return [
+        RainyPair(
+            (pair.clean + factor * pair.streaks).clamp(0, 1), pair.clean, (factor * pair.streaks).clamp(0, 1)
+        )
+        for factor in strengths
+    ]
+
+
+def _photo_of(data: TrainingData) -> Tensor:
+    """Return the photograph each recorded layer belongs to, (layers,); 0 where none does."""
+    owner = torch.zeros(len(data.layers), dtype=torch.long, device=data.layer_of.device)
+    photos = (data.layer_of >= 0).nonzero()[:, 0]
+    return owner.index_copy(0, data.layer_of[photos], photos)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Which samples of a batch get what, (B,) booleans each."""
+
+    recorded: Tensor
+    bank: Tensor
+    procedural: Tensor
+    drops: Tensor
+
+    def with_recorded(self, has_layer: Tensor) -> _Kind:
+        """Give bank rain to samples that should have a recorded layer and have none."""
+        return _Kind(has_layer, self.bank | (self.recorded & ~has_layer), self.procedural, self.drops)
+
+    def among(self, chosen: Tensor) -> _Kind:
+        parts = (self.recorded, self.bank, self.procedural, self.drops)
+        return _Kind(*(part[chosen] for part in parts))
+
+
+def _kind(number: Tensor, recipe: RainRecipe) -> _Kind:
+    """Sort numbers in [0, 1), one a sample, into the recipe's shares."""
+    ends = list(itertools.accumulate(recipe.shares))
+    recorded, bank, procedural, both, on_lens = (
+        (number >= start) & (number < end) for start, end in itertools.pairwise([0.0, *ends])
+    )
+    return _Kind(recorded, bank | both, procedural | both, on_lens)
+
+
+def _compose(
+    streak_bank: Bank, draws: Draws, recipe: RainRecipe, recorded: RainyPair, kind: _Kind
+) -> RainyPair:
+    """Put the rendered kinds of rain on, and what camera and air do to both sides."""
+    rainy, clean, streaks = recorded.rainy.clone(), recorded.clean.clone(), recorded.streaks.clone()
+    own = ~kind.recorded
+    branch = draws.only(own)
+    if own.any():
+        rendered = _rendered(streak_bank, branch, recipe, clean[own], kind.among(own))
+        rainy[own], clean[own], streaks[own] = rendered.rainy, rendered.clean, rendered.streaks
+    return RainyPair(rainy.clamp(0, 1), clean, streaks)
+
+
+def _rendered(streak_bank: Bank, draws: Draws, recipe: RainRecipe, clean: Tensor, kind: _Kind) -> RainyPair:
+    size = (clean.shape[-2], clean.shape[-1])
+    if recipe.camera:
+        clean = _filmed(draws, clean, () if recipe.veil else ((0.35, degradations.veil),))
+    streaks = clean.new_zeros(len(clean), 1, *size)
+    of_bank, of_procedural = draws.only(kind.bank), draws.only(kind.procedural)
+    if kind.bank.any():
+        streaks[kind.bank] += bank_streaks(of_bank, streak_bank, size)
+    if kind.procedural.any():
+        streaks[kind.procedural] += procedural_streaks(of_procedural, recipe, size)
+    pair = _fall(draws, clean, streaks.clamp(0, 1))
+    pair = _on_the_lens(draws, pair, kind.drops)
+    if recipe.veil:
+        pair = RainyPair(degradations.veil(draws, pair.rainy), clean, pair.streaks)
+    return _developed(draws, pair) if recipe.camera else pair
+
+
+def _fall(draws: Draws, clean: Tensor, streaks: Tensor) -> RainyPair:
+    """Let streaks brighten photographs, tinted a little, and for half of the samples cover them in part."""
+    cover = (draws.uniform() * draws.chance(0.5))[:, None, None, None]
+    tint = draws.uniform(0.95, 1.05, shape=(3, 1, 1))
+    return RainyPair((clean * (1 - cover * streaks) + streaks * tint).clamp(0, 1), clean, streaks)
+
+
+def _on_the_lens(draws: Draws, pair: RainyPair, chosen: Tensor) -> RainyPair:
+    branch = draws.only(chosen)
+    if not chosen.any():
+        return pair
+    rainy, streaks = pair.rainy.clone(), pair.streaks.clone()
+    rainy[chosen], opacity = lens_drops.on_the_lens(branch, rainy[chosen])
+    streaks[chosen] = torch.maximum(streaks[chosen], opacity)
+    return RainyPair(rainy, pair.clean, streaks)
+
+
+Change = Callable[[Draws, Tensor], Tensor]
+
+
+def _filmed(draws: Draws, clean: Tensor, air: Sequence[tuple[float, Change]]) -> Tensor:
+    """Exposure for all; soft background, mist, and rain-like content for some."""
+    clean = degradations.expose(draws, clean)
+    content: list[tuple[float, Change]] = [
+        (0.12, hard_negatives.grating),
+        (0.25, degradations.soften),
+        *air,
+        (0.16, hard_negatives.strands),
+        (0.06, hard_negatives.dots),
+    ]
+    for share, change in content:
+        chosen = draws.chance(share)
+        branch = draws.only(chosen)  # also where none is: a sample's draws must not depend on its batch
+        if chosen.any():
+            clean[chosen] = change(branch, clean[chosen])
+    return clean
+
+
+def _developed(draws: Draws, pair: RainyPair) -> RainyPair:
+    """Noise for a third and JPEG for a third, the same on both sides."""
+    sides = torch.stack((pair.rainy, pair.clean))
+    noisy, compressed = draws.chance(0.35), draws.chance(0.3)
+    of_noise, of_quality = draws.only(noisy), draws.only(compressed)
+    if noisy.any():
+        height, width = pair.clean.shape[-2:]
+        noise = degradations.grain(of_noise, (height, width))
+        sides[:, noisy] = (sides[:, noisy] + noise).clamp(0, 1)
+    if compressed.any():
+        quality = of_quality.uniform(60, 98)
+        for side in sides:
+            side[compressed] = degradations.jpeg(side[compressed], quality)
+    return RainyPair(sides[0], sides[1], pair.streaks)
+
+
+def _mask(chosen: Tensor) -> Tensor:
+    return chosen[:, None, None, None].float()

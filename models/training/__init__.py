@@ -1,0 +1,1 @@
+"""The training loop: configuration, exact resume, schedules, objectives."""

@@ -1,0 +1,66 @@
+"""Hyper-parameters of a training: what its checkpoints, model files and records carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.networks.architectures import presets
+from models.rain.recipes import RECIPES
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """Hyper-parameters of one training."""
+
+    preset: str = "student-base"
+    """The network: `<architecture>-<size>`."""
+    init: str = ""
+    """Weights file to start from; new weights if empty."""
+    recipe: str = "mixed"
+    """The rain: one of `models.rain.recipes.RECIPES`."""
+    steps: int = 40_000
+    batch: int = 16
+    """Crops a step and process."""
+    crop: int = 128
+    """Side of the crops in pixels, a multiple of 8."""
+    learning_rate: float = 1e-3
+    warm_up: int = 500
+    cool_down: float = 0.3
+    """Last share of the steps, in which the learning rate falls to 0 along a cosine."""
+    finish: float = 0.1
+    """Last share of the steps, on crops of twice the side, a quarter as many, for PSNR itself."""
+    ema: float = 0.999
+    clip: float = 0.5
+    """Gradients are clipped to this norm."""
+    seed: int = 1
+    validate_every: int = 1000
+    validation_photographs: int = 20
+    save_seconds: float = 120.0
+    precision: str = "bf16-mixed"
+
+    def __post_init__(self) -> None:
+        """Refuse what no training could begin with.
+
+        Raises
+        ------
+        ValueError
+            Names the setting and what there is.
+        """
+        for name, value, known in (
+            ("preset", self.preset, presets()),
+            ("recipe", self.recipe, RECIPES),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} {value!r}: there is no such one; there are {', '.join(known)}")
+        if self.crop % 8 or self.crop <= 0 or self.batch <= 0:
+            raise ValueError(f"crop {self.crop}, batch {self.batch}: crop a multiple of 8, both more than 0")
+        for name, count in (("warm_up", self.warm_up), ("validate_every", self.validate_every)):
+            if count <= 0:
+                raise ValueError(f"{name} {count}: a number of steps, at least 1")
+        for name, share in (("cool_down", self.cool_down), ("finish", self.finish)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} {share}: a share of the steps, 0 to 1")
+
+    def finishing(self, step: int) -> bool:
+        """Whether a step belongs to the last part, on large crops."""
+        return step >= self.steps * (1 - self.finish)

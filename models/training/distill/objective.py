@@ -1,0 +1,187 @@
+"""Distillation: a student is trained on labelled pairs and, beside them, towards what frozen teachers tell.
+
+A reconstruction. On labelled crops the student follows the teacher where that one is nearer the truth, and takes
+its features for a model of its own; on unlabelled photographs, where most of the gain is, the teacher's version is
+all the truth there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.networks.base import Features
+from models.networks.losses import psnr_term, reconstruction_terms
+from models.pairs import RainyPair
+from models.rng import Draws
+from models.training.config import TrainConfig
+from models.training.distill.feature_matching import FeatureMatch, attention_distance
+from models.training.distill.teacher_targets import LESSON_SEED, Lessons
+from models.training.distill.teachers import Teacher
+from models.training.objectives import Objective
+
+
+@dataclass(frozen=True, slots=True)
+class DistillConfig:
+    """Weights of the terms; a term of weight 0 costs nothing."""
+
+    labelled_weight: float = 0.2
+    """Towards the teacher on labelled crops, where it is nearer the truth than the student."""
+    unlabelled_weight: float = 1.0
+    """Towards the teacher's versions of unlabelled photographs."""
+    feature_weight: float = 0.05
+    """Towards the teacher's features, where it has some."""
+    attention_weight: float = 0.0
+    """Towards the teacher's attention maps."""
+    rain_emphasis: float = 4.0
+    """How much more features in the rain count."""
+    fade: float = 0.3
+    """Last share of the steps, over which the weights of features and attention fall to 0."""
+    unlabelled_share: float = 0.5
+    """Unlabelled crops a step for each labelled one."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises
+        ------
+        ValueError
+            Names the setting.
+        """
+        for name, value in asdict(self).items():
+            if not value >= 0:
+                raise ValueError(f"{name} {value}: at least 0")
+        if self.fade > 1:
+            raise ValueError(f"fade {self.fade}: a share of the steps, 0 to 1")
+
+    def inner_share(self, step: int, steps: int) -> float:
+        """Share of their weights that features and attention have at a step."""
+        left = (steps - step) / steps
+        return min(1.0, left / self.fade) if self.fade else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What a distilled student comes from: names and digests."""
+
+    teacher: str
+    teacher_digest: str
+    unlabelled_teacher: str = ""
+    unlabelled_teacher_digest: str = ""
+    unlabelled_photographs: int = 0
+    unlabelled_digest: str = ""
+
+
+class Distillation(Objective):
+    """The student's own loss on labelled pairs, and its teachers'.
+
+    Parameters
+    ----------
+    config : DistillConfig
+        Weights.
+    lineage : Lineage
+        Told by every checkpoint, so that no training goes on with another teacher.
+    student : mapping
+        `Network.feature_widths` of the student.
+    teacher : Teacher
+        Teaches on labelled crops.
+    lessons : Lessons, optional
+        Unlabelled photographs and a teacher's versions of them.
+    process : tuple of int
+        Number of this process and how many there are: each draws other unlabelled crops.
+    """
+
+    def __init__(
+        self,
+        config: DistillConfig,
+        lineage: Lineage,
+        student: Mapping[int, int],
+        teacher: Teacher,
+        lessons: Lessons | None = None,
+        process: tuple[int, int] = (0, 1),
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.lineage = lineage
+        self._teacher = teacher
+        self._lessons = lessons if config.unlabelled_weight and config.unlabelled_share else None
+        self._process = process
+        shared = student.keys() & teacher.feature_widths.keys()
+        self._has_attention = bool(config.attention_weight and shared)
+        self.match = (
+            FeatureMatch(student, teacher.feature_widths, config.rain_emphasis)
+            if config.feature_weight and shared
+            else None
+        )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Weights and lineage, as `Objective.facts` says."""
+        return {"distill": asdict(self.config), "lineage": asdict(self.lineage)}
+
+    def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
+        """Return the terms, as `Objective.forward` says."""
+        lesson = self._lesson(config, step, pair)
+        rainy = pair.rainy if lesson is None else torch.cat((pair.rainy, lesson[0]))
+        found = network.features(rainy.contiguous(memory_format=torch.channels_last))
+        labelled = _part(found, len(pair.rainy))
+        terms = supervised_terms(config, step, labelled.derained, pair)
+        if self.config.labelled_weight or self.match is not None or self._has_attention:
+            share = self.config.inner_share(step, config.steps)
+            terms |= self._taught(labelled, self._teacher.teach(pair.rainy), pair, share)
+        if lesson is not None:
+            distance = (found.derained[len(pair.rainy) :].float() - lesson[1]).abs().mean()
+            terms["unlabelled"] = self.config.unlabelled_weight * distance
+        return terms
+
+    def _taught(self, ours: Features, theirs: Features, pair: RainyPair, share: float) -> dict[str, Tensor]:
+        """Return the teacher's terms on labelled crops."""
+        terms = {}
+        if self.config.labelled_weight:
+            distance = followed(ours.derained, theirs.derained, pair.clean)
+            terms["labelled"] = self.config.labelled_weight * distance
+        if self.match is not None:
+            assert theirs.rain_mask is not None  # whoever has features has one
+            distance = self.match(ours.levels, theirs.levels, theirs.rain_mask)
+            terms["features"] = self.config.feature_weight * share * distance
+        if self._has_attention:
+            distance = attention_distance(ours.levels, theirs.levels)
+            terms["attention"] = self.config.attention_weight * share * distance
+        return terms
+
+    def _lesson(self, config: TrainConfig, step: int, pair: RainyPair) -> tuple[Tensor, Tensor] | None:
+        """Draw the unlabelled crops of a step and the teacher's versions of them."""
+        if self._lessons is None:
+            return None
+        count = max(1, round(len(pair.rainy) * self.config.unlabelled_share))
+        number, processes = self._process
+        first = (step * processes + number) * count
+        samples = torch.arange(first, first + count, device=pair.rainy.device)
+        return self._lessons.crops(Draws(config.seed + LESSON_SEED, samples), pair.rainy.shape[-1])
+
+
+def supervised_terms(config: TrainConfig, step: int, derained: Tensor, pair: RainyPair) -> dict[str, Tensor]:
+    """Return a student's own terms, as `models.training.objectives.Supervised` does, of what it made already."""
+    if config.finishing(step):
+        return {"psnr": psnr_term(derained, pair.clean)}
+    return reconstruction_terms(derained, pair.clean)
+
+
+def followed(derained: Tensor, taught: Tensor, clean: Tensor) -> Tensor:
+    """Mean over all pixels of |student - teacher|, counted where the teacher is nearer the truth only.
+
+    All are (B, 3, H, W); nearer is meant of a pixel's three channels together.
+    """
+    ours, theirs, truth = derained.float(), taught.float(), clean.float()
+    errors = [(each.detach() - truth).abs().sum(dim=1, keepdim=True) for each in (ours, theirs)]
+    return ((errors[1] < errors[0]) * (ours - theirs).abs()).mean()
+
+
+def _part(found: Features, count: int) -> Features:
+    """Return what was found in the first photographs of a batch."""
+    levels = {cell: level[:count] for cell, level in found.levels.items()}
+    return Features(found.derained[:count], levels, None)

@@ -1,0 +1,211 @@
+"""Distil a student from a teacher: on labelled rain as `models.train`, and on unlabelled photographs.
+
+    python -m models.distill --preset student-small --teacher models/weights/student-base.safetensors \
+        --unlabelled-teacher self-ensemble:models/weights/student-base.safetensors --unlabelled PHOTOGRAPHS \
+        --data DATA --out checkpoints/distilled
+
+A teacher is a weights file of any network, or `self-ensemble:FILE` (averaged over four views, without features).
+All options of `python -m models.train` are there too. Interrupted, the same command goes on, bit for bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from models.evaluation.validation import render_validation, validate
+from models.modelfile import SHIPPED, ModelFileInvalid, build, read_model_file
+from models.networks.architectures import architecture_of, build_network, preset
+from models.rain.banks import load_training_data
+from models.training.config import TrainConfig
+from models.training.distill.objective import Distillation, DistillConfig, Lineage
+from models.training.distill.teacher_targets import Photograph, digest_of, read_photographs, write_lessons
+from models.training.distill.teachers import NEEDED_LEAD, Teacher, read_teacher
+from models.training.loop import add_fields, fields_of, fit, launched, options
+from models.training.recorders import Recorder
+from models.training.state import State
+
+LEAD_PHOTOGRAPHS = 4
+"""Held-out photographs of each kind of rain that a teacher is measured on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Teaching:
+    """Who teaches, and what there is to learn from without labels.
+
+    Parameters
+    ----------
+    config : DistillConfig
+        Weights of the terms.
+    teacher : Teacher
+        Teaches on labelled crops.
+    unlabelled_teacher : Teacher
+        Derains the unlabelled photographs; it may be the same.
+    photographs : sequence of ndarray
+        Unlabelled, uint8 (H, W, 3) each; there may be none.
+    """
+
+    config: DistillConfig
+    teacher: Teacher
+    unlabelled_teacher: Teacher
+    photographs: Sequence[Photograph] = ()
+
+    @property
+    def lineage(self) -> Lineage:
+        """Names and digests of all that teaches."""
+        ours = Lineage(self.teacher.name, self.teacher.digest)
+        if not self.photographs:
+            return ours
+        theirs = self.unlabelled_teacher
+        digest = digest_of(self.photographs)
+        return Lineage(
+            ours.teacher, ours.teacher_digest, theirs.name, theirs.digest, len(self.photographs), digest
+        )
+
+    def objective(self, fabric: Fabric, config: TrainConfig, memory: Path) -> Distillation:
+        """Make what the training minimises; lessons are written first, or read from `memory`."""
+        lessons = None
+        if self.photographs:
+            lessons = write_lessons(
+                fabric, self.unlabelled_teacher.to(fabric.device), self.photographs, memory
+            )
+        student = build_network(preset(config.preset)).feature_widths
+        process = (fabric.global_rank, fabric.world_size)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            return Distillation(
+                self.config, self.lineage, student, self.teacher.to(fabric.device), lessons, process
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """How far ahead a teacher is: overall validation scores in dB."""
+
+    teacher: float
+    student: float
+
+    @property
+    def suffices(self) -> bool:
+        """Whether there is enough to learn from it."""
+        return self.teacher - self.student >= NEEDED_LEAD
+
+    def __str__(self) -> str:
+        lead = f"teacher {self.teacher:.2f} dB, student {self.student:.2f} dB"
+        if self.suffices:
+            return lead
+        return f"{lead}: a teacher should lead by {NEEDED_LEAD} dB; little is to be learnt from this one"
+
+
+def distil(
+    fabric: Fabric,
+    config: TrainConfig,
+    teaching: Teaching,
+    data: Path,
+    out: Path,
+    recorders: Sequence[Recorder] = (),
+) -> State:
+    """Train a student to the last step, from the last checkpoint if there is one; see `models.training.loop.fit`.
+
+    Raises
+    ------
+    ValueError
+        If the network to train is no student.
+    """
+    require_student(config)
+    return fit(fabric, config, data, out, recorders, teaching.objective(fabric, config, out))
+
+
+def require_student(config: TrainConfig) -> None:
+    """Refuse to distil what is no student.
+
+    Raises
+    ------
+    ValueError
+        Names the preset.
+    """
+    kind = architecture_of(preset(config.preset)).name
+    if kind != "student":
+        raise ValueError(f"preset {config.preset} is of architecture {kind}: only students are distilled")
+
+
+def measure_lead(fabric: Fabric, teacher: Teacher, student: Path | None, data: Path, memory: Path) -> Lead:
+    """Compare a teacher with a student on held-out photographs, or read what was measured before.
+
+    Parameters
+    ----------
+    fabric : Fabric
+        Precision and device.
+    teacher : Teacher
+        The teacher.
+    student : Path, optional
+        Weights file; unless given, a network that changes nothing.
+    data : Path
+        Folder that `models.rain.banks.load_training_data` reads.
+    memory : Path
+        File that keeps the result, and of which two: of others it is measured anew.
+    """
+    student_file = read_model_file(student) if student else None
+    compared = {
+        "teacher": teacher.digest,
+        "views": teacher.views,
+        "student": student_file.digest if student_file else "",
+    }
+    known = json.loads(memory.read_text()) if memory.exists() else {}
+    if known.get("compared") == compared:
+        return Lead(**known["lead"])
+    held_out = load_training_data(data, held_out=True).to(fabric.device)
+    pairs = render_validation(held_out, LEAD_PHOTOGRAPHS)
+    network = build(student_file) if student_file else build_network(preset("student-tiny")).eval()
+    network.to(fabric.device)
+    with fabric.autocast():
+        derain = teacher.to(fabric.device).derain
+        lead = Lead(validate(derain, pairs).overall, validate(network, pairs).overall)
+    if fabric.is_global_zero:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text(json.dumps({"compared": compared, "lead": asdict(lead)}))
+    return lead
+
+
+def incumbent(config: TrainConfig) -> Path | None:
+    """Return the weights that a training begins from, or else those that ship in its size, or else none."""
+    path = Path(config.init) if config.init else SHIPPED.with_name(f"{config.preset}.safetensors")
+    return path if path.exists() else None
+
+
+def main() -> None:
+    """Parse the command line and distil."""
+    arguments = _parse()
+    try:
+        config = fields_of(TrainConfig(), arguments)
+        require_student(config)
+        teacher = read_teacher(arguments.teacher)
+        other = read_teacher(arguments.unlabelled_teacher) if arguments.unlabelled_teacher else teacher
+        photographs = read_photographs(arguments.unlabelled) if arguments.unlabelled else ()
+        teaching = Teaching(fields_of(DistillConfig(), arguments), teacher, other, photographs)
+        fabric = launched(arguments, config.precision)
+        lead = measure_lead(fabric, teacher, incumbent(config), arguments.data, arguments.out / "lead.json")
+        fabric.print(lead)
+        distil(fabric, config, teaching, arguments.data, arguments.out)
+    except (ValueError, FileNotFoundError, ModelFileInvalid) as error:
+        raise SystemExit(str(error)) from error
+
+
+def _parse() -> argparse.Namespace:
+    parser = options(__doc__, "python -m models.distill")
+    parser.add_argument("--teacher", required=True, help="weights file, or self-ensemble:FILE")
+    parser.add_argument("--unlabelled", type=Path, help="folder of rainy photographs; default: none")
+    parser.add_argument("--unlabelled-teacher", help="who teaches on those; default: the teacher")
+    weights = parser.add_argument_group("weights of the terms")
+    add_fields(weights, DistillConfig())
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

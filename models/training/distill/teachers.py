@@ -1,0 +1,140 @@
+"""Teachers: frozen networks of any architecture, alone or as a self-ensemble, and what they tell of photographs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.modelfile import ModelFile, build, read_model_file
+from models.networks.base import Features, Network
+from models.pairs import mask_of
+
+NEEDED_LEAD = 0.7
+"""dB of the overall validation score by which a teacher should be ahead of its student."""
+UPRIGHT_VIEWS = 4
+"""Views in which rain still falls: turned by 90 degrees as well, the shipped student as teacher loses 4.5 dB of its
+overall validation score, while these four gain 0.4."""
+_SELF_ENSEMBLE = re.compile(r"self-ensemble(?:-(?P<views>[248]))?:(?P<model>.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherSpec:
+    """Which model teaches, and over how many views of a photograph it is averaged.
+
+    Parameters
+    ----------
+    model : str
+        A weights file; where there is a registry, also `models:/name@alias` or `models:/name/version`.
+    views : int
+        1 is the model alone; 2, 4 or 8 a self-ensemble.
+    """
+
+    model: str
+    views: int = 1
+
+    def __str__(self) -> str:
+        return self.model if self.views == 1 else f"self-ensemble-{self.views}:{self.model}"
+
+
+def parse_teacher(text: str) -> TeacherSpec:
+    """Read `MODEL`, `self-ensemble:MODEL` (the upright views), or `self-ensemble-8:MODEL`."""
+    found = _SELF_ENSEMBLE.fullmatch(text)
+    return TeacherSpec(found["model"], int(found["views"] or UPRIGHT_VIEWS)) if found else TeacherSpec(text)
+
+
+class Teacher:
+    """A frozen network that tells what it sees.
+
+    It is no module: nothing that trains or is checkpointed finds its weights.
+
+    Parameters
+    ----------
+    network : Network
+        Of any architecture.
+    name : str
+        What to call it.
+    digest : str
+        Of its model file.
+    views : int
+        Over how many views of a photograph its results are averaged: 1, 2 (mirrored), 4 (upside down too) or 8
+        (turned by 90 degrees too). An average has no features.
+    """
+
+    def __init__(self, network: Network, name: str, digest: str, views: int = 1) -> None:
+        frozen = network.eval().requires_grad_(False)
+        self.network: Network = frozen.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.name = name
+        self.digest = digest
+        self.views = views
+
+    @property
+    def feature_widths(self) -> Mapping[int, int]:
+        """Channels of its features, as `Network.feature_widths` says; an average has none."""
+        return self.network.feature_widths if self.views == 1 else {}
+
+    def to(self, device: torch.device) -> Teacher:
+        """Move it to a device."""
+        self.network.to(device)
+        return self
+
+    @torch.no_grad()
+    def teach(self, rainy: Tensor) -> Features:
+        """Derain (B, 3, H, W) and tell what was found on the way.
+
+        Where the network has no rain mask, the mask of the layer that it takes away stands in.
+        """
+        if self.views > 1:
+            return Features(self.derain(rainy), {}, None)
+        found = self.network.features(rainy.contiguous(memory_format=torch.channels_last))
+        if found.rain_mask is not None or not found.levels:
+            return found
+        return found._replace(rain_mask=mask_of((rainy - found.derained).mean(dim=1, keepdim=True)))
+
+    @torch.no_grad()
+    def derain(self, rainy: Tensor) -> Tensor:
+        """Derain (B, 3, H, W), averaged over all views."""
+        total = torch.zeros_like(rainy)
+        for number in range(self.views):
+            view = seen_from(number, rainy).contiguous(memory_format=torch.channels_last)
+            total += seen_from(number, self.network(view), back=True)
+        return total / self.views
+
+
+def seen_from(view: int, pictures: Tensor, *, back: bool = False) -> Tensor:
+    """Show pictures (B, C, H, W) from one of eight views, or turn such a view back: mirrored, upside down, turned.
+
+    Views 0 to 3 keep the direction of fall upright.
+    """
+    flipped = [axis for axis, bit in ((-1, 1), (-2, 2)) if view & bit]
+    if view & 4 and back:
+        return pictures.transpose(-2, -1).flip(flipped) if flipped else pictures.transpose(-2, -1)
+    pictures = pictures.flip(flipped) if flipped else pictures
+    return pictures.transpose(-2, -1) if view & 4 else pictures
+
+
+def read_teacher(text: str) -> Teacher:
+    """Read a teacher whose model is a file.
+
+    Raises
+    ------
+    ModelFileInvalid
+        If the file cannot be used; names it.
+    """
+    spec = parse_teacher(text)
+    return teacher_of(read_model_file(Path(spec.model)), TeacherSpec(Path(spec.model).stem, spec.views))
+
+
+def teacher_of(model_file: ModelFile, spec: TeacherSpec) -> Teacher:
+    """Build the teacher that a model file holds.
+
+    Raises
+    ------
+    ModelFileInvalid
+        If it cannot be used.
+    """
+    return Teacher(build(model_file, spec.model), str(spec), model_file.digest, spec.views)

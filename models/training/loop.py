@@ -1,0 +1,253 @@
+"""Train any network on clean photographs under recorded, rendered and procedural rain.
+
+    python -m models.train --preset student-base --data DATA --out checkpoints/student-base
+
+`DATA` holds `clean/`, `streaks/` with `streaks.csv`, and `garg/` (see `models.rain.banks`). Interrupted, the same
+command goes on from the last checkpoint, bit for bit on a CPU. The best weights on the validation split lie in
+`<out>/<preset>.safetensors`, the curve in `<out>/curve.csv`. Several devices: `--devices 8`; several machines:
+`--nodes 2` under Fabric's launcher (`fabric run --num-nodes 2 ... models/training/loop.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from tqdm import tqdm
+
+from models.engine import choose_device
+from models.evaluation.validation import ValidationSet, before_after, render_validation
+from models.modelfile import ModelFileInvalid, pack, write_model_file
+from models.pairs import RainyPair
+from models.rain.banks import TrainingData, load_training_data
+from models.rain.recipes import RECIPES
+from models.rain.synthesis import training_pairs
+from models.rng import Draws
+from models.training.config import TrainConfig
+from models.training.objectives import Objective, Supervised
+from models.training.recorders import CurveFile, Recorder
+from models.training.schedules import cosine_rate, ema_decay
+from models.training.state import State, begin, restore, update_average, write_checkpoint
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
+ASKED_EVERY = 10
+"""Steps after which several processes ask the first one whether a checkpoint is due."""
+
+
+def fit(
+    fabric: Fabric,
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    recorders: Sequence[Recorder] = (),
+    objective: Objective | None = None,
+) -> State:
+    """Train to the last step, from the last checkpoint if there is one.
+
+    Parameters
+    ----------
+    fabric : Fabric
+        Launched: devices, precision, processes.
+    config : TrainConfig
+        Hyper-parameters.
+    data : Path
+        Folder that `models.rain.banks.load_training_data` reads.
+    out : Path
+        Folder for checkpoint, curve and best weights.
+    recorders : sequence of Recorder
+        Told of every validation, beside the curve in `out`.
+    objective : Objective, optional
+        What is minimised; unless given, the network's own loss on labelled pairs.
+    """
+    training = load_training_data(data, held_out=False).to(fabric.device)
+    pairs = render_validation(
+        load_training_data(data, held_out=True).to(fabric.device), config.validation_photographs
+    )
+    state = begin(fabric, config, objective or Supervised())
+    if (out / "checkpoint.pt").exists():
+        restore(fabric, config, state, out / "checkpoint.pt")
+    told = [CurveFile(out / "curve.csv"), *recorders]
+    saved = time.monotonic()
+    with tqdm(
+        initial=state.step, total=config.steps, desc=config.preset, mininterval=5, smoothing=0.02
+    ) as progress:
+        while state.step < config.steps:
+            terms = step(fabric, config, state, batch_of(fabric, config, training, state.step))
+            progress.update()
+            if state.step % config.validate_every == 0 or state.step == config.steps:
+                progress.set_postfix_str(validate(fabric, config, state, pairs, terms, out, told))
+            if due(fabric, config, state.step, time.monotonic() - saved):
+                save(fabric, config, state, out)
+                saved = time.monotonic()
+    return state
+
+
+def batch_of(fabric: Fabric, config: TrainConfig, data: TrainingData, number: int) -> RainyPair:
+    """Render the batch that a process takes at a step; the same whenever it is asked for."""
+    scale = 2 if config.finishing(number) else 1
+    batch, crop = max(1, config.batch // scale**2), config.crop * scale
+    first = (number * fabric.world_size + fabric.global_rank) * batch
+    samples = torch.arange(first, first + batch, device=data.photographs.pixels.device)
+    return training_pairs(data, Draws(config.seed, samples), RECIPES[config.recipe], crop)
+
+
+def step(fabric: Fabric, config: TrainConfig, state: State, pair: RainyPair) -> dict[str, Tensor]:
+    """Take one optimiser step; return the terms of the loss."""
+    for group in state.optimizer.param_groups:
+        group["lr"] = cosine_rate(
+            config.learning_rate, state.step, config.steps, config.warm_up, config.cool_down
+        )
+    with fabric.autocast():  # Fabric enters it by itself in distributed runs only
+        terms = state.objective(state.network, config, state.step, pair)
+    fabric.backward(torch.stack(list(terms.values())).sum())
+    if fabric.world_size > 1:
+        share_gradients(fabric, state.objective)
+    fabric.clip_gradients(state.network, state.optimizer, max_norm=config.clip)
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+    update_average(state, ema_decay(config.ema, state.step))
+    state.step += 1
+    return {name: term.detach() for name, term in terms.items()}
+
+
+def share_gradients(fabric: Fabric, objective: Objective) -> None:
+    """Give the parameters of an objective the mean gradient of all processes, as a network's have it."""
+    for parameter in objective.learnt():
+        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        parameter.grad = cast(Tensor, fabric.all_reduce(gradient, reduce_op="mean"))
+
+
+def validate(
+    fabric: Fabric,
+    config: TrainConfig,
+    state: State,
+    pairs: ValidationSet,
+    terms: Mapping[str, Tensor],
+    out: Path,
+    recorders: Sequence[Recorder],
+) -> str:
+    """Score the averaged weights, tell the recorders, and keep the weights if they are the best so far."""
+    if not fabric.is_global_zero:
+        return ""
+    with fabric.autocast():
+        scores = state.objective.judge(state.average, pairs)
+        pictures = before_after(state.average, pairs) if len(recorders) > 1 else {}
+    if scores.overall > state.best:
+        state.best = scores.overall
+        facts = {"train": asdict(config), **state.objective.facts, "step": state.step}
+        facts["validation_psnr_y"] = asdict(scores)
+        write_model_file(pack(state.average, facts, name=config.preset), out / f"{config.preset}.safetensors")
+    losses = {f"loss_{name}": float(term) for name, term in terms.items()}
+    for recorder in recorders:
+        recorder.scalars(state.step, {**losses, **asdict(scores)})
+        for name, picture in pictures.items():
+            recorder.picture(state.step, name, picture)
+    return str(scores)
+
+
+def due(fabric: Fabric, config: TrainConfig, step: int, seconds: float) -> bool:
+    """Whether to write a checkpoint after a step, this many seconds after the last one.
+
+    Of several processes the first decides, since writing one waits for all; they ask it seldom, for that waits too.
+    """
+    if step == config.steps:
+        return True
+    if fabric.world_size == 1:
+        return seconds > config.save_seconds
+    return step % ASKED_EVERY == 0 and fabric.broadcast(seconds > config.save_seconds)
+
+
+def save(fabric: Fabric, config: TrainConfig, state: State, out: Path) -> None:
+    """Write the checkpoint that a next run goes on from."""
+    write_checkpoint(fabric, config, state, out / "checkpoint.pt")
+
+
+def options(description: str | None, prog: str) -> argparse.ArgumentParser:
+    """Make a parser of what every training command takes."""
+    parser = argparse.ArgumentParser(prog=prog, description=(description or "").split("\n")[0])
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with clean/, streaks/, streaks.csv, garg/"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for checkpoint, curve and best weights"
+    )
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads a process; default: all cores")
+    parser.add_argument(
+        "--devices", default="auto", help="how many on this machine; default: all GPUs, or one CPU"
+    )
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: GPUs where there are some"
+    )
+    parser.add_argument("--nodes", type=int, default=1, help="machines")
+    add_fields(parser, TrainConfig())
+    return parser
+
+
+def add_fields(parser: argparse._ActionsContainer, defaults: Any) -> None:
+    """Add an option for every field of a dataclass."""
+    for field in fields(defaults):
+        value = getattr(defaults, field.name)
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}", type=type(value), default=value, help=f"default: {value!r}"
+        )
+
+
+def fields_of(defaults: Config, arguments: argparse.Namespace) -> Config:
+    """Take the fields of a dataclass from the command line."""
+    return replace(defaults, **{field.name: getattr(arguments, field.name) for field in fields(defaults)})
+
+
+def launched(arguments: argparse.Namespace, precision: str) -> Fabric:
+    """Start Fabric on the devices that the command line names; make the folder that the training writes to."""
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    automatic = arguments.devices == "auto"
+    kind = choose_device(arguments.device).type
+    available = torch.cuda.device_count() if kind == "cuda" else 1
+    count = available if automatic else int(arguments.devices)
+    torch.backends.cudnn.benchmark = kind == "cuda"  # crops are of two sizes
+    fabric = Fabric(
+        accelerator=kind,
+        # The last part of a training leaves out heads that only the earlier one needs.
+        strategy="ddp_find_unused_parameters_true" if count * arguments.nodes > 1 else "auto",
+        devices=count,
+        num_nodes=arguments.nodes,
+        precision=precision,  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+Watch = Callable[[TrainConfig, Path], AbstractContextManager[Recorder]]
+"""Opens a recorder for a training in a folder."""
+
+
+def main(watch: Watch | None = None) -> None:
+    """Parse the command line and train, under the eyes of another recorder where one is given."""
+    arguments = options(__doc__, "python -m models.train").parse_args()
+    try:
+        config = fields_of(TrainConfig(), arguments)
+        fabric = launched(arguments, config.precision)
+        with ExitStack() as stack:
+            recorders = []
+            if watch is not None and fabric.is_global_zero:
+                recorders.append(stack.enter_context(watch(config, arguments.out)))
+            fit(fabric, config, arguments.data, arguments.out, recorders)
+    except (ValueError, FileNotFoundError, ModelFileInvalid) as error:
+        raise SystemExit(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""What a training minimises: the network's own loss on labelled pairs, or whatever stands in for it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.evaluation.validation import Score, ValidationSet, validate
+from models.networks.losses import psnr_term
+from models.pairs import RainyPair
+from models.training.config import TrainConfig
+
+
+class Objective(nn.Module, ABC):
+    """What a training minimises.
+
+    Parameters that an objective has train beside the network's, and its buffers are part of every checkpoint; none
+    of them ships. Every process must build the same one, and what it draws must depend on the seed and the step
+    alone, so that a resumed training is exact.
+    """
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What checkpoints and model files tell of it; a training goes on only with the same."""
+        return {}
+
+    def learnt(self) -> list[nn.Parameter]:
+        """Return the parameters that train; others, such as those of a teacher, stay as they are."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    @abstractmethod
+    def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
+        """Return the named, weighted terms whose sum is minimised at a step.
+
+        Parameters
+        ----------
+        network : module
+            The network in training, as wrapped by Fabric.
+        config : TrainConfig
+            Hyper-parameters.
+        step : int
+            Number of the step, from 0.
+        pair : RainyPair
+            Labelled crops of this step.
+        """
+
+    def judge(self, network: nn.Module, pairs: ValidationSet) -> Score:
+        """Score weights on the validation set: the best ones are kept."""
+        return validate(network, pairs)
+
+
+class Supervised(Objective):
+    """The network's own loss on labelled pairs; PSNR itself in the last part of the training."""
+
+    def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
+        """Return the terms, as `Objective.forward` says."""
+        if not config.finishing(step):
+            terms: dict[str, Tensor] = network.loss_terms(pair)
+            return terms
+        rainy = pair.rainy.contiguous(memory_format=torch.channels_last)
+        return {"psnr": psnr_term(network(rainy), pair.clean)}

@@ -1,0 +1,116 @@
+"""What semi-supervised training sees of real rain: photographs, their streaks, and targets that may be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from hashlib import sha256
+
+import torch
+from torch import Tensor
+
+from models.rain.banks import Bank, sample
+from models.rain.crop_grids import crop_grid
+from models.rng import Draws
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Rainy photographs with targets and how far each pixel is trusted; pictures of one number are of one size."""
+
+    rainy: Bank
+    target: Bank
+    """Pseudo-labels, or temporal backgrounds."""
+    confidence: Bank
+    """One channel: 0 for no trust, 255 for all."""
+
+    def __post_init__(self) -> None:
+        """Refuse banks that do not fit each other.
+
+        Raises
+        ------
+        ValueError
+            If they differ in the number or the size of their pictures.
+        """
+        for name, other in (("target", self.target), ("confidence", self.confidence)):
+            same = (
+                torch.equal(self.rainy.heights, other.heights),
+                torch.equal(self.rainy.widths, other.widths),
+            )
+            if not all(same):
+                raise ValueError(f"rainy photographs and {name} differ in number or size")
+
+    def to(self, device: torch.device) -> Targets:
+        """Move everything to a device."""
+        return Targets(self.rainy.to(device), self.target.to(device), self.confidence.to(device))
+
+    def __len__(self) -> int:
+        return len(self.rainy)
+
+    def whole(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return one photograph whole: rainy, target (1, 3, H, W) and confidence (1, 1, H, W)."""
+        rainy, target, confidence = (
+            bank.picture(number)[None] for bank in (self.rainy, self.target, self.confidence)
+        )
+        return rainy, target, confidence
+
+    def crops(self, draws: Draws, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Cut rainy, target (B, 3, size, size) and confidence (B, 1, size, size) out of the same places."""
+        index, grid = _places(draws, self.rainy, size)
+        rainy, target, confidence = (
+            sample(bank, index, grid) for bank in (self.rainy, self.target, self.confidence)
+        )
+        return rainy, target, confidence
+
+
+@dataclass(frozen=True, slots=True)
+class RealRain:
+    """All that is known of real rain."""
+
+    photographs: Bank
+    """Unlabelled."""
+    streaks: Bank
+    """Taken from them: `models.rain.streak_mining`."""
+    held_out_streaks: Bank
+    """Of other photographs: they fall on validation photographs."""
+    pseudo_labels: Targets | None = None
+    temporal: Targets | None = None
+    held_out_temporal: Targets | None = None
+    """Of other scenes: weights are chosen on them too."""
+
+    def to(self, device: torch.device) -> RealRain:
+        """Move everything to a device."""
+        return RealRain(
+            self.photographs.to(device),
+            self.streaks.to(device),
+            self.held_out_streaks.to(device),
+            self.pseudo_labels and self.pseudo_labels.to(device),
+            self.temporal and self.temporal.to(device),
+            self.held_out_temporal and self.held_out_temporal.to(device),
+        )
+
+    def crops(self, draws: Draws, size: int) -> Tensor:
+        """Cut a crop out of an unlabelled photograph a sample, (B, 3, size, size)."""
+        return sample(self.photographs, *_places(draws, self.photographs, size))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all pixels, each part under its name: a resumed training must see the same."""
+        seen = sha256()
+        for name, bank in self._banks():
+            seen.update(f"{name} {bank.heights.tolist()} {bank.widths.tolist()} ".encode())
+            seen.update(bank.pixels.cpu().numpy().tobytes())
+        return seen.hexdigest()
+
+    def _banks(self) -> Iterator[tuple[str, Bank]]:
+        for field in fields(self):
+            part = getattr(self, field.name)
+            if isinstance(part, Bank):
+                yield field.name, part
+            elif part is not None:
+                yield from ((f"{field.name}.{kind.name}", getattr(part, kind.name)) for kind in fields(part))
+
+
+def _places(draws: Draws, bank: Bank, size: int) -> tuple[Tensor, Tensor]:
+    index = draws.integer(len(bank))
+    return index, crop_grid(draws, bank, index, torch.ones(draws.batch, device=draws.device), size)

@@ -1,0 +1,79 @@
+"""What weights are chosen by where the rain that counts has no labels."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from statistics import fmean
+
+import torch
+from torch import nn
+
+from models.evaluation.metrics import psnr_y
+from models.evaluation.validation import (
+    CLEAN_CEILING,
+    VALIDATION_SEED,
+    ValidationScore,
+    ValidationSet,
+    as_uint8,
+    mean_psnr_y,
+    validate,
+)
+from models.rain.real_streaks import rerained
+from models.rng import Draws
+from models.training.semi.data import RealRain, Targets
+
+MOST_TEMPORAL = 20
+"""Temporal backgrounds that are judged by, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class SemiScore(ValidationScore):
+    """The same under rendered rain and without rain, and mean psnr_y in dB under held-out real streaks."""
+
+    rerained: float
+
+    @property
+    def real(self) -> float:
+        """Mean over the kinds of real rain."""
+        return self.rerained
+
+    @property
+    def overall(self) -> float:
+        """What weights are chosen by: real rain counts as much as all rendered rain. Ours."""
+        return (self.rendered + self.real) / 2 + 0.05 * self.none
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalScore(SemiScore):
+    """The same, and mean psnr_y against temporal backgrounds of held-out scenes."""
+
+    temporal: float
+
+    @property
+    def real(self) -> float:
+        """Mean over the kinds of real rain."""
+        return (self.rerained + self.temporal) / 2
+
+
+def score(network: nn.Module, pairs: ValidationSet, data: RealRain) -> SemiScore:
+    """Score weights on rendered rain, on held-out real streaks on the same photographs, on temporal backgrounds."""
+    bank, temporal = data.held_out_streaks, data.held_out_temporal
+    rained = [
+        rerained(Draws(VALIDATION_SEED, torch.tensor([number], device=bank.pixels.device)), bank, pair.clean)
+        for number, pair in enumerate(pairs.none)
+    ]
+    figures = SemiScore(**asdict(validate(network, pairs)), rerained=mean_psnr_y(network, rained))
+    if temporal is None:
+        return figures
+    return TemporalScore(**asdict(figures), temporal=_beside_backgrounds(network, temporal))
+
+
+@torch.inference_mode()
+def _beside_backgrounds(network: nn.Module, backgrounds: Targets) -> float:
+    """Return mean psnr_y in dB against backgrounds, of which only what is trusted counts."""
+    scores = []
+    for number in range(min(len(backgrounds), MOST_TEMPORAL)):
+        rainy, target, confidence = backgrounds.whole(number)
+        judged = target.lerp(network(rainy).float(), confidence)
+        scores.append(min(psnr_y(as_uint8(judged[0]), as_uint8(target[0])), CLEAN_CEILING))
+    return fmean(scores)

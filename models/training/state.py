@@ -1,0 +1,114 @@
+"""All that changes while a network trains, and its way to disk and back: exact resume."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from models.modelfile import build, read_model_file
+from models.networks.architectures import build_network, preset
+from models.networks.base import Network
+from models.training.config import TrainConfig
+from models.training.objectives import Objective
+
+MAY_DIFFER = ("steps", "validate_every", "save_seconds")
+"""What a resumed training may do otherwise than the one that it goes on with."""
+
+
+@dataclass(slots=True)
+class State:
+    """All that changes while training, and so all that a checkpoint holds."""
+
+    network: Any
+    """The network, wrapped by Fabric."""
+    average: Network
+    """Exponential moving average of its weights: what is validated and shipped."""
+    optimizer: Any
+    objective: Objective
+    """What is minimised; not wrapped, as Fabric would look for tensors in what it is called with."""
+    step: int = 0
+    best: float = float("-inf")
+    """Overall validation score of the best average so far, dB."""
+
+
+def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
+    """Build the state of step 0: new weights, or those of the file `config.init`.
+
+    Raises
+    ------
+    ModelFileInvalid
+        If that file cannot be used.
+    SystemExit
+        If it holds a network of other sizes than the preset.
+    """
+    fabric.seed_everything(config.seed, verbose=False)
+    network = build_network(preset(config.preset))
+    if config.init:
+        start = build(read_model_file(Path(config.init)), name=config.init)
+        if start.config != network.config:
+            raise SystemExit(f"{config.init} holds a network of other sizes than {config.preset}")
+        network.load_state_dict(start.state_dict())
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        [*network.parameters(), *objective.learnt()],
+        lr=config.learning_rate,
+        weight_decay=1e-5,
+        fused=True,
+    )
+    average = copy.deepcopy(network).to(fabric.device).requires_grad_(False)
+    wrapped = fabric.setup_module(network)
+    for method in ("loss_terms", "features"):
+        wrapped.mark_forward_method(method)
+    return State(wrapped, average.eval(), fabric.setup_optimizers(optimizer), objective.to(fabric.device))
+
+
+def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> None:
+    """Bring a state to where a checkpoint was written.
+
+    Raises
+    ------
+    SystemExit
+        If the checkpoint was made with other hyper-parameters, another objective or another number of processes;
+        only those of `MAY_DIFFER` may change.
+    """
+    loaded = fabric.load(path, weights_only=True)
+    differing = {
+        key: value
+        for key, value in asdict(config).items()
+        if key not in MAY_DIFFER and loaded["config"].get(key) != value
+    }
+    facts = loaded.get("facts", {})
+    differing |= {key: value for key, value in state.objective.facts.items() if facts.get(key) != value}
+    if loaded.get("processes", fabric.world_size) != fabric.world_size:  # each takes samples of its own
+        differing["processes"] = fabric.world_size
+    if differing or facts.keys() != state.objective.facts.keys():
+        raise SystemExit(
+            f"{path} was trained with other settings than {differing}: give another --out, or the same"
+        )
+    for part in ("network", "average", "optimizer", "objective"):
+        getattr(state, part).load_state_dict(loaded[part])
+    state.step, state.best = loaded["step"], loaded["best"]
+
+
+def write_checkpoint(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> None:
+    """Write a checkpoint, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    parts = {part.name: getattr(state, part.name) for part in fields(state)}
+    facts = {"facts": state.objective.facts, "processes": fabric.world_size}
+    fabric.save(partial, {**parts, **facts, "config": asdict(config)})
+    if fabric.is_global_zero:
+        partial.replace(path)
+
+
+@torch.no_grad()
+def update_average(state: State, decay: float) -> None:
+    """Move the average towards the network's weights; statistics of norms are taken as they are."""
+    current = [parameter.detach() for parameter in state.network.parameters()]
+    torch._foreach_lerp_(list(state.average.parameters()), current, 1 - decay)
+    for ours, theirs in zip(state.average.buffers(), state.network.buffers(), strict=True):
+        ours.copy_(theirs)

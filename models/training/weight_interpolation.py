@@ -1,0 +1,118 @@
+"""How far a fine-tuned network goes from the one it started from: only so far that it forgets little.
+
+Weights between the two, on the straight line that joins them, keep more of what the start knew than they lose of
+what was learnt since: WiSE-FT (Wortsman et al., CVPR 2022). How far to go is our rule.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from models.evaluation.validation import RenderedScore
+from models.modelfile import ModelFile, build, pack, read_model_file, write_model_file
+from models.networks.base import Network
+
+PARTS = 10
+"""Parts of the way that are told apart."""
+FORGOTTEN = 0.2
+"""dB of psnr_y under rendered rain that may be lost on validation. Ours, set with a look at what the rain of
+`benchmarks.learning.learning_loop` gained at several shares, and at what was lost of Rain100L then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """A network between two others."""
+
+    network: Network
+    """In fp32, its weights rounded to fp16 as they are kept; ready for inference."""
+    share: float
+    """Of the way from the start to what was trained, in (0, 1]."""
+    score: RenderedScore
+    """On validation."""
+
+
+def blended(
+    start: Network, trained: Network, before: RenderedScore, judge: Callable[[Network], RenderedScore]
+) -> Blend:
+    """Go as far towards what was trained as forgets no more than `FORGOTTEN`; the first part of the way at least.
+
+    Parameters
+    ----------
+    start, trained : Network
+        Of the same sizes.
+    before : RenderedScore
+        Of the start, on validation.
+    judge : callable
+        Returns the score of a network on the same photographs. What is forgotten is taken to grow along the way.
+    """
+    parts: dict[int, Blend] = {}
+
+    def forgets(part: int) -> bool:
+        network = between(start, trained, part / PARTS)
+        parts[part] = Blend(network, part / PARTS, judge(network))
+        return before.rendered - parts[part].score.rendered > FORGOTTEN
+
+    return parts[max(1, bisect_left(range(1, PARTS + 1), True, key=forgets))]
+
+
+def between(start: Network, trained: Network, share: float) -> Network:
+    """Return the network that lies `share` of the way from one to the other; counts are those of the latter."""
+    origin, network = start.state_dict(), build(pack(trained, {}))
+    ends = trained.state_dict().items()
+    network.load_state_dict(
+        {name: origin[name].lerp(end, share) if end.is_floating_point() else end for name, end in ends}
+    )
+    return build(pack(network, {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a training."""
+
+    before: RenderedScore
+    """Of what it began from, on validation."""
+    after: RenderedScore
+    share: float
+    """Of the way from there to the best weights."""
+    weights: Path
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it is worth more than what the training began from."""
+        return self.after.overall > self.before.overall
+
+
+def keep(fabric: Fabric, best: Path, start: ModelFile, judge: Callable[[Network], RenderedScore]) -> Kept:
+    """Blend the best weights of a training with those it began from, and write what lies there.
+
+    Parameters
+    ----------
+    fabric : Fabric
+        Launched: its device and precision judge.
+    best : Path
+        Weights file; `blended.safetensors` comes beside it.
+    start : ModelFile
+        What the training began from.
+    judge : callable
+        Returns the score of a network on validation data.
+    """
+
+    def judged(network: Network) -> RenderedScore:
+        with fabric.autocast():
+            return judge(copy.deepcopy(network).to(fabric.device))
+
+    trained, origin = read_model_file(best), build(start)
+    before = judged(origin)
+    blend = blended(origin, build(trained), before, judged)
+    told = json.loads(trained.config)
+    facts = told["facts"] | {"share": blend.share, "validation_psnr_y": asdict(blend.score)}
+    weights = best.with_name("blended.safetensors")
+    write_model_file(pack(blend.network, facts, name=told["name"]), weights)
+    return Kept(before, blend.score, blend.share, weights)

@@ -1,0 +1,186 @@
+"""What a worker finds out of an image before it may go into the pool: whether it is any good, and where to crop.
+
+No pixels come back: an image that is accepted is read again when its crops are written, since duplicates are
+known only once all images of a wave were looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import imagehash
+import numpy as np
+from PIL import Image
+
+from infra.errors import STORAGE_FAULTS
+from infra.records import ImageRef
+from infra.settings import IngestLimits
+from tasks.codec.pictures import Pixels
+from tasks.media.medium import MediumSpec
+from tasks.media.opening import open_medium
+from tasks.pool.crops import Box, boxes_by_energy, streak_energy, streak_response
+from tasks.statistics import image_statistics
+from tasks.waves.pending import Shard
+from tasks.waves.reading import Reading
+from tasks.waves.shard_results import ShardResult, Unfinished
+
+REJECTED_BY_DEATH = "the process that looks at it dies each time"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Label-free statistics of an image or a crop; grey levels in [0, 1]."""
+
+    brightness: float
+    contrast: float
+    sharpness: float
+    streak_energy: float
+
+
+@dataclass(frozen=True, slots=True)
+class LookedCrop:
+    """A part of an image that is worth training on."""
+
+    box: Box
+    look: Look
+
+
+@dataclass(frozen=True, slots=True)
+class LookedImage:
+    """What was found of one image; `reason` says why it is no good, and is None where it is."""
+
+    ref: ImageRef
+    reason: str | None
+    height: int | None = None
+    width: int | None = None
+    pixels_sha256: str | None = None
+    perceptual_hash: str | None = None
+    look: Look | None = None
+    crops: tuple[LookedCrop, ...] = ()
+
+    @property
+    def status(self) -> str:
+        """`rejected`, or `looked` where nothing speaks against the image so far."""
+        return "looked" if self.reason is None else "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class LookJob:
+    """Looking at the images of one source; see `tasks.waves.dispatch.Job`."""
+
+    medium: MediumSpec
+    limits: IngestLimits
+    run_id: str
+
+    def do(self, shard: Shard) -> ShardResult[LookedImage]:
+        """Look at the images of a shard."""
+        try:
+            reading = Reading(open_medium(self.medium))
+        except STORAGE_FAULTS as error:
+            return ShardResult((), tuple(Unfinished(ref.key, str(error)) for ref in shard.refs), 0.0)
+        found = tuple(self._looked(reading, shard.refs))
+        rejected = (LookedImage(ref, reason) for ref, reason in reading.rejected)
+        return ShardResult((*found, *rejected), tuple(reading.unfinished), reading.image_seconds)
+
+    def try_without_image(self) -> bool:
+        """Look at a grey square."""
+        return look_at(ImageRef("", "", 0), np.full((64, 64, 3), 128, np.uint8), self.limits) is not None
+
+    def killed_by(self, ref: ImageRef) -> LookedImage:
+        """Reject an image that kills whoever looks at it."""
+        return LookedImage(ref, REJECTED_BY_DEATH)
+
+    def _looked(self, reading: Reading, refs: tuple[ImageRef, ...]) -> Iterator[LookedImage]:
+        for image in reading.decoded(refs):
+            with reading.clocked():
+                try:
+                    looked = look_at(image.ref, image.picture.rgb, self.limits)
+                except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
+                    reading.unforeseen(image.ref, error)
+                    continue
+            yield looked
+
+
+def look_at(ref: ImageRef, rgb: Pixels, limits: IngestLimits) -> LookedImage:
+    """Measure an image, hold it against the limits, and choose its crops.
+
+    Parameters
+    ----------
+    ref : ImageRef
+        The image.
+    rgb : ndarray
+        (H, W, 3) uint8, upright.
+    limits : IngestLimits
+        What is too small, blurred, flat or noise; how many crops.
+    """
+    height, width = rgb.shape[:2]
+    if min(height, width) < limits.min_side:
+        small = f"too small ({width} x {height} pixels, at least {limits.min_side} a side)"
+        return LookedImage(ref, small, height, width)
+    response = streak_response(rgb)
+    look = _look(rgb, response)
+    reason = _fault(look, limits) or _noise_fault(rgb, limits)
+    crops = () if reason else tuple(islice(_good_crops(rgb, response, limits), limits.crops_per_image))
+    if not reason and not crops:
+        reason = "no part of it is sharp and has contrast"
+    return LookedImage(ref, reason, height, width, pixels_sha256(rgb), perceptual_hash(rgb), look, crops)
+
+
+def pixels_sha256(rgb: Pixels) -> str:
+    """Digest what an image shows, whatever file it comes in: its size and its pixels."""
+    digest = hashlib.sha256(f"{rgb.shape[0]}x{rgb.shape[1]}".encode())
+    digest.update(np.ascontiguousarray(rgb).data)
+    return digest.hexdigest()
+
+
+def perceptual_hash(rgb: Pixels) -> str:
+    """Hash what an image looks like, 16 hex digits: which of 64 low frequencies of its DCT are above their median.
+
+    Zauner (2010), as in the library `imagehash`; near-identical images differ in few of the 64 bits.
+    """
+    return str(imagehash.phash(Image.fromarray(rgb)))
+
+
+def neighbour_correlation(rgb: Pixels) -> float:
+    """Return how alike neighbouring pixels are: about 0 for noise, 0.75 to 1 for photographs.
+
+    The mean of the lag-1 autocorrelations of the luma down and across; 1 for an image of one colour.
+    """
+    luma = np.asarray(Image.fromarray(rgb).convert("L"), np.float32)
+    luma -= luma.mean()
+    variance = float(np.mean(luma**2))
+    if variance == 0:
+        return 1.0
+    down, across = np.mean(luma[1:] * luma[:-1]), np.mean(luma[:, 1:] * luma[:, :-1])
+    return float(down + across) / (2 * variance)
+
+
+def _good_crops(rgb: Pixels, response: Pixels, limits: IngestLimits) -> Iterator[LookedCrop]:
+    for box in boxes_by_energy(response):
+        rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+        look = _look(rgb[rows, columns], response[rows, columns])
+        if _fault(look, limits) is None:
+            yield LookedCrop(box, look)
+
+
+def _look(rgb: Pixels, response: Pixels) -> Look:
+    statistics = image_statistics(rgb, rgb)
+    return Look(statistics.brightness, statistics.contrast, statistics.sharpness, streak_energy(response))
+
+
+def _fault(look: Look, limits: IngestLimits) -> str | None:
+    if look.contrast < limits.min_contrast:
+        return f"flat (contrast {look.contrast:.3f}, at least {limits.min_contrast:g})"
+    if look.sharpness < limits.min_sharpness:
+        return f"blurred (sharpness {look.sharpness:.4f}, at least {limits.min_sharpness:g})"
+    return None
+
+
+def _noise_fault(rgb: Pixels, limits: IngestLimits) -> str | None:
+    correlation = neighbour_correlation(rgb)
+    if correlation >= limits.min_correlation:
+        return None
+    return f"noise (neighbouring pixels correlate by {correlation:.2f}, at least {limits.min_correlation:g})"

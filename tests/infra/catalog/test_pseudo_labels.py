@@ -1,0 +1,112 @@
+"""The ledger of pseudo-labels: what is accepted follows from its rows, at any version."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infra.catalog import delta_table, pseudo_label_zarr
+from infra.catalog.pool_zarr import CROP_SIDE
+from infra.catalog.pseudo_label_zarr import PseudoPixels
+from infra.catalog.pseudo_labels import PseudoLabels
+from infra.catalog.streak_bank import StoredLayers, StreakLayers
+from infra.errors import WorldFault
+from infra.records import PseudoLabelRecord
+from infra.storage.location import open_location
+from tests.support.worlds.pools import ACCEPTED, BEGAN
+
+
+def row(run: int, crop_id: str = "x", **changes: object) -> PseudoLabelRecord:
+    when = BEGAN + timedelta(days=run)
+    return replace(ACCEPTED, crop_id=crop_id, run_id=f"r{run}", decided_at=when, zarr_row=run, **changes)
+
+
+def rejected(run: int, by: str | None, crop_id: str = "x") -> PseudoLabelRecord:
+    nowhere = {"zarr_group": None, "decision": "rejected", "reviewer_decision": by}
+    return replace(row(run, crop_id, **nowhere), zarr_row=None)
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> PseudoLabels:
+    return PseudoLabels(str(tmp_path))
+
+
+def test_an_empty_ledger_accepts_nothing(labels):
+    assert (labels.accepted().height, labels.rows().height, labels.version()) == (0, 0, None)
+
+
+def test_each_version_is_a_training_set_for_good(labels, monkeypatch):
+    """Replaced by a better one, kept, rejected by a rule, by a reviewer, and accepted by a reviewer again."""
+    monkeypatch.setattr(delta_table, "RETENTION", "interval 0 seconds")
+    monkeypatch.setattr(delta_table, "COMPACT_AT", 2)
+    kept = replace(row(2, decision="kept", zarr_group=None), zarr_row=None)
+    steps = [
+        row(0),
+        row(1),
+        kept,
+        rejected(3, None),
+        rejected(4, "reject"),
+        row(5, reviewer_decision="accept"),
+    ]
+    versions = []
+    for step in steps:
+        labels.commit([step, row(int(step.run_id[1:]), "y")])
+        versions.append(labels.version())
+    assert labels.maintain()
+    found = [labels.accepted(version=version)["zarr_row"].to_list() for version in versions]
+    assert found == [[0, 0], [1, 1], [1, 2], [1, 3], [4], [5, 5]]
+    assert labels.accepted()["crop_id"].to_list() == ["x", "y"]
+
+
+def test_a_commit_that_is_sent_twice_is_there_once(labels):
+    labels.commit([row(0)])
+    labels.commit([row(0, score=0.9), row(0, "y")])
+    assert labels.rows()["score"].to_list() == [0.5, 0.5]
+
+
+def pixels(value: int) -> PseudoPixels:
+    side = (CROP_SIDE, CROP_SIDE)
+    return PseudoPixels(np.full((*side, 3), value, np.uint8), np.full(side, 200 + value, np.uint8))
+
+
+def test_pixels_come_back_in_the_order_of_the_rows(labels, tmp_path):
+    pseudo_label_zarr.write_group(str(tmp_path), "pseudo/r0.zarr", 3, map(pixels, (1, 2, 3)))
+    labels.commit([replace(row(0, name), zarr_row=place) for name, place in (("x", 2), ("y", 0), ("z", 1))])
+    found = labels.pixels(labels.accepted()[[2, 0]])
+    assert found.pseudo_label[:, 0, 0, 0].tolist() == [2, 3]
+    assert found.confidence[:, -1, -1].tolist() == [202, 203]
+    assert labels.pixels(labels.accepted().clear()).confidence.shape == (0, CROP_SIDE, CROP_SIDE)
+
+
+def test_groups_that_no_row_names_are_swept(tmp_path):
+    for name in ("r0", "r1"):
+        pseudo_label_zarr.write_group(str(tmp_path), pseudo_label_zarr.group_name(name), 1, [pixels(1)])
+    open_location(f"{tmp_path}/pseudo/judged/j").put("x.npz", b"waits")
+    assert pseudo_label_zarr.sweep(str(tmp_path), {"pseudo/r0.zarr"}) > 0
+    left = {ref.key.partition("/")[0] for ref in open_location(f"{tmp_path}/pseudo").list()}
+    assert left == {"r0.zarr", "judged"}
+    assert pseudo_label_zarr.sweep(str(tmp_path / "nothing"), set()) == 0
+
+
+def test_the_bank_of_streaks_follows_what_is_accepted(labels, tmp_path):
+    bank = StreakLayers(str(tmp_path))
+    assert (bank.read(), bank.has("r0")) == (StoredLayers((), {}), False)
+    labels.commit([row(0), row(0, "y")])
+    layers = [np.full((8, 8), value, np.uint8) for value in (1, 2, 3)]
+    bank.write("r0", layers, ["x", "y", "y"], {"not elongated": 4})
+    assert [(crop, int(layer[0, 0])) for crop, layer in bank.read().layers] == [("x", 1), ("y", 2), ("y", 3)]
+    labels.commit([rejected(1, "reject", "y")])
+    bank.write("r1", [], [], {"not elongated": 1, "no rain found": 2})
+    assert [(crop, int(layer[0, 0])) for crop, layer in bank.read().layers] == [("x", 1)]
+    assert bank.read().refused == {"not elongated": 5, "no rain found": 2}
+
+
+def test_a_damaged_bank_is_named(tmp_path):
+    (tmp_path / "streaks").mkdir()
+    (tmp_path / "streaks" / "r0.safetensors").write_bytes(b"none")
+    with pytest.raises(WorldFault, match=r"r0\.safetensors: damaged"):
+        StreakLayers(str(tmp_path)).read()

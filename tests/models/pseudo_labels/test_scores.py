@@ -1,0 +1,168 @@
+"""Scores of pseudo-labels: a good network before what changes nothing, blurs or smooths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.quality.smoothers import box_blur, gaussian_blur
+from models.evaluation.probes import probe
+from models.modelfile import SHIPPED, build, read_model_file
+from models.pseudo_labels.layer_maps import agreement_map, directions, rain_found
+from models.pseudo_labels.scores import confidence, layer_score, structure_leak, trust
+from models.pseudo_labels.texture_features import fit_features, texture_features
+from models.pseudo_labels.tta import ALL_SIZES, Views, fused_layer
+from tasks.media.samples import rain_on
+from tests.support.samples.photographs import PHOTOGRAPHS, as_floats, photograph
+from tests.support.worlds.pools import RAIN
+
+SIDE = 96
+SMALL = Path(SHIPPED).with_name("student-small.safetensors")
+CAT = as_floats(photograph("chelsea", SIDE))
+
+
+def streaks(slant: int = 0, strength: float = 0.3) -> Tensor:
+    """Grey streaks, (3, SIDE, SIDE)."""
+    rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
+    lines = ((columns + (slant * rows) // 4) % 16 < 2) & (rows % 48 < 30)
+    return strength * lines.float().expand(3, -1, -1)
+
+
+def identity(rainy: Tensor) -> Tensor:
+    return rainy
+
+
+def test_the_dark_and_the_faint_are_no_rain():
+    layer = torch.tensor([0.2, -0.2, 0.005]).reshape(1, 1, 1, 3).expand(1, 3, 1, 3)
+    assert rain_found(layer)[0, 0, 0].tolist() == pytest.approx([0.2, 0, 0])
+
+
+def test_lines_are_elongated_and_run_together_and_dots_are_not():
+    lines = directions(rain_found(streaks(slant=1)[None]))
+    generator = torch.Generator().manual_seed(0)
+    dots = directions((torch.rand(1, 1, SIDE, SIDE, generator=generator) > 0.95).float())
+    inside = (..., slice(12, -12), slice(12, -12))
+    assert float(lines.elongation[inside].median()) > 0.6
+    assert float(dots.elongation[inside].median()) < 0.3
+    assert float(lines.alignment[inside].median()) > 0.95
+
+
+def test_two_that_find_nothing_agree_on_nothing():
+    nothing, something = torch.zeros(1, 1, SIDE, SIDE), rain_found(streaks()[None])
+    assert not agreement_map(nothing, nothing).any()
+    assert not agreement_map(nothing, something).any()
+    assert float(agreement_map(something, something)[something > 0].mean()) == pytest.approx(1, abs=1e-3)
+
+
+def test_confidence_speaks_only_where_both_found_rain():
+    ours, theirs = streaks(), streaks()
+    theirs[..., : SIDE // 2] = 0
+    sure = confidence(ours, [theirs])
+    assert not sure[:, : SIDE // 2].any()
+    assert not sure[ours[0] == 0].any()
+    assert float(sure[:, SIDE // 2 + 4 :][ours[0][:, SIDE // 2 + 4 :] > 0].mean()) > 0.8
+
+
+def test_confidence_is_lost_across_the_rain():
+    """An edge that two networks take for rain does not run with it."""
+    edge = torch.zeros(3, SIDE, SIDE)
+    edge[:, 80:82, :40] = 0.3
+    both = streaks() + edge
+    sure = confidence(both, [both])
+    assert float(sure[80:82, 4:30].mean()) < 0.3 < float(sure[10:30][streaks()[0, 10:30] > 0].mean())
+
+
+def test_structure_that_is_taken_away_leaks():
+    blurred = box_blur(CAT[None])[0]
+    leak, none = (
+        structure_leak(CAT, layer, [torch.zeros(1, 1, SIDE, SIDE)]) for layer in (CAT - blurred, 0 * CAT)
+    )
+    assert leak is not None
+    assert leak > 0.1
+    assert none == pytest.approx(0, abs=1e-3)
+    assert structure_leak(CAT, 0 * CAT, [torch.ones(1, 1, SIDE, SIDE)]) is None
+
+
+def test_of_several_networks_the_one_that_agrees_counts():
+    layer = streaks()
+    score = layer_score(CAT + layer, layer, [0 * layer, 0.5 * layer])
+    assert score.agreement == pytest.approx(0.5, abs=0.01)
+    assert score.rain_found == pytest.approx(0.5 * float(layer.mean()), rel=0.01)
+    assert layer_score(CAT, 0 * layer, [0 * layer]).agreement == 0
+
+
+@pytest.fixture(scope="module")
+def judged() -> dict[str, list[float]]:
+    """Overall score and both its parts of each network on photographs under rain, by name."""
+    student, small = (build(read_model_file(path)) for path in (SHIPPED, SMALL))
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    for number, name in enumerate(PHOTOGRAPHS[:4]):
+        rainy = as_floats(rain_on(photograph(name, SIDE), number, RAIN))
+        others = [fused_layer(small, rainy, Views())]
+        networks = {"student": student, "identity": identity, "blur": box_blur, "smoother": gaussian_blur}
+        for model, derain in networks.items():
+            score = layer_score(rainy, fused_layer(derain, rainy, Views()), others)
+            parts = trust(score, probe(derain, rainy, seed=number))
+            found.setdefault(model, []).append((parts.found, parts.probes, parts.overall))
+    return {model: [fmean(part) for part in zip(*parts, strict=True)] for model, parts in found.items()}
+
+
+@pytest.mark.parametrize("worse", ["identity", "blur", "smoother"])
+def test_a_good_network_is_before_what_is_none(judged, worse):
+    """For each score in use; one that these win would be of no use."""
+    assert all(good > 1.3 * bad + 0.05 for good, bad in zip(judged["student"], judged[worse], strict=True))
+
+
+def test_a_single_size_is_rainy_less_derained():
+    dimmed = fused_layer(lambda rainy: 0.75 * rainy, CAT, Views(mirrored=False))
+    torch.testing.assert_close(dimmed, 0.25 * CAT)
+
+
+def test_a_mirror_image_is_averaged():
+    """What a network does to the left half alone is found by half on either side."""
+
+    def left_alone(rainy: Tensor) -> Tensor:
+        changed = rainy.clone()
+        changed[..., : SIDE // 2] -= 0.1
+        return changed
+
+    torch.testing.assert_close(fused_layer(left_alone, CAT, Views()), torch.full_like(CAT, 0.05))
+
+
+def test_rain_found_at_a_smaller_size_alone_is_taken_if_it_is_elongated():
+    """A network that knows nothing but streaks of up to two pixels finds wider ones once they are halved."""
+    wide = streaks()[..., ::2].repeat_interleave(2, -1)
+
+    def knows_small(rainy: Tensor) -> Tensor:
+        if rainy.shape[-1] == SIDE:
+            return rainy
+        return rainy - torch.nn.functional.interpolate(wide[None], rainy.shape[-2:], mode="area")
+
+    found = fused_layer(knows_small, 0.3 + wide, Views(ALL_SIZES.scales, least_elongation=0.3))
+    assert not fused_layer(knows_small, 0.3 + wide, Views()).any()
+    inside = wide[:, 5:25, 12:-12] > 0
+    assert float(found[:, 5:25, 12:-12][inside].mean()) > 0.4 * float(wide[:, 5:25, 12:-12][inside].mean())
+
+
+def test_features_tell_noise_and_smoothness_from_photographs():
+    labelled = fit_features(
+        [as_floats(photograph(name, SIDE + 8 * turn)) for name in PHOTOGRAPHS for turn in range(3)]
+    )
+    noise = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    near = labelled.distance(CAT)
+    assert near < 2
+    assert all(labelled.distance(far) > 1.5 * near for far in (noise, 0 * CAT, gaussian_blur(CAT[None])[0]))
+    assert texture_features(CAT).shape == (24,)
+
+
+def test_features_are_measured_where_the_photograph_lies():
+    assert texture_features(torch.zeros(3, 40, 48, device="meta")).device.type == "meta"
+
+
+def test_too_few_labelled_photographs_are_refused():
+    with pytest.raises(ValueError, match="2 labelled photographs"):
+        fit_features([CAT, CAT])

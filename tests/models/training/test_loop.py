@@ -1,0 +1,415 @@
+from __future__ import annotations
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from models.evaluation.validation import render_validation, validate
+from models.modelfile import build, pack, read_model_file, write_model_file
+from models.networks.architectures import build_network, preset
+from models.pairs import RainyPair
+from models.rain.banks import load_training_data
+from models.training import loop
+from models.training.config import TrainConfig
+from models.training.loop import batch_of, fit
+from models.training.objectives import Objective, Supervised
+from models.training.schedules import ema_decay
+from models.training.state import State, restore, update_average
+from tests.support.samples.networks import random_network
+from tests.support.worlds.rainy import small_world, write_training_folder
+from tests.support.worlds.trainings import assert_same, flat, interrupted, launched, trained
+
+CONFIG = TrainConfig(
+    preset="student-tiny",
+    steps=6,
+    batch=3,
+    crop=32,
+    warm_up=2,
+    finish=0.34,
+    validate_every=3,
+    validation_photographs=2,
+    save_seconds=0.0,
+    precision="32-true",
+)
+NEVER_SAVED = replace(CONFIG, save_seconds=1e9)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_training_folder(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    path = tmp_path / "out"
+    path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("before_step", [1, 3, 5])
+def test_interrupted_training_ends_as_uninterrupted(data: Path, tmp_path: Path, before_step):
+    whole = trained(CONFIG, data, tmp_path / "whole")
+    interrupted(CONFIG, data, tmp_path / "cut", before_step)
+    assert_same(trained(CONFIG, data, tmp_path / "cut"), whole)
+    for name in ("student-tiny.safetensors", "student-tiny.json", "curve.csv"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+class Gained(Objective):
+    """A loss with a parameter and a statistic of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(()))
+        self.register_buffer("brightness", torch.zeros(()))
+
+    def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
+        self.brightness.lerp_(pair.rainy.mean(), 0.5)
+        error = self.gain * network(pair.rainy) - pair.clean + self.brightness
+        return {"squared": error.square().mean()}
+
+
+def test_what_an_objective_learns_is_trained_and_resumed_too(data: Path, tmp_path: Path):
+    whole = trained(CONFIG, data, tmp_path / "whole", Gained())
+    assert whole.objective.gain != 1
+    assert whole.objective.brightness > 0
+    interrupted(CONFIG, data, tmp_path / "cut", 3, Gained())
+    assert_same(trained(CONFIG, data, tmp_path / "cut", Gained()), whole)
+
+
+def test_what_an_objective_learns_is_learnt_by_all_processes_alike():
+    class Twice:
+        """A fabric of two processes; the other one has gradients of three."""
+
+        def all_reduce(self, gradient: Tensor, reduce_op: str) -> Tensor:
+            assert reduce_op == "mean"
+            return (gradient + 3) / 2
+
+    objective = Gained()
+    loop.share_gradients(Twice(), objective)  # type: ignore[arg-type]
+    assert objective.gain.grad == 1.5
+    loop.share_gradients(Twice(), objective)  # type: ignore[arg-type]
+    assert objective.gain.grad == 2.25
+
+
+def test_processes_write_a_checkpoint_when_the_first_of_them_does():
+    class Second:
+        """The second process of two, whose clock says otherwise than that of the first."""
+
+        world_size, asked = 2, 0
+
+        def broadcast(self, ours: bool) -> bool:
+            self.asked += 1
+            return not ours
+
+    second: Any = Second()
+    config = replace(CONFIG, steps=100, save_seconds=60.0)
+    assert [loop.due(second, config, loop.ASKED_EVERY, seconds) for seconds in (0, 99)] == [True, False]
+    assert not loop.due(second, config, loop.ASKED_EVERY + 1, 99)
+    assert second.asked == 2
+    assert loop.due(second, config, 100, 0)
+    assert [loop.due(rank(0, 1), config, 1, seconds) for seconds in (0, 99)] == [False, True]
+
+
+def test_bf16_training_resumes_exactly_too(data: Path, tmp_path: Path):
+    config = replace(CONFIG, precision="bf16-mixed", steps=4)
+    whole = trained(config, data, tmp_path / "whole")
+    interrupted(config, data, tmp_path / "cut", 2)
+    assert_same(trained(config, data, tmp_path / "cut"), whole)
+
+
+def test_steps_lost_with_the_process_are_taken_again(data: Path, tmp_path: Path):
+    whole = trained(NEVER_SAVED, data, tmp_path / "whole")
+    interrupted(NEVER_SAVED, data, tmp_path / "cut", 5)
+    assert not (tmp_path / "cut" / "checkpoint.pt").exists()
+    assert_same(trained(NEVER_SAVED, data, tmp_path / "cut"), whole)
+    assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
+
+
+def curve(out: Path) -> list[dict[str, str]]:
+    with (out / "curve.csv").open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_the_curve_has_a_row_a_validation(data: Path, out: Path):
+    trained(CONFIG, data, out)
+    rows = curve(out)
+    assert [row["step"] for row in rows] == ["3", "6"]
+    losses = ["loss_charbonnier", "loss_frequency"]
+    assert list(rows[0]) == ["step", *losses, "light", "heavy", "fine", "none", "loss_psnr"]
+    assert float(rows[0]["loss_charbonnier"]) > 0 > float(rows[1]["loss_psnr"])
+    assert all(float(row["light"]) > 0 for row in rows)
+
+
+def test_seeds_differ(data: Path, tmp_path: Path):
+    first, second = (
+        trained(replace(CONFIG, seed=seed, steps=1), data, tmp_path / str(seed)) for seed in (1, 2)
+    )
+    assert not torch.equal(first.average.stem.weight, second.average.stem.weight)
+
+
+@pytest.mark.parametrize(
+    ("changed", "value"), [("batch", 4), ("learning_rate", 1e-4), ("seed", 9), ("recipe", "light")]
+)
+def test_other_hyper_parameters_are_refused_on_resume(data: Path, out: Path, changed, value):
+    trained(replace(CONFIG, steps=1), data, out)
+    before = (out / "checkpoint.pt").read_bytes()
+    with pytest.raises(SystemExit, match=f"'{changed}': {value!r}"):
+        trained(replace(CONFIG, **{changed: value}), data, out)
+    assert (out / "checkpoint.pt").read_bytes() == before
+
+
+def test_another_number_of_processes_is_refused_on_resume(data: Path, out: Path):
+    trained(replace(CONFIG, steps=1), data, out)
+    state = loop.begin(launched(CONFIG), CONFIG, Supervised())
+    two: Any = SimpleNamespace(world_size=2, load=launched(CONFIG).load)
+    with pytest.raises(SystemExit, match="'processes': 2"):
+        restore(two, CONFIG, state, out / "checkpoint.pt")
+
+
+def test_the_device_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def launched_on(device: str) -> Fabric:
+        words = [f"--data={tmp_path}", f"--out={tmp_path}", f"--device={device}"]
+        return loop.launched(loop.options("", "train").parse_args(words), "32-true")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="this machine has no CUDA device"):
+        launched_on("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert launched_on("cpu").device.type == "cpu"
+
+
+def test_steps_may_be_prolonged(data: Path, out: Path):
+    trained(replace(CONFIG, steps=2), data, out)
+    assert trained(replace(CONFIG, steps=5), data, out).step == 5
+    assert trained(replace(CONFIG, steps=5), data, out).step == 5
+
+
+def test_a_checkpoint_is_written_whole_or_not_at_all(data: Path, out: Path, monkeypatch):
+    trained(replace(CONFIG, steps=2), data, out)
+    before = (out / "checkpoint.pt").read_bytes()
+
+    def full_disk(self: Fabric, path: Path, state: object) -> None:
+        Path(path).write_bytes(before[:100])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Fabric, "save", full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            trained(replace(CONFIG, steps=4), data, out)
+    assert (out / "checkpoint.pt").read_bytes() == before
+    assert trained(replace(CONFIG, steps=4), data, out).step == 4
+    assert not list(out.glob("*.partial"))
+
+
+def test_the_best_average_is_kept_with_its_facts(data: Path, out: Path):
+    state = trained(replace(CONFIG, validate_every=1), data, out)
+    student_file = read_model_file(out / "student-tiny.safetensors")
+    rows = curve(out)
+    best = max(rows, key=lambda row: overall(row))
+    assert state.best == pytest.approx(overall(best), abs=0.01)
+    assert f'"step": {best["step"]}'.encode() in student_file.config
+    assert build(student_file).config == state.average.config
+
+
+def overall(row: dict[str, str]) -> float:
+    return sum(float(row[kind]) for kind in ("light", "heavy", "fine")) / 3 + 0.05 * float(row["none"])
+
+
+def test_one_step_moves_the_average_by_its_decay(data: Path, out: Path):
+    state = trained(replace(CONFIG, steps=1), data, out)
+    start = trained(replace(CONFIG, steps=0), data, out.with_name("start"))
+    for name, average in state.average.state_dict().items():
+        begun, reached = start.network.state_dict()[name], state.network.state_dict()[name]
+        torch.testing.assert_close(
+            average, torch.lerp(begun, reached, 1 - ema_decay(CONFIG.ema, 0)), msg=name
+        )
+
+
+def test_training_takes_rain_away(data: Path, out: Path):
+    config = replace(NEVER_SAVED, steps=100, batch=4, recipe="heavy", learning_rate=3e-3, validate_every=100)
+    state = trained(config, data, out)
+    pairs = render_validation(load_training_data(data, held_out=True), 2)
+    assert (
+        validate(state.average, pairs).heavy
+        > validate(build_network(preset("student-tiny")), pairs).heavy + 0.5
+    )
+
+
+def test_batches_are_the_same_whenever_asked_for_and_split_over_ranks():
+    world = small_world()
+    config = replace(CONFIG, recipe="light", batch=4)
+    whole = batch_of(rank(0, 1), config, world, 3)
+    halves = [batch_of(rank(number, 2), replace(config, batch=2), world, 3) for number in (0, 1)]
+    assert torch.equal(torch.cat([half.rainy for half in halves]), whole.rainy)
+    assert torch.equal(batch_of(rank(0, 1), config, world, 3).rainy, whole.rainy)
+    assert not torch.equal(batch_of(rank(0, 1), config, world, 4).rainy, whole.rainy)
+
+
+def rank(number: int, world: int) -> Any:
+    return SimpleNamespace(global_rank=number, world_size=world)
+
+
+def test_the_last_part_has_large_crops_and_is_for_psnr(data: Path, out: Path, monkeypatch):
+    config = replace(CONFIG, steps=10, finish=0.2, batch=8)
+    world = small_world()
+    sizes = [tuple(batch_of(rank(0, 1), config, world, step).rainy.shape) for step in (7, 8)]
+    assert sizes == [(8, 3, 32, 32), (2, 3, 64, 64)]
+    seen: list[set[str]] = []
+    take = loop.step
+
+    def step(*arguments: Any) -> dict[str, Tensor]:
+        seen.append(set(terms := take(*arguments)))
+        return terms
+
+    monkeypatch.setattr(loop, "step", step)
+    trained(config, data, out)
+    assert seen == [{"charbonnier", "frequency"}] * 8 + [{"psnr"}] * 2
+
+
+def test_convolutions_compute_in_bf16_where_that_is_asked_for(data: Path, out: Path):
+    config = replace(CONFIG, precision="bf16-mixed", steps=1)
+    fabric = launched(config)
+    state = loop.begin(fabric, config, Supervised())
+    dtypes = []
+    state.network.stem.register_forward_hook(lambda *call: dtypes.append(call[-1].dtype))
+    loop.step(fabric, config, state, batch_of(fabric, config, small_world(), 0))
+    assert dtypes == [torch.bfloat16]
+
+
+def test_training_goes_on_from_given_weights(data: Path, out: Path):
+    given, path = random_network("student-tiny"), out / "given.safetensors"
+    write_model_file(pack(given, {}), path)
+    state = trained(replace(CONFIG, init=str(path), steps=0), data, out)
+    begun = build(read_model_file(path)).state_dict()
+    assert all(torch.equal(value, begun[name]) for name, value in state.network.state_dict().items())
+    with pytest.raises(SystemExit, match="other sizes than student-small"):
+        trained(replace(CONFIG, init=str(path), preset="student-small"), data, out)
+
+
+@pytest.mark.parametrize("name", ["afr-net-tiny", "drd-net-tiny", "u-net-tiny-afr"])
+def test_any_network_trains_and_is_kept_under_its_name(data: Path, out: Path, name):
+    state = trained(replace(CONFIG, preset=name, steps=2, validate_every=1, finish=0.5), data, out)
+    kept = build(read_model_file(out / f"{name}.safetensors"))
+    assert kept.config == preset(name) == state.average.config
+    assert {key for key, value in curve(out)[0].items() if key.startswith("loss_") and value} == {
+        f"loss_{term}" for term in state.average.loss_terms(a_pair())
+    }
+
+
+def a_pair() -> Any:
+    return batch_of(rank(0, 1), CONFIG, small_world(), 0)
+
+
+def test_the_average_takes_the_statistics_of_norms(data: Path, out: Path):
+    state = State(nn.BatchNorm2d(2), nn.BatchNorm2d(2).requires_grad_(False), None, None)  # type: ignore[arg-type]
+    state.network(torch.randn(4, 2, 3, 3) + 5)
+    update_average(state, 0.9)
+    assert torch.equal(state.average.running_mean, state.network.running_mean)
+    assert state.average.running_mean.abs().min() > 0.1
+
+
+class Told:
+    """A recorder that remembers."""
+
+    def __init__(self) -> None:
+        self.values: dict[int, dict[str, float]] = {}
+        self.pictures: list[tuple[int, str, tuple[int, ...]]] = []
+
+    def scalars(self, step, values):
+        self.values[step] = dict(values)
+
+    def picture(self, step, name, picture):
+        self.pictures.append((step, name, picture.shape))
+
+
+def test_recorders_are_told_of_every_validation(data: Path, out: Path):
+    told = Told()
+    fit(launched(CONFIG), CONFIG, data, out, (told,))
+    assert list(told.values) == [3, 6]
+    assert {"loss_psnr", "light", "heavy", "fine", "none"} == set(told.values[6])
+    assert [(step, name) for step, name, _ in told.pictures[:4]] == [
+        (3, kind) for kind in ("light", "heavy", "fine", "none")
+    ]
+    height, width, channels = told.pictures[0][2]
+    assert (channels, width % 3, height % 8) == (3, 0, 0)
+
+
+def command(data: Path, out: Path, **changes: object) -> list[str]:
+    settings = asdict(CONFIG) | {"data": data, "out": out, "threads": 1} | changes
+    options = [
+        part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    return [sys.executable, "-m", "models.train", *options]
+
+
+@pytest.mark.slow
+def test_killed_training_ends_as_undisturbed(data: Path, tmp_path: Path):
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    subprocess.run(command(data, undisturbed, steps=40), check=True, capture_output=True)
+    process = subprocess.Popen(
+        command(data, killed, steps=40), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not (killed / "checkpoint.pt").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    subprocess.run(command(data, killed, steps=40), check=True, capture_output=True)
+    ends = [torch.load(out / "checkpoint.pt", weights_only=True) for out in (undisturbed, killed)]
+    first, second = (flat(end) for end in ends)
+    assert first.keys() == second.keys()
+    assert all(
+        torch.equal(first[name], second[name])
+        if isinstance(first[name], Tensor)
+        else first[name] == second[name]
+        for name in first
+    )
+    assert curve(killed) == curve(undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"preset": "huge"}, "preset 'huge': there is no such one; there are student-base, student-small"),
+        ({"recipe": "snow"}, "recipe 'snow': there is no such one; there are mixed, light"),
+        ({"init": "nowhere.safetensors"}, "nowhere.safetensors: no such file"),
+        ({"warm_up": 0}, "warm_up 0: a number of steps, at least 1"),
+        ({"validate_every": 0}, "validate_every 0: a number of steps, at least 1"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(data: Path, tmp_path: Path, monkeypatch, changes, message):
+    monkeypatch.setattr(sys, "argv", command(data, tmp_path, **changes)[2:])
+    with pytest.raises(SystemExit) as ended:  # Python prints the line and exits with 1
+        loop.main()
+    assert str(ended.value.code).startswith(message)
+    assert "\n" not in str(ended.value.code)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(data: Path, tmp_path: Path):
+    run = subprocess.run(
+        command(data, tmp_path / "two", devices=2, preset="afr-net-tiny", steps=4, finish=0.5),
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "two" / "afr-net-tiny.safetensors").exists()
+    assert torch.load(tmp_path / "two" / "checkpoint.pt", weights_only=True)["step"] == 4
+
+
+def test_the_folder_of_the_tests_trains_on_every_kind_of_rain(data: Path):
+    training = load_training_data(data, held_out=False)
+    assert (training.layer_of >= 0).any()
+    assert (training.layer_of < 0).any()
+    assert training.streaks.pixels.max() > 50

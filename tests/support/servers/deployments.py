@@ -1,0 +1,67 @@
+"""derain-batch deployed on a server for tests, and what is seen of a run of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.support.samples.images import encoded, picture
+from tests.support.servers.prefect_server import PrefectServer
+
+IMAGES = 100
+"""Each a wave of its own, so that the run takes long enough to be watched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A server with the deployment, and the folders its worker was told of."""
+
+    server: PrefectServer
+    root: Path
+    deployment: dict[str, Any]
+    every_minute: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Watched:
+    """What was seen of a run and of another that came while it ran."""
+
+    run: dict[str, Any]
+    second: dict[str, Any]
+    progress: list[float] = field(default_factory=list)
+    """The values that its progress artifact had, one after the other."""
+
+
+def put_photos(folder: Path, number: int) -> list[str]:
+    """Small photographs; returns their names."""
+    folder.mkdir(parents=True)
+    names = [f"{index:03d}.png" for index in range(number)]
+    for index, name in enumerate(names):
+        (folder / name).write_bytes(encoded(picture("RGB", seed=index, height=48, width=64), "PNG"))
+    return names
+
+
+def worker_settings(root: Path) -> dict[str, str]:
+    return {
+        "DERAIN_SOURCE": str(root / "rainy"),
+        "DERAIN_DESTINATION": str(root / "derained"),
+        "DERAIN_WORKSPACE": str(root / "workspace"),
+        "DERAIN_WORKERS": "1",
+        "DERAIN_SHARD_IMAGES": "1",
+        "DERAIN_WAVE_SHARDS": "1",
+    }
+
+
+def copy_every_minute(server: PrefectServer, root: Path, deployment: dict[str, Any]) -> dict[str, Any]:
+    """Deploy the same once more, on another schedule and with folders of its own."""
+    put_photos(root / "scheduled" / "rainy", 2)
+    same = ("flow_id", "entrypoint", "path", "pull_steps", "work_pool_name", "parameter_openapi_schema")
+    copied: dict[str, Any] = server.post(
+        "deployments/",
+        name="every-minute",
+        schedules=[{"schedule": {"cron": "* * * * *", "timezone": "UTC"}, "active": True}],
+        job_variables={"env": worker_settings(root / "scheduled")},
+        **{name: deployment[name] for name in same},
+    )
+    return copied

@@ -1,0 +1,178 @@
+"""A small world for whole ingests: photographs of rain, a workspace, and workers that are this process.
+
+`python -m tests.support.worlds.ingest ROOT WORKSPACE` runs one ingest of it in a process of its own, which a test
+may kill.
+"""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from PIL import Image
+from prefect.exceptions import FailedRun
+
+from infra.catalog.pool import Pool
+from infra.catalog.pool_zarr import FOLDER
+from infra.settings import IngestLimits, Settings
+from infra.storage.location import Missing, open_location
+from tasks.media.sources import Selection
+from tasks.pool.coordinator import IngestRequest, ingest_pending
+from tasks.pool.sources import find_sources
+from tasks.pool.summary import IngestSummary
+from tasks.pool.waves import finish_ingest_wave
+from tests.support.samples.images import encoded
+from tests.support.worlds.batch_driver import without_prefect
+
+LIMITS = IngestLimits(min_side=24, min_sharpness=0.004, validation_share=0.3)
+AGAIN = 500
+"""Added to the number of a scene for its near duplicate, which another camera has taken."""
+DIFFERS = ("run_id", "ingested_at", "zarr_group", "zarr_row")
+"""What two pools of the same images may tell differently."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestWorld:
+    """A folder of photographs, and the settings of ingests of it."""
+
+    root: Path
+    settings: Settings
+
+    @property
+    def source(self) -> Path:
+        return self.root / "rainy"
+
+    @property
+    def pool(self) -> Pool:
+        return Pool(self.settings.workspace)
+
+    def put(self, key: str, rgb: np.ndarray) -> None:
+        self.put_bytes(key, encoded(Image.fromarray(rgb), "PNG"))
+
+    def put_bytes(self, key: str, data: bytes) -> None:
+        path = self.source / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def put_cameras(self, images: int) -> None:
+        """Photographs of three cameras, with a near duplicate of each fourth one and a flat one."""
+        for number in range(images):
+            rgb = scene(number, height=32 + 8 * (number % 3))
+            self.put(f"camera-{'abc'[number % 3]}/{number:03d}.png", rgb)
+            if number % 4 == 0:
+                self.put(f"camera-{'abc'[(number + 1) % 3]}/{number + AGAIN}.png", brighter(rgb))
+        self.put("camera-a/999.png", np.full((40, 40, 3), 90, np.uint8))
+
+    def scene_of(self, key: str) -> np.ndarray:
+        """What the file of a camera shows."""
+        return np.asarray(Image.open(self.source / key))
+
+    def ingest(self, source: str | None = None, where: str | None = None, **asked: Any) -> IngestSummary:
+        """Run in this process, without Prefect and without workers of its own."""
+        chosen = Selection(asked.pop("include", ()))
+        sources = find_sources(self.settings, source or str(self.source), where, chosen)
+        request = IngestRequest(uuid.uuid4().hex, datetime.now(UTC), **asked)
+        with without_waves(), mock.patch("tasks.pool.coordinator.cluster.connect", here):
+            return ingest_pending(self.settings, sources, request)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every row of the table in the order of ids, whatever run made it and when."""
+        return self.pool.frame().sort("crop_id").drop(DIFFERS).to_dicts()
+
+    def reasons(self) -> dict[str, str | None]:
+        return {row["key"]: row["reason"] for row in self.rows()}
+
+    def left(self) -> tuple[list[dict[str, Any]], bytes]:
+        """All that counts of the pool: rows and pixels."""
+        return self.rows(), self.pool.pixels(self.pool.crops()).tobytes()
+
+    def objects(self) -> set[str]:
+        """Every object of the pool's groups but metadata."""
+        try:
+            keys = {ref.key for ref in open_location(f"{self.settings.workspace}/{FOLDER}").list()}
+        except Missing:
+            return set()
+        return {key for key in keys if not key.endswith("zarr.json")}
+
+
+def new_world(root: Path, **changes: object) -> IngestWorld:
+    (root / "rainy").mkdir(parents=True, exist_ok=True)
+    chosen = {"workspace": str(root / "workspace"), "ingest": LIMITS, "shard_images": 3, "wave_shards": 2}
+    return IngestWorld(root, Settings(_env_file=None, **{**chosen, **changes}))
+
+
+def scene(seed: int, height: int = 40, width: int = 48) -> np.ndarray:
+    """A picture unlike those of other seeds: a few coarse shapes and fine texture."""
+    generator = np.random.default_rng(seed)
+    shapes = Image.fromarray(generator.integers(20, 200, (6, 6, 3)).astype(np.uint8))
+    coarse = np.asarray(shapes.resize((width, height), Image.Resampling.BICUBIC)).astype(np.int16)
+    return np.clip(coarse + generator.integers(-12, 13, (height, width, 1)), 0, 255).astype(np.uint8)
+
+
+def brighter(rgb: np.ndarray) -> np.ndarray:
+    """The same picture a little later."""
+    return (rgb + np.minimum(4, 255 - rgb)).astype(np.uint8)
+
+
+@dataclass
+class Here:
+    """A cluster of this process: what is submitted is done at once."""
+
+    happened: list[str] = field(default_factory=list)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Done:
+        try:
+            return Done(function(*arguments))
+        except Exception as error:  # noqa: BLE001 - as a worker hands it back
+            return Done(error)
+
+    def scheduler_info(self, **options: Any) -> dict[str, Any]:
+        return {"workers": {"here": {}}}
+
+
+@dataclass
+class Done:
+    """A future that is there already."""
+
+    answer: Any
+
+    def add_done_callback(self, call: Callable[[Any], None]) -> None:
+        call(self)
+
+    def result(self, timeout: float) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+@contextmanager
+def here(settings: Settings) -> Iterator[Here]:
+    yield Here()
+
+
+@contextmanager
+def without_waves() -> Iterator[None]:
+    """Waves are plain calls and progress makes no artifacts."""
+    with without_prefect(), mock.patch("tasks.pool.coordinator.finish_ingest_wave", _finish_wave):
+        yield
+
+
+def _finish_wave(*arguments: Any) -> None:
+    failed = finish_ingest_wave.fn(*arguments)
+    if failed is not None:
+        raise FailedRun(failed.message)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(new_world(Path(sys.argv[1]), workspace=sys.argv[2]).ingest().line())

@@ -1,0 +1,76 @@
+"""Students that are better and worse than one another for certain, and a small set to tell it on."""
+
+from __future__ import annotations
+
+import csv
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from infra.settings import GateLimits, Settings
+from infra.tracking.registry import STUDENT, Registry
+from models.modelfile import SHIPPED, ModelFile, build, pack, read_model_file
+from models.rain.streaks import FINE, MEDIUM
+from tasks.media.samples import rain_on
+from tasks.promotion.validation_manifest import COLUMNS
+from tests.support.samples.images import encoded
+from tests.support.samples.photographs import PHOTOGRAPHS, photograph
+
+SIDE = 64
+DENSE = (FINE, FINE, FINE, MEDIUM)
+"""Rain that falls on the smallest photograph too."""
+PAIRS = 3
+"""Of the validation set: the smallest that the tests' limits allow."""
+
+
+def with_strength(strength: float) -> ModelFile:
+    """The shipped student, which takes so large a share of the streaks that it sees: 0 changes nothing."""
+    network = build(read_model_file(SHIPPED))
+    with torch.no_grad():
+        for part in (network.head.weight, network.head.bias):
+            part.mul_(strength)
+    return pack(network, {"strength": strength})
+
+
+def write_validation(folder: Path, pairs: int = PAIRS) -> Path:
+    """A manifest of small photographs under rain, each a scene."""
+    rows = []
+    for number, name in enumerate(PHOTOGRAPHS[:pairs]):
+        clean = photograph(name, SIDE)
+        row = {"scene": name}
+        for side, pixels in (("rainy", rain_on(clean, number, DENSE)), ("clean", clean)):
+            data = encoded(Image.fromarray(pixels), "PNG")
+            row |= {side: f"{side}/{name}.png", f"{side}_sha256": sha256(data).hexdigest()}
+            (folder / side).mkdir(parents=True, exist_ok=True)
+            (folder / side / f"{name}.png").write_bytes(data)
+        rows.append(row)
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder / "manifest.csv"
+
+
+def settings_of(root: Path, **limits: float) -> Settings:
+    return Settings(
+        workspace=str(root / "workspace"),
+        validation=str(root / "validation" / "manifest.csv"),
+        device="cpu",
+        gates=GateLimits(**{"min_images": PAIRS, **limits}),
+        _env_file=None,
+    )
+
+
+def found(settings: Settings, champion: ModelFile) -> Registry:
+    """A registry whose version 1 is champion."""
+    registry = Registry(settings)
+    registry.register_shipped(champion.weights, champion.config)
+    return registry
+
+
+def add(registry: Registry, challenger: ModelFile) -> str:
+    """Register a challenger; return its URL."""
+    number = registry.register_challenger(STUDENT, challenger.weights, challenger.config)
+    return f"models:/{STUDENT}/{number}"

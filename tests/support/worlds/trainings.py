@@ -1,0 +1,69 @@
+"""Trainings of a few steps, whole and interrupted, and all that is in their state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from models.training import loop
+from models.training.config import TrainConfig
+from models.training.loop import fit
+from models.training.objectives import Objective
+from models.training.state import State
+
+
+def trained(config: TrainConfig, data: Path, out: Path, objective: Objective | None = None) -> State:
+    out.mkdir(exist_ok=True)
+    return fit(launched(config), config, data, out, objective=objective)
+
+
+def launched(config: TrainConfig) -> Fabric:
+    fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
+    fabric.launch()
+    return fabric
+
+
+def interrupted(
+    config: TrainConfig, data: Path, out: Path, before_step: int, objective: Objective | None = None
+) -> None:
+    """Train until something ends the process before it takes this step."""
+    take = loop.step
+
+    def step(fabric: Fabric, config: TrainConfig, state: State, pair: Any) -> Tensor:
+        if state.step == before_step:
+            raise KeyboardInterrupt
+        return take(fabric, config, state, pair)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "step", step)
+        with pytest.raises(KeyboardInterrupt):
+            trained(config, data, out, objective)
+
+
+def contents(state: State) -> dict[str, Any]:
+    """Everything in a state, flat, by name."""
+    parts: dict[str, Any] = {
+        name: getattr(state, name).state_dict() for name in ("network", "average", "optimizer", "objective")
+    }
+    return flat({**parts, "step": state.step, "best": state.best})
+
+
+def flat(tree: Any, name: str = "") -> dict[str, Any]:
+    if isinstance(tree, dict | list | tuple):
+        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        return {path: leaf for key, part in items for path, leaf in flat(part, f"{name}/{key}").items()}
+    return {name: tree}
+
+
+def assert_same(first: State, second: State) -> None:
+    ours, theirs = contents(first), contents(second)
+    assert ours.keys() == theirs.keys()
+    assert len(ours) > 100
+    for name, value in ours.items():
+        same = torch.equal(value, theirs[name]) if isinstance(value, Tensor) else value == theirs[name]
+        assert same, name
