@@ -17,7 +17,8 @@ from pydantic import Field
 from flows.command_line import run
 from infra.settings import read_settings
 from tasks.curation.coordinator import curate_pool
-from tasks.curation.planning import REFUSALS, CurationRequest
+from tasks.curation.planning import CurationRequest
+from tasks.refusals import REFUSALS
 
 
 @flow(name="curate")

@@ -16,9 +16,9 @@ from pydantic import Field
 
 from flows.command_line import run
 from infra.settings import read_settings
+from tasks.refusals import REFUSALS
 from tasks.training.distillation import distil_student
 from tasks.training.distillation_request import DistillRequest, prepare_distillation
-from tasks.training.tracked import REFUSALS
 
 
 @flow(name="distill")

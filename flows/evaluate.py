@@ -15,7 +15,7 @@ from prefect.states import Completed, Failed
 from flows.command_line import run
 from infra.settings import read_settings
 from tasks.promotion.comparison import compare
-from tasks.promotion.transaction import REFUSALS
+from tasks.refusals import REFUSALS
 
 
 @flow(name="evaluate")

@@ -17,9 +17,9 @@ from pydantic import Field
 from flows.command_line import run
 from infra.settings import read_settings
 from models.training.semi.config import SemiConfig
+from tasks.refusals import REFUSALS
 from tasks.training.finetuning import finetune_on_rain
 from tasks.training.finetuning_request import FinetuneRequest, prepare_finetuning
-from tasks.training.tracked import REFUSALS
 
 Weight = Annotated[float, Field(ge=0)]
 TERMS = SemiConfig()

@@ -14,7 +14,8 @@ from prefect.states import Completed, Failed
 
 from flows.command_line import run
 from infra.settings import read_settings
-from tasks.promotion.transaction import REFUSALS, promote_challenger, promotion_line
+from tasks.promotion.transaction import promote_challenger, promotion_line
+from tasks.refusals import REFUSALS
 
 
 @flow(name="promote")

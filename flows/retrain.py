@@ -19,7 +19,8 @@ from flows.evaluate import evaluate
 from flows.finetune import finetune
 from flows.promote import promote
 from infra.settings import read_settings
-from tasks.training.retraining import REFUSALS, NothingNew, Retraining, opened
+from tasks.refusals import REFUSALS
+from tasks.training.retraining import NothingNew, Retraining, opened
 from tasks.training.retraining_presets import sizes_of
 from tasks.training.retraining_request import RetrainRequest, prepare_retraining
 from tasks.training.unlabelled import POOL

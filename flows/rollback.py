@@ -16,7 +16,8 @@ from pydantic import Field
 
 from flows.command_line import run
 from infra.settings import read_settings
-from tasks.promotion.transaction import REFUSALS, promotion_line, roll_back
+from tasks.promotion.transaction import promotion_line, roll_back
+from tasks.refusals import REFUSALS
 
 
 @flow(name="rollback")

@@ -24,6 +24,7 @@ from distributed.comm import parse_address, parse_host_port
 from distributed.comm.registry import get_backend
 from tenacity import Retrying, stop_after_attempt
 
+from infra.errors import UserError
 from infra.settings import Settings
 
 START_SECONDS = 120.0
@@ -44,7 +45,7 @@ _ALLOWED_FAILURES = 2
 """Times a shard may lose its worker before it is taken to be the cause."""
 
 
-class ClusterUnreachable(Exception):
+class ClusterUnreachable(UserError):
     """The Dask scheduler does not answer, or runs other versions than this machine."""
 
 

@@ -11,42 +11,54 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_e
 T = TypeVar("T")
 
 
-class WorldFault(Exception):
+class DerainError(Exception):
+    """Base of every error that this project raises on purpose. Its message is the one line that a user needs."""
+
+
+class UserError(DerainError):
+    """What was asked for cannot be done. The message names it and the way out; trying again does not help."""
+
+
+class ItemRejected(DerainError):
+    """One image or crop cannot be processed. It becomes a row with the message as its reason."""
+
+
+class TransientError(DerainError):
     """Something outside failed that can heal: a time-out, throttling, a reset, a full disk.
 
     Never the image's fault: the image stays pending, without a row.
     """
 
 
-class StorageFault(WorldFault):
+class StorageError(TransientError):
     """Storage failed and trying again did not help, or cannot. The message names the URL and the cause."""
 
 
-class Replaced(WorldFault):
+class ObjectChanged(TransientError):
     """What was read is whole, but not of the size that was listed: it changed in between."""
 
 
-class StillReplaced(StorageFault):
+class ObjectStillChanging(StorageError):
     """An object was again and again not of the size that was listed: storage answers, but the object is another."""
 
 
-class Missing(Exception):
+class ObjectNotFound(UserError):
     """The object, bucket or folder is not there. The message names it."""
 
 
-class AccessDenied(Exception):
+class AccessDenied(UserError):
     """Credentials are absent or were refused. The message names the URL and a way out."""
 
 
-STORAGE_FAULTS = (WorldFault, Missing, AccessDenied)
+STORAGE_ERRORS = (TransientError, ObjectNotFound, AccessDenied)
 """What storage may answer at any moment, though all was well before: a time-out, a lapsed token, a bucket gone."""
 
 
-class UrlRefused(ValueError):
+class UrlRefused(UserError, ValueError):
     """A URL that names no place where images can be. The message names it and what would."""
 
 
-class KeyRefused(Exception):
+class KeyRefused(UserError):
     """The store can never hold this key: too long, outside the folder, in the way of another.
 
     The key's own fault, so the image may become a row with this reason; waiting does not help.
@@ -54,7 +66,7 @@ class KeyRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long one operation is tried again."""
 
     budget_seconds: float
@@ -64,35 +76,35 @@ class Patience:
     first_wait: float = 0.2
     longest_wait: float = 8.0
 
-    def short(self) -> Patience:
+    def short(self) -> RetryPolicy:
         """Return the patience of a preflight, whose user waits at the terminal."""
-        return Patience(min(self.budget_seconds, 3.0), 4.0, self.first_wait, 1.0)
+        return RetryPolicy(min(self.budget_seconds, 3.0), 4.0, self.first_wait, 1.0)
 
 
-REPLACED_ATTEMPTS = 3  # a cut answer with a matching length is rare, an overwritten object is not
+CHANGED_ATTEMPTS = 3  # a cut answer with a matching length is rare, an overwritten object is not
 
 
-def persist(attempt: Callable[[], T], patience: Patience, url: str) -> T:
+def retry(attempt: Callable[[], T], policy: RetryPolicy, url: str) -> T:
     """Run `attempt` until it succeeds, fails for good, or patience ends.
 
     Parameters
     ----------
     attempt : Callable[[], T]
-        Raises `WorldFault` for what can heal; anything else, and `StorageFault`, ends the loop at once.
-    patience : Patience
+        Raises `TransientError` for what can heal; anything else, and `StorageError`, ends the loop at once.
+    patience : RetryPolicy
         When to stop. Waits are random and double, so that workers do not come back all together.
     url : str
         What is being asked for, for the message.
 
     Raises
     ------
-    StorageFault
+    StorageError
         When patience has ended.
     """
     retrying = Retrying(
-        retry=retry_if_exception(lambda error: isinstance(error, WorldFault) and _can_heal(error)),
-        wait=wait_random_exponential(multiplier=patience.first_wait, max=patience.longest_wait),
-        stop=lambda state: _is_over(state, patience),
+        retry=retry_if_exception(lambda error: isinstance(error, TransientError) and _can_heal(error)),
+        wait=wait_random_exponential(multiplier=policy.first_wait, max=policy.longest_wait),
+        stop=lambda state: _is_over(state, policy),
         retry_error_callback=lambda state: _give_up(state, url),
     )
     return retrying(attempt)
@@ -109,20 +121,20 @@ def printable(url: str) -> str:
     return url if url.isprintable() else repr(url)[1:-1]
 
 
-def _can_heal(error: WorldFault) -> bool:
-    return not isinstance(error, StorageFault)
+def _can_heal(error: TransientError) -> bool:
+    return not isinstance(error, StorageError)
 
 
-def _is_over(state: RetryCallState, patience: Patience) -> bool:
+def _is_over(state: RetryCallState, policy: RetryPolicy) -> bool:
     error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, Replaced) and state.attempt_number >= REPLACED_ATTEMPTS:
+    if isinstance(error, ObjectChanged) and state.attempt_number >= CHANGED_ATTEMPTS:
         return True
-    return (state.seconds_since_start or 0.0) >= patience.budget_seconds
+    return (state.seconds_since_start or 0.0) >= policy.budget_seconds
 
 
 def _give_up(state: RetryCallState, url: str) -> NoReturn:
     error = state.outcome.exception() if state.outcome else None
     attempts = f"{state.attempt_number} attempts" if state.attempt_number > 1 else "one attempt"
     cause = one_line(error) if error else "no outcome"
-    kind = StillReplaced if isinstance(error, Replaced) else StorageFault
+    kind = ObjectStillChanging if isinstance(error, ObjectChanged) else StorageError
     raise kind(f"{url}: {cause} (gave up after {attempts})") from error

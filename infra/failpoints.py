@@ -16,7 +16,7 @@ from pathlib import Path
 VARIABLE = "DERAIN_FAULT"
 
 
-def fault_point(name: str, key: str = "") -> None:
+def failpoint(name: str, key: str = "") -> None:
     """Die or hang here if a test asked for it.
 
     Parameters

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from infra.errors import Patience, UrlRefused, one_line
+from infra.errors import RetryPolicy, UrlRefused, UserError, one_line
 
 
 def absolute_url(value: str) -> str:
@@ -41,7 +41,7 @@ def absolute_url(value: str) -> str:
         raise UrlRefused(f"{value} is no path: {one_line(error)}; give the whole path") from error
 
 
-class SettingsInvalid(ValueError):
+class SettingsInvalid(UserError, ValueError):
     """A `DERAIN_*` variable has a value that it cannot have."""
 
 
@@ -234,7 +234,7 @@ def read_settings() -> Settings:
     return _read(Settings)
 
 
-def read_patience() -> Patience:
+def read_retry_policy() -> RetryPolicy:
     """Read how long storage is asked again, in a process that may know nothing but its environment: a worker.
 
     Raises
@@ -242,7 +242,7 @@ def read_patience() -> Patience:
     SettingsInvalid
         If `DERAIN_RETRY_SECONDS` is no number of seconds.
     """
-    return Patience(_read(RetrySettings).retry_seconds)
+    return RetryPolicy(_read(RetrySettings).retry_seconds)
 
 
 def _read(kind: type[AnySettings]) -> AnySettings:

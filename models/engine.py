@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.errors import ModelError
 from models.networks.architectures import architecture_of
 from models.networks.base import Network
 
@@ -25,7 +26,7 @@ Batch = npt.NDArray[np.uint8]
 GPU_BATCH = 16
 
 
-class TilingRefused(Exception):
+class TilingRefused(ModelError):
     """A photograph too large to be derained whole by a network whose tiles would not be the whole."""
 
 

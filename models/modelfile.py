@@ -24,6 +24,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from models.errors import ModelError
 from models.networks.architectures import (
     ARCHITECTURES,
     Architecture,
@@ -40,7 +41,7 @@ SHIPPED = Path(__file__).parent / "weights" / "student-base.safetensors"
 """The student that comes with the package."""
 
 
-class ModelFileInvalid(Exception):
+class ModelFileInvalid(ModelError):
     """A model file that cannot be used; the message names it and what is wrong."""
 
 

@@ -23,7 +23,7 @@ def _mix(bits: Tensor) -> Tensor:
     return bits ^ ((bits >> 31) & ((1 << 33) - 1))
 
 
-class Draws:
+class SampleRng:
     """A stream of uniform numbers for each sample of a batch.
 
     Parameters
@@ -38,10 +38,10 @@ class Draws:
         self._streams = _mix(_mix(samples + 1) + torch.tensor(seed, device=samples.device) * _GOLDEN)
         self._drawn = 0
 
-    def only(self, chosen: Tensor) -> Draws:
+    def subset(self, chosen: Tensor) -> SampleRng:
         """Branch off a stream for some samples: (B,) booleans. What it draws is independent of this one's."""
         self._drawn += 1
-        branch = Draws.__new__(Draws)
+        branch = SampleRng.__new__(SampleRng)
         branch._streams = _mix(self._streams[chosen] + self._drawn)
         branch._drawn = 0
         return branch

@@ -20,7 +20,7 @@ SHIPPED_AS = {
 
 
 @dataclass(frozen=True, slots=True)
-class ChosenModel:
+class ResolvedModel:
     """The model of a run, resolved once."""
 
     model_file: ModelFile
@@ -47,17 +47,17 @@ def refuse_absent_device(settings: Settings) -> None:
         raise PreflightFailed(f"DERAIN_DEVICE: {error}") from error
 
 
-def choose_model(settings: Settings, model: str) -> ChosenModel:
+def resolve_model(settings: Settings, model: str) -> ResolvedModel:
     """Resolve a model once: from the registry, which the first run fills, or from a weights file."""
     if not model.startswith("models:/"):
         path = Path(absolute_url(model))
-        return ChosenModel(read_model_file(path), path.stem, "file")
+        return ResolvedModel(read_model_file(path), path.stem, "file")
     registry = Registry(settings)
     register_shipped(registry, model.removeprefix("models:/").partition("@")[0].partition("/")[0])
     registered = registry.resolve(model)
     model_file = ModelFile(registered.weights, registered.config)
     build(model_file, name=model)  # an older or newer version of this package may have registered it
-    return ChosenModel(model_file, registered.name, registered.version)
+    return ResolvedModel(model_file, registered.name, registered.version)
 
 
 def register_shipped(registry: Registry, name: str) -> None:

@@ -15,7 +15,7 @@ from models.networks.base import Network
 from models.rain.banks import TrainingData
 from models.rain.recipes import RECIPES
 from models.rain.synthesis import training_pairs
-from models.rng import Draws
+from models.rng import SampleRng
 
 LEARNING_RATE = 1e-3
 EMA = 0.99
@@ -59,7 +59,7 @@ def _step(
     network: Network, optimizer: torch.optim.Optimizer, data: TrainingData, budget: Budget, step: int
 ) -> None:
     samples = torch.arange(step * budget.batch, (step + 1) * budget.batch)
-    pair = training_pairs(data, Draws(1, samples), RECIPES["mixed"], budget.crop)
+    pair = training_pairs(data, SampleRng(1, samples), RECIPES["mixed"], budget.crop)
     with torch.autocast("cpu", torch.bfloat16):
         loss: Tensor = torch.stack(list(network.loss_terms(pair).values())).sum()
     loss.backward()  # type: ignore[no-untyped-call]

@@ -33,11 +33,16 @@ from models.networks.base import Network
 from models.rain.banks import TrainingData, load_training_data
 from models.rain.recipes import HELD_OUT_RECIPES
 from models.rain.synthesis import whole_pair
-from models.rng import Draws
+from models.rng import SampleRng
 from models.training.config import TrainConfig
 from models.training.distill.objective import Distillation, DistillConfig
 from models.training.distill.run import Teaching
-from models.training.distill.teacher_targets import Lessons, Photograph, read_photographs, write_lessons
+from models.training.distill.teacher_targets import (
+    Photograph,
+    TeacherTargets,
+    cache_teacher_targets,
+    read_photographs,
+)
 from models.training.distill.teachers import Teacher, read_teacher
 from models.training.loop import batch_of, step
 from models.training.objectives import Objective, Supervised
@@ -97,7 +102,7 @@ class Bench:
     domain: Sequence[tuple[Tensor, Tensor]]
     """Rainy and clean, (3, H, W) each."""
     teaching: Teaching
-    lessons: Lessons
+    lessons: TeacherTargets
     lesson_seconds: float
 
     def row(self, variant: str, budget: str, seed: int, steps: int) -> Row:
@@ -143,8 +148,8 @@ def in_domain(data: TrainingData, count: int) -> Iterator[tuple[Tensor, Tensor]]
     """Rain on photographs with families that labelled batches never have; rainy and clean, (3, H, W) each."""
     recipes = list(HELD_OUT_RECIPES.values())
     for number in range(min(count, len(data.photographs))):
-        draws = Draws(DOMAIN_SEED, torch.tensor([number], device=data.layer_of.device))
-        pair = whole_pair(data, draws, recipes[number % len(recipes)], number)
+        rng = SampleRng(DOMAIN_SEED, torch.tensor([number], device=data.layer_of.device))
+        pair = whole_pair(data, rng, recipes[number % len(recipes)], number)
         yield pair.rainy[0], pair.clean[0]
 
 
@@ -219,7 +224,7 @@ def prepare(arguments: argparse.Namespace, config: TrainConfig) -> Bench:
     teacher, other = read_teacher(arguments.teacher), read_teacher(arguments.unlabelled_teacher)
     teaching = Teaching(DistillConfig(), teacher, other, photographs)
     begun, measured = time.process_time(), arguments.work / "lesson_seconds.txt"
-    lessons = write_lessons(fabric, teaching.unlabelled_teacher, photographs, arguments.work)
+    lessons = cache_teacher_targets(fabric, teaching.unlabelled_teacher, photographs, arguments.work)
     if not measured.exists():  # else they were only read
         measured.write_text(f"{time.process_time() - begun}")
     held_out = load_training_data(arguments.data, held_out=True)

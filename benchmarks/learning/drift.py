@@ -26,7 +26,7 @@ from infra.settings import IngestLimits
 from models.modelfile import SHIPPED, build, read_model_file
 from tasks.pool.crops import cut
 from tasks.pool.drift import CROP_STATISTICS, FEATURE_SIDE, champion_features
-from tasks.pool.inspection import look_at
+from tasks.pool.inspection import inspect_image
 from tasks.pool.two_sample import energy_test, holm
 
 RESULTS = Path(__file__).parents[1] / "results" / "drift.csv"
@@ -104,7 +104,7 @@ def _crops(paths: list[Path]) -> list[Crop]:
     found = []
     for path in tqdm(paths, desc=paths[0].parent.name):
         rgb = read(path)
-        looked = look_at(ImageRef(path.name, "", 0), rgb, IngestLimits())
+        looked = inspect_image(ImageRef(path.name, "", 0), rgb, IngestLimits())
         if looked.crops:
             box = looked.crops[0].box
             found.append(cut(rgb, box)[: box.height, : box.width])
@@ -115,7 +115,7 @@ def _figures(network: torch.nn.Module, crops: list[Crop]) -> Figures:
     statistics, features = [], []
     limits = IngestLimits(min_sharpness=0, min_contrast=0, min_correlation=-1)
     for crop in tqdm(crops, desc="figures"):
-        look = look_at(ImageRef("", "", 0), crop, limits).look
+        look = inspect_image(ImageRef("", "", 0), crop, limits).look
         statistics.append([getattr(look, name) for name in CROP_STATISTICS])
         features.append(champion_features(network, crop[None, :FEATURE_SIDE, :FEATURE_SIDE])[0])
     return Figures(np.array(statistics), np.stack(features))

@@ -58,7 +58,7 @@ from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
 from models.training.distill.teacher_targets import evenly
 from tasks.media.samples import photograph, rain_on
 from tasks.promotion.validation_samples import PHOTOGRAPHS, make_validation
-from tasks.resolved_model import choose_model
+from tasks.resolved_model import resolve_model
 from tasks.training import distillation_request, finetuning_request, retraining_presets
 from tasks.training import request as training_request
 
@@ -86,7 +86,7 @@ def measure(course: Course, name: str) -> PoolRow:
     """Poison a pool in a fresh workspace and take it through the loop."""
     poison = POISONS[name]
     settings = _fresh(course, name)
-    choose_model(settings, CHAMPION_URL)  # registers the shipped student
+    resolve_model(settings, CHAMPION_URL)  # registers the shipped student
     before = Registry(settings).standing(STUDENT).champion
     ending, crops = _through(course, settings, poison)
     ledger = Ledger(settings.workspace)

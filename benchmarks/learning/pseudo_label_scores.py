@@ -33,11 +33,11 @@ from models.evaluation.probes import Derain, probe
 from models.modelfile import SHIPPED
 from models.pseudo_labels.scores import confidence, layer_score
 from models.pseudo_labels.texture_features import LabelledFeatures, fit_features
-from models.pseudo_labels.tta import ALL_SIZES, Views, fused_layer
+from models.pseudo_labels.tta import ALL_SIZES, TtaConfig, fused_layer
 from models.rain.banks import TrainingData, load_training_data
 from models.rain.recipes import RECIPES, RainRecipe
 from models.rain.synthesis import whole_pair
-from models.rng import Draws
+from models.rng import SampleRng
 from tasks.curation.acceptance import AGREE, Scores, refusal_of
 from tasks.curation.planning import INDEPENDENT
 
@@ -138,16 +138,16 @@ def _measured(train: Path, photographs: int) -> Iterator[Measured]:
     labelled = _labelled(train)
     shipped = [SHIPPED, *(SHIPPED.with_name(f"{name}.safetensors") for name in INDEPENDENT)]
     good, *independent = (each.derain_floats for each in networks(shipped))
-    judged: Mapping[str, tuple[Derain, Views]] = {
-        GOOD: (good, Views()),
+    judged: Mapping[str, tuple[Derain, TtaConfig]] = {
+        GOOD: (good, TtaConfig()),
         THREE: (good, ALL_SIZES),
-        "identity": (lambda rainy: rainy, Views()),
-        "blur 3x3": (box_blur, Views()),
-        "over-smoother": (gaussian_blur, Views()),
+        "identity": (lambda rainy: rainy, TtaConfig()),
+        "blur 3x3": (box_blur, TtaConfig()),
+        "over-smoother": (gaussian_blur, TtaConfig()),
     }
     pairs = [(name, each) for name in DOMAINS for each in _pairs(train, data, name, photographs)]
     for domain, (rainy, clean) in tqdm(pairs, unit="crop"):
-        others = [fused_layer(each, rainy, Views()) for each in independent]
+        others = [fused_layer(each, rainy, TtaConfig()) for each in independent]
         for model, (derain, views) in judged.items():
             layer = fused_layer(derain, rainy, views)
             yield measure(domain, model, (rainy, clean), layer, others, derain, labelled)
@@ -190,7 +190,7 @@ def _pairs(train: Path, data: TrainingData, name: str, photographs: int) -> Iter
     with_layers = [number for number, layer in enumerate(data.layer_of.tolist()) if layer >= 0]
     chosen = with_layers if name == "light" else range(len(data.photographs))
     for number in chosen[:photographs]:
-        pair = whole_pair(data, Draws(SEED, torch.tensor([number])), domain, number)
+        pair = whole_pair(data, SampleRng(SEED, torch.tensor([number])), domain, number)
         yield _middle(pair.rainy[0]), _middle(pair.clean[0])
 
 

@@ -21,7 +21,7 @@ from models.evaluation.probe_layers import beaded_rain, comet_rain
 from models.evaluation.validation import as_uint8
 from models.rain.banks import load_training_data
 from models.rain.streaks import COARSE, NEEDLES, SLEET, StreakFamily, procedural_layer
-from models.rng import Draws
+from models.rng import SampleRng
 
 SEED = 20_270_101
 FIRST_PHOTOGRAPH = 20
@@ -91,8 +91,8 @@ def background(frames: tuple[Image, ...]) -> Image:
 
 
 def _layer(domain: Domain, number: int, clean: Tensor) -> Tensor:
-    draws, size = Draws(SEED, torch.tensor([number])), (clean.shape[-2], clean.shape[-1])
-    angle = draws.uniform(-0.5, 0.5)
-    layers = [procedural_layer(draws, family, angle, size)[0] for family in domain.families]
-    layers += [PROBES[name](draws, size)[:1] for name in domain.probes]
+    rng, size = SampleRng(SEED, torch.tensor([number])), (clean.shape[-2], clean.shape[-1])
+    angle = rng.uniform(-0.5, 0.5)
+    layers = [procedural_layer(rng, family, angle, size)[0] for family in domain.families]
+    layers += [PROBES[name](rng, size)[:1] for name in domain.probes]
     return torch.stack(layers).sum(0)

@@ -19,7 +19,7 @@ from models.evaluation.validation import as_uint8
 from models.rain.banks import TrainingData, load_training_data
 from models.rain.recipes import HELD_OUT_RECIPES, RECIPES
 from models.rain.synthesis import ladder, training_pairs
-from models.rng import Draws
+from models.rng import SampleRng
 
 COLUMNS, ROWS, SIDE = 8, 4, 240
 STRENGTHS = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
@@ -40,7 +40,7 @@ def main() -> None:
     if arguments.recipe == "ladder":
         sheet = ladders(data, arguments.seed)
     else:
-        crops = Draws(arguments.seed, torch.arange(COLUMNS * ROWS))
+        crops = SampleRng(arguments.seed, torch.arange(COLUMNS * ROWS))
         rainy = training_pairs(data, crops, recipes[arguments.recipe], SIDE).rainy
         sheet = _rows([[as_uint8(crop) for crop in row] for row in torch.split(rainy, COLUMNS)])
     Image.fromarray(sheet).save(arguments.out, quality=92)
@@ -50,8 +50,8 @@ def ladders(data: TrainingData, seed: int) -> Pixels:
     """Return one photograph a row, the clean one first, then growing rain."""
     rows = []
     for photo in range(ROWS):
-        draws = Draws(seed, torch.tensor([photo]))
-        rungs = ladder(data, draws, RECIPES["heavy"], photo, STRENGTHS)
+        rng = SampleRng(seed, torch.tensor([photo]))
+        rungs = ladder(data, rng, RECIPES["heavy"], photo, STRENGTHS)
         pictures = [rungs[0].clean, *(rung.rainy for rung in rungs)]
         rows.append([as_uint8(picture[0])[:SIDE, :SIDE] for picture in pictures])
     return _rows(rows)

@@ -22,8 +22,8 @@ from deltalake.exceptions import (
 )
 
 from infra.catalog.schema import TableSpec, check_schema, record_schema, records_table
-from infra.errors import WorldFault
-from infra.settings import read_patience
+from infra.errors import TransientError, UserError
+from infra.settings import read_retry_policy
 from infra.storage.credentials import delta_options
 
 logger = logging.getLogger(__name__)
@@ -48,11 +48,11 @@ _NEVER_HEALS = (DeltaProtocolError, SchemaMismatchError, PermissionError)
 Answer = TypeVar("Answer")
 
 
-class CatalogFault(WorldFault):
+class CatalogError(TransientError):
     """The catalog could not be read or written, though tried again: the work stays pending."""
 
 
-class WorkspaceRefused(ValueError):
+class WorkspaceRefused(UserError, ValueError):
     """No Delta table can be kept under this path."""
 
 
@@ -97,7 +97,7 @@ class CatalogTable:
 
         Raises
         ------
-        CatalogFault
+        CatalogError
             The table could not be read, or has no such version.
         """
         table = self._persistently("opening", lambda: self._open(version), READ_ATTEMPTS)
@@ -109,7 +109,7 @@ class CatalogTable:
             # The engine gives views of strings; few readers know these.
             yield from pa.RecordBatchReader.from_stream(stream).cast(schema)
         except (*HEALS, pa.ArrowException) as error:
-            raise CatalogFault(f"catalog {self.url} could not be read: {one_line(error)}") from error
+            raise CatalogError(f"catalog {self.url} could not be read: {one_line(error)}") from error
 
     def frame(
         self, columns: Sequence[str] | None = None, where: str | None = None, version: int | None = None
@@ -123,7 +123,7 @@ class CatalogTable:
 
         Raises
         ------
-        CatalogFault
+        CatalogError
             The table could not be read.
         """
         table = self._persistently("opening", self._open, READ_ATTEMPTS)
@@ -141,7 +141,7 @@ class CatalogTable:
 
         Raises
         ------
-        CatalogFault
+        CatalogError
             Every attempt failed.
         CatalogSchemaMismatch
             The workspace holds a table of another schema.
@@ -213,7 +213,7 @@ class CatalogTable:
 
         Raises
         ------
-        CatalogFault
+        CatalogError
             Every attempt failed.
         """
         until = time.monotonic() + _patience_seconds()
@@ -221,12 +221,12 @@ class CatalogTable:
             try:
                 return attempt()
             except _NEVER_HEALS as error:
-                raise CatalogFault(f"catalog {self.url}: {doing} refused: {one_line(error)}") from error
+                raise CatalogError(f"catalog {self.url}: {doing} refused: {one_line(error)}") from error
             except HEALS as error:
                 is_race = isinstance(error, CommitFailedError)
                 if number == attempts or (time.monotonic() > until and not is_race):
                     message = f"catalog {self.url}: {doing} failed {number} times: {one_line(error)}"
-                    raise CatalogFault(message) from error
+                    raise CatalogError(message) from error
                 level = logging.DEBUG if is_race else logging.WARNING
                 logger.log(level, "catalog %s, attempt %d: %s", doing, number, one_line(error))
                 time.sleep(min(0.05 * 2**number, 5.0) * random.uniform(0.5, 1.0))
@@ -280,4 +280,4 @@ def one_line(error: BaseException) -> str:
 
 
 def _patience_seconds() -> float:
-    return read_patience().budget_seconds
+    return read_retry_policy().budget_seconds

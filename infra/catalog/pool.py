@@ -71,7 +71,7 @@ class Pool:
 
         Raises
         ------
-        CatalogFault
+        CatalogError
             The table could not be read, or has no such version.
         """
         of_split = None if split is None else f"split = {quoted(split)}"
@@ -103,9 +103,9 @@ class Pool:
 
         Raises
         ------
-        WorldFault
+        TransientError
             Storage failed.
-        Missing
+        ObjectNotFound
             A group is gone.
         """
         pixels = np.empty((rows.height, CROP_SIDE, CROP_SIDE, 3), np.uint8)

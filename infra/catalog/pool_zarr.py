@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 import zarr
 
-from infra.storage.location import Missing, open_location
+from infra.storage.location import ObjectNotFound, open_location
 from infra.storage.zarr_store import LocationStore, create_array, open_array, read_rows
 
 CROP_SIDE = 512
@@ -123,7 +123,7 @@ def sweep(workspace: str, committed: Collection[tuple[str, int]]) -> int:
             if name.endswith(_SUFFIX) and not _is_needed(group, inside, groups, committed):
                 location.delete(ref.key)
                 swept += 1
-    except Missing:  # no group yet
+    except ObjectNotFound:  # no group yet
         return 0
     return swept
 

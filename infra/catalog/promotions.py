@@ -12,12 +12,13 @@ from typing import Literal
 
 from infra.catalog.delta_table import CatalogTable, quoted
 from infra.catalog.schema import TableSpec
+from infra.errors import UserError
 
 Decision = Literal["promoted", "refused", "rolled_back", "adopted"]
 """`adopted`: the champion that was found, when the ledger began or after someone moved the alias by hand."""
 
 
-class PromotionRaced(Exception):
+class PromotionRaced(UserError):
     """Another run wrote the row that this one was to write: nothing of this one was recorded."""
 
 
@@ -92,7 +93,7 @@ class Ledger:
 
         Raises
         ------
-        CatalogFault
+        CatalogError
             The table could not be read.
         CatalogSchemaMismatch
             The workspace holds a table of another schema.
@@ -108,7 +109,7 @@ class Ledger:
         ------
         PromotionRaced
             Another run took the number.
-        CatalogFault
+        CatalogError
             The table could not be written; the row may or may not be there.
         """
         numbered = replace(row, number=1 + max((each.number for each in self.rows(row.model)), default=0))

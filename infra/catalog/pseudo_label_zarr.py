@@ -16,7 +16,7 @@ import numpy.typing as npt
 import zarr
 
 from infra.catalog.pool_zarr import CROP_SIDE, SHARD_CROPS
-from infra.storage.location import Missing, open_location
+from infra.storage.location import ObjectNotFound, open_location
 from infra.storage.zarr_store import LocationStore, create_array, read_rows
 
 FOLDER = "pseudo"
@@ -90,6 +90,6 @@ def sweep(workspace: str, committed: Collection[str]) -> int:
 def _keys_of_groups(workspace: str) -> Iterator[str]:
     try:
         keys = [ref.key for ref in open_location(f"{workspace}/{FOLDER}").list()]
-    except Missing:  # no group yet
+    except ObjectNotFound:  # no group yet
         return
     yield from (key for key in keys if key.partition("/")[0].endswith(_SUFFIX))

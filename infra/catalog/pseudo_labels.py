@@ -52,7 +52,7 @@ class PseudoLabels:
 
         Raises
         ------
-        CatalogFault
+        CatalogError
             The table could not be read, or has no such version.
         """
         return self._table.frame(version=version).sort("decided_at", "crop_id")
@@ -80,9 +80,9 @@ class PseudoLabels:
 
         Raises
         ------
-        WorldFault
+        TransientError
             Storage failed.
-        Missing
+        ObjectNotFound
             A group is gone.
         """
         label = np.empty((rows.height, CROP_SIDE, CROP_SIDE, 3), np.uint8)
@@ -101,7 +101,7 @@ class PseudoLabels:
 
         Raises
         ------
-        CatalogFault
+        CatalogError
             Every attempt failed.
         """
         self._table.commit(records, replace=False)

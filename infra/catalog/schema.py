@@ -10,6 +10,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
+from infra.errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
@@ -27,7 +29,7 @@ class TableSpec:
     """Whether all versions stay, to come back to; else those older than seven days may go."""
 
 
-class CatalogSchemaMismatch(Exception):
+class CatalogSchemaMismatch(UserError):
     """The workspace holds a table with other columns than this version writes."""
 
 

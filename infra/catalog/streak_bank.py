@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from infra.catalog.pseudo_labels import PseudoLabels
-from infra.errors import WorldFault
-from infra.storage.location import Missing, open_location
+from infra.errors import TransientError
+from infra.storage.location import ObjectNotFound, open_location
 
 _SUFFIX = ".safetensors"
 Layer = npt.NDArray[np.uint8]
@@ -67,7 +67,7 @@ class StreakLayers:
 
         Raises
         ------
-        WorldFault
+        TransientError
             Storage failed, or a file is damaged.
         """
         standing = set(self._labels.accepted().select("run_id", "crop_id").iter_rows())
@@ -82,11 +82,11 @@ class StreakLayers:
     def _runs(self) -> Iterator[tuple[str, npt.NDArray[np.uint8], dict[str, dict[str, int]]]]:
         try:
             keys = sorted(ref.key for ref in self._location.list() if ref.key.endswith(_SUFFIX))
-        except Missing:  # nothing was curated yet
+        except ObjectNotFound:  # nothing was curated yet
             return
         for key in keys:
             try:
                 arrays = load(self._location.fetch(key))
             except SafetensorError as error:
-                raise WorldFault(f"{self._location.url}/{key}: damaged ({error}); delete it") from error
+                raise TransientError(f"{self._location.url}/{key}: damaged ({error}); delete it") from error
             yield key.removesuffix(_SUFFIX), arrays["layers"], json.loads(arrays["told"].tobytes())

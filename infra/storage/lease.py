@@ -24,10 +24,10 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Self
 
-from infra.errors import STORAGE_FAULTS
+from infra.errors import STORAGE_ERRORS, UserError
 from infra.process_identity import Holder
 from infra.settings import Settings
-from infra.storage.location import Location, Missing, open_location
+from infra.storage.location import Location, ObjectNotFound, open_location
 
 logger = logging.getLogger(__name__)
 
@@ -37,15 +37,15 @@ GRACE = 0.25
 """A lease is taken over when it is expired by this part of its time: what clocks may differ by."""
 
 
-class LeaseHeld(Exception):
+class LeaseHeld(UserError):
     """Another coordinator works on this destination; the message tells which, since when and until when."""
 
 
-class LeaseLost(Exception):
+class LeaseLost(UserError):
     """The lease is no longer ours: nothing more may be committed."""
 
 
-class LeaseUnreadable(Exception):
+class LeaseUnreadable(UserError):
     """A file among the leases is none."""
 
 
@@ -123,7 +123,7 @@ class Lease:
             return
         try:
             self._write(replace(self._content, released=True, line=f"released by run {self._content.run_id}"))
-        except STORAGE_FAULTS as fault:
+        except STORAGE_ERRORS as fault:
             logger.warning(
                 "lease of %s not released, it expires by itself: %s", self._content.destination, fault
             )
@@ -135,7 +135,7 @@ class Lease:
         ------
         LeaseLost
             Another coordinator took it over.
-        WorldFault, Missing, AccessDenied
+        TransientError, ObjectNotFound, AccessDenied
             If the leases cannot be reached.
         """
         with self._changing:
@@ -179,7 +179,7 @@ class Lease:
             try:
                 with self._changing:
                     self._renew()
-            except STORAGE_FAULTS as fault:  # also where access is denied: a token may lapse for a minute
+            except STORAGE_ERRORS as fault:  # also where access is denied: a token may lapse for a minute
                 logger.warning("lease of %s not renewed, trying again: %s", self._content.destination, fault)
 
     def _renew(self) -> None:
@@ -197,7 +197,7 @@ class Lease:
         key = self._key(generation)
         try:
             return _decode(self._leases.fetch(key))
-        except Missing:
+        except ObjectNotFound:
             return None
         except (ValueError, TypeError, KeyError) as error:
             raise LeaseUnreadable(
@@ -214,7 +214,7 @@ class Lease:
                 name, _, rest = ref.key.partition(".")
                 if name == self._name and rest.removesuffix(".json").isdigit():
                     numbers.append(int(rest.removesuffix(".json")))
-        except Missing:  # no lease yet: the folder is made by the first one
+        except ObjectNotFound:  # no lease yet: the folder is made by the first one
             return []
         return numbers
 

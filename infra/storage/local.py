@@ -18,16 +18,16 @@ from typing import TypeVar
 from infra.errors import (
     AccessDenied,
     KeyRefused,
-    Missing,
-    Patience,
-    Replaced,
-    StorageFault,
-    WorldFault,
+    ObjectChanged,
+    ObjectNotFound,
+    RetryPolicy,
+    StorageError,
+    TransientError,
     one_line,
-    persist,
     printable,
+    retry,
 )
-from infra.failpoints import fault_point
+from infra.failpoints import failpoint
 from infra.records import ImageRef
 from infra.storage.temporary_files import is_temporary, sweep, temporary_name
 
@@ -49,16 +49,16 @@ class LocalLocation:
     output, which the next run makes again.
     """
 
-    def __init__(self, url: str, patience: Patience) -> None:
+    def __init__(self, url: str, policy: RetryPolicy) -> None:
         self.url = url
-        self._patience = patience
+        self._policy = policy
 
     def list(self) -> Iterator[ImageRef]:
         """Yield every file in the order of keys, holding the names of no more than one branch of folders.
 
         Links to folders are followed, but not in a circle; files that vanish meanwhile are skipped.
         """
-        return _walk(self.url, "", (), self._patience)
+        return _walk(self.url, "", (), self._policy)
 
     def fetch(self, key: str, size_bytes: int | None = None) -> bytes:
         """Return the bytes of a file, whose size must be what was listed and must not change meanwhile."""
@@ -69,10 +69,10 @@ class LocalLocation:
                 data = file.read()
             expected = size if size_bytes is None else size_bytes
             if len(data) != expected:
-                raise Replaced(f"{len(data)} bytes instead of {expected}: it changes or was replaced")
+                raise ObjectChanged(f"{len(data)} bytes instead of {expected}: it changes or was replaced")
             return data
 
-        return self._persist(attempt, key)
+        return self._retry(attempt, key)
 
     def fetch_part(self, key: str, start: int, stop: int | None = None) -> bytes:
         """Return some of the bytes of a file; fewer where it ends before."""
@@ -84,30 +84,30 @@ class LocalLocation:
                 file.seek(first)
                 return file.read(-1 if stop is None else max(stop - first, 0))
 
-        return self._persist(attempt, key)
+        return self._retry(attempt, key)
 
     def put(self, key: str, data: bytes) -> None:
         """Write a file atomically, and the folders above it."""
         target = self._path(key)
-        self._persist(lambda: _replace(target, data), key)
+        self._retry(lambda: _replace(target, data), key)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write a file atomically unless there is one; tell whether it was written."""
         target = self._path(key)
-        return self._persist(lambda: _link(target, data), key)
+        return self._retry(lambda: _link(target, data), key)
 
     def delete(self, key: str) -> None:
         """Remove a file if it is there."""
         try:
-            self._persist(lambda: os.unlink(self._find(key)), key)
-        except Missing:
+            self._retry(lambda: os.unlink(self._find(key)), key)
+        except ObjectNotFound:
             return
 
     def exists(self, key: str) -> bool:
         """Tell whether there is such a file."""
         try:
-            return stat.S_ISREG(self._persist(lambda: os.stat(self._find(key)), key).st_mode)
-        except Missing:
+            return stat.S_ISREG(self._retry(lambda: os.stat(self._find(key)), key).st_mode)
+        except ObjectNotFound:
             return False
 
     def free_bytes(self) -> int:
@@ -121,11 +121,11 @@ class LocalLocation:
     def check(self, *, writable: bool) -> None:
         """Make sure that the folder can be read, or that it can be written or made."""
         if not writable:
-            self._persist(lambda: os.scandir(self.url).close(), "", self._patience.short())
+            self._retry(lambda: os.scandir(self.url).close(), "", self._policy.short())
             return
         nearest = _nearest(self.url)
         if not os.path.isdir(nearest):
-            raise Missing(f"{self.url}: {nearest} is not a folder")
+            raise ObjectNotFound(f"{self.url}: {nearest} is not a folder")
         probe = os.path.join(nearest, temporary_name())
 
         def attempt() -> None:
@@ -134,7 +134,7 @@ class LocalLocation:
             finally:
                 _unlink(probe)
 
-        self._persist(attempt, "", self._patience.short())
+        self._retry(attempt, "", self._policy.short())
 
     def _path(self, key: str) -> str:
         parts = key.split("/")
@@ -150,17 +150,17 @@ class LocalLocation:
         stray = os.fsdecode(encoded)
         return stray if os.path.lexists(stray) else path
 
-    def _persist(self, action: Callable[[], T], key: str, patience: Patience | None = None) -> T:
+    def _retry(self, action: Callable[[], T], key: str, policy: RetryPolicy | None = None) -> T:
         url = printable(f"{self.url}/{key}" if key else self.url)
-        return persist(lambda: _sorted_out(action, url), patience or self._patience, url)
+        return retry(lambda: _translate_errors(action, url), policy or self._policy, url)
 
 
-def _sorted_out(action: Callable[[], T], url: str) -> T:
+def _translate_errors(action: Callable[[], T], url: str) -> T:
     """Run `action`; say what an `OSError` means."""
     try:
         return action()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise Missing(f"{url}: {error.strerror}") from error
+        raise ObjectNotFound(f"{url}: {error.strerror}") from error
     except PermissionError as error:
         raise AccessDenied(f"{url}: {error.strerror}; check the owner and the mode of the folder") from error
     except UnicodeEncodeError as error:
@@ -170,25 +170,25 @@ def _sorted_out(action: Callable[[], T], url: str) -> T:
             raise AccessDenied(f"{url}: {error.strerror}") from error
         if error.errno in REFUSALS:
             raise KeyRefused(f"{url} cannot be a file: {error.strerror}") from error
-        raise WorldFault(one_line(error)) from error
+        raise TransientError(one_line(error)) from error
 
 
 def _walk(
-    folder: str, prefix: str, above: tuple[tuple[int, int], ...], patience: Patience
+    folder: str, prefix: str, above: tuple[tuple[int, int], ...], policy: RetryPolicy
 ) -> Iterator[ImageRef]:
-    here = persist(lambda: _sorted_out(lambda: os.stat(folder), folder), patience, folder)
+    here = retry(lambda: _translate_errors(lambda: os.stat(folder), folder), policy, folder)
     identity = (here.st_dev, here.st_ino)
     if identity in above:
         logger.warning("%s leads back to a folder above it: skipped", folder)
         return
-    for name in persist(lambda: _sorted_out(lambda: _names(folder), folder), patience, folder):
+    for name in retry(lambda: _translate_errors(lambda: _names(folder), folder), policy, folder):
         path = os.path.join(folder, name)
         if not name.endswith("/"):
             yield from _reference(path, prefix + _text(name))
             continue
         try:
-            yield from _walk(path[:-1], prefix + _text(name), (*above, identity), patience)
-        except Missing:
+            yield from _walk(path[:-1], prefix + _text(name), (*above, identity), policy)
+        except ObjectNotFound:
             continue
 
 
@@ -214,7 +214,7 @@ def _reference(path: str, key: str) -> Iterator[ImageRef]:
     except OSError as error:
         if error.errno in GONE:
             return
-        raise StorageFault(f"{path}: {error.strerror}") from error
+        raise StorageError(f"{path}: {error.strerror}") from error
     if stat.S_ISREG(found.st_mode):
         yield ImageRef(key, f"{found.st_size}-{found.st_mtime_ns}", found.st_size)
 
@@ -252,7 +252,7 @@ def _replace(target: str, data: bytes) -> None:
     temporary = _beside(target)
     try:
         _write(temporary, data)
-        fault_point("during-put", os.path.basename(target))
+        failpoint("during-put", os.path.basename(target))
         os.replace(temporary, target)
     except BaseException:
         _unlink(temporary)

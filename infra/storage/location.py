@@ -12,14 +12,14 @@ from typing import Protocol
 from infra.errors import (
     AccessDenied,
     KeyRefused,
-    Missing,
-    Patience,
-    StorageFault,
+    ObjectNotFound,
+    RetryPolicy,
+    StorageError,
+    TransientError,
     UrlRefused,
-    WorldFault,
 )
 from infra.records import ImageRef
-from infra.settings import absolute_url, read_patience
+from infra.settings import absolute_url, read_retry_policy
 from infra.storage.local import LocalLocation
 from infra.storage.s3 import S3Location
 
@@ -27,10 +27,10 @@ __all__ = [
     "AccessDenied",
     "KeyRefused",
     "Location",
-    "Missing",
-    "StorageFault",
+    "ObjectNotFound",
+    "StorageError",
+    "TransientError",
     "UrlRefused",
-    "WorldFault",
     "is_local",
     "open_location",
 ]
@@ -69,7 +69,7 @@ class Location(Protocol):
         """Remove what killed runs left half-written; return how many files."""
 
     def check(self, *, writable: bool) -> None:
-        """Raise `Missing`, `AccessDenied` or `StorageFault` where it cannot be used; leave nothing behind."""
+        """Raise `ObjectNotFound`, `AccessDenied` or `StorageError` where it cannot be used."""
 
 
 def is_local(url: str) -> bool:
@@ -83,14 +83,14 @@ def is_local(url: str) -> bool:
     return _scheme(url) in (None, "file")
 
 
-def open_location(url: str, patience: Patience | None = None) -> Location:
+def open_location(url: str, policy: RetryPolicy | None = None) -> Location:
     """Open a folder or a bucket prefix, without touching it yet.
 
     Parameters
     ----------
     url : str
         A local path or `s3://bucket/prefix`, taken literally.
-    patience : Patience, optional
+    policy : RetryPolicy, optional
         How long to try again; by default `DERAIN_RETRY_SECONDS`, or 45 seconds.
 
     Raises
@@ -98,11 +98,11 @@ def open_location(url: str, patience: Patience | None = None) -> Location:
     UrlRefused
         For another scheme, a URL without a bucket, or a path that leads nowhere.
     """
-    patience = patience or read_patience()
+    policy = policy or read_retry_policy()
     if is_local(url):
-        return LocalLocation(absolute_url(url), patience)
+        return LocalLocation(absolute_url(url), policy)
     if _scheme(url) == "s3":
-        return S3Location(absolute_url(url), patience)
+        return S3Location(absolute_url(url), policy)
     raise UrlRefused(f"{url}: {_scheme(url)}:// is not supported; use a local path or s3://bucket/prefix")
 
 

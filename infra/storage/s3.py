@@ -20,18 +20,18 @@ from s3fs import S3FileSystem
 
 from infra.errors import (
     AccessDenied,
-    Missing,
-    Patience,
-    Replaced,
+    ObjectChanged,
+    ObjectNotFound,
+    RetryPolicy,
+    TransientError,
     UrlRefused,
-    WorldFault,
     one_line,
-    persist,
     printable,
+    retry,
 )
 from infra.records import ImageRef
 from infra.storage.credentials import renew, s3_options
-from infra.storage.s3_errors import is_precondition, sorted_out
+from infra.storage.s3_errors import is_precondition, translate_errors
 from infra.storage.temporary_files import is_temporary, temporary_name
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ CONFIG = {
     "connect_timeout": 5,
     "read_timeout": 15,
     "max_pool_connections": 32,
-    "retries": {"total_max_attempts": 1},  # persist() tries again; two layers of it would take minutes
+    "retries": {"total_max_attempts": 1},  # retry() tries again; two layers of it would take minutes
 }
 WRITER = "derain-writer"
 _kept: set[S3FileSystem] = set()
@@ -52,19 +52,19 @@ class S3Location:
     Holds no client: each process has one for each set of credentials, made when it is first used.
     """
 
-    def __init__(self, url: str, patience: Patience) -> None:
+    def __init__(self, url: str, policy: RetryPolicy) -> None:
         self.url = url
         self._bucket, _, prefix = url.removeprefix("s3://").partition("/")
         if not self._bucket:
             raise UrlRefused(f"{url}: no bucket; use s3://bucket/prefix")
         self._prefix = f"{prefix}/" if prefix else ""
-        self._patience = patience
+        self._policy = policy
 
     def list(self) -> Iterator[ImageRef]:
         """Yield every object in the order of keys, holding one page of 1,000."""
         request = {"Bucket": self._bucket, "Prefix": self._prefix}
         while True:
-            page = self._persist("", partial(self._ask, "list_objects_v2", request))
+            page = self._retry("", partial(self._ask, "list_objects_v2", request))
             for entry in page.get("Contents", ()):
                 yield from self._reference(entry)
             token = page.get("NextContinuationToken")
@@ -78,12 +78,12 @@ class S3Location:
         def attempt() -> bytes:
             announced, data = self._run(partial(_read, request=self._named(key)))
             if len(data) != announced:
-                raise WorldFault(f"{len(data)} of {announced} bytes arrived")
+                raise TransientError(f"{len(data)} of {announced} bytes arrived")
             if size_bytes is not None and len(data) != size_bytes:
-                raise Replaced(f"{len(data)} bytes instead of the {size_bytes} that were listed")
+                raise ObjectChanged(f"{len(data)} bytes instead of the {size_bytes} that were listed")
             return data
 
-        return self._persist(key, attempt)
+        return self._retry(key, attempt)
 
     def fetch_part(self, key: str, start: int, stop: int | None = None) -> bytes:
         """Return some of the bytes of an object; fewer where it ends before."""
@@ -93,14 +93,14 @@ class S3Location:
         def attempt() -> bytes:
             announced, data = self._run(partial(_read, request=self._named(key) | {"Range": wanted}))
             if len(data) != announced:
-                raise WorldFault(f"{len(data)} of {announced} bytes arrived")
+                raise TransientError(f"{len(data)} of {announced} bytes arrived")
             return data
 
-        return self._persist(key, attempt)
+        return self._retry(key, attempt)
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object in one request, which the server checks by its MD5."""
-        self._persist(key, lambda: self._put(key, data))
+        self._retry(key, lambda: self._put(key, data))
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object unless there is one; tell whether it was written."""
@@ -117,20 +117,20 @@ class S3Location:
                 return self._writer_of(key) == writer
             return True
 
-        return self._persist(key, attempt)
+        return self._retry(key, attempt)
 
     def delete(self, key: str) -> None:
         """Remove an object if it is there."""
         try:
-            self._persist(key, partial(self._ask, "delete_object", self._named(key)))
-        except Missing:
+            self._retry(key, partial(self._ask, "delete_object", self._named(key)))
+        except ObjectNotFound:
             return
 
     def exists(self, key: str) -> bool:
         """Tell whether there is such an object."""
         try:
-            self._persist(key, partial(self._ask, "head_object", self._named(key)))
-        except Missing:
+            self._retry(key, partial(self._ask, "head_object", self._named(key)))
+        except ObjectNotFound:
             return False
         return True
 
@@ -143,9 +143,9 @@ class S3Location:
 
     def check(self, *, writable: bool) -> None:
         """Make sure that the bucket can be listed and, if asked, written; a probe object is deleted again."""
-        hurried = S3Location(self.url, self._patience.short())
+        hurried = S3Location(self.url, self._policy.short())
         first = {"Bucket": self._bucket, "Prefix": self._prefix, "MaxKeys": 1}
-        hurried._persist("", partial(hurried._ask, "list_objects_v2", first))
+        hurried._retry("", partial(hurried._ask, "list_objects_v2", first))
         if writable:
             probe = temporary_name()
             hurried.put(probe, b"can this be written?")
@@ -166,7 +166,7 @@ class S3Location:
         try:
             found = self._ask("head_object", self._named(key))
         except ClientError as error:
-            raise WorldFault(f"in the way, and now gone or unreadable: {one_line(error)}") from error
+            raise TransientError(f"in the way, and now gone or unreadable: {one_line(error)}") from error
         return cast("str | None", found["Metadata"].get(WRITER))
 
     def _named(self, key: str) -> dict[str, str]:
@@ -177,23 +177,23 @@ class S3Location:
 
     def _run(self, work: Callable[[S3FileSystem], Awaitable[T]]) -> T:
         filesystem = _filesystem()
-        answer: T = sync(filesystem.loop, work, filesystem, timeout=self._patience.attempt_seconds)
+        answer: T = sync(filesystem.loop, work, filesystem, timeout=self._policy.attempt_seconds)
         return answer
 
-    def _persist(self, key: str, action: Callable[[], T]) -> T:
+    def _retry(self, key: str, action: Callable[[], T]) -> T:
         url = printable(f"{self.url}/{key}" if key else self.url)
 
         def attempt() -> T:
-            return sorted_out(action, url)
+            return translate_errors(action, url)
 
         used = _options(url)
         try:
-            return persist(attempt, self._patience, url)
+            return retry(attempt, self._policy, url)
         except AccessDenied:
             renew()  # environment and profile are read again: a token may have run out
             if _options(url) == used:
                 raise
-        return persist(attempt, self._patience, url)
+        return retry(attempt, self._policy, url)
 
 
 def _options(url: str) -> dict[str, Any]:

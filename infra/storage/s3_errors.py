@@ -23,7 +23,7 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 from fsspec.exceptions import FSTimeoutError
 
-from infra.errors import AccessDenied, KeyRefused, Missing, StorageFault, WorldFault, one_line
+from infra.errors import AccessDenied, KeyRefused, ObjectNotFound, StorageError, TransientError, one_line
 from infra.storage.credentials import WAY_OUT
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ KEY_CODES = {"InvalidURI", "KeyTooLongError", "XMinioInvalidObjectName"}
 BUCKET_CODES = {"InvalidBucketName", "NoSuchBucket"}
 
 
-def sorted_out(action: Callable[[], T], url: str) -> T:
+def translate_errors(action: Callable[[], T], url: str) -> T:
     """Run one request and say in our words what went wrong.
 
     Parameters
@@ -72,11 +72,11 @@ def sorted_out(action: Callable[[], T], url: str) -> T:
 
     Raises
     ------
-    WorldFault
+    TransientError
         It can heal.
-    StorageFault
+    StorageError
         It cannot, or nobody knows.
-    Missing, AccessDenied, KeyRefused
+    ObjectNotFound, AccessDenied, KeyRefused
         As they say.
     """
     try:
@@ -84,15 +84,15 @@ def sorted_out(action: Callable[[], T], url: str) -> T:
     except ClientError as error:
         raise _meaning(error, url) from error
     except FSTimeoutError as error:
-        raise WorldFault("no answer in time") from error
+        raise TransientError("no answer in time") from error
     except HEALING_ERRORS as error:
-        raise WorldFault(one_line(error)) from error
+        raise TransientError(one_line(error)) from error
     except DENIED_ERRORS as error:
         raise AccessDenied(f"{url}: {one_line(error)}; {WAY_OUT}") from error
     except ParamValidationError as error:
         raise _invalid(error, url) from error
     except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
-        raise StorageFault(f"{url}: {one_line(error)}") from error
+        raise StorageError(f"{url}: {one_line(error)}") from error
 
 
 def is_precondition(error: ClientError) -> bool:
@@ -103,23 +103,23 @@ def is_precondition(error: ClientError) -> bool:
 def _meaning(error: ClientError, url: str) -> Exception:
     code, status = str(error.response.get("Error", {}).get("Code", "")), _status(error)
     if code in HEALING_CODES or status >= 500 or status in HEALING_STATUS:
-        return WorldFault(f"{code or status} from the server")
+        return TransientError(f"{code or status} from the server")
     if code in BUCKET_CODES:
-        return Missing(f"{url}: there is no such bucket")
+        return ObjectNotFound(f"{url}: there is no such bucket")
     if status == 404:
-        return Missing(f"{url} is not there")
+        return ObjectNotFound(f"{url} is not there")
     if status in (401, 403) or code in DENIED_CODES:
         return AccessDenied(f"{url}: access denied ({code or status}); check the rights, or {WAY_OUT}")
     if code in KEY_CODES:
         return KeyRefused(f"{url} cannot be an object: {code}")
     if status in (301, 302, 307):
-        return StorageFault(f"{url}: the bucket is in another region or at another endpoint ({code})")
-    return StorageFault(f"{url}: {one_line(error)}")
+        return StorageError(f"{url}: the bucket is in another region or at another endpoint ({code})")
+    return StorageError(f"{url}: {one_line(error)}")
 
 
 def _invalid(error: ParamValidationError, url: str) -> Exception:
     if "bucket" in str(error).lower():
-        return Missing(f"{url}: that is not a name of a bucket")
+        return ObjectNotFound(f"{url}: that is not a name of a bucket")
     return KeyRefused(f"{url} cannot be an object: {one_line(error)}")
 
 

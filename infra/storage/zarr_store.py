@@ -13,7 +13,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.codecs import ZstdCodec
 from zarr.core.buffer import Buffer, BufferPrototype
 
-from infra.storage.location import Location, Missing, open_location
+from infra.storage.location import Location, ObjectNotFound, open_location
 
 
 class LocationStore(Store):
@@ -45,7 +45,7 @@ class LocationStore(Store):
                 data = await asyncio.to_thread(self._location.fetch_part, key, *_bounds(byte_range))
                 return prototype.buffer.from_bytes(data)
             data = await asyncio.to_thread(self._fetch, key, byte_range is not None)
-        except Missing:
+        except ObjectNotFound:
             return None
         return prototype.buffer.from_bytes(_part(data, byte_range))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from infra.failpoints import fault_point
+from infra.failpoints import failpoint
 from infra.settings import Settings
 from infra.tracking.outbox import Outbox
 from infra.tracking.server import ModelNotFound, TrackingServer, TrackingUnreachable
@@ -48,7 +48,7 @@ class TrackedRun:
         """Keep named numbers of a step."""
         self._outbox.put_scalars(step, values)
         self._send()
-        fault_point("after-scalars")
+        failpoint("after-scalars")
 
     def picture(self, step: int, name: str, picture: npt.NDArray[np.uint8]) -> None:
         """Keep a picture, uint8 RGB (H, W, 3), of a step."""

@@ -14,6 +14,7 @@ from urllib.request import url2pathname
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from infra.errors import UserError
 from infra.settings import Settings
 from infra.storage.location import is_local
 
@@ -27,11 +28,11 @@ LOCK_SECONDS = 300.0
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 
 
-class ModelNotFound(Exception):
+class ModelNotFound(UserError):
     """A model name, version or alias that the registry does not have."""
 
 
-class TrackingUnreachable(Exception):
+class TrackingUnreachable(UserError):
     """The tracking server does not answer."""
 
 

@@ -3,7 +3,7 @@
 Rain is grey, brighter than what lies behind it, scattered, and falls in one direction; wires, text, grass and
 gratings are dark, coloured, gathered or regular. Both are drawn with the same range of widths and contrasts, so
 that a filter which knows only how thin a line is cannot tell them apart. Every layer is (3, H, W), signed, peak
-at most 1, drawn for the numbers of one stream (`Draws` of one sample).
+at most 1, drawn for the numbers of one stream (`SampleRng` of one sample).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from models.evaluation.strokes import Strokes, along, path
-from models.rng import Draws
+from models.rng import SampleRng
 
-Family = Callable[[Draws, tuple[int, int]], Tensor]
+Family = Callable[[SampleRng, tuple[int, int]], Tensor]
 
 WIDTH = (0.5, 1.3)
 """Standard deviation across a line in pixels."""
@@ -44,78 +44,78 @@ class _Fall:
     brightness: Tensor
 
 
-def beaded_rain(draws: Draws, size: tuple[int, int]) -> Tensor:
+def beaded_rain(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Draw straight streaks with bright beads along them and faint ends.
 
     Drops oscillate as they fall, which leaves speckles and highlights within a streak (Garg and Nayar, SIGGRAPH
     2006); a cosine along the line stands for them here (ours).
     """
-    fall = _fall(draws, size)
+    fall = _fall(rng, size)
     place = along(LENGTH[1])
     beads, phase, depth = (
-        _each(draws, len(fall.rows), *limits) for limits in ((2, 6), (0, 2 * math.pi), (0.3, 0.8))
+        _each(rng, len(fall.rows), *limits) for limits in ((2, 6), (0, 2 * math.pi), (0.3, 0.8))
     )
     shine = 1 - depth * (0.5 + 0.5 * torch.cos(2 * math.pi * beads * place + phase))
     return _streaks(fall, fall.angle.expand(-1, len(place)), shine * _taper(place), size)
 
 
-def bent_rain(draws: Draws, size: tuple[int, int]) -> Tensor:
+def bent_rain(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Draw streaks that gusts bend, all to the same side, faint towards both ends."""
-    fall = _fall(draws, size)
+    fall = _fall(rng, size)
     place = along(LENGTH[1])
-    gust = draws.uniform(0.2, 0.8) * torch.where(draws.chance(0.5), 1.0, -1.0)
-    bend = gust * _each(draws, len(fall.rows), 0.6, 1.0)
+    gust = rng.uniform(0.2, 0.8) * torch.where(rng.chance(0.5), 1.0, -1.0)
+    bend = gust * _each(rng, len(fall.rows), 0.6, 1.0)
     return _streaks(fall, fall.angle + bend * (place - 0.5), _taper(place), size)
 
 
-def comet_rain(draws: Draws, size: tuple[int, int]) -> Tensor:
+def comet_rain(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Draw streaks with a bright, wide head at the lower end and a long thin tail."""
-    fall = _fall(draws, size)
+    fall = _fall(rng, size)
     place = along(LENGTH[1])
-    tail = _each(draws, len(fall.rows), 0.5, 2.0)
+    tail = _each(rng, len(fall.rows), 0.5, 2.0)
     widening = (0.5 + 0.5 * place).expand(len(fall.rows), -1)
     return _streaks(fall, fall.angle.expand_as(widening), place**tail, size, widening)
 
 
-def wires(draws: Draws, size: tuple[int, int]) -> Tensor:
+def wires(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Draw dark wires across the whole frame, sagging a little."""
     height, width = size
-    count = 3 + int(draws.integer(6))
+    count = 3 + int(rng.integer(6))
     place = along(math.hypot(height, width))
-    rows, slope, sag = (_each(draws, count, *limits) for limits in ((0.05, 0.95), (-0.3, 0.3), (0.0, 0.08)))
+    rows, slope, sag = (_each(rng, count, *limits) for limits in ((0.05, 0.95), (-0.3, 0.3), (0.0, 0.08)))
     bow = rows + slope * (place - 0.5) + sag * (1 - (2 * place - 1) ** 2)
     columns = (place * (width - 1)).expand(count, -1)
-    thickness, contrast = _each(draws, count, *WIDTH), _each(draws, count, 0.6, 1.0)
+    thickness, contrast = _each(rng, count, *WIDTH), _each(rng, count, 0.6, 1.0)
     lines = Strokes(bow * height, columns, thickness.expand_as(bow), contrast.expand_as(bow))
     return _tinted(lines.draw(size), DARK)
 
 
-def text(draws: Draws, size: tuple[int, int]) -> Tensor:
+def text(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Draw lines of text-like signs, dark ones and light ones."""
     layer = torch.zeros(3, *size)
     for _ in range(4):
-        tone = 1.0 if bool(draws.chance(0.5)) else -1.0
-        layer = layer + _tinted(_line_of_text(draws, size), (tone, tone, tone))
+        tone = 1.0 if bool(rng.chance(0.5)) else -1.0
+        layer = layer + _tinted(_line_of_text(rng, size), (tone, tone, tone))
     return layer.clamp(-1, 1)
 
 
-def grass(draws: Draws, size: tuple[int, int]) -> Tensor:
+def grass(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Draw tufts of curved blades, dark and green, that stand in the lower part of the frame."""
-    return (_blades(draws, size, DARK) + _blades(draws, size, GREEN)).clamp(-1, 1)
+    return (_blades(rng, size, DARK) + _blades(rng, size, GREEN)).clamp(-1, 1)
 
 
-def grating(draws: Draws, size: tuple[int, int]) -> Tensor:
+def grating(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Draw evenly spaced parallel lines, light or dark, in a rectangle: fences, blinds, cladding."""
-    extents = [int(extent * float(draws.uniform(0.4, 0.8))) for extent in size]
-    corner = [int(draws.integer(extent - part + 1)) for extent, part in zip(size, extents, strict=True)]
-    angle, period = draws.uniform(-math.pi / 2, math.pi / 2), draws.log_uniform(6.0, 16.0)
+    extents = [int(extent * float(rng.uniform(0.4, 0.8))) for extent in size]
+    corner = [int(rng.integer(extent - part + 1)) for extent, part in zip(size, extents, strict=True)]
+    angle, period = rng.uniform(-math.pi / 2, math.pi / 2), rng.log_uniform(6.0, 16.0)
     rows, columns = (torch.arange(extent) for extent in extents)
     across = columns * torch.cos(angle) + rows[:, None] * torch.sin(angle)
     offset = torch.remainder(across, period) - period / 2
-    lines = torch.exp(-0.5 * (offset / draws.uniform(WIDTH[0], 1.0)) ** 2)
+    lines = torch.exp(-0.5 * (offset / rng.uniform(WIDTH[0], 1.0)) ** 2)
     layer = torch.zeros(size)
     layer[corner[0] : corner[0] + extents[0], corner[1] : corner[1] + extents[1]] = lines
-    return _tinted(layer, (1.0, 1.0, 1.0) if bool(draws.chance(0.5)) else DARK)
+    return _tinted(layer, (1.0, 1.0, 1.0) if bool(rng.chance(0.5)) else DARK)
 
 
 RAIN_FAMILIES: Mapping[str, Family] = {"beaded": beaded_rain, "bent": bent_rain, "comet": comet_rain}
@@ -123,22 +123,22 @@ RAIN_FAMILIES: Mapping[str, Family] = {"beaded": beaded_rain, "bent": bent_rain,
 DETAIL_FAMILIES: Mapping[str, Family] = {"wires": wires, "text": text, "grass": grass, "grating": grating}
 
 
-def _each(draws: Draws, count: int, low: float, high: float) -> Tensor:
+def _each(rng: SampleRng, count: int, low: float, high: float) -> Tensor:
     """Draw a number for each of some lines, (count, 1)."""
-    return draws.uniform(low, high, shape=(count, 1))[0]
+    return rng.uniform(low, high, shape=(count, 1))[0]
 
 
-def _fall(draws: Draws, size: tuple[int, int]) -> _Fall:
+def _fall(rng: SampleRng, size: tuple[int, int]) -> _Fall:
     """Scatter streaks over the frame, and beyond its edges by half the longest one."""
     height, width = size
     margin = LENGTH[1] / 2
     area = (height + 2 * margin) * (width + 2 * margin)
-    count = FEWEST + math.ceil(float(draws.log_uniform(*DENSITY)) * area)
-    angle = draws.uniform(-0.6, 0.6) + _each(draws, count, -0.05, 0.05)
-    length = LENGTH[0] * (LENGTH[1] / LENGTH[0]) ** _each(draws, count, 0, 1)
-    rows = _each(draws, count, -margin, height + margin) - torch.cos(angle) * length / 2
-    columns = _each(draws, count, -margin, width + margin) - torch.sin(angle) * length / 2
-    return _Fall(rows, columns, length, angle, _each(draws, count, *WIDTH), _each(draws, count, 0.4, 1.0))
+    count = FEWEST + math.ceil(float(rng.log_uniform(*DENSITY)) * area)
+    angle = rng.uniform(-0.6, 0.6) + _each(rng, count, -0.05, 0.05)
+    length = LENGTH[0] * (LENGTH[1] / LENGTH[0]) ** _each(rng, count, 0, 1)
+    rows = _each(rng, count, -margin, height + margin) - torch.cos(angle) * length / 2
+    columns = _each(rng, count, -margin, width + margin) - torch.sin(angle) * length / 2
+    return _Fall(rows, columns, length, angle, _each(rng, count, *WIDTH), _each(rng, count, 0.4, 1.0))
 
 
 def _streaks(
@@ -156,32 +156,32 @@ def _taper(place: Tensor) -> Tensor:
     return 1 - (2 * place - 1) ** 4
 
 
-def _line_of_text(draws: Draws, size: tuple[int, int]) -> Tensor:
+def _line_of_text(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Draw signs side by side, (H, W): each three strokes between points of a grid of 3 by 2."""
-    tall = float(draws.uniform(10, 24))
-    count = 8 + int(draws.integer(16))
-    top, left = draws.uniform(0, max(size[0] - tall, 1)), draws.uniform(0, size[1] * 0.7)
-    ends = draws.uniform(0, 1, shape=(4, 3 * count))[0]
+    tall = float(rng.uniform(10, 24))
+    count = 8 + int(rng.integer(16))
+    top, left = rng.uniform(0, max(size[0] - tall, 1)), rng.uniform(0, size[1] * 0.7)
+    ends = rng.uniform(0, 1, shape=(4, 3 * count))[0]
     shifted = (torch.arange(3 * count) // 3) * 0.75 * tall
     place = along(1.2 * tall)
     rows_from, rows_to = ((2.999 * part).floor() / 2 * tall for part in ends[:2])
     columns_from, columns_to = ((1.999 * part).floor() * 0.5 * tall for part in ends[2:])
     rows = top + torch.lerp(rows_from[:, None], rows_to[:, None], place)
     columns = left + shifted[:, None] + torch.lerp(columns_from[:, None], columns_to[:, None], place)
-    width = draws.uniform(WIDTH[0], 1.0).expand_as(rows)
+    width = rng.uniform(WIDTH[0], 1.0).expand_as(rows)
     return Strokes(rows, columns, width, torch.ones_like(rows)).draw(size)
 
 
-def _blades(draws: Draws, size: tuple[int, int], colour: tuple[float, float, float]) -> Tensor:
+def _blades(rng: SampleRng, size: tuple[int, int], colour: tuple[float, float, float]) -> Tensor:
     height, width = size
-    count = FEWEST + math.ceil(float(draws.log_uniform(*DENSITY)) * height * width)
+    count = FEWEST + math.ceil(float(rng.log_uniform(*DENSITY)) * height * width)
     place = along(60.0)
-    rows, columns = _each(draws, count, 0.4 * height, 1.1 * height), _each(draws, count, 0, width)
-    lean, bend = _each(draws, count, -0.7, 0.7), _each(draws, count, -0.9, 0.9)
+    rows, columns = _each(rng, count, 0.4 * height, 1.1 * height), _each(rng, count, 0, width)
+    lean, bend = _each(rng, count, -0.7, 0.7), _each(rng, count, -0.9, 0.9)
     upwards = math.pi + lean + bend * place
-    rows, columns = path((rows, columns), _each(draws, count, 15.0, 60.0), upwards)
-    width_there = _each(draws, count, *WIDTH) * (1 - 0.6 * place)
-    contrast = _each(draws, count, 0.4, 1.0).expand_as(rows)
+    rows, columns = path((rows, columns), _each(rng, count, 15.0, 60.0), upwards)
+    width_there = _each(rng, count, *WIDTH) * (1 - 0.6 * place)
+    contrast = _each(rng, count, 0.4, 1.0).expand_as(rows)
     return _tinted(Strokes(rows, columns, width_there, contrast).draw(size), colour)
 
 

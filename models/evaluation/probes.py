@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from models.evaluation.probe_layers import DETAIL_FAMILIES, RAIN_FAMILIES, Family
-from models.rng import Draws
+from models.rng import SampleRng
 
 Derain = Callable[[Tensor], Tensor]
 """(B, 3, H, W) floats in [0, 1] to the same, derained."""
@@ -117,9 +117,9 @@ def _probes(photograph: Tensor, families: Mapping[str, Family], seed: int, strea
     size = (photograph.shape[-2], photograph.shape[-1])
     probes = []
     for number, (name, family) in enumerate(families.items()):
-        draws = Draws(seed, torch.tensor([stream * len(families) + number]))
-        contrast = draws.log_uniform(*CONTRAST)
-        layer = (contrast * family(draws, size)).to(photograph.device)
+        rng = SampleRng(seed, torch.tensor([stream * len(families) + number]))
+        contrast = rng.log_uniform(*CONTRAST)
+        layer = (contrast * family(rng, size)).to(photograph.device)
         probes.append(Probe(name, _levels((photograph + layer).clamp(0, 1)) - photograph))
     return probes
 

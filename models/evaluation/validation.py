@@ -15,7 +15,7 @@ from models.pairs import RainyPair
 from models.rain.banks import TrainingData
 from models.rain.recipes import RECIPES
 from models.rain.synthesis import whole_pair
-from models.rng import Draws
+from models.rng import SampleRng
 
 VALIDATION_SEED = 20_260_000
 CLEAN_CEILING = 60.0
@@ -106,7 +106,9 @@ def _side_by_side(network: nn.Module, pair: RainyPair) -> Image:
 def _render(data: TrainingData, recipe: str, photographs: Sequence[int]) -> list[RainyPair]:
     device = data.photographs.pixels.device
     return [
-        whole_pair(data, Draws(VALIDATION_SEED, torch.tensor([photo], device=device)), RECIPES[recipe], photo)
+        whole_pair(
+            data, SampleRng(VALIDATION_SEED, torch.tensor([photo], device=device)), RECIPES[recipe], photo
+        )
         for photo in photographs
     ]
 

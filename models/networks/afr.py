@@ -31,7 +31,7 @@ from models.networks.blocks import (
     radius_of,
     residual_blocks,
 )
-from models.networks.receptive_field import Reach
+from models.networks.receptive_field import ReceptiveField
 
 ROUNDS = 3
 
@@ -48,8 +48,8 @@ class MaskOutputs:
 class MaskReach:
     """How far logits and features of a mask branch look."""
 
-    logits: Reach
-    features: Reach
+    logits: ReceptiveField
+    features: ReceptiveField
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class RainAttention(nn.Module):
         attended: Tensor = self.shifted(scaled + activate(self.beta(rain)))
         return attended, MaskOutputs(mask.logits, mask_features)
 
-    def reach(self, features: Reach, mask: MaskReach) -> tuple[Reach, MaskReach]:
+    def receptive_field(self, features: ReceptiveField, mask: MaskReach) -> tuple[ReceptiveField, MaskReach]:
         """Return how far features and mask look afterwards."""
         mask = MaskReach(mask.logits, mask.features.conv(radius_of(self.mask_block)))
         rain = mask.features | mask.logits
@@ -110,11 +110,13 @@ class AfrRound(nn.Module):
         attended, mask = self.attention(finest, mask)
         return self.right([attended, *coarser]), mask
 
-    def reach(self, features: Sequence[Reach], mask: MaskReach) -> tuple[list[Reach], MaskReach]:
+    def receptive_field(
+        self, features: Sequence[ReceptiveField], mask: MaskReach
+    ) -> tuple[list[ReceptiveField], MaskReach]:
         """Return how far levels and mask look after the round."""
-        finest, *coarser = self.left.reach(features)
-        attended, mask = self.attention.reach(finest, mask)
-        return self.right.reach([attended, *coarser]), mask
+        finest, *coarser = self.left.receptive_field(features)
+        attended, mask = self.attention.receptive_field(finest, mask)
+        return self.right.receptive_field([attended, *coarser]), mask
 
 
 class Afr(nn.Module):
@@ -158,12 +160,12 @@ class Afr(nn.Module):
             refined, mask = one_round(refined, mask)
         return refined
 
-    def reach(self, features: Sequence[Reach], mask: MaskReach) -> list[Reach]:
+    def receptive_field(self, features: Sequence[ReceptiveField], mask: MaskReach) -> list[ReceptiveField]:
         """Return how far the refined levels look."""
         refined = list(features)
         for one_round in self.rounds:
             assert isinstance(one_round, AfrRound)
-            refined, mask = one_round.reach(refined, mask)
+            refined, mask = one_round.receptive_field(refined, mask)
         return refined
 
 
@@ -184,9 +186,9 @@ class MaskBranch(nn.Module):
         decoded = self.decode(features)[0]
         return MaskOutputs(self.head(decoded), decoded)
 
-    def reach(self, features: Sequence[Reach]) -> MaskReach:
+    def receptive_field(self, features: Sequence[ReceptiveField]) -> MaskReach:
         """Return how far the logits and features look."""
-        decoded = self.decode.reach(features)[0]
+        decoded = self.decode.receptive_field(features)[0]
         return MaskReach(decoded.conv(), decoded)
 
 
@@ -227,6 +229,6 @@ class AfrPlugin(nn.Module):
         mask = self.mask(features)
         return RefinedFeatures(self.refine(features, mask), mask.logits)
 
-    def reach(self, features: Sequence[Reach]) -> list[Reach]:
+    def receptive_field(self, features: Sequence[ReceptiveField]) -> list[ReceptiveField]:
         """Return how far the refined levels look, from how far those of the host do."""
-        return self.refine.reach(features, self.mask.reach(features))
+        return self.refine.receptive_field(features, self.mask.receptive_field(features))

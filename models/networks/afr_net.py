@@ -32,7 +32,7 @@ from models.networks.losses import (
     shrink,
     squared,
 )
-from models.networks.receptive_field import Reach, input_reach
+from models.networks.receptive_field import ReceptiveField, input_receptive_field
 from models.pairs import RainyPair
 
 
@@ -57,7 +57,7 @@ class AfrNetConfig(AfrNetSizes):
 @cache
 def _receptive_radius(config: AfrNetConfig) -> int:
     with torch.device("meta"):
-        return AfrNet(config).reach().radius
+        return AfrNet(config).receptive_field().radius
 
 
 PRESETS = {
@@ -176,11 +176,13 @@ class AfrNet(Network):
         terms = scale_terms(outputs.derained, pair.clean, charbonnier)
         return terms | {"frequency": FREQUENCY_WEIGHT * spectrum} | mask
 
-    def reach(self) -> Reach:
+    def receptive_field(self) -> ReceptiveField:
         """Return how far the derained photograph looks."""
-        stem, levels = self.encoder.reach(input_reach(self.config.unshuffle, self.config.size_multiple))
-        mask = self.mask_decoder.reach(stem, levels)
-        return self.derain_decoder.reach(self.afr.reach(levels, mask))
+        stem, levels = self.encoder.receptive_field(
+            input_receptive_field(self.config.unshuffle, self.config.size_multiple)
+        )
+        mask = self.mask_decoder.receptive_field(stem, levels)
+        return self.derain_decoder.receptive_field(self.afr.receptive_field(levels, mask))
 
     def _pad(self, rainy: Tensor) -> Tensor:
         """Pad to two cells of the coarsest level at least: one alone has nothing to reflect."""

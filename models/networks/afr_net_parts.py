@@ -24,7 +24,7 @@ from models.networks.blocks import (
     zero_conv,
 )
 from models.networks.losses import SCALE_WEIGHTS
-from models.networks.receptive_field import Reach
+from models.networks.receptive_field import ReceptiveField
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Encoder(nn.Module):
             levels.append(dense(activate(layer(levels[-1]))))
         return stem, levels[1:]
 
-    def reach(self, rainy: Reach) -> tuple[Reach, list[Reach]]:
+    def receptive_field(self, rainy: ReceptiveField) -> tuple[ReceptiveField, list[ReceptiveField]]:
         """Return how far stem and levels look."""
         stem = rainy.conv(self.stem.kernel_size[0] // 2)
         first, *coarser = self.dense
@@ -106,9 +106,9 @@ class MaskDecoder(nn.Module):
         features = self.finish(self.decode(levels)[0] + stem)
         return MaskOutputs(self.head(features), features)
 
-    def reach(self, stem: Reach, levels: Sequence[Reach]) -> MaskReach:
+    def receptive_field(self, stem: ReceptiveField, levels: Sequence[ReceptiveField]) -> MaskReach:
         """Return how far logits and features look."""
-        features = (self.decode.reach(levels)[0] | stem).conv(radius_of(self.finish))
+        features = (self.decode.receptive_field(levels)[0] | stem).conv(radius_of(self.finish))
         return MaskReach(features.conv(), features)
 
 
@@ -134,9 +134,9 @@ class DerainDecoder(nn.Module):
         ]
         return corrections, decoded
 
-    def reach(self, levels: Sequence[Reach]) -> Reach:
+    def receptive_field(self, levels: Sequence[ReceptiveField]) -> ReceptiveField:
         """Return how far the finest correction looks."""
-        return self.decode.reach(levels)[0].conv(radius_of(self.finish)).conv()
+        return self.decode.receptive_field(levels)[0].conv(radius_of(self.finish)).conv()
 
 
 def _dense(config: AfrNetSizes, level: int, count: int) -> DenseBlocks:

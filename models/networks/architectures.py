@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from models.errors import ModelError
 from models.networks import afr_net, drd_net, student, unet
 from models.networks.base import Network, NetworkConfig
 
 
-class ArchitectureUnknown(Exception):
+class ArchitectureUnknown(ModelError):
     """A name of no network; the message lists those that there are."""
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.networks.receptive_field import Reach
+from models.networks.receptive_field import ReceptiveField
 
 Padding = Literal["reflect", "zeros"]
 """What a convolution sees beyond the edge; `reflect` needs more cells a side than it pads."""
@@ -198,7 +198,7 @@ class TopDown(nn.Module):
             decoded.insert(0, merged(up_(decoded[0]) + skip(level)))
         return decoded
 
-    def reach(self, levels: Sequence[Reach]) -> list[Reach]:
+    def receptive_field(self, levels: Sequence[ReceptiveField]) -> list[ReceptiveField]:
         """Return how far each decoded level looks."""
         decoded = [levels[-1].conv(radius_of(self.opening))]
         for level, skip, merged in reversed(list(zip(levels[:-1], self.skips, self.merged, strict=True))):
@@ -235,7 +235,7 @@ class BottomUp(nn.Module):
             encoded.append(merged(down(encoded[-1]) + skip(level)))
         return encoded
 
-    def reach(self, levels: Sequence[Reach]) -> list[Reach]:
+    def receptive_field(self, levels: Sequence[ReceptiveField]) -> list[ReceptiveField]:
         """Return how far each encoded level looks."""
         encoded = [levels[0].conv(radius_of(self.opening))]
         for level, skip, merged in zip(levels[1:], self.skips, self.merged, strict=True):

@@ -25,7 +25,7 @@ from models.networks.afr import AfrPlugin
 from models.networks.base import Network, pad_to_multiple
 from models.networks.blocks import crop_cells
 from models.networks.losses import mask_term
-from models.networks.receptive_field import input_reach
+from models.networks.receptive_field import input_receptive_field
 from models.pairs import RainyPair
 
 COARSE_WEIGHT = 0.1
@@ -73,11 +73,11 @@ class DrdNetConfig:
 @cache
 def _receptive_radius(config: DrdNetConfig) -> int:
     """Follow both networks: two convolutions a block (dilated in the detail network's), stem, tail and head."""
-    pixels = input_reach(config.unshuffle, config.unshuffle)
+    pixels = input_receptive_field(config.unshuffle, config.unshuffle)
     rain = pixels.conv(2 + 2 * config.rain_blocks)
     if config.afr_rounds:
         with torch.device("meta"):
-            (rain,) = _afr(config).reach([rain])
+            (rain,) = _afr(config).receptive_field([rain])
     rain = rain.conv()
     if not config.detail:
         return rain.radius

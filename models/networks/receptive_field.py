@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class ReceptiveField:
     """First and last input pixel, along one side, that each cell of a period depends on.
 
     `cell` is the width of a cell in input pixels; cell i of the period covers the pixels from i * cell on.
@@ -35,29 +35,29 @@ class Reach:
             for i, (first, last) in enumerate(zip(self.first, self.last, strict=True))
         )
 
-    def conv(self, radius: int = 1) -> Reach:
+    def conv(self, radius: int = 1) -> ReceptiveField:
         """After convolutions of stride 1 that look `radius` cells to each side in all."""
         return self._after(self.cell, lambda i: range(i - radius, i + radius + 1))
 
-    def strided(self, kernel: int) -> Reach:
+    def strided(self, kernel: int) -> ReceptiveField:
         """After a convolution of stride 2: kernel 2, or kernel 3 with one cell of padding."""
         return self._after(2 * self.cell, lambda i: range(2 * i - kernel + 2, 2 * i + 2))
 
-    def transposed(self, kernel: int) -> Reach:
+    def transposed(self, kernel: int) -> ReceptiveField:
         """After a transposed convolution of stride 2: kernel 2, or kernel 3 with padding 1, output padding 1."""
         return self._after(self.cell // 2, lambda i: range(i // 2, (i + kernel - 2) // 2 + 1))
 
-    def __or__(self, other: Reach) -> Reach:
+    def __or__(self, other: ReceptiveField) -> ReceptiveField:
         """Where two maps of one size are added, multiplied or concatenated."""
-        return Reach(
+        return ReceptiveField(
             self.cell,
             tuple(map(min, self.first, other.first)),
             tuple(map(max, self.last, other.last)),
         )
 
-    def _after(self, cell: int, window: Callable[[int], range]) -> Reach:
+    def _after(self, cell: int, window: Callable[[int], range]) -> ReceptiveField:
         cells = range(self.period // cell)
-        return Reach(
+        return ReceptiveField(
             cell,
             tuple(min(self._at(self.first, j) for j in window(i)) for i in cells),
             tuple(max(self._at(self.last, j) for j in window(i)) for i in cells),
@@ -68,7 +68,7 @@ class Reach:
         return pixels[within] + periods * self.period
 
 
-def input_reach(cell: int, period: int) -> Reach:
+def input_receptive_field(cell: int, period: int) -> ReceptiveField:
     """Reach of a photograph whose blocks of `cell` pixels were unshuffled into channels."""
     starts = range(0, period, cell)
-    return Reach(cell, tuple(starts), tuple(start + cell - 1 for start in starts))
+    return ReceptiveField(cell, tuple(starts), tuple(start + cell - 1 for start in starts))

@@ -21,7 +21,7 @@ from models.networks.afr import AfrPlugin
 from models.networks.base import Network, pad_to_multiple
 from models.networks.blocks import activate, conv, crop_cells, zero_conv
 from models.networks.losses import mask_term, reconstruction_terms
-from models.networks.receptive_field import Reach, input_reach
+from models.networks.receptive_field import ReceptiveField, input_receptive_field
 from models.pairs import RainyPair
 
 
@@ -52,7 +52,7 @@ class UNetConfig:
 @cache
 def _receptive_radius(config: UNetConfig) -> int:
     with torch.device("meta"):
-        return UNet(config).reach().radius
+        return UNet(config).receptive_field().radius
 
 
 PRESETS = {
@@ -109,13 +109,15 @@ class UNet(Network):
             return terms
         return terms | {"mask": mask_term(mask_logits, pair.rain_mask)}
 
-    def reach(self) -> Reach:
+    def receptive_field(self) -> ReceptiveField:
         """Return how far the derained photograph looks."""
-        levels = [input_reach(self.config.unshuffle, self.config.size_multiple).conv(ConvPair.radius)]
+        levels = [
+            input_receptive_field(self.config.unshuffle, self.config.size_multiple).conv(ConvPair.radius)
+        ]
         for _ in self.downs:
             levels.append(levels[-1].strided(2).conv(ConvPair.radius))
         if self.afr is not None:
-            levels = self.afr.reach(levels)
+            levels = self.afr.receptive_field(levels)
         decoded = levels.pop()
         for level in reversed(levels):
             decoded = (decoded.transposed(2) | level).conv(ConvPair.radius)

@@ -24,7 +24,7 @@ SMALLEST_SIDE = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Views:
+class TtaConfig:
     """How a photograph is looked at."""
 
     scales: tuple[float, ...] = (1.0,)
@@ -39,11 +39,11 @@ class Views:
     """and is so many times as bright as what is found at larger ones."""
 
 
-ALL_SIZES = Views(scales=(1.0, 0.75, 0.5))
+ALL_SIZES = TtaConfig(scales=(1.0, 0.75, 0.5))
 
 
 @torch.inference_mode()
-def fused_layer(derain: Derain, rainy: Tensor, views: Views) -> Tensor:
+def fused_layer(derain: Derain, rainy: Tensor, views: TtaConfig) -> Tensor:
     """Find the rain layer of one photograph.
 
     Parameters
@@ -52,7 +52,7 @@ def fused_layer(derain: Derain, rainy: Tensor, views: Views) -> Tensor:
         A network: (B, 3, H, W) floats in [0, 1] to the same.
     rainy : Tensor
         (3, H, W) floats in [0, 1].
-    views : Views
+    views : TtaConfig
         Sizes and mirror images.
 
     Returns

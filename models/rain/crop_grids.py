@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from models.rain.banks import Bank
-from models.rng import Draws
+from models.rng import SampleRng
 
 
-def crop_grid(draws: Draws, bank: Bank, index: Tensor, scale: Tensor, size: int) -> Tensor:
+def crop_grid(rng: SampleRng, bank: Bank, index: Tensor, scale: Tensor, size: int) -> Tensor:
     """Place a square crop anywhere in a picture, mirrored or not; whole pixels where scale is 1.
 
     Parameters
     ----------
-    draws : Draws
+    rng : SampleRng
         Where the numbers come from; B samples.
     bank : Bank
         The pictures.
@@ -32,34 +32,34 @@ def crop_grid(draws: Draws, bank: Bank, index: Tensor, scale: Tensor, size: int)
     """
     extent = (size - 1) * scale
     left, top = (
-        (draws.uniform() * (length[index] - 1 - extent).clamp(min=0)).round()
+        (rng.uniform() * (length[index] - 1 - extent).clamp(min=0)).round()
         for length in (bank.widths, bank.heights)
     )
-    steps = torch.arange(size, device=draws.device)
+    steps = torch.arange(size, device=rng.device)
     columns = left[:, None] + steps * scale[:, None]
     rows = top[:, None] + steps * scale[:, None]
-    columns = torch.where(draws.chance(0.5)[:, None], columns.flip(1), columns)
+    columns = torch.where(rng.chance(0.5)[:, None], columns.flip(1), columns)
     return torch.stack(
         (columns[:, None, :].expand(-1, size, -1), rows[:, :, None].expand(-1, -1, size)), dim=-1
     )
 
 
-def turned_grid(draws: Draws, bank: Bank, index: Tensor, angle: Tensor, size: tuple[int, int]) -> Tensor:
+def turned_grid(rng: SampleRng, bank: Bank, index: Tensor, angle: Tensor, size: tuple[int, int]) -> Tensor:
     """Place a crop anywhere in a layer, turned by an angle (B,), rescaled, and mirrored or not, (B, H, W, 2)."""
-    scale = draws.log_uniform(0.6, 1.5)
-    flip = torch.where(draws.chance(0.5), 1.0, -1.0)
-    centre_x, centre_y = (draws.uniform() * length[index] for length in (bank.widths, bank.heights))
+    scale = rng.log_uniform(0.6, 1.5)
+    flip = torch.where(rng.chance(0.5), 1.0, -1.0)
+    centre_x, centre_y = (rng.uniform() * length[index] for length in (bank.widths, bank.heights))
     return _affine_grid((centre_x, centre_y), angle, scale, flip, size)
 
 
 def inner_grid(
-    draws: Draws, bank: Bank, index: Tensor, turn: tuple[Tensor, Tensor], size: tuple[int, int]
+    rng: SampleRng, bank: Bank, index: Tensor, turn: tuple[Tensor, Tensor], size: tuple[int, int]
 ) -> Tensor:
     """Place a crop inside a layer, as far as it is large enough; mirrored or not.
 
     Parameters
     ----------
-    draws : Draws
+    rng : SampleRng
         Where the numbers come from; B samples.
     bank : Bank
         The layers.
@@ -76,9 +76,9 @@ def inner_grid(
         (B, H, W, 2) points (x, y) in pixels. Beyond its edges `models.rain.banks.sample` mirrors a layer.
     """
     angle, scale = turn
-    flip = torch.where(draws.chance(0.5), 1.0, -1.0)
+    flip = torch.where(rng.chance(0.5), 1.0, -1.0)
     centre_x, centre_y = (
-        length[index] / 2 + (draws.uniform() - 0.5) * (length[index] - extent * scale).clamp(min=0)
+        length[index] / 2 + (rng.uniform() - 0.5) * (length[index] - extent * scale).clamp(min=0)
         for length, extent in ((bank.widths, size[1]), (bank.heights, size[0]))
     )
     return _affine_grid((centre_x, centre_y), angle, scale, flip, size)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.rng import Draws
+from models.rng import SampleRng
 
 _LUMINANCE_TABLE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -27,16 +27,16 @@ _LUMINANCE_TABLE = (
 """Quantisation steps of luminance at quality 50 (ITU-T T.81, table K.1)."""
 
 
-def expose(draws: Draws, clean: Tensor) -> Tensor:
+def expose(rng: SampleRng, clean: Tensor) -> Tensor:
     """Vary brightness and gamma: dusk, night, pale days."""
-    gamma = torch.where(draws.chance(0.5), draws.log_uniform(0.7, 1.8), 1.0)
-    gain = torch.where(draws.chance(0.3), draws.uniform(0.5, 1.0), 1.0)
+    gamma = torch.where(rng.chance(0.5), rng.log_uniform(0.7, 1.8), 1.0)
+    gain = torch.where(rng.chance(0.3), rng.uniform(0.5, 1.0), 1.0)
     return _per_sample(gain) * clean.clamp(1e-4, 1) ** _per_sample(gamma)
 
 
-def soften(draws: Draws, clean: Tensor) -> Tensor:
+def soften(rng: SampleRng, clean: Tensor) -> Tensor:
     """Blur photographs a little: a background out of focus behind sharp rain."""
-    sigma = draws.uniform(0.4, 1.5)
+    sigma = rng.uniform(0.4, 1.5)
     reach = torch.arange(-4, 5, device=clean.device)
     kernel = torch.exp(-0.5 * (reach / sigma[:, None]) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)[:, None]
@@ -46,27 +46,27 @@ def soften(draws: Draws, clean: Tensor) -> Tensor:
         return F.conv2d(across, kernel[:, :, None, :], groups=kernel.shape[0]).reshape(clean.shape)
 
 
-def veil(draws: Draws, clean: Tensor) -> Tensor:
+def veil(rng: SampleRng, clean: Tensor) -> Tensor:
     """Lay mist over photographs: it thickens with distance (Koschmieder, 1924), drawn as `_distance`."""
     size = (clean.shape[-2], clean.shape[-1])
-    air = draws.uniform(0.5, 0.95, shape=(1, 1, 1)) + draws.uniform(-0.03, 0.03, shape=(3, 1, 1))
-    thickness = 1 - torch.exp(-_per_sample(draws.uniform(0.05, 1.2)) * _distance(draws, size))
+    air = rng.uniform(0.5, 0.95, shape=(1, 1, 1)) + rng.uniform(-0.03, 0.03, shape=(3, 1, 1))
+    thickness = 1 - torch.exp(-_per_sample(rng.uniform(0.05, 1.2)) * _distance(rng, size))
     return torch.lerp(clean, air.expand_as(clean), thickness)
 
 
-def _distance(draws: Draws, size: tuple[int, int]) -> Tensor:
+def _distance(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Draw how far the scene lies, (B, 1, H, W) in [0, 1]: ground that recedes to a horizon, and things on it."""
-    horizon = draws.uniform(0.0, 0.8)[:, None, None]
-    rows = torch.linspace(0, 1, size[0], device=draws.device)[:, None]
+    horizon = rng.uniform(0.0, 0.8)[:, None, None]
+    rows = torch.linspace(0, 1, size[0], device=rng.device)[:, None]
     recede = (1 - (rows - horizon) / (1 - horizon)).clamp(0, 1).expand(-1, -1, size[1])
-    things = F.interpolate(draws.uniform(shape=(1, 3, 3)), size, mode="bilinear", align_corners=True)
-    share = draws.uniform()[:, None, None, None]
+    things = F.interpolate(rng.uniform(shape=(1, 3, 3)), size, mode="bilinear", align_corners=True)
+    share = rng.uniform()[:, None, None, None]
     return torch.lerp(recede[:, None], things, share)
 
 
-def grain(draws: Draws, size: tuple[int, int]) -> Tensor:
+def grain(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Draw sensor noise for both sides, (B, 3, H, W)."""
-    return _per_sample(draws.uniform(0.002, 0.02)) * draws.normal(shape=(3, *size))
+    return _per_sample(rng.uniform(0.002, 0.02)) * rng.normal(shape=(3, *size))
 
 
 def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:

@@ -8,37 +8,37 @@ import torch
 from torch import Tensor
 
 from models.rain.streaks import MEDIUM, SPLASH, procedural_layer
-from models.rng import Draws
+from models.rng import SampleRng
 
 
-def strands(draws: Draws, clean: Tensor) -> Tensor:
+def strands(rng: SampleRng, clean: Tensor) -> Tensor:
     """Draw dark or coloured streak-like detail into photographs (B, 3, H, W): wires, grass, hair."""
     size = (clean.shape[-2], clean.shape[-1])
-    lines = procedural_layer(draws, MEDIUM, draws.uniform(-math.pi / 2, math.pi / 2), size)
-    colour = draws.uniform(shape=(3, 1, 1)) * draws.chance(0.5)[:, None, None, None]
+    lines = procedural_layer(rng, MEDIUM, rng.uniform(-math.pi / 2, math.pi / 2), size)
+    colour = rng.uniform(shape=(3, 1, 1)) * rng.chance(0.5)[:, None, None, None]
     return torch.lerp(clean, colour * clean, lines.expand_as(clean))
 
 
-def dots(draws: Draws, clean: Tensor) -> Tensor:
+def dots(rng: SampleRng, clean: Tensor) -> Tensor:
     """Draw round bright dots, white or coloured: snow, blossom, distant lights."""
     size = (clean.shape[-2], clean.shape[-1])
-    spots = procedural_layer(draws, SPLASH, draws.uniform(-math.pi, math.pi), size)
-    colour = draws.uniform(0.5, 1.0, shape=(3, 1, 1))
+    spots = procedural_layer(rng, SPLASH, rng.uniform(-math.pi, math.pi), size)
+    colour = rng.uniform(0.5, 1.0, shape=(3, 1, 1))
     return torch.lerp(clean, colour.expand_as(clean), spots.expand_as(clean))
 
 
-def grating(draws: Draws, clean: Tensor) -> Tensor:
+def grating(rng: SampleRng, clean: Tensor) -> Tensor:
     """Draw bright parallel or crossing lines, evenly spaced: fences, blinds, nets."""
-    rows, columns = (torch.arange(extent, device=draws.device) for extent in clean.shape[-2:])
-    angle, period = draws.uniform(-math.pi, math.pi), draws.log_uniform(5.0, 28.0)
-    width = (period * draws.uniform(0.06, 0.2))[:, None, None]
-    lines = torch.zeros(len(clean), *clean.shape[-2:], device=draws.device)
-    crossing = draws.chance(0.6)
+    rows, columns = (torch.arange(extent, device=rng.device) for extent in clean.shape[-2:])
+    angle, period = rng.uniform(-math.pi, math.pi), rng.log_uniform(5.0, 28.0)
+    width = (period * rng.uniform(0.06, 0.2))[:, None, None]
+    lines = torch.zeros(len(clean), *clean.shape[-2:], device=rng.device)
+    crossing = rng.chance(0.6)
     for turn, wanted in ((0.0, torch.ones_like(crossing)), (math.pi / 2, crossing)):
         sine, cosine = torch.sin(angle + turn)[:, None, None], torch.cos(angle + turn)[:, None, None]
         across = columns * cosine + rows[:, None] * sine
         offset = torch.remainder(across, period[:, None, None]) - period[:, None, None] / 2
         lines = torch.maximum(lines, torch.exp(-0.5 * (offset / width) ** 2) * wanted[:, None, None])
-    colour = draws.uniform(0.4, 1.0, shape=(1, 1, 1)) * draws.uniform(0.85, 1.0, shape=(3, 1, 1))
-    strength = lines[:, None] * draws.uniform(0.3, 1.0, shape=(1, 1, 1))
+    colour = rng.uniform(0.4, 1.0, shape=(1, 1, 1)) * rng.uniform(0.85, 1.0, shape=(3, 1, 1))
+    strength = lines[:, None] * rng.uniform(0.3, 1.0, shape=(1, 1, 1))
     return torch.lerp(clean, colour.expand_as(clean), strength.expand_as(clean))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.rng import Draws
+from models.rng import SampleRng
 
 PIXELS_A_DROP = 2500
 """One place for a drop for each so many pixels of the photograph; a sample fills a share of them."""
@@ -20,12 +20,12 @@ RADIUS = (4.0, 24.0)
 REACH = (2.0, 6.0)
 
 
-def on_the_lens(draws: Draws, clean: Tensor) -> tuple[Tensor, Tensor]:
+def on_the_lens(rng: SampleRng, clean: Tensor) -> tuple[Tensor, Tensor]:
     """Put drops on the lens through which photographs were taken.
 
     Parameters
     ----------
-    draws : Draws
+    rng : SampleRng
         Where the numbers come from; B samples.
     clean : Tensor
         (B, 3, H, W) in [0, 1].
@@ -38,23 +38,23 @@ def on_the_lens(draws: Draws, clean: Tensor) -> tuple[Tensor, Tensor]:
         (B, 1, H, W) in [0, 1]: how much of each pixel is drop.
     """
     size = (clean.shape[-2], clean.shape[-1])
-    x, y, radius, distance = _nearest(draws, size)
-    opacity = ((1 - distance) * radius / draws.uniform(1.5, 4.0)[:, None, None]).clamp(0, 1)[:, None]
-    seen = _through(clean, _refracted(draws, x, y, size))
-    rim = 1 - draws.uniform(0.1, 0.6)[:, None, None] * distance.clamp(0, 1) ** 4
-    light = draws.uniform(0.8, 1.25)[:, None, None]
+    x, y, radius, distance = _nearest(rng, size)
+    opacity = ((1 - distance) * radius / rng.uniform(1.5, 4.0)[:, None, None]).clamp(0, 1)[:, None]
+    seen = _through(clean, _refracted(rng, x, y, size))
+    rim = 1 - rng.uniform(0.1, 0.6)[:, None, None] * distance.clamp(0, 1) ** 4
+    light = rng.uniform(0.8, 1.25)[:, None, None]
     return torch.lerp(clean, (seen * (rim * light)[:, None]).clamp(0, 1), opacity), opacity
 
 
-def _nearest(draws: Draws, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _nearest(rng: SampleRng, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Find each pixel's nearest drop: offsets from its centre, its radius, distance in radii, (B, H, W) each."""
     places = max(1, size[0] * size[1] // PIXELS_A_DROP)
-    filled = draws.uniform(shape=(places,)) < draws.uniform(0.2, 1.0)[:, None]
+    filled = rng.uniform(shape=(places,)) < rng.uniform(0.2, 1.0)[:, None]
     filled[:, 0] = True
-    radius = draws.log_uniform(*RADIUS, shape=(places,)) * torch.where(filled, 1.0, 1e-3)
-    tall = draws.uniform(0.9, 1.5, shape=(places,))
-    rows, columns = (torch.arange(extent, device=draws.device) for extent in size)
-    centre_y, centre_x = (draws.uniform(0, extent, shape=(places,)) for extent in size)
+    radius = rng.log_uniform(*RADIUS, shape=(places,)) * torch.where(filled, 1.0, 1e-3)
+    tall = rng.uniform(0.9, 1.5, shape=(places,))
+    rows, columns = (torch.arange(extent, device=rng.device) for extent in size)
+    centre_y, centre_x = (rng.uniform(0, extent, shape=(places,)) for extent in size)
     y = (rows[:, None] - centre_y[:, :, None, None]) / tall[:, :, None, None]
     x = columns[None, :] - centre_x[:, :, None, None]
     distance, drop = (torch.sqrt(x**2 + y**2) / radius[:, :, None, None]).min(dim=1)
@@ -62,10 +62,10 @@ def _nearest(draws: Draws, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tenso
     return along[0], along[1], radius.gather(1, drop.flatten(1)).reshape(drop.shape), distance
 
 
-def _refracted(draws: Draws, x: Tensor, y: Tensor, size: tuple[int, int]) -> Tensor:
+def _refracted(rng: SampleRng, x: Tensor, y: Tensor, size: tuple[int, int]) -> Tensor:
     """Return the points that drops show, (B, H, W, 2) in [-1, 1]: mirrored about their centres, from far away."""
-    reach = 1 + draws.uniform(*REACH)[:, None, None]
-    rows, columns = (torch.arange(extent, device=draws.device) for extent in size)
+    reach = 1 + rng.uniform(*REACH)[:, None, None]
+    rows, columns = (torch.arange(extent, device=rng.device) for extent in size)
     across = 2 * (columns[None, :] - reach * x) / size[1] - 1
     down = 2 * (rows[:, None] - reach * y) / size[0] - 1
     return torch.stack((across, down), dim=-1)

@@ -15,7 +15,7 @@ from torch import Tensor
 from models.pairs import RainyPair
 from models.rain.banks import Bank, sample
 from models.rain.crop_grids import inner_grid
-from models.rng import Draws
+from models.rng import SampleRng
 
 TURN = math.radians(30)
 """Layers are turned by at most this, to either side."""
@@ -26,28 +26,26 @@ MOST_LAYERS = 3
 """Layers that are mixed, at most."""
 
 
-def rerained(draws: Draws, bank: Bank, clean: Tensor) -> RainyPair:
+def rerained(rng: SampleRng, bank: Bank, clean: Tensor) -> RainyPair:
     """Let real streaks fall on clean photographs (B, 3, H, W); B is the number of samples of `draws`."""
-    streaks = real_streaks(draws, bank, (clean.shape[-2], clean.shape[-1]))
+    streaks = real_streaks(rng, bank, (clean.shape[-2], clean.shape[-1]))
     return RainyPair((clean + streaks).clamp(max=1), clean, streaks)
 
 
-def real_streaks(draws: Draws, bank: Bank, size: tuple[int, int]) -> Tensor:
+def real_streaks(rng: SampleRng, bank: Bank, size: tuple[int, int]) -> Tensor:
     """Mix one to three layers about a common direction, (B, 1, H, W) in [0, 1]."""
-    common = draws.uniform(-TURN, TURN)
-    count = 1 + draws.integer(MOST_LAYERS)
-    total = torch.zeros(draws.batch, 1, *size, device=draws.device)
+    common = rng.uniform(-TURN, TURN)
+    count = 1 + rng.integer(MOST_LAYERS)
+    total = torch.zeros(rng.batch, 1, *size, device=rng.device)
     for number in range(MOST_LAYERS):
         chosen = count > number
-        branch = draws.only(chosen)
+        branch = rng.subset(chosen)
         if chosen.any():
             total[chosen] += _layer(branch, bank, common[chosen], size)
     return total.clamp(0, 1)
 
 
-def _layer(draws: Draws, bank: Bank, angle: Tensor, size: tuple[int, int]) -> Tensor:
-    index = draws.integer(len(bank))
-    scale, gain = draws.log_uniform(*SCALE), draws.log_uniform(*GAIN)
-    return (
-        sample(bank, index, inner_grid(draws, bank, index, (angle, scale), size)) * gain[:, None, None, None]
-    )
+def _layer(rng: SampleRng, bank: Bank, angle: Tensor, size: tuple[int, int]) -> Tensor:
+    index = rng.integer(len(bank))
+    scale, gain = rng.log_uniform(*SCALE), rng.log_uniform(*GAIN)
+    return sample(bank, index, inner_grid(rng, bank, index, (angle, scale), size)) * gain[:, None, None, None]

@@ -9,7 +9,7 @@ from models.rain.banks import Bank, sample
 from models.rain.crop_grids import turned_grid
 from models.rain.recipes import RainRecipe
 from models.rain.streaks import procedural_layer, splash_layer
-from models.rng import Draws
+from models.rng import SampleRng
 
 BANK_LAYERS = 4
 """Most layers of the streak bank that are summed: heavy rain falls in several directions."""
@@ -17,38 +17,38 @@ SPLASHES = 0.2
 """Chance that procedural rain splashes on the ground."""
 
 
-def bank_streaks(draws: Draws, bank: Bank, size: tuple[int, int]) -> Tensor:
+def bank_streaks(rng: SampleRng, bank: Bank, size: tuple[int, int]) -> Tensor:
     """Sum one to four layers of the bank, turned about a common direction, (B, 1, H, W), not clipped."""
-    turn = draws.uniform(-0.8, 0.8)
-    count = 1 + draws.integer(BANK_LAYERS)
-    total = torch.zeros(draws.batch, 1, *size, device=draws.device)
+    turn = rng.uniform(-0.8, 0.8)
+    count = 1 + rng.integer(BANK_LAYERS)
+    total = torch.zeros(rng.batch, 1, *size, device=rng.device)
     for number in range(BANK_LAYERS):
         chosen = count > number
-        branch = draws.only(chosen)
+        branch = rng.subset(chosen)
         if chosen.any():
             total[chosen] += _turned_layer(branch, bank, turn[chosen], size)
     return total
 
 
-def _turned_layer(draws: Draws, bank: Bank, turn: Tensor, size: tuple[int, int]) -> Tensor:
-    index = draws.integer(len(bank))
-    angle = turn + draws.uniform(-0.5, 0.5) * draws.chance(0.5)
-    gain = draws.log_uniform(0.4, 3.0)
-    return sample(bank, index, turned_grid(draws, bank, index, angle, size)) * gain[:, None, None, None]
+def _turned_layer(rng: SampleRng, bank: Bank, turn: Tensor, size: tuple[int, int]) -> Tensor:
+    index = rng.integer(len(bank))
+    angle = turn + rng.uniform(-0.5, 0.5) * rng.chance(0.5)
+    gain = rng.log_uniform(0.4, 3.0)
+    return sample(bank, index, turned_grid(rng, bank, index, angle, size)) * gain[:, None, None, None]
 
 
-def procedural_streaks(draws: Draws, recipe: RainRecipe, size: tuple[int, int]) -> Tensor:
+def procedural_streaks(rng: SampleRng, recipe: RainRecipe, size: tuple[int, int]) -> Tensor:
     """Sum the recipe's families about one direction of fall, and splashes, (B, 1, H, W), not clipped."""
-    angle = draws.normal() * 0.35
-    total = torch.zeros(draws.batch, 1, *size, device=draws.device)
+    angle = rng.normal() * 0.35
+    total = torch.zeros(rng.batch, 1, *size, device=rng.device)
     for family, chance in recipe.families:
-        chosen = draws.chance(chance)
-        branch = draws.only(chosen)
+        chosen = rng.chance(chance)
+        branch = rng.subset(chosen)
         if chosen.any():
             turned = angle[chosen] + branch.uniform(-0.3, 0.3)
             total[chosen] += procedural_layer(branch, family, turned, size)
-    chosen = draws.chance(SPLASHES)
-    branch = draws.only(chosen)
+    chosen = rng.chance(SPLASHES)
+    branch = rng.subset(chosen)
     if chosen.any():
         total[chosen] += splash_layer(branch, size)
     return total

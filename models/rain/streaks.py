@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.rng import Draws
+from models.rng import SampleRng
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,12 @@ ANGLE_SPREAD = 0.06
 """Radians that the two halves of a layer's streaks lie apart at most."""
 
 
-def procedural_layer(draws: Draws, family: StreakFamily, angle: Tensor, size: tuple[int, int]) -> Tensor:
+def procedural_layer(rng: SampleRng, family: StreakFamily, angle: Tensor, size: tuple[int, int]) -> Tensor:
     """Render one layer of streaks a sample.
 
     Parameters
     ----------
-    draws : Draws
+    rng : SampleRng
         Where the numbers come from; B samples.
     family : StreakFamily
         Ranges of the streaks' sizes.
@@ -71,17 +71,17 @@ def procedural_layer(draws: Draws, family: StreakFamily, angle: Tensor, size: tu
         (B, 1, H, W) floats in [0, 1], periodic at the edges.
     """
     length, width, density, brightness = (
-        draws.log_uniform(*limits)
+        rng.log_uniform(*limits)
         for limits in (family.length, family.width, family.density, family.brightness)
     )
     density = torch.minimum(density, family.coverage / (2 * length * width))
     # One number a pixel says whether a drop falls there, in which half of the layer, and how strong it is.
-    share = draws.uniform(shape=size) / (density[:, None, None] * _uneven(draws, size))
+    share = rng.uniform(shape=size) / (density[:, None, None] * _uneven(rng, size))
     strength = (2 * share) % 1
     strength = (0.4 + 0.6 * strength if family.flat else strength.square()) * (share < 1)
-    spread = draws.uniform(-ANGLE_SPREAD, ANGLE_SPREAD)
+    spread = rng.uniform(-ANGLE_SPREAD, ANGLE_SPREAD)
     line = flat_line if family.flat else soft_line
-    spectrum = torch.zeros((), device=draws.device)
+    spectrum = torch.zeros((), device=rng.device)
     for turn, half in ((spread, share < 0.5), (-spread, share >= 0.5)):
         kernel = line(length, width, angle + turn, size)
         spectrum = spectrum + torch.fft.rfft2(strength * half) * torch.fft.rfft2(kernel)
@@ -89,11 +89,11 @@ def procedural_layer(draws: Draws, family: StreakFamily, angle: Tensor, size: tu
     return (brightness[:, None, None] * layer.clamp(0, 1))[:, None]
 
 
-def splash_layer(draws: Draws, size: tuple[int, int]) -> Tensor:
+def splash_layer(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Render the dots of drops that hit the ground, in the lower part of the frame, (B, 1, H, W) in [0, 1]."""
-    dots = procedural_layer(draws, SPLASH, draws.uniform(-torch.pi, torch.pi), size)
-    horizon = draws.uniform(0.2, 0.8)[:, None, None, None]
-    rows = torch.linspace(0, 1, size[0], device=draws.device)[:, None]
+    dots = procedural_layer(rng, SPLASH, rng.uniform(-torch.pi, torch.pi), size)
+    horizon = rng.uniform(0.2, 0.8)[:, None, None, None]
+    rows = torch.linspace(0, 1, size[0], device=rng.device)[:, None]
     return dots * ((rows - horizon) * 8).clamp(0, 1)
 
 
@@ -122,8 +122,8 @@ def _line_coordinates(angle: Tensor, size: tuple[int, int]) -> tuple[Tensor, Ten
     return along, across
 
 
-def _uneven(draws: Draws, size: tuple[int, int]) -> Tensor:
+def _uneven(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Let the density vary smoothly over the frame, (B, H, W) around 1."""
-    coarse = draws.uniform(0.05, 2.0, shape=(3, 3))[:, None]
+    coarse = rng.uniform(0.05, 2.0, shape=(3, 3))[:, None]
     smooth = F.interpolate(coarse, size, mode="bilinear", align_corners=True)
     return smooth[:, 0]

@@ -19,43 +19,43 @@ from models.rain.banks import Bank, TrainingData, sample
 from models.rain.crop_grids import crop_grid
 from models.rain.recipes import RainRecipe
 from models.rain.streak_layers import bank_streaks, procedural_streaks
-from models.rng import Draws
+from models.rng import SampleRng
 
 OTHER_LAYER = 0.5
 """Chance that a recorded layer falls on another photograph than the one it was recorded for."""
 
 
-def training_pairs(data: TrainingData, draws: Draws, recipe: RainRecipe, size: int) -> RainyPair:
+def training_pairs(data: TrainingData, rng: SampleRng, recipe: RainRecipe, size: int) -> RainyPair:
     """Render one training batch of square crops.
 
     Parameters
     ----------
     data : TrainingData
         Photographs and streak layers, on the device of `draws`.
-    draws : Draws
+    rng : SampleRng
         One stream a sample; B samples.
     recipe : RainRecipe
         Shares of the kinds of rain.
     size : int
         Side of the crops in pixels, a multiple of 8.
     """
-    kind = _kind(draws.uniform(), recipe)
-    photo = draws.integer(len(data.photographs))
+    kind = _kind(rng.uniform(), recipe)
+    photo = rng.integer(len(data.photographs))
     has_layer = kind.recorded & bool((data.layer_of >= 0).any())
-    own = has_layer & ~draws.chance(OTHER_LAYER)
-    layer = draws.integer(len(data.layers))
+    own = has_layer & ~rng.chance(OTHER_LAYER)
+    layer = rng.integer(len(data.layers))
     photo = torch.where(own, _photo_of(data)[layer], photo)
-    scale = torch.where(has_layer, 1.0, draws.uniform(0.7, 1.5))
-    grid = crop_grid(draws, data.photographs, photo, scale, size)
-    elsewhere = crop_grid(draws, data.layers, layer, torch.ones_like(scale), size)
+    scale = torch.where(has_layer, 1.0, rng.uniform(0.7, 1.5))
+    grid = crop_grid(rng, data.photographs, photo, scale, size)
+    elsewhere = crop_grid(rng, data.layers, layer, torch.ones_like(scale), size)
     streaks = sample(data.layers, layer, torch.where(own[:, None, None, None], grid, elsewhere))
     streaks = streaks * _mask(has_layer)
     clean = sample(data.photographs, photo, grid)
     recorded = RainyPair(clean + streaks, clean, streaks)
-    return _compose(data.streaks, draws, recipe, recorded, kind.with_recorded(has_layer))
+    return _compose(data.streaks, rng, recipe, recorded, kind.with_recorded(has_layer))
 
 
-def whole_pair(data: TrainingData, draws: Draws, recipe: RainRecipe, photo: int) -> RainyPair:
+def whole_pair(data: TrainingData, rng: SampleRng, recipe: RainRecipe, photo: int) -> RainyPair:
     """Render rain over one whole photograph, cut to multiples of 8; `draws` has one stream.
 
     A recipe of nothing but recorded rain gives the photograph's own layer, where it has one.
@@ -66,16 +66,14 @@ def whole_pair(data: TrainingData, draws: Draws, recipe: RainRecipe, photo: int)
     has_layer = torch.tensor([number >= 0 and recipe.recorded == 1], device=clean.device)
     layer = data.layers.picture(number)[None] if has_layer else torch.zeros_like(clean[:, :1])
     pair = RainyPair(*(part[..., :height, :width] for part in (clean + layer, clean, layer)))
-    return _compose(
-        data.streaks, draws, recipe, pair, _kind(draws.uniform(), recipe).with_recorded(has_layer)
-    )
+    return _compose(data.streaks, rng, recipe, pair, _kind(rng.uniform(), recipe).with_recorded(has_layer))
 
 
 def ladder(
-    data: TrainingData, draws: Draws, recipe: RainRecipe, photo: int, strengths: Sequence[float]
+    data: TrainingData, rng: SampleRng, recipe: RainRecipe, photo: int, strengths: Sequence[float]
 ) -> list[RainyPair]:
     """Render one photograph under the same rain at growing strengths, each a factor on its rain layer."""
-    pair = whole_pair(data, draws, recipe, photo)
+    pair = whole_pair(data, rng, recipe, photo)
     return [
         RainyPair(
             (pair.clean + factor * pair.streaks).clamp(0, 1), pair.clean, (factor * pair.streaks).clamp(0, 1)
@@ -119,44 +117,44 @@ def _kind(number: Tensor, recipe: RainRecipe) -> _Kind:
 
 
 def _compose(
-    streak_bank: Bank, draws: Draws, recipe: RainRecipe, recorded: RainyPair, kind: _Kind
+    streak_bank: Bank, rng: SampleRng, recipe: RainRecipe, recorded: RainyPair, kind: _Kind
 ) -> RainyPair:
     """Put the rendered kinds of rain on, and what camera and air do to both sides."""
     rainy, clean, streaks = recorded.rainy.clone(), recorded.clean.clone(), recorded.streaks.clone()
     own = ~kind.recorded
-    branch = draws.only(own)
+    branch = rng.subset(own)
     if own.any():
         rendered = _rendered(streak_bank, branch, recipe, clean[own], kind.among(own))
         rainy[own], clean[own], streaks[own] = rendered.rainy, rendered.clean, rendered.streaks
     return RainyPair(rainy.clamp(0, 1), clean, streaks)
 
 
-def _rendered(streak_bank: Bank, draws: Draws, recipe: RainRecipe, clean: Tensor, kind: _Kind) -> RainyPair:
+def _rendered(streak_bank: Bank, rng: SampleRng, recipe: RainRecipe, clean: Tensor, kind: _Kind) -> RainyPair:
     size = (clean.shape[-2], clean.shape[-1])
     if recipe.camera:
-        clean = _filmed(draws, clean, () if recipe.veil else ((0.35, degradations.veil),))
+        clean = _filmed(rng, clean, () if recipe.veil else ((0.35, degradations.veil),))
     streaks = clean.new_zeros(len(clean), 1, *size)
-    of_bank, of_procedural = draws.only(kind.bank), draws.only(kind.procedural)
+    of_bank, of_procedural = rng.subset(kind.bank), rng.subset(kind.procedural)
     if kind.bank.any():
         streaks[kind.bank] += bank_streaks(of_bank, streak_bank, size)
     if kind.procedural.any():
         streaks[kind.procedural] += procedural_streaks(of_procedural, recipe, size)
-    pair = _fall(draws, clean, streaks.clamp(0, 1))
-    pair = _on_the_lens(draws, pair, kind.drops)
+    pair = _fall(rng, clean, streaks.clamp(0, 1))
+    pair = _on_the_lens(rng, pair, kind.drops)
     if recipe.veil:
-        pair = RainyPair(degradations.veil(draws, pair.rainy), clean, pair.streaks)
-    return _developed(draws, pair) if recipe.camera else pair
+        pair = RainyPair(degradations.veil(rng, pair.rainy), clean, pair.streaks)
+    return _developed(rng, pair) if recipe.camera else pair
 
 
-def _fall(draws: Draws, clean: Tensor, streaks: Tensor) -> RainyPair:
+def _fall(rng: SampleRng, clean: Tensor, streaks: Tensor) -> RainyPair:
     """Let streaks brighten photographs, tinted a little, and for half of the samples cover them in part."""
-    cover = (draws.uniform() * draws.chance(0.5))[:, None, None, None]
-    tint = draws.uniform(0.95, 1.05, shape=(3, 1, 1))
+    cover = (rng.uniform() * rng.chance(0.5))[:, None, None, None]
+    tint = rng.uniform(0.95, 1.05, shape=(3, 1, 1))
     return RainyPair((clean * (1 - cover * streaks) + streaks * tint).clamp(0, 1), clean, streaks)
 
 
-def _on_the_lens(draws: Draws, pair: RainyPair, chosen: Tensor) -> RainyPair:
-    branch = draws.only(chosen)
+def _on_the_lens(rng: SampleRng, pair: RainyPair, chosen: Tensor) -> RainyPair:
+    branch = rng.subset(chosen)
     if not chosen.any():
         return pair
     rainy, streaks = pair.rainy.clone(), pair.streaks.clone()
@@ -165,12 +163,12 @@ def _on_the_lens(draws: Draws, pair: RainyPair, chosen: Tensor) -> RainyPair:
     return RainyPair(rainy, pair.clean, streaks)
 
 
-Change = Callable[[Draws, Tensor], Tensor]
+Change = Callable[[SampleRng, Tensor], Tensor]
 
 
-def _filmed(draws: Draws, clean: Tensor, air: Sequence[tuple[float, Change]]) -> Tensor:
+def _filmed(rng: SampleRng, clean: Tensor, air: Sequence[tuple[float, Change]]) -> Tensor:
     """Exposure for all; soft background, mist, and rain-like content for some."""
-    clean = degradations.expose(draws, clean)
+    clean = degradations.expose(rng, clean)
     content: list[tuple[float, Change]] = [
         (0.12, hard_negatives.grating),
         (0.25, degradations.soften),
@@ -179,18 +177,18 @@ def _filmed(draws: Draws, clean: Tensor, air: Sequence[tuple[float, Change]]) ->
         (0.06, hard_negatives.dots),
     ]
     for share, change in content:
-        chosen = draws.chance(share)
-        branch = draws.only(chosen)  # also where none is: a sample's draws must not depend on its batch
+        chosen = rng.chance(share)
+        branch = rng.subset(chosen)  # also where none is: a sample's draws must not depend on its batch
         if chosen.any():
             clean[chosen] = change(branch, clean[chosen])
     return clean
 
 
-def _developed(draws: Draws, pair: RainyPair) -> RainyPair:
+def _developed(rng: SampleRng, pair: RainyPair) -> RainyPair:
     """Noise for a third and JPEG for a third, the same on both sides."""
     sides = torch.stack((pair.rainy, pair.clean))
-    noisy, compressed = draws.chance(0.35), draws.chance(0.3)
-    of_noise, of_quality = draws.only(noisy), draws.only(compressed)
+    noisy, compressed = rng.chance(0.35), rng.chance(0.3)
+    of_noise, of_quality = rng.subset(noisy), rng.subset(compressed)
     if noisy.any():
         height, width = pair.clean.shape[-2:]
         noise = degradations.grain(of_noise, (height, width))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def count() -> int:
+def world_size() -> int:
     """Return how many there are."""
     return torch.distributed.get_world_size() if _several() else 1
 
@@ -16,11 +16,11 @@ def rank() -> int:
     return torch.distributed.get_rank() if _several() else 0
 
 
-def mean(values: Tensor) -> Tensor:
+def all_mean(values: Tensor) -> Tensor:
     """Return the mean of all processes' values; every one of them must ask."""
     if _several():
         torch.distributed.all_reduce(values)
-    return values / count()
+    return values / world_size()
 
 
 def _several() -> bool:

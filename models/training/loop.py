@@ -24,13 +24,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models.engine import choose_device
+from models.errors import ModelError
 from models.evaluation.validation import ValidationSet, before_after, render_validation
-from models.modelfile import ModelFileInvalid, pack, write_model_file
+from models.modelfile import pack, write_model_file
 from models.pairs import RainyPair
 from models.rain.banks import TrainingData, load_training_data
 from models.rain.recipes import RECIPES
 from models.rain.synthesis import training_pairs
-from models.rng import Draws
+from models.rng import SampleRng
 from models.training.config import TrainConfig
 from models.training.objectives import Objective, Supervised
 from models.training.recorders import CurveFile, Recorder
@@ -99,7 +100,7 @@ def batch_of(fabric: Fabric, config: TrainConfig, data: TrainingData, number: in
     batch, crop = max(1, config.batch // scale**2), config.crop * scale
     first = (number * fabric.world_size + fabric.global_rank) * batch
     samples = torch.arange(first, first + batch, device=data.photographs.pixels.device)
-    return training_pairs(data, Draws(config.seed, samples), RECIPES[config.recipe], crop)
+    return training_pairs(data, SampleRng(config.seed, samples), RECIPES[config.recipe], crop)
 
 
 def step(fabric: Fabric, config: TrainConfig, state: State, pair: RainyPair) -> dict[str, Tensor]:
@@ -245,7 +246,7 @@ def main(watch: Watch | None = None) -> None:
             if watch is not None and fabric.is_global_zero:
                 recorders.append(stack.enter_context(watch(config, arguments.out)))
             fit(fabric, config, arguments.data, arguments.out, recorders)
-    except (ValueError, FileNotFoundError, ModelFileInvalid) as error:
+    except (ValueError, FileNotFoundError, ModelError) as error:
         raise SystemExit(str(error)) from error
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from models.errors import ModelError
 from models.modelfile import build, read_model_file
 from models.networks.architectures import build_network, preset
 from models.networks.base import Network
@@ -18,6 +19,10 @@ from models.training.objectives import Objective
 
 MAY_DIFFER = ("steps", "validate_every", "save_seconds")
 """What a resumed training may do otherwise than the one that it goes on with."""
+
+
+class CheckpointMismatch(ModelError):
+    """A checkpoint or start is of another training or network; the message says what differs."""
 
 
 @dataclass(slots=True)
@@ -43,7 +48,7 @@ def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
     ------
     ModelFileInvalid
         If that file cannot be used.
-    SystemExit
+    CheckpointMismatch
         If it holds a network of other sizes than the preset.
     """
     fabric.seed_everything(config.seed, verbose=False)
@@ -51,7 +56,7 @@ def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
     if config.init:
         start = build(read_model_file(Path(config.init)), name=config.init)
         if start.config != network.config:
-            raise SystemExit(f"{config.init} holds a network of other sizes than {config.preset}")
+            raise CheckpointMismatch(f"{config.init} holds a network of other sizes than {config.preset}")
         network.load_state_dict(start.state_dict())
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
@@ -72,7 +77,7 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
 
     Raises
     ------
-    SystemExit
+    CheckpointMismatch
         If the checkpoint was made with other hyper-parameters, another objective or another number of processes;
         only those of `MAY_DIFFER` may change.
     """
@@ -87,7 +92,7 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
     if loaded.get("processes", fabric.world_size) != fabric.world_size:  # each takes samples of its own
         differing["processes"] = fabric.world_size
     if differing or facts.keys() != state.objective.facts.keys():
-        raise SystemExit(
+        raise CheckpointMismatch(
             f"{path} was trained with other settings than {differing}: give another --out, or the same"
         )
     for part in ("network", "average", "optimizer", "objective"):

@@ -21,7 +21,7 @@ from models.networks.base import Network
 
 PARTS = 10
 """Parts of the way that are told apart."""
-FORGOTTEN = 0.2
+MAX_FORGETTING_DB = 0.2
 """dB of psnr_y under rendered rain that may be lost on validation. Ours, set with a look at what the rain of
 `benchmarks.learning.learning_loop` gained at several shares, and at what was lost of Rain100L then."""
 
@@ -38,10 +38,10 @@ class Blend:
     """On validation."""
 
 
-def blended(
+def select_alpha(
     start: Network, trained: Network, before: RenderedScore, judge: Callable[[Network], RenderedScore]
 ) -> Blend:
-    """Go as far towards what was trained as forgets no more than `FORGOTTEN`; the first part of the way at least.
+    """Select the largest interpolation weight that forgets at most `MAX_FORGETTING_DB`, or else the smallest.
 
     Parameters
     ----------
@@ -55,14 +55,14 @@ def blended(
     parts: dict[int, Blend] = {}
 
     def forgets(part: int) -> bool:
-        network = between(start, trained, part / PARTS)
+        network = interpolate(start, trained, part / PARTS)
         parts[part] = Blend(network, part / PARTS, judge(network))
-        return before.rendered - parts[part].score.rendered > FORGOTTEN
+        return before.rendered - parts[part].score.rendered > MAX_FORGETTING_DB
 
     return parts[max(1, bisect_left(range(1, PARTS + 1), True, key=forgets))]
 
 
-def between(start: Network, trained: Network, share: float) -> Network:
+def interpolate(start: Network, trained: Network, share: float) -> Network:
     """Return the network that lies `share` of the way from one to the other; counts are those of the latter."""
     origin, network = start.state_dict(), build(pack(trained, {}))
     ends = trained.state_dict().items()
@@ -110,7 +110,7 @@ def keep(fabric: Fabric, best: Path, start: ModelFile, judge: Callable[[Network]
 
     trained, origin = read_model_file(best), build(start)
     before = judged(origin)
-    blend = blended(origin, build(trained), before, judged)
+    blend = select_alpha(origin, build(trained), before, judged)
     told = json.loads(trained.config)
     facts = told["facts"] | {"share": blend.share, "validation_psnr_y": asdict(blend.score)}
     weights = best.with_name("blended.safetensors")

@@ -20,7 +20,7 @@ import polars as pl
 
 from infra.catalog.derained import Catalog
 from infra.records import ImageRef, Scope
-from infra.storage.location import Missing
+from infra.storage.location import ObjectNotFound
 from tasks.batch.done_index import COLUMNS, DoneIndex, Mask, Verdict, build_index
 from tasks.media.key_hashes import CHUNK, Hashes, chunks, sorted_hashes
 from tasks.media.sources import Selection
@@ -111,7 +111,7 @@ def plan(
     counts: Counter[str] = Counter()
     try:
         for refs in chunks(request.selection.select(listing, counts), CHUNK):
-            _sort_out(refs, request.redo, index, pending, counts)
+            _classify_chunk(refs, request.redo, index, pending, counts)
     except BaseException:
         pending.close()
         raise
@@ -127,11 +127,11 @@ def _index(request: PlanRequest, catalog: Catalog, outputs: Iterable[ImageRef]) 
 def _output_keys(outputs: Iterable[ImageRef]) -> Hashes:
     try:
         return sorted_hashes(ref.key for ref in outputs)
-    except Missing:  # a destination that is not there has no outputs
+    except ObjectNotFound:  # a destination that is not there has no outputs
         return np.empty(0, "S16")
 
 
-def _sort_out(
+def _classify_chunk(
     refs: list[ImageRef], redo: Redo, index: DoneIndex, pending: Pending, counts: Counter[str]
 ) -> None:
     """Look up one chunk, count it, and put by what is to do."""

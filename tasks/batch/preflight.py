@@ -7,13 +7,13 @@ from pathlib import PurePosixPath
 
 from infra.records import Scope
 from infra.settings import Settings, absolute_url
-from infra.storage.location import Missing, open_location
+from infra.storage.location import ObjectNotFound, open_location
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec, is_array
 from tasks.media.samples import make_samples
 from tasks.media.sources import Source, readable_source
 from tasks.refusals import PreflightFailed
-from tasks.resolved_model import ChosenModel, choose_model, refuse_absent_device
+from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
 
 OUTPUT_BYTES_PER_SOURCE_BYTE = {"same": 1.5, "jpeg": 1.5, "png": 8.0}
 """How much room outputs are expected to take; PNG of what came as JPEG grows most."""
@@ -26,7 +26,7 @@ class Prepared:
     scope: Scope
     source: Source
     medium: MediumSpec
-    model: ChosenModel
+    model: ResolvedModel
 
 
 def prepare(
@@ -61,7 +61,7 @@ def prepare(
     _refuse_other_kind(found, destination, export)
     medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
     scope = Scope(found.base, destination, export.label)
-    return Prepared(scope, found, medium, choose_model(settings, model))
+    return Prepared(scope, found, medium, resolve_model(settings, model))
 
 
 def refuse_overlap(source: str, destination: str) -> None:
@@ -95,7 +95,7 @@ def _refuse_other_kind(source: Source, destination: str, export: Export) -> None
 def _has_objects(url: str) -> bool:
     try:
         return next(iter(open_location(url).list()), None) is not None
-    except Missing:
+    except ObjectNotFound:
         return False
 
 

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from infra.errors import STORAGE_FAULTS
-from infra.failpoints import fault_point
+from infra.errors import STORAGE_ERRORS
+from infra.failpoints import failpoint
 from infra.records import DerainRecord, ImageRef, Scope
 from infra.storage.location import KeyRefused
 from models.engine import Batch, TilingRefused
@@ -85,7 +85,7 @@ def derain_shard(job: ShardJob, shard: Shard) -> ShardResult[DerainRecord]:
     """
     try:
         run = _ShardRun(job)
-    except STORAGE_FAULTS as error:  # no model here, or no array: other shards may fare better elsewhere
+    except STORAGE_ERRORS as error:  # no model here, or no array: other shards may fare better elsewhere
         return ShardResult((), tuple(Unfinished(ref.key, str(error)) for ref in shard.refs), 0.0)
     return run.run(shard.refs)
 
@@ -158,7 +158,7 @@ class _ShardRun:
                 put.result()
             except KeyRefused as refused:
                 self.reading.rejected.append((ref, str(refused)))
-            except STORAGE_FAULTS as error:
+            except STORAGE_ERRORS as error:
                 self.reading.fault(ref, error, self.reading.puts)
             else:
                 self.records.append(record)
@@ -182,7 +182,7 @@ def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:
 
 def _put(medium: Medium, key: str, data: bytes) -> None:
     medium.put(key, data)
-    fault_point("after-put", key)
+    failpoint("after-put", key)
 
 
 def _derained_record(job: ShardJob, image: _Rainy, derained: Batch, encoded: bytes) -> DerainRecord:

@@ -9,8 +9,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed
 
 from infra.catalog.derained import Catalog
-from infra.errors import STORAGE_FAULTS
-from infra.failpoints import fault_point
+from infra.errors import STORAGE_ERRORS
+from infra.failpoints import failpoint
 from infra.records import DerainRecord
 from infra.storage.lease import Lease, LeaseLost
 from tasks.waves.dispatch import Results
@@ -30,7 +30,7 @@ def finish_wave(
     """
     try:
         record_wave(wave, catalog, lease, tell)
-    except (*STORAGE_FAULTS, LeaseLost) as fault:
+    except (*STORAGE_ERRORS, LeaseLost) as fault:
         return Failed(message=str(fault))
     return None
 
@@ -53,7 +53,7 @@ def record_wave(wave: Derained, catalog: Catalog, lease: Lease, tell: Tell) -> N
     ------
     LeaseLost
         If another coordinator works on the destination now; nothing was committed.
-    WorldFault, Missing, AccessDenied
+    TransientError, ObjectNotFound, AccessDenied
         If the lease or the catalog cannot be reached.
     """
     fresh: list[DerainRecord] = []
@@ -62,7 +62,7 @@ def record_wave(wave: Derained, catalog: Catalog, lease: Lease, tell: Tell) -> N
         (again if finished.shard.replace else fresh).extend(finished.result.records)
         tell(finished.result)
     lease.check()
-    fault_point("before-commit")
+    failpoint("before-commit")
     catalog.commit(fresh, replace=False)
     catalog.commit(again, replace=True)
-    fault_point("after-commit")
+    failpoint("after-commit")

@@ -8,11 +8,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from infra.errors import ItemRejected
+
 Pixels = npt.NDArray[np.uint8]
 Mode = Literal["L", "LA", "RGB", "RGBA"]
 
 
-class ImageRejected(Exception):
+class ImageRejected(ItemRejected):
     """A fault of the image itself, not of the world: it becomes a row, and retrying cannot help.
 
     Parameters

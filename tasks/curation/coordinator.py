@@ -17,11 +17,11 @@ from infra import cluster
 from infra.catalog import pseudo_label_zarr
 from infra.catalog.pseudo_label_zarr import PseudoPixels
 from infra.catalog.pseudo_labels import PseudoLabels
-from infra.failpoints import fault_point
+from infra.failpoints import failpoint
 from infra.records import PseudoLabelRecord
 from infra.settings import Settings
 from infra.storage.lease import lease_of
-from infra.storage.location import Missing, open_location
+from infra.storage.location import ObjectNotFound, open_location
 from tasks.curation.acceptance import rule_on
 from tasks.curation.judging import JUDGED_FOLDER, Judged, JudgingJob, read_judged
 from tasks.curation.ledger_rows import LedgerStamp, candidates_of, history_of, ruled_row
@@ -31,7 +31,7 @@ from tasks.curation.reviewers import reviewed_rows, to_judge_for
 from tasks.curation.sharding import shards_of
 from tasks.curation.streak_harvest import harvest_accepted
 from tasks.curation.summary import CurationSummary, Decided
-from tasks.resolved_model import ChosenModel
+from tasks.resolved_model import ResolvedModel
 from tasks.waves.dispatch import Results, Workers
 from tasks.waves.loaded import StagedModel, stage
 from tasks.waves.pending import Shard
@@ -57,7 +57,7 @@ def curate_pool(settings: Settings, request: CurationRequest) -> CurationSummary
     Raises
     ------
     PreflightFailed, DecisionsInvalid
-        Or another of `tasks.curation.planning.REFUSALS`: what is wrong, in one line.
+        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line.
     """
     plan = make_plan(settings, request)
     with lease_of(settings, "pseudo-labels", request.run_id) as lease:
@@ -71,7 +71,7 @@ def curate_pool(settings: Settings, request: CurationRequest) -> CurationSummary
         rows = _with_pixels(settings, _decided(run, judged), plan.judgement)
         lease.check()
         labels.commit(rows)
-        fault_point("after-rows")
+        failpoint("after-rows")
         streaks = harvest_accepted(settings.workspace, plan.crops)
         page = publish_review(settings, plan.crops, rows or _last_run(ledger))
         _forget_judged(settings.workspace)
@@ -128,7 +128,7 @@ def judge_on_workers(settings: Settings, job: JudgingJob, shards: Iterator[Shard
 def _job(run: _Run) -> JudgingJob:
     settings, plan = run.settings, run.plan
 
-    def staged(model: ChosenModel) -> StagedModel:
+    def staged(model: ResolvedModel) -> StagedModel:
         return stage(model.model_file, model.name, model.version, settings.workspace)
 
     return JudgingJob(
@@ -165,7 +165,7 @@ def _with_pixels(
     group = pseudo_label_zarr.group_name(rows[0].run_id)
     pixels = (_pixels(settings.workspace, judgement, crop_id) for crop_id in new)
     pseudo_label_zarr.write_group(settings.workspace, group, len(new), pixels)
-    fault_point("after-pixels")
+    failpoint("after-pixels")
     places = {crop_id: number for number, crop_id in enumerate(new)}
     return [
         replace(row, zarr_group=group, zarr_row=places[row.crop_id]) if row.crop_id in places else row
@@ -176,7 +176,7 @@ def _with_pixels(
 def _pixels(workspace: str, judgement: str, crop_id: str) -> PseudoPixels:
     found = read_judged(workspace, judgement, crop_id)
     if found is None:
-        raise Missing(f"{workspace}/{JUDGED_FOLDER}/{judgement}/{crop_id}.npz: gone; run it again")
+        raise ObjectNotFound(f"{workspace}/{JUDGED_FOLDER}/{judgement}/{crop_id}.npz: gone; run it again")
     return found[1]
 
 
@@ -193,7 +193,7 @@ def _forget_judged(workspace: str) -> None:
     location = open_location(f"{workspace}/{JUDGED_FOLDER}")
     try:
         keys = [ref.key for ref in location.list()]
-    except Missing:
+    except ObjectNotFound:
         return
     for key in keys:
         location.delete(key)

@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from infra.errors import UserError
 from infra.settings import absolute_url
 from infra.storage.location import open_location
 
@@ -22,7 +23,7 @@ _NAMED = 3
 """Crops that an error names."""
 
 
-class DecisionsInvalid(Exception):
+class DecisionsInvalid(UserError):
     """A file of decisions cannot be used; the message names the file, the place in it and what to do."""
 
 
@@ -52,7 +53,7 @@ def read_decisions(url: str, crop_ids: Collection[str]) -> list[Decision]:
     ------
     DecisionsInvalid
         If it is none: another kind of file, other columns, unknown words or crops, or two words on one crop.
-    Missing, AccessDenied, WorldFault
+    ObjectNotFound, AccessDenied, TransientError
         If it cannot be fetched.
     """
     rows = _rows(url, fetch_decisions(url))
@@ -72,7 +73,7 @@ def fetch_decisions(url: str) -> bytes:
 
     Raises
     ------
-    Missing, AccessDenied, WorldFault
+    ObjectNotFound, AccessDenied, TransientError
         If it cannot be fetched.
     """
     folder, _, name = absolute_url(url).rpartition("/")

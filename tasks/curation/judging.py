@@ -18,17 +18,17 @@ from torch import Tensor
 
 from infra.catalog.pool_zarr import CROP_SIDE, read_crops
 from infra.catalog.pseudo_label_zarr import PseudoPixels
-from infra.errors import STORAGE_FAULTS
-from infra.failpoints import fault_point
+from infra.errors import STORAGE_ERRORS
+from infra.failpoints import failpoint
 from infra.records import ImageRef
 from infra.settings import CurationLimits
-from infra.storage.location import Missing, open_location
+from infra.storage.location import ObjectNotFound, open_location
 from models.evaluation.probes import Derain, ProbeScore, probe
 from models.evaluation.validation import as_uint8
 from models.pseudo_labels.layer_maps import FLOOR
 from models.pseudo_labels.scores import confidence, layer_score
 from models.pseudo_labels.texture_features import LabelledFeatures
-from models.pseudo_labels.tta import Views, fused_layer
+from models.pseudo_labels.tta import TtaConfig, fused_layer
 from tasks.curation.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Scores, refusal_of
 from tasks.curation.neighbours import Neighbourhood, neighbouring_parts
 from tasks.curation.temporal import NotRegistrable, TemporalBackground, TemporalLimits, temporal_background
@@ -86,7 +86,7 @@ class JudgingJob:
             assert isinstance(crop, CropRef)
             try:
                 judged.append(_kept(self, crop) or _judge_and_keep(self, crop))
-            except STORAGE_FAULTS as error:
+            except STORAGE_ERRORS as error:
                 unfinished.append(Unfinished(crop.key, str(error)))
         return ShardResult(tuple(judged), tuple(unfinished), time.thread_time() - started)
 
@@ -111,7 +111,7 @@ def read_judged(workspace: str, judgement: str, crop_id: str) -> tuple[Judged, P
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             told = json.loads(file["judged"].tobytes())
             pixels = PseudoPixels(file["pseudo_label"], file["confidence"])
-    except (Missing, ValueError, KeyError, OSError, zipfile.BadZipFile):
+    except (ObjectNotFound, ValueError, KeyError, OSError, zipfile.BadZipFile):
         return None
     return Judged(**{**told, "scores": Scores(**told["scores"])}), pixels
 
@@ -135,7 +135,7 @@ def _judge_and_keep(job: JudgingJob, crop: CropRef) -> Judged:
     )
     location = open_location(f"{job.workspace}/{JUDGED_FOLDER}/{job.judgement}")
     location.put(f"{crop.key}.npz", packed.getvalue())
-    fault_point("after-judged", crop.key)
+    failpoint("after-judged", crop.key)
     return judged
 
 
@@ -159,7 +159,7 @@ def judge(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, Ps
 
 def _by_networks(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, PseudoPixels]:
     floats = torch.from_numpy(rainy.copy()).permute(2, 0, 1).float() / 255
-    views = Views(job.limits.scales)
+    views = TtaConfig(job.limits.scales)
     layer, *others = (
         fused_layer(_derain(job, model), floats, views) for model in (job.teacher, *job.independent)
     )

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from infra.records import ImageRef
-from infra.storage.location import AccessDenied, Missing, WorldFault
+from infra.storage.location import AccessDenied, ObjectNotFound, TransientError
 from tasks.codec import ImageRejected
 from tasks.codec.exports import Export
 from tasks.media.medium import Medium, MediumSpec, is_array
@@ -96,7 +96,7 @@ def _frame(source: str, ref: ImageRef, max_pixels: int) -> np.ndarray | None:
     try:
         medium = _medium(source, max_pixels)
         return medium.decode(medium.fetch(ref)).rgb
-    except (ImageRejected, Missing, AccessDenied, WorldFault):
+    except (ImageRejected, ObjectNotFound, AccessDenied, TransientError):
         return None
 
 

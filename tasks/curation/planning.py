@@ -18,17 +18,14 @@ from infra.settings import Settings, absolute_url
 from infra.storage.location import open_location
 from models.modelfile import SHIPPED
 from models.pseudo_labels.texture_features import LEAST_PHOTOGRAPHS, LabelledFeatures, fit_features
-from tasks import refusals
 from tasks.codec import ImageRejected, decode
-from tasks.curation.decisions import Decision, DecisionsInvalid, read_decisions
+from tasks.curation.decisions import Decision, read_decisions
 from tasks.media.samples import photograph
 from tasks.media.sources import Selection
 from tasks.promotion.validation_samples import PHOTOGRAPHS
 from tasks.refusals import PreflightFailed
-from tasks.resolved_model import ChosenModel, choose_model, refuse_absent_device
+from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
 
-REFUSALS = (*refusals.REFUSALS, DecisionsInvalid)
-"""Errors whose message is the one line that a user needs."""
 INDEPENDENT = ("drd-net-slim", "student-small")
 """Networks that ship and are asked unless others are named."""
 JUDGING_VERSION = 1
@@ -59,8 +56,8 @@ class CurationPlan:
 
     crops: pl.DataFrame
     """The pool's training crops."""
-    teacher: ChosenModel
-    independent: tuple[ChosenModel, ...]
+    teacher: ResolvedModel
+    independent: tuple[ResolvedModel, ...]
     labelled: LabelledFeatures
     decisions: tuple[Decision, ...]
     judgement: str
@@ -78,7 +75,7 @@ def make_plan(settings: Settings, request: CurationRequest) -> CurationPlan:
     Raises
     ------
     PreflightFailed, DecisionsInvalid
-        Or another of `REFUSALS`: what is wrong, in one line. Nothing was changed.
+        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line. Nothing was changed.
     """
     if settings.cluster is None:
         refuse_absent_device(settings)
@@ -93,7 +90,7 @@ def make_plan(settings: Settings, request: CurationRequest) -> CurationPlan:
     decisions = (
         read_decisions(request.decisions, set(crops["crop_id"])) if request.decisions is not None else []
     )
-    teacher = choose_model(settings, request.teacher)
+    teacher = resolve_model(settings, request.teacher)
     independent = _independent(settings, request, teacher)
     labelled = _features(request.labelled, settings.max_pixels)
     models = [model.model_file.digest for model in (teacher, *independent)]
@@ -103,12 +100,12 @@ def make_plan(settings: Settings, request: CurationRequest) -> CurationPlan:
 
 
 def _independent(
-    settings: Settings, request: CurationRequest, teacher: ChosenModel
-) -> tuple[ChosenModel, ...]:
+    settings: Settings, request: CurationRequest, teacher: ResolvedModel
+) -> tuple[ResolvedModel, ...]:
     """Choose the networks that are asked; the judged one under another name says nothing."""
     shipped = tuple(str(SHIPPED.with_name(f"{name}.safetensors")) for name in INDEPENDENT)
     urls = shipped if request.independent is None else request.independent
-    chosen = {model.model_file.digest: model for model in (choose_model(settings, url) for url in urls)}
+    chosen = {model.model_file.digest: model for model in (resolve_model(settings, url) for url in urls)}
     chosen.pop(teacher.model_file.digest, None)
     if not chosen:
         raise PreflightFailed(

@@ -14,7 +14,7 @@ import numpy as np
 
 from infra.errors import one_line
 from infra.records import ImageRef
-from infra.storage.location import Missing, open_location
+from infra.storage.location import ObjectNotFound, open_location
 from infra.storage.zarr_store import create_array, open_array
 from tasks.codec.pictures import ImageRejected, Picture, PictureForm
 from tasks.media.medium import FramesRefused, MediumSpec, is_array
@@ -118,7 +118,7 @@ def prepare_destination(source: str, destination: str) -> None:
 def _checked_shape(url: str) -> tuple[int, int, int]:
     try:
         array = open_array(url)
-    except (Missing, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ObjectNotFound, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FramesRefused(f"{url}: not a readable Zarr v3 array ({str(error).splitlines()[0]})") from error
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3:
         raise FramesRefused(

@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from infra.errors import UserError
 from infra.records import ImageRef
 from infra.settings import absolute_url
-from infra.storage.location import Missing, is_local, open_location
+from infra.storage.location import ObjectNotFound, is_local, open_location
 from tasks.media.key_hashes import Hashes, find, hash_texts
 
 COLUMNS = ("key", "etag", "size")
@@ -30,7 +31,7 @@ BATCH_ROWS = 32_768
 _BLOCK_BYTES = 4 * 1024 * 1024
 
 
-class ManifestInvalid(Exception):
+class ManifestInvalid(UserError):
     """A manifest cannot be used; the message names the file, the place in it and what to do."""
 
 
@@ -179,7 +180,7 @@ def _named_errors(source: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise Missing(f"{source} is not there") from error
+        raise ObjectNotFound(f"{source} is not there") from error
     except (pa.ArrowInvalid, pl.exceptions.PolarsError, OSError) as error:
         raise ManifestInvalid(
             f"{source} cannot be read as a manifest: {' '.join(str(error).split())}"

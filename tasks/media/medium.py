@@ -7,13 +7,14 @@ from typing import Protocol
 
 import numpy as np
 
+from infra.errors import UserError
 from infra.records import ImageRef
 from infra.storage.location import open_location
 from tasks.codec import Picture
 from tasks.codec.exports import Export
 
 
-class FramesRefused(Exception):
+class FramesRefused(UserError):
     """A Zarr array that frames cannot be read from or written to."""
 
 

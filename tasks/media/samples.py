@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from models.rain.streaks import BOLD, FINE, MEDIUM, StreakFamily, procedural_layer
-from models.rng import Draws
+from models.rng import SampleRng
 
 SAMPLES = ("astronaut", "chelsea", "coffee", "motorcycle_left", "rocket")
 """Colour photographs that come inside scikit-image."""
@@ -50,10 +50,10 @@ def rain_on(
     clean: np.ndarray, number: int, families: tuple[StreakFamily, ...] = (FINE, MEDIUM, BOLD)
 ) -> np.ndarray:
     """Put procedural rain on a uint8 photograph (H, W, 3); `number` chooses the rain."""
-    draws = Draws(SAMPLE_SEED, torch.tensor([number]))
+    rng = SampleRng(SAMPLE_SEED, torch.tensor([number]))
     size = (clean.shape[0], clean.shape[1])
-    angle = draws.uniform(-0.4, 0.4)
-    layers = [procedural_layer(draws, family, angle, size) for family in families]
+    angle = rng.uniform(-0.4, 0.4)
+    layers = [procedural_layer(rng, family, angle, size) for family in families]
     streaks = torch.stack(layers).sum(0).clamp(0, 1)[0, 0].numpy()
     rainy: np.ndarray = np.clip(clean + 255 * streaks[..., None], 0, 255).round().astype(np.uint8)
     return rainy

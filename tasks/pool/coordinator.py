@@ -20,7 +20,7 @@ from infra.storage.location import open_location
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec
 from tasks.pool.cropping import CropJob
-from tasks.pool.inspection import LookedImage, LookJob
+from tasks.pool.inspection import InspectedImage, InspectJob
 from tasks.pool.known_images import KnownImages, read_known
 from tasks.pool.planning import IngestPlan, SourcePlan, plan_ingest
 from tasks.pool.rows import Origin
@@ -130,7 +130,7 @@ def _work(run: _Run) -> None:
         limits = ShardLimits(settings.shard_images, settings.shard_pixels, number)
         for source in run.plan.sources:
             writer = _writer(run, client, source)
-            job = LookJob(writer.job.medium, settings.ingest, run.request.run_id)
+            job = InspectJob(writer.job.medium, settings.ingest, run.request.run_id)
             shards = cut(source.pending.refs(), source.pixels, limits)
             finisher = _Finisher(run, writer)
             run_waves(
@@ -169,7 +169,7 @@ class _Finisher:
         self._run = run
         self._writer = writer
 
-    def finish(self, number: int, wave: Results[LookedImage]) -> bool:
+    def finish(self, number: int, wave: Results[InspectedImage]) -> bool:
         """Record a wave; tell whether that got the run on."""
         tally = self._run.tally
         before = tally.recorded

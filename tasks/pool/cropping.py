@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from infra.catalog.pool_zarr import CROP_SIDE, SHARD_CROPS, write_shard
-from infra.errors import STORAGE_FAULTS
-from infra.failpoints import fault_point
+from infra.errors import STORAGE_ERRORS
+from infra.failpoints import failpoint
 from infra.records import ImageRef
 from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
@@ -68,9 +68,9 @@ class CropJob:
             ]
             if cut_out:
                 write_shard(self.workspace, self.group, shard.index, crops, sizes)
-        except STORAGE_FAULTS as error:
+        except STORAGE_ERRORS as error:
             return ShardResult((), tuple(Unfinished(ref.key, str(error)) for ref in shard.refs), 0.0)
-        fault_point("after-shard", str(shard.index))
+        failpoint("after-shard", str(shard.index))
         changed = (Unfinished(ref.key, reason) for ref, reason in reading.rejected)
         return ShardResult(tuple(cut_out), (*reading.unfinished, *changed), reading.image_seconds)
 

@@ -31,7 +31,7 @@ from tasks.pool.growth import last_training
 from tasks.pool.splits import source_group
 from tasks.pool.two_sample import energy_test, holm
 from tasks.pool.windows import Rows, Windows, split_windows
-from tasks.resolved_model import choose_model
+from tasks.resolved_model import resolve_model
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ FEATURE_SIDE = 256
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class DriftTest:
     """One comparison: what of, how many observations of how many units, and how far they are apart."""
 
     name: str
@@ -70,7 +70,7 @@ class View:
         )
 
 
-def watch_drift(settings: Settings, crops: int) -> tuple[View, ...]:
+def watch_drift(settings: Settings, crops: int) -> tuple[DriftTest, ...]:
     """Look for drift if a run has completed a window of crops, and emit `derain.drift` where there is any.
 
     Parameters
@@ -82,7 +82,7 @@ def watch_drift(settings: Settings, crops: int) -> tuple[View, ...]:
 
     Returns
     -------
-    tuple of View
+    tuple of DriftTest
         Empty where the run completed no window, or there is nothing to compare with yet.
     """
     there, window = Pool(settings.workspace).count(), settings.drift.window
@@ -95,7 +95,7 @@ def watch_drift(settings: Settings, crops: int) -> tuple[View, ...]:
     return views
 
 
-def look_for_drift(settings: Settings, *, features: bool) -> tuple[View, ...]:
+def look_for_drift(settings: Settings, *, features: bool) -> tuple[DriftTest, ...]:
     """Compare the newest runs with earlier ones, in every view that has enough of both."""
     pool, catalog = Pool(settings.workspace), Catalog(settings.workspace)
     identity, place = ("crop_id",), ("source_group", "image_id", "zarr_group", "zarr_row")
@@ -130,7 +130,7 @@ def compared(
     windows: Windows,
     figures: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
     names: Sequence[str] = (),
-) -> View:
+) -> DriftTest:
     """Compare two samples in one view; by source groups where there are enough of them."""
     sides = (windows.reference, windows.newest)
     by = (
@@ -141,7 +141,7 @@ def compared(
     test = energy_test(*figures, units=(sides[0][by].to_list(), sides[1][by].to_list()))
     before, now = (np.median(each, axis=0) for each in figures)
     shifts = {label: (float(before[at]), float(now[at])) for at, label in enumerate(names)}
-    return View(
+    return DriftTest(
         name,
         reference=len(figures[0]),
         newest=len(figures[1]),
@@ -163,16 +163,16 @@ def champion_features(network: torch.nn.Module, crops: npt.NDArray[np.uint8]) ->
     return np.stack(features)
 
 
-def _statistics_view(name: str, windows: Windows, columns: tuple[str, ...]) -> View:
+def _statistics_view(name: str, windows: Windows, columns: tuple[str, ...]) -> DriftTest:
     figures = (windows.reference.select(columns).to_numpy(), windows.newest.select(columns).to_numpy())
     return compared(name, windows, figures, columns)
 
 
-def _feature_views(settings: Settings, pool: Pool, windows: Windows) -> list[View]:
+def _feature_views(settings: Settings, pool: Pool, windows: Windows) -> list[DriftTest]:
     """Compare what the champion sees; a network without a bottleneck, or none at all, has no such view."""
     most = settings.drift.feature_crops
     try:
-        model = choose_model(settings, CHAMPION_URL)
+        model = resolve_model(settings, CHAMPION_URL)
         network = build(model.model_file, model.name).eval()
         fewer = Windows(windows.reference.head(most), windows.newest.head(most))
         before, now = (

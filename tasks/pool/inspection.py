@@ -15,7 +15,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from infra.errors import STORAGE_FAULTS
+from infra.errors import STORAGE_ERRORS
 from infra.records import ImageRef
 from infra.settings import IngestLimits
 from tasks.codec.pictures import Pixels
@@ -31,7 +31,7 @@ REJECTED_BY_DEATH = "the process that looks at it dies each time"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class QualityStats:
     """Label-free statistics of an image or a crop; grey levels in [0, 1]."""
 
     brightness: float
@@ -41,15 +41,15 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class LookedCrop:
+class InspectedCrop:
     """A part of an image that is worth training on."""
 
     box: Box
-    look: Look
+    look: QualityStats
 
 
 @dataclass(frozen=True, slots=True)
-class LookedImage:
+class InspectedImage:
     """What was found of one image; `reason` says why it is no good, and is None where it is."""
 
     ref: ImageRef
@@ -58,8 +58,8 @@ class LookedImage:
     width: int | None = None
     pixels_sha256: str | None = None
     perceptual_hash: str | None = None
-    look: Look | None = None
-    crops: tuple[LookedCrop, ...] = ()
+    look: QualityStats | None = None
+    crops: tuple[InspectedCrop, ...] = ()
 
     @property
     def status(self) -> str:
@@ -68,43 +68,45 @@ class LookedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class LookJob:
+class InspectJob:
     """Looking at the images of one source; see `tasks.waves.dispatch.Job`."""
 
     medium: MediumSpec
     limits: IngestLimits
     run_id: str
 
-    def do(self, shard: Shard) -> ShardResult[LookedImage]:
+    def do(self, shard: Shard) -> ShardResult[InspectedImage]:
         """Look at the images of a shard."""
         try:
             reading = Reading(open_medium(self.medium))
-        except STORAGE_FAULTS as error:
+        except STORAGE_ERRORS as error:
             return ShardResult((), tuple(Unfinished(ref.key, str(error)) for ref in shard.refs), 0.0)
         found = tuple(self._looked(reading, shard.refs))
-        rejected = (LookedImage(ref, reason) for ref, reason in reading.rejected)
+        rejected = (InspectedImage(ref, reason) for ref, reason in reading.rejected)
         return ShardResult((*found, *rejected), tuple(reading.unfinished), reading.image_seconds)
 
     def try_without_image(self) -> bool:
         """Look at a grey square."""
-        return look_at(ImageRef("", "", 0), np.full((64, 64, 3), 128, np.uint8), self.limits) is not None
+        return (
+            inspect_image(ImageRef("", "", 0), np.full((64, 64, 3), 128, np.uint8), self.limits) is not None
+        )
 
-    def killed_by(self, ref: ImageRef) -> LookedImage:
+    def killed_by(self, ref: ImageRef) -> InspectedImage:
         """Reject an image that kills whoever looks at it."""
-        return LookedImage(ref, REJECTED_BY_DEATH)
+        return InspectedImage(ref, REJECTED_BY_DEATH)
 
-    def _looked(self, reading: Reading, refs: tuple[ImageRef, ...]) -> Iterator[LookedImage]:
+    def _looked(self, reading: Reading, refs: tuple[ImageRef, ...]) -> Iterator[InspectedImage]:
         for image in reading.decoded(refs):
             with reading.clocked():
                 try:
-                    looked = look_at(image.ref, image.picture.rgb, self.limits)
+                    looked = inspect_image(image.ref, image.picture.rgb, self.limits)
                 except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
                     reading.unforeseen(image.ref, error)
                     continue
             yield looked
 
 
-def look_at(ref: ImageRef, rgb: Pixels, limits: IngestLimits) -> LookedImage:
+def inspect_image(ref: ImageRef, rgb: Pixels, limits: IngestLimits) -> InspectedImage:
     """Measure an image, hold it against the limits, and choose its crops.
 
     Parameters
@@ -119,14 +121,14 @@ def look_at(ref: ImageRef, rgb: Pixels, limits: IngestLimits) -> LookedImage:
     height, width = rgb.shape[:2]
     if min(height, width) < limits.min_side:
         small = f"too small ({width} x {height} pixels, at least {limits.min_side} a side)"
-        return LookedImage(ref, small, height, width)
+        return InspectedImage(ref, small, height, width)
     response = streak_response(rgb)
     look = _look(rgb, response)
     reason = _fault(look, limits) or _noise_fault(rgb, limits)
     crops = () if reason else tuple(islice(_good_crops(rgb, response, limits), limits.crops_per_image))
     if not reason and not crops:
         reason = "no part of it is sharp and has contrast"
-    return LookedImage(ref, reason, height, width, pixels_sha256(rgb), perceptual_hash(rgb), look, crops)
+    return InspectedImage(ref, reason, height, width, pixels_sha256(rgb), perceptual_hash(rgb), look, crops)
 
 
 def pixels_sha256(rgb: Pixels) -> str:
@@ -158,20 +160,22 @@ def neighbour_correlation(rgb: Pixels) -> float:
     return float(down + across) / (2 * variance)
 
 
-def _good_crops(rgb: Pixels, response: Pixels, limits: IngestLimits) -> Iterator[LookedCrop]:
+def _good_crops(rgb: Pixels, response: Pixels, limits: IngestLimits) -> Iterator[InspectedCrop]:
     for box in boxes_by_energy(response):
         rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
         look = _look(rgb[rows, columns], response[rows, columns])
         if _fault(look, limits) is None:
-            yield LookedCrop(box, look)
+            yield InspectedCrop(box, look)
 
 
-def _look(rgb: Pixels, response: Pixels) -> Look:
+def _look(rgb: Pixels, response: Pixels) -> QualityStats:
     statistics = image_statistics(rgb, rgb)
-    return Look(statistics.brightness, statistics.contrast, statistics.sharpness, streak_energy(response))
+    return QualityStats(
+        statistics.brightness, statistics.contrast, statistics.sharpness, streak_energy(response)
+    )
 
 
-def _fault(look: Look, limits: IngestLimits) -> str | None:
+def _fault(look: QualityStats, limits: IngestLimits) -> str | None:
     if look.contrast < limits.min_contrast:
         return f"flat (contrast {look.contrast:.3f}, at least {limits.min_contrast:g})"
     if look.sharpness < limits.min_sharpness:

@@ -33,7 +33,7 @@ def image_id(source: str, ref: ImageRef) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
+class DuplicateMatch:
     """An accepted image that another one looks like."""
 
     image_id: str
@@ -42,7 +42,7 @@ class Twin:
 
 
 @dataclass(slots=True)
-class Gallery:
+class DuplicateIndex:
     """The accepted images, by what they look like: one that is near to any of them is not accepted too.
 
     Searched one by one, 8 bytes an image: a millisecond for a million of them.
@@ -71,7 +71,7 @@ class Gallery:
         self._hashes[: len(kept)] = self._hashes[kept]
         self._ids, self._pixels = [self._ids[at] for at in kept], [self._pixels[at] for at in kept]
 
-    def twin(self, pixels_sha256: str, perceptual_hash: str) -> Twin | None:
+    def twin(self, pixels_sha256: str, perceptual_hash: str) -> DuplicateMatch | None:
         """Find the accepted image that is nearest, if it is near; of equally near ones the first."""
         if not self._ids:
             return None
@@ -81,7 +81,7 @@ class Gallery:
             return None
         digest = bytes.fromhex(pixels_sha256)[:ID_BYTES]
         same = next((int(at) for at in np.flatnonzero(differing == 0) if self._pixels[at] == digest), None)
-        return Twin(self._ids[nearest if same is None else same].hex(), same is not None)
+        return DuplicateMatch(self._ids[nearest if same is None else same].hex(), same is not None)
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class KnownImages:
 
     looked_at: Hashes
     """Sorted ids of the images that need not be looked at again."""
-    gallery: Gallery
+    gallery: DuplicateIndex
     images_of: Counter[str]
     """Accepted images of each source group."""
     split_of: dict[str, Split]
@@ -119,7 +119,7 @@ def read_known(pool: Pool, near_bits: int, *, rejected_too: bool) -> KnownImages
     rejected_too : bool
         Whether images that were rejected need not be looked at again.
     """
-    known = KnownImages(np.empty(0, f"S{ID_BYTES}"), Gallery(near_bits), Counter(), {}, set())
+    known = KnownImages(np.empty(0, f"S{ID_BYTES}"), DuplicateIndex(near_bits), Counter(), {}, set())
     ids: list[Hashes] = []
     first_crops: list[pl.DataFrame] = []
     for batch in pool.scan(_COLUMNS):

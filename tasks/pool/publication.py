@@ -6,7 +6,7 @@ from prefect.artifacts import create_table_artifact
 
 from infra.settings import Settings
 from tasks.pages.publishing import Page, put_page
-from tasks.pool.drift import View, watch_drift
+from tasks.pool.drift import DriftTest, watch_drift
 from tasks.pool.growth import tell_growth
 from tasks.pool.report import render_ingest
 from tasks.pool.summary import IngestSummary
@@ -42,7 +42,7 @@ def _table_artifact(summary: IngestSummary) -> None:
     create_table_artifact(rows, key="ingested-images", description=summary.line())
 
 
-def _drift_artifact(views: tuple[View, ...]) -> None:
+def _drift_artifact(views: tuple[DriftTest, ...]) -> None:
     if views:
         rows = [{"view": view.name, "p": view.p_value, "found": view.line()} for view in views]
         create_table_artifact(rows, key="drift", description="The newest photographs against earlier ones")

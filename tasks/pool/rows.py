@@ -10,8 +10,8 @@ from infra.catalog.pool import Split
 from infra.catalog.pool_zarr import SHARD_CROPS
 from infra.records import ImageRef, PoolRecord
 from tasks.pool.cropping import CropShard, ImageCrops, PlacedCrop
-from tasks.pool.inspection import LookedImage
-from tasks.pool.known_images import Gallery, Twin, image_id
+from tasks.pool.inspection import InspectedImage
+from tasks.pool.known_images import DuplicateIndex, DuplicateMatch, image_id
 from tasks.pool.splits import source_group
 
 
@@ -20,8 +20,8 @@ class Candidate:
     """An image that was looked at, its id, and the accepted image that it looks like, if there is one."""
 
     image_id: str
-    looked: LookedImage
-    twin: Twin | None
+    looked: InspectedImage
+    twin: DuplicateMatch | None
 
     @property
     def is_accepted(self) -> bool:
@@ -39,7 +39,7 @@ class Origin:
     zarr_group: str
 
 
-def judge(source: str, looked: Sequence[LookedImage], gallery: Gallery) -> list[Candidate]:
+def judge(source: str, looked: Sequence[InspectedImage], gallery: DuplicateIndex) -> list[Candidate]:
     """Accept images one after the other, unless they look like one that was accepted before.
 
     Near duplicates are left out whichever source group they are of, so that none lies on both sides of the split;
@@ -92,7 +92,7 @@ def pool_rows(
             row += 1
 
 
-def _candidate(identity: str, image: LookedImage, gallery: Gallery) -> Candidate:
+def _candidate(identity: str, image: InspectedImage, gallery: DuplicateIndex) -> Candidate:
     if image.reason is not None or image.pixels_sha256 is None or image.perceptual_hash is None:
         return Candidate(identity, image, None)
     twin = gallery.twin(image.pixels_sha256, image.perceptual_hash)

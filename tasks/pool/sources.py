@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from infra.catalog.delta_table import CatalogFault, all_of, quoted
+from infra.catalog.delta_table import CatalogError, all_of, quoted
 from infra.catalog.derained import Catalog
 from infra.records import DERAINED, ImageRef
 from infra.settings import Settings, absolute_url
@@ -65,7 +65,7 @@ def _derained_sources(settings: Settings, where: str | None) -> list[Source]:
     try:
         batches = catalog.scan(None, ["source"], condition)
         names = sorted({name for batch in batches for name in batch["source"].unique().to_pylist()})
-    except CatalogFault as error:
+    except CatalogError as error:
         if where is None:
             raise
         raise PreflightFailed(f"--where {where}: not a condition on {catalog.url} ({error})") from error

@@ -12,19 +12,19 @@ from prefect.states import Failed
 
 from infra.catalog.pool import Pool, Split
 from infra.catalog.pool_zarr import make_room
-from infra.errors import STORAGE_FAULTS
-from infra.failpoints import fault_point
+from infra.errors import STORAGE_ERRORS
+from infra.failpoints import failpoint
 from infra.records import ImageRef, PoolRecord
 from infra.storage.lease import Lease, LeaseLost
 from tasks.pool.cropping import CropJob, CropShard
-from tasks.pool.inspection import LookedImage
+from tasks.pool.inspection import InspectedImage
 from tasks.pool.known_images import KnownImages, image_id
 from tasks.pool.rows import Origin, judge, place, pool_rows
 from tasks.waves.dispatch import Results, Workers
 from tasks.waves.shard_results import ShardResult, Unfinished
 from tasks.waves.wave import Wave
 
-LookedTell = Callable[[ShardResult[LookedImage]], None]
+LookedTell = Callable[[ShardResult[InspectedImage]], None]
 FIRST = 10
 """Priority of crops to be written: before images of the next wave that wait to be looked at."""
 
@@ -56,7 +56,7 @@ class Recorded:
 @task(name="ingest-wave", task_run_name="ingest-wave-{number}", cache_policy=NO_CACHE)
 def finish_ingest_wave(
     number: int,
-    wave: Results[LookedImage],
+    wave: Results[InspectedImage],
     writer: PoolWriter,
     tell: LookedTell,
     count: Callable[[Recorded], None],
@@ -64,12 +64,12 @@ def finish_ingest_wave(
     """Record a wave; `number` is shown as the task run's name. What cannot be recorded is a failed task run."""
     try:
         count(record_ingest_wave(wave, writer, tell))
-    except (*STORAGE_FAULTS, LeaseLost) as fault:
+    except (*STORAGE_ERRORS, LeaseLost) as fault:
         return Failed(message=str(fault))
     return None
 
 
-def record_ingest_wave(wave: Results[LookedImage], writer: PoolWriter, tell: LookedTell) -> Recorded:
+def record_ingest_wave(wave: Results[InspectedImage], writer: PoolWriter, tell: LookedTell) -> Recorded:
     """Wait for the images of a wave, write the crops of those that are accepted, then commit.
 
     Which images are accepted, and which split they get, depends on their order in the listing alone, not on
@@ -88,7 +88,7 @@ def record_ingest_wave(wave: Results[LookedImage], writer: PoolWriter, tell: Loo
     ------
     LeaseLost
         If another ingest works on the pool now; nothing was committed.
-    WorldFault, Missing, AccessDenied
+    TransientError, ObjectNotFound, AccessDenied
         If the lease, the pool or its catalog cannot be reached.
     """
     origin, known = writer.origin, writer.known
@@ -104,16 +104,16 @@ def record_ingest_wave(wave: Results[LookedImage], writer: PoolWriter, tell: Loo
         if row.image_id not in failed_ids and row.duplicate_of not in failed_ids
     )
     writer.lease.check()
-    fault_point("before-pool-commit")
+    failpoint("before-pool-commit")
     writer.pool.commit(rows, replace=writer.replace)
-    fault_point("after-pool-commit")
+    failpoint("after-pool-commit")
     known.shards.update((origin.zarr_group, shard.index) for shard in shards)
     return Recorded(rows, tuple(Unfinished(ref.key, reason) for ref, reason in failed.items()))
 
 
-def _in_order(wave: Results[LookedImage], tell: LookedTell) -> list[LookedImage]:
+def _in_order(wave: Results[InspectedImage], tell: LookedTell) -> list[InspectedImage]:
     """Collect what was looked at, in the order of the listing."""
-    found: list[tuple[int, int, LookedImage]] = []
+    found: list[tuple[int, int, InspectedImage]] = []
     for finished in wave.results():
         place_of = {ref: at for at, ref in enumerate(finished.shard.refs)}
         found += [(finished.shard.index, place_of[image.ref], image) for image in finished.result.records]

@@ -8,7 +8,7 @@ from tasks.promotion.evaluation import evaluate, open_validation
 from tasks.promotion.evaluation_records import record
 from tasks.promotion.gates import judge, too_small
 from tasks.promotion.overlap import refuse_training
-from tasks.resolved_model import choose_model, refuse_absent_device
+from tasks.resolved_model import refuse_absent_device, resolve_model
 
 
 def compare(
@@ -25,7 +25,7 @@ def compare(
     """
     refuse_absent_device(settings)
     open_location(settings.workspace).check(writable=True)
-    ours, theirs = (choose_model(settings, url) for url in (champion, challenger))
+    ours, theirs = (resolve_model(settings, url) for url in (champion, challenger))
     manifest = open_validation(settings)
     if training is not None:
         refuse_training(manifest, training)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from infra.failpoints import fault_point
+from infra.failpoints import failpoint
 from infra.settings import Settings
 from models.engine import Engine, TilingRefused, choose_device, fast_dtype
 from models.evaluation.metrics import Image, luma, psnr_rgb, psnr_y, ssim_rgb, ssim_y
@@ -31,7 +31,7 @@ from tasks.promotion.validation_manifest import (
     read_validation,
 )
 from tasks.promotion.validation_samples import make_validation
-from tasks.resolved_model import ChosenModel
+from tasks.resolved_model import ResolvedModel
 
 ONLY_REPORTED = ("psnr_rgb", "ssim_rgb", "niqe")
 """Figures that decide nothing, on whatever photographs."""
@@ -73,8 +73,8 @@ class Compared:
 class Evaluation:
     """Two networks on one manifest."""
 
-    champion: ChosenModel
-    challenger: ChosenModel
+    champion: ResolvedModel
+    challenger: ResolvedModel
     manifest: ValidationManifest
     photographs: tuple[Compared, ...]
     latency_ratios: npt.NDArray[np.float64]
@@ -128,7 +128,7 @@ def open_validation(settings: Settings) -> ValidationManifest:
 
 
 def evaluate(
-    settings: Settings, champion: ChosenModel, challenger: ChosenModel, manifest: ValidationManifest
+    settings: Settings, champion: ResolvedModel, challenger: ResolvedModel, manifest: ValidationManifest
 ) -> Evaluation:
     """Measure both networks on every photograph.
 
@@ -155,7 +155,7 @@ def _compared(
         champion, challenger = (_score(engine, photograph, probes_pairs) for engine in engines)
     except (ValueError, TilingRefused) as error:  # too small for a probe or a window of SSIM, or too large
         raise ManifestInvalid(f"{manifest.url}: {row.rainy}: {error}") from error
-    fault_point("after-photograph", row.rainy)
+    failpoint("after-photograph", row.rainy)
     return Compared(row.rainy, row.scene, champion, challenger, row.set)
 
 
@@ -176,7 +176,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def engine_of(settings: Settings, model: ChosenModel) -> Engine:
+def engine_of(settings: Settings, model: ResolvedModel) -> Engine:
     """Build the engine that both networks of a comparison run in."""
     device = choose_device(settings.device)
     network = build(model.model_file, model.name)

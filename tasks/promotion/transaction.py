@@ -12,34 +12,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from infra.catalog.promotions import Decision, Ledger, Promotion, PromotionRaced
-from infra.failpoints import fault_point
+from infra.catalog.promotions import Decision, Ledger, Promotion
+from infra.errors import UserError
+from infra.failpoints import failpoint
 from infra.settings import Settings
 from infra.storage.lease import Lease, lease_of
 from infra.storage.location import open_location
 from infra.tracking.registry import CHAMPION, CHAMPION_URL, PREVIOUS, STUDENT, Registry
-from tasks import refusals
 from tasks.promotion.evaluation import Evaluation, evaluate, open_validation
 from tasks.promotion.evaluation_records import record
 from tasks.promotion.gates import Verdict, judge, too_small
 from tasks.promotion.overlap import refuse_training
 from tasks.promotion.validation_manifest import ValidationManifest
-from tasks.resolved_model import ChosenModel, choose_model, refuse_absent_device, register_shipped
+from tasks.resolved_model import ResolvedModel, refuse_absent_device, register_shipped, resolve_model
 
 BY_HAND = "found as champion: its alias was moved by hand"
 FOUNDING = "found as champion when the ledger began; dated by its registration"
 
 
-class PromotionFailed(Exception):
+class PromotionFailed(UserError):
     """What was asked for cannot be done; the message names it and the way out."""
 
 
-REFUSALS = (*refusals.REFUSALS, PromotionFailed, PromotionRaced)
-"""Errors whose message is the one line that a user needs."""
-
-
 @dataclass(frozen=True, slots=True)
-class Office:
+class PromotionTransaction:
     """The right to say who is champion, and where it is said."""
 
     registry: Registry
@@ -58,14 +54,14 @@ class Office:
             The registry does not say what it was told; the next run tries again.
         """
         written = self.write(row)
-        fault_point("after-ledger")
+        failpoint("after-ledger")
         self.align(written)
         return written
 
     def write(self, row: Promotion) -> Promotion:
         """Write a row of the ledger."""
         self.lease.check()
-        fault_point("after-gates")
+        failpoint("after-gates")
         return self.ledger.append(row)
 
     def align(self, row: Promotion) -> None:
@@ -73,16 +69,16 @@ class Office:
         self.lease.check()
         if row.from_version is not None:
             self.registry.move_alias(row.model, PREVIOUS, row.from_version)
-        fault_point("after-previous")
+        failpoint("after-previous")
         self.registry.move_alias(row.model, CHAMPION, row.to_version)
-        fault_point("after-champion")
+        failpoint("after-champion")
         found = self.registry.standing(row.model).champion
         if found != row.to_version:
             raise PromotionFailed(
                 f"{CHAMPION_URL} is version {found} and not {row.to_version}, as row {row.number} of"
                 f" {self.ledger.url} has it: run it again"
             )
-        fault_point("after-read-back")
+        failpoint("after-read-back")
         self.registry.settle(row.model, row.number)
 
     def repair(self) -> None:
@@ -106,7 +102,7 @@ class Office:
 
 
 @contextmanager
-def opened(settings: Settings, run_id: str) -> Iterator[Office]:
+def opened(settings: Settings, run_id: str) -> Iterator[PromotionTransaction]:
     """Take the lease of the model and repair what an earlier run left.
 
     Raises
@@ -115,7 +111,7 @@ def opened(settings: Settings, run_id: str) -> Iterator[Office]:
         If another promote or rollback is at work.
     """
     with lease_of(settings, f"models:/{STUDENT}", run_id) as lease:
-        office = Office(Registry(settings), Ledger(settings.workspace), lease, run_id)
+        office = PromotionTransaction(Registry(settings), Ledger(settings.workspace), lease, run_id)
         office.repair()
         yield office
 
@@ -140,19 +136,19 @@ def promote_challenger(
     Raises
     ------
     PromotionFailed
-        Or another of `REFUSALS`: what is wrong, in one line.
+        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line.
     """
     refuse_absent_device(settings)
     open_location(settings.workspace).check(writable=True)
-    champion = choose_model(settings, CHAMPION_URL)
-    candidate = choose_model(settings, challenger)
+    champion = resolve_model(settings, CHAMPION_URL)
+    candidate = resolve_model(settings, challenger)
     _refuse_other_model(challenger, candidate)
     manifest = open_validation(settings)
     if training is not None:
         refuse_training(manifest, training)
     with opened(settings, run_id) as office:
         if office.registry.standing(STUDENT).champion != champion.version:  # a killed run made another one
-            champion = choose_model(settings, CHAMPION_URL)
+            champion = resolve_model(settings, CHAMPION_URL)
     verdict, evaluation = _compared(settings, champion, candidate, manifest)
     table = None if evaluation is None else record(settings, evaluation, verdict, run_id)
     candidate = _registered(settings, champion, candidate)
@@ -180,7 +176,7 @@ def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
     if to is None:
         register_shipped(Registry(settings), STUDENT)  # and no more: the champion may be what is broken
     else:
-        choose_model(settings, f"models:/{STUDENT}/{to}")
+        resolve_model(settings, f"models:/{STUDENT}/{to}")
     with opened(settings, run_id) as office:
         standing = office.registry.standing(STUDENT)
         target = standing.previous if to is None else str(to)
@@ -188,7 +184,7 @@ def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
             raise PromotionFailed(f"{STUDENT} has no previous version: --to N takes any version there is")
         if target == standing.champion:
             raise PromotionFailed(f"version {target} of {STUDENT} is the champion already")
-        choose_model(settings, f"models:/{STUDENT}/{target}")
+        resolve_model(settings, f"models:/{STUDENT}/{target}")
         return office.move(office.row("rolled_back", standing.champion, target, "asked for"))
 
 
@@ -200,7 +196,7 @@ def promotion_line(row: Promotion) -> str:
     return f"{what}: version {row.to_version} of {row.model} is champion, {row.from_version} before: {row.reasons}"
 
 
-def _refuse_other_model(url: str, candidate: ChosenModel) -> None:
+def _refuse_other_model(url: str, candidate: ResolvedModel) -> None:
     if url.startswith("models:/") and candidate.name != STUDENT:
         raise PromotionFailed(
             f"{url}: {candidate.name} cannot become champion of {STUDENT}; name a version of it, or a weights file"
@@ -208,7 +204,7 @@ def _refuse_other_model(url: str, candidate: ChosenModel) -> None:
 
 
 def _compared(
-    settings: Settings, champion: ChosenModel, candidate: ChosenModel, manifest: ValidationManifest
+    settings: Settings, champion: ResolvedModel, candidate: ResolvedModel, manifest: ValidationManifest
 ) -> tuple[Verdict, Evaluation | None]:
     """Judge a candidate; what is plain without a measurement is not measured."""
     if candidate.model_file.digest == champion.model_file.digest:
@@ -220,7 +216,7 @@ def _compared(
     return judge(evaluation, settings.gates), evaluation
 
 
-def _registered(settings: Settings, champion: ChosenModel, candidate: ChosenModel) -> ChosenModel:
+def _registered(settings: Settings, champion: ResolvedModel, candidate: ResolvedModel) -> ResolvedModel:
     """Make a weights file a version; the champion's own weights are one already."""
     if candidate.version != "file":
         return candidate

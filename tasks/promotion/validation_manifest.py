@@ -16,7 +16,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from infra.storage.location import Location, Missing, open_location
+from infra.storage.location import Location, ObjectNotFound, open_location
 from models.evaluation.metrics import Image
 from tasks.codec import ImageRejected, decode
 from tasks.media.manifests import ManifestInvalid
@@ -131,7 +131,7 @@ class ValidationManifest:
                     " another): bring it back, or compare on another manifest (DERAIN_VALIDATION)"
                 )
             return decode(data, MAX_PIXELS).rgb
-        except Missing as error:
+        except ObjectNotFound as error:
             raise ManifestInvalid(f"{location.url}/{key}: named by {self.url}, but not there") from error
         except ImageRejected as error:
             raise ManifestInvalid(f"{location.url}/{key}: named by {self.url}: {error}") from error
@@ -144,7 +144,7 @@ def read_validation(url: str) -> ValidationManifest:
     ------
     ManifestInvalid
         If it is no such manifest; names the line.
-    Missing
+    ObjectNotFound
         If it is not there.
     """
     folder, _, name = url.rpartition("/")

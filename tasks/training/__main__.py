@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 
-from infra.settings import SettingsInvalid, read_settings
+from infra.errors import DerainError
+from infra.settings import read_settings
 from infra.tracking.runs import TrackedRun
-from infra.tracking.server import TrackingUnreachable
 from models.training import loop
 from models.training.config import TrainConfig
 from tasks.training.tracked import Training, tracked
@@ -27,10 +27,10 @@ def watched(config: TrainConfig, out: Path) -> AbstractContextManager[TrackedRun
 
 
 def main() -> None:
-    """Parse the command line and loop."""
+    """Parse the command line and train."""
     try:
         loop.main(watched)
-    except (TrackingUnreachable, SettingsInvalid) as error:
+    except DerainError as error:
         raise SystemExit(str(error)) from error
 
 

@@ -17,7 +17,7 @@ from models.training.weight_interpolation import keep
 from tasks.progress import run_log
 from tasks.training.distillation_request import Prepared
 from tasks.training.system_use import WithSystem
-from tasks.training.tracked import Ongoing, Training, going_well, under_way
+from tasks.training.tracked import Training, TrainingSession, as_training_failed, open_session
 
 EXPERIMENT = "distillation"
 
@@ -60,11 +60,11 @@ def distil_student(settings: Settings, prepared: Prepared, run_id: str) -> Disti
     Raises
     ------
     TrainingFailed
-        Or another of `tasks.training.tracked.REFUSALS`: what is wrong, in one line. The next run goes on from the
+        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line. The next run goes on from the
         last checkpoint.
     """
     start = None if prepared.start is None else prepared.start.model_file
-    with under_way(settings, _filed(prepared), start, run_id) as ongoing:
+    with open_session(settings, _filed(prepared), start, run_id) as ongoing:
         before = _lead(ongoing.fabric, prepared, incumbent(prepared.config), "lead_before.json")
         (run_log().info if before.suffices else run_log().warning)("%s", before)
         _train(ongoing.fabric, prepared, ongoing.run)
@@ -81,7 +81,7 @@ def _filed(prepared: Prepared) -> Training:
 
 def _train(fabric: Fabric, prepared: Prepared, run: TrackedRun) -> None:
     data, recorders = prepared.folder.path, (WithSystem(run),)
-    with going_well(prepared.work):
+    with as_training_failed(prepared.work):
         distil(fabric, prepared.config, prepared.teaching, data, prepared.work, recorders)
 
 
@@ -90,7 +90,7 @@ def _lead(fabric: Fabric, prepared: Prepared, student: Path | None, memory: str)
     return measure_lead(fabric, teacher, student, folder, prepared.work / memory)
 
 
-def _weights(ongoing: Ongoing, prepared: Prepared) -> Path:
+def _weights(ongoing: TrainingSession, prepared: Prepared) -> Path:
     """Return the best weights; of a student that was there before, as far from it as they forget little."""
     if prepared.start is None:
         return ongoing.training.best
@@ -102,7 +102,7 @@ def _weights(ongoing: Ongoing, prepared: Prepared) -> Path:
     ).weights
 
 
-def _record(ongoing: Ongoing, before: Lead, after: Lead) -> None:
+def _record(ongoing: TrainingSession, before: Lead, after: Lead) -> None:
     """Keep figures, checkpoint and curve with the run."""
     figures = {
         f"lead/{when}_{who.name}": getattr(lead, who.name)

@@ -18,7 +18,7 @@ from models.training.distill.run import Teaching
 from models.training.distill.teacher_targets import Photograph
 from models.training.distill.teachers import Teacher, TeacherSpec, parse_teacher, teacher_of
 from tasks.refusals import PreflightFailed
-from tasks.resolved_model import ChosenModel, choose_model, refuse_absent_device
+from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
 from tasks.training.folder import TrainingFolder, folder_named, inspected
 from tasks.training.request import going_on, origin_tags, preset_of, train_config, work_folder
 from tasks.training.samples import make_training_samples
@@ -65,7 +65,7 @@ class Prepared:
     config: TrainConfig
     teaching: Teaching
     folder: TrainingFolder
-    start: ChosenModel | None
+    start: ResolvedModel | None
     """What the student begins from; None: new weights."""
     work: Path
     """Where checkpoint, curve and weights lie: the same for the same request, so that it is gone on with."""
@@ -102,7 +102,9 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     refuse_absent_device(settings)
     config = train_config(PRESETS, request.preset, request.steps, request.seed)
     open_location(settings.workspace).check(writable=True)
-    champion = choose_model(settings, CHAMPION_URL)  # the registry is there, and the student has a name in it
+    champion = resolve_model(
+        settings, CHAMPION_URL
+    )  # the registry is there, and the student has a name in it
     start = _start(settings, request, champion)
     if start is not None:
         config = replace(going_on(config), preset=_student_preset(start))
@@ -118,13 +120,13 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     return Prepared(config, teaching, folder, start, work)
 
 
-def _start(settings: Settings, request: DistillRequest, champion: ChosenModel) -> ChosenModel | None:
+def _start(settings: Settings, request: DistillRequest, champion: ResolvedModel) -> ResolvedModel | None:
     if not request.student:
         return None
-    return champion if request.student == "champion" else choose_model(settings, request.student)
+    return champion if request.student == "champion" else resolve_model(settings, request.student)
 
 
-def _student_preset(start: ChosenModel) -> str:
+def _student_preset(start: ResolvedModel) -> str:
     kind = architecture_of(build(start.model_file).config).name
     if kind != "student":
         raise PreflightFailed(
@@ -142,11 +144,11 @@ def _teachers(settings: Settings, request: DistillRequest) -> tuple[Teacher, Tea
 
 def _teacher(settings: Settings, text: str) -> Teacher:
     spec = parse_teacher(text)
-    chosen = choose_model(settings, spec.model)
+    chosen = resolve_model(settings, spec.model)
     return teacher_of(chosen.model_file, TeacherSpec(chosen.label, spec.views))
 
 
-def _refuse_itself(start: ChosenModel | None, teacher: Teacher) -> None:
+def _refuse_itself(start: ResolvedModel | None, teacher: Teacher) -> None:
     if start is not None and teacher.digest == start.model_file.digest and teacher.views == 1:
         raise PreflightFailed(
             f"teacher {teacher.name} is the student itself: take self-ensemble:{teacher.name}, or another"
@@ -171,7 +173,7 @@ def _unlabelled(settings: Settings, url: str) -> Sequence[Photograph]:
 
 
 def _asked(
-    config: TrainConfig, teaching: Teaching, folder: TrainingFolder, start: ChosenModel | None
+    config: TrainConfig, teaching: Teaching, folder: TrainingFolder, start: ResolvedModel | None
 ) -> dict[str, object]:
     """Return what a work folder is known by."""
     return {

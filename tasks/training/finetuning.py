@@ -16,7 +16,7 @@ from models.training.semi.rain_critic import RainCritic, train_critic
 from models.training.weight_interpolation import Kept, keep
 from tasks.training.finetuning_request import Prepared
 from tasks.training.system_use import WithSystem
-from tasks.training.tracked import Ongoing, Training, TrainingFailed, going_well, under_way
+from tasks.training.tracked import Training, TrainingFailed, TrainingSession, as_training_failed, open_session
 
 EXPERIMENT = "finetuning"
 SEMI_DRDNET = "semi-drdnet"
@@ -66,11 +66,11 @@ def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Fin
     Raises
     ------
     TrainingFailed
-        The network collapsed; or another of `tasks.training.tracked.REFUSALS`. The best weights so far lie in the
+        The network collapsed; or another of `tasks.refusals.REFUSALS`. The best weights so far lie in the
         work folder.
     """
     start, version = prepared.start.model_file, None
-    with under_way(settings, _filed(prepared), start, run_id) as ongoing:
+    with open_session(settings, _filed(prepared), start, run_id) as ongoing:
         kept = _trained(ongoing, prepared)
         ongoing.file()
         if kept.is_better:
@@ -83,7 +83,7 @@ def _filed(prepared: Prepared) -> Training:
     return Training(EXPERIMENT, prepared.config, prepared.work, prepared.parameters, prepared.tags)
 
 
-def _trained(ongoing: Ongoing, prepared: Prepared) -> Kept:
+def _trained(ongoing: TrainingSession, prepared: Prepared) -> Kept:
     """Train to the end; return what is kept of it."""
     fabric = ongoing.fabric
     rain, mean = prepared.rain.to(fabric.device), build(prepared.start.model_file)
@@ -91,7 +91,7 @@ def _trained(ongoing: Ongoing, prepared: Prepared) -> Kept:
     held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
     pairs = render_validation(held_out, prepared.config.validation_photographs)
     try:
-        with going_well(prepared.work):
+        with as_training_failed(prepared.work):
             fit(
                 fabric,
                 prepared.config,

@@ -14,7 +14,7 @@ from models.training.config import TrainConfig
 from models.training.semi.config import SemiConfig
 from models.training.semi.data import RealRain
 from tasks.refusals import PreflightFailed
-from tasks.resolved_model import ChosenModel, choose_model, refuse_absent_device
+from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
 from tasks.training.finetuning_material import harvested, material_at
 from tasks.training.folder import TrainingFolder, folder_named, inspected
 from tasks.training.request import STAGE_2, origin_tags, preset_of, train_config, work_folder
@@ -60,7 +60,7 @@ class Prepared:
 
     config: TrainConfig
     semi: SemiConfig
-    start: ChosenModel
+    start: ResolvedModel
     folder: TrainingFolder
     rain: RealRain
     work: Path
@@ -106,7 +106,7 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     return Prepared(train, semi, start, folder, rain, work, streaks)
 
 
-def start_of(settings: Settings, model: str, preset: str) -> ChosenModel:
+def start_of(settings: Settings, model: str, preset: str) -> ResolvedModel:
     """Choose what a training of a preset of the network starts from: a model that is named, or what ships.
 
     Raises
@@ -115,12 +115,12 @@ def start_of(settings: Settings, model: str, preset: str) -> ChosenModel:
         If none is named and none ships; or another of `tasks.refusals.REFUSALS`.
     """
     if model:
-        return choose_model(settings, model)
+        return resolve_model(settings, model)
     if preset not in STARTS:
         raise PreflightFailed(
             f"no trained {preset} comes with the package: give one to start from with --model"
         )
-    return choose_model(settings, str(STARTS[preset]))
+    return resolve_model(settings, str(STARTS[preset]))
 
 
 def _places(settings: Settings, request: FinetuneRequest) -> tuple[Path, str]:
@@ -138,7 +138,9 @@ def _places(settings: Settings, request: FinetuneRequest) -> tuple[Path, str]:
     return folder, unlabelled
 
 
-def _rain(settings: Settings, unlabelled: str, semi: SemiConfig, start: ChosenModel) -> tuple[RealRain, str]:
+def _rain(
+    settings: Settings, unlabelled: str, semi: SemiConfig, start: ResolvedModel
+) -> tuple[RealRain, str]:
     """Gather what there is of real rain; of the pool, curation took the streaks already."""
     try:
         material = material_at(settings, unlabelled, semi)
@@ -149,7 +151,7 @@ def _rain(settings: Settings, unlabelled: str, semi: SemiConfig, start: ChosenMo
 
 
 def _asked(
-    train: TrainConfig, semi: SemiConfig, start: ChosenModel, folder: TrainingFolder, rain: RealRain
+    train: TrainConfig, semi: SemiConfig, start: ResolvedModel, folder: TrainingFolder, rain: RealRain
 ) -> dict[str, object]:
     """Return what a work folder is known by."""
     return {

@@ -16,7 +16,7 @@ from models.networks.architectures import preset_name, presets
 from models.training.config import TrainConfig
 from tasks.media.samples import local_home
 from tasks.refusals import PreflightFailed
-from tasks.resolved_model import ChosenModel
+from tasks.resolved_model import ResolvedModel
 from tasks.training.folder import TrainingFolder
 
 Preset = TypeVar("Preset")
@@ -58,7 +58,7 @@ def going_on(config: TrainConfig) -> TrainConfig:
     )
 
 
-def preset_of(start: ChosenModel, what: str) -> str:
+def preset_of(start: ResolvedModel, what: str) -> str:
     """Return the preset of the network that a training begins from.
 
     Raises
@@ -72,7 +72,7 @@ def preset_of(start: ChosenModel, what: str) -> str:
     return name
 
 
-def origin_tags(folder: TrainingFolder, start: ChosenModel | None) -> dict[str, str]:
+def origin_tags(folder: TrainingFolder, start: ResolvedModel | None) -> dict[str, str]:
     """Name what weights come from, for run and version: data, split, start, code."""
     tags = {"data_digest": folder.digest, "split_digest": folder.split_digest}
     if start is not None:

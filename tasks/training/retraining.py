@@ -19,11 +19,11 @@ from prefect import State
 from prefect.exceptions import MissingResult
 
 from infra.catalog.pool import Pool
-from infra.failpoints import fault_point
+from infra.errors import UserError
+from infra.failpoints import failpoint
 from infra.settings import Settings
 from infra.storage.lease import Lease, lease_of
-from infra.storage.location import Location, Missing, open_location
-from tasks import refusals
+from infra.storage.location import Location, ObjectNotFound, open_location
 from tasks.curation.decisions import fetch_decisions
 from tasks.refusals import PreflightFailed
 from tasks.training.retraining_request import RetrainRequest, refuse_unfit_data
@@ -33,16 +33,12 @@ REFUSED = "Refused"
 """Name of the state in which a promotion that was refused ends: no failure of the retraining."""
 
 
-class StageFailed(Exception):
+class StageFailed(UserError):
     """A stage that did not end well; the message names it and what it said."""
 
 
 class NothingNew(Exception):
     """The crops of the pool are those of a retraining that is through."""
-
-
-REFUSALS = (*refusals.REFUSALS, StageFailed)
-"""Errors whose message is the one line that a user needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +98,7 @@ class Retraining:
         self.lease.check()
         self.record = replace(self.record, stages=(*self.record.stages, stage))
         self.places.put(OPEN, _written(self.record))
-        fault_point(f"after-stage={name}")
+        failpoint(f"after-stage={name}")
         return stage
 
     def close(self) -> str:
@@ -130,7 +126,7 @@ def opened(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator
     ------
     PreflightFailed, ManifestInvalid
         If another retraining is open, or the labelled data is unfit.
-    Missing, AccessDenied, WorldFault
+    ObjectNotFound, AccessDenied, TransientError
         If the decisions cannot be fetched.
     NothingNew
         If there is nothing to learn that the last one did not see.
@@ -192,7 +188,7 @@ def _is_known(record: Record, places: Location) -> bool:
 def _closed(places: Location) -> list[Record]:
     try:
         keys = [ref.key for ref in places.list() if ref.key.endswith(".json") and ref.key != OPEN]
-    except Missing:  # there was no retraining yet
+    except ObjectNotFound:  # there was no retraining yet
         return []
     return [record for key in keys if (record := _read(places, key)) is not None]
 
@@ -211,7 +207,7 @@ def _read(places: Location, key: str) -> Record | None:
     """
     try:
         written = places.fetch(key)
-    except Missing:
+    except ObjectNotFound:
         return None
     try:
         read = json.loads(written)

@@ -11,7 +11,7 @@ from infra.tracking.registry import CHAMPION_URL
 from tasks.promotion.evaluation import open_validation
 from tasks.promotion.overlap import refuse_training
 from tasks.refusals import PreflightFailed
-from tasks.resolved_model import choose_model
+from tasks.resolved_model import resolve_model
 from tasks.training.folder import folder_named, read_folder
 from tasks.training.retraining_presets import sizes_of
 
@@ -41,7 +41,7 @@ def prepare_retraining(settings: Settings, request: RetrainRequest) -> RetrainRe
             f"the pool of {settings.workspace} is empty: python -m flows.ingest --source ... fills it"
         )
     request = replace(request, data=_data(settings, request))
-    choose_model(settings, CHAMPION_URL)  # the first run registers it
+    resolve_model(settings, CHAMPION_URL)  # the first run registers it
     open_validation(settings)
     return request
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from models.rain.banks import HELD_OUT_SCENES, HOLD_OUT_EVERY
 from models.rain.streaks import BOLD, FAINT_LONG, FINE, MEDIUM, SOFT, procedural_layer
-from models.rng import Draws
+from models.rng import SampleRng
 from tasks.media.samples import local_home, photograph, rain_on
 
 PICTURES = ("cell", "hubble_deep_field", "ihc", "moon", "page", "retina", "text")
@@ -45,8 +45,8 @@ def make_training_samples(workspace: str) -> tuple[Path, Path]:
         if name != HELD_OUT_PICTURE and part == 0:
             _write(unlabelled / f"{number:02d}-{name}.png", rain_on(clean, number, UNLABELLED_RAIN))
     for scene, family in LAYERS.items():
-        draws = Draws(LAYER_SEED, torch.tensor([scene]))
-        layer = procedural_layer(draws, family, draws.uniform(-0.3, 0.3), (SIDE, SIDE))
+        rng = SampleRng(LAYER_SEED, torch.tensor([scene]))
+        layer = procedural_layer(rng, family, rng.uniform(-0.3, 0.3), (SIDE, SIDE))
         _write(data / "garg" / f"{scene}-1.png", (255 * layer[0, 0]).round().to(torch.uint8).numpy())
     return data, unlabelled
 

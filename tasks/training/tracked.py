@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
+from infra.errors import UserError
 from infra.settings import Settings
 from infra.storage.lease import Lease, lease_of
 from infra.tracking.registry import Registry
@@ -17,15 +18,10 @@ from infra.tracking.server import ModelNotFound, TrackingUnreachable
 from models.engine import choose_device
 from models.modelfile import ModelFile, read_model_file, write_model_file
 from models.training.config import TrainConfig
-from tasks import refusals
 
 
-class TrainingFailed(Exception):
+class TrainingFailed(UserError):
     """A training that came to nothing; the message says why."""
-
-
-REFUSALS = (*refusals.REFUSALS, TrainingFailed)
-"""Errors whose message is the one line that a user needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,7 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
-class Ongoing:
+class TrainingSession:
     """A training under way: where it computes, where it is told, and the right to do it."""
 
     settings: Settings
@@ -86,9 +82,9 @@ class Ongoing:
 
 
 @contextmanager
-def under_way(
+def open_session(
     settings: Settings, training: Training, start: ModelFile | None, run_id: str
-) -> Iterator[Ongoing]:
+) -> Iterator[TrainingSession]:
     """Begin a training, or go on with it; nobody else does the same meanwhile.
 
     Parameters
@@ -105,7 +101,7 @@ def under_way(
     Raises
     ------
     LeaseHeld, TrackingUnreachable
-        Or another of `REFUSALS`, in one line.
+        Or another of `tasks.refusals.REFUSALS`, in one line.
     """
     fabric = launched(settings, training.config.precision)
     name = f"{training.experiment} {training.work.name}"
@@ -114,7 +110,7 @@ def under_way(
         if start is not None:
             write_model_file(start, training.work / "start.safetensors")
         with tracked(settings, training) as run:
-            yield Ongoing(settings, training, fabric, run, lease)
+            yield TrainingSession(settings, training, fabric, run, lease)
 
 
 def launched(settings: Settings, precision: str) -> Fabric:
@@ -156,7 +152,7 @@ def tracked(settings: Settings, training: Training) -> Iterator[TrackedRun]:
 
 
 @contextmanager
-def going_well(work: Path) -> Iterator[None]:
+def as_training_failed(work: Path) -> Iterator[None]:
     """Let a training that goes astray, to a weight that is not finite say, end in one line.
 
     Raises

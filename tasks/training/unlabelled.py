@@ -33,7 +33,7 @@ def unlabelled_photographs(settings: Settings, place: str) -> list[Photograph]:
     ------
     FileNotFoundError
         If there is none; names the place.
-    Missing, AccessDenied, StorageFault
+    ObjectNotFound, AccessDenied, StorageError
         If the place cannot be read.
     """
     if place == POOL:

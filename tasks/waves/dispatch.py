@@ -11,7 +11,7 @@ from distributed import Client, Future
 from distributed.client import ClosedClientError
 
 from infra.cluster import submit
-from infra.errors import WorldFault
+from infra.errors import TransientError
 from infra.records import ImageRef
 from tasks.waves.pending import Shard
 from tasks.waves.shard_results import Row, ShardResult, Unfinished
@@ -66,7 +66,7 @@ class Workers(Generic[Row]):
 
         Raises
         ------
-        WorldFault
+        TransientError
             If the scheduler went away.
         """
         # Tasks of one group wait at the scheduler, not at a worker that another one might kill.
@@ -74,7 +74,7 @@ class Workers(Generic[Row]):
         try:
             return submit(self.client, self.job.do, shard, key=key, priority=self.priority)
         except ClosedClientError as error:
-            raise WorldFault(SCHEDULER_GONE) from error
+            raise TransientError(SCHEDULER_GONE) from error
 
     def try_without_image(self) -> Future:
         """Let a worker show that it can do the work at all."""

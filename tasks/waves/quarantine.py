@@ -9,13 +9,13 @@ from typing import Generic
 
 from distributed import KilledWorker
 
-from infra.errors import WorldFault
+from infra.errors import TransientError
 from tasks.waves.dispatch import SCHEDULER_GONE, Finished, Workers, given_up
 from tasks.waves.pending import Shard
 from tasks.waves.shard_results import Row, ShardResult
 
 
-class WorkersDie(WorldFault):
+class WorkersDie(TransientError):
     """Worker processes die whatever they do."""
 
 

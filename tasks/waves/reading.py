@@ -13,10 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from infra.errors import STORAGE_FAULTS, StillReplaced, one_line
-from infra.failpoints import fault_point
+from infra.errors import STORAGE_ERRORS, ObjectStillChanging, one_line
+from infra.failpoints import failpoint
 from infra.records import ImageRef
-from infra.storage.location import AccessDenied, KeyRefused, Missing
+from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
 from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium
 from tasks.waves.shard_results import Unfinished
@@ -27,9 +27,9 @@ READ_AHEAD = 3
 """Images that are fetched before they are needed."""
 FAULTS_IN_A_ROW = 3
 """After so many faults of the world, one after the other, the rest of the shard is left pending untried."""
-OF_ONE_OBJECT = (Missing, AccessDenied, StillReplaced)
+OF_ONE_OBJECT = (ObjectNotFound, AccessDenied, ObjectStillChanging)
 """What lasts and says nothing of the next image: counted, three such images would block their shard in each run."""
-UNREADABLE = (*STORAGE_FAULTS, ImageRejected, KeyRefused)
+UNREADABLE = (*STORAGE_ERRORS, ImageRejected, KeyRefused)
 """Why an image that is read once more, to be shown, may not be there to show."""
 
 
@@ -43,7 +43,7 @@ class Decoded:
 
 
 @dataclass(slots=True)
-class FaultRow:
+class FailureStreak:
     """Faults of the world, one after the other, in one direction: what can be read may fail to be written."""
 
     length: int = 0
@@ -77,8 +77,8 @@ class Reading:
         self.rejected: list[tuple[ImageRef, str]] = []
         self.unfinished: list[Unfinished] = []
         self.image_seconds = 0.0
-        self.fetches = FaultRow()
-        self.puts = FaultRow()
+        self.fetches = FailureStreak()
+        self.puts = FailureStreak()
 
     def decoded(self, refs: tuple[ImageRef, ...]) -> Iterator[Decoded]:
         """Yield the images that could be fetched and decoded; the others are rejected or stay unfinished."""
@@ -92,7 +92,7 @@ class Reading:
                     data = fetching.result()
                 except (ImageRejected, KeyRefused) as refused:
                     self.rejected.append((ref, str(refused)))
-                except STORAGE_FAULTS as error:
+                except STORAGE_ERRORS as error:
                     self.fault(ref, error, self.fetches)
                 else:
                     self.fetches.end()
@@ -104,7 +104,7 @@ class Reading:
         """Reject an image if it is the same when fetched again; storage may have handed out damaged bytes."""
         try:
             is_same = self.medium.fetch(ref) == data
-        except STORAGE_FAULTS as error:
+        except STORAGE_ERRORS as error:
             self.fault(ref, error, self.fetches)
             return
         if is_same:
@@ -112,7 +112,7 @@ class Reading:
         else:
             self.unfinished.append(Unfinished(ref.key, "two fetches gave different bytes"))
 
-    def fault(self, ref: ImageRef, error: Exception, row: FaultRow) -> None:
+    def fault(self, ref: ImageRef, error: Exception, row: FailureStreak) -> None:
         """Leave an image pending that storage failed at, and count the fault among the fetches or the puts."""
         self.unfinished.append(Unfinished(ref.key, str(error)))
         row.count(error)
@@ -132,7 +132,7 @@ class Reading:
             self.image_seconds += time.thread_time() - started
 
     def _decode(self, ref: ImageRef, data: bytes) -> Picture | None:
-        fault_point("decode", ref.key)
+        failpoint("decode", ref.key)
         with self.clocked():
             try:
                 return self.medium.decode(data)
@@ -147,9 +147,9 @@ def _fetch_ahead(
     readers: ThreadPoolExecutor, medium: Medium, refs: tuple[ImageRef, ...]
 ) -> Iterator[tuple[ImageRef, Future[bytes]]]:
     """Yield each image with its bytes on their way, a few images early."""
-    under_way: deque[tuple[ImageRef, Future[bytes]]] = deque()
+    open_session: deque[tuple[ImageRef, Future[bytes]]] = deque()
     for ref in refs:
-        under_way.append((ref, readers.submit(medium.fetch, ref)))
-        if len(under_way) > READ_AHEAD:
-            yield under_way.popleft()
-    yield from under_way
+        open_session.append((ref, readers.submit(medium.fetch, ref)))
+        if len(open_session) > READ_AHEAD:
+            yield open_session.popleft()
+    yield from open_session

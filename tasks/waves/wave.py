@@ -16,7 +16,7 @@ from typing import Generic
 
 from distributed import Future, KilledWorker
 
-from infra.failpoints import fault_point
+from infra.failpoints import failpoint
 from tasks.waves.dispatch import SCHEDULER_GONE, Finished, Results, Workers, given_up
 from tasks.waves.pending import Shard
 from tasks.waves.quarantine import Quarantine
@@ -132,21 +132,21 @@ def run_waves(
     Ends early when `finish` says that a wave got nothing done, or when workers hang: then the world is at fault,
     and later images would only wait for the same time-outs.
     """
-    under_way: deque[tuple[int, Wave[Row]]] = deque()
+    open_session: deque[tuple[int, Wave[Row]]] = deque()
     suspects: list[Shard] = []
     for number in itertools.count(1):
         chosen = list(itertools.islice(shards, wave_shards))
         if chosen:
-            under_way.append((number, Wave(workers, chosen)))
-        if not under_way:
+            open_session.append((number, Wave(workers, chosen)))
+        if not open_session:
             break
-        if len(under_way) > 1 or not chosen:
-            finishing, wave = under_way.popleft()
+        if len(open_session) > 1 or not chosen:
+            finishing, wave = open_session.popleft()
             got_on = finish(finishing, wave)
             suspects += wave.suspects
-            fault_point("between-waves")
+            failpoint("between-waves")
             if wave.has_stalled:
-                _finish_without_waiting(under_way, finish)
+                _finish_without_waiting(open_session, finish)
             if wave.has_stalled or (not got_on and not wave.suspects):
                 return
     if suspects:
@@ -154,9 +154,9 @@ def run_waves(
 
 
 def _finish_without_waiting(
-    under_way: Iterable[tuple[int, Wave[Row]]], finish: Callable[[int, Results[Row]], bool]
+    open_session: Iterable[tuple[int, Wave[Row]]], finish: Callable[[int, Results[Row]], bool]
 ) -> None:
     """Record what workers that do not hang have brought back of later waves."""
-    for number, wave in under_way:
+    for number, wave in open_session:
         wave.wait_no_more()
         finish(number, wave)

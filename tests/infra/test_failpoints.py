@@ -11,12 +11,12 @@ import pytest
 from tests.support.worlds.batch import PATIENCE, ROOT
 
 PROGRAM = """
-from infra.failpoints import fault_point
-fault_point("put", "a.jpg")
+from infra.failpoints import failpoint
+failpoint("put", "a.jpg")
 print("after a", flush=True)
-fault_point("put", "b.jpg")
+failpoint("put", "b.jpg")
 print("after b", flush=True)
-fault_point("put-more")
+failpoint("put-more")
 print("the end", flush=True)
 """
 

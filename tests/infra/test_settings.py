@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import Patience, UrlRefused
-from infra.settings import GateLimits, SettingsInvalid, absolute_url, read_patience, read_settings
+from infra.errors import RetryPolicy, UrlRefused
+from infra.settings import GateLimits, SettingsInvalid, absolute_url, read_retry_policy, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -61,12 +61,12 @@ def test_an_impossible_value_names_its_variable(
 
 
 def test_how_long_storage_is_asked_again_is_read_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read_patience() == Patience(45.0)
+    assert read_retry_policy() == RetryPolicy(45.0)
     monkeypatch.setenv("DERAIN_RETRY_SECONDS", "1.5")
-    assert read_patience().budget_seconds == read_settings().retry_seconds == 1.5
+    assert read_retry_policy().budget_seconds == read_settings().retry_seconds == 1.5
     monkeypatch.setenv("DERAIN_RETRY_SECONDS", "abc")
     with pytest.raises(SettingsInvalid, match="DERAIN_RETRY_SECONDS=abc: "):
-        read_patience()
+        read_retry_policy()
 
 
 def test_limits_of_promotion_are_given_one_by_one_or_as_json(monkeypatch: pytest.MonkeyPatch) -> None:

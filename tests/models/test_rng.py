@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.rng import Draws
-from tests.support.worlds.rainy import draws
+from models.rng import SampleRng
+from tests.support.worlds.rainy import sample_rng
 
 MANY = 20_000
 
@@ -17,7 +17,7 @@ def correlation(first: Tensor, second: Tensor) -> float:
 
 
 def test_uniform_numbers_are_uniform():
-    drawn = draws(0, 50).uniform(shape=(MANY,)).flatten().double()
+    drawn = sample_rng(0, 50).uniform(shape=(MANY,)).flatten().double()
     assert drawn.min() >= 0
     assert drawn.max() < 1
     assert drawn.mean().item() == pytest.approx(0.5, abs=0.002)
@@ -27,27 +27,27 @@ def test_uniform_numbers_are_uniform():
 
 
 def test_neighbouring_samples_positions_draws_and_seeds_are_unrelated():
-    samples = draws(0, MANY)
+    samples = sample_rng(0, MANY)
     first, second = samples.uniform(), samples.uniform()
-    positions = draws(3, 4).uniform(shape=(MANY,))[0]
-    other_seed = draws(0, MANY, seed=2).uniform()
+    positions = sample_rng(3, 4).uniform(shape=(MANY,))[0]
+    other_seed = sample_rng(0, MANY, seed=2).uniform()
     pairs = [(first[1:], first[:-1]), (first, second), (positions[1:], positions[:-1]), (first, other_seed)]
     assert max(abs(correlation(*pair)) for pair in pairs) < 4 / math.sqrt(MANY)
 
 
 def test_numbers_depend_on_seed_sample_and_order_alone():
-    together, alone = draws(0, 8), draws(5, 6)
+    together, alone = sample_rng(0, 8), sample_rng(5, 6)
     for shape in ((), (3, 4), (1,)):
         assert torch.equal(together.uniform(shape=shape)[5:6], alone.uniform(shape=shape))
 
 
 def test_repeated_draws_differ():
-    stream = draws(0, 4)
+    stream = sample_rng(0, 4)
     assert not torch.equal(stream.uniform(), stream.uniform())
 
 
 def test_bounds_of_uniform_and_log_uniform():
-    stream = draws(0, MANY)
+    stream = sample_rng(0, MANY)
     flat, log = stream.uniform(-2.0, 3.0), stream.log_uniform(0.5, 8.0)
     assert flat.min() >= -2
     assert flat.max() < 3
@@ -57,14 +57,14 @@ def test_bounds_of_uniform_and_log_uniform():
 
 
 def test_integers_take_every_value_below_the_count_evenly():
-    counts = torch.bincount(draws(0, MANY).integer(7), minlength=7)
+    counts = torch.bincount(sample_rng(0, MANY).integer(7), minlength=7)
     assert len(counts) == 7
     assert counts.min() > 0.9 * MANY / 7
 
 
 def test_integers_below_a_count_of_each_sample():
     limits = torch.arange(MANY) % 5 + 1
-    numbers = draws(0, MANY).integer(limits)
+    numbers = sample_rng(0, MANY).integer(limits)
     assert numbers.dtype == torch.int64
     assert numbers.min() == 0
     assert (numbers < limits).all()
@@ -73,7 +73,7 @@ def test_integers_below_a_count_of_each_sample():
 
 
 def test_normal_numbers_are_normal():
-    drawn = draws(0, 10).normal(shape=(MANY,)).flatten().double()
+    drawn = sample_rng(0, 10).normal(shape=(MANY,)).flatten().double()
     assert torch.isfinite(drawn).all()
     assert drawn.mean().item() == pytest.approx(0, abs=0.01)
     assert drawn.std().item() == pytest.approx(1, abs=0.01)
@@ -82,14 +82,14 @@ def test_normal_numbers_are_normal():
 
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
 def test_chance(probability):
-    share = draws(0, MANY).chance(probability).double().mean().item()
+    share = sample_rng(0, MANY).chance(probability).double().mean().item()
     assert share == pytest.approx(probability, abs=0.015 if 0 < probability < 1 else 0)
 
 
 def test_a_branch_is_unrelated_to_its_stem_and_to_other_branches():
     everyone = torch.ones(MANY, dtype=torch.bool)
-    stem = draws(0, MANY)
-    first, second = stem.only(everyone), stem.only(everyone)
+    stem = sample_rng(0, MANY)
+    first, second = stem.subset(everyone), stem.subset(everyone)
     numbers = [stream.uniform() for stream in (stem, first, second)]
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert abs(correlation(numbers[one], numbers[other])) < 4 / math.sqrt(MANY)
@@ -98,23 +98,23 @@ def test_a_branch_is_unrelated_to_its_stem_and_to_other_branches():
 def test_a_branch_does_not_see_who_else_was_chosen():
     some = torch.tensor([False, True, False, True])
     alone = torch.tensor([False, False, False, True])
-    assert torch.equal(draws(0, 4).only(some).uniform()[1:], draws(0, 4).only(alone).uniform())
+    assert torch.equal(sample_rng(0, 4).subset(some).uniform()[1:], sample_rng(0, 4).subset(alone).uniform())
 
 
 def test_what_a_branch_draws_leaves_its_stem_alone():
-    used, unused = draws(0, 4), draws(0, 4)
+    used, unused = sample_rng(0, 4), sample_rng(0, 4)
     everyone = torch.ones(4, dtype=torch.bool)
-    used.only(everyone).normal(shape=(5,))
-    unused.only(everyone)
+    used.subset(everyone).normal(shape=(5,))
+    unused.subset(everyone)
     assert torch.equal(used.uniform(), unused.uniform())
 
 
 def test_a_branch_for_nobody_draws_nothing():
-    nobody = draws(0, 4).only(torch.zeros(4, dtype=torch.bool))
+    nobody = sample_rng(0, 4).subset(torch.zeros(4, dtype=torch.bool))
     assert nobody.batch == 0
     assert nobody.uniform(shape=(2,)).shape == (0, 2)
 
 
 def test_large_seeds_and_samples_do_not_overflow():
-    drawn = Draws(2**40 + 3, torch.tensor([0, 2**62])).uniform(shape=(100,))
+    drawn = SampleRng(2**40 + 3, torch.tensor([0, 2**62])).uniform(shape=(100,))
     assert 0.4 < drawn[1].mean() < 0.6

@@ -17,10 +17,10 @@ from torch import Tensor
 from models.networks.base import Features
 from models.networks.losses import psnr_term, reconstruction_terms
 from models.pairs import RainyPair
-from models.rng import Draws
+from models.rng import SampleRng
 from models.training.config import TrainConfig
 from models.training.distill.feature_matching import FeatureMatch, attention_distance
-from models.training.distill.teacher_targets import LESSON_SEED, Lessons
+from models.training.distill.teacher_targets import TEACHER_TARGET_SEED, TeacherTargets
 from models.training.distill.teachers import Teacher
 from models.training.objectives import Objective
 
@@ -89,7 +89,7 @@ class Distillation(Objective):
         `Network.feature_widths` of the student.
     teacher : Teacher
         Teaches on labelled crops.
-    lessons : Lessons, optional
+    lessons : TeacherTargets, optional
         Unlabelled photographs and a teacher's versions of them.
     process : tuple of int
         Number of this process and how many there are: each draws other unlabelled crops.
@@ -101,7 +101,7 @@ class Distillation(Objective):
         lineage: Lineage,
         student: Mapping[int, int],
         teacher: Teacher,
-        lessons: Lessons | None = None,
+        lessons: TeacherTargets | None = None,
         process: tuple[int, int] = (0, 1),
     ) -> None:
         super().__init__()
@@ -161,7 +161,9 @@ class Distillation(Objective):
         number, processes = self._process
         first = (step * processes + number) * count
         samples = torch.arange(first, first + count, device=pair.rainy.device)
-        return self._lessons.crops(Draws(config.seed + LESSON_SEED, samples), pair.rainy.shape[-1])
+        return self._lessons.crops(
+            SampleRng(config.seed + TEACHER_TARGET_SEED, samples), pair.rainy.shape[-1]
+        )
 
 
 def supervised_terms(config: TrainConfig, step: int, derained: Tensor, pair: RainyPair) -> dict[str, Tensor]:

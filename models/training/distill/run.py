@@ -19,13 +19,19 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
+from models.errors import ModelError
 from models.evaluation.validation import render_validation, validate
-from models.modelfile import SHIPPED, ModelFileInvalid, build, read_model_file
+from models.modelfile import SHIPPED, build, read_model_file
 from models.networks.architectures import architecture_of, build_network, preset
 from models.rain.banks import load_training_data
 from models.training.config import TrainConfig
 from models.training.distill.objective import Distillation, DistillConfig, Lineage
-from models.training.distill.teacher_targets import Photograph, digest_of, read_photographs, write_lessons
+from models.training.distill.teacher_targets import (
+    Photograph,
+    cache_teacher_targets,
+    digest_of,
+    read_photographs,
+)
 from models.training.distill.teachers import NEEDED_LEAD, Teacher, read_teacher
 from models.training.loop import add_fields, fields_of, fit, launched, options
 from models.training.recorders import Recorder
@@ -72,7 +78,7 @@ class Teaching:
         """Make what the training minimises; lessons are written first, or read from `memory`."""
         lessons = None
         if self.photographs:
-            lessons = write_lessons(
+            lessons = cache_teacher_targets(
                 fabric, self.unlabelled_teacher.to(fabric.device), self.photographs, memory
             )
         student = build_network(preset(config.preset)).feature_widths
@@ -193,7 +199,7 @@ def main() -> None:
         lead = measure_lead(fabric, teacher, incumbent(config), arguments.data, arguments.out / "lead.json")
         fabric.print(lead)
         distil(fabric, config, teaching, arguments.data, arguments.out)
-    except (ValueError, FileNotFoundError, ModelFileInvalid) as error:
+    except (ValueError, FileNotFoundError, ModelError) as error:
         raise SystemExit(str(error)) from error
 
 

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from models.evaluation.validation import as_uint8
 from models.rain.banks import Bank, bank_of, sample
 from models.rain.crop_grids import crop_grid
-from models.rng import Draws
+from models.rng import SampleRng
 from models.training.distill.teachers import Teacher
 
 Thing = TypeVar("Thing")
@@ -34,27 +34,27 @@ Photograph = npt.NDArray[np.uint8]
 MOST_PHOTOGRAPHS = 500
 LARGEST_SIDE = 1024
 """Of larger photographs the middle is taken: they are held in memory, at the scale at which they rain."""
-LESSON_SEED = 7_000_000
+TEACHER_TARGET_SEED = 7_000_000
 """Keeps the numbers of these crops apart from those of labelled ones."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
+class TeacherTargets:
     """Unlabelled photographs and the teacher's versions of them, in the same order and of the same sizes."""
 
     rainy: Bank
     derained: Bank
 
-    def to(self, device: torch.device) -> Lessons:
+    def to(self, device: torch.device) -> TeacherTargets:
         """Move both to a device."""
-        return Lessons(self.rainy.to(device), self.derained.to(device))
+        return TeacherTargets(self.rainy.to(device), self.derained.to(device))
 
-    def crops(self, draws: Draws, size: int) -> tuple[Tensor, Tensor]:
+    def crops(self, rng: SampleRng, size: int) -> tuple[Tensor, Tensor]:
         """Draw square crops at full scale, mirrored or not: rainy and derained, (B, 3, size, size) each."""
-        index = draws.integer(len(self.rainy))
-        scale = torch.ones(draws.batch, device=draws.device)
-        grid = crop_grid(draws, self.rainy, index, scale, size)
+        index = rng.integer(len(self.rainy))
+        scale = torch.ones(rng.batch, device=rng.device)
+        grid = crop_grid(rng, self.rainy, index, scale, size)
         return sample(self.rainy, index, grid), sample(self.derained, index, grid)
 
 
@@ -103,9 +103,9 @@ def digest_of(photographs: Sequence[Photograph]) -> str:
     return digest.hexdigest()
 
 
-def write_lessons(
+def cache_teacher_targets(
     fabric: Fabric, teacher: Teacher, photographs: Sequence[Photograph], memory: Path
-) -> Lessons:
+) -> TeacherTargets:
     """Let a teacher derain photographs, or read what it made of the same ones before.
 
     Parameters
@@ -132,7 +132,7 @@ def write_lessons(
         memory.mkdir(parents=True, exist_ok=True)
         save_file({f"{number:06d}": picture for number, picture in enumerate(derained)}, partial)
         partial.replace(path)
-    return Lessons(bank_of(rainy), bank_of(derained)).to(fabric.device)
+    return TeacherTargets(bank_of(rainy), bank_of(derained)).to(fabric.device)
 
 
 def _derained(fabric: Fabric, teacher: Teacher, picture: Tensor) -> Tensor:

@@ -108,7 +108,7 @@ class Teacher:
 def seen_from(view: int, pictures: Tensor, *, back: bool = False) -> Tensor:
     """Show pictures (B, C, H, W) from one of eight views, or turn such a view back: mirrored, upside down, turned.
 
-    Views 0 to 3 keep the direction of fall upright.
+    TtaConfig 0 to 3 keep the direction of fall upright.
     """
     flipped = [axis for axis, bit in ((-1, 1), (-2, 2)) if view & bit]
     if view & 4 and back:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.errors import ModelError
 from models.training import distributed
 
 LIMITS = (0.5, 2.0)
@@ -13,7 +14,7 @@ MEMORY = 0.9
 """Share of the running means that a look keeps."""
 
 
-class Collapsed(Exception):
+class Collapsed(ModelError):
     """The network no longer derains; the message says what it does. The best weights so far are whole."""
 
 
@@ -52,7 +53,9 @@ class CollapseWatch(nn.Module):
         Collapsed
             If their running mean leaves the limits, or is not finite.
         """
-        now, then = distributed.mean(torch.stack((rain.float().clamp(min=0).mean(), rendered.float().mean())))
+        now, then = distributed.all_mean(
+            torch.stack((rain.float().clamp(min=0).mean(), rendered.float().mean()))
+        )
         if self.at_first.isnan():
             self.at_first.copy_(now)
             self.found.copy_(now)

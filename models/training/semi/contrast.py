@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.rng import Draws
+from models.rng import SampleRng
 from models.structure_tensor import blurred
 
 TEMPERATURE = 0.07
@@ -42,12 +42,12 @@ class StreakContrast(nn.Module):
         super().__init__()
         self.embed = nn.Sequential(nn.Linear(PATCH**2, 64), nn.ReLU(), nn.Linear(64, EMBEDDING))
 
-    def forward(self, draws: Draws, derained: Tensor, rainy: Tensor, real: Tensor) -> Tensor:
+    def forward(self, rng: SampleRng, derained: Tensor, rainy: Tensor, real: Tensor) -> Tensor:
         """Return the InfoNCE loss of a batch.
 
         Parameters
         ----------
-        draws : Draws
+        rng : SampleRng
             Which patches are negatives and which of the bank's are positives.
         derained, rainy : Tensor
             (B, 3, H, W), at least 48 pixels high and wide.
@@ -66,7 +66,7 @@ class StreakContrast(nn.Module):
         )
         same = strongest(rain, ANCHORS + POSITIVES // 2)
         positives = torch.cat((same[:, ANCHORS:], strongest(bank, POSITIVES // 2)), 1)
-        embedded = [self._embedded(part) for part in (same[:, :ANCHORS], positives, _some(draws, background))]
+        embedded = [self._embedded(part) for part in (same[:, :ANCHORS], positives, _some(rng, background))]
         losses = info_nce(*embedded)
         return (losses * rainy_enough[:, None]).sum() / (ANCHORS * rainy_enough.sum().clamp(min=1))
 
@@ -130,9 +130,9 @@ def background_ratio(
     return total
 
 
-def _some(draws: Draws, cut: Tensor) -> Tensor:
+def _some(rng: SampleRng, cut: Tensor) -> Tensor:
     """Draw NEGATIVES patches of all photographs of a batch, (NEGATIVES, P)."""
     each = -(-NEGATIVES // len(cut))
-    places = (draws.uniform(shape=(each,)) * cut.shape[1]).long().clamp(max=cut.shape[1] - 1)
+    places = (rng.uniform(shape=(each,)) * cut.shape[1]).long().clamp(max=cut.shape[1] - 1)
     chosen = cut.gather(1, places[:, :, None].expand(-1, -1, cut.shape[-1]))
     return chosen.flatten(0, 1)[:NEGATIVES]

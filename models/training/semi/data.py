@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.rain.banks import Bank, sample
 from models.rain.crop_grids import crop_grid
-from models.rng import Draws
+from models.rng import SampleRng
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class Targets:
         )
         return rainy, target, confidence
 
-    def crops(self, draws: Draws, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    def crops(self, rng: SampleRng, size: int) -> tuple[Tensor, Tensor, Tensor]:
         """Cut rainy, target (B, 3, size, size) and confidence (B, 1, size, size) out of the same places."""
-        index, grid = _places(draws, self.rainy, size)
+        index, grid = _places(rng, self.rainy, size)
         rainy, target, confidence = (
             sample(bank, index, grid) for bank in (self.rainy, self.target, self.confidence)
         )
@@ -89,9 +89,9 @@ class RealRain:
             self.held_out_temporal and self.held_out_temporal.to(device),
         )
 
-    def crops(self, draws: Draws, size: int) -> Tensor:
+    def crops(self, rng: SampleRng, size: int) -> Tensor:
         """Cut a crop out of an unlabelled photograph a sample, (B, 3, size, size)."""
-        return sample(self.photographs, *_places(draws, self.photographs, size))
+        return sample(self.photographs, *_places(rng, self.photographs, size))
 
     @property
     def digest(self) -> str:
@@ -111,6 +111,6 @@ class RealRain:
                 yield from ((f"{field.name}.{kind.name}", getattr(part, kind.name)) for kind in fields(part))
 
 
-def _places(draws: Draws, bank: Bank, size: int) -> tuple[Tensor, Tensor]:
-    index = draws.integer(len(bank))
-    return index, crop_grid(draws, bank, index, torch.ones(draws.batch, device=draws.device), size)
+def _places(rng: SampleRng, bank: Bank, size: int) -> tuple[Tensor, Tensor]:
+    index = rng.integer(len(bank))
+    return index, crop_grid(rng, bank, index, torch.ones(rng.batch, device=rng.device), size)

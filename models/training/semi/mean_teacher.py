@@ -85,7 +85,7 @@ def confident(derained: Tensor, target: Tensor, confidence: Tensor) -> Tensor:
     return PSNR_WEIGHT * 10 * (share * torch.log10(error / share.clamp(min=TRUSTED) + PSNR_FLOOR)).mean()
 
 
-def anchored(derained: Tensor, rainy: Tensor) -> Tensor:
+def identity_loss_outside_rain(derained: Tensor, rainy: Tensor) -> Tensor:
     """L1 of derained photographs to their input where no rain was found.
 
     Only there: everywhere it would reward leaving rain. Ours, against collapse.

@@ -20,7 +20,7 @@ from models.networks.losses import psnr_term
 from models.pairs import RainyPair
 from models.rain import degradations
 from models.rain.real_streaks import real_streaks, rerained
-from models.rng import Draws
+from models.rng import SampleRng
 from models.training import distributed
 from models.training.config import TrainConfig
 from models.training.objectives import Objective, Supervised
@@ -29,7 +29,7 @@ from models.training.semi.collapse import CollapseWatch
 from models.training.semi.config import SemiConfig
 from models.training.semi.contrast import FAINTEST, StreakContrast, background_ratio
 from models.training.semi.data import RealRain, Targets
-from models.training.semi.mean_teacher import MeanTeacher, anchored, confident, trust
+from models.training.semi.mean_teacher import MeanTeacher, confident, identity_loss_outside_rain, trust
 from models.training.semi.rain_critic import RainCritic
 from models.training.semi.validation import SemiScore, score
 
@@ -114,7 +114,7 @@ class SemiSupervised(Objective):
         looks = FIRST_LOOKS if batch.step == 0 else 1
         rain = []
         for number in range(looks):
-            crops = self.data.crops(batch.draws("watch", number), batch.size)
+            crops = self.data.crops(batch.rng("watch", number), batch.size)
             rain.append((crops - network(crops)).clamp(min=0).mean())
         self.watch.look(batch.step, (batch.pair.rainy - batch.pair.clean).clamp(min=0), torch.stack(rain))
 
@@ -126,7 +126,7 @@ class SemiSupervised(Objective):
         if real == 0:
             return dict(terms)
         clean = batch.pair.clean[count - real :]
-        pair = rerained(batch.draws("rerain").only(batch.last(real)), self.data.streaks, clean)
+        pair = rerained(batch.rng("rerain").subset(batch.last(real)), self.data.streaks, clean)
         derained = network(_channels_last(pair.rainy))
         terms = terms | {"rerain": self.config.rerain * psnr_term(derained, clean)}
         if self.critic is not None:
@@ -144,15 +144,15 @@ class SemiSupervised(Objective):
 
     def _on_unlabelled(self, network: Any, batch: _Batch) -> dict[str, Tensor]:
         """What is asked of the network on unlabelled photographs as they are."""
-        rainy = self.data.crops(batch.draws("unlabelled"), batch.size)
+        rainy = self.data.crops(batch.rng("unlabelled"), batch.size)
         derained = network(_channels_last(rainy))
         terms = {}
         if self.config.anchor:
-            terms["anchor"] = self.config.anchor * anchored(derained, rainy)
+            terms["anchor"] = self.config.anchor * identity_loss_outside_rain(derained, rainy)
         if self.streak_contrast is not None:
-            draws = batch.draws("unlabelled", 1)
-            real = real_streaks(draws, self.data.streaks, (batch.size, batch.size))
-            contrast = self.streak_contrast(draws, derained, rainy, real)
+            rng = batch.rng("unlabelled", 1)
+            real = real_streaks(rng, self.data.streaks, (batch.size, batch.size))
+            contrast = self.streak_contrast(rng, derained, rainy, real)
             terms["streak_contrast"] = self.config.streak_contrast * contrast
         return terms
 
@@ -160,12 +160,12 @@ class SemiSupervised(Objective):
         self, network: Any, batch: _Batch, name: str, targets: Targets, weight: float
     ) -> dict[str, Tensor]:
         """PSNR to targets that may be wrong; contrast with the same scene under strong rain."""
-        draws = batch.draws(name)
-        rainy, target, confidence = targets.crops(draws, batch.size)
+        rng = batch.rng(name)
+        rainy, target, confidence = targets.crops(rng, batch.size)
         derained = network(_channels_last(rainy))
         terms = {name: weight * confident(derained, target, confidence)}
         if self.critic is not None:
-            strong = rerained(draws, self.data.streaks, rainy).rainy
+            strong = rerained(rng, self.data.streaks, rainy).rainy
             trusted = _rain_enough(rainy, target) * confidence.mean((1, 2, 3))
             ratio = self._ratio(derained, target, strong, trusted)
             terms[f"{name}_contrast"] = self.config.background_contrast * ratio
@@ -175,9 +175,9 @@ class SemiSupervised(Objective):
         """Terms whose target a mean teacher makes."""
         terms = {}
         if self.config.rain_on_rain:
-            draws = batch.draws("rain_on_rain")
-            rainy = self.data.crops(draws, batch.size)
-            more = rerained(draws, self.data.streaks, rainy).rainy
+            rng = batch.rng("rain_on_rain")
+            rainy = self.data.crops(rng, batch.size)
+            more = rerained(rng, self.data.streaks, rainy).rainy
             error = F.l1_loss(network(_channels_last(more)).float(), teacher(rainy).float())
             terms["rain_on_rain"] = self.config.rain_on_rain * error
         if self.config.mean_teacher:
@@ -193,12 +193,12 @@ class SemiSupervised(Objective):
 
         Exposure and JPEG go on both: on the strong view alone they would train a denoiser.
         """
-        draws = batch.draws("strong_view")
-        rainy = self.data.crops(draws, batch.size)
+        rng = batch.rng("strong_view")
+        rainy = self.data.crops(rng, batch.size)
         target = teacher(rainy, self.config.teacher_scales).float().clamp(0, 1)
-        both = degradations.expose(draws, torch.cat((rainy, target), 1)).clamp(0, 1)
-        quality = draws.uniform(60, 98)
-        strong = rerained(draws, self.data.streaks, both[:, :3]).rainy
+        both = degradations.expose(rng, torch.cat((rainy, target), 1)).clamp(0, 1)
+        quality = rng.uniform(60, 98)
+        strong = rerained(rng, self.data.streaks, both[:, :3]).rainy
         return degradations.jpeg(strong, quality), degradations.jpeg(both[:, 3:], quality)
 
 
@@ -209,12 +209,12 @@ class _Batch:
         self.config, self.step, self.pair = config, step, pair
         self.size = pair.clean.shape[-1]
 
-    def draws(self, stream: str, number: int = 0) -> Draws:
+    def rng(self, stream: str, number: int = 0) -> SampleRng:
         """Return the draws of a stream, a sample for each of the labelled batch; `number` tells several apart."""
         count, device = len(self.pair.clean), self.pair.clean.device
-        first = (self.step * distributed.count() + distributed.rank()) * count
+        first = (self.step * distributed.world_size() + distributed.rank()) * count
         seed = self.config.seed + 1_000_003 * (1 + STREAMS.index(stream) + len(STREAMS) * number)
-        return Draws(seed, torch.arange(first, first + count, device=device))
+        return SampleRng(seed, torch.arange(first, first + count, device=device))
 
     def last(self, count: int) -> Tensor:
         """Mark the last samples of the batch, (B,)."""

@@ -16,7 +16,7 @@ from models.rain.banks import Bank, TrainingData, sample
 from models.rain.crop_grids import crop_grid
 from models.rain.degradations import expose
 from models.rain.streaks import StreakFamily, procedural_layer
-from models.rng import Draws
+from models.rng import SampleRng
 
 RIBBONS = StreakFamily((20.0, 60.0), (2.2, 3.4), (1e-4, 8e-4), (0.08, 0.5), flat=True)
 GRAINS = StreakFamily((6.0, 14.0), (0.7, 1.1), (2e-3, 1.2e-2), (0.08, 0.5), flat=True)
@@ -116,11 +116,11 @@ def _accuracy(critic: RainCritic, photographs: Bank, seed: int, crop: int) -> fl
 
 def _examples(seed: int, samples: Tensor, photographs: Bank, crop: int) -> tuple[Tensor, Tensor]:
     """Draw photographs, each without rain and with it: (2 B, 3, crop, crop) and which have it, (2 B,)."""
-    draws = Draws(seed, samples.to(photographs.pixels.device))
-    index = draws.integer(len(photographs))
-    grid = crop_grid(draws, photographs, index, draws.log_uniform(0.7, 1.5), crop)
-    clean = expose(draws, sample(photographs, index, grid))
-    angle = draws.uniform(-0.6, 0.6)
-    layers = [procedural_layer(draws, family, angle, (crop, crop)) for family in FAMILIES]
+    rng = SampleRng(seed, samples.to(photographs.pixels.device))
+    index = rng.integer(len(photographs))
+    grid = crop_grid(rng, photographs, index, rng.log_uniform(0.7, 1.5), crop)
+    clean = expose(rng, sample(photographs, index, grid))
+    angle = rng.uniform(-0.6, 0.6)
+    layers = [procedural_layer(rng, family, angle, (crop, crop)) for family in FAMILIES]
     pictures = torch.cat((clean, (clean + torch.stack(layers).sum(0)).clamp(0, 1)))
     return pictures, (torch.arange(len(pictures), device=pictures.device) >= len(clean)).float()

@@ -19,7 +19,7 @@ from models.evaluation.validation import (
     validate,
 )
 from models.rain.real_streaks import rerained
-from models.rng import Draws
+from models.rng import SampleRng
 from models.training.semi.data import RealRain, Targets
 
 MOST_TEMPORAL = 20
@@ -59,7 +59,9 @@ def score(network: nn.Module, pairs: ValidationSet, data: RealRain) -> SemiScore
     """Score weights on rendered rain, on held-out real streaks on the same photographs, on temporal backgrounds."""
     bank, temporal = data.held_out_streaks, data.held_out_temporal
     rained = [
-        rerained(Draws(VALIDATION_SEED, torch.tensor([number], device=bank.pixels.device)), bank, pair.clean)
+        rerained(
+            SampleRng(VALIDATION_SEED, torch.tensor([number], device=bank.pixels.device)), bank, pair.clean
+        )
         for number, pair in enumerate(pairs.none)
     ]
     figures = SemiScore(**asdict(validate(network, pairs)), rerained=mean_psnr_y(network, rained))

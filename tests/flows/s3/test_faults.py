@@ -11,7 +11,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from infra.storage.location import AccessDenied, Missing
+from infra.storage.location import AccessDenied, ObjectNotFound
 from tasks.refusals import REFUSALS
 from tests.support.servers.dask_cluster import wait_until
 from tests.support.servers.faulty_proxy import Fault, FaultyProxy, Weather
@@ -93,7 +93,7 @@ def test_hard_keys_are_derained_or_have_a_reason_and_nothing_lands_outside(rain:
 def test_a_missing_bucket_is_told(rain: Rain, bucket: str, end: str) -> None:
     gone = f"{bucket}-gone/photos"
     wrong = rain.but(workspace=gone) if end == "workspace" else replace(rain, **{end: gone})
-    assert_refused(wrong, bucket, Missing, f"{gone}: there is no such bucket")
+    assert_refused(wrong, bucket, ObjectNotFound, f"{gone}: there is no such bucket")
 
 
 def test_a_wrong_secret_is_told(rain: Rain, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

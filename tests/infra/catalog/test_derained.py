@@ -14,7 +14,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.table import TableMerger
 
 from infra.catalog import delta_table
-from infra.catalog.delta_table import CatalogFault, WorkspaceRefused
+from infra.catalog.delta_table import CatalogError, WorkspaceRefused
 from infra.catalog.derained import TABLE, Catalog
 from infra.catalog.schema import CatalogSchemaMismatch, record_schema, records_table
 from infra.records import DerainRecord, Scope
@@ -173,7 +173,7 @@ def test_a_commit_that_fails_is_tried_again(catalog, monkeypatch, calls, error, 
 def test_a_commit_that_always_fails_is_a_fault_of_the_world(catalog, monkeypatch):
     catalog.commit([record("a")], replace=False)
     failing = Failing(monkeypatch, set(range(100)), OSError("reset by\n peer"))
-    with pytest.raises(CatalogFault, match=r"commit failed 12 times: reset by peer$"):
+    with pytest.raises(CatalogError, match=r"commit failed 12 times: reset by peer$"):
         catalog.commit([record("b")], replace=False)
     assert failing.count == delta_table.ATTEMPTS
     assert keys(catalog) == ["a"]
@@ -181,7 +181,7 @@ def test_a_commit_that_always_fails_is_a_fault_of_the_world(catalog, monkeypatch
 
 def test_what_cannot_heal_is_not_tried_again(catalog, monkeypatch):
     failing = Failing(monkeypatch, set(range(100)), PermissionError("no"))
-    with pytest.raises(CatalogFault, match="refused: no"):
+    with pytest.raises(CatalogError, match="refused: no"):
         catalog.commit([record("b")], replace=False)
     assert failing.count == 1
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from infra.catalog.delta_table import CatalogFault
+from infra.catalog.delta_table import CatalogError
 from infra.catalog.pool import Pool
 from infra.catalog.pool_zarr import SHARD_CROPS, group_name, make_room, sweep, write_shard
 from infra.storage.location import open_location
@@ -50,7 +50,7 @@ def test_rows_are_given_by_split_and_as_they_were(tmp_path: Path) -> None:
     assert pool.crops(version=before)["crop_id"].to_list() == ["a", "b"]
     pool.commit([pool_row("b", key="another")], replace=True)
     assert "another" in pool.crops()["key"]
-    with pytest.raises(CatalogFault, match="99"):
+    with pytest.raises(CatalogError, match="99"):
         pool.crops(version=99)
 
 

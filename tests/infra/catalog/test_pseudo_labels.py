@@ -14,7 +14,7 @@ from infra.catalog.pool_zarr import CROP_SIDE
 from infra.catalog.pseudo_label_zarr import PseudoPixels
 from infra.catalog.pseudo_labels import PseudoLabels
 from infra.catalog.streak_bank import StoredLayers, StreakLayers
-from infra.errors import WorldFault
+from infra.errors import TransientError
 from infra.records import PseudoLabelRecord
 from infra.storage.location import open_location
 from tests.support.worlds.pools import ACCEPTED, BEGAN
@@ -108,5 +108,5 @@ def test_the_bank_of_streaks_follows_what_is_accepted(labels, tmp_path):
 def test_a_damaged_bank_is_named(tmp_path):
     (tmp_path / "streaks").mkdir()
     (tmp_path / "streaks" / "r0.safetensors").write_bytes(b"none")
-    with pytest.raises(WorldFault, match=r"r0\.safetensors: damaged"):
+    with pytest.raises(TransientError, match=r"r0\.safetensors: damaged"):
         StreakLayers(str(tmp_path)).read()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import AccessDenied, Missing, WorldFault
+from infra.errors import AccessDenied, ObjectNotFound, TransientError
 from infra.process_identity import Holder
 from infra.storage import lease as lease_module
 from infra.storage.lease import Lease, LeaseContent, LeaseHeld, LeaseLost, LeaseUnreadable, lease_location
@@ -144,7 +144,7 @@ def test_of_a_sleeper_and_its_successor_only_one_goes_on(leases, elsewhere, monk
 
 def test_renewing_outlives_faults_shorter_than_the_lease(leases, monkeypatch):
     put = type(leases).put
-    failures = [WorldFault("503"), AccessDenied("token lapsed"), Missing("no bucket")]
+    failures = [TransientError("503"), AccessDenied("lapsed"), ObjectNotFound("no bucket")]
 
     def failing(self, key, data):
         if failures:
@@ -158,7 +158,9 @@ def test_renewing_outlives_faults_shorter_than_the_lease(leases, monkeypatch):
         held.check()
 
 
-@pytest.mark.parametrize("fault", [WorldFault("503"), AccessDenied("token lapsed"), Missing("no bucket")])
+@pytest.mark.parametrize(
+    "fault", [TransientError("503"), AccessDenied("lapsed"), ObjectNotFound("no bucket")]
+)
 def test_a_lease_that_cannot_be_released_does_not_hide_the_work(leases, monkeypatch, caplog, fault):
     with lease(leases):
 

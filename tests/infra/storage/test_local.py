@@ -12,11 +12,11 @@ from typing import NoReturn
 
 import pytest
 
-from infra.errors import AccessDenied, Patience
+from infra.errors import AccessDenied, RetryPolicy
 from infra.storage.local import LocalLocation
-from infra.storage.location import KeyRefused, Missing, StorageFault, open_location
+from infra.storage.location import KeyRefused, ObjectNotFound, StorageError, open_location
 
-QUICK = Patience(budget_seconds=0.3, first_wait=0.001, longest_wait=0.01)
+QUICK = RetryPolicy(budget_seconds=0.3, first_wait=0.001, longest_wait=0.01)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_names_that_are_not_utf8_can_be_told_and_fetched(folder: Path) -> None:
 def test_a_missing_folder_is_missing(folder: Path) -> None:
     gone = opened(folder / "gone")
     for action in (lambda: list(gone.list()), lambda: gone.check(writable=False), lambda: gone.fetch("x")):
-        with pytest.raises(Missing, match="gone"):
+        with pytest.raises(ObjectNotFound, match="gone"):
             action()
     assert not gone.exists("x")
     gone.delete("x")
@@ -120,9 +120,9 @@ def test_a_missing_folder_is_missing(folder: Path) -> None:
 def test_a_file_is_no_folder(folder: Path) -> None:
     (folder / "file").touch()
     for writable in (False, True):
-        with pytest.raises(Missing, match="file"):
+        with pytest.raises(ObjectNotFound, match="file"):
             opened(folder / "file").check(writable=writable)
-    with pytest.raises(Missing, match="is not a folder"):
+    with pytest.raises(ObjectNotFound, match="is not a folder"):
         opened(folder / "file" / "below").check(writable=True)
 
 
@@ -151,7 +151,7 @@ def test_a_failed_put_leaves_the_old_file_and_nothing_else(
 ) -> None:
     opened(folder).put("x", b"old")
     monkeypatch.setattr(os, step, failing(code, 10**9, getattr(os, step)))
-    with pytest.raises(StorageFault, match=f"folder/x: .*{os.strerror(code)}.*gave up"):
+    with pytest.raises(StorageError, match=f"folder/x: .*{os.strerror(code)}.*gave up"):
         opened(folder).put("x", b"new")
     assert files_below(folder) == [folder / "x"]
     assert (folder / "x").read_bytes() == b"old"
@@ -160,7 +160,7 @@ def test_a_failed_put_leaves_the_old_file_and_nothing_else(
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_a_disk_that_heals_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     monkeypatch.setattr(os, "fsync", failing(errno.EIO, times, os.fsync))
-    LocalLocation(str(folder), Patience(30.0, None, 0.001, 0.01)).put("x", b"new")
+    LocalLocation(str(folder), RetryPolicy(30.0, None, 0.001, 0.01)).put("x", b"new")
     assert (folder / "x").read_bytes() == b"new"
 
 
@@ -209,7 +209,7 @@ def test_a_forbidden_folder_is_denied(folder: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_short_read_is_never_returned(folder: Path) -> None:
     opened(folder).put("x", b"1234")
-    with pytest.raises(StorageFault, match="4 bytes instead of 5"):
+    with pytest.raises(StorageError, match="4 bytes instead of 5"):
         opened(folder).fetch("x", 5)
     assert opened(folder).fetch("x", 4) == b"1234"
 

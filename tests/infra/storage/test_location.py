@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.storage.location import KeyRefused, Location, Missing, UrlRefused, is_local, open_location
+from infra.storage.location import KeyRefused, Location, ObjectNotFound, UrlRefused, is_local, open_location
 
 AWKWARD = [
     "plain.jpg",
@@ -112,7 +112,7 @@ def test_a_pickled_location_is_the_same_place(location: Location) -> None:
 def test_missing_objects_are_missing(location: Location) -> None:
     location.put("there", b"")
     assert not location.exists("not/there")
-    with pytest.raises(Missing, match="not/there"):
+    with pytest.raises(ObjectNotFound, match="not/there"):
         location.fetch("not/there")
 
 
@@ -176,5 +176,5 @@ def test_a_part_is_what_a_slice_of_the_whole_is(location: Location) -> None:
     assert location.fetch_part("a/b.bin", 10, 20) == bytes(range(10, 20))
     assert location.fetch_part("a/b.bin", 90) == location.fetch_part("a/b.bin", -10) == bytes(range(90, 100))
     assert location.fetch_part("a/b.bin", 95, 200) == bytes(range(95, 100))
-    with pytest.raises(Missing, match=r"b\.gone"):
+    with pytest.raises(ObjectNotFound, match=r"b\.gone"):
         location.fetch_part("a/b.gone", 0, 1)

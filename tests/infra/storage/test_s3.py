@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 
 import pytest
 
-from infra.errors import AccessDenied, Missing, Patience, StorageFault
+from infra.errors import AccessDenied, ObjectNotFound, RetryPolicy, StorageError
 from infra.storage import s3
 from infra.storage.credentials import s3_options
 from infra.storage.location import open_location
@@ -22,8 +22,8 @@ from tests.support.servers import forked
 from tests.support.servers.ceph import Gateway, free_ports
 from tests.support.servers.faulty_proxy import HARSH, Fault, FaultyProxy, Weather
 
-QUICK = Patience(budget_seconds=20.0, first_wait=0.01, longest_wait=0.05)
-IMPATIENT = Patience(budget_seconds=0.3, first_wait=0.01, longest_wait=0.05)
+QUICK = RetryPolicy(budget_seconds=20.0, first_wait=0.01, longest_wait=0.05)
+IMPATIENT = RetryPolicy(budget_seconds=0.3, first_wait=0.01, longest_wait=0.05)
 BODY = bytes(range(256)) * 400
 
 
@@ -68,13 +68,13 @@ def test_what_always_fails_is_a_fault_of_the_world(
 ) -> None:
     impatient.put("x", BODY)
     proxy.script("*", itertools.repeat(fault))
-    with pytest.raises(StorageFault, match=r"^s3://derain-\w+/pre fix/x: .* \(gave up after \d+ attempts\)$"):
+    with pytest.raises(StorageError, match=r"^s3://derain-\w+/pre fix/x: .* \(gave up after \d+ attempts\)$"):
         impatient.fetch("x", len(BODY))
-    with pytest.raises(StorageFault):
+    with pytest.raises(StorageError):
         impatient.put("x", BODY)
-    with pytest.raises(StorageFault):
+    with pytest.raises(StorageError):
         list(impatient.list())
-    with pytest.raises(StorageFault):
+    with pytest.raises(StorageError):
         impatient.check(writable=False)
 
 
@@ -87,7 +87,7 @@ def test_a_truncated_body_is_never_returned(patient: S3Location, proxy: FaultyPr
 
 def test_an_object_that_was_replaced_is_not_what_was_listed(patient: S3Location, proxy: FaultyProxy) -> None:
     patient.put("x", BODY)
-    with pytest.raises(StorageFault, match="instead of the 3 that were listed"):
+    with pytest.raises(StorageError, match="instead of the 3 that were listed"):
         patient.fetch("x", 3)
     assert proxy.count("GET */x") == 3
 
@@ -172,11 +172,11 @@ def test_what_was_put_by_another_is_listed_at_once(bucket: str) -> None:
 def test_a_missing_bucket_is_missing(bucket: str) -> None:
     gone = open_location(f"{bucket}-gone/prefix")
     for writable in (False, True):
-        with pytest.raises(Missing, match=f"{bucket}-gone/prefix: there is no such bucket"):
+        with pytest.raises(ObjectNotFound, match=f"{bucket}-gone/prefix: there is no such bucket"):
             gone.check(writable=writable)
-    with pytest.raises(Missing):
+    with pytest.raises(ObjectNotFound):
         list(gone.list())
-    with pytest.raises(Missing):
+    with pytest.raises(ObjectNotFound):
         open_location("s3://Not A Bucket").check(writable=False)
 
 
@@ -221,7 +221,7 @@ def test_an_unreachable_endpoint_is_told(no_aws: pytest.MonkeyPatch) -> None:
     no_aws.setenv("AWS_ACCESS_KEY_ID", "a")
     no_aws.setenv("AWS_SECRET_ACCESS_KEY", "b")
     no_aws.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
-    with pytest.raises(StorageFault, match=r"^s3://bucket: .*127\.0\.0\.1") as caught:
+    with pytest.raises(StorageError, match=r"^s3://bucket: .*127\.0\.0\.1") as caught:
         open_location("s3://bucket").check(writable=True)
     assert "\n" not in str(caught.value)
 
@@ -231,7 +231,7 @@ def test_an_endpoint_that_never_answers_is_told(no_aws: pytest.MonkeyPatch) -> N
     no_aws.setenv("AWS_SECRET_ACCESS_KEY", "b")
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         no_aws.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{deaf.getsockname()[1]}")
-        with pytest.raises(StorageFault, match="no answer in time"):
+        with pytest.raises(StorageError, match="no answer in time"):
             open_location("s3://bucket").check(writable=False)
 
 
@@ -239,7 +239,7 @@ def test_a_bad_endpoint_is_told(no_aws: pytest.MonkeyPatch) -> None:
     no_aws.setenv("AWS_ACCESS_KEY_ID", "a")
     no_aws.setenv("AWS_SECRET_ACCESS_KEY", "b")
     no_aws.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9000")
-    with pytest.raises(StorageFault, match=r"s3://bucket: .*127\.0\.0\.1:9000"):
+    with pytest.raises(StorageError, match=r"s3://bucket: .*127\.0\.0\.1:9000"):
         open_location("s3://bucket").check(writable=False)
 
 

@@ -9,7 +9,7 @@ import pytest
 import zarr
 from zarr.codecs import ZstdCodec
 
-from infra.errors import StorageFault
+from infra.errors import StorageError
 from infra.records import ImageRef
 from infra.storage.location import Location, open_location
 from infra.storage.zarr_store import LocationStore, create_array, open_array
@@ -107,8 +107,8 @@ def test_a_fault_of_storage_is_not_a_missing_chunk(tmp_path: Path) -> None:
     create_array(url, (2, 8, 10, 3), (1, 8, 10, 3))[:] = _pixels(2)
     location = Counting(open_location(url))
     array = zarr.open_array(LocationStore(location, read_only=True), mode="r")
-    location.fails = StorageFault("time-out")
-    with pytest.raises(StorageFault, match="time-out"):
+    location.fails = StorageError("time-out")
+    with pytest.raises(StorageError, match="time-out"):
         array[1]
 
 

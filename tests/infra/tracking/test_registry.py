@@ -16,7 +16,7 @@ from infra.tracking.model_artifact import CONFIG_FILE, WEIGHTS_FILE
 from infra.tracking.registry import Registry
 from infra.tracking.server import ModelNotFound, TrackingUnreachable
 from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, pack, read_model_file
-from tasks.resolved_model import choose_model
+from tasks.resolved_model import resolve_model
 from tests.support.samples.networks import random_network
 from tests.support.samples.students import random_student
 from tests.support.servers import forked
@@ -63,12 +63,12 @@ def test_the_digest_survives_the_round_trip(tracking_tables: Path, tmp_path: Pat
     shutil.copytree(tracking_tables, tmp_path / "workspace")
     settings = _settings(tmp_path / "workspace")
     shipped = read_model_file(SHIPPED)
-    chosen = choose_model(settings, CHAMPION)
+    chosen = resolve_model(settings, CHAMPION)
     assert (chosen.model_file.digest, chosen.name, chosen.version) == (shipped.digest, "derain-student", "1")
     tiny = pack(random_student(), {})
     number = Registry(settings).add_version("derain-student", tiny.weights, tiny.config)
-    assert choose_model(settings, f"models:/derain-student/{number}").model_file.digest == tiny.digest
-    assert choose_model(settings, CHAMPION).version == "1"
+    assert resolve_model(settings, f"models:/derain-student/{number}").model_file.digest == tiny.digest
+    assert resolve_model(settings, CHAMPION).version == "1"
 
 
 def test_a_model_of_another_architecture_is_chosen_like_any(tracking_tables: Path, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_model_of_another_architecture_is_chosen_like_any(tracking_tables: Pat
     settings = _settings(tmp_path / "workspace")
     packed = pack(random_network("drd-net-tiny"), {})
     number = Registry(settings).add_version("semi-drdnet", packed.weights, packed.config)
-    chosen = choose_model(settings, f"models:/semi-drdnet/{number}")
+    chosen = resolve_model(settings, f"models:/semi-drdnet/{number}")
     assert (chosen.model_file, chosen.name) == (packed, "semi-drdnet")
 
 
@@ -90,7 +90,7 @@ def test_a_registered_model_that_cannot_be_used_is_refused_at_once(
     number = Registry(settings).add_version("derain-student", packed.weights, newer)
     url = f"models:/derain-student/{number}"
     with pytest.raises(ModelFileInvalid, match=rf"^{url}: config of schema 3, .* this version reads"):
-        choose_model(settings, url)
+        resolve_model(settings, url)
 
 
 DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
@@ -123,7 +123,7 @@ def test_what_was_damaged_in_the_registry_is_named(
     assert change(path.read_bytes()) != path.read_bytes()
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(ModelFileInvalid, match=f"^{url}: .*{told}") as refusal:
-        choose_model(settings, url)
+        resolve_model(settings, url)
     assert "\n" not in str(refusal.value)
 
 
@@ -146,10 +146,10 @@ def test_a_teacher_that_ships_is_registered_when_it_is_asked_for(
 ) -> None:
     shutil.copytree(tracking_tables, tmp_path / "workspace")
     settings = _settings(tmp_path / "workspace")
-    choose_model(settings, CHAMPION)
+    resolve_model(settings, CHAMPION)
     with pytest.raises(ModelNotFound):
         Registry(settings).standing(name)
-    chosen = choose_model(settings, f"models:/{name}@champion")
+    chosen = resolve_model(settings, f"models:/{name}@champion")
     shipped = read_model_file(SHIPPED.with_name(weights))
     assert (chosen.model_file, chosen.version) == (shipped, "1")
 
@@ -285,7 +285,7 @@ def test_a_broken_database_is_named(tmp_path: Path) -> None:
 
 
 def test_a_weights_file_needs_no_registry(tmp_path: Path) -> None:
-    chosen = choose_model(_settings(tmp_path / "none"), str(SHIPPED))
+    chosen = resolve_model(_settings(tmp_path / "none"), str(SHIPPED))
     assert (chosen.name, chosen.version) == ("student-base", "file")
     assert isinstance(chosen.model_file, ModelFile)
     assert not (tmp_path / "none").exists()

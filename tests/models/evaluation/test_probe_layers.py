@@ -5,14 +5,14 @@ import torch
 from torch import Tensor
 
 from models.evaluation.probe_layers import DETAIL_FAMILIES, RAIN_FAMILIES
-from models.rng import Draws
+from models.rng import SampleRng
 
 FAMILIES = {**RAIN_FAMILIES, **DETAIL_FAMILIES}
 SIZE = (96, 128)
 
 
 def layer(name: str, sample: int = 0, seed: int = 7) -> Tensor:
-    return FAMILIES[name](Draws(seed, torch.tensor([sample])), SIZE)
+    return FAMILIES[name](SampleRng(seed, torch.tensor([sample])), SIZE)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

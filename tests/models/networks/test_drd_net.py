@@ -14,7 +14,7 @@ from models.rain.streaks import BOLD, MEDIUM
 from models.rain.synthesis import training_pairs
 from tests.support.samples.networks import farthest_gradient, rainy_pair, random_network, untouched
 from tests.support.samples.students import random_pictures
-from tests.support.worlds.rainy import draws, small_world
+from tests.support.worlds.rainy import sample_rng, small_world
 
 TINY = PRESETS["tiny"]
 BOUNDED = replace(TINY, squeeze_excite=False)
@@ -201,9 +201,9 @@ def test_the_rain_layer_finds_the_streaks_that_were_rendered():
     torch.manual_seed(0)
     world, recipe = small_world(), RainRecipe(procedural=1.0, families=((MEDIUM, 1.0), (BOLD, 1.0)))
     network = DrdNet(TINY)
-    pairs = [training_pairs(world, draws(first, first + 8), recipe, 32) for first in range(0, 160, 8)]
+    pairs = [training_pairs(world, sample_rng(first, first + 8), recipe, 32) for first in range(0, 160, 8)]
     fit(network, pairs, 200)
-    unseen = training_pairs(world, draws(1000, 1016), recipe, 32)
+    unseen = training_pairs(world, sample_rng(1000, 1016), recipe, 32)
     with torch.inference_mode():
         rain = network.outputs(unseen.rainy).rain
     assert correlation(rain, unseen.streaks) > 0.45

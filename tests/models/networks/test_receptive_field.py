@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.networks.receptive_field import input_reach
+from models.networks.receptive_field import input_receptive_field
 
 LAYERS = {
     "conv": (lambda reach: reach.conv(), nn.Conv1d(1, 1, 3, padding=1)),
@@ -34,7 +34,10 @@ NETWORKS = [
 @pytest.mark.parametrize("network", NETWORKS)
 def test_reach_is_what_gradients_say(network):
     period, side = 8, 128
-    reach, signal = input_reach(1, period), torch.ones(1, 1, side, dtype=torch.float64, requires_grad=True)
+    reach, signal = (
+        input_receptive_field(1, period),
+        torch.ones(1, 1, side, dtype=torch.float64, requires_grad=True),
+    )
     output = signal
     for name in network.split():
         follow, layer = LAYERS[name]
@@ -55,8 +58,8 @@ def of_ones(layer: nn.Module) -> nn.Module:
 
 
 def test_maps_that_are_joined_look_as_far_as_either():
-    near = input_reach(2, 8).conv()
-    far = input_reach(2, 8).strided(3).transposed(2)
+    near = input_receptive_field(2, 8).conv()
+    far = input_receptive_field(2, 8).strided(3).transposed(2)
     joined = near | far
     assert joined.first == tuple(map(min, near.first, far.first))
     assert joined.last == tuple(map(max, near.last, far.last))
@@ -64,5 +67,5 @@ def test_maps_that_are_joined_look_as_far_as_either():
 
 
 def test_radius_counts_from_the_farther_side_of_a_cell():
-    assert input_reach(4, 8).radius == 3
-    assert input_reach(4, 8).conv(2).radius == 2 * 4 + 3
+    assert input_receptive_field(4, 8).radius == 3
+    assert input_receptive_field(4, 8).conv(2).radius == 2 * 4 + 3

@@ -15,7 +15,7 @@ from models.modelfile import SHIPPED, build, read_model_file
 from models.pseudo_labels.layer_maps import agreement_map, directions, rain_found
 from models.pseudo_labels.scores import confidence, layer_score, structure_leak, trust
 from models.pseudo_labels.texture_features import fit_features, texture_features
-from models.pseudo_labels.tta import ALL_SIZES, Views, fused_layer
+from models.pseudo_labels.tta import ALL_SIZES, TtaConfig, fused_layer
 from tasks.media.samples import rain_on
 from tests.support.samples.photographs import PHOTOGRAPHS, as_floats, photograph
 from tests.support.worlds.pools import RAIN
@@ -102,10 +102,10 @@ def judged() -> dict[str, list[float]]:
     found: dict[str, list[tuple[float, float, float]]] = {}
     for number, name in enumerate(PHOTOGRAPHS[:4]):
         rainy = as_floats(rain_on(photograph(name, SIDE), number, RAIN))
-        others = [fused_layer(small, rainy, Views())]
+        others = [fused_layer(small, rainy, TtaConfig())]
         networks = {"student": student, "identity": identity, "blur": box_blur, "smoother": gaussian_blur}
         for model, derain in networks.items():
-            score = layer_score(rainy, fused_layer(derain, rainy, Views()), others)
+            score = layer_score(rainy, fused_layer(derain, rainy, TtaConfig()), others)
             parts = trust(score, probe(derain, rainy, seed=number))
             found.setdefault(model, []).append((parts.found, parts.probes, parts.overall))
     return {model: [fmean(part) for part in zip(*parts, strict=True)] for model, parts in found.items()}
@@ -118,7 +118,7 @@ def test_a_good_network_is_before_what_is_none(judged, worse):
 
 
 def test_a_single_size_is_rainy_less_derained():
-    dimmed = fused_layer(lambda rainy: 0.75 * rainy, CAT, Views(mirrored=False))
+    dimmed = fused_layer(lambda rainy: 0.75 * rainy, CAT, TtaConfig(mirrored=False))
     torch.testing.assert_close(dimmed, 0.25 * CAT)
 
 
@@ -130,7 +130,7 @@ def test_a_mirror_image_is_averaged():
         changed[..., : SIDE // 2] -= 0.1
         return changed
 
-    torch.testing.assert_close(fused_layer(left_alone, CAT, Views()), torch.full_like(CAT, 0.05))
+    torch.testing.assert_close(fused_layer(left_alone, CAT, TtaConfig()), torch.full_like(CAT, 0.05))
 
 
 def test_rain_found_at_a_smaller_size_alone_is_taken_if_it_is_elongated():
@@ -142,8 +142,8 @@ def test_rain_found_at_a_smaller_size_alone_is_taken_if_it_is_elongated():
             return rainy
         return rainy - torch.nn.functional.interpolate(wide[None], rainy.shape[-2:], mode="area")
 
-    found = fused_layer(knows_small, 0.3 + wide, Views(ALL_SIZES.scales, least_elongation=0.3))
-    assert not fused_layer(knows_small, 0.3 + wide, Views()).any()
+    found = fused_layer(knows_small, 0.3 + wide, TtaConfig(ALL_SIZES.scales, least_elongation=0.3))
+    assert not fused_layer(knows_small, 0.3 + wide, TtaConfig()).any()
     inside = wide[:, 5:25, 12:-12] > 0
     assert float(found[:, 5:25, 12:-12][inside].mean()) > 0.4 * float(wide[:, 5:25, 12:-12][inside].mean())
 

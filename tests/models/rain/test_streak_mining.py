@@ -18,7 +18,7 @@ from models.rain.streak_mining import (
     streak_bank,
 )
 from models.rain.streaks import BOLD, FINE, MEDIUM, NEEDLES, SHEET, StreakFamily, procedural_layer
-from tests.support.worlds.rainy import draws
+from tests.support.worlds.rainy import sample_rng
 
 SIDE = 96
 RULES = StreakRules(side=SIDE)
@@ -30,7 +30,7 @@ def clean() -> np.ndarray:
 
 
 def streaks(family: StreakFamily, angle: float, seed: int = 0) -> np.ndarray:
-    layer = procedural_layer(draws(seed, seed + 1), family, torch.tensor([angle]), (SIDE, SIDE))
+    layer = procedural_layer(sample_rng(seed, seed + 1), family, torch.tensor([angle]), (SIDE, SIDE))
     return layer[0, 0, :, :, None].numpy()
 
 
@@ -63,7 +63,7 @@ def blurred(clean: np.ndarray) -> np.ndarray:
 
 
 def signs(clean: np.ndarray) -> np.ndarray:
-    layer = sum(text(draws(number, number + 1), (SIDE, SIDE)).abs() for number in range(8))
+    layer = sum(text(sample_rng(number, number + 1), (SIDE, SIDE)).abs() for number in range(8))
     return clean + 0.3 * layer.permute(1, 2, 0).numpy()
 
 

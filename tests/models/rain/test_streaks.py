@@ -22,7 +22,7 @@ from models.rain.streaks import (
     soft_line,
     splash_layer,
 )
-from tests.support.worlds.rainy import draws
+from tests.support.worlds.rainy import sample_rng
 
 FAMILIES = {
     "fine": FINE,
@@ -40,7 +40,7 @@ SIZE = (96, 120)
 
 
 def layers(family: str, angle: float = 0.0, count: int = 6) -> Tensor:
-    return procedural_layer(draws(0, count), FAMILIES[family], torch.full((count,), angle), SIZE)
+    return procedural_layer(sample_rng(0, count), FAMILIES[family], torch.full((count,), angle), SIZE)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -53,7 +53,7 @@ def test_layers_are_light_to_add(family):
 
 
 def test_the_same_sample_has_the_same_streaks_in_any_company():
-    alone = procedural_layer(draws(3, 4), MEDIUM, torch.zeros(1), SIZE)
+    alone = procedural_layer(sample_rng(3, 4), MEDIUM, torch.zeros(1), SIZE)
     torch.testing.assert_close(layers("medium")[3:4], alone, atol=1e-6, rtol=0)
 
 
@@ -107,6 +107,6 @@ def test_sheets_cover_no_more_than_their_share():
 
 
 def test_splashes_lie_low():
-    dots = splash_layer(draws(0, 40), SIZE)
+    dots = splash_layer(sample_rng(0, 40), SIZE)
     assert dots[:, :, : SIZE[0] // 5].sum() == 0
     assert dots[:, :, -SIZE[0] // 5 :].mean() > 1e-3

@@ -11,14 +11,14 @@ from models.rain.banks import bank_of
 from models.rain.recipes import HELD_OUT_RECIPES, RECIPES, RainRecipe
 from models.rain.streaks import SPLASH
 from models.rain.synthesis import ladder, training_pairs, whole_pair
-from tests.support.worlds.rainy import draws, noise, small_world
+from tests.support.worlds.rainy import noise, sample_rng, small_world
 
 WORLD = small_world()
 ALL_RECIPES = RECIPES | HELD_OUT_RECIPES
 
 
 def pairs(recipe: RainRecipe, first: int, last: int, seed: int = 1, size: int = 32) -> RainyPair:
-    return training_pairs(WORLD, draws(first, last, seed), recipe, size)
+    return training_pairs(WORLD, sample_rng(first, last, seed), recipe, size)
 
 
 def rains(pair: RainyPair) -> Tensor:
@@ -62,7 +62,7 @@ def test_pairs_are_in_range(recipe):
 
 def test_recorded_rain_is_clean_plus_layer():
     for photo in (0, 1):
-        pair = whole_pair(WORLD, draws(0, 1), RECIPES["light"], photo)
+        pair = whole_pair(WORLD, sample_rng(0, 1), RECIPES["light"], photo)
         clean, layer = WORLD.photographs.picture(photo), WORLD.layers.picture(photo)
         height, width = (extent // 8 * 8 for extent in clean.shape[-2:])
         assert torch.equal(pair.clean[0], clean[:, :height, :width])
@@ -96,7 +96,7 @@ def placed(clean: Tensor, photo: int) -> list[Tensor]:
 
 def test_a_photograph_without_a_layer_gets_bank_rain():
     world = replace(WORLD, layer_of=torch.full((3,), -1))
-    pair = training_pairs(world, draws(0, 8), replace(RECIPES["mixed"], recorded=1.0), 32)
+    pair = training_pairs(world, sample_rng(0, 8), replace(RECIPES["mixed"], recorded=1.0), 32)
     assert rains(pair).all()
 
 
@@ -108,7 +108,7 @@ def test_shares_of_the_kinds():
 
 
 def test_no_rain_is_the_photograph_itself():
-    pair = whole_pair(WORLD, draws(0, 1), RECIPES["none"], 2)
+    pair = whole_pair(WORLD, sample_rng(0, 1), RECIPES["none"], 2)
     assert torch.equal(pair.rainy, pair.clean)
     assert torch.equal(pair.clean[0], WORLD.photographs.picture(2)[:, :64, :72])
 
@@ -116,7 +116,7 @@ def test_no_rain_is_the_photograph_itself():
 def test_the_camera_does_the_same_to_both_sides():
     grey = bank_of([torch.full((64, 64, 3), 120, dtype=torch.uint8)])
     world = replace(WORLD, photographs=grey, layer_of=torch.tensor([-1]))
-    pair = training_pairs(world, draws(0, 64), RainRecipe(camera=True), 32)
+    pair = training_pairs(world, sample_rng(0, 64), RainRecipe(camera=True), 32)
     assert torch.equal(pair.rainy, pair.clean)
     noisy = pair.clean.std((1, 2, 3)) > 0.001
     assert 0.2 < noisy.double().mean() < 0.95  # so there was something to do the same
@@ -125,13 +125,13 @@ def test_the_camera_does_the_same_to_both_sides():
 def test_a_veil_is_on_the_rainy_side_alone_where_it_is_to_be_removed():
     grey = bank_of([torch.full((64, 64, 3), 60, dtype=torch.uint8)])
     world = replace(WORLD, photographs=grey, layer_of=torch.tensor([-1]))
-    pair = training_pairs(world, draws(0, 16), RainRecipe(veil=True), 32)
+    pair = training_pairs(world, sample_rng(0, 16), RainRecipe(veil=True), 32)
     assert ((pair.rainy - pair.clean).mean((1, 2, 3)) > 0).all()
     assert torch.equal(pair.clean, torch.full_like(pair.clean, 60 / 255))
 
 
 def test_drops_on_the_lens_hide_parts_and_leave_the_rest():
-    pair = training_pairs(WORLD, draws(0, 24), RainRecipe(drops=1.0), 64)
+    pair = training_pairs(WORLD, sample_rng(0, 24), RainRecipe(drops=1.0), 64)
     assert rains(pair).all()
     untouched = pair.streaks == 0
     assert torch.equal((pair.rainy * untouched), (pair.clean * untouched))
@@ -142,7 +142,7 @@ def test_noise_and_jpeg_leave_no_streaks_where_there_is_no_rain():
     """Dark layers of the bank: rain of nothing, yet the whole path is run."""
     dark = bank_of([torch.zeros(64, 64, 1, dtype=torch.uint8)])
     recipe = RainRecipe(bank=1.0, camera=True)
-    pair = training_pairs(replace(WORLD, streaks=dark), draws(0, 24), recipe, 32)
+    pair = training_pairs(replace(WORLD, streaks=dark), sample_rng(0, 24), recipe, 32)
     assert not rains(pair).any()
 
 
@@ -150,13 +150,13 @@ def test_noise_and_jpeg_leave_no_streaks_where_there_is_no_rain():
 def test_rendered_rain_brightens(kind):
     dark = bank_of([noise(64, 64, 3, high=60)])
     world = replace(WORLD, photographs=dark, layer_of=torch.tensor([-1]))
-    pair = training_pairs(world, draws(0, 16), RainRecipe(**{kind: 1.0}), 64)
+    pair = training_pairs(world, sample_rng(0, 16), RainRecipe(**{kind: 1.0}), 64)
     assert rains(pair).all()
     assert ((pair.rainy - pair.clean).mean((1, 2, 3)) > 0).all()
 
 
 def test_a_ladder_is_the_same_rain_growing():
-    rungs = ladder(WORLD, draws(0, 1), RECIPES["heavy"], 0, (0.25, 0.5, 1.0))
+    rungs = ladder(WORLD, sample_rng(0, 1), RECIPES["heavy"], 0, (0.25, 0.5, 1.0))
     assert all(torch.equal(rung.clean, rungs[0].clean) for rung in rungs)
     torch.testing.assert_close(rungs[1].streaks, 2 * rungs[0].streaks)
     torch.testing.assert_close(rungs[0].rainy, (rungs[0].clean + rungs[0].streaks).clamp(max=1))

@@ -25,7 +25,7 @@ from models.training.config import TrainConfig
 from models.training.loop import batch_of, fit
 from models.training.objectives import Objective, Supervised
 from models.training.schedules import ema_decay
-from models.training.state import State, restore, update_average
+from models.training.state import CheckpointMismatch, State, restore, update_average
 from tests.support.samples.networks import random_network
 from tests.support.worlds.rainy import small_world, write_training_folder
 from tests.support.worlds.trainings import assert_same, flat, interrupted, launched, trained
@@ -165,7 +165,7 @@ def test_seeds_differ(data: Path, tmp_path: Path):
 def test_other_hyper_parameters_are_refused_on_resume(data: Path, out: Path, changed, value):
     trained(replace(CONFIG, steps=1), data, out)
     before = (out / "checkpoint.pt").read_bytes()
-    with pytest.raises(SystemExit, match=f"'{changed}': {value!r}"):
+    with pytest.raises(CheckpointMismatch, match=f"'{changed}': {value!r}"):
         trained(replace(CONFIG, **{changed: value}), data, out)
     assert (out / "checkpoint.pt").read_bytes() == before
 
@@ -174,7 +174,7 @@ def test_another_number_of_processes_is_refused_on_resume(data: Path, out: Path)
     trained(replace(CONFIG, steps=1), data, out)
     state = loop.begin(launched(CONFIG), CONFIG, Supervised())
     two: Any = SimpleNamespace(world_size=2, load=launched(CONFIG).load)
-    with pytest.raises(SystemExit, match="'processes': 2"):
+    with pytest.raises(CheckpointMismatch, match="'processes': 2"):
         restore(two, CONFIG, state, out / "checkpoint.pt")
 
 
@@ -294,7 +294,7 @@ def test_training_goes_on_from_given_weights(data: Path, out: Path):
     state = trained(replace(CONFIG, init=str(path), steps=0), data, out)
     begun = build(read_model_file(path)).state_dict()
     assert all(torch.equal(value, begun[name]) for name, value in state.network.state_dict().items())
-    with pytest.raises(SystemExit, match="other sizes than student-small"):
+    with pytest.raises(CheckpointMismatch, match="other sizes than student-small"):
         trained(replace(CONFIG, init=str(path), preset="student-small"), data, out)
 
 

@@ -12,7 +12,7 @@ from models.modelfile import build, pack
 from models.networks.architectures import preset
 from models.networks.base import Network
 from models.training.semi.validation import SemiScore
-from models.training.weight_interpolation import between, blended
+from models.training.weight_interpolation import interpolate, select_alpha
 from tests.support.samples.networks import random_network
 
 
@@ -31,7 +31,7 @@ def way(start: Network, network: Network, trained: Network) -> float:
 
 
 def test_weights_in_between_lie_on_the_line_and_are_kept_in_fp16(pair: tuple[Network, Network]) -> None:
-    middle = between(*pair, 0.25).state_dict()
+    middle = interpolate(*pair, 0.25).state_dict()
     ends = [network.state_dict() for network in pair]
     assert middle.keys() == ends[0].keys()
     for name, value in middle.items():
@@ -41,7 +41,7 @@ def test_weights_in_between_lie_on_the_line_and_are_kept_in_fp16(pair: tuple[Net
 
 def test_both_ends_stay_as_they_were(pair: tuple[Network, Network]) -> None:
     before = [{name: value.clone() for name, value in each.state_dict().items()} for each in pair]
-    between(*pair, 0.5)
+    interpolate(*pair, 0.5)
     for network, known in zip(pair, before, strict=True):
         assert all(torch.equal(value, known[name]) for name, value in network.state_dict().items())
 
@@ -52,7 +52,7 @@ def test_counts_are_those_of_the_training() -> None:
     counts = [name for name, value in trained.state_dict().items() if not value.is_floating_point()]
     for name in counts:
         trained.state_dict()[name].fill_(7)
-    middle = between(start, trained, 0.5).state_dict()
+    middle = interpolate(start, trained, 0.5).state_dict()
     assert counts
     assert all(middle[name] == 7 for name in counts)
 
@@ -76,7 +76,7 @@ def test_it_goes_as_far_as_it_forgets_little(
         lost = forgotten(way(start, network, trained))
         return SemiScore(light=36 - lost, heavy=27 - 2 * lost, fine=32, none=50, rerained=33)
 
-    blend = blended(start, trained, judge(start), judge)
+    blend = select_alpha(start, trained, judge(start), judge)
     assert blend.share == share
     assert blend.score == judge(blend.network)
     assert way(start, blend.network, trained) == pytest.approx(share, abs=0.01)

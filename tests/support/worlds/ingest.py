@@ -23,7 +23,7 @@ from prefect.exceptions import FailedRun
 from infra.catalog.pool import Pool
 from infra.catalog.pool_zarr import FOLDER
 from infra.settings import IngestLimits, Settings
-from infra.storage.location import Missing, open_location
+from infra.storage.location import ObjectNotFound, open_location
 from tasks.media.sources import Selection
 from tasks.pool.coordinator import IngestRequest, ingest_pending
 from tasks.pool.sources import find_sources
@@ -98,7 +98,7 @@ class IngestWorld:
         """Every object of the pool's groups but metadata."""
         try:
             keys = {ref.key for ref in open_location(f"{self.settings.workspace}/{FOLDER}").list()}
-        except Missing:
+        except ObjectNotFound:
             return set()
         return {key for key in keys if not key.endswith("zarr.json")}
 

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from models.rain.banks import TrainingData, bank_of
 from models.rain.streaks import BOLD, FINE, procedural_layer
-from models.rng import Draws
+from models.rng import SampleRng
 
 
-def draws(first: int, last: int, seed: int = 1) -> Draws:
+def sample_rng(first: int, last: int, seed: int = 1) -> SampleRng:
     """Streams of the samples first to last - 1."""
-    return Draws(seed, torch.arange(first, last))
+    return SampleRng(seed, torch.arange(first, last))
 
 
 def noise(*shape: int, seed: int = 0, low: int = 0, high: int = 256) -> Tensor:
@@ -65,7 +65,7 @@ def _crops() -> list[np.ndarray]:
 
 
 def _layer(number: int) -> Image.Image:
-    stream = draws(number, number + 1, seed=7)
+    stream = sample_rng(number, number + 1, seed=7)
     layers = [procedural_layer(stream, family, torch.tensor([0.2]), (72, 80)) for family in (FINE, BOLD)]
     levels = (sum(layers[1:], layers[0]) * 255).clamp(0, 255).to(torch.uint8)
     return Image.fromarray(levels[0, 0].numpy())

@@ -5,13 +5,15 @@ from __future__ import annotations
 from models.rain.banks import Bank, bank_of
 from models.rain.streaks import FINE, SHEET, procedural_layer
 from models.training.semi.data import RealRain, Targets
-from tests.support.worlds.rainy import draws, noise
+from tests.support.worlds.rainy import noise, sample_rng
 
 
 def streak_layers(first: int, last: int, side: int = 64) -> Bank:
     """Layers of upright streaks, one a number."""
     layers = [
-        procedural_layer(draws(number, number + 1), family, draws(0, 1).uniform(-0.2, 0.2), (side, side))
+        procedural_layer(
+            sample_rng(number, number + 1), family, sample_rng(0, 1).uniform(-0.2, 0.2), (side, side)
+        )
         for number in range(first, last)
         for family in (FINE, SHEET)
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.catalog.delta_table import CatalogFault
+from infra.catalog.delta_table import CatalogError
 from infra.catalog.derained import Catalog
 from infra.records import DerainRecord
 from infra.storage.lease import Lease, LeaseHeld, LeaseLost, lease_location
@@ -231,7 +231,7 @@ def test_an_image_that_cannot_be_fetched_stays_pending_without_a_row(world: Worl
     assert world.derain(source=str(base)).counts.derained == 1
 
 
-@pytest.mark.parametrize("fault", [CatalogFault("catalog away"), LeaseLost("lease lost")])
+@pytest.mark.parametrize("fault", [CatalogError("catalog away"), LeaseLost("lease lost")])
 def test_a_wave_that_cannot_be_recorded_leaves_its_images_pending(
     world: World, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from infra.catalog.derained import Catalog
 from infra.records import DerainRecord, ImageRef
-from infra.storage.location import Missing
+from infra.storage.location import ObjectNotFound
 from tasks.batch import planning
 from tasks.batch.planning import Plan, PlanRequest, Redo, plan
 from tasks.media.sources import Selection
@@ -113,7 +113,7 @@ def test_counts_tell_how_things_stand(catalog):
 
 def test_a_destination_that_is_gone_has_no_outputs(catalog):
     def missing():
-        raise Missing("no such bucket")
+        raise ObjectNotFound("no such bucket")
         yield
 
     catalog.commit([derained("k")], replace=False)

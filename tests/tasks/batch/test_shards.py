@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from infra.errors import StillReplaced, StorageFault
+from infra.errors import ObjectStillChanging, StorageError
 from infra.records import ImageRef, Scope
-from infra.storage.location import AccessDenied, KeyRefused, Missing
+from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
 from models.engine import TilingRefused
 from tasks.batch.shards import ShardJob, can_derain, derain_shard
 from tasks.codec import ImageRejected, Picture, PictureForm
@@ -33,7 +33,7 @@ JOB = ShardJob(
     "cpu",
     99,
 )
-TIME_OUT = StorageFault("mem://in/x: time-out (gave up after 7 attempts)")
+TIME_OUT = StorageError("mem://in/x: time-out (gave up after 7 attempts)")
 Failures = dict[tuple[str, str, int], Exception]
 
 
@@ -170,7 +170,7 @@ def test_a_fault_of_an_image_is_a_row_with_its_reason(
     ("what", "error"),
     [
         ("fetch", TIME_OUT),
-        ("fetch", Missing("mem://in/c: gone")),
+        ("fetch", ObjectNotFound("mem://in/c: gone")),
         ("fetch", AccessDenied("mem://in: refused")),
         ("put", TIME_OUT),
         ("put", AccessDenied("mem://out: refused")),
@@ -237,9 +237,9 @@ def test_fetches_that_fail_with_successes_between_stop_nothing(derain: Derain) -
 @pytest.mark.parametrize(
     ("what", "error"),
     [
-        ("fetch", Missing("gone")),
+        ("fetch", ObjectNotFound("gone")),
         ("fetch", AccessDenied("mode 000")),
-        ("fetch", StillReplaced("3 bytes instead of 4")),
+        ("fetch", ObjectStillChanging("3 bytes instead of 4")),
         ("decode", MemoryError("no room")),
         ("put", AccessDenied("mode 000")),
     ],

@@ -162,11 +162,11 @@ def test_a_killed_run_is_finished_by_the_next(world, monkeypatch, point):
 
     write_pool(world.workspace, rainy_crops(2))
     for module in (curation, judging):
-        monkeypatch.setattr(module, "fault_point", kill)
+        monkeypatch.setattr(module, "failpoint", kill)
     with pytest.raises(Killed):
         world.curate("r1")
     for module in (curation, judging):
-        monkeypatch.setattr(module, "fault_point", lambda name, key="": None)
+        monkeypatch.setattr(module, "failpoint", lambda name, key="": None)
     found: list[str] = []
     monkeypatch.setattr(judging, "judge", counted(judging.judge, found))
     done = world.curate("r2")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.storage.location import Missing
+from infra.storage.location import ObjectNotFound
 from tasks.curation.decisions import Decision, DecisionsInvalid, read_decisions
 
 ROW = {"crop_id": "x", "judgement": "j", "decision": "accept"}
@@ -66,5 +66,5 @@ def test_a_row_that_is_too_long_is_refused(tmp_path):
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(Missing, match=r"d\.json"):
+    with pytest.raises(ObjectNotFound, match=r"d\.json"):
         read_decisions(str(tmp_path / "d.json"), {"x"})

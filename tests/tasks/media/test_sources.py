@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from infra.records import ImageRef
-from infra.storage.location import Missing
+from infra.storage.location import ObjectNotFound
 from tasks.media import manifests
 from tasks.media.manifests import ManifestInvalid
 from tasks.media.sources import Selection, open_source, readable_source
@@ -214,7 +214,7 @@ def test_what_is_no_manifest_is_refused(tmp_path, name, content):
 
 @pytest.mark.parametrize("name", ["m.csv", "m.parquet"])
 def test_a_manifest_that_is_not_there(tmp_path, name):
-    with pytest.raises(Missing, match=name):
+    with pytest.raises(ObjectNotFound, match=name):
         open_source(str(tmp_path / name))
 
 

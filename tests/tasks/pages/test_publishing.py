@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.storage.location import Missing
+from infra.storage.location import ObjectNotFound
 from tasks.pages import publishing
 from tasks.pages.publishing import Page, put_page
 
@@ -40,7 +40,7 @@ def test_a_page_in_a_bucket_is_linked_by_its_url(moto: str, links) -> None:
 
 def test_what_storage_refuses_is_not_written_and_not_linked(tmp_path: Path, links) -> None:
     def gone() -> str:
-        raise Missing("rows away")
+        raise ObjectNotFound("rows away")
 
     assert put_page(str(tmp_path), page(gone)) == "not written, rows away"
     assert not (tmp_path / "reports").exists()

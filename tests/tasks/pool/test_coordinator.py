@@ -18,12 +18,12 @@ import zarr
 from deltalake import DeltaTable
 
 from infra.catalog import delta_table
-from infra.catalog.delta_table import CatalogFault
+from infra.catalog.delta_table import CatalogError
 from infra.catalog.derained import Catalog
 from infra.catalog.pool import Pool
 from infra.catalog.pool_zarr import FOLDER, make_room, write_shard
-from infra.errors import AccessDenied, StorageFault
-from infra.failpoints import VARIABLE, fault_point
+from infra.errors import AccessDenied, StorageError
+from infra.failpoints import VARIABLE, failpoint
 from infra.storage.lease import Lease, LeaseHeld, lease_location
 from infra.storage.location import open_location
 from tasks.pool.report import render_ingest
@@ -130,13 +130,13 @@ def test_killed_anywhere_the_next_run_ends_as_if_undisturbed(
     passed: list[str] = []
 
     def point(name: str, key: str = "") -> None:
-        fault_point(name, key)
+        failpoint(name, key)
         passed.append(name)
         if passed.count(place) == 2:
             raise Killed
 
     for module in ("tasks.pool.cropping", "tasks.pool.waves", "tasks.waves.wave"):
-        monkeypatch.setattr(f"{module}.fault_point", point)
+        monkeypatch.setattr(f"{module}.failpoint", point)
     with pytest.raises(Killed):
         again.ingest()
     monkeypatch.undo()
@@ -158,7 +158,7 @@ def test_crops_that_cannot_be_put_leave_their_images_pending(
     def fails(*arguments: Any) -> None:
         calls.append(len(calls) + 1)
         if calls[-1] in failing:
-            raise StorageFault("disk: full")
+            raise StorageError("disk: full")
         write_shard(*arguments)
 
     monkeypatch.setattr("tasks.pool.cropping.write_shard", fails)
@@ -176,7 +176,7 @@ def test_crops_that_cannot_be_put_leave_their_images_pending(
 
 
 @pytest.mark.parametrize(
-    ("call", "fault"), [(1, CatalogFault("catalog: throttled")), (2, AccessDenied("token lapsed"))]
+    ("call", "fault"), [(1, CatalogError("catalog: throttled")), (2, AccessDenied("token lapsed"))]
 )
 def test_a_commit_that_fails_ends_the_run_and_nothing_is_half_there(
     call: int, fault: Exception, again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch

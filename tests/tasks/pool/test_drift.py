@@ -139,7 +139,7 @@ def test_the_champion_looks_at_the_pixels_of_the_pool(tmp_path: Path, monkeypatc
         )
     torch.manual_seed(0)
     network = Student(PRESETS["tiny"])
-    monkeypatch.setattr(drift, "choose_model", mock.Mock())
+    monkeypatch.setattr(drift, "resolve_model", mock.Mock())
     monkeypatch.setattr(drift, "build", lambda *_: network)
     monkeypatch.setattr(drift, "FEATURE_SIDE", 16)
     views = {view.name: view for view in look_for_drift(settings, features=True)}

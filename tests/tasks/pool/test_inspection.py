@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from infra.settings import IngestLimits
-from tasks.pool.inspection import look_at, neighbour_correlation
+from tasks.pool.inspection import inspect_image, neighbour_correlation
 from tests.support.samples.records import ref
 from tests.support.worlds.ingest import scene
 
@@ -29,13 +29,13 @@ def _blurred() -> np.ndarray:
     ],
 )
 def test_what_is_no_good_is_told(rgb: np.ndarray, reason: str) -> None:
-    looked = look_at(ref("a"), rgb, LIMITS)
+    looked = inspect_image(ref("a"), rgb, LIMITS)
     assert str(looked.reason).startswith(reason)
     assert (looked.status, looked.crops) == ("rejected", ())
 
 
 def test_a_photograph_has_crops_and_statistics() -> None:
-    looked = look_at(ref("a"), scene(0, 90, 1600), LIMITS)
+    looked = inspect_image(ref("a"), scene(0, 90, 1600), LIMITS)
     assert (looked.reason, looked.status, len(looked.crops)) == (None, "looked", 2)
     assert {(crop.box.height, crop.box.width) for crop in looked.crops} == {(90, 512)}
     assert all(0 < crop.look.streak_energy < crop.look.contrast < 1 for crop in looked.crops)
@@ -44,7 +44,7 @@ def test_a_photograph_has_crops_and_statistics() -> None:
 def test_a_crop_without_anything_in_it_is_not_taken() -> None:
     half = np.full((100, 1024, 3), 200, np.uint8)
     half[:, :512] = scene(0, 100, 512)
-    looked = look_at(ref("a"), half, LIMITS)
+    looked = inspect_image(ref("a"), half, LIMITS)
     assert [crop.box.left for crop in looked.crops] == [0]
 
 

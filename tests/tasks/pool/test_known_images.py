@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from infra.records import ImageRef
-from tasks.pool.known_images import Gallery, Twin, image_id
+from tasks.pool.known_images import DuplicateIndex, DuplicateMatch, image_id
 
 
 def _digest(number: int) -> str:
@@ -17,7 +17,7 @@ def _digest(number: int) -> str:
 def test_the_nearest_is_found_if_it_is_near() -> None:
     generator = np.random.default_rng(0)
     hashes = [int(each) for each in generator.integers(0, 2**64, 200, np.uint64)]
-    gallery = Gallery(near_bits=4)
+    gallery = DuplicateIndex(near_bits=4)
     for number, value in enumerate(hashes):
         gallery.add(f"{number:032x}", _digest(number), f"{value:016x}")
     for flips in range(8):
@@ -26,17 +26,17 @@ def test_the_nearest_is_found_if_it_is_near() -> None:
         for bit in generator.choice(64, flips, replace=False):
             wanted ^= 1 << int(bit)
         twin = gallery.twin(_digest(255), f"{wanted:016x}")
-        assert twin == (Twin(f"{at:032x}", False) if flips <= 4 else None)
+        assert twin == (DuplicateMatch(f"{at:032x}", False) if flips <= 4 else None)
 
 
 def test_of_equal_hashes_the_one_with_the_same_pixels_is_the_duplicate() -> None:
-    gallery = Gallery(near_bits=2)
+    gallery = DuplicateIndex(near_bits=2)
     gallery.add("a" * 32, _digest(1), "0" * 16)
     gallery.add("b" * 32, _digest(2), "0" * 16)
-    assert gallery.twin(_digest(2), "0" * 16) == Twin("b" * 32, True)
-    assert gallery.twin(_digest(3), "0" * 16) == Twin("a" * 32, False)
+    assert gallery.twin(_digest(2), "0" * 16) == DuplicateMatch("b" * 32, True)
+    assert gallery.twin(_digest(3), "0" * 16) == DuplicateMatch("a" * 32, False)
     gallery.remove({"a" * 32})
-    assert gallery.twin(_digest(3), "0" * 16) == Twin("b" * 32, False)
+    assert gallery.twin(_digest(3), "0" * 16) == DuplicateMatch("b" * 32, False)
     gallery.remove({"b" * 32})
     assert gallery.twin(_digest(2), "0" * 16) is None
 

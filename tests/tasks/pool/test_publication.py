@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.catalog.delta_table import CatalogFault
+from infra.catalog.delta_table import CatalogError
 from infra.settings import Settings
 from tasks.pool import publication
 from tasks.pool.summary import IngestSummary
@@ -18,7 +18,7 @@ def test_what_cannot_be_told_of_an_ingest_does_not_fail_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def faulty(settings: Settings, crops: int) -> None:
-        raise CatalogFault("catalog away")
+        raise CatalogError("catalog away")
 
     monkeypatch.setattr(publication, "tell_growth", faulty)
     monkeypatch.setattr(publication, "watch_drift", faulty)

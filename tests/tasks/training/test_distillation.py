@@ -20,12 +20,13 @@ from infra.tracking.server import TrackingServer, TrackingUnreachable
 from models.modelfile import SHIPPED, build, pack, read_model_file, write_model_file
 from models.training import loop, weight_interpolation
 from models.training.config import TrainConfig
-from models.training.weight_interpolation import between
+from models.training.weight_interpolation import interpolate
+from tasks.refusals import REFUSALS
 from tasks.training import distillation, distillation_request
 from tasks.training.distillation import Distilled, distil_student
 from tasks.training.distillation_request import DistillRequest, Prepared, prepare_distillation
 from tasks.training.request import STAGE_2, going_on
-from tasks.training.tracked import REFUSALS, TrainingFailed
+from tasks.training.tracked import TrainingFailed
 from tests.support.samples.networks import random_network
 from tests.support.worlds.promotion import found
 from tests.support.worlds.rainy import noise, write_training_folder
@@ -225,11 +226,13 @@ def test_a_student_goes_on_from_the_champion(settings: Settings, material: Path,
 
 def test_what_it_comes_to_lies_on_the_way_from_the_champion(settings: Settings, material: Path, monkeypatch):
     prepared = prepare_distillation(settings, request(material, student="champion"))
-    monkeypatch.setattr(weight_interpolation, "FORGOTTEN", -100.0)  # whatever is learnt forgets too much
+    monkeypatch.setattr(
+        weight_interpolation, "MAX_FORGETTING_DB", -100.0
+    )  # whatever is learnt forgets too much
     done = distil_student(settings, prepared, "run-1")
     weights = [read_model_file(prepared.work / f"{name}.safetensors") for name in ("student-tiny", "blended")]
     assert Registry(settings).resolve(done.model).weights == weights[1].weights
-    nearer = between(*(build(each) for each in (prepared.start.model_file, weights[0])), 0.1)
+    nearer = interpolate(*(build(each) for each in (prepared.start.model_file, weights[0])), 0.1)
     assert torch.equal(build(weights[1]).stem.weight, nearer.stem.weight)
 
 

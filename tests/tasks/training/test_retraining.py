@@ -14,7 +14,7 @@ from prefect.states import Completed, Failed
 from infra.catalog.pool import Pool
 from infra.settings import Settings
 from infra.storage.lease import LeaseHeld
-from infra.storage.location import Missing, open_location
+from infra.storage.location import ObjectNotFound, open_location
 from infra.tracking.registry import STUDENT
 from tasks.media.manifests import ManifestInvalid
 from tasks.refusals import PreflightFailed
@@ -100,7 +100,7 @@ def test_a_killed_retraining_runs_no_stage_twice(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.training.retraining.fault_point", killed)
+        patch.setattr("tasks.training.retraining.failpoint", killed)
         with pytest.raises(KeyboardInterrupt):
             Stages().run(settings)
     again = Stages()
@@ -226,7 +226,7 @@ def test_a_record_that_is_none_is_named(settings: Settings):
 
 
 def test_decisions_that_are_not_there_are_named(settings: Settings):
-    with pytest.raises(Missing, match=r"nowhere\.json"):
+    with pytest.raises(ObjectNotFound, match=r"nowhere\.json"):
         Stages().run(settings, RetrainRequest("smoke", "", "nowhere.json", anew=False))
 
 

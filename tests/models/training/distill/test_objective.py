@@ -16,9 +16,10 @@ from models.pairs import RainyPair
 from models.rain.banks import bank_of
 from models.training.config import TrainConfig
 from models.training.distill.objective import Distillation, DistillConfig, Lineage, followed
-from models.training.distill.teacher_targets import Lessons
+from models.training.distill.teacher_targets import TeacherTargets
 from models.training.distill.teachers import Teacher
 from models.training.objectives import Supervised
+from models.training.state import CheckpointMismatch
 from tests.support.samples.networks import rainy_pair, random_network
 from tests.support.worlds.rainy import noise, write_training_folder
 from tests.support.worlds.trainings import assert_same, interrupted, trained
@@ -52,13 +53,16 @@ def a_student() -> Network:
     return random_network("student-tiny").train().requires_grad_(True)
 
 
-def some_lessons() -> Lessons:
+def some_lessons() -> TeacherTargets:
     rainy, derained = ([noise(40, 48, 3, seed=seed)] for seed in (1, 2))
-    return Lessons(bank_of(rainy), bank_of(derained))
+    return TeacherTargets(bank_of(rainy), bank_of(derained))
 
 
 def objective(
-    config: DistillConfig = ALL, teacher: Teacher | None = None, lessons: Lessons | None = None, **more: Any
+    config: DistillConfig = ALL,
+    teacher: Teacher | None = None,
+    lessons: TeacherTargets | None = None,
+    **more: Any,
 ) -> Distillation:
     torch.manual_seed(0)
     student = a_student().feature_widths
@@ -193,9 +197,9 @@ def test_a_checkpoint_goes_on_with_its_own_teacher_only(data: Path, tmp_path: Pa
     trained(config, data, tmp_path / "out", objective())
     other = objective()
     other.lineage = replace(LINEAGE, teacher_digest="another")
-    with pytest.raises(SystemExit, match="'teacher_digest': 'another'"):
+    with pytest.raises(CheckpointMismatch, match="'teacher_digest': 'another'"):
         trained(config, data, tmp_path / "out", other)
-    with pytest.raises(SystemExit, match="other settings"):
+    with pytest.raises(CheckpointMismatch, match="other settings"):
         trained(config, data, tmp_path / "out")
 
 

@@ -11,16 +11,16 @@ from PIL import Image
 from models.rain.banks import bank_of
 from models.training.distill import teacher_targets
 from models.training.distill.teacher_targets import (
-    Lessons,
+    TeacherTargets,
+    cache_teacher_targets,
     digest_of,
     evenly,
     read_photographs,
     trimmed,
-    write_lessons,
 )
 from models.training.distill.teachers import Teacher
 from tests.support.samples.students import random_student
-from tests.support.worlds.rainy import draws, noise
+from tests.support.worlds.rainy import noise, sample_rng
 
 PHOTOGRAPHS = [noise(40, 56, 3).numpy(), noise(24, 70, 3, seed=1).numpy()]
 
@@ -33,12 +33,12 @@ def fabric() -> Fabric:
 
 def test_both_sides_of_a_crop_show_the_same_place():
     rainy = [torch.from_numpy(photograph) for photograph in PHOTOGRAPHS]
-    given = Lessons(bank_of(rainy), bank_of([255 - picture for picture in rainy]))
-    ours, theirs = given.crops(draws(0, 6), 16)
+    given = TeacherTargets(bank_of(rainy), bank_of([255 - picture for picture in rainy]))
+    ours, theirs = given.crops(sample_rng(0, 6), 16)
     assert ours.shape == (6, 3, 16, 16)
     torch.testing.assert_close(theirs, 1 - ours)
-    again, _ = given.crops(draws(0, 6), 16)
-    other, _ = given.crops(draws(6, 12), 16)
+    again, _ = given.crops(sample_rng(0, 6), 16)
+    other, _ = given.crops(sample_rng(6, 12), 16)
     assert torch.equal(ours, again)
     assert not torch.equal(ours, other)
 
@@ -46,19 +46,19 @@ def test_both_sides_of_a_crop_show_the_same_place():
 def test_the_teacher_derains_whole_photographs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     student = random_student()
     teacher = Teacher(student, "s", "digest")
-    written = write_lessons(fabric(), teacher, PHOTOGRAPHS, tmp_path)
+    written = cache_teacher_targets(fabric(), teacher, PHOTOGRAPHS, tmp_path)
     for number, photograph in enumerate(PHOTOGRAPHS):
         rainy = torch.from_numpy(photograph).permute(2, 0, 1)[None].float() / 255
         torch.testing.assert_close(
             written.derained.picture(number), student(rainy)[0].clamp(0, 1), rtol=0, atol=0.5 / 255 + 1e-6
         )
     monkeypatch.setattr(Teacher, "derain", None)
-    again = write_lessons(fabric(), teacher, PHOTOGRAPHS, tmp_path)
+    again = cache_teacher_targets(fabric(), teacher, PHOTOGRAPHS, tmp_path)
     assert torch.equal(again.derained.pixels, written.derained.pixels)
     with pytest.raises(TypeError):  # another teacher's lessons are others
-        write_lessons(fabric(), Teacher(student, "s", "other"), PHOTOGRAPHS, tmp_path)
+        cache_teacher_targets(fabric(), Teacher(student, "s", "other"), PHOTOGRAPHS, tmp_path)
     with pytest.raises(TypeError):
-        write_lessons(fabric(), teacher, PHOTOGRAPHS[:1], tmp_path)
+        cache_teacher_targets(fabric(), teacher, PHOTOGRAPHS[:1], tmp_path)
 
 
 def test_photographs_of_a_folder_are_read_upright_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -16,7 +16,7 @@ from models.training.semi.contrast import (
     normalised,
 )
 from tests.support.samples.networks import rainy_pair
-from tests.support.worlds.rainy import draws
+from tests.support.worlds.rainy import sample_rng
 
 
 def test_info_nce_is_its_formula():
@@ -47,7 +47,7 @@ def test_streak_contrast_draws_rain_to_rain():
     curve = []
     for _ in range(30):
         derained = pair.clean + left * (pair.rainy - pair.clean)
-        loss = contrast(draws(0, 2), derained, pair.rainy, real)
+        loss = contrast(sample_rng(0, 2), derained, pair.rainy, real)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -58,7 +58,7 @@ def test_streak_contrast_draws_rain_to_rain():
 
 def test_photographs_without_rain_are_left_out():
     pair = rainy_pair(64, 64, 2)
-    assert StreakContrast()(draws(0, 2), pair.clean, pair.clean, pair.streaks) == 0
+    assert StreakContrast()(sample_rng(0, 2), pair.clean, pair.clean, pair.streaks) == 0
 
 
 def test_the_ratio_is_its_formula():

@@ -6,7 +6,13 @@ from torch import nn
 
 from models.networks.losses import psnr_term
 from models.pairs import FAINTEST_RAIN
-from models.training.semi.mean_teacher import MeanTeacher, anchored, confident, found_rain, trust
+from models.training.semi.mean_teacher import (
+    MeanTeacher,
+    confident,
+    found_rain,
+    identity_loss_outside_rain,
+    trust,
+)
 from tests.support.samples.networks import rainy_pair, random_network
 from tests.support.samples.students import random_pictures
 
@@ -68,11 +74,11 @@ def test_the_anchor_holds_the_background_and_lets_rain_go():
     pair = rainy_pair(32, 32)
     mask = found_rain(pair.clean, pair.rainy)
     assert (mask[pair.streaks > FAINTEST_RAIN] == 1).all()
-    assert anchored(pair.clean, pair.rainy) == 0
+    assert identity_loss_outside_rain(pair.clean, pair.rainy) == 0
     darker = (pair.clean - 2 / 255).requires_grad_()
     rainy = pair.clean.clone()
     rainy[..., :8] += 0.5
-    loss = anchored(darker, rainy)
+    loss = identity_loss_outside_rain(darker, rainy)
     loss.backward()
     assert 0 < loss < 2.1 / 255
     assert not darker.grad[..., :8].any()

@@ -15,7 +15,7 @@ from models.networks.base import Network
 from models.pairs import RainyPair
 from models.rain.recipes import RECIPES
 from models.rain.synthesis import training_pairs
-from models.rng import Draws
+from models.rng import SampleRng
 from models.training import loop
 from models.training.config import TrainConfig
 from models.training.loop import fit
@@ -24,7 +24,7 @@ from models.training.semi.config import SemiConfig
 from models.training.semi.data import RealRain, Targets
 from models.training.semi.objective import SemiSupervised, freeze_norms
 from models.training.semi.rain_critic import RainCritic
-from models.training.state import State
+from models.training.state import CheckpointMismatch, State
 from tests.support.samples.networks import rainy_pair, random_network
 from tests.support.worlds.rainy import noise, small_world, write_training_folder
 from tests.support.worlds.semi import bank_of, real_rain
@@ -68,7 +68,7 @@ def objective(config: SemiConfig, data: RealRain | None = None) -> SemiSupervise
 
 def labelled(step: int = 0, count: int = 4) -> RainyPair:
     samples = torch.arange(step * count, (step + 1) * count)
-    return training_pairs(small_world(), Draws(1, samples), RECIPES["heavy"], TRAIN.crop)
+    return training_pairs(small_world(), SampleRng(1, samples), RECIPES["heavy"], TRAIN.crop)
 
 
 def terms_of(
@@ -257,7 +257,7 @@ def test_other_terms_or_other_rain_are_refused_on_resume(data: Path, tmp_path: P
     facts = read_model_file(tmp_path / "out" / "student-tiny.safetensors").config
     assert b'"rerain": 1.0' in facts
     for other in (objective(SemiConfig(anchor=0.1)), objective(SemiConfig(), real_rain(with_targets=True))):
-        with pytest.raises(SystemExit, match="other settings"):
+        with pytest.raises(CheckpointMismatch, match="other settings"):
             trained(short, data, tmp_path / "out", other)
 
 
