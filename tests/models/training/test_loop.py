@@ -22,7 +22,8 @@ from models.pairs import RainyPair
 from models.rain.banks import load_training_data
 from models.training import loop
 from models.training.config import TrainConfig
-from models.training.loop import batch_of, fit
+from models.training.batches import batch_of
+from models.training.loop import fit
 from models.training.objectives import Objective, Supervised
 from models.training.schedules import ema_decay
 from models.training.state import CheckpointMismatch, State, restore, update_average
