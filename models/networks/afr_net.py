@@ -168,9 +168,7 @@ class AfrNet(Network):
         }
         return Features(outputs.derained[0], levels, torch.sigmoid(outputs.mask_logits))
 
-    def loss_terms(
-        self, pair: RainyPair, reconstruction: Reconstruction | None = None
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
         """Return the terms, as `Network.loss_terms` says; terms in place of its own are of the full scale alone."""
         outputs = self.outputs(pair.rainy.contiguous(memory_format=torch.channels_last))
         mask = {"mask": mask_term(outputs.mask_logits, pair.rain_mask)}

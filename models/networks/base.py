@@ -78,9 +78,7 @@ class Network(nn.Module, ABC):
         return Features(self(rainy), {}, None)
 
     @abstractmethod
-    def loss_terms(
-        self, pair: RainyPair, reconstruction: Reconstruction | None = None
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
         """Return the named, weighted terms whose sum training minimises.
 
         Parameters

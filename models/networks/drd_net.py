@@ -223,9 +223,7 @@ class DrdNet(Network):
             mask_logits = crop_cells(mask_logits, height, width, self.config.unshuffle)
         return DrdOutputs(rain, detail, coarse, coarse + detail, mask_logits)
 
-    def loss_terms(
-        self, pair: RainyPair, reconstruction: Reconstruction | None = None
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
         """Return the terms, as `Network.loss_terms` says.
 
         L1 of the result and before repair, as published; the mask's where there is AFR.

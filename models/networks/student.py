@@ -153,9 +153,7 @@ class Student(Network):
         }
         return Features(derained, cropped, None)
 
-    def loss_terms(
-        self, pair: RainyPair, reconstruction: Reconstruction | None = None
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
         """Return the terms that training minimises, as `Network.loss_terms` says."""
         rainy = pair.rainy.contiguous(memory_format=torch.channels_last)
         return (reconstruction or reconstruction_terms)(self(rainy), pair.clean)

@@ -102,9 +102,7 @@ class UNet(Network):
         """Derain a batch, as `Network.forward` says."""
         return self._derain(rainy)[0]
 
-    def loss_terms(
-        self, pair: RainyPair, reconstruction: Reconstruction | None = None
-    ) -> dict[str, Tensor]:
+    def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
         """Return the terms, as `Network.loss_terms` says; the mask's only where there is AFR."""
         derained, mask_logits = self._derain(pair.rainy.contiguous(memory_format=torch.channels_last))
         terms = (reconstruction or reconstruction_terms)(derained, pair.clean)

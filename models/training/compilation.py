@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from subprocess import SubprocessError
 
 import torch
 
 from models.networks.base import Network
 
 logger = logging.getLogger(__name__)
+FAILURES = (RuntimeError, OSError, ImportError, SubprocessError)
+"""What torch.compile raises where a compiler, its headers or a folder to write to is missing."""
 
 
 def compile_network(network: Network) -> None:
@@ -28,6 +31,6 @@ def why_not() -> str:
     """Compile a trivial function; return in one line why that fails, or nothing."""
     try:
         torch.compile(torch.neg, dynamic=False)(torch.ones(1))
-    except Exception as error:  # whatever is missing: a compiler, its headers, a disk to write on
+    except FAILURES as error:
         return (str(error) or type(error).__name__).splitlines()[0]
     return ""

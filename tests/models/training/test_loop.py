@@ -21,8 +21,8 @@ from models.networks.architectures import build_network, preset
 from models.pairs import RainyPair
 from models.rain.banks import load_training_data
 from models.training import loop
-from models.training.config import TrainConfig
 from models.training.batches import batch_of
+from models.training.config import TrainConfig
 from models.training.loop import fit
 from models.training.objectives import Objective, Supervised
 from models.training.schedules import ema_decay
@@ -268,7 +268,9 @@ def test_the_last_part_has_large_crops():
     assert sizes == [(8, 3, 32, 32), (2, 3, 64, 64)]
 
 
-def test_pixels_count_during_the_warm_up_and_psnr_per_photograph_afterwards(data: Path, out: Path, monkeypatch):
+def test_pixels_count_during_the_warm_up_and_psnr_per_photograph_afterwards(
+    data: Path, out: Path, monkeypatch
+):
     seen: list[set[str]] = []
     take = loop.step
 
@@ -378,7 +380,9 @@ def option(name: str, value: object) -> list[str]:
 def test_compiled_training_is_that_of_the_uncompiled_network(data: Path, tmp_path: Path):
     plain = trained(replace(CONFIG, steps=2), data, tmp_path / "plain")
     compiled = trained(replace(CONFIG, steps=2, compile=True), data, tmp_path / "compiled")
-    ends = [torch.cat([value.flatten() for value in state.average.parameters()]) for state in (plain, compiled)]
+    ends = [
+        torch.cat([value.flatten() for value in state.average.parameters()]) for state in (plain, compiled)
+    ]
     torch.testing.assert_close(*ends, rtol=0, atol=1e-3)
 
 
@@ -409,7 +413,10 @@ def test_killed_training_ends_as_undisturbed(data: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"preset": "huge"}, "preset 'huge': there is no such one; there are student-base, student-small"),
+        (
+            {"preset": "huge"},
+            "preset 'huge': there is no such one; there are student-base, student-large, student-small",
+        ),
         ({"recipe": "snow"}, "recipe 'snow': there is no such one; there are mixed, light"),
         ({"init": "nowhere.safetensors"}, "nowhere.safetensors: no such file"),
         ({"warm_up": 0}, "warm_up 0: a number of steps, at least 1"),

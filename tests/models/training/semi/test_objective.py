@@ -51,7 +51,7 @@ EVERYTHING = SemiConfig(
     watch_every=2,
 )
 NAMES = {
-    "charbonnier", "frequency", "rerain", "anchor", "pseudo_label", "temporal", "rain_on_rain", "mean_teacher",
+    "psnr", "rerain", "anchor", "pseudo_label", "temporal", "rain_on_rain", "mean_teacher",
     "streak_contrast", "background_contrast", "pseudo_label_contrast", "temporal_contrast",
 }  # fmt: skip
 
