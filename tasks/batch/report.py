@@ -45,7 +45,7 @@ class Report:
     images: Sequence[DerainRecord] = ()
     """Derained and rejected images of the run, for the table."""
     links: str | None = None
-    """`file://` URL of the folder that holds the outputs, ending in a slash; None where a browser cannot open them."""
+    """`file://` URL of the folder of the outputs, ending in a slash; None where a browser cannot open it."""
 
 
 @dataclass(frozen=True, slots=True)
