@@ -49,14 +49,13 @@ def _receptive_radius(config: AfrStudentConfig) -> int:
         return AfrStudent(config).receptive_field().radius
 
 
-def _on(student: StudentConfig, **rounds: int) -> AfrStudentConfig:
+def _on(student: StudentConfig) -> AfrStudentConfig:
     return AfrStudentConfig(
         student.unshuffle,
         student.widths,
         student.encoder_blocks,
         student.middle_blocks,
         student.decoder_blocks,
-        **rounds,
     )
 
 
@@ -143,15 +142,14 @@ class AfrStudent(Student):
     def features(self, rainy: Tensor) -> Features:
         """Derain a batch and return the refined levels and the rain mask, as `Network.features` says."""
         found = self.outputs(rainy)
-        mask = crop_cells(found.mask_logits, *rainy.shape[-2:], self.config.unshuffle)
-        return Features(found.derained, self._cropped(rainy, found.refined), torch.sigmoid(mask))
+        levels = self._cropped(rainy, found.refined)
+        return Features(found.derained, levels, torch.sigmoid(self._mask(rainy, found)))
 
     def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
         """Return the terms that training minimises, as `Network.loss_terms` says, with that of the mask."""
         found = self.outputs(pair.rainy.contiguous(memory_format=torch.channels_last))
-        mask = crop_cells(found.mask_logits, *pair.rainy.shape[-2:], self.config.unshuffle)
         terms = (reconstruction or reconstruction_terms)(found.derained, pair.clean)
-        return terms | {"mask": mask_term(mask, pair.rain_mask)}
+        return terms | {"mask": mask_term(self._mask(pair.rainy, found), pair.rain_mask)}
 
     def receptive_field(self) -> ReceptiveField:
         """Return how far the derained photograph looks."""
@@ -163,6 +161,10 @@ class AfrStudent(Student):
         fine, mid, coarse = self.afr.receptive_field((fine, mid, coarse))
         mid = (coarse.transposed(2) | mid).conv(2 * sizes.decoder_blocks[1])
         return (mid.transposed(2) | fine).conv(2 * sizes.decoder_blocks[0]).conv()
+
+    def _mask(self, rainy: Tensor, found: AfrStudentOutputs) -> Tensor:
+        height, width = rainy.shape[-2:]
+        return crop_cells(found.mask_logits, height, width, self.config.unshuffle)
 
     def _refine(self, rainy: Tensor) -> tuple[Tensor, Levels, Tensor]:
         """Return the decoder's finest level, the refined levels of the encoder and the logits of the mask."""
