@@ -28,6 +28,8 @@ class Upright:
 
     orientation: int
     block: bytes | None
+    is_damaged: bool = False
+    """There was a block, and it could not be read."""
 
 
 def make_upright(raw: bytes) -> Upright:
@@ -41,7 +43,7 @@ def make_upright(raw: bytes) -> Upright:
     try:
         return _take_orientation(block)
     except (struct.error, ValueError):
-        return Upright(1, None)
+        return Upright(1, None, is_damaged=True)
 
 
 def _take_orientation(block: bytes) -> Upright:
