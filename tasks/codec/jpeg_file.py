@@ -27,7 +27,8 @@ _PROGRESSIVE = frozenset((0xC2, 0xCA))
 _FRAME_KINDS = {0xC3: "lossless JPEG", 0xF7: "JPEG-LS"}
 _RESTARTS = range(0xD0, 0xD8)
 _WITHOUT_BODY = frozenset((0x01, *_RESTARTS))
-_LUMA_OF_NOTHING = (127, 128)  # coefficients of zero; CMYK is stored inverted
+_LUMA_OF_NOTHING = range(126, 131)  # coefficients of zero, rounded; CMYK is stored inverted
+_STRIP_ROWS = 512
 _FILLER = b"\xaa\x55" * 512  # the first bit differs from the zeros that libjpeg supplies
 
 
@@ -137,16 +138,17 @@ def is_incomplete(jpeg: JpegFile, data: bytes, image: Image.Image) -> bool:
     jpeg, data
         The file.
     image
-        Its decoded picture. Where that ends in the grey of missing data, or the file has no end marker, it is
-        decoded once more, with further bits at the end of each scan: a complete scan does not heed them.
+        Its decoded picture. Where that ends in the grey of missing data, the file has no end marker, or the
+        picture came in several scans, of which the last ones add what is hardly seen, the file is decoded once
+        more, with further bits at the end of each scan: a complete scan does not heed them.
     """
     if _lacks_coefficients(jpeg) or any(_lacks_restarts(jpeg.frame, scan) for scan in jpeg.scans):
         return True
     if jpeg.frame.marker in _ARITHMETIC:  # may leave out zeros at the end of a scan
         return jpeg.end is None
-    if jpeg.end is not None and not _ends_grey(image):
+    if jpeg.end is not None and len(jpeg.scans) == 1 and not _ends_grey(image):
         return False
-    return not np.array_equal(np.asarray(image), np.asarray(_load(_with_filler(jpeg, data))))
+    return not _are_equal(image, _load(_with_filler(jpeg, data)))
 
 
 def _lacks_coefficients(jpeg: JpegFile) -> bool:
@@ -180,9 +182,17 @@ def _units(frame: Frame, scan: Scan) -> int:
 
 
 def _ends_grey(image: Image.Image) -> bool:
-    corner = image.getpixel((image.width - 1, image.height - 1))
-    levels = corner if isinstance(corner, tuple) else (corner,)
-    return all(level in _LUMA_OF_NOTHING for level in levels)
+    # Brightness alone: where chroma is coarser, it is blended with that of neighbours.
+    last = image.crop((image.width - 1, image.height - 1, image.width, image.height))
+    brightness = last.getchannel(0) if last.mode == "CMYK" else last.convert("L")
+    return brightness.getpixel((0, 0)) in _LUMA_OF_NOTHING
+
+
+def _are_equal(one: Image.Image, other: Image.Image) -> bool:
+    strips = (
+        (0, top, one.width, min(top + _STRIP_ROWS, one.height)) for top in range(0, one.height, _STRIP_ROWS)
+    )
+    return all(one.crop(strip).tobytes() == other.crop(strip).tobytes() for strip in strips)
 
 
 def _with_filler(jpeg: JpegFile, data: bytes) -> bytes:
@@ -215,9 +225,9 @@ def _scan(body: bytes, start: int, interval: int, markers: _Markers) -> Scan:
     if len(body) < 4 + 2 * count:
         raise ImageRejected("damaged JPEG")
     first, last, bits = body[1 + 2 * count : 4 + 2 * count]
-    return Scan(
-        start, start, tuple(body[1 : 1 + 2 * count : 2]), range(first, last + 1), bits & 15, interval, 0
-    )
+    end, restarts = markers.entropy(start)
+    components = tuple(body[1 : 1 + 2 * count : 2])
+    return Scan(start, end, components, range(first, last + 1), bits & 15, interval, restarts)
 
 
 class _Markers:
