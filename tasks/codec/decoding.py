@@ -30,7 +30,7 @@ from tasks.codec.jpeg_file import END_OF_IMAGE, is_incomplete, parse_jpeg, requi
 from tasks.codec.normalising import to_plain_mode
 from tasks.codec.pictures import ImageRejected, Picture, not_supported
 from tasks.codec.png_file import parse_png
-from tasks.codec.png_metadata import info_of, kept_chunks
+from tasks.codec.png_metadata import info_of, kept_chunks, lost_from_png
 from tasks.codec.sniff import identify
 from tasks.codec.tiff_file import open_tiff, what_further_pages_are
 from tasks.codec.truncation import is_cut_short, lacks_codestream_end
@@ -113,7 +113,7 @@ def _open_png(data: bytes, max_pixels: int) -> Opened:
     _check_size(image.size, max_pixels)
     image.info.update(info_of(png.ancillary))
     damaged = tuple(f"damaged {name}" for name in png.damaged)
-    return Opened(image, data, kept_chunks(png.ancillary), damaged)
+    return Opened(image, data, kept_chunks(png.ancillary), (*damaged, *lost_from_png(png.ancillary)))
 
 
 def _open_tiff(data: bytes, max_pixels: int) -> Opened:
@@ -141,7 +141,7 @@ def _open_plainly(reader: Callable[[io.BytesIO], ImageFile], data: bytes, max_pi
     image = reader(io.BytesIO(data))
     _check_size(image.size, max_pixels)
     if getattr(image, "is_animated", False):
-        raise not_supported(f"animation of {getattr(image, 'n_frames', 0)} frames")
+        raise not_supported(f"animation ({getattr(image, 'n_frames', 0)} frames)")
     return Opened(image, data)
 
 

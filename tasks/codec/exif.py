@@ -1,6 +1,7 @@
 """EXIF blocks: what turns a picture upright, and the block that its upright version keeps.
 
-The block is edited in place and nothing in it moves: maker notes, whose offsets nobody knows, survive.
+The block is edited in place and nothing in it moves: maker notes, whose offsets nobody knows, survive. Pillow's
+`Exif.tobytes` moves and alters them (https://github.com/python-pillow/Pillow/issues/7545).
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ def _require_still(chunks: Iterable[Chunk]) -> None:
     counts = (int.from_bytes(body[:4], "big") for name, body in chunks if name == b"acTL" and len(body) == 8)
     frames = next(counts, 1)
     if frames > 1:
-        raise not_supported(f"animation of {frames} frames")
+        raise not_supported(f"animation ({frames} frames)")
 
 
 def _joined(chunks: Iterable[Chunk]) -> bytes:

@@ -37,6 +37,15 @@ def kept_chunks(chunks: Iterable[Chunk]) -> tuple[Chunk, ...]:
     return tuple((name, body) for name, body in chunks if name in _COLOURS or _is_plain_text(name, body))
 
 
+def lost_from_png(chunks: Iterable[Chunk]) -> tuple[str, ...]:
+    """Return what no output holds: profiles in ImageMagick's hexadecimal text, other than EXIF."""
+    keywords = {keyword_of(body) for name, body in chunks if name in _TEXTS}
+    profiles = sorted(
+        keyword.removeprefix(_RAW_PROFILE) for keyword in keywords if keyword.startswith(_RAW_PROFILE)
+    )
+    return tuple(f"raw profile {name.decode('latin-1')}" for name in profiles if name != b"exif")
+
+
 def lost_outside_png(chunks: Iterable[Chunk], *, has_profile: bool) -> tuple[str, ...]:
     """Return what an output in another format lacks of these chunks: colours other than sRGB, and texts.
 

@@ -1,6 +1,8 @@
 """A small TIFF writer: eight bits, raw or deflated, with the EXIF directories of a photograph.
 
-Pillow writes those directories into raw TIFFs only: its compressed ones go through libtiff, and that refuses.
+Pillow writes those directories into raw TIFFs only: its compressed ones go through libtiff, which takes no
+dictionary for a tag (https://github.com/python-pillow/Pillow/pull/8110 drops them by default). tifffile writes no
+EXIF directories.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def what_further_pages_are(image: TiffImageFile, data: bytes) -> tuple[str, ...]
     """
     kinds = [_kind(*tags) for tags in _further_pages(image.tag_v2.next, data)]
     if None in kinds:
-        raise not_supported(f"{1 + len(kinds)} pages")
+        raise not_supported(f"several pages ({1 + len(kinds)})")
     return tuple(dict.fromkeys(kind for kind in kinds if kind is not None))
 
 

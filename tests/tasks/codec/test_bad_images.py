@@ -62,10 +62,10 @@ def test_what_is_no_photograph(data, reason):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("animated.png", "not supported: animation of 2 frames"),
-        ("animated.webp", "not supported: animation of 2 frames"),
-        ("animated.gif", "not supported: animation of 2 frames"),
-        ("pages.tif", "not supported: 2 pages"),
+        ("animated.png", "not supported: animation (2 frames)"),
+        ("animated.webp", "not supported: animation (2 frames)"),
+        ("animated.gif", "not supported: animation (2 frames)"),
+        ("pages.tif", "not supported: several pages (2)"),
     ],
 )
 def test_several_frames(name, reason):
