@@ -28,8 +28,8 @@ from infra.errors import (
     retry,
 )
 from infra.failpoints import failpoint
-from infra.records import ImageRef
-from infra.storage.temporary_files import is_temporary, sweep, temporary_name
+from infra.records import ImageRef, StoredObject
+from infra.storage.temporary_files import is_temporary, nearest_folder, sweep, temporary_name
 
 T = TypeVar("T")
 
@@ -86,10 +86,11 @@ class LocalLocation:
 
         return self._retry(attempt, key)
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes) -> StoredObject:
         """Write a file atomically, and the folders above it."""
         target = self._path(key)
         self._retry(lambda: _replace(target, data), key)
+        return StoredObject(len(data), None)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write a file atomically unless there is one; tell whether it was written."""
@@ -112,7 +113,7 @@ class LocalLocation:
 
     def free_bytes(self) -> int:
         """Return the space left on the disk that the folder is or will be on."""
-        return shutil.disk_usage(_nearest(self.url)).free
+        return shutil.disk_usage(nearest_folder(self.url)).free
 
     def sweep(self) -> int:
         """Remove what killed runs left half-written; return how many files."""
@@ -123,7 +124,7 @@ class LocalLocation:
         if not writable:
             self._retry(lambda: os.scandir(self.url).close(), "", self._policy.short())
             return
-        nearest = _nearest(self.url)
+        nearest = nearest_folder(self.url)
         if not os.path.isdir(nearest):
             raise ObjectNotFound(f"{self.url}: {nearest} is not a folder")
         probe = os.path.join(nearest, temporary_name())
@@ -221,13 +222,6 @@ def _reference(path: str, key: str) -> Iterator[ImageRef]:
 
 def _text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _nearest(path: str) -> str:
-    """Return the folder itself, or the nearest one above it that exists."""
-    while not os.path.lexists(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def _write(path: str, data: bytes) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from infra.records import Scope
+from tasks.batch.made_by import MadeBy, made_by_others
 from tasks.readable import duration, rate
 
 
@@ -47,6 +48,8 @@ class RunSummary:
     pixels: int
     wall_seconds: float
     image_seconds: float = 0.0
+    made_before: tuple[MadeBy, ...] = ()
+    """Which models made the outputs of the images that were done before."""
 
     @property
     def images_per_second(self) -> float:
@@ -67,4 +70,16 @@ class RunSummary:
         )
         if counts.derained:
             text += f" ({rate(self.images_per_second)} images/s, {rate(self.megapixels_per_second)} MP/s)"
-        return f"{text}; {counts.done_before:,} done before" if counts.done_before else text
+        return (
+            f"{text}; {counts.done_before:,} done before{self._by_others()}" if counts.done_before else text
+        )
+
+    def _by_others(self) -> str:
+        """Say by which models earlier outputs were made, where the run's own is not the only one."""
+        made = made_by_others(self.made_before, self.model_digest)
+        if not made:
+            return ""
+        return f" ({made}; --redo stale makes what another model made again by {self._label()})"
+
+    def _label(self) -> str:
+        return MadeBy(self.model_name, self.model_version, self.model_digest, 0).label
