@@ -42,6 +42,7 @@ class Classifier:
 
     def __init__(self, request: PlanRequest, index: DoneIndex, owners: Owners, pending: Pending) -> None:
         self.counts: Counter[str] = Counter()
+        self.rejected_for: Counter[str] = Counter()
         self.contest = Contest()
         self.collisions: tuple[Collision, ...] = ()
         self._request = request
@@ -64,7 +65,7 @@ class Classifier:
             schema={"key": pl.String, "etag": pl.String},
         )
         verdict = self._index.look_up(frame["key"], frame["etag"])
-        stale = self._index.models.stale(verdict.models, self._request.model_digest) & verdict.derained
+        stale = self._index.models.stale(verdict.numbers, self._request.model_digest) & verdict.derained
         to_do = ~self._done(verdict, stale)
         self._count(verdict, stale, to_do)
         self._keep(refs, frame["key"], verdict.known, to_do)
@@ -100,7 +101,8 @@ class Classifier:
         self.counts["listed"] += len(to_do)
         for name, mask in masks.items():
             self.counts[name] += int(np.count_nonzero(mask))
-        made = np.bincount(verdict.models[verdict.derained & ~to_do], minlength=len(self._made)).astype(
+        self.rejected_for += self._index.count_reasons(verdict, ~to_do)
+        made = np.bincount(verdict.numbers[verdict.derained & ~to_do], minlength=len(self._made)).astype(
             np.int64
         )
         made[: len(self._made)] += self._made

@@ -19,6 +19,9 @@ from tasks.batch.rivals import Rival, is_same_file, is_there, read_rivals
 from tasks.batch.shards import ShardJob, rejected_record
 from tasks.media.key_hashes import CHUNK, Hashes, chunks, find, hash_texts
 
+COLLISION = "collides with another name"
+"""What the counts of a run call it; each row names the other image."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -98,7 +101,7 @@ def settle(
             first_of[name] = candidate.ref.key
             free.append(candidate)
         else:
-            collisions.append(Collision(candidate.ref, f"collides with {other}: {_why(folding)}"))
+            collisions.append(Collision(candidate.ref, f"collides with {other} ({_why(folding)})"))
     return Settled(tuple(collisions), tuple(free))
 
 

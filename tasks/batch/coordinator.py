@@ -12,17 +12,20 @@ from infra.catalog.derained import Catalog
 from infra.records import DerainRecord
 from infra.settings import Settings
 from infra.storage.lease import Lease, lease_of
+from infra.storage.listing import LeftOut
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding, probe_name_folding
-from tasks.batch.collisions import record_collisions
+from tasks.batch.collisions import COLLISION, record_collisions
 from tasks.batch.planning import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.preflight import Prepared, refuse_full_disk
 from tasks.batch.rivals import refuse_contested
 from tasks.batch.shards import ShardJob
 from tasks.batch.summary import Counts, RunSummary
 from tasks.batch.waves import finish_wave
+from tasks.media.leaving_out import left_out_parts, nothing_but
 from tasks.media.sources import Selection
 from tasks.progress import Progress
+from tasks.readable import with_reasons
 from tasks.refusals import PreflightFailed
 from tasks.waves.dispatch import Results, Workers
 from tasks.waves.loaded import StagedModel, stage
@@ -75,14 +78,14 @@ def make_plan(
         prepared.medium.frames,
         folding or NameFolding(),
     )
-    found = plan(
-        plan_request, catalog, prepared.source.refs(), open_location(prepared.scope.destination).list()
-    )
+    left_out, destination = LeftOut(), prepared.scope.destination
+    listing = prepared.source.refs(selection.rules(left_out, barred=destination))
+    found = plan(plan_request, catalog, listing, open_location(destination).list(), left_out)
     try:
         if found.counts.listed == 0:
             raise PreflightFailed(
-                f"{prepared.scope.source}: no images there"
-                f" ({found.counts.skipped:,} other objects; --include says which to take)"
+                f"{prepared.scope.source}: no images there ({nothing_but(left_out)};"
+                " --include says which to take)"
             )
         refuse_contested(found.contest, catalog, prepared.scope)
     except BaseException:
@@ -92,19 +95,23 @@ def make_plan(
 
 
 def plan_line(counts: PlanCounts) -> str:
-    """Describe a plan in one line."""
+    """Account for every object of a source in one line."""
+    rejected = sum(counts.rejected_for.values())
+    made = ", ".join(f"{each.images:,} by {each.label}" for each in counts.made_by)
+    parts = [
+        f"{counts.derained:,} done{f' ({made})' if made else ''}",
+        with_reasons(f"{rejected:,} rejected", counts.rejected_for),
+        f"{counts.pending:,} pending ({counts.pending_bytes / 1e6:,.1f} MB)",
+    ]
+    parts += left_out_parts(counts.left_out)
     lost = {
         "is gone": counts.gone,
         "was truncated or replaced": counts.replaced,
         "was overwritten": counts.overwritten,
     }
-    again = "".join(f", {images:,} whose output {what}" for what, images in lost.items() if images)
-    made = ", ".join(f"{each.images:,} by {each.label}" for each in counts.made_by)
-    return (
-        f"{counts.pending:,} of {counts.listed:,} images are to do ({counts.pending_bytes / 1e6:,.1f} MB):"
-        f" {counts.done:,} done{f' ({made})' if made else ''}, {counts.rejected:,} rejected earlier,"
-        f" {counts.stale:,} by another model{again}; {counts.skipped:,} other objects are left out"
-    )
+    among = [f"{counts.stale:,} by another model"]
+    among += [f"{images:,} whose output {what}" for what, images in lost.items() if images]
+    return f"{counts.objects:,} objects: {', '.join(parts)}; {', '.join(among)}"
 
 
 def derain_pending(settings: Settings, prepared: Prepared, request: BatchRequest) -> RunSummary:
@@ -183,6 +190,9 @@ def _summary(
         derained=tally.done,
         rejected=tally.rejected + planned.colliding,
         pending=planned.pending - tally.recorded,
+        rejected_for={**tally.reasons, **({COLLISION: planned.colliding} if planned.colliding else {})},
+        rejected_before=planned.rejected_for,
+        left_out=planned.left_out,
     )
     return RunSummary(
         run_id=request.run_id,

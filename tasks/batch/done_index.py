@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,21 +12,23 @@ import polars as pl
 import pyarrow as pa
 
 from infra.catalog.derained import VERSION
+from infra.storage.listing import OTHER_REASONS
 from infra.storage.name_folding import NameFolding
-from tasks.batch.made_by import ModelCodes
+from tasks.batch.made_by import ModelNumbers
 from tasks.batch.output_listing import GONE, REPLACED, as_bytes, columns, output_urls
 from tasks.batch.ownership import ORDER_BYTES, Mask, Owners, row_orders
 from tasks.media.key_hashes import Hashes, ShortHashes, find, hash_briefly, hash_pairs, hash_texts
+from tasks.readable import short_reason
 
 COLUMNS = (
-    "key", "etag", "status", "destination", "output_key", "model_name", "model_version", "model_digest", VERSION,
-    "derained_at",
+    "key", "etag", "status", "reason", "destination", "output_key", "model_name", "model_version", "model_digest",
+    VERSION, "derained_at",
 )  # fmt: skip
 """The catalog's columns that an index is made of."""
 
 _REJECTED, _GONE, _REPLACED, _OVERWRITTEN = 1, 2, 4, 8
 # A row is packed in bytes, key and age first: sorted as text, the rows of a key stand together, the latest last.
-_KEY, _ORDER, _ETAG, _FLAGS, _MODEL = (
+_KEY, _ORDER, _ETAG, _FLAGS, _NUMBER = (
     slice(0, 16),
     slice(16, 16 + ORDER_BYTES),
     slice(28, 36),
@@ -52,8 +55,8 @@ class Verdict:
     """Derained, but the output is not as it was written: truncated, or written by somebody else."""
     overwritten: Mask
     """Derained, but another row has written the output since."""
-    models: npt.NDArray[np.uint16]
-    """Code of the model that made it: see `DoneIndex.models`."""
+    numbers: npt.NDArray[np.uint16]
+    """Of what was derained the number of its model in `DoneIndex.models`, of what was rejected that of its reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +70,21 @@ class DoneIndex:
     keys: Hashes
     etags: ShortHashes
     flags: npt.NDArray[np.uint8]
-    model_codes: npt.NDArray[np.uint16]
+    numbers: npt.NDArray[np.uint16]
+    """See `Verdict.numbers`."""
     earlier: Hashes
-    models: ModelCodes
+    models: ModelNumbers
+    reason_names: tuple[str, ...]
 
     def look_up(self, keys: pl.Series, etags: pl.Series) -> Verdict:
         """Return what is known of images."""
         key_hashes, etag_hashes = hash_texts(keys), hash_briefly(etags)
         positions, same = find(self.keys, key_hashes)
-        flags, codes = np.zeros(len(keys), np.uint8), np.zeros(len(keys), np.uint16)
+        flags, numbers = np.zeros(len(keys), np.uint8), np.zeros(len(keys), np.uint16)
         if len(self.keys):
             same &= self.etags[positions] == etag_hashes
             flags = np.where(same, self.flags[positions], 0).astype(np.uint8)
-            codes = self.model_codes[positions]
+            numbers = self.numbers[positions]
         rejected = same & (flags & _REJECTED > 0)
         return Verdict(
             known=same | find(self.earlier, hash_pairs(key_hashes, etag_hashes))[1],
@@ -88,8 +93,14 @@ class DoneIndex:
             gone=flags & _GONE > 0,
             replaced=flags & _REPLACED > 0,
             overwritten=flags & _OVERWRITTEN > 0,
-            models=codes,
+            numbers=numbers,
         )
+
+    def count_reasons(self, verdict: Verdict, among: Mask) -> Counter[str]:
+        """Count why images were rejected, of those that a mask chooses."""
+        chosen = verdict.numbers[verdict.rejected & among]
+        numbers, counts = np.unique(chosen, return_counts=True)
+        return Counter({self.reason_names[n]: int(count) for n, count in zip(numbers, counts, strict=True)})
 
 
 def build_index(rows: Iterable[pa.RecordBatch], owners: Owners, folding: NameFolding) -> DoneIndex:
@@ -104,8 +115,14 @@ def build_index(rows: Iterable[pa.RecordBatch], owners: Owners, folding: NameFol
     folding : NameFolding
         Of the destination.
     """
-    models = ModelCodes()
-    parts = [_packed(pl.DataFrame(batch), owners, folding, models) for batch in rows]
+    models, reasons = ModelNumbers(), ReasonNames()
+    parts = []
+    for batch in rows:
+        frame = pl.DataFrame(batch)
+        numbers = np.where(
+            frame["status"] == "derained", models.encode(frame), reasons.encode(frame["reason"])
+        )
+        parts.append(_packed(frame, owners, folding, numbers))
     packed = np.concatenate(parts) if parts else np.empty((0, _WIDTH), np.uint8)
     del parts
     packed.view(f"S{_WIDTH}").sort(axis=0)
@@ -116,12 +133,35 @@ def build_index(rows: Iterable[pa.RecordBatch], owners: Owners, folding: NameFol
     earlier = hash_pairs(keys[~latest], etags[~latest])
     earlier.sort()
     packed = packed[latest]
-    flags, codes = columns(packed, _FLAGS).ravel(), columns(packed, _MODEL).view(np.uint16).ravel()
-    return DoneIndex(keys[latest], etags[latest], flags, codes, earlier, models)
+    flags, numbers = columns(packed, _FLAGS).ravel(), columns(packed, _NUMBER).view(np.uint16).ravel()
+    return DoneIndex(keys[latest], etags[latest], flags, numbers, earlier, models, tuple(reasons.numbers))
+
+
+class ReasonNames:
+    """Numbers for the reasons of rejected rows, so that a row holds two bytes instead of a text."""
+
+    MOST = 1000
+    """Reasons with a number of their own; any further one counts as `OTHER_REASONS`."""
+
+    def __init__(self) -> None:
+        self.numbers = {OTHER_REASONS: 0}
+
+    def encode(self, reasons: pl.Series) -> npt.NDArray[np.uint16]:
+        """Return the numbers of reasons."""
+        # A column of few distinct texts: each is looked up once, not once a row.
+        number_of = {reason: self.number(reason) for reason in reasons.unique()}
+        return np.fromiter(map(number_of.__getitem__, reasons), np.uint16, len(reasons))
+
+    def number(self, reason: str | None) -> int:
+        """Return the number of a reason, without the figures that it has in brackets."""
+        name = short_reason(reason)
+        if name in self.numbers or len(self.numbers) < self.MOST:
+            return self.numbers.setdefault(name, len(self.numbers))
+        return 0
 
 
 def _packed(
-    frame: pl.DataFrame, owners: Owners, folding: NameFolding, models: ModelCodes
+    frame: pl.DataFrame, owners: Owners, folding: NameFolding, numbers: npt.NDArray[np.uint16]
 ) -> npt.NDArray[np.uint8]:
     """Pack rows in new memory, so that nothing of the batch they came in is kept."""
     orders = row_orders(frame)
@@ -130,7 +170,7 @@ def _packed(
     packed[:, _ORDER] = orders
     packed[:, _ETAG] = as_bytes(hash_briefly(frame["etag"]))
     packed[:, _FLAGS] = _flags(frame, orders, owners, folding)[:, np.newaxis]
-    packed[:, _MODEL] = as_bytes(models.encode(frame))
+    packed[:, _NUMBER] = as_bytes(numbers)
     return packed
 
 

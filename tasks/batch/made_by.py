@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 _COLUMNS = ("model_name", "model_version", "model_digest")
-_MOST_CODES = 65_535
+_MOST_NUMBERS = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,31 +29,31 @@ class MadeBy:
 
 
 @dataclass(slots=True)
-class ModelCodes:
+class ModelNumbers:
     """A number for each model that a catalog names: two bytes a row instead of three texts."""
 
-    _codes: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    _numbers: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
     def encode(self, frame: pl.DataFrame) -> npt.NDArray[np.uint16]:
-        """Return the code of the model of each row; beyond 65,535 models, rows share the last code."""
+        """Return the number of the model of each row; beyond 65,535 models, rows share the last number."""
         models = frame.select(_COLUMNS).unique().rows()
         for model in models:
-            self._codes.setdefault(model, min(len(self._codes), _MOST_CODES))
-        codes = pl.DataFrame(
-            [(*model, self._codes[model]) for model in models],
-            schema={**dict.fromkeys(_COLUMNS, pl.String), "code": pl.UInt16},
+            self._numbers.setdefault(model, min(len(self._numbers), _MOST_NUMBERS))
+        numbers = pl.DataFrame(
+            [(*model, self._numbers[model]) for model in models],
+            schema={**dict.fromkeys(_COLUMNS, pl.String), "number": pl.UInt16},
             orient="row",
         )
         return (
             frame.select(_COLUMNS)
-            .join(codes, on=_COLUMNS, how="left", maintain_order="left")["code"]
+            .join(numbers, on=_COLUMNS, how="left", maintain_order="left")["number"]
             .to_numpy()
         )
 
-    def stale(self, codes: npt.NDArray[np.uint16], digest: str) -> npt.NDArray[np.bool_]:
-        """Return which codes are of another model than that of a digest."""
-        current = [code for (*_, known), code in self._codes.items() if known == digest]
-        return ~np.isin(codes, current)
+    def stale(self, numbers: npt.NDArray[np.uint16], digest: str) -> npt.NDArray[np.bool_]:
+        """Return which numbers are of another model than that of a digest."""
+        current = [number for (*_, known), number in self._numbers.items() if known == digest]
+        return ~np.isin(numbers, current)
 
     def count(self, images: npt.NDArray[np.int64]) -> tuple[MadeBy, ...]:
         """Name the models that made outputs, most outputs first.
@@ -61,12 +61,12 @@ class ModelCodes:
         Parameters
         ----------
         images : numpy.ndarray
-            (codes,) int64: outputs by code.
+            (numbers,) int64: outputs by number.
         """
         made = [
-            MadeBy(*model, int(images[code]))
-            for model, code in self._codes.items()
-            if code < len(images) and images[code]
+            MadeBy(*model, int(images[number]))
+            for model, number in self._numbers.items()
+            if number < len(images) and images[number]
         ]
         return tuple(sorted(made, key=lambda each: (-each.images, each.label)))
 

@@ -9,14 +9,15 @@ A destination inside its source is not looked for here: the preflight refuses it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from infra.catalog.delta_table import all_of
 from infra.catalog.derained import Catalog
 from infra.records import DERAINED, ImageRef
+from infra.storage.listing import LeftOut
 from tasks.batch import ownership
 from tasks.batch.classification import Classifier
 from tasks.batch.collisions import Collision
@@ -34,12 +35,10 @@ __all__ = ["Plan", "PlanCounts", "PlanRequest", "Redo", "plan"]
 
 @dataclass(frozen=True, slots=True)
 class PlanCounts:
-    """How the images of a source stand: numbers of images, but for the last three."""
+    """How the objects of a source stand: each is done, rejected, pending or left out."""
 
     listed: int = 0
     """Objects that the selection took."""
-    skipped: int = 0
-    """Objects that it did not."""
     done: int = 0
     """Derained with an output that exists, or rejected: nothing to do."""
     pending: int = 0
@@ -59,8 +58,27 @@ class PlanCounts:
     pending_bytes: int = 0
     pending_pixels: int = 0
     """An estimate from sizes in bytes: no image was opened."""
+    rejected_for: Mapping[str, int] = field(default_factory=dict)
+    """Of `done` the rejected ones by reason; they stay rejected."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """Objects that the selection did not take, and folders that were not entered."""
     made_by: tuple[MadeBy, ...] = ()
     """Which models made the outputs of the images that are done."""
+
+    @property
+    def skipped(self) -> int:
+        """Objects that were left out."""
+        return self.left_out.total
+
+    @property
+    def derained(self) -> int:
+        """Derained earlier, with an output that exists."""
+        return self.done - sum(self.rejected_for.values())
+
+    @property
+    def objects(self) -> int:
+        """All objects of the source."""
+        return self.listed + self.skipped
 
 
 class Plan:
@@ -102,7 +120,11 @@ class Plan:
 
 
 def plan(
-    request: PlanRequest, catalog: Catalog, listing: Iterable[ImageRef], outputs: Iterable[ImageRef]
+    request: PlanRequest,
+    catalog: Catalog,
+    listing: Iterable[ImageRef],
+    outputs: Iterable[ImageRef],
+    left_out: LeftOut | None = None,
 ) -> Plan:
     """Find out what is to do.
 
@@ -120,19 +142,25 @@ def plan(
         The objects of the source; read once, as a stream.
     outputs : Iterable[ImageRef]
         The objects of the destination; listed only if the catalog has rows of the destination.
+    left_out : LeftOut, optional
+        Counts what the listing leaves out; what the selection leaves out is added.
     """
+    left_out = left_out if left_out is not None else LeftOut()
     owners = _owners(request, catalog, outputs)
     index = build_index(catalog.scan(request.scope, COLUMNS), owners, request.folding)
     pending = Pending()
     found = Classifier(request, index, owners, pending)
     try:
-        for refs in chunks(request.selection.select(listing, found.counts), CHUNK):
+        for refs in chunks(request.selection.select(listing, left_out, request.scope.source), CHUNK):
             found.add(refs)
         found.finish(catalog)
     except BaseException:
         pending.close()
         raise
-    return Plan(PlanCounts(**found.counts, made_by=found.made_by), pending, found.contest, found.collisions)
+    counts = PlanCounts(
+        **found.counts, rejected_for=found.rejected_for, left_out=left_out, made_by=found.made_by
+    )
+    return Plan(counts, pending, found.contest, found.collisions)
 
 
 def _owners(request: PlanRequest, catalog: Catalog, outputs: Iterable[ImageRef]) -> Owners:
