@@ -136,7 +136,8 @@ def derain_pending(settings: Settings, prepared: Prepared, request: BatchRequest
             prepare_frames(prepared.scope.source, prepared.scope.destination)
         staged = stage(model.model_file, model.name, model.version, settings.workspace)
         job = _job(settings, prepared, request, staged)
-        record_collisions(found.collisions, job, catalog)
+        if found.collisions:
+            record_collisions(found.collisions, job, catalog)
         with Progress(counts.pending) as progress:
             if counts.pending:
                 _work(settings, job, found, catalog, lease, progress)

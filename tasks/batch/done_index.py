@@ -56,7 +56,7 @@ class Verdict:
     overwritten: Mask
     """Derained, but another row has written the output since."""
     numbers: npt.NDArray[np.uint16]
-    """Of what was derained the number of its model in `DoneIndex.models`, of what was rejected that of its reason."""
+    """Of a derained image the number of its model in `DoneIndex.models`, of a rejected one that of its reason."""
 
 
 @dataclass(frozen=True, slots=True)
