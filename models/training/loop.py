@@ -33,6 +33,7 @@ from models.rain.recipes import RECIPES
 from models.rain.synthesis import training_pairs
 from models.rng import SampleRng
 from models.training.config import TrainConfig
+from models.training.fabric import launch_fabric
 from models.training.objectives import Objective, Supervised
 from models.training.recorders import CurveFile, Recorder
 from models.training.schedules import cosine_rate, ema_decay
@@ -219,16 +220,7 @@ def launched(arguments: argparse.Namespace, precision: str) -> Fabric:
     available = torch.cuda.device_count() if kind == "cuda" else 1
     count = available if automatic else int(arguments.devices)
     torch.backends.cudnn.benchmark = kind == "cuda"  # crops are of two sizes
-    fabric = Fabric(
-        accelerator=kind,
-        # The last part of a training leaves out heads that only the earlier one needs.
-        strategy="ddp_find_unused_parameters_true" if count * arguments.nodes > 1 else "auto",
-        devices=count,
-        num_nodes=arguments.nodes,
-        precision=precision,  # type: ignore[arg-type]
-    )
-    fabric.launch()
-    return fabric
+    return launch_fabric(kind, precision, count, arguments.nodes)
 
 
 Watch = Callable[[TrainConfig, Path], AbstractContextManager[Recorder]]

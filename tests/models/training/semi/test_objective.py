@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from models.modelfile import pack, read_model_file, write_model_file
@@ -18,6 +17,7 @@ from models.rain.synthesis import training_pairs
 from models.rng import SampleRng
 from models.training import loop
 from models.training.config import TrainConfig
+from models.training.fabric import launch_fabric
 from models.training.loop import fit
 from models.training.semi.collapse import Collapsed
 from models.training.semi.config import SemiConfig
@@ -211,8 +211,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained(config: TrainConfig, data: Path, out: Path, semi: SemiSupervised) -> State:
     out.mkdir(exist_ok=True)
-    fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
-    fabric.launch()
+    fabric = launch_fabric("cpu", config.precision)
     return fit(fabric, config, data, out, objective=semi)
 
 
