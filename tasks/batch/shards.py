@@ -17,7 +17,7 @@ import numpy as np
 
 from infra.errors import STORAGE_ERRORS
 from infra.failpoints import failpoint
-from infra.records import DerainRecord, ImageRef, Scope
+from infra.records import DerainRecord, ImageRef, Scope, StoredObject
 from infra.storage.location import KeyRefused
 from models.engine import Batch, TilingRefused
 from tasks.codec import ImageRejected, Picture
@@ -99,7 +99,7 @@ class _ShardRun:
         self.engine = loaded_engine(job.model, job.device, job.tile_pixels)
         self.reading = Reading(self.medium)
         self.records: list[DerainRecord] = []
-        self.putting: deque[tuple[DerainRecord, ImageRef, Future[None]]] = deque()
+        self.putting: deque[tuple[DerainRecord, ImageRef, Future[StoredObject]]] = deque()
 
     def run(self, refs: tuple[ImageRef, ...]) -> ShardResult[DerainRecord]:
         with ThreadPoolExecutor(WRITE_BEHIND) as writers:
@@ -143,7 +143,8 @@ class _ShardRun:
     def _encoded(self, image: _Rainy, derained: Batch) -> tuple[DerainRecord, bytes] | None:
         try:
             encoded = self.medium.encode(derained, image.picture)
-            return _derained_record(self.job, image, derained, encoded), encoded
+            dropped = self.medium.dropped(image.picture)
+            return _derained_record(self.job, image, derained, encoded, dropped), encoded
         except ImageRejected as rejected:
             self.reading.reject(image.ref, image.data, rejected)
         except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
@@ -155,13 +156,13 @@ class _ShardRun:
         while len(self.putting) > leave:
             record, ref, put = self.putting.popleft()
             try:
-                put.result()
+                stored = put.result()
             except KeyRefused as refused:
                 self.reading.rejected.append((ref, str(refused)))
             except STORAGE_ERRORS as error:
                 self.reading.fault(ref, error, self.reading.puts)
             else:
-                self.records.append(record)
+                self.records.append(replace(record, output_size=stored.size_bytes, output_etag=stored.etag))
                 self.reading.puts.end()
 
 
@@ -180,17 +181,20 @@ def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:
         yield batch
 
 
-def _put(medium: Medium, key: str, data: bytes) -> None:
-    medium.put(key, data)
+def _put(medium: Medium, key: str, data: bytes) -> StoredObject:
+    stored = medium.put(key, data)
     failpoint("after-put", key)
+    return stored
 
 
-def _derained_record(job: ShardJob, image: _Rainy, derained: Batch, encoded: bytes) -> DerainRecord:
+def _derained_record(
+    job: ShardJob, image: _Rainy, derained: Batch, encoded: bytes, dropped: tuple[str, ...]
+) -> DerainRecord:
     rainy = image.picture.rgb
     return replace(
         rejected_record(job, image.ref, ""),
         status="derained",
-        reason=None,
+        reason=f"dropped: {', '.join(dropped)}" if dropped else None,
         height=rainy.shape[0],
         width=rainy.shape[1],
         output_key=image.output_key,
