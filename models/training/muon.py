@@ -91,9 +91,9 @@ class Muon(torch.optim.Optimizer):
         state = self.state[kernel]
         if not state:
             state["momentum"] = torch.zeros_like(kernel)
-        state["momentum"].lerp_(kernel.grad, 1 - MOMENTUM)
-        direction: Tensor = kernel.grad.lerp(state["momentum"], MOMENTUM)
-        return direction
+        momentum: Tensor = state["momentum"]
+        momentum.lerp_(kernel.grad, 1 - MOMENTUM)
+        return kernel.grad.lerp(momentum, MOMENTUM)
 
     def _step_others(self, group: dict[str, Any], others: list[nn.Parameter]) -> None:
         for each in others:
@@ -134,7 +134,8 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.mT if tall else x).to(matrices.dtype)
+    orthogonal: Tensor = x.mT if tall else x
+    return orthogonal.to(matrices.dtype)
 
 
 def split_kernels(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
