@@ -11,6 +11,10 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_e
 T = TypeVar("T")
 
 
+ARCHIVED = "archived; restore it first"
+"""Why an object in an archive is rejected. Once it is restored, the next run takes it up."""
+
+
 class DerainError(Exception):
     """Base of every error that this project raises on purpose. Its message is the one line that a user needs."""
 
@@ -32,6 +36,25 @@ class TransientError(DerainError):
 
 class StorageError(TransientError):
     """Storage failed and trying again did not help, or cannot. The message names the URL and the cause."""
+
+
+class RequestUnsupported(StorageError):
+    """The store does not have what was asked of it, however often it is asked."""
+
+
+class ExclusiveWritesMissing(UserError):
+    """The store cannot create an object only where there is none, so nothing could keep two runs apart there."""
+
+
+class RenamingMissing(UserError):
+    """The file system cannot rename files, so nothing could be written whole there."""
+
+
+class ObjectArchived(ItemRejected):
+    """The object lies in an archive and cannot be read before someone restores it."""
+
+    def __init__(self) -> None:
+        super().__init__(ARCHIVED)
 
 
 class ObjectChanged(TransientError):

@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from infra.catalog.derained import Catalog
+from infra.errors import ARCHIVED
 from infra.records import ImageRef, Scope
 from infra.storage.listing import LeftOut
 from infra.storage.location import ObjectNotFound
@@ -115,7 +116,7 @@ def plan(
 
     Done is what has, as the latest row of its key, one of the listed etag that says rejected, or derained
     with an output that is still there. `redo="rejected"` does the rejected again, `redo="stale"` what another
-    model made.
+    model made. What was rejected as archived is tried again, unless the listing says that it still is.
 
     Parameters
     ----------
@@ -167,7 +168,8 @@ def _classify_chunk(
         schema={"key": pl.String, "etag": pl.String},
     )
     verdict = index.look_up(frame["key"], frame["etag"])
-    to_do = ~_done(verdict, redo)
+    archived = np.fromiter((ref.archived for ref in refs), np.bool_, len(refs))
+    to_do = ~_done(verdict, redo) | (index.is_rejected_for(verdict, ARCHIVED) & ~archived)
     again = to_do & verdict.known
     counts["listed"] += len(refs)
     for name, mask in (("pending", to_do), ("done", ~to_do)):

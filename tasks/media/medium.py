@@ -28,7 +28,7 @@ class Medium(Protocol):
         """Return where the output of an image goes; raises ImageRejected where it could not stay inside."""
 
     def fetch(self, ref: ImageRef) -> bytes:
-        """Return the bytes of one image."""
+        """Return the bytes of one image; raises ItemRejected where it can never be read as it is."""
 
     def decode(self, data: bytes) -> Picture:
         """Turn bytes into pixels; raises ImageRejected."""

@@ -158,7 +158,7 @@ def _writer(run: _Run, client: Client, source: SourcePlan) -> PoolWriter:
         splits=run.plan.splits,
         known=run.known,
         stall_seconds=settings.stall_seconds,
-        replace=run.request.redo == "rejected",
+        replace=run.request.redo == "rejected" or run.known.has_archived,
     )
 
 
