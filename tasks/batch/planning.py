@@ -24,7 +24,8 @@ from infra.storage.location import ObjectNotFound
 from tasks.batch.done_index import COLUMNS, DoneIndex, Mask, Verdict, build_index
 from tasks.media.key_hashes import CHUNK, Hashes, chunks, sorted_hashes
 from tasks.media.sources import Selection
-from tasks.waves.pending import Pending, Shard, ShardLimits, cut, estimated_pixels
+from tasks.waves.pending import Pending, ShardLimits, cut, estimated_pixels
+from tasks.waves.stage import Shard
 
 Redo = Literal["none", "stale", "rejected"]
 
@@ -81,7 +82,7 @@ class Plan:
         """Stream the pending images in the order they were listed."""
         return (ref for ref, _ in self._pending.refs())
 
-    def shards(self, limits: ShardLimits) -> Iterator[Shard]:
+    def shards(self, limits: ShardLimits) -> Iterator[Shard[ImageRef]]:
         """Stream the shards; may be called again, for the same ones."""
         return cut(self._pending.refs(), self.counts.pending_pixels, limits)
 

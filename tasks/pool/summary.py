@@ -10,7 +10,6 @@ from datetime import datetime
 from infra.records import PoolRecord
 from tasks.pool.splits import VALIDATION
 from tasks.readable import duration
-from tasks.waves.shard_results import Unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +72,6 @@ class IngestTally:
     train_crops: int = 0
     validation_crops: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    unfinished: list[Unfinished] = field(default_factory=list)
-    """Images whose crops could not be written."""
-    stopped_by: str | None = None
-    """The fault of the world that ended the run early."""
 
     @property
     def recorded(self) -> int:
