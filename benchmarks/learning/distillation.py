@@ -34,6 +34,7 @@ from models.rain.banks import TrainingData, load_training_data
 from models.rain.recipes import HELD_OUT_RECIPES
 from models.rain.synthesis import whole_pair
 from models.rng import SampleRng
+from models.training.batches import batch_of
 from models.training.config import TrainConfig
 from models.training.distill.objective import Distillation, DistillConfig
 from models.training.distill.run import Teaching
@@ -44,7 +45,8 @@ from models.training.distill.teacher_targets import (
     read_photographs,
 )
 from models.training.distill.teachers import Teacher, read_teacher
-from models.training.loop import batch_of, step
+from models.training.fabric import launch_fabric
+from models.training.loop import step
 from models.training.objectives import Objective, Supervised
 from models.training.state import begin
 
@@ -215,8 +217,7 @@ def differences(rows: Sequence[dict[str, str]]) -> Iterator[str]:
 
 def prepare(arguments: argparse.Namespace, config: TrainConfig) -> Bench:
     """Read data and teachers, and let lessons be written."""
-    fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)  # type: ignore[arg-type]
-    fabric.launch()
+    fabric = launch_fabric("cpu", config.precision)
     training = load_training_data(arguments.data, held_out=False)
     photographs: list[Photograph] = [as_uint8(rainy) for rainy, _ in in_domain(training, DOMAIN_PHOTOGRAPHS)]
     if arguments.unlabelled:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from safetensors.torch import load_file, save_file
 
 from benchmarks.learning.rain_domains import RainyScene, background
@@ -22,6 +21,7 @@ from models.networks.base import Network
 from models.rain.banks import Bank, bank_of, load_training_data
 from models.rain.streak_mining import HOLD_OUT_EVERY, StreakHarvest, harvest_streaks
 from models.training.config import TrainConfig
+from models.training.fabric import launch_fabric
 from models.training.loop import fit
 from models.training.semi.config import SemiConfig
 from models.training.semi.data import RealRain, Targets
@@ -89,8 +89,7 @@ def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> 
     config = TERMS[terms]
     real = _real_rain(terms, pool, derained, harvest)
     objective = SemiSupervised(config, real, shipped(), _critic(course, config))
-    fabric = Fabric(accelerator="cpu", devices=1, precision=course.train.precision)  # type: ignore[arg-type]
-    fabric.launch()
+    fabric = launch_fabric("cpu", course.train.precision)
     state = fit(fabric, course.train, course.data, out, objective=objective)
     held_out = load_training_data(course.data, held_out=True)
     pairs = render_validation(held_out, course.train.validation_photographs)

@@ -82,6 +82,10 @@ class Catalog:
         """Give derained rows at random, the same ones each time: those whose keys hash lowest."""
         return rows.lowest_hashes(self.scan(scope, where=all_of(DERAINED, _of_run(run_id))), limit)
 
+    def of_run(self, scope: Scope, limit: int, run_id: str) -> list[DerainRecord]:
+        """Give the rows that a run wrote, those with the largest rain energy first and the rejected ones last."""
+        return rows.rainiest(self.scan(scope, where=_of_run(run_id)), limit)
+
     def rejected(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
         """Give the first rejected rows by key, with their reasons."""
         return rows.first_keys(self.scan(scope, where=all_of(REJECTED, _of_run(run_id))), limit)

@@ -22,7 +22,7 @@ def write_model_folder(folder: Path, weights: bytes, config: bytes) -> None:
     """
     (folder / WEIGHTS_FILE).write_bytes(weights)
     (folder / CONFIG_FILE).write_bytes(config)
-    (folder / CODE_FILE).write_bytes(files("infra").joinpath(CODE_FILE).read_bytes())
+    (folder / CODE_FILE).write_bytes(files("infra.tracking").joinpath(CODE_FILE).read_bytes())
     pinned = [f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS]
     (folder / "requirements.txt").write_text("\n".join(pinned) + "\n")
     _write_description(folder)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from prefect.artifacts import create_table_artifact
 
 from infra.catalog.derained import Catalog
 from infra.records import DerainRecord, ImageRef
-from tasks.batch.report import MOST_REJECTED, MOST_SAMPLES, Report, Sample, render
+from infra.storage.location import is_local
+from tasks.batch.report import MOST_LISTED, MOST_REJECTED, MOST_SAMPLES, Report, Sample, render
 from tasks.batch.summary import RunSummary
 from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
@@ -48,8 +50,17 @@ def _rendered(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
         random=list(samples(medium, catalog.sample(scope, 2 * MOST_SAMPLES, run_id))),
         rejected=catalog.rejected(scope, MOST_REJECTED, run_id),
         rejected_total=summary.counts.rejected,
+        images=catalog.of_run(scope, MOST_LISTED, run_id),
+        links=_links(medium, workspace),
     )
     return render(report)
+
+
+def _links(medium: MediumSpec, workspace: str) -> str | None:
+    """Return where a page of the workspace finds the outputs as files; None where a browser could not open them."""
+    if medium.frames or not (is_local(medium.destination) and is_local(workspace)):
+        return None
+    return Path(medium.destination).as_uri() + "/"
 
 
 def samples(medium: MediumSpec, records: Iterable[DerainRecord]) -> Iterator[Sample]:

@@ -12,7 +12,7 @@ from infra.settings import Settings
 from tasks.batch.planning import Plan
 from tasks.batch.shards import ShardJob
 from tasks.waves.pending import ShardLimits
-from tasks.waves.stage import Finished, Shard, Unfinished
+from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,11 @@ class DerainStage:
         limits = ShardLimits(self.settings.shard_images, self.settings.shard_pixels, workers)
         return self.plan.shards(limits)
 
-    def pixels(self, row: DerainRecord) -> int | None:
-        """Return the pixels of a derained photograph."""
-        return None if row.status == "rejected" else (row.height or 0) * (row.width or 0)
+    def outcome(self, row: DerainRecord) -> Outcome:
+        """Return the pixels of a derained photograph, or why it was rejected."""
+        if row.status == "rejected":
+            return Outcome(rejected_for=row.reason or "")
+        return Outcome((row.height or 0) * (row.width or 0))
 
     def commit(self, finished: Sequence[Finished[ImageRef, DerainRecord]]) -> Sequence[Unfinished]:
         """Commit the rows; those of photographs that had one already replace it."""

@@ -11,7 +11,7 @@ from infra.catalog.pool import Pool
 from infra.settings import Settings
 from tasks.curation.judging import CropRef, Judged, JudgingJob
 from tasks.curation.neighbours import neighbourhoods
-from tasks.waves.stage import Finished, Shard, Unfinished
+from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class JudgeStage:
             )
             yield Shard(number, refs, False)
 
-    def pixels(self, row: Judged) -> int | None:
-        """Return 0, or None for a crop that is refused: rates are in crops."""
-        return 0 if row.refusal is None else None
+    def outcome(self, row: Judged) -> Outcome:
+        """Return why a crop is refused, if it is; pixels are not counted."""
+        return Outcome(rejected_for=row.refusal)
 
     def commit(self, finished: Sequence[Finished[CropRef, Judged]]) -> Sequence[Unfinished]:
         """Collect what was judged."""

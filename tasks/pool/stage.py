@@ -18,7 +18,7 @@ from tasks.pool.summary import IngestTally
 from tasks.waves.executors import Executor
 from tasks.waves.pending import Pending, ShardLimits, cut
 from tasks.waves.runner import Pace, run_stage
-from tasks.waves.stage import Finished, Shard, Unfinished
+from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
 from tasks.waves.tally import Tally
 
 TWIN_NOT_WRITTEN = "the crops of the image that it looks like were not written"
@@ -62,9 +62,11 @@ class InspectStage:
         """Stream the images in the order of the listing."""
         return cut(self.pending.refs(), self.expected_pixels, self.limits)
 
-    def pixels(self, row: InspectedImage) -> int | None:
-        """Return the pixels of an image that nothing speaks against so far."""
-        return None if row.reason is not None else (row.height or 0) * (row.width or 0)
+    def outcome(self, row: InspectedImage) -> Outcome:
+        """Return the pixels of an image that nothing speaks against so far, or what does."""
+        if row.reason is not None:
+            return Outcome(rejected_for=row.reason)
+        return Outcome((row.height or 0) * (row.width or 0))
 
     def commit(self, finished: Sequence[Finished[ImageRef, InspectedImage]]) -> Sequence[Unfinished]:
         """Judge images in their order, write the crops of those that are accepted, then commit all rows."""
@@ -129,9 +131,9 @@ class CropStage:
         """Stream the Zarr shards."""
         return iter(self.placed)
 
-    def pixels(self, row: ImageRef) -> int:
+    def outcome(self, row: ImageRef) -> Outcome:
         """Count no pixels: those of its image were counted when it was inspected."""
-        return 0
+        return Outcome()
 
     def commit(self, finished: Sequence[Finished[ImageCrops, ImageRef]]) -> Sequence[Unfinished]:
         """Remember what was written."""

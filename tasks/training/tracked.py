@@ -18,6 +18,7 @@ from infra.tracking.server import ModelNotFound, TrackingUnreachable
 from models.engine import choose_device
 from models.modelfile import ModelFile, read_model_file, write_model_file
 from models.training.config import TrainConfig
+from models.training.fabric import launch_fabric
 
 
 class TrainingFailed(UserError):
@@ -116,13 +117,7 @@ def open_session(
 def launched(settings: Settings, precision: str) -> Fabric:
     """Start Fabric on the device of the settings."""
     device = choose_device(settings.device)
-    fabric = Fabric(
-        accelerator=device.type,
-        devices=1 if device.index is None else [device.index],
-        precision=precision,  # type: ignore[arg-type]
-    )
-    fabric.launch()
-    return fabric
+    return launch_fabric(device.type, precision, 1 if device.index is None else [device.index])
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class DaskExecutor:
 
 
 class InProcessExecutor:
-    """This process, which makes each call before it returns from `submit`."""
+    """The process itself, which makes each call before it returns from `submit`."""
 
     workers = 1
 

@@ -135,7 +135,7 @@ class _StageRun(Generic[Item, Row]):
             self._waiting_since = time.monotonic()
         self._back.append(finished)
         self._barren = 0 if finished.result.records or finished.result.left else self._barren + 1
-        self._shown.add(finished.result, self._stage.pixels)
+        self._shown.add(finished.result, self._stage.outcome)
         self._listener(self._shown)
 
     def _is_due(self) -> bool:
@@ -168,7 +168,7 @@ class _StageRun(Generic[Item, Row]):
         self._lease.check()
         withdrawn = self._stage.commit(ready)
         for finished in ready:
-            self.tally.add(finished.result, self._stage.pixels)
+            self.tally.add(finished.result, self._stage.outcome)
         self.tally.withdraw(withdrawn)
         recorded = {id(finished) for finished in ready}
         self._back = [finished for finished in self._back if id(finished) not in recorded]
@@ -181,5 +181,5 @@ class _StageRun(Generic[Item, Row]):
         """Show what is recorded and what waits, after something that was shown turned out otherwise."""
         self._shown = self.tally.snapshot()
         for finished in self._back:
-            self._shown.add(finished.result, self._stage.pixels)
+            self._shown.add(finished.result, self._stage.outcome)
         self._listener(self._shown)

@@ -59,6 +59,16 @@ class Finished(Generic[Item, Row]):
     result: ShardResult[Row]
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an item."""
+
+    pixels: int = 0
+    """Those that were worked on."""
+    rejected_for: str | None = None
+    """Why it was rejected; None if it was not."""
+
+
 class Job(Protocol[Item, Row]):
     """What workers do with each shard of a run; sent with it, so small, and without credentials."""
 
@@ -97,8 +107,8 @@ class Stage(Protocol[Item, Row]):
     def shards(self, workers: int) -> Iterator[Shard[Item]]:
         """Stream what is to do, cut for this many workers."""
 
-    def pixels(self, row: Row) -> int | None:
-        """Return the pixels of what a row tells of; None if it was rejected."""
+    def outcome(self, row: Row) -> Outcome:
+        """Return what became of the item of a row."""
 
     def commit(self, finished: Sequence[Finished[Item, Row]]) -> Sequence[Unfinished]:
         """Record rows, all or none of them; return the items that have to stay pending after all.

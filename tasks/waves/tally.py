@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from tasks.waves.stage import Row, ShardResult, Unfinished
+from infra.storage.listing import count_reason
+from tasks.readable import short_reason
+from tasks.waves.stage import Outcome, Row, ShardResult, Unfinished
 
 
 @dataclass(slots=True)
@@ -15,6 +18,8 @@ class Tally:
     done: int = 0
     """Items that are through and were not rejected."""
     rejected: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Why items were rejected."""
     pixels: int = 0
     image_seconds: float = 0.0
     unfinished: list[Unfinished] = field(default_factory=list)
@@ -29,13 +34,15 @@ class Tally:
     NAMED = 3
     """Unfinished items that the run's message names."""
 
-    def add(self, result: ShardResult[Row], pixels_of: Callable[[Row], int | None]) -> None:
-        """Count the result of a shard; `pixels_of` returns None for the row of a rejected item."""
-        pixels = [pixels_of(record) for record in result.records]
-        rejected = pixels.count(None)
-        self.done += len(pixels) - rejected
-        self.rejected += rejected
-        self.pixels += sum(filter(None, pixels))
+    def add(self, result: ShardResult[Row], outcome_of: Callable[[Row], Outcome]) -> None:
+        """Count the result of a shard."""
+        for outcome in map(outcome_of, result.records):
+            self.pixels += outcome.pixels
+            if outcome.rejected_for is None:
+                self.done += 1
+            else:
+                self.rejected += 1
+                count_reason(self.reasons, short_reason(outcome.rejected_for))
         self.image_seconds += result.image_seconds
         self._leave(result.unfinished)
 
@@ -50,6 +57,7 @@ class Tally:
             self,
             done=self.done + other.done,
             rejected=self.rejected + other.rejected,
+            reasons=self.reasons + other.reasons,
             pixels=self.pixels + other.pixels,
             image_seconds=self.image_seconds + other.image_seconds,
             unfinished=[*self.unfinished, *other.unfinished][: self.KEEP],
@@ -61,7 +69,7 @@ class Tally:
 
     def snapshot(self) -> Tally:
         """Return a copy that does not change with this one."""
-        return replace(self, unfinished=list(self.unfinished))
+        return replace(self, unfinished=list(self.unfinished), reasons=self.reasons.copy())
 
     @property
     def recorded(self) -> int:

@@ -25,7 +25,7 @@ def read(path: Path) -> list[dict[str, str]]:
 def test_a_row_takes_the_place_of_that_of_the_same_set_and_model(tmp_path):
     path = tmp_path / "results" / "quality.csv"
     for row in (ROW, replace(ROW, model="teacher"), replace(ROW, psnr_y=31.5), replace(ROW, set="clean")):
-        run.write(row, path)
+        quality.write(row, path)
     found = {(row["set"], row["model"]): row["psnr_y"] for row in read(path)}
     assert found == {
         ("rain100l", "student"): "31.5",
@@ -37,7 +37,7 @@ def test_a_row_takes_the_place_of_that_of_the_same_set_and_model(tmp_path):
 def test_a_table_of_other_columns_is_written_anew(tmp_path):
     path = tmp_path / "quality.csv"
     path.write_text("set,model,psnr\nrain100l,student,1\n")
-    run.write(replace(ROW, model="teacher"), path)
+    quality.write(replace(ROW, model="teacher"), path)
     assert [row["model"] for row in read(path)] == ["teacher"]
 
 

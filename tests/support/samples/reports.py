@@ -77,6 +77,13 @@ def rained_on(clean: np.ndarray, strength: float, seed: int = 0) -> np.ndarray:
     return np.clip(clean + 255 * strength * streaks[..., None], 0, 255).astype(np.uint8)
 
 
+def listed() -> list[DerainRecord]:
+    """Make the rows of 120 images of growing change, and those of the hostile keys, derained or rejected."""
+    plain = [record(f"camera-{i % 3}/frame-{i:03}.png", rain_energy=i / 1000) for i in range(120)]
+    hostile = [record(key, rain_energy=0.2) for key in HOSTILE_KEYS[:4]]
+    return [*plain, *hostile, *(reject(key) for key in HOSTILE_KEYS[4:])]
+
+
 def photographs() -> list[np.ndarray]:
     """Load the photographs, and a portrait cut from one."""
     landscape = [getattr(data, name)() for name in PHOTOGRAPHS]
@@ -113,5 +120,6 @@ def report(**changes: object) -> Report:
         random=[sample(HOSTILE_KEYS[i], picture, 0.4) for i, picture in enumerate(pictures[:4])],
         rejected=[reject(key) for key in HOSTILE_KEYS],
         rejected_total=len(HOSTILE_KEYS),
+        images=listed(),
     )
     return replace(whole, **changes)

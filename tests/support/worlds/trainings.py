@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.training import loop
 from models.training.config import TrainConfig
+from models.training.fabric import launch_fabric
 from models.training.loop import fit
 from models.training.objectives import Objective
 from models.training.state import State
@@ -23,9 +24,7 @@ def trained(config: TrainConfig, data: Path, out: Path, objective: Objective | N
 
 
 def launched(config: TrainConfig) -> Fabric:
-    fabric = Fabric(accelerator="cpu", devices=1, precision=config.precision)
-    fabric.launch()
-    return fabric
+    return launch_fabric("cpu", config.precision)
 
 
 def interrupted(

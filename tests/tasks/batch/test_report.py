@@ -28,8 +28,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag == "section":
-            self.section = dict(attrs)["id"]
+        if tag in ("section", "footer"):
+            self.section = dict(attrs).get("id", tag)
             self.texts[self.section] = ""
 
     def handle_data(self, data):
@@ -45,7 +45,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def plain() -> Report:
-    return report(worst=[], random=[], rejected=[], rejected_total=0)
+    return report(worst=[], random=[], rejected=[], rejected_total=0, images=[])
 
 
 def grey(key: str, height: int = 16, width: int = 24, level: int = 128):
@@ -53,7 +53,8 @@ def grey(key: str, height: int = 16, width: int = 24, level: int = 128):
 
 
 def test_the_head_tells_the_run(plain):
-    text = Page(render(plain)).texts["head"]
+    texts = Page(render(plain)).texts
+    text = texts["head"] + texts["footer"]
     run = plain.summary
     assert "86 images derained" in text
     assert "100 listed, 4 skipped, 10 done before" in text
@@ -91,7 +92,7 @@ def test_samples_keep_their_order_and_facts(plain):
     ]
     assert "24 \u00d7 16 px" in page.texts["worst"]
     assert "20 \u00d7 30 px" in page.texts["worst"]
-    assert re.search(r"rain energy 0\.\d{4}", page.texts["random"])
+    assert re.search(r"rain removed: \d+(\.\d)? % of the picture's energy", page.texts["random"])
 
 
 def test_pictures_are_those_of_the_sample(plain):
@@ -118,7 +119,7 @@ def test_samples_are_bounded_and_shown_once(plain):
 
 def test_no_empty_sections(plain):
     page = Page(render(plain))
-    assert set(page.texts) == {"head", "rejected"}
+    assert set(page.texts) == {"head", "rejected", "footer"}
     assert "No image was rejected." in page.texts["rejected"]
     only_worst = Page(render(replace(plain, worst=[grey("a.jpg")], random=[grey("a.jpg")])))
     assert "random" not in only_worst.texts
@@ -135,7 +136,7 @@ def test_cut_rejects_say_how_many_more(plain):
     rows = [reject(f"{i}.jpg") for i in range(MOST_REJECTED + 5)]
     page = Page(render(replace(plain, rejected=rows, rejected_total=12_345)))
     assert len(page.all("tr")) == MOST_REJECTED + 1
-    assert f"and {12_345 - MOST_REJECTED:,} more: python -m flows.status" in page.texts["rejected"]
+    assert f"and {12_345 - MOST_REJECTED:,} more: filter the table above" in page.texts["rejected"]
 
 
 @pytest.mark.parametrize("key", HOSTILE_KEYS)
@@ -165,6 +166,16 @@ def test_hostile_settings_are_text_too(plain):
     assert len(Page(render(replace(plain, summary=named))).all("script")) == 1
 
 
+def test_rain_removed_is_a_share_of_the_brightness_in_words(plain):
+    def words(energy: float) -> str:
+        row = record("a.jpg", rain_energy=energy, brightness=0.5)
+        return Page(render(replace(plain, worst=[replace(grey("a.jpg"), record=row)]))).texts["worst"]
+
+    assert "rain removed: 4 % of the picture's energy" in words(0.02)
+    assert "rain removed: 0.4 % of the picture's energy" in words(0.002)
+    assert "rain removed: 100 % of the picture's energy" in words(0.6)
+
+
 def test_rain_energy_may_be_unknown(plain):
     odd = replace(grey("a.jpg"), record=record("a.jpg", rain_energy=None))
-    assert "rain energy unknown" in render(replace(plain, worst=[odd]))
+    assert "rain removed: unknown" in render(replace(plain, worst=[odd]))

@@ -15,7 +15,7 @@ from playwright.sync_api import Page as BrowserPage
 
 from tasks.batch.report import render
 from tasks.pages.templates import visible
-from tests.support.samples.reports import HOSTILE_KEYS, report
+from tests.support.samples.reports import HOSTILE_KEYS, record, report, summary
 from tests.support.servers.browser import chromium, with_a_script
 
 pytestmark = [pytest.mark.slow, pytest.mark.chromium]
@@ -167,11 +167,11 @@ def test_rejects_are_listed_with_reasons(opened):
     region = opened.page.get_by_role("region", name="Rejected")
     assert [text.inner_text() for text in region.locator("tbody .key").all()] == [*map(visible, HOSTILE_KEYS)]
     assert set(region.locator("td").all_inner_texts()) == {"truncated JPEG"}
-    assert f"and {1234 - len(HOSTILE_KEYS):,} more: python -m flows.status" in region.inner_text()
+    assert f"and {1234 - len(HOSTILE_KEYS):,} more: filter the table above" in region.inner_text()
 
 
 def test_only_our_script_runs(opened):
-    assert opened.page.locator("script").count() == 1
+    assert opened.page.locator("script:not([type])").count() == 1
     assert opened.page.locator("img").count() == 18
     assert opened.page.locator("[onerror]").count() == 0
 
@@ -190,10 +190,100 @@ def test_enlarging_shows_the_whole_picture_larger(opened):
     button.click()
     after = opened.pair(4).bounding_box()
     assert button.get_attribute("aria-pressed") == "true"
-    assert after["width"] > 1.5 * before["width"]
+    assert after["width"] > 1.1 * before["width"]
     assert after["height"] <= opened.page.viewport_size["height"] + 1
     button.click()
     assert opened.pair(4).bounding_box()["width"] == before["width"]
+
+
+def test_a_portrait_is_shown_as_large_as_a_landscape(opened):
+    landscape, portrait = (opened.pair(index).bounding_box() for index in (1, 4))
+    area = [box["width"] * box["height"] for box in (landscape, portrait)]
+    assert area[1] > 0.75 * area[0]
+    assert portrait["height"] == pytest.approx(landscape["width"], rel=0.1)
+
+
+def test_labels_leave_the_picture_under_the_pointer(opened):
+    tag = opened.pair(1).locator(".tag.left")
+    assert tag.evaluate("tag => getComputedStyle(tag).opacity") == "1"
+    opened.pair(1).hover()
+    tag.evaluate("async tag => await Promise.all(tag.getAnimations().map(each => each.finished))")
+    assert tag.evaluate("tag => getComputedStyle(tag).opacity") == "0"
+
+
+def test_ids_stand_at_the_foot(opened):
+    assert summary().run_id in opened.page.locator("footer").inner_text()
+    assert summary().run_id not in opened.page.locator("header").inner_text()
+
+
+class TestTable:
+    """All images of the run."""
+
+    @pytest.fixture
+    def table(self, opened: Seen) -> Locator:
+        return opened.page.get_by_role("region", name="All images")
+
+    @staticmethod
+    def names(table: Locator) -> list[str]:
+        return table.locator("tbody th").all_inner_texts()
+
+    def test_the_most_changed_come_first_and_the_rejected_last(self, table):
+        names = self.names(table)
+        assert len(names) == 50
+        assert set(names[:4]) == {visible(key) for key in HOSTILE_KEYS[:4]}
+        assert names[4] == "camera-2/frame-119.png"
+        assert table.locator("output").inner_text() == f"1 to 50 of {120 + len(HOSTILE_KEYS)}"
+        assert "rain removed: 24 %" in table.locator("tbody tr").nth(4).inner_text()
+
+    def test_paging_shows_every_image_once(self, table):
+        names = self.names(table)
+        while table.get_by_role("button", name="Next").is_enabled():
+            table.get_by_role("button", name="Next").click()
+            names += self.names(table)
+        assert len(names) == len(set(names)) == 120 + len(HOSTILE_KEYS)
+        assert names[-1] in {visible(key) for key in HOSTILE_KEYS[4:]}
+        table.get_by_role("button", name="Previous").click()
+        assert table.locator("output").inner_text().startswith("51 to 100")
+
+    def test_a_filter_finds_names_and_rejects(self, table):
+        table.get_by_label("Filter").fill("camera-1 FRAME-00")
+        assert self.names(table) == [f"camera-1/frame-{i:03}.png" for i in (7, 4, 1)]
+        table.get_by_label("Filter").fill("rejected")
+        assert len(self.names(table)) == len(HOSTILE_KEYS) - 4
+        assert "rejected: truncated JPEG" in table.locator("tbody").inner_text()
+        table.get_by_label("Filter").fill("nothing like it")
+        assert table.locator("output").inner_text() == "none found"
+
+    def test_orders_are_by_change_either_way_and_by_name(self, table):
+        table.get_by_label("Order").select_option("least changed first")
+        assert self.names(table)[:2] == ["camera-0/frame-000.png", "camera-1/frame-001.png"]
+        table.get_by_label("Filter").fill("frame")
+        table.get_by_label("Order").select_option("by name")
+        assert self.names(table)[:2] == ["camera-0/frame-000.png", "camera-0/frame-003.png"]
+
+    def test_outputs_in_a_bucket_have_no_links(self, table):
+        assert table.locator("a, img").count() == 0
+
+    def test_outputs_in_a_folder_are_linked_and_shown_when_they_come_into_view(self, browser, tmp_path):
+        names = ["a b#c?.png", "second.png", *(f"more-{i}.png" for i in range(45)), "scan.tif"]
+        for name in names:
+            Image.new("RGB", (32, 24), "navy").save(tmp_path / name)
+        rows = [record(name, rain_energy=(99 - i) / 200) for i, name in enumerate(names)]
+        page_file = tmp_path / "report.html"
+        page_file.write_text(render(report(images=rows, links=f"{tmp_path.as_uri()}/")), encoding="utf-8")
+        page = browser.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(page_file.as_uri())
+        assert page.locator("tbody img").count() == len(names) - 1  # browsers open no TIFF
+        assert not any("more-44" in url for url in asked)
+        first = page.locator("tbody tr", has_text="a b#c?.png")
+        first.scroll_into_view_if_needed()
+        decoded = "async image => { await image.decode(); return image.naturalWidth }"
+        assert first.locator("img").evaluate(decoded) == 32
+        first.locator("th a").click()
+        page.wait_for_url((tmp_path / "a b#c?.png").as_uri())
+        page.close()
 
 
 @pytest.mark.parametrize("width", [320, 390, 800, 1600])

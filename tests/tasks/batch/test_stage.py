@@ -33,7 +33,7 @@ def test_a_wave_is_one_commit_and_only_repeated_images_replace_rows(tmp_path: Pa
     stage = stage_of(catalog)
     assert stage.commit([fresh, again]) == ()
     for finished in (fresh, again):
-        tally.add(finished.result, stage.pixels)
+        tally.add(finished.result, stage.outcome)
     minutes = {row["key"]: row["derained_at"].minute for row in catalog.frame().to_dicts()}
     assert minutes == {"a": 0, "b": 5, "c": 5}
     assert (tally.done, tally.unfinished_count, tally.images, tally.image_seconds) == (3, 2, 5, 1.0)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lightning_fabric import Fabric
 from PIL import Image
 
 from infra.catalog.pool_zarr import CROP_SIDE
@@ -26,6 +25,7 @@ from models.networks.base import Network
 from models.rain.streak_mining import StreakBankEmpty
 from models.rain.streaks import FINE, SHEET
 from models.training import loop
+from models.training.fabric import launch_fabric
 from models.training.semi.collapse import Collapsed, CollapseWatch
 from models.training.semi.config import SemiConfig
 from models.training.semi.objective import SemiSupervised
@@ -88,7 +88,7 @@ def finetuned(settings: Settings, request: FinetuneRequest, run_id: str = "run")
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_has_rendered_rain_and_real_streaks_in_each_batch(preset: str):
-    config, fabric = replace(PRESETS[preset], crop=8), Fabric(accelerator="cpu", devices=1)
+    config, fabric = replace(PRESETS[preset], crop=8), launch_fabric("cpu", "32-true")
     crops = len(loop.batch_of(fabric, config, small_world(), 0).clean)
     real = min(round(SemiConfig().rerain_share * crops), crops - 1)
     assert 0 < real < crops

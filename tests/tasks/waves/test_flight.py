@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from distributed import Client
 from distributed.client import FutureCancelledError
 
+from infra.settings import Settings
 from tasks.batch.shards import REJECTED_BY_DEATH
-from tasks.waves.executors import SCHEDULER_GONE, DaskExecutor
+from tasks.waves.executors import SCHEDULER_GONE, on_dask
 from tasks.waves.flight import Flight, Quarantine, WorkersDie
 from tasks.waves.stage import Finished, halved
 from tests.support.samples.shards import JOB, Workers, death, shard_of
@@ -58,10 +58,10 @@ def test_what_a_worker_did_not_begin_is_sent_again_before_new_shards() -> None:
     assert (workers.tried, rows) == (["abcde", "cde", "e", "f"], list("abcdef"))
 
 
-def test_an_error_of_ours_is_not_taken_for_a_dead_worker(scheduler: str) -> None:
+def test_an_error_of_ours_is_not_taken_for_a_dead_worker(scheduler: dict[str, str]) -> None:
     wrong = replace(JOB, device="no such device")
-    with Client(scheduler) as client:
-        flight = Flight(DaskExecutor(client, 2), wrong, 1, 60.0)
+    with on_dask(Settings(**scheduler, _env_file=None)) as executor:
+        flight = Flight(executor, wrong, 1, 60.0)
         (finished,) = [part for part in flight.results(iter([shard_of("a")])) if part is not None]
     assert [image.key for image in finished.result.unfinished] == ["a"]
     assert "models/digest" in finished.result.unfinished[0].reason

@@ -13,7 +13,7 @@ from infra.storage.lease import LeaseLost
 from tasks.batch.shards import ShardJob
 from tasks.waves import runner
 from tasks.waves.runner import Pace, run_stage
-from tasks.waves.stage import Finished, Shard, Unfinished
+from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
 from tasks.waves.tally import Tally
 from tests.support.samples.shards import JOB, Workers, death, result_of, shard_of
 
@@ -33,8 +33,8 @@ class Letters:
         for index, key in enumerate(self.keys):
             yield shard_of(key, index=index)
 
-    def pixels(self, row: Any) -> int | None:
-        return None if row.status == "rejected" else 1
+    def outcome(self, row: Any) -> Outcome:
+        return Outcome(1, row.reason)
 
     def commit(self, finished: Sequence[Finished]) -> Sequence[Unfinished]:
         number = sum(line.startswith("commit") for line in self.happened)

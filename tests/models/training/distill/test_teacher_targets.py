@@ -19,6 +19,7 @@ from models.training.distill.teacher_targets import (
     trimmed,
 )
 from models.training.distill.teachers import Teacher
+from models.training.fabric import launch_fabric
 from tests.support.samples.students import random_student
 from tests.support.worlds.rainy import noise, sample_rng
 
@@ -26,9 +27,7 @@ PHOTOGRAPHS = [noise(40, 56, 3).numpy(), noise(24, 70, 3, seed=1).numpy()]
 
 
 def fabric() -> Fabric:
-    launched = Fabric(accelerator="cpu", devices=1, precision="32-true")
-    launched.launch()
-    return launched
+    return launch_fabric("cpu", "32-true")
 
 
 def test_both_sides_of_a_crop_show_the_same_place():

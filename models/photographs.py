@@ -1,0 +1,143 @@
+"""Derain photographs from Python, without a workspace.
+
+from models import derain
+
+derained = derain("rainy.jpg")
+derained.save("derained.jpg")
+
+PyTorch is imported by the first call, so that importing this module costs nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import ModelError
+from models.shipped import network_path
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from models.engine import Engine
+
+Scalar = TypeVar("Scalar", np.uint8, np.float16, np.float32, np.float64)
+
+
+class PhotographRefused(ModelError, ValueError):
+    """What was given is no photograph that can be derained; the message says what is."""
+
+
+@overload
+def derain(image: str | Path, model: str | Path = ..., device: str = ...) -> Image.Image: ...
+@overload
+def derain(image: Image.Image, model: str | Path = ..., device: str = ...) -> Image.Image: ...
+@overload
+def derain(image: npt.NDArray[Scalar], model: str | Path = ..., device: str = ...) -> npt.NDArray[Scalar]: ...
+def derain(
+    image: str | Path | Image.Image | npt.NDArray[Any],
+    model: str | Path = "student-base",
+    device: str = "auto",
+) -> Image.Image | npt.NDArray[Any]:
+    """Derain a photograph, or a batch of photographs of one size.
+
+    The network is loaded by the first call and kept for the next ones.
+
+    Parameters
+    ----------
+    image : str, Path, PIL.Image.Image or ndarray
+        Path of an image file; a PIL image; or an RGB array (H, W, 3) or (B, H, W, 3), either uint8 or floats in
+        [0, 1]. Floats are rounded to 8 bits, and out-of-range values are clipped.
+    model : str or Path
+        Name of a network that ships (`student-base`, `student-small`, ...), or path of a weights file.
+    device : str
+        `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.
+
+    Returns
+    -------
+    PIL.Image.Image or ndarray
+        A PIL image (RGB, upright) for a path or a PIL image; for an array, a new array of its shape and dtype.
+
+    Raises
+    ------
+    PhotographRefused
+        If `image` is none of these.
+    FileNotFoundError
+        If there is no such image file.
+    ModelError
+        If there is no such network, or the weights file cannot be used.
+    ValueError
+        If there is no such device.
+    """
+    if isinstance(image, np.ndarray):
+        return _derained_array(image, _engine(network_path(model), device))
+    picture = _upright(image)
+    pixels = _engine(network_path(model), device).derain(np.array(picture)[None])[0]
+    return _image(pixels)
+
+
+@functools.lru_cache(maxsize=2)
+def _engine(path: Path, device: str) -> Engine:
+    """Load a network once per process."""
+    from models.engine import Engine, choose_device, fast_dtype
+    from models.modelfile import build, read_model_file
+
+    chosen = choose_device(device)
+    return Engine(build(read_model_file(path), path.stem), chosen, fast_dtype(chosen))
+
+
+def _derained_array(image: npt.NDArray[Any], engine: Engine) -> npt.NDArray[Any]:
+    levels = _levels(image)
+    batch = levels if levels.ndim == 4 else levels[None]
+    starts = range(0, len(batch), engine.batch_images)
+    parts = [engine.derain(batch[start : start + engine.batch_images]) for start in starts]
+    derained = np.concatenate(parts).reshape(image.shape)
+    return derained if image.dtype == np.uint8 else (derained / 255).astype(image.dtype)
+
+
+def _levels(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Check an array and return it as uint8."""
+    if image.ndim not in (3, 4) or image.shape[-1] != 3 or 0 in image.shape:
+        raise PhotographRefused(
+            f"an array of shape {image.shape}: derain takes RGB arrays (H, W, 3) or (B, H, W, 3)"
+            " with at least one pixel"
+        )
+    if image.dtype == np.uint8:
+        return image
+    if not np.issubdtype(image.dtype, np.floating):
+        raise PhotographRefused(f"an array of {image.dtype}: derain takes uint8, or floats in [0, 1]")
+    if not np.isfinite(image).all():
+        raise PhotographRefused("the array holds NaN or infinite values")
+    if image.max() > 2:
+        raise PhotographRefused(
+            f"floats up to {image.max():g}: derain takes floats in [0, 1]; divide by 255, or pass uint8"
+        )
+    levels: npt.NDArray[np.uint8] = (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
+    return levels
+
+
+def _upright(image: str | Path | Image.Image) -> Image.Image:
+    """Open an image where a path is given; apply its orientation and convert it to RGB."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if isinstance(image, Image.Image):
+        return ImageOps.exif_transpose(image).convert("RGB")
+    if not isinstance(image, str | Path):
+        raise PhotographRefused(
+            f"{type(image).__name__}: derain takes a path, a PIL image or an array (H, W, 3) or (B, H, W, 3)"
+        )
+    try:
+        with Image.open(Path(image).expanduser()) as opened:
+            return ImageOps.exif_transpose(opened).convert("RGB")
+    except UnidentifiedImageError as error:
+        raise PhotographRefused(f"{image}: not an image that Pillow can read") from error
+
+
+def _image(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+    from PIL import Image
+
+    return Image.fromarray(pixels)

@@ -1,0 +1,67 @@
+"""The networks that ship with the package, by name; nothing here imports PyTorch."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.errors import ModelError
+
+FOLDER = Path(__file__).parent / "weights"
+DEFAULT = "student-base"
+"""The network that derains by default."""
+
+
+class NetworkUnknown(ModelError):
+    """No network of this name ships, and there is no such weights file; the message names what there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShippedNetwork:
+    """A network that ships with the package."""
+
+    name: str
+    path: Path
+    """Its `.safetensors` file; the config lies beside it as `.json`."""
+    config: dict[str, Any]
+
+
+def shipped_networks() -> list[ShippedNetwork]:
+    """Return the networks that ship, the default one first and the others by name."""
+    configs = sorted(FOLDER.glob("*.json"), key=lambda path: (path.stem != DEFAULT, path.stem))
+    return [
+        ShippedNetwork(path.stem, path.with_suffix(".safetensors"), json.loads(path.read_bytes()))
+        for path in configs
+    ]
+
+
+def network_path(model: str | Path) -> Path:
+    """Return the weights file of a network.
+
+    Parameters
+    ----------
+    model : str or Path
+        Name of a network that ships, or path of a `.safetensors` file.
+
+    Raises
+    ------
+    NetworkUnknown
+        If it is neither; suggests the nearest name.
+    """
+    names = [path.stem for path in sorted(FOLDER.glob("*.json"))]
+    if str(model) in names:
+        return FOLDER / f"{model}.safetensors"
+    path = Path(model).expanduser()
+    if path.is_file():
+        return path
+    raise NetworkUnknown(
+        f"{model}: no network of this name ships, and there is no such file; {_suggestion(str(model), names)}"
+    )
+
+
+def _suggestion(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"these ship: {', '.join(names)}"

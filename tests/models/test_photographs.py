@@ -1,0 +1,112 @@
+"""`from models import derain`: paths, PIL images, arrays and batches, without a workspace."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models import derain
+from models.engine import Engine, choose_device, fast_dtype
+from models.modelfile import build, read_model_file
+from models.photographs import PhotographRefused
+from models.shipped import FOLDER, NetworkUnknown, network_path, shipped_networks
+from tests.support.servers.server_processes import ROOT
+
+SMALL = "student-small"
+RAINY = np.random.default_rng(3).integers(0, 256, (17, 26, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def expected() -> np.ndarray:
+    device = choose_device("auto")
+    network = build(read_model_file(FOLDER / f"{SMALL}.safetensors"))
+    return Engine(network, device, fast_dtype(device)).derain(RAINY[None])[0]
+
+
+def test_a_uint8_array_becomes_a_uint8_array(expected: np.ndarray) -> None:
+    derained = derain(RAINY, SMALL)
+    assert derained.dtype == np.uint8
+    assert np.array_equal(derained, expected)
+    assert not np.array_equal(derained, RAINY)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_float_array_keeps_its_dtype_and_range(dtype: type, expected: np.ndarray) -> None:
+    derained = derain((RAINY / 255).astype(dtype), SMALL)
+    assert derained.dtype == dtype
+    assert np.array_equal((derained * 255).round().astype(np.uint8), expected)
+
+
+def test_a_batch_becomes_a_batch(expected: np.ndarray) -> None:
+    derained = derain(np.stack([RAINY, RAINY[::-1], RAINY]), SMALL)
+    assert derained.shape == (3, *RAINY.shape)
+    assert np.array_equal(derained[0], expected)
+    assert np.array_equal(derained[2], expected)
+
+
+def test_a_pil_image_becomes_an_upright_rgb_image(expected: np.ndarray) -> None:
+    derained = derain(Image.fromarray(RAINY), SMALL)
+    assert derained.mode == "RGB"
+    assert np.array_equal(np.asarray(derained), expected)
+
+
+def test_a_path_is_read_upright(tmp_path: Path, expected: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # as a camera held upright writes it: turned when it is shown
+    turned = Image.fromarray(np.rot90(RAINY).copy())
+    turned.save(tmp_path / "rainy.png", exif=exif)
+    derained = derain(tmp_path / "rainy.png", SMALL)
+    assert np.array_equal(np.asarray(derained), expected)
+    assert derain(str(tmp_path / "rainy.png"), SMALL).size == (26, 17)
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (np.zeros((4, 4), np.uint8), r"shape \(4, 4\)"),
+        (np.zeros((4, 4, 4), np.uint8), r"shape \(4, 4, 4\)"),
+        (np.zeros((0, 4, 3), np.uint8), "at least one pixel"),
+        (np.zeros((4, 4, 3), np.int64), "int64"),
+        (np.full((4, 4, 3), 200.0), "divide by 255"),
+        (np.full((4, 4, 3), np.nan), "NaN"),
+        (7, "int: derain takes a path"),
+    ],
+)
+def test_what_is_no_photograph_is_refused_in_one_line(image: object, says: str) -> None:
+    with pytest.raises(PhotographRefused, match=says) as refused:
+        derain(image, SMALL)  # type: ignore[call-overload]
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_is_no_image_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(PhotographRefused, match=r"notes\.txt: not an image"):
+        derain(tmp_path / "notes.txt", SMALL)
+
+
+def test_a_misspelt_network_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(NetworkUnknown, match=r"student-smal: .*did you mean student-small\?"):
+        derain(RAINY, "student-smal")
+
+
+def test_every_network_that_ships_has_a_name_and_weights() -> None:
+    networks = shipped_networks()
+    assert networks[0].name == "student-base"
+    assert {"student-small", "afr-net-slim", "drd-net-slim"} < {network.name for network in networks}
+    assert all(network_path(network.name) == network.path for network in networks)
+    assert all(network.path.is_file() for network in networks)
+
+
+def test_importing_the_function_does_not_import_torch() -> None:
+    script = (
+        "import sys; from models import derain; print('torch' in sys.modules, 'PIL.Image' in sys.modules)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.strip() == "False False"
