@@ -35,6 +35,10 @@ class Executor(Protocol):
     def workers(self) -> int:
         """How many calls are worked on at the same time."""
 
+    @property
+    def waves_ahead(self) -> int:
+        """How many waves of shards it is handed at a time; 0: single shards."""
+
     def submit(
         self, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
     ) -> Answer:
@@ -56,6 +60,7 @@ class DaskExecutor:
 
     client: Client
     workers: int
+    waves_ahead: int = 2
 
     def submit(
         self, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
@@ -71,6 +76,7 @@ class InProcessExecutor:
     """The process itself, which makes each call before it returns from `submit`."""
 
     workers = 1
+    waves_ahead = 0
 
     def submit(
         self, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0

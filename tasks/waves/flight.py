@@ -95,7 +95,7 @@ class Flight(Generic[Item, Row]):
         return min(indices, default=None)
 
     def _fill(self, shards: Iterator[Shard[Item]]) -> bool:
-        while len(self._flying) < self._window and self.closed_by is None and self._arrived.empty():
+        while len(self._flying) < self._window and self.closed_by is None:
             shard = self._again.popleft() if self._again else next(shards, None)
             if shard is None:
                 break

@@ -102,7 +102,8 @@ class _StageRun(Generic[Item, Row]):
     def work(self) -> None:
         """Send all shards, then those alone that killed their workers."""
         job, pace = self._stage.job, self._pace
-        flight = Flight(self._executor, job, 2 * self._wave_shards, pace.stall_seconds, pace.priority)
+        window = max(1, self._executor.waves_ahead * self._wave_shards)
+        flight = Flight(self._executor, job, window, pace.stall_seconds, pace.priority)
         shards = self._stage.shards(self._executor.workers)
         goes_well = self._land(flight, shards)
         if goes_well and flight.suspects:

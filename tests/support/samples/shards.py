@@ -63,6 +63,7 @@ class Workers:
         self.most = most
         """Items of a shard that are begun before its time is up; None: all."""
         self.workers = workers
+        self.waves_ahead = 2
         self.tried: list[str] = []
 
     def submit(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Answer:

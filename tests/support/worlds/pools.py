@@ -134,6 +134,7 @@ class _Remembering:
     executor: Executor
     judged: list[str]
     workers: int = 1
+    waves_ahead: int = 0
 
     def submit(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Answer:
         self.judged.extend(crop.key for shard in arguments for crop in shard.items)
