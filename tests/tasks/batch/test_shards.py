@@ -20,9 +20,8 @@ from tasks.codec import ImageRejected, Picture, PictureForm
 from tasks.codec.exports import Export
 from tasks.media.opening import MediumSpec
 from tasks.waves.loaded import StagedModel
-from tasks.waves.pending import Shard
 from tasks.waves.reading import FAULTS_IN_A_ROW
-from tasks.waves.shard_results import ShardResult
+from tasks.waves.stage import Shard, ShardResult
 
 SPEC = MediumSpec("mem://in", "mem://out", Export("png"), 1_000)
 JOB = ShardJob(
@@ -63,6 +62,9 @@ class Memory:
     def encode(self, derained: np.ndarray, picture: Picture) -> bytes:
         self._call("encode", chr(255 - derained.flat[0]))
         return derained.tobytes()
+
+    def dropped(self, picture: Picture) -> tuple[str, ...]:
+        return ()
 
     def put(self, key: str, data: bytes) -> StoredObject:
         self._call("put", key[0])
