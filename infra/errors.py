@@ -101,7 +101,7 @@ class RetryPolicy:
 
     def short(self) -> RetryPolicy:
         """Return the patience of a preflight, whose user waits at the terminal."""
-        return RetryPolicy(min(self.budget_seconds, 3.0), 4.0, self.first_wait, 1.0)
+        return RetryPolicy(min(self.budget_seconds, 3.0), 8.0, self.first_wait, 1.0)
 
 
 CHANGED_ATTEMPTS = 3  # a cut answer with a matching length is rare, an overwritten object is not

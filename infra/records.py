@@ -28,6 +28,15 @@ class ImageRef:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as it was written; a later listing that differs shows that somebody replaced it."""
+
+    size_bytes: int
+    etag: str | None
+    """The etag that S3 gave it. None in a folder, where an etag only says when a file was written."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """What a run works on: the part of an output's identity that all its images share."""
 
@@ -51,7 +60,8 @@ class ImageStatistics:
 class DerainRecord:
     """One row of the `derained` table: an image that is done, or rejected with a reason.
 
-    `status` is `derained` or `rejected`. Identity: source, key, etag, destination, export.
+    `status` is `derained` or `rejected`. `reason` says why an image was rejected, or what its output lacks of its
+    metadata (`dropped: gain map`). Identity: source, key, etag, destination, export.
     """
 
     source: str
@@ -75,6 +85,10 @@ class DerainRecord:
     contrast: float | None
     sharpness: float | None
     derained_at: datetime
+    output_size: int | None = None
+    """Bytes of the output as it was written; None in rows that an earlier version of this project wrote."""
+    output_etag: str | None = None
+    """See `StoredObject.etag`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,23 @@ def check_workspace(workspace: str) -> None:
     location.check_exclusive()
 
 
+def held_leases(leases: Location) -> list[str]:
+    """Return the lines of the leases that runs hold now, for someone who must be alone in a workspace."""
+    try:
+        keys = [ref.key for ref in leases.list() if ref.key.endswith(".json")]
+    except ObjectNotFound:
+        return []
+    found = []
+    for key in keys:
+        try:
+            content = _decode(leases.fetch(key))
+        except (ObjectNotFound, ValueError, TypeError, KeyError):  # gone meanwhile, or no lease
+            continue
+        if _is_held(content):
+            found.append(f"{content.destination}: {content.line}")
+    return found
+
+
 class Lease:
     """The right to write to one destination, for as long as the `with` block runs.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ from torch.nn import functional as F
 
 from models.networks.base import Features, Network, pad_to_multiple
 from models.networks.blocks import crop_cells
-from models.networks.losses import reconstruction_terms
+from models.networks.growth import Silent, zero
+from models.networks.losses import Reconstruction, reconstruction_terms
 from models.pairs import RainyPair
 
 
@@ -57,13 +59,18 @@ class StudentConfig:
 
 PRESETS = {
     "base": StudentConfig(),
+    "large": StudentConfig(encoder_blocks=(2, 3), middle_blocks=6, decoder_blocks=(4, 4)),
     "small": StudentConfig(widths=(32, 48, 64), middle_blocks=2, decoder_blocks=(1, 1)),
     "tiny": StudentConfig(widths=(8, 8, 8), encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1)),
 }
-"""Named students: `base` is what ships, `tiny` is for tests."""
+"""Named students: `base` is what ships, `large` is grown from it, `tiny` is for tests."""
 
 
-class ResidualBlock(nn.Module):
+Levels = tuple[Tensor, Tensor, Tensor]
+"""Features from the finest level to the coarsest, each of half the height and width of the one before."""
+
+
+class ResidualBlock(nn.Module, Silent):
     """Two 3x3 convolutions whose result is added to the input."""
 
     def __init__(self, width: int) -> None:
@@ -75,6 +82,10 @@ class ResidualBlock(nn.Module):
         """Refine features of shape (B, width, H, W)."""
         refined: Tensor = self.second(F.relu(self.first(features)))
         return features + refined
+
+    def silence(self) -> None:
+        """Add zeros to the features, as `Silent.silence` says."""
+        zero(self.second)
 
 
 class Upsample(nn.Module):
@@ -102,6 +113,8 @@ class Student(Network):
     """
 
     config: StudentConfig
+    can_widen: ClassVar[bool] = True
+    costly_method: ClassVar[str] = "_levels"
 
     def __init__(self, config: StudentConfig, block: Callable[[int], nn.Module] = ResidualBlock) -> None:
         super().__init__()
@@ -123,8 +136,7 @@ class Student(Network):
         self.up_fine = Upsample(mid, fine)
         self.decode_fine = blocks(fine, config.decoder_blocks[0])
         self.head = nn.Conv2d(fine, pixels, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        zero(self.head)
 
     def forward(self, rainy: Tensor) -> Tensor:
         """Derain a batch, as `Network.forward` says."""
@@ -136,33 +148,47 @@ class Student(Network):
         return {self.config.unshuffle * 2**level: width for level, width in enumerate(self.config.widths)}
 
     def features(self, rainy: Tensor) -> Features:
-        """Derain a batch and tell the decoder's levels and the bottleneck, as `Network.features` says."""
+        """Derain a batch and return the decoder's levels and the bottleneck, as `Network.features` says."""
         derained, levels = self._derain(rainy)
+        return Features(derained, self._cropped(rainy, levels), None)
+
+    def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
+        """Return the terms that training minimises, as `Network.loss_terms` says."""
+        rainy = pair.rainy.contiguous(memory_format=torch.channels_last)
+        return (reconstruction or reconstruction_terms)(self(rainy), pair.clean)
+
+    def _derain(self, rainy: Tensor) -> tuple[Tensor, Levels]:
+        """Return derained photographs and the levels of the padded ones, finest first."""
+        padded = pad_to_multiple(rainy, self.config.size_multiple)
+        levels = self._levels(padded.to(self.stem.weight.dtype))
+        return self._without_streaks(rainy, padded, levels[0]), levels
+
+    def _without_streaks(self, rainy: Tensor, padded: Tensor, decoded: Tensor) -> Tensor:
+        """Subtract the streaks that the head finds in the finest level; cut the padding off."""
+        streaks = F.pixel_shuffle(self.head(decoded), self.config.unshuffle)
         height, width = rainy.shape[-2:]
-        cropped = {
+        return (padded - streaks.to(rainy.dtype))[..., :height, :width]
+
+    def _cropped(self, rainy: Tensor, levels: Levels) -> dict[int, Tensor]:
+        """Return levels by the pixels that a cell of theirs is wide, without the padding."""
+        height, width = rainy.shape[-2:]
+        return {
             cell: crop_cells(level, height, width, cell)
             for cell, level in zip(self.feature_widths, levels, strict=True)
         }
-        return Features(derained, cropped, None)
 
-    def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:
-        """Return the named, weighted terms whose sum training minimises."""
-        rainy = pair.rainy.contiguous(memory_format=torch.channels_last)
-        return reconstruction_terms(self(rainy), pair.clean)
-
-    def _derain(self, rainy: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Return derained photographs and the levels of the padded ones, finest first."""
-        height, width = rainy.shape[-2:]
-        padded = pad_to_multiple(rainy, self.config.size_multiple)
-        levels = self._levels(padded.to(self.stem.weight.dtype))
-        streaks = F.pixel_shuffle(self.head(levels[0]), self.config.unshuffle)
-        return (padded - streaks.to(rainy.dtype))[..., :height, :width], levels
-
-    def _levels(self, rainy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _levels(self, rainy: Tensor) -> Levels:
         """Run encoder, bottleneck and decoder."""
+        return self._decode(self._encode(rainy))
+
+    def _encode(self, rainy: Tensor) -> Levels:
+        """Run encoder and bottleneck."""
         fine = self.encode_fine(self.stem(F.pixel_unshuffle(rainy, self.config.unshuffle)))
         mid = self.encode_mid(self.to_mid(fine))
-        coarse = self.middle(self.to_coarse(mid))
+        return fine, mid, self.middle(self.to_coarse(mid))
+
+    def _decode(self, levels: Levels) -> Levels:
+        """Run the decoder; the bottleneck stays as it is."""
+        fine, mid, coarse = levels
         mid = self.decode_mid(self.up_mid(coarse, mid))
-        fine = self.decode_fine(self.up_fine(mid, fine))
-        return fine, mid, coarse
+        return self.decode_fine(self.up_fine(mid, fine)), mid, coarse
