@@ -22,6 +22,7 @@ from PIL import (
 )
 from PIL.ImageFile import ImageFile
 
+from tasks.codec.claims import require_plausible_size
 from tasks.codec.forms import describe
 from tasks.codec.normalising import to_plain_mode
 from tasks.codec.pictures import ImageRejected, Picture
@@ -90,6 +91,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 def _read(data: bytes, name: str, max_pixels: int) -> Picture:
     image = _READERS[name](io.BytesIO(data))
     _check_size(image.size, max_pixels)
+    require_plausible_size(image, data, name)
     _check_single(image)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _give_room(image)
