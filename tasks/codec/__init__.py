@@ -29,7 +29,7 @@ of the image; `MemoryError` is a fault of the machine and passes through.
 
 from __future__ import annotations
 
-from tasks.codec.decoding import decode
+from tasks.codec.decoding import claimed_pixels, decode
 from tasks.codec.encoding import encode
 from tasks.codec.exports import Export, require_exportable
 from tasks.codec.keys import output_key
@@ -40,6 +40,7 @@ __all__ = [
     "ImageRejected",
     "Picture",
     "PictureForm",
+    "claimed_pixels",
     "decode",
     "encode",
     "output_key",

@@ -88,6 +88,26 @@ def decode(data: bytes, max_pixels: int) -> Picture:
         raise ImageRejected(f"{kind} {name}") from fault
 
 
+def claimed_pixels(data: bytes) -> int:
+    """Return the height times the width that a header claims, without decoding; 0 where `decode` rejects the file.
+
+    Raises
+    ------
+    MemoryError
+        A fault of the machine.
+    """
+    _hush_pillow()
+    try:
+        name = identify(data)
+        image = _READERS[name](io.BytesIO(data))
+        require_plausible_size(image, data, name)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - `decode` meets the same fault, and reports it
+        return 0
+    return image.size[0] * image.size[1]
+
+
 def _read(data: bytes, name: str, max_pixels: int) -> Picture:
     image = _READERS[name](io.BytesIO(data))
     _check_size(image.size, max_pixels)

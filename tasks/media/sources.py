@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from infra.records import ImageRef
+from infra.settings import Settings
 from infra.storage.location import open_location
 from tasks.media.manifests import is_manifest, manifest_base, read_manifest
 from tasks.media.medium import is_array
@@ -101,6 +102,14 @@ def readable_source(source: str) -> Source:
     if found.base != source:
         open_location(found.base).check(writable=False)
     return found
+
+
+def refuse_oversized(source: Source, settings: Settings) -> None:
+    """Refuse an array whose frames are larger, or more, than the settings allow; see `tasks.media.frames`."""
+    if source.frames:
+        from tasks.media import frames  # Zarr only where it is used
+
+        frames.refuse_oversized(source.base, settings)
 
 
 def _list_frames(source: str) -> Iterator[ImageRef]:
