@@ -7,7 +7,6 @@ such a key finds its file again.
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import re
 import shutil
@@ -16,27 +15,22 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, TypeVar
 
 from infra.errors import (
-    AccessDenied,
     KeyRefused,
     ObjectChanged,
     ObjectNotFound,
     RetryPolicy,
-    StorageError,
-    TransientError,
-    one_line,
     printable,
     retry,
 )
 from infra.failpoints import failpoint
-from infra.records import ImageRef
-from infra.storage.temporary_files import is_temporary, sweep, temporary_name
+from infra.records import ImageRef, StoredObject
+from infra.storage.folder_walk import FolderWalk
+from infra.storage.listing import ListingRules
+from infra.storage.local_errors import translate_errors
+from infra.storage.temporary_files import nearest_folder, sweep, temporary_name
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
-
-REFUSALS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.EEXIST}
-GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # since the folder was read, or links to nothing
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -60,12 +54,9 @@ class LocalLocation:
         self.url = url
         self._policy = policy
 
-    def list(self) -> Iterator[ImageRef]:
-        """Yield every file in the order of keys, holding the names of no more than one branch of folders.
-
-        Links to folders are followed, but not in a circle; files that vanish meanwhile are skipped.
-        """
-        return _walk(self.url, "", (), self._policy)
+    def list(self, rules: ListingRules | None = None) -> Iterator[ImageRef]:
+        """Yield every file in the order of keys; see `infra.storage.folder_walk`."""
+        return FolderWalk(self.url, rules or ListingRules(), self._policy).refs()
 
     def fetch(self, key: str, size_bytes: int | None = None) -> bytes:
         """Return the bytes of a file, whose size must be what was listed and must not change meanwhile."""
@@ -93,10 +84,11 @@ class LocalLocation:
 
         return self._retry(attempt, key)
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes) -> StoredObject:
         """Write a file atomically, and the folders above it."""
         target = self._path(key)
         self._retry(lambda: _replace(target, data), key)
+        return StoredObject(len(data), None)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write a file atomically unless there is one; tell whether it was written."""
@@ -119,7 +111,7 @@ class LocalLocation:
 
     def free_bytes(self) -> int:
         """Return the space left on the disk that the folder is or will be on."""
-        return shutil.disk_usage(_nearest(self.url)).free
+        return shutil.disk_usage(nearest_folder(self.url)).free
 
     def sweep(self) -> int:
         """Remove what killed runs left half-written; return how many files."""
@@ -130,7 +122,7 @@ class LocalLocation:
         if not writable:
             self._retry(lambda: os.scandir(self.url).close(), "", self._policy.short())
             return
-        nearest = _nearest(self.url)
+        nearest = nearest_folder(self.url)
         if not os.path.isdir(nearest):
             raise ObjectNotFound(f"{self.url}: {nearest} is not a folder")
         probe = os.path.join(nearest, temporary_name())
@@ -159,71 +151,7 @@ class LocalLocation:
 
     def _retry(self, action: Callable[[], T], key: str, policy: RetryPolicy | None = None) -> T:
         url = printable(f"{self.url}/{key}" if key else self.url)
-        return retry(lambda: _translate_errors(action, url), policy or self._policy, url)
-
-
-def _translate_errors(action: Callable[[], T], url: str) -> T:
-    """Run `action`; say what an `OSError` means."""
-    try:
-        return action()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ObjectNotFound(f"{url}: {error.strerror}") from error
-    except PermissionError as error:
-        raise AccessDenied(f"{url}: {error.strerror}; check the owner and the mode of the folder") from error
-    except UnicodeEncodeError as error:
-        raise KeyRefused(f"{url!r} is not a valid file name") from error
-    except OSError as error:
-        if error.errno == errno.EROFS:
-            raise AccessDenied(f"{url}: {error.strerror}") from error
-        if error.errno in REFUSALS:
-            raise KeyRefused(f"{url} cannot be a file: {error.strerror}") from error
-        raise TransientError(one_line(error)) from error
-
-
-def _walk(
-    folder: str, prefix: str, above: tuple[tuple[int, int], ...], policy: RetryPolicy
-) -> Iterator[ImageRef]:
-    here = retry(lambda: _translate_errors(lambda: os.stat(folder), folder), policy, folder)
-    identity = (here.st_dev, here.st_ino)
-    if identity in above:
-        logger.warning("%s leads back to a folder above it: skipped", folder)
-        return
-    for name in retry(lambda: _translate_errors(lambda: _names(folder), folder), policy, folder):
-        path = os.path.join(folder, name)
-        if not name.endswith("/"):
-            yield from _reference(path, prefix + _text(name))
-            continue
-        try:
-            yield from _walk(path[:-1], prefix + _text(name), (*above, identity), policy)
-        except ObjectNotFound:
-            continue
-
-
-def _names(folder: str) -> list[str]:
-    """Return the names in a folder in the order of keys: folders end with a slash and sort with it."""
-    with os.scandir(folder) as entries:
-        names = [entry.name + "/" if _is_folder(entry) else entry.name for entry in entries]
-    return sorted(names, key=os.fsencode)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def _reference(path: str, key: str) -> Iterator[ImageRef]:
-    if is_temporary(key):
-        return
-    try:
-        found = os.stat(path)
-    except OSError as error:
-        if error.errno in GONE:
-            return
-        raise StorageError(f"{path}: {error.strerror}") from error
-    if stat.S_ISREG(found.st_mode):
-        yield ImageRef(key, f"{found.st_size}-{found.st_mtime_ns}", found.st_size)
+        return retry(lambda: translate_errors(action, url), policy or self._policy, url)
 
 
 def _open(path: str) -> BinaryIO:
@@ -239,17 +167,6 @@ def _open(path: str) -> BinaryIO:
         raise KeyRefused(f"{printable(path)} is {_KINDS.get(kind, 'something else')}, not a file")
     # Where a pipe has taken its place since, this does not wait for a writer.
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
-
-
-def _text(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _nearest(path: str) -> str:
-    """Return the folder itself, or the nearest one above it that exists."""
-    while not os.path.lexists(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def _write(path: str, data: bytes) -> None:

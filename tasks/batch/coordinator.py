@@ -12,14 +12,20 @@ from infra.catalog.derained import Catalog
 from infra.records import DerainRecord
 from infra.settings import Settings
 from infra.storage.lease import Lease, lease_of
+from infra.storage.listing import LeftOut
 from infra.storage.location import open_location
+from infra.storage.name_folding import NameFolding, probe_name_folding
+from tasks.batch.collisions import COLLISION, record_collisions
 from tasks.batch.planning import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.preflight import Prepared, refuse_full_disk
+from tasks.batch.rivals import refuse_contested
 from tasks.batch.shards import ShardJob
 from tasks.batch.summary import Counts, RunSummary
 from tasks.batch.waves import finish_wave
+from tasks.media.leaving_out import left_out_parts, nothing_but
 from tasks.media.sources import Selection
 from tasks.progress import Progress
+from tasks.readable import with_reasons
 from tasks.refusals import PreflightFailed
 from tasks.waves.dispatch import Results, Workers
 from tasks.waves.loaded import StagedModel, stage
@@ -40,37 +46,72 @@ class BatchRequest:
     redo: Redo
 
 
-def make_plan(prepared: Prepared, request: BatchRequest, catalog: Catalog) -> Plan:
+def make_plan(
+    prepared: Prepared, request: BatchRequest, catalog: Catalog, folding: NameFolding | None = None
+) -> Plan:
     """Find out what is to do.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        Source, destination and model.
+    request : BatchRequest
+        Which images are taken.
+    catalog : Catalog
+        Says what is done.
+    folding : NameFolding, optional
+        Which names the destination takes for one; finding it out writes a file, so a mere question assumes none.
 
     Raises
     ------
     PreflightFailed
-        If the source has no image that the globs take.
+        If the source has no image that the globs take, or an output belongs to another image.
     """
     selection = request.selection
     if prepared.medium.frames and not selection.include:
         selection = replace(selection, include=("*",))  # the number of a frame is not named like an image
-    plan_request = PlanRequest(prepared.scope, selection, request.redo, prepared.model.model_file.digest)
-    found = plan(
-        plan_request, catalog, prepared.source.refs(), open_location(prepared.scope.destination).list()
+    plan_request = PlanRequest(
+        prepared.scope,
+        selection,
+        request.redo,
+        prepared.model.model_file.digest,
+        prepared.medium.frames,
+        folding or NameFolding(),
     )
-    if found.counts.listed == 0:
-        with found:
+    left_out, destination = LeftOut(), prepared.scope.destination
+    listing = prepared.source.refs(selection.rules(left_out, barred=destination))
+    found = plan(plan_request, catalog, listing, open_location(destination).list(), left_out)
+    try:
+        if found.counts.listed == 0:
             raise PreflightFailed(
-                f"{prepared.scope.source}: no images there"
-                f" ({found.counts.skipped:,} other objects; --include says which to take)"
+                f"{prepared.scope.source}: no images there ({nothing_but(left_out)};"
+                " --include says which to take)"
             )
+        refuse_contested(found.contest, catalog, prepared.scope)
+    except BaseException:
+        found.close()
+        raise
     return found
 
 
 def plan_line(counts: PlanCounts) -> str:
-    """Tell a plan in one line."""
-    return (
-        f"{counts.pending:,} of {counts.listed:,} images are to do ({counts.pending_bytes / 1e6:,.1f} MB):"
-        f" {counts.done:,} done, {counts.rejected:,} rejected earlier, {counts.stale:,} by an older model,"
-        f" {counts.gone:,} whose output is gone; {counts.skipped:,} other objects are left out"
-    )
+    """Account for every object of a source in one line."""
+    rejected = sum(counts.rejected_for.values())
+    made = ", ".join(f"{each.images:,} by {each.label}" for each in counts.made_by)
+    parts = [
+        f"{counts.derained:,} done{f' ({made})' if made else ''}",
+        with_reasons(f"{rejected:,} rejected", counts.rejected_for),
+        f"{counts.pending:,} pending ({counts.pending_bytes / 1e6:,.1f} MB)",
+    ]
+    parts += left_out_parts(counts.left_out)
+    lost = {
+        "is gone": counts.gone,
+        "was truncated or replaced": counts.replaced,
+        "was overwritten": counts.overwritten,
+    }
+    among = [f"{counts.stale:,} by another model"]
+    among += [f"{images:,} whose output {what}" for what, images in lost.items() if images]
+    return f"{counts.objects:,} objects: {', '.join(parts)}; {', '.join(among)}"
 
 
 def derain_pending(settings: Settings, prepared: Prepared, request: BatchRequest) -> RunSummary:
@@ -84,7 +125,7 @@ def derain_pending(settings: Settings, prepared: Prepared, request: BatchRequest
     catalog = Catalog(settings.workspace)
     with (
         lease_of(settings, prepared.scope.destination, request.run_id) as lease,
-        make_plan(prepared, request, catalog) as found,
+        make_plan(prepared, request, catalog, probe_name_folding(prepared.scope.destination)) as found,
     ):
         counts = found.counts
         for url in (prepared.scope.destination, settings.workspace):
@@ -94,9 +135,12 @@ def derain_pending(settings: Settings, prepared: Prepared, request: BatchRequest
         if prepared.medium.frames:
             prepare_frames(prepared.scope.source, prepared.scope.destination)
         staged = stage(model.model_file, model.name, model.version, settings.workspace)
+        job = _job(settings, prepared, request, staged)
+        if found.collisions:
+            record_collisions(found.collisions, job, catalog)
         with Progress(counts.pending) as progress:
             if counts.pending:
-                _work(settings, _job(settings, prepared, request, staged), found, catalog, lease, progress)
+                _work(settings, job, found, catalog, lease, progress)
         if not progress.tally.stopped_by:
             catalog.maintain()
     return _summary(prepared, request, counts, progress, staged)
@@ -145,8 +189,11 @@ def _summary(
         skipped=planned.skipped,
         done_before=planned.done,
         derained=tally.done,
-        rejected=tally.rejected,
+        rejected=tally.rejected + planned.colliding,
         pending=planned.pending - tally.recorded,
+        rejected_for={**tally.reasons, **({COLLISION: planned.colliding} if planned.colliding else {})},
+        rejected_before=planned.rejected_for,
+        left_out=planned.left_out,
     )
     return RunSummary(
         run_id=request.run_id,
@@ -162,6 +209,7 @@ def _summary(
         pixels=tally.pixels,
         wall_seconds=progress.seconds,
         image_seconds=tally.image_seconds,
+        made_before=planned.made_by,
     )
 
 

@@ -81,6 +81,7 @@ def _table_artifact(summary: RunSummary) -> None:
     rows = [
         {"what": "listed", "images": counts.listed},
         {"what": "done before", "images": counts.done_before},
+        *({"what": f"of these by {made.label}", "images": made.images} for made in summary.made_before),
         {"what": "derained", "images": counts.derained},
         {"what": "rejected", "images": counts.rejected},
         {"what": "pending", "images": counts.pending},

@@ -17,7 +17,7 @@ import numpy as np
 
 from infra.errors import STORAGE_ERRORS
 from infra.failpoints import failpoint
-from infra.records import DerainRecord, ImageRef, Scope
+from infra.records import DerainRecord, ImageRef, Scope, StoredObject
 from infra.storage.location import KeyRefused
 from models.engine import Batch, TilingRefused
 from tasks.codec import ImageRejected, Picture
@@ -101,7 +101,7 @@ class _ShardRun:
         self.engine = loaded_engine(job.model, job.device, job.tile_pixels)
         self.reading = Reading(self.medium)
         self.records: list[DerainRecord] = []
-        self.putting: deque[tuple[DerainRecord, ImageRef, Future[None]]] = deque()
+        self.putting: deque[tuple[DerainRecord, ImageRef, Future[StoredObject]]] = deque()
 
     def run(self, refs: tuple[ImageRef, ...]) -> ShardResult[DerainRecord]:
         with ThreadPoolExecutor(WRITE_BEHIND) as writers:
@@ -157,13 +157,13 @@ class _ShardRun:
         while len(self.putting) > leave:
             record, ref, put = self.putting.popleft()
             try:
-                put.result()
+                stored = put.result()
             except KeyRefused as refused:
                 self.reading.rejected.append((ref, str(refused)))
             except STORAGE_ERRORS as error:
                 self.reading.fault(ref, error, self.reading.puts)
             else:
-                self.records.append(record)
+                self.records.append(replace(record, output_size=stored.size_bytes, output_etag=stored.etag))
                 self.reading.puts.end()
 
 
@@ -183,9 +183,10 @@ def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:
         yield batch
 
 
-def _put(medium: Medium, key: str, data: bytes) -> None:
-    medium.put(key, data)
+def _put(medium: Medium, key: str, data: bytes) -> StoredObject:
+    stored = medium.put(key, data)
     failpoint("after-put", key)
+    return stored
 
 
 def _derained_record(job: ShardJob, image: _Rainy, derained: Batch, encoded: bytes) -> DerainRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
@@ -47,8 +48,9 @@ class Pending:
         self._close = weakref.finalize(self, self._file.close)
 
     def append(self, refs: Sequence[ImageRef], again: Sequence[bool]) -> None:
-        """Add references, with whether each is to do again; all of them before the first is read."""
+        """Add references, with whether each is to do again; none while they are being read."""
         columns = [[ref.key for ref in refs], [ref.etag for ref in refs], [ref.size_bytes for ref in refs]]
+        self._file.seek(0, os.SEEK_END)
         self._file.write(json.dumps([*columns, list(again)]).encode() + b"\n")
 
     def refs(self) -> Iterator[tuple[ImageRef, bool]]:

@@ -42,6 +42,7 @@ class Asked:
     limit: int | None = None
     redo: Redo = "none"
     run_id: str = ""
+    quality: int = 92
 
     def but(self, **changes: object) -> Asked:
         return replace(self, **changes)
@@ -49,7 +50,9 @@ class Asked:
 
 def derain(settings: Settings, asked: Asked) -> RunSummary:
     """One run, in this process."""
-    prepared = prepare(settings, asked.source, asked.destination, Export(asked.export), asked.model)
+    prepared = prepare(
+        settings, asked.source, asked.destination, Export(asked.export, asked.quality), asked.model
+    )
     selection = Selection(tuple(asked.include), tuple(asked.exclude), asked.limit)
     request = BatchRequest(asked.run_id or uuid.uuid4().hex, datetime.now(UTC), selection, asked.redo)
     with without_prefect():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from infra.errors import ObjectStillChanging, StorageError
-from infra.records import ImageRef, Scope
+from infra.records import ImageRef, Scope, StoredObject
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
 from models.engine import TilingRefused
 from tasks.batch.shards import ShardJob, can_derain, derain_shard
@@ -67,9 +67,10 @@ class Memory:
         self._call("encode", chr(255 - derained.flat[0]))
         return derained.tobytes()
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes) -> StoredObject:
         self._call("put", key[0])
         self.puts[key] = data
+        return StoredObject(len(data), None)
 
     def output(self, key: str) -> np.ndarray:
         raise NotImplementedError
