@@ -47,6 +47,13 @@ def with_tiff_size(width: int, height: int) -> bytes:
     return bytes(data)
 
 
+def with_webp_size(width: int, height: int) -> bytes:
+    data = bytearray(encoded(picture("RGB"), "WEBP", lossless=True))
+    bits = (width - 1) | (height - 1) << 14
+    data[21:25] = struct.pack("<I", bits | struct.unpack_from("<I", data, 21)[0] & 0xF0000000)
+    return bytes(data)
+
+
 CLAIMS = {
     "JPEG": with_jpeg_size(20_000, 14_750),
     "JPEG of 20 megapixels": with_jpeg_size(5_000, 4_000),
@@ -54,7 +61,7 @@ CLAIMS = {
     "BMP": with_bmp_size(20_000, 14_750),
     "TIFF": with_tiff_size(20_000, 14_750),
     "PPM": b"P6 20000 14750 255\n" + bytes(600),
-    "WEBP": encoded(Image.new("RGB", (10_000, 10_000)), "WEBP", lossless=True),
+    "WEBP": with_webp_size(13_000, 13_000),
 }
 
 
