@@ -82,7 +82,7 @@ class UrlRefused(UserError, ValueError):
 
 
 class KeyRefused(UserError):
-    """The store can never hold this key: too long, outside the folder, in the way of another.
+    """The store can never hold this key, or no file lies there: too long, outside the folder, a pipe, a device.
 
     The key's own fault, so the image may become a row with this reason; waiting does not help.
     """

@@ -13,7 +13,7 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from infra.errors import (
     ExclusiveWritesMissing,
@@ -35,25 +35,18 @@ from infra.storage.temporary_files import nearest_folder, sweep, temporary_name
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-NO_LINKS = {
-    errno.EPERM,
-    errno.EACCES,
-    errno.EOPNOTSUPP,
-    errno.ENOSYS,
-    errno.EMLINK,
-    errno.EINVAL,
-    errno.EXDEV,
-}
-NO_RENAMING = {
-    errno.EPERM,
-    errno.EACCES,
-    errno.EOPNOTSUPP,
-    errno.ENOSYS,
-    errno.EINVAL,
-    errno.EXDEV,
-    errno.EEXIST,
-}
+UNSUPPORTED = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EXDEV}
+"""What file systems answer that have no links, or cannot rename."""
+NO_LINKS = UNSUPPORTED | {errno.EMLINK}
+NO_RENAMING = UNSUPPORTED | {errno.EEXIST}
 NO_SYNCING = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
 STRAY_BYTE = re.compile(rb"\\x([89a-f][0-9a-f])")
 
 
@@ -77,7 +70,7 @@ class LocalLocation:
         """Return the bytes of a file, whose size must be what was listed and must not change meanwhile."""
 
         def attempt() -> bytes:
-            with open(self._find(key), "rb") as file:
+            with _open(self._find(key)) as file:
                 size = os.fstat(file.fileno()).st_size
                 data = file.read()
             expected = size if size_bytes is None else size_bytes
@@ -91,7 +84,7 @@ class LocalLocation:
         """Return some of the bytes of a file; fewer where it ends before."""
 
         def attempt() -> bytes:
-            with open(self._find(key), "rb") as file:
+            with _open(self._find(key)) as file:
                 size = os.fstat(file.fileno()).st_size
                 first = start if start >= 0 else max(size + start, 0)
                 file.seek(first)
@@ -179,6 +172,21 @@ class LocalLocation:
     def _retry(self, action: Callable[[], T], key: str, policy: RetryPolicy | None = None) -> T:
         url = printable(f"{self.url}/{key}" if key else self.url)
         return retry(lambda: translate_errors(action, url), policy or self._policy, url)
+
+
+def _open(path: str) -> BinaryIO:
+    """Open a regular file for reading: a pipe would block its reader, and opening a device may act on it.
+
+    Raises
+    ------
+    KeyRefused
+        If something else lies there.
+    """
+    kind = stat.S_IFMT(os.stat(path).st_mode)
+    if kind != stat.S_IFREG:
+        raise KeyRefused(f"{printable(path)} is {_KINDS.get(kind, 'something else')}, not a file")
+    # Where a pipe has taken its place since, this does not wait for a writer.
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
 
 
 def _write(path: str, data: bytes) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
+import math
 import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import numpy as np
 
 from infra.errors import one_line
 from infra.records import ImageRef, StoredObject
+from infra.settings import Settings
 from infra.storage.location import ObjectNotFound, open_location
 from infra.storage.zarr_store import create_array, open_array
 from tasks.codec.pictures import ImageRejected, Picture, PictureForm
@@ -40,6 +42,7 @@ class Frames:
         self._source = open_array(spec.source)
         self._destination_url = spec.destination
         self._destination: zarr.Array[Any] | None = None
+        self._oversize = _oversize(self._source, spec.max_pixels)
         self._stored: dict[str, StoredObject] = {}
 
     def output_key(self, ref: ImageRef) -> str:
@@ -47,7 +50,9 @@ class Frames:
         return f"c/{int(ref.key)}/0/0/0"
 
     def fetch(self, ref: ImageRef) -> bytes:
-        """Read one frame; one that cannot be unpacked is rejected if that holds when it is read anew."""
+        """Read one frame; one that is too large, or cannot be unpacked when it is read anew either, is rejected."""
+        if self._oversize is not None:
+            raise ImageRejected(self._oversize)
         number = int(ref.key)
         try:
             return _pixels(self._source, number)
@@ -56,6 +61,10 @@ class Frames:
                 return _pixels(open_array(self._source_url), number)
             except _DAMAGE as error:
                 raise ImageRejected(f"damaged frame ({one_line(error)})") from error
+
+    def pixels(self, data: bytes) -> int:
+        """Return the pixels of any frame: all are of one size."""
+        return math.prod(self._source.shape[1:3])
 
     def decode(self, data: bytes) -> Picture:
         """Give a frame its shape."""
@@ -101,6 +110,24 @@ def list_frames(source: str) -> Iterator[ImageRef]:
         yield ImageRef(f"{number:0{FRAME_DIGITS}d}", f"{number}-{digest}", height * width * 3)
 
 
+def refuse_oversized(source: str, settings: Settings) -> None:
+    """Refuse an array whose metadata claims more than can be held or listed.
+
+    Raises
+    ------
+    FramesRefused
+        Names the limit and the setting that moves it.
+    """
+    frames, _, _ = _checked_shape(source)
+    if frames > settings.max_frames:
+        raise FramesRefused(
+            f"{source}: {frames:,} frames, over the limit of {settings.max_frames:,} (DERAIN_MAX_FRAMES)"
+        )
+    oversize = _oversize(open_array(source), settings.max_pixels)
+    if oversize is not None:
+        raise FramesRefused(f"{source}: {oversize} (DERAIN_MAX_PIXELS)")
+
+
 def prepare_destination(source: str, destination: str) -> None:
     """Create the destination array, or let it grow with its source.
 
@@ -137,6 +164,16 @@ def _checked_shape(url: str) -> tuple[int, int, int]:
             f"{url}: an array {array.shape} of {array.dtype}; frames are (T, H, W, 3) of uint8"
         )
     return int(array.shape[0]), int(array.shape[1]), int(array.shape[2])
+
+
+def _oversize(array: zarr.Array[Any], max_pixels: int) -> str | None:
+    """Say which of what is held whole is too large: a frame, or a chunk that frames are cut from."""
+    pieces = {"a frame": array.shape[1:3], "a chunk": array.chunks[:3]}
+    for piece, sides in pieces.items():
+        pixels = math.prod(sides)
+        if pixels > max_pixels:
+            return f"{piece} of {pixels / 1e6:,.0f} megapixels, over the limit of {max_pixels / 1e6:,.4g}"
+    return None
 
 
 def _pixels(array: zarr.Array[Any], number: int) -> bytes:

@@ -30,6 +30,9 @@ class Medium(Protocol):
     def fetch(self, ref: ImageRef) -> bytes:
         """Return the bytes of one image; raises ItemRejected where it can never be read as it is."""
 
+    def pixels(self, data: bytes) -> int:
+        """Return how many pixels an image will have, without decoding it; 0 where `decode` rejects it unread."""
+
     def decode(self, data: bytes) -> Picture:
         """Turn bytes into pixels; raises ImageRejected."""
 

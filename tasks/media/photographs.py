@@ -7,7 +7,7 @@ import numpy as np
 from infra.errors import ObjectArchived
 from infra.records import ImageRef, StoredObject
 from infra.storage.location import open_location
-from tasks.codec import Picture, decode, dropped, encode, output_key, require_exportable
+from tasks.codec import Picture, claimed_pixels, decode, dropped, encode, output_key, require_exportable
 from tasks.media.medium import MediumSpec
 
 
@@ -28,6 +28,10 @@ class Photographs:
         if ref.archived:
             raise ObjectArchived()
         return self._source.fetch(ref.key, ref.size_bytes)
+
+    def pixels(self, data: bytes) -> int:
+        """Read the size from the header."""
+        return claimed_pixels(data)
 
     def decode(self, data: bytes) -> Picture:
         """See `tasks.codec.decode`; what cannot be written is rejected before it costs a forward pass."""

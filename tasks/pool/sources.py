@@ -12,7 +12,7 @@ from infra.settings import Settings, absolute_url
 from infra.storage.lease import check_workspace
 from infra.storage.listing import ListingRules
 from tasks.media.medium import is_array
-from tasks.media.sources import Selection, Source, readable_source
+from tasks.media.sources import Selection, Source, readable_source, refuse_oversized
 from tasks.refusals import PreflightFailed
 
 CATALOG = "catalog"
@@ -58,6 +58,7 @@ def find_sources(
     if url is None:
         raise PreflightFailed("no source: give --source or set DERAIN_SOURCE")
     found = readable_source(url)
+    refuse_oversized(found, settings)
     return [IngestSource(found, everything if found.frames else selection)]
 
 

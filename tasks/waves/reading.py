@@ -20,6 +20,7 @@ from infra.records import ImageRef
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
 from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium
+from tasks.waves.memory import reserved
 from tasks.waves.stage import Unfinished
 
 logger = logging.getLogger(__name__)
@@ -104,9 +105,11 @@ class Reading:
                     self.fault(ref, error, self.fetches)
                 else:
                     self.fetches.end()
-                    picture = self._decode(ref, data)
-                    if picture is not None:
-                        yield Decoded(ref, data, picture)
+                    # Held until the next image is asked for: until then this one's pixels are worked on.
+                    with reserved(self.medium.pixels(data)):
+                        picture = self._decode(ref, data)
+                        if picture is not None:
+                            yield Decoded(ref, data, picture)
 
     def reject(self, ref: ImageRef, data: bytes, rejected: ImageRejected) -> None:
         """Reject an image if it is the same when fetched again; storage may have handed out damaged bytes."""

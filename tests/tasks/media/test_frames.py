@@ -257,6 +257,39 @@ def test_a_film_without_frames_is_refused(world: World) -> None:
         world.derain()
 
 
+@pytest.mark.parametrize(
+    ("claim", "limits", "line"),
+    [
+        ({}, {"max_pixels": 24 * 32 - 1}, "a frame of 0 megapixels, over the limit of .*DERAIN_MAX_PIXELS"),
+        ({"chunks": [10**6, 10**4, 10**4, 3]}, {}, "a chunk of 100,000,000 megapixels"),
+        ({"shape": [10**12, 24, 32, 3]}, {}, "1,000,000,000,000 frames, over the limit of 10,000,000"),
+        ({"shape": [3, 10**6, 10**6, 3]}, {}, "a frame of 1,000,000 megapixels"),
+    ],
+    ids=["frame", "chunk", "number", "shape"],
+)
+def test_metadata_that_claims_too_much_is_refused_before_any_work(
+    world: World, claim: dict[str, list[int]], limits: dict[str, int], line: str
+) -> None:
+    _film(world, frames(3))
+    metadata = world.source / "zarr.json"
+    content = json.loads(metadata.read_text())
+    content["shape"] = claim.get("shape", content["shape"])
+    if "chunks" in claim:
+        content["chunk_grid"]["configuration"]["chunk_shape"] = claim["chunks"]
+    metadata.write_text(json.dumps(content))
+    strict = World(world.root, world.settings.model_copy(update=limits))
+    with pytest.raises(FramesRefused, match=line):
+        strict.derain()
+    assert not world.destination.exists()
+
+
+def test_a_frame_that_grew_too_large_since_is_a_row(world: World) -> None:
+    _film(world, frames(2))
+    spec = MediumSpec(str(world.source), str(world.destination), Export("same"), 24 * 32 - 1, frames=True)
+    with pytest.raises(ImageRejected, match="over the limit"):
+        Frames(spec).fetch(next(list_frames(str(world.source))))
+
+
 @pytest.mark.parametrize("content", ["{}", "[]", "no json", '{"zarr_format": 3, "node_type": "group"}'])
 def test_metadata_that_is_none_is_refused(world: World, content: str) -> None:
     world.put("zarr.json", content.encode())
