@@ -20,9 +20,8 @@ from tasks.codec import ImageRejected, Picture, PictureForm
 from tasks.codec.exports import Export
 from tasks.media.opening import MediumSpec
 from tasks.waves.loaded import StagedModel
-from tasks.waves.pending import Shard
 from tasks.waves.reading import FAULTS_IN_A_ROW
-from tasks.waves.shard_results import ShardResult
+from tasks.waves.stage import Shard, ShardResult
 
 SPEC = MediumSpec("mem://in", "mem://out", Export("png"), 1_000)
 JOB = ShardJob(
@@ -54,6 +53,9 @@ class Memory:
     def fetch(self, ref: ImageRef) -> bytes:
         count = self._call("fetch", ref.key)
         return f"{ref.key}{count if ref.key in self.changes else ''}".encode()
+
+    def pixels(self, data: bytes) -> int:
+        return len(data)
 
     def decode(self, data: bytes) -> Picture:
         self._call("decode", chr(data[0]))
