@@ -1,7 +1,8 @@
-"""A small, fast PNG writer for photographs: every row filtered by "up", deflated by ISA-L at its level 1.
+"""A small PNG writer for photographs: every row filtered by "up", deflated by ISA-L at its level 1.
 
-An order of magnitude faster than the general encoders at their fastest, and as small within a few per cent: on
-photographs, choosing a filter for each row costs far more time than it saves bytes.
+By `benchmarks/results/encoders.csv` it is nine times as fast as Pillow at its level 1 and four times as fast as
+libpng at its fastest, for files as small: on photographs, choosing a filter for each row costs far more time than
+it saves bytes.
 """
 
 from __future__ import annotations
