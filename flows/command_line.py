@@ -23,6 +23,8 @@ from prefect.settings import (
 )
 from pydantic import TypeAdapter, ValidationError
 
+from infra.temporary_server import TemporaryServer
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -115,6 +117,7 @@ def _prefect_server(flow: Flow[Any, Any]) -> Iterator[None]:
     """Refuse a Prefect server that is set but does not answer; with none set, a temporary one serves the run."""
     url = PREFECT_API_URL.value()
     if url is None:
+        TemporaryServer()
         # Ctrl-C ends the temporary server too, and minutes of asking it again would only look like a hang.
         retries, start = PREFECT_CLIENT_MAX_RETRIES, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
         with temporary_settings({retries: 1, start: SERVER_START_SECONDS}):
