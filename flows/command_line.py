@@ -23,6 +23,7 @@ from prefect.settings import (
 )
 from pydantic import TypeAdapter, ValidationError
 
+from infra.shown import guard_logs, shown_line
 from infra.temporary_server import TemporaryServer
 
 INTERRUPTED = 130
@@ -43,6 +44,7 @@ def run(flow: Flow[Any, Any]) -> None:
     flow : Flow
         Every parameter has a default.
     """
+    guard_logs()
     logging.getLogger("prefect").addFilter(_is_no_mere_news)
     command_of(flow)()
 
@@ -81,7 +83,7 @@ def _command(flow: Flow[Any, Any]) -> Callable[..., None]:
         line = " ".join((state.message or str(state.name)).split())
         if not state.is_completed():
             _fail(flow, line)
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(shown_line(line) + "\n")
 
     docstring = parse(function.__doc__ or "", DocstringStyle.GOOGLE)
     command.__doc__ = docstring.description
@@ -148,5 +150,5 @@ def _end_at_once(flow: Flow[Any, Any]) -> NoReturn:
 
 
 def _fail(flow: Flow[Any, Any], line: str) -> NoReturn:
-    sys.stderr.write(f"{flow.name}: {line}\n")
+    sys.stderr.write(shown_line(f"{flow.name}: {line}") + "\n")
     raise typer.Exit(1)
