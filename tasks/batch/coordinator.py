@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from infra.catalog.derained import Catalog
+from infra.records import Scope
 from infra.settings import Settings
 from infra.storage.lease import lease_of
 from infra.storage.listing import LeftOut
@@ -19,6 +20,7 @@ from tasks.batch.rivals import refuse_contested
 from tasks.batch.shards import ShardJob
 from tasks.batch.stage import DerainStage
 from tasks.batch.summary import Counts, RunSummary
+from tasks.batch.verification import Loss, find_loss
 from tasks.media.leaving_out import left_out_parts, nothing_but
 from tasks.media.sources import Selection
 from tasks.prefect_runs import attempt
@@ -98,6 +100,8 @@ def plan_line(counts: PlanCounts) -> str:
         with_reasons(f"{rejected:,} rejected", counts.rejected_for),
         f"{counts.pending:,} pending ({counts.pending_bytes / 1e6:,.1f} MB)",
     ]
+    if counts.colliding:
+        parts.append(f"{counts.colliding:,} to reject ({COLLISION})")
     parts += left_out_parts(counts.left_out)
     lost = {
         "is gone": counts.gone,
@@ -130,10 +134,11 @@ def derain_pending(
     LeaseHeld
         If another run works on the destination.
     """
-    catalog = Catalog(settings.workspace)
+    catalog, scope = Catalog(settings.workspace), prepared.scope
+    folding = probe_name_folding(scope.destination)
     with (
         lease_of(settings, prepared.scope.destination, request.run_id) as lease,
-        make_plan(prepared, request, catalog, probe_name_folding(prepared.scope.destination)) as found,
+        make_plan(prepared, request, catalog, folding) as found,
     ):
         _make_room(settings, prepared, found.counts)
         model = prepared.model
@@ -148,9 +153,13 @@ def derain_pending(
                 with open_executor(settings) as executor:
                     tally = run_stage(work, lease, executor, Pace.of(settings), progress.show)
         seconds = time.monotonic() - started
+        loss = attempt(
+            "verifying the outputs",
+            lambda: find_loss(catalog, scope, request.run_id, tally.recorded, folding),
+        )
         if not tally.stopped_by:
             attempt("compacting the catalog", catalog.maintain)
-    return _summary(prepared, request, found.counts, staged, tally, seconds)
+    return _summary(prepared, request, found.counts, staged, tally, seconds, loss or Loss())
 
 
 def _make_room(settings: Settings, prepared: Prepared, counts: PlanCounts) -> None:
@@ -182,14 +191,15 @@ def _summary(
     staged: StagedModel,
     tally: Tally,
     seconds: float,
+    loss: Loss,
 ) -> RunSummary:
     counts = Counts(
         listed=planned.listed,
         skipped=planned.skipped,
         done_before=planned.done,
-        derained=tally.done,
+        derained=max(0, tally.done - loss.images),
         rejected=tally.rejected + planned.colliding,
-        pending=planned.pending - tally.recorded,
+        pending=planned.pending - tally.recorded + loss.images,
         rejected_for={**tally.reasons, **({COLLISION: planned.colliding} if planned.colliding else {})},
         rejected_before=planned.rejected_for,
         left_out=planned.left_out,
@@ -197,7 +207,7 @@ def _summary(
     return RunSummary(
         run_id=request.run_id,
         state="Failed" if counts.pending else "Completed",
-        message=tally.pending_line(counts.pending) if counts.pending else "",
+        message=_message(prepared.scope, counts.pending, tally, loss),
         scope=prepared.scope,
         model_name=staged.name,
         model_version=staged.version,
@@ -210,3 +220,12 @@ def _summary(
         image_seconds=tally.image_seconds,
         made_before=planned.made_by,
     )
+
+
+def _message(scope: Scope, pending: int, tally: Tally, loss: Loss) -> str:
+    """Say why images are pending; nothing where none are."""
+    if not pending:
+        return ""
+    if pending == loss.images:
+        return f"{loss.line(scope.destination)}; run it again to derain these images again"
+    return "; ".join(part for part in (loss.line(scope.destination), tally.pending_line(pending)) if part)
