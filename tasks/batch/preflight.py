@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from infra.records import Scope
 from infra.settings import Settings, absolute_url
+from infra.storage.lease import check_workspace
 from infra.storage.location import ObjectNotFound, open_location
 from infra.storage.rights import refuse_unwritable
 from tasks.codec.exports import Export
@@ -57,7 +58,7 @@ def prepare(
     source, destination = _endpoints(settings, source, destination)
     refuse_overlap(source, destination)
     open_location(destination).check(writable=True)
-    open_location(settings.workspace).check(writable=True)
+    check_workspace(settings.workspace)
     refuse_unwritable(settings.workspace)
     found = readable_source(source)
     refuse_oversized(found, settings)
