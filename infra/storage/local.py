@@ -7,6 +7,7 @@ such a key finds its file again.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import shutil
@@ -15,9 +16,11 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, TypeVar
 
 from infra.errors import (
+    ExclusiveWritesMissing,
     KeyRefused,
     ObjectChanged,
     ObjectNotFound,
+    RenamingMissing,
     RetryPolicy,
     printable,
     retry,
@@ -30,8 +33,13 @@ from infra.storage.local_errors import translate_errors
 from infra.storage.temporary_files import nearest_folder, sweep, temporary_name
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
-NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+UNSUPPORTED = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EXDEV}
+"""What file systems answer that have no links, or cannot rename."""
+NO_LINKS = UNSUPPORTED | {errno.EMLINK}
+NO_RENAMING = UNSUPPORTED | {errno.EEXIST}
+NO_SYNCING = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -122,18 +130,30 @@ class LocalLocation:
         if not writable:
             self._retry(lambda: os.scandir(self.url).close(), "", self._policy.short())
             return
-        nearest = nearest_folder(self.url)
-        if not os.path.isdir(nearest):
-            raise ObjectNotFound(f"{self.url}: {nearest} is not a folder")
-        probe = os.path.join(nearest, temporary_name())
+        self._retry(lambda: _try_to_replace(self._probe()), "", self._policy.short())
 
-        def attempt() -> None:
+    def check_exclusive(self) -> None:
+        """Make sure that of two who create a file one is told that it is there."""
+        probe = self._probe()
+
+        def attempt() -> bool:
             try:
-                _write(probe, b"can this be written?")
+                return _link(probe, b"is there one?") and not _link(probe, b"is there another?")
             finally:
                 _unlink(probe)
 
-        self._retry(attempt, "", self._policy.short())
+        if not self._retry(attempt, "", self._policy.short()):
+            raise ExclusiveWritesMissing(
+                f"{self.url}: this file system creates a file where there is one already, so two runs could not be"
+                " kept apart; choose a workspace on another one"
+            )
+
+    def _probe(self) -> str:
+        """Return a path for a probe in the folder, or in the nearest one above it that exists."""
+        nearest = nearest_folder(self.url)
+        if not os.path.isdir(nearest):
+            raise ObjectNotFound(f"{self.url}: {nearest} is not a folder")
+        return os.path.join(nearest, temporary_name())
 
     def _path(self, key: str) -> str:
         parts = key.split("/")
@@ -175,7 +195,41 @@ def _write(path: str, data: bytes) -> None:
     with open(descriptor, "wb") as file:
         file.write(data)
         file.flush()
+        _sync(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SYNCING:
+            raise
+        logger.debug("a file system that cannot sync: %s", error.strerror)
+
+
+def _try_to_replace(probe: str) -> None:
+    """Write a file and rename it over another one, as `put` does.
+
+    Raises
+    ------
+    RenamingMissing
+        If writing works, but renaming does not.
+    """
+    renamed = os.path.join(os.path.dirname(probe), temporary_name())
+    try:
+        for path in (probe, renamed):
+            _write(path, b"can this be written?")
+        os.replace(probe, renamed)
+    except OSError as error:
+        if error.errno not in NO_RENAMING or not os.path.lexists(renamed):
+            raise
+        raise RenamingMissing(
+            f"{os.path.dirname(probe)}: files cannot be renamed there ({error.strerror}), so nothing could be"
+            " written whole; choose another folder, or name the bucket behind it as s3://bucket/prefix"
+        ) from error
+    finally:
+        _unlink(probe)
+        _unlink(renamed)
 
 
 def _beside(target: str) -> str:

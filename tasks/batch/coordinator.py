@@ -100,6 +100,8 @@ def plan_line(counts: PlanCounts) -> str:
         with_reasons(f"{rejected:,} rejected", counts.rejected_for),
         f"{counts.pending:,} pending ({counts.pending_bytes / 1e6:,.1f} MB)",
     ]
+    if counts.colliding:
+        parts.append(f"{counts.colliding:,} to reject ({COLLISION})")
     parts += left_out_parts(counts.left_out)
     lost = {
         "is gone": counts.gone,

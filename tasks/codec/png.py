@@ -14,7 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 from isal import isal_zlib
 
-from tasks.codec.pictures import Metadata, Pixels
+from models.images import RgbImage
+from tasks.codec.pictures import Metadata
 from tasks.codec.png_file import SIGNATURE, chunk
 
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # channels: grey, grey + alpha, RGB, RGBA
@@ -23,7 +24,7 @@ _LONGEST_CHUNK = 1 << 30  # the format ends at 2 GiB - 1
 _INCHES_PER_METRE = 1 / 0.0254
 
 
-def write_png(pixels: Pixels, metadata: Metadata) -> bytes:
+def write_png(pixels: RgbImage, metadata: Metadata) -> bytes:
     """Return a PNG of eight-bit samples.
 
     Parameters
@@ -55,7 +56,7 @@ def write_png(pixels: Pixels, metadata: Metadata) -> bytes:
     )
 
 
-def _filter_up(rows: Pixels) -> Pixels:
+def _filter_up(rows: RgbImage) -> RgbImage:
     height, width = rows.shape
     filtered = np.empty((height, 1 + width), np.uint8)
     filtered[:, 0] = _UP

@@ -1,5 +1,7 @@
 """Zarr arrays as source and destination: frames (T, H, W, 3) of a camera, one frame an image.
 
+A source is Zarr v2 or v3; a destination is always v3.
+
 The key of a frame is its number; its output is one chunk of the destination array, which one worker writes whole.
 """
 
@@ -7,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import math
+import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +23,14 @@ from infra.settings import Settings
 from infra.storage.location import ObjectNotFound, open_location
 from infra.storage.zarr_store import create_array, open_array
 from tasks.codec.pictures import ImageRejected, Picture, PictureForm
-from tasks.media.medium import FramesRefused, MediumSpec, is_array
+from tasks.media.medium import ARRAY_METADATA, FramesRefused, MediumSpec, is_array, metadata_key
 
 if TYPE_CHECKING:
     import zarr
 
 
-METADATA_KEY = "zarr.json"
 FRAME_DIGITS = 9
-_DAMAGE = (ValueError, RuntimeError)
+_DAMAGE = (ValueError, RuntimeError, OSError, EOFError, zlib.error, lzma.LZMAError)
 """What codecs raise for bytes that are not what was written."""
 
 
@@ -100,7 +103,7 @@ def list_frames(source: str) -> Iterator[ImageRef]:
         If the array is not (T, H, W, 3) uint8.
     """
     frames, height, width = _checked_shape(source)
-    metadata = json.loads(open_location(source).fetch(METADATA_KEY))
+    metadata = json.loads(open_location(source).fetch(str(metadata_key(source))))
     metadata["shape"] = metadata["shape"][1:]
     digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()[:16]
     for number in range(frames):
@@ -142,8 +145,8 @@ def prepare_destination(source: str, destination: str) -> None:
             f"{destination}: holds frames of another size than {source}; choose another destination"
         )
     array = open_array(destination, read_only=False)
-    if array.chunks != (1, height, width, 3):
-        raise FramesRefused(f"{destination}: was not made by derain-batch (a chunk must be a frame)")
+    if array.chunks != (1, height, width, 3) or array.metadata.zarr_format != 3:
+        raise FramesRefused(f"{destination}: was not made by derain-batch (Zarr v3, a chunk a frame)")
     if array.shape[0] < frames:
         array.resize((frames, height, width, 3))
 
@@ -152,7 +155,10 @@ def _checked_shape(url: str) -> tuple[int, int, int]:
     try:
         array = open_array(url)
     except (ObjectNotFound, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FramesRefused(f"{url}: not a readable Zarr v3 array ({str(error).splitlines()[0]})") from error
+        kind = ARRAY_METADATA.get(str(metadata_key(url)), "Zarr")
+        raise FramesRefused(
+            f"{url}: {kind}: not a readable array ({one_line(error)}); name one array, of codecs that zarr knows"
+        ) from error
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3:
         raise FramesRefused(
             f"{url}: an array {array.shape} of {array.dtype}; frames are (T, H, W, 3) of uint8"

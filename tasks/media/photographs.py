@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from infra.errors import ObjectArchived
 from infra.records import ImageRef, StoredObject
 from infra.storage.location import open_location
 from tasks.codec import Picture, claimed_pixels, decode, dropped, encode, output_key, require_exportable
@@ -23,7 +24,9 @@ class Photographs:
         return output_key(ref.key, self._spec.export)
 
     def fetch(self, ref: ImageRef) -> bytes:
-        """Fetch one object of the listed size."""
+        """Fetch one object of the listed size; one in an archive is not asked for."""
+        if ref.archived:
+            raise ObjectArchived()
         return self._source.fetch(ref.key, ref.size_bytes)
 
     def pixels(self, data: bytes) -> int:

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from infra.errors import STORAGE_ERRORS, ObjectStillChanging, one_line
+from infra.errors import STORAGE_ERRORS, ItemRejected, ObjectStillChanging, one_line
 from infra.failpoints import failpoint
 from infra.records import ImageRef
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
@@ -33,7 +33,7 @@ FAULTS_IN_A_ROW = 3
 """After so many faults of the world, one after the other, the rest of the shard is left pending untried."""
 OF_ONE_OBJECT = (ObjectNotFound, AccessDenied, ObjectStillChanging)
 """What lasts and says nothing of the next image: counted, three such images would block their shard in each run."""
-UNREADABLE = (*STORAGE_ERRORS, ImageRejected, KeyRefused)
+UNREADABLE = (*STORAGE_ERRORS, ItemRejected, KeyRefused)
 """Why an image that is read once more, to be shown, may not be there to show."""
 
 
@@ -99,7 +99,7 @@ class Reading:
                     continue
                 try:
                     data = fetching.result()
-                except (ImageRejected, KeyRefused) as refused:
+                except (ItemRejected, KeyRefused) as refused:
                     self.rejected.append((ref, str(refused)))
                 except STORAGE_ERRORS as error:
                     self.fault(ref, error, self.fetches)
