@@ -9,6 +9,7 @@ from infra.records import Scope
 from infra.settings import Settings, absolute_url
 from infra.storage.lease import check_workspace
 from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.rights import refuse_unwritable
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec, is_array
 from tasks.media.samples import make_samples
@@ -58,6 +59,7 @@ def prepare(
     refuse_overlap(source, destination)
     open_location(destination).check(writable=True)
     check_workspace(settings.workspace)
+    refuse_unwritable(settings.workspace)
     found = readable_source(source)
     refuse_oversized(found, settings)
     _refuse_other_kind(found, destination, export)
