@@ -18,3 +18,8 @@ def duration(seconds: float) -> str:
 def rate(value: float) -> str:
     """Write a rate with one decimal, or two digits where it is below one: `1,234.5`, `2.1`, `0.034`."""
     return f"{value:,.1f}" if value >= 0.95 or value == 0 else f"{value:.2g}"
+
+
+def percentage(share: float) -> str:
+    """Write a share in per cent, with a decimal where it is below one: `12 %`, `0.4 %`."""
+    return f"{100 * share:.{1 if share < 0.01 else 0}f} %"

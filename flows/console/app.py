@@ -1,0 +1,49 @@
+"""`derain` as it is typed: finds the command, and turns what it raises into one line and an exit code.
+
+Exit codes: 0 done; 1 with one line that says what is wrong; 2 usage; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import typer
+
+from flows.console.derain import derain
+from flows.console.networks import models
+from flows.console.report import report
+from infra.errors import one_line
+from tasks.refusals import REFUSALS
+
+INTERRUPTED = 130
+COMMANDS: dict[str, Callable[..., None]] = {"models": models, "report": report}
+"""What may stand first; anything else is what to derain. A folder of such a name is typed as ./status."""
+EPILOG = "Other commands: " + ", ".join(f"derain {name}" for name in COMMANDS) + " (each with --help)."
+
+
+def main() -> None:
+    """Run what was typed in the shell, and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a command; return its exit code.
+
+    Parameters
+    ----------
+    words : sequence of str
+        What was typed after `derain`.
+    """
+    name = words[0] if words and words[0] in COMMANDS else None
+    command, rest = (COMMANDS[name], words[1:]) if name else (derain, words)
+    app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=None if name else EPILOG)(command)
+    try:
+        app(list(rest), prog_name=f"derain {name}" if name else "derain", standalone_mode=True)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except REFUSALS as error:
+        sys.stderr.write(f"derain: {one_line(error)}\n")
+        return 1
+    return 0

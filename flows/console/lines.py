@@ -1,0 +1,17 @@
+"""What the console says: results on standard output, what happens meanwhile on standard error."""
+
+from __future__ import annotations
+
+import sys
+
+
+def say(line: str) -> None:
+    """Say a result."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def announce(line: str) -> None:
+    """Say what is being done."""
+    sys.stderr.write(f"derain: {line}\n")
+    sys.stderr.flush()
