@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 SOURCE ?=
 DEST ?=
 
-.PHONY: install run test check bench
+.PHONY: install run test test-fast check docs bench
 
 install: $(INSTALLED)
 
@@ -23,11 +23,19 @@ run: install
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
-check: install
+# No servers, no whole runs.
+test-fast: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m "not slow and not ceph and not chromium"
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+check: install docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.style.english docs examples CONTRIBUTING.md CHANGELOG.md
 
 bench: install
 	$(BIN)/python -m benchmarks.speed

@@ -24,6 +24,7 @@ from distributed.comm import parse_address, parse_host_port
 from distributed.comm.registry import get_backend
 from tenacity import Retrying, stop_after_attempt
 
+from infra.cluster_security import local_security, remote_security, warn_of_plain_tcp
 from infra.errors import UserError
 from infra.settings import Settings
 
@@ -56,10 +57,12 @@ def connect(settings: Settings) -> Iterator[Client]:
     Yields
     ------
     Client
-        Of one process a core on this machine (one a GPU where `device` is `cuda`), or of `settings.cluster`.
+        Of one process per core on this machine (per GPU where `device` is `cuda`), or of `settings.cluster`.
 
     Raises
     ------
+    CertificatesInvalid
+        If `settings.cluster` is a `tls://` address and there are no certificates for it.
     ClusterUnreachable
         If the scheduler does not answer or has no matching versions, or no workers start here.
     """
@@ -67,7 +70,7 @@ def connect(settings: Settings) -> Iterator[Client]:
         logging.getLogger(name).setLevel(logging.ERROR)
     with dask.config.set(_configuration()), _without_main():
         if settings.cluster:
-            with _remote(settings.cluster) as client:
+            with _remote(settings, settings.cluster) as client:
                 yield client
             return
         with _local(local_workers(settings)) as cluster, Client(cluster) as client:
@@ -128,6 +131,9 @@ def _configuration() -> dict[str, object]:
         "distributed.admin.tick.interval": "1s",
         "distributed.admin.system-monitor.interval": "5s",
         "distributed.worker.profile.enabled": False,  # nobody looks at it, and see stop_profiler
+        # Their HTTP servers ask for no certificate: without routes they answer nothing.
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
     }
 
 
@@ -145,6 +151,7 @@ def _local(workers: int) -> LocalCluster:
                 scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # not a port that others may have
                 memory_limit=0,
                 death_timeout=START_SECONDS,
+                security=local_security(),
             )
     except Exception as error:  # Dask tells it in many ways: RuntimeError, TimeoutError, AssertionError
         reason = error.__cause__ or error.__context__ or error
@@ -177,11 +184,13 @@ def _without_main() -> Iterator[None]:
 
 
 @contextmanager
-def _remote(address: str) -> Iterator[Client]:
+def _remote(settings: Settings, address: str) -> Iterator[Client]:
+    security = remote_security(settings)
     try:
         _knock(address)
-        client = Client(address, timeout="10s")
-    except (OSError, ValueError) as error:
+        warn_of_plain_tcp(address)
+        client = Client(address, timeout="10s", security=security)
+    except (OSError, ValueError, RuntimeError) as error:
         raise ClusterUnreachable(f"{address}: no Dask scheduler answers there ({error})") from error
     with client:
         _check(client, address)

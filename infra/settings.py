@@ -178,7 +178,13 @@ class Settings(RetrySettings):
     destination: Url | None = None
     """Default destination of derain-batch."""
     cluster: str | None = None
-    """Address of a Dask scheduler (`tcp://scheduler:8786`); unset: workers on this machine."""
+    """Address of a Dask scheduler (`tls://scheduler:8786`); unset: workers on this machine."""
+    tls_ca: Url | None = None
+    """PEM file of the authority that signed the certificates of a `tls://` cluster; unset: Dask's own setting."""
+    tls_cert: Url | None = None
+    """PEM file of this client's certificate there."""
+    tls_key: Url | None = None
+    """PEM file of its private key; unset: the key is in `tls_cert` too."""
     workers: int | None = Field(default=None, ge=1)
     """Worker processes on this machine; unset: one a core."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
@@ -216,7 +222,16 @@ class Settings(RetrySettings):
     """When the newest photographs are taken to be of another kind."""
 
     @field_validator(
-        "source", "destination", "cluster", "tracking_uri", "training", "validation", mode="before"
+        "source",
+        "destination",
+        "cluster",
+        "tls_ca",
+        "tls_cert",
+        "tls_key",
+        "tracking_uri",
+        "training",
+        "validation",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: str | None) -> str | None:

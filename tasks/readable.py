@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+MOST_REASONS_SHOWN = 5
+LONGEST_REASON = 60
+
 
 def duration(seconds: float) -> str:
     """Write a time span for people: `4.2 s`, `41 s`, `3 min 05 s`, `2 h 04 min`."""
@@ -23,3 +28,28 @@ def rate(value: float) -> str:
 def percentage(share: float) -> str:
     """Write a share in per cent, with a decimal where it is below one: `12 %`, `0.4 %`."""
     return f"{100 * share:.{1 if share < 0.01 else 0}f} %"
+
+
+def short_reason(reason: str | None) -> str:
+    """Leave the figures in brackets out of a reason, so that it is the same for all images it applies to."""
+    return (reason or "").partition(" (")[0]
+
+
+def by_reason(counts: Mapping[str, int]) -> str:
+    """Write numbers by reason, most first: `4 truncated JPEG, 2 zero bytes`; rare ones are put together."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown, rest = ordered[:MOST_REASONS_SHOWN], ordered[MOST_REASONS_SHOWN:]
+    parts = [f"{number:,} {_cut(reason)}" for reason, number in shown]
+    if rest:
+        parts.append(f"{sum(number for _, number in rest):,} for other reasons")
+    return ", ".join(parts)
+
+
+def with_reasons(text: str, counts: Mapping[str, int]) -> str:
+    """Add numbers by reason in brackets, where there are any."""
+    return f"{text} ({by_reason(counts)})" if counts else text
+
+
+def _cut(reason: str) -> str:
+    text = reason if reason.isprintable() else repr(reason)[1:-1]
+    return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"

@@ -7,7 +7,6 @@ such a key finds its file again.
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import re
 import shutil
@@ -16,27 +15,22 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from infra.errors import (
-    AccessDenied,
     KeyRefused,
     ObjectChanged,
     ObjectNotFound,
     RetryPolicy,
-    StorageError,
-    TransientError,
-    one_line,
     printable,
     retry,
 )
 from infra.failpoints import failpoint
 from infra.records import ImageRef
-from infra.storage.temporary_files import is_temporary, sweep, temporary_name
+from infra.storage.folder_walk import FolderWalk
+from infra.storage.listing import ListingRules
+from infra.storage.local_errors import translate_errors
+from infra.storage.temporary_files import sweep, temporary_name
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
-
-REFUSALS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.EEXIST}
-GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # since the folder was read, or links to nothing
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 STRAY_BYTE = re.compile(rb"\\x([89a-f][0-9a-f])")
 
@@ -53,12 +47,9 @@ class LocalLocation:
         self.url = url
         self._policy = policy
 
-    def list(self) -> Iterator[ImageRef]:
-        """Yield every file in the order of keys, holding the names of no more than one branch of folders.
-
-        Links to folders are followed, but not in a circle; files that vanish meanwhile are skipped.
-        """
-        return _walk(self.url, "", (), self._policy)
+    def list(self, rules: ListingRules | None = None) -> Iterator[ImageRef]:
+        """Yield every file in the order of keys; see `infra.storage.folder_walk`."""
+        return FolderWalk(self.url, rules or ListingRules(), self._policy).refs()
 
     def fetch(self, key: str, size_bytes: int | None = None) -> bytes:
         """Return the bytes of a file, whose size must be what was listed and must not change meanwhile."""
@@ -152,75 +143,7 @@ class LocalLocation:
 
     def _retry(self, action: Callable[[], T], key: str, policy: RetryPolicy | None = None) -> T:
         url = printable(f"{self.url}/{key}" if key else self.url)
-        return retry(lambda: _translate_errors(action, url), policy or self._policy, url)
-
-
-def _translate_errors(action: Callable[[], T], url: str) -> T:
-    """Run `action`; say what an `OSError` means."""
-    try:
-        return action()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ObjectNotFound(f"{url}: {error.strerror}") from error
-    except PermissionError as error:
-        raise AccessDenied(f"{url}: {error.strerror}; check the owner and the mode of the folder") from error
-    except UnicodeEncodeError as error:
-        raise KeyRefused(f"{url!r} is not a valid file name") from error
-    except OSError as error:
-        if error.errno == errno.EROFS:
-            raise AccessDenied(f"{url}: {error.strerror}") from error
-        if error.errno in REFUSALS:
-            raise KeyRefused(f"{url} cannot be a file: {error.strerror}") from error
-        raise TransientError(one_line(error)) from error
-
-
-def _walk(
-    folder: str, prefix: str, above: tuple[tuple[int, int], ...], policy: RetryPolicy
-) -> Iterator[ImageRef]:
-    here = retry(lambda: _translate_errors(lambda: os.stat(folder), folder), policy, folder)
-    identity = (here.st_dev, here.st_ino)
-    if identity in above:
-        logger.warning("%s leads back to a folder above it: skipped", folder)
-        return
-    for name in retry(lambda: _translate_errors(lambda: _names(folder), folder), policy, folder):
-        path = os.path.join(folder, name)
-        if not name.endswith("/"):
-            yield from _reference(path, prefix + _text(name))
-            continue
-        try:
-            yield from _walk(path[:-1], prefix + _text(name), (*above, identity), policy)
-        except ObjectNotFound:
-            continue
-
-
-def _names(folder: str) -> list[str]:
-    """Return the names in a folder in the order of keys: folders end with a slash and sort with it."""
-    with os.scandir(folder) as entries:
-        names = [entry.name + "/" if _is_folder(entry) else entry.name for entry in entries]
-    return sorted(names, key=os.fsencode)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def _reference(path: str, key: str) -> Iterator[ImageRef]:
-    if is_temporary(key):
-        return
-    try:
-        found = os.stat(path)
-    except OSError as error:
-        if error.errno in GONE:
-            return
-        raise StorageError(f"{path}: {error.strerror}") from error
-    if stat.S_ISREG(found.st_mode):
-        yield ImageRef(key, f"{found.st_size}-{found.st_mtime_ns}", found.st_size)
-
-
-def _text(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+        return retry(lambda: translate_errors(action, url), policy or self._policy, url)
 
 
 def _nearest(path: str) -> str:

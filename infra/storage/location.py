@@ -20,6 +20,7 @@ from infra.errors import (
 )
 from infra.records import ImageRef
 from infra.settings import absolute_url, read_retry_policy
+from infra.storage.listing import ListingRules
 from infra.storage.local import LocalLocation
 from infra.storage.s3 import S3Location
 
@@ -41,8 +42,8 @@ class Location(Protocol):
 
     url: str
 
-    def list(self) -> Iterator[ImageRef]:
-        """Yield every object, page by page, without our temporary files and folder markers."""
+    def list(self, rules: ListingRules | None = None) -> Iterator[ImageRef]:
+        """Yield every object, page by page; what is not yielded is counted in `rules.left_out`."""
 
     def fetch(self, key: str, size_bytes: int | None = None) -> bytes:
         """Return a whole object; `size_bytes` is what the listing said of it."""

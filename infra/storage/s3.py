@@ -31,6 +31,7 @@ from infra.errors import (
 )
 from infra.records import ImageRef
 from infra.storage.credentials import renew, s3_options
+from infra.storage.listing import FOLDER_MARKER, HALF_WRITTEN, LeftOut, ListingRules
 from infra.storage.s3_errors import is_precondition, translate_errors
 from infra.storage.temporary_files import is_temporary, temporary_name
 
@@ -60,13 +61,14 @@ class S3Location:
         self._prefix = f"{prefix}/" if prefix else ""
         self._policy = policy
 
-    def list(self) -> Iterator[ImageRef]:
+    def list(self, rules: ListingRules | None = None) -> Iterator[ImageRef]:
         """Yield every object in the order of keys, holding one page of 1,000."""
+        left_out = (rules or ListingRules()).left_out
         request = {"Bucket": self._bucket, "Prefix": self._prefix}
         while True:
             page = self._retry("", partial(self._ask, "list_objects_v2", request))
             for entry in page.get("Contents", ()):
-                yield from self._reference(entry)
+                yield from self._reference(entry, left_out)
             token = page.get("NextContinuationToken")
             if not token:
                 return
@@ -151,10 +153,13 @@ class S3Location:
             hurried.put(probe, b"can this be written?")
             hurried.delete(probe)
 
-    def _reference(self, entry: dict[str, Any]) -> Iterator[ImageRef]:
+    def _reference(self, entry: dict[str, Any], left_out: LeftOut) -> Iterator[ImageRef]:
         key, size = entry["Key"].removeprefix(self._prefix), entry["Size"]
-        is_marker = size == 0 and (not key or key.endswith("/"))
-        if not is_marker and not is_temporary(key):
+        if size == 0 and (not key or key.endswith("/")):
+            left_out.leave_object(FOLDER_MARKER)
+        elif is_temporary(key):
+            left_out.leave_object(HALF_WRITTEN)
+        else:
             yield ImageRef(key, entry["ETag"].strip('"'), size)
 
     def _put(self, key: str, data: bytes, **conditions: object) -> None:

@@ -12,14 +12,17 @@ from infra.catalog.derained import Catalog
 from infra.records import DerainRecord
 from infra.settings import Settings
 from infra.storage.lease import Lease, lease_of
+from infra.storage.listing import LeftOut
 from infra.storage.location import open_location
 from tasks.batch.planning import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.preflight import Prepared, refuse_full_disk
 from tasks.batch.shards import ShardJob
 from tasks.batch.summary import Counts, RunSummary
 from tasks.batch.waves import finish_wave
+from tasks.media.leaving_out import left_out_parts, nothing_but
 from tasks.media.sources import Selection
 from tasks.progress import Progress
+from tasks.readable import with_reasons
 from tasks.refusals import PreflightFailed
 from tasks.waves.dispatch import Results, Workers
 from tasks.waves.loaded import StagedModel, stage
@@ -52,25 +55,29 @@ def make_plan(prepared: Prepared, request: BatchRequest, catalog: Catalog) -> Pl
     if prepared.medium.frames and not selection.include:
         selection = replace(selection, include=("*",))  # the number of a frame is not named like an image
     plan_request = PlanRequest(prepared.scope, selection, request.redo, prepared.model.model_file.digest)
-    found = plan(
-        plan_request, catalog, prepared.source.refs(), open_location(prepared.scope.destination).list()
-    )
+    left_out, destination = LeftOut(), prepared.scope.destination
+    listing = prepared.source.refs(selection.rules(left_out, barred=destination))
+    found = plan(plan_request, catalog, listing, open_location(destination).list(), left_out)
     if found.counts.listed == 0:
         with found:
             raise PreflightFailed(
-                f"{prepared.scope.source}: no images there"
-                f" ({found.counts.skipped:,} other objects; --include says which to take)"
+                f"{prepared.scope.source}: no images there ({nothing_but(left_out)};"
+                " --include says which to take)"
             )
     return found
 
 
 def plan_line(counts: PlanCounts) -> str:
-    """Tell a plan in one line."""
-    return (
-        f"{counts.pending:,} of {counts.listed:,} images are to do ({counts.pending_bytes / 1e6:,.1f} MB):"
-        f" {counts.done:,} done, {counts.rejected:,} rejected earlier, {counts.stale:,} by an older model,"
-        f" {counts.gone:,} whose output is gone; {counts.skipped:,} other objects are left out"
-    )
+    """Account for every object of a source in one line."""
+    rejected = sum(counts.rejected_for.values())
+    parts = [
+        f"{counts.derained:,} done",
+        with_reasons(f"{rejected:,} rejected", counts.rejected_for),
+        f"{counts.pending:,} pending ({counts.pending_bytes / 1e6:,.1f} MB)",
+    ]
+    parts += left_out_parts(counts.left_out)
+    among = f"; {counts.stale:,} by an older model, {counts.gone:,} whose output is gone"
+    return f"{counts.objects:,} objects: {', '.join(parts)}{among}"
 
 
 def derain_pending(settings: Settings, prepared: Prepared, request: BatchRequest) -> RunSummary:
@@ -147,6 +154,9 @@ def _summary(
         derained=tally.done,
         rejected=tally.rejected,
         pending=planned.pending - tally.recorded,
+        rejected_for=dict(tally.reasons),
+        rejected_before=planned.rejected_for,
+        left_out=planned.left_out,
     )
     return RunSummary(
         run_id=request.run_id,

@@ -1,6 +1,6 @@
 """What is to do: the listing of a source less what the catalog says is done, cut in shards.
 
-The listing is read as a stream. Of the catalog and of the destination only hashes of keys are held (33 and 16
+The listing is read as a stream. Of the catalog and of the destination only hashes of keys are held (35 and 16
 bytes a row), and what is pending goes to a temporary file. A plan only reads; the same listing and catalog
 give the same shards in the same order.
 
@@ -10,8 +10,8 @@ A destination inside its source is not looked for here: the preflight refuses it
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self
 
@@ -20,6 +20,7 @@ import polars as pl
 
 from infra.catalog.derained import Catalog
 from infra.records import ImageRef, Scope
+from infra.storage.listing import LeftOut
 from infra.storage.location import ObjectNotFound
 from tasks.batch.done_index import COLUMNS, DoneIndex, Mask, Verdict, build_index
 from tasks.media.key_hashes import CHUNK, Hashes, chunks, sorted_hashes
@@ -41,12 +42,10 @@ class PlanRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlanCounts:
-    """How the images of a source stand: numbers of images, but for the last two."""
+    """How the objects of a source stand: each is done, rejected, pending or left out."""
 
     listed: int = 0
     """Objects that the selection took."""
-    skipped: int = 0
-    """Objects that it did not."""
     done: int = 0
     """Derained with an output that exists, or rejected: nothing to do."""
     pending: int = 0
@@ -60,6 +59,25 @@ class PlanCounts:
     pending_bytes: int = 0
     pending_pixels: int = 0
     """An estimate from sizes in bytes: no image was opened."""
+    rejected_for: Mapping[str, int] = field(default_factory=dict)
+    """Of `done` the rejected ones by reason; they stay rejected."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """Objects that the selection did not take, and folders that were not entered."""
+
+    @property
+    def skipped(self) -> int:
+        """Objects that were left out."""
+        return self.left_out.total
+
+    @property
+    def derained(self) -> int:
+        """Derained earlier, with an output that exists."""
+        return self.done - sum(self.rejected_for.values())
+
+    @property
+    def objects(self) -> int:
+        """All objects of the source."""
+        return self.listed + self.skipped
 
 
 class Plan:
@@ -87,7 +105,11 @@ class Plan:
 
 
 def plan(
-    request: PlanRequest, catalog: Catalog, listing: Iterable[ImageRef], outputs: Iterable[ImageRef]
+    request: PlanRequest,
+    catalog: Catalog,
+    listing: Iterable[ImageRef],
+    outputs: Iterable[ImageRef],
+    left_out: LeftOut | None = None,
 ) -> Plan:
     """Find out what is to do.
 
@@ -105,17 +127,22 @@ def plan(
         The objects of the source; read once, as a stream.
     outputs : Iterable[ImageRef]
         The objects of the destination; listed only if the catalog has rows of the scope.
+    left_out : LeftOut, optional
+        Counts what the listing leaves out; what the selection leaves out is added.
     """
+    left_out = left_out if left_out is not None else LeftOut()
     index = _index(request, catalog, outputs)
     pending = Pending()
     counts: Counter[str] = Counter()
+    rejected_for: Counter[str] = Counter()
     try:
-        for refs in chunks(request.selection.select(listing, counts), CHUNK):
-            _classify_chunk(refs, request.redo, index, pending, counts)
+        for refs in chunks(request.selection.select(listing, left_out, request.scope.source), CHUNK):
+            verdict, to_do = _classify_chunk(refs, request.redo, index, pending, counts)
+            rejected_for += index.count_reasons(verdict, ~to_do)
     except BaseException:
         pending.close()
         raise
-    return Plan(PlanCounts(**counts), pending)
+    return Plan(PlanCounts(**counts, rejected_for=rejected_for, left_out=left_out), pending)
 
 
 def _index(request: PlanRequest, catalog: Catalog, outputs: Iterable[ImageRef]) -> DoneIndex:
@@ -133,8 +160,8 @@ def _output_keys(outputs: Iterable[ImageRef]) -> Hashes:
 
 def _classify_chunk(
     refs: list[ImageRef], redo: Redo, index: DoneIndex, pending: Pending, counts: Counter[str]
-) -> None:
-    """Look up one chunk, count it, and put by what is to do."""
+) -> tuple[Verdict, Mask]:
+    """Look up one chunk, count it, and put by what is to do; return what is known and which are to do."""
     frame = pl.DataFrame(
         {"key": [ref.key for ref in refs], "etag": [ref.etag for ref in refs]},
         schema={"key": pl.String, "etag": pl.String},
@@ -151,6 +178,7 @@ def _classify_chunk(
     counts["pending_bytes"] += sum(ref.size_bytes for ref in wanted)
     counts["pending_pixels"] += sum(map(estimated_pixels, wanted))
     pending.append(wanted, again[to_do].tolist())
+    return verdict, to_do
 
 
 def _done(verdict: Verdict, redo: Redo) -> Mask:

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from infra.records import Scope
-from tasks.readable import duration, rate
+from infra.storage.listing import LeftOut
+from tasks.media.leaving_out import left_out_parts
+from tasks.readable import duration, rate, with_reasons
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Images of one run, by what became of them."""
+    """Objects of a source, by what became of them in one run."""
 
     listed: int
-    """Found at the source."""
+    """Images that the selection took."""
     skipped: int
-    """Listed, but left out by include, exclude or limit."""
+    """Other objects, which were left out."""
     done_before: int
-    """Already in the catalog, with their output in place."""
+    """Already in the catalog: derained with their output in place, or rejected."""
     derained: int
     rejected: int
     pending: int
-    """Still to do: the next run goes on with them."""
+    """Still to do: the next run takes them up."""
+    rejected_for: Mapping[str, int] = field(default_factory=dict)
+    """Of `rejected`, by reason."""
+    rejected_before: Mapping[str, int] = field(default_factory=dict)
+    """Of `done_before` the rejected ones, by reason."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """Of `skipped`, by reason, and folders that were not entered."""
+
+    @property
+    def derained_before(self) -> int:
+        """Derained by earlier runs, with their output in place."""
+        return self.done_before - sum(self.rejected_before.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +73,21 @@ class RunSummary:
         return self.pixels / 1e6 / self.wall_seconds if self.wall_seconds > 0 else 0.0
 
     def line(self) -> str:
-        """Tell the run in one line: `86 derained, 0 rejected, 0 pending in 41 s (2.1 images/s, 3.4 MP/s)`."""
+        """Account for every object in one line.
+
+        `86 derained, 2 rejected (2 zero bytes), 0 pending in 41 s (2.1 images/s, 3.4 MP/s); 9 done before`.
+        """
         counts = self.counts
+        rejected = with_reasons(f"{counts.rejected:,} rejected", counts.rejected_for)
         text = (
-            f"{counts.derained:,} derained, {counts.rejected:,} rejected, {counts.pending:,} pending "
-            f"in {duration(self.wall_seconds)}"
+            f"{counts.derained:,} derained, {rejected}, {counts.pending:,} pending"
+            f" in {duration(self.wall_seconds)}"
         )
         if counts.derained:
             text += f" ({rate(self.images_per_second)} images/s, {rate(self.megapixels_per_second)} MP/s)"
-        return f"{text}; {counts.done_before:,} done before" if counts.done_before else text
+        others = [f"{counts.derained_before:,} done before"] if counts.derained_before else []
+        if counts.rejected_before:
+            number = sum(counts.rejected_before.values())
+            others.append(with_reasons(f"{number:,} rejected before", counts.rejected_before))
+        others += left_out_parts(counts.left_out)
+        return "; ".join([text, ", ".join(others)]) if others else text

@@ -18,6 +18,7 @@ from infra.settings import Settings
 from infra.storage.lease import Lease, lease_of
 from infra.storage.location import open_location
 from tasks.codec.exports import Export
+from tasks.media.leaving_out import left_out_parts, nothing_but
 from tasks.media.medium import MediumSpec
 from tasks.pool.cropping import CropJob
 from tasks.pool.inspection import InspectedImage, InspectJob
@@ -82,7 +83,7 @@ def make_ingest_plan(
         plan.close()
         names = ", ".join(each.source.base for each in sources)
         raise PreflightFailed(
-            f"{names}: no images there ({plan.skipped:,} other objects; --include says which to take)"
+            f"{names}: no images there ({nothing_but(plan.left_out)}; --include says which to take)"
         )
     return plan, known
 
@@ -91,8 +92,8 @@ def ingest_line(plan: IngestPlan) -> str:
     """Tell a plan in one line."""
     return (
         f"{plan.pending:,} of {plan.listed:,} images are to be looked at, {len(plan.splits):,} source groups,"
-        f" {sum(split == VALIDATION for split in plan.splits.values()):,} of them for validation;"
-        f" {plan.skipped:,} other objects are left out"
+        f" {sum(split == VALIDATION for split in plan.splits.values()):,} of them for validation"
+        f"{''.join(f'; {part}' for part in left_out_parts(plan.left_out))}"
     )
 
 
@@ -196,7 +197,7 @@ def _summary(run: _Run) -> IngestSummary:
         started_at=run.request.started_at,
         finished_at=datetime.now(UTC),
         listed=plan.listed,
-        skipped=plan.skipped,
+        left_out=plan.left_out,
         known_before=plan.listed - plan.pending,
         accepted=tally.accepted,
         reasons=tally.most_common(),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from infra.catalog.pool import Split
 from infra.records import ImageRef
 from infra.settings import IngestLimits
+from infra.storage.listing import LeftOut
 from tasks.media.key_hashes import CHUNK, chunks
 from tasks.pool.known_images import KnownImages, image_id
 from tasks.pool.sources import IngestSource
@@ -35,8 +36,8 @@ class IngestPlan:
     splits: dict[str, Split]
     listed: int
     """Objects that the selection took."""
-    skipped: int
-    """Objects that it did not."""
+    left_out: LeftOut
+    """Objects that it did not, and folders that were not entered."""
     pending: int
     """Of the listed ones those to be looked at."""
 
@@ -49,15 +50,17 @@ class IngestPlan:
 def plan_ingest(sources: Sequence[IngestSource], known: KnownImages, limits: IngestLimits) -> IngestPlan:
     """List the sources and find out what is to do; every listed image counts for the size of its group."""
     counts: Counter[str] = Counter()
+    left_out = LeftOut()
     images_of: Counter[str] = Counter()
     plans = []
     for each in sources:
-        listing = each.selection.select(each.source.refs(), counts)
+        refs = each.source.refs(each.selection.rules(left_out))
+        listing = each.selection.select(refs, left_out, each.source.base)
         counted = _counted(listing, each, limits, images_of)
         plans.append(_plan_source(each, counted, known, counts))
     unlisted = {group: number for group, number in known.images_of.items() if group not in images_of}
     splits = assign_splits(images_of | Counter(unlisted), known.split_of, limits.validation_share)
-    return IngestPlan(tuple(plans), splits, images_of.total(), counts["skipped"], counts["pending"])
+    return IngestPlan(tuple(plans), splits, images_of.total(), left_out, counts["pending"])
 
 
 def _counted(

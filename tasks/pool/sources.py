@@ -9,6 +9,7 @@ from infra.catalog.delta_table import CatalogError, all_of, quoted
 from infra.catalog.derained import Catalog
 from infra.records import DERAINED, ImageRef
 from infra.settings import Settings, absolute_url
+from infra.storage.listing import ListingRules
 from infra.storage.location import open_location
 from tasks.media.medium import is_array
 from tasks.media.sources import Selection, Source, readable_source
@@ -76,7 +77,7 @@ def _derained_sources(settings: Settings, where: str | None) -> list[Source]:
 
 
 def _derained_source(catalog: Catalog, name: str, condition: str | None) -> Source:
-    def refs() -> Iterator[ImageRef]:
+    def refs(rules: ListingRules) -> Iterator[ImageRef]:
         columns = ["key", "etag", "size_bytes", "derained_at"]
         rows = catalog.frame(None, columns, all_of(condition, f"source = {quoted(name)}"))
         latest = rows.sort("key", "derained_at").unique("key", keep="last", maintain_order=True)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from infra.records import PoolRecord
+from infra.storage.listing import LeftOut
+from tasks.media.leaving_out import left_out_parts
 from tasks.pool.splits import VALIDATION
-from tasks.readable import duration
+from tasks.readable import duration, short_reason
 from tasks.waves.shard_results import Unfinished
 
 
@@ -27,7 +29,8 @@ class IngestSummary:
     started_at: datetime
     finished_at: datetime
     listed: int
-    skipped: int
+    left_out: LeftOut
+    """Other objects of the sources, and folders that were not entered."""
     known_before: int
     accepted: int
     reasons: tuple[tuple[str, int], ...]
@@ -37,6 +40,11 @@ class IngestSummary:
     validation_crops: int
     pool_crops: int
     """All crops that are in the pool now."""
+
+    @property
+    def skipped(self) -> int:
+        """Objects that were left out."""
+        return self.left_out.total
 
     @property
     def rejected(self) -> int:
@@ -62,7 +70,8 @@ class IngestSummary:
             f" {self.validation_crops:,} validation), {self.pool_crops:,} in the pool,"
             f" in {duration(self.wall_seconds)}"
         )
-        return f"{text}; {self.known_before:,} known before" if self.known_before else text
+        others = [f"{self.known_before:,} known before"] if self.known_before else []
+        return "; ".join([text, *others, *left_out_parts(self.left_out)])
 
 
 @dataclass(slots=True)
@@ -87,7 +96,7 @@ class IngestTally:
         """Count rows that were committed."""
         for row in rows:
             if row.status == "rejected":
-                self.reasons[short(row.reason)] += 1
+                self.reasons[short_reason(row.reason)] += 1
                 continue
             self.accepted += row.crop_id.endswith("-0")
             self.validation_crops += row.split == VALIDATION
@@ -96,8 +105,3 @@ class IngestTally:
     def most_common(self) -> tuple[tuple[str, int], ...]:
         """Give the reasons, most frequent first."""
         return tuple(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0])))
-
-
-def short(reason: str | None) -> str:
-    """Leave the figures in brackets out of a reason."""
-    return (reason or "").partition(" (")[0]

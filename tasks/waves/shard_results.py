@@ -35,6 +35,10 @@ class ImageRow(Protocol):
         """`rejected`, or anything else."""
 
     @property
+    def reason(self) -> str | None:
+        """Why it was rejected."""
+
+    @property
     def height(self) -> int | None:
         """Of the image, where it could be read."""
 

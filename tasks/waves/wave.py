@@ -7,7 +7,7 @@ back for very long, workers hang or are gone: those shards are given up, and wha
 from __future__ import annotations
 
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
@@ -17,6 +17,8 @@ from typing import Generic
 from distributed import Future, KilledWorker
 
 from infra.failpoints import failpoint
+from infra.storage.listing import count_reason
+from tasks.readable import short_reason
 from tasks.waves.dispatch import SCHEDULER_GONE, Finished, Results, Workers, given_up
 from tasks.waves.pending import Shard
 from tasks.waves.quarantine import Quarantine
@@ -30,6 +32,8 @@ class Tally:
     done: int = 0
     """Images that are through and were not rejected."""
     rejected: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Why images were rejected."""
     pixels: int = 0
     image_seconds: float = 0.0
     unfinished: list[Unfinished] = field(default_factory=list)
@@ -45,6 +49,9 @@ class Tally:
         done = [record for record in result.records if record.status != "rejected"]
         self.done += len(done)
         self.rejected += len(result.records) - len(done)
+        for record in result.records:
+            if record.status == "rejected":
+                count_reason(self.reasons, short_reason(record.reason))
         self.pixels += sum((record.height or 0) * (record.width or 0) for record in done)
         self.image_seconds += result.image_seconds
         self.unfinished_count += len(result.unfinished)
@@ -52,7 +59,7 @@ class Tally:
 
     def snapshot(self) -> Tally:
         """Return a copy that does not change with this one."""
-        return replace(self, unfinished=list(self.unfinished))
+        return replace(self, unfinished=list(self.unfinished), reasons=self.reasons.copy())
 
     @property
     def recorded(self) -> int:

@@ -16,24 +16,26 @@ from tasks import progress
 from tasks.batch import publication
 from tasks.pages import publishing
 from tasks.pool import publication as ingest_publication
+from tests.support.servers.certificates import written
 from tests.support.worlds.batch import World
 
 
 @pytest.fixture(scope="session")
-def scheduler() -> Iterator[str]:
-    """The address of two worker processes that outlive a run, as those of a cluster do."""
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Settings that name two worker processes which outlive a run, as those of a cluster do."""
     with connect(Settings(workers=2, _env_file=None)) as client:
-        yield client.scheduler.address
+        certificates = written(client.security, tmp_path_factory.mktemp("certificates"))
+        yield certificates.settings(client.scheduler.address)
 
 
 @pytest.fixture
-def new_world(tmp_path: Path, scheduler: str) -> Callable[..., World]:
+def new_world(tmp_path: Path, scheduler: dict[str, str]) -> Callable[..., World]:
     """Makes worlds below a folder of the test, by name; settings may be given."""
 
     def new(name: str = "world", **settings: object) -> World:
         root = tmp_path / name
         root.mkdir()
-        chosen = {"shard_images": 3, "wave_shards": 1, "cluster": scheduler, "lease_seconds": 30.0}
+        chosen = {"shard_images": 3, "wave_shards": 1, **scheduler, "lease_seconds": 30.0}
         workspace = {"workspace": str(root / "workspace"), "_env_file": None}
         return World(root, Settings(**{**workspace, **chosen, **settings}))
 

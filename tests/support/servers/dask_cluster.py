@@ -20,6 +20,8 @@ from pathlib import Path
 
 from distributed import Client
 
+from tests.support.servers.certificates import Certificates
+
 READY_SECONDS = 180.0
 
 
@@ -47,7 +49,10 @@ class DaskCluster:
 
 @contextmanager
 def dask_cluster(
-    folder: Path, workers: int, variables: Mapping[str, str] | None = None
+    folder: Path,
+    workers: int,
+    variables: Mapping[str, str] | None = None,
+    certificates: Certificates | None = None,
 ) -> Iterator[DaskCluster]:
     """Run a scheduler and workers with nannies, each in a folder of its own; all end with the block.
 
@@ -59,16 +64,20 @@ def dask_cluster(
         How many; none is a scheduler alone.
     variables : Mapping[str, str], optional
         What the workers have in their environment.
+    certificates : Certificates, optional
+        With them the cluster speaks TLS.
     """
+    tls = certificates.options() if certificates else []
+    security = certificates.security() if certificates else None
     with ExitStack() as running:
-        address = _start_scheduler(folder, running)
+        address = _start_scheduler(folder, running, [*tls, *(["--protocol", "tls"] if tls else [])])
         for number in range(workers):
             name = f"worker-{number}"
             kept = ["--local-directory", str(folder / name), "--memory-limit", "0", "--no-dashboard"]
-            arguments = ["worker", address, "--nthreads", "1", *kept]
+            arguments = ["worker", address, "--nthreads", "1", *tls, *kept]
             _start(folder / name, running, arguments, variables or {})
         if workers:
-            with Client(address, timeout=READY_SECONDS) as client:
+            with Client(address, timeout=READY_SECONDS, security=security) as client:
                 client.wait_for_workers(workers, timeout=READY_SECONDS)
         yield DaskCluster(address, folder)
 
@@ -95,7 +104,7 @@ def _setter() -> Callable[[dict[str, str]], None]:
     return set_all  # a function in a function travels by value: workers cannot import this module
 
 
-def _start_scheduler(folder: Path, running: ExitStack) -> str:
+def _start_scheduler(folder: Path, running: ExitStack, options: Sequence[str]) -> str:
     file = folder / "scheduler.json"
     where = [
         "scheduler",
@@ -106,6 +115,7 @@ def _start_scheduler(folder: Path, running: ExitStack) -> str:
         "--no-dashboard",
         "--scheduler-file",
         str(file),
+        *options,
     ]
     process = _start(folder / "scheduler", running, where, {})
     wait_until(lambda: file.exists() and file.read_text().rstrip().endswith("}"), process)

@@ -75,6 +75,7 @@ DERAINED = {
     "same/a.jpg.png": encoded(picture("RGB", seed=13), "PNG"),
     "-starts-with-dash.jpg": JPEG,
     ".hidden.jpg": JPEG,
+    "no extension": JPEG,
     "deep/er/and/deep/er/than/most/a.jpg": JPEG,
 }
 
@@ -83,7 +84,7 @@ SKIPPED = {
     "case/.DS_Store": b"\0\0\0\1Bud1",
     "._img.jpg": b"a Mac's",
     "notes.txt": b"it rained",
-    "no extension": JPEG,
+    "no image": b"no extension either",
     "film.mp4": b"\0\0\0\x18ftypmp42",
 }
 

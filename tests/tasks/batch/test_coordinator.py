@@ -157,7 +157,7 @@ def test_a_plan_changes_nothing(world: World) -> None:
     )
     with make_plan(prepared, _request(), Catalog(world.settings.workspace)) as found:
         line = plan_line(found.counts)
-    assert line.startswith("4 of 4 images are to do")
+    assert line.startswith("4 objects: 0 done, 0 rejected, 4 pending (")
     assert not world.destination.exists()
     assert not (world.root / "workspace").exists()
 

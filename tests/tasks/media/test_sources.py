@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pyarrow.parquet
 import pytest
 
 from infra.records import ImageRef
+from infra.storage.listing import LeftOut
 from infra.storage.location import ObjectNotFound
-from tasks.media import manifests
+from tasks.media import leftovers, manifests
 from tasks.media.manifests import ManifestInvalid
 from tasks.media.sources import Selection, open_source, readable_source
 
@@ -47,7 +49,23 @@ def test_globs(glob, key, matches):
 
 
 @pytest.mark.parametrize(
-    "key", ["a.jpg", "a/b.JPEG", "a.b.png", "x.webp", "x.tif", "x.TIFF", "x.bmp", "x.gif", ".jpg"]
+    "key",
+    [
+        "a.jpg",
+        "a/b.JPEG",
+        "a.b.png",
+        "x.webp",
+        "x.tif",
+        "x.TIFF",
+        "x.bmp",
+        "x.gif",
+        ".jpg",
+        "x.JFIF",
+        "x.jpe",
+        "x.mpo",
+        "x.avif",
+        "x.jp2",
+    ],
 )
 def test_images_are_taken_by_suffix(key):
     assert Selection().predicate()(key)
@@ -81,11 +99,108 @@ def test_several_globs():
     assert [key for key in keys if is_selected(key)] == ["a.jpg", "b.dat"]
 
 
-def test_what_is_not_taken_is_counted_up_to_the_limit():
-    counts: Counter[str] = Counter()
-    listing = [ImageRef(key, "1", 2) for key in ("a.txt", "b.jpg", "c.jpg", "d.txt", "e.jpg")]
-    assert [ref.key for ref in Selection(limit=2).select(listing, counts)] == ["b.jpg", "c.jpg"]
-    assert counts == {"skipped": 1}
+def test_what_is_not_taken_is_counted_by_reason_up_to_the_limit():
+    left_out = LeftOut()
+    listing = [ImageRef(key, "1", 2) for key in ("a.txt", "a", "b.jpg", "c.jpg", "d.txt", "e.jpg")]
+    assert [ref.key for ref in Selection(limit=2).select(listing, left_out)] == ["b.jpg", "c.jpg"]
+    assert left_out == LeftOut(Counter({".txt": 1, "no suffix": 1}), stopped_at=2)
+
+
+def test_every_reason_is_told_apart():
+    left_out = LeftOut()
+    keys = ["a.HEIC", "b.heic", "c.jpg~", "sub/no", ".hidden", "@eaDir/d.jpg", "x/e.jpg", "f.jpg"]
+    taken = Selection(exclude=("x/",)).select([ImageRef(key, "1", 2) for key in keys], left_out)
+    assert [ref.key for ref in taken] == ["f.jpg"]
+    assert left_out.objects == {
+        ".heic": 2, "other suffixes": 1, "no suffix": 2, "NAS or desktop leftover": 1, "excluded": 1,
+    }  # fmt: skip
+    assert Selection(include=("*.png",)).reasons()("a.jpg") == "not included"
+
+
+def test_no_number_of_suffixes_fills_the_memory():
+    left_out = LeftOut()
+    for number in range(5000):
+        left_out.leave_object(f".{number}")
+    assert len(left_out.objects) < 300
+    assert left_out.total == 5000
+
+
+def test_a_file_without_a_suffix_is_taken_if_it_is_an_image(tmp_path: Path):
+    for name, data in (("photo", b"\xff\xd8\xff\xe0"), ("Makefile", b"all:"), ("empty", b"")):
+        (tmp_path / name).write_bytes(data)
+    left_out = LeftOut()
+    source = open_source(str(tmp_path))
+    taken = Selection().select(source.refs(), left_out, source.base)
+    assert [ref.key for ref in taken] == ["photo"]
+    assert left_out.objects == {"no suffix": 2}
+
+
+LEFTOVERS = [
+    "@eaDir/IMG_1.jpg/SYNOPHOTO_THUMB_XL.jpg",
+    "cam/@EADIR/a.jpg",
+    "#recycle/a.jpg",
+    "$RECYCLE.BIN/S-1-5/a.jpg",
+    "x/.Trash-1000/files/a.jpg",
+    ".@__thumb/default100a.jpg",
+    "lost+found/#123/a.jpg",
+    ".stversions/a~20240101.jpg",
+    "x/.AppleDouble/a.jpg",
+    "__MACOSX/x/._a.jpg",
+    "System Volume Information/a.jpg",
+    "x/._a.jpg",
+    ".trashed-1700000000-a.jpg",
+]
+
+
+@pytest.mark.parametrize("key", LEFTOVERS)
+def test_leftovers_are_left_out_by_default_and_named(key):
+    assert Selection().reasons()(key) == "NAS or desktop leftover"
+    assert Selection(include=("*.jpg",)).reasons()(key) == "NAS or desktop leftover"
+
+
+@pytest.mark.parametrize(
+    "key", ["eaDir/a.jpg", "recycle/a.jpg", "a.Trash/b.jpg", "a._b.jpg", "versions/a.jpg"]
+)
+def test_what_only_resembles_a_leftover_is_taken(key):
+    assert Selection().predicate()(key)
+
+
+def test_an_include_glob_that_names_a_leftover_takes_it():
+    is_selected = Selection(include=("#recycle/*.jpg",)).predicate()
+    assert is_selected("#recycle/a.jpg")
+    assert not is_selected("#recycle/@eaDir/a.jpg")
+
+
+def test_the_readme_names_every_kind_of_leftover():
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    for name in (*(name for names in leftovers.FOLDERS.values() for name in names), *leftovers.FILES):
+        assert f"`{name}`".replace("\r", "") in readme
+
+
+@pytest.mark.parametrize(
+    ("globs", "entered"),
+    [
+        ((), ["a/", "a/b/", "c/"]),
+        (("a/",), ["c/"]),
+        (("a/*",), ["c/"]),
+        (("**/b/",), ["a/", "c/"]),
+        (("*b*",), ["a/", "c/"]),
+        (("a/*.jpg",), ["a/", "a/b/", "c/"]),
+        (("c",), ["a/", "a/b/", "c/"]),
+        (("*",), []),
+    ],
+)
+def test_excluded_folders_are_not_walked(tmp_path: Path, monkeypatch, globs, entered):
+    for folder in ("a/b", "c", "@eaDir"):
+        (tmp_path / folder).mkdir(parents=True)
+    scanned = []
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: scanned.append(str(path)) or scan(path))
+    selection, left_out = Selection(exclude=globs), LeftOut()
+    assert list(open_source(str(tmp_path)).refs(selection.rules(left_out))) == []
+    assert [f"{path}/".removeprefix(f"{tmp_path}/") for path in scanned[1:]] == entered
+    assert left_out.folders["NAS or desktop leftover"] == 1
+    assert all(not selection.predicate()(f"{folder}x.jpg") for folder in {"a/", "a/b/", "c/"} - {*entered})
 
 
 def test_a_name_that_is_no_text_is_skipped_and_told(caplog):

@@ -8,6 +8,7 @@ import pytest
 
 from infra.catalog.delta_table import CatalogError
 from infra.settings import Settings
+from infra.storage.listing import LeftOut
 from tasks.pool import publication
 from tasks.pool.summary import IngestSummary
 from tests.support.samples.reports import STARTED
@@ -42,7 +43,7 @@ def _ingested() -> IngestSummary:
         started_at=STARTED,
         finished_at=STARTED,
         listed=2,
-        skipped=0,
+        left_out=LeftOut(),
         known_before=0,
         accepted=2,
         reasons=(),

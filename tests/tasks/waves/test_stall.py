@@ -11,6 +11,7 @@ import pytest
 from infra.cluster import connect
 from infra.failpoints import VARIABLE
 from infra.settings import Settings
+from tests.support.servers.certificates import written
 from tests.support.worlds.batch import World, changed_photo
 
 pytestmark = pytest.mark.slow
@@ -22,7 +23,8 @@ def test_a_run_whose_worker_hangs_ends_by_itself(
     monkeypatch.setenv(VARIABLE, "decode=hangs.png:hang")
     before = set(psutil.Process().children(recursive=True))
     with connect(Settings(workers=2, _env_file=None)) as client:
-        warm = new_world("warm", cluster=client.scheduler.address, shard_images=1)
+        certificates = written(client.security, world.root / "certificates")
+        warm = new_world("warm", **certificates.settings(client.scheduler.address), shard_images=1)
         keys = warm.put_photos(4)
         warm.derain()  # once all is loaded, seconds are long
         keys += [warm.put(name, changed_photo(7)).name for name in ("hangs.png", "is next.png", "later.png")]
@@ -35,5 +37,6 @@ def test_a_run_whose_worker_hangs_ends_by_itself(
         " (DERAIN_STALL_SECONDS): workers hang or are gone, look at their logs)"
     )
     assert "hangs.png" not in warm.outputs()
-    resumed = replace(warm, settings=warm.settings.model_copy(update={"cluster": world.settings.cluster}))
+    elsewhere = world.settings.model_copy(update={"workspace": warm.settings.workspace})
+    resumed = replace(warm, settings=elsewhere)
     assert (resumed.derain().counts.derained, sorted(resumed.outputs())) == (1, sorted(keys))

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from distributed import Client as DaskClient
 from distributed.client import FutureCancelledError
 
+from infra.cluster import connect
+from infra.settings import Settings
 from tasks.batch.shards import rejected_record
 from tasks.waves.dispatch import SCHEDULER_GONE, Workers
 from tasks.waves.pending import Shard
@@ -112,9 +113,9 @@ def test_a_wave_in_a_hurry_takes_what_is_there() -> None:
     assert ([row.key for row in first.result.records], len(second.result.unfinished)) == (["a"], 1)
 
 
-def test_an_error_of_ours_is_not_taken_for_a_dead_worker(scheduler: str) -> None:
+def test_an_error_of_ours_is_not_taken_for_a_dead_worker(scheduler: dict[str, str]) -> None:
     wrong = replace(JOB, device="no such device")
-    with DaskClient(scheduler) as client:
+    with connect(Settings(**scheduler, _env_file=None)) as client:
         wave = Wave(Workers(client, wrong, 60.0), [shard_of("a")])
         (finished,) = wave.results()
     assert [image.key for image in finished.result.unfinished] == ["a"]

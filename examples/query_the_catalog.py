@@ -1,0 +1,9 @@
+"""Count what is done, and why images were rejected: `python examples/query_the_catalog.py WORKSPACE`."""
+
+import sys
+
+import polars as pl
+
+workspace = sys.argv[1] if len(sys.argv) > 1 else "var"
+table = pl.scan_delta(f"{workspace}/catalog/derained")
+print(table.group_by("status", "reason").len().sort("len", descending=True).collect())

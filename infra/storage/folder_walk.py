@@ -1,0 +1,215 @@
+"""Listing a folder and all below it in the order of keys, with only the names of one branch in memory.
+
+Links to folders are followed, but not in a circle. A sub-folder that cannot be read is logged and counted: the
+rest of the source is still listed.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from infra.errors import (
+    AccessDenied,
+    KeyRefused,
+    ObjectNotFound,
+    RetryPolicy,
+    StorageError,
+    UserError,
+    printable,
+    retry,
+)
+from infra.records import ImageRef
+from infra.storage.listing import (
+    BROKEN_LINK,
+    HALF_WRITTEN,
+    LOOP,
+    NOT_A_FILE,
+    UNREADABLE,
+    VANISHED,
+    ListingRules,
+)
+from infra.storage.local_errors import translate_errors
+from infra.storage.temporary_files import is_temporary
+
+logger = logging.getLogger(__name__)
+
+GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # since the folder was read, or links to nothing
+
+Identity = tuple[int, int]
+"""Device and inode."""
+
+
+class LinkIntoDestination(UserError):
+    """A link in the source leads into the destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """A folder that is being listed."""
+
+    path: str
+    prefix: str
+    identity: Identity
+    names: Iterator[str]
+    """Those that are left, in the order of keys; the names of folders end with a slash."""
+    links: frozenset[str]
+    """Those of the names that are links."""
+
+
+class FolderWalk:
+    """One listing of a folder.
+
+    Parameters
+    ----------
+    root : str
+        Absolute path of the folder.
+    rules : ListingRules
+        What is not entered, and where that is counted.
+    policy : RetryPolicy
+        How long a folder that fails is tried again.
+    """
+
+    def __init__(self, root: str, rules: ListingRules, policy: RetryPolicy) -> None:
+        self._root = root
+        self._rules = rules
+        self._policy = policy
+        self._left_out = rules.left_out
+        self._barred = _identity_of(rules.barred)
+
+    def refs(self) -> Iterator[ImageRef]:
+        """Yield every file in the order of keys.
+
+        Raises
+        ------
+        ObjectNotFound, AccessDenied, StorageError
+            If the root cannot be read.
+        LinkIntoDestination
+            If a link leads to the barred folder or into it.
+        """
+        branches = [self._refuse_if_barred(self._opened(self._root, ""))]
+        while branches:
+            branch = branches[-1]
+            name = next(branch.names, None)
+            if name is None:
+                branches.pop()
+            elif name.endswith("/"):
+                branches += self._below(branches, name)
+            else:
+                yield from self._reference(branch, name)
+
+    def _opened(self, path: str, prefix: str) -> _Branch:
+        def attempt() -> _Branch:
+            here = os.stat(path)
+            names, links = _names(path)
+            return _Branch(path, prefix, (here.st_dev, here.st_ino), iter(names), links)
+
+        return retry(lambda: translate_errors(attempt, printable(path)), self._policy, printable(path))
+
+    def _below(self, branches: list[_Branch], name: str) -> list[_Branch]:
+        """Open a sub-folder; nothing if it is not to be entered or cannot be."""
+        parent = branches[-1]
+        path, key = os.path.join(parent.path, name[:-1]), parent.prefix + text_of(name)
+        reason = self._rules.closed(key)
+        if reason is not None:
+            self._left_out.leave_folder(reason)
+            return []
+        if name in parent.links:
+            self._refuse_link(path)
+        try:
+            branch = self._opened(path, key)
+        except ObjectNotFound as error:
+            return self._not_entered(VANISHED, error)
+        except (AccessDenied, KeyRefused, StorageError) as error:
+            return self._not_entered(UNREADABLE, error)
+        self._refuse_if_barred(branch)
+        if any(branch.identity == above.identity for above in branches):
+            return self._not_entered(LOOP, f"{printable(path)} leads back to a folder above it")
+        return [branch]
+
+    def _not_entered(self, reason: str, fault: object) -> list[_Branch]:
+        self._left_out.leave_folder(reason)
+        logger.warning("left out: %s", fault)
+        return []
+
+    def _refuse_if_barred(self, branch: _Branch) -> _Branch:
+        """Refuse the destination under another name, such as a second mount of it."""
+        if branch.identity == self._barred:
+            raise _into_destination(branch.path, str(self._rules.barred))
+        return branch
+
+    def _refuse_link(self, path: str) -> None:
+        barred = self._rules.barred
+        target = os.path.realpath(path)
+        if barred is not None and (target == barred or target.startswith(barred.rstrip("/") + "/")):
+            raise _into_destination(path, barred)
+
+    def _reference(self, branch: _Branch, name: str) -> Iterator[ImageRef]:
+        path, key = os.path.join(branch.path, name), branch.prefix + text_of(name)
+        if is_temporary(key):
+            self._left_out.leave_object(HALF_WRITTEN)
+            return
+        if name in branch.links:
+            self._refuse_link(path)
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            self._leave_unseen(path, error, is_link=name in branch.links)
+            return
+        if stat.S_ISREG(found.st_mode):
+            yield ImageRef(key, f"{found.st_size}-{found.st_mtime_ns}", found.st_size)
+        else:
+            self._left_out.leave_object(NOT_A_FILE)
+
+    def _leave_unseen(self, path: str, error: OSError, *, is_link: bool) -> None:
+        """Count a file that cannot be looked at; one that vanished meanwhile is no part of the source."""
+        if error.errno not in GONE:
+            logger.warning("left out: %s: %s", printable(path), error.strerror)
+            self._left_out.leave_object(UNREADABLE)
+        elif is_link:
+            self._left_out.leave_object(BROKEN_LINK)
+
+
+def text_of(name: str) -> str:
+    r"""Return a file name as text: bytes that are no UTF-8 become `\xNN`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _names(folder: str) -> tuple[list[str], frozenset[str]]:
+    """Return the names in a folder in the order of keys, and which of them are links."""
+    names, links = [], set()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name + "/" if _is_folder(entry) else entry.name
+            names.append(name)
+            if entry.is_symlink():
+                links.add(name)
+    return sorted(names, key=os.fsencode), frozenset(links)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or to what may not be looked at
+        return False
+
+
+def _identity_of(path: str | None) -> Identity | None:
+    if path is None:
+        return None
+    try:
+        found = os.stat(path)
+    except OSError:  # it is made later
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _into_destination(path: str, destination: str) -> LinkIntoDestination:
+    return LinkIntoDestination(
+        f"{printable(path)} leads into the destination {destination}: derained images would be taken for rainy"
+        " ones; remove the link, leave it out with --exclude, or choose another destination"
+    )

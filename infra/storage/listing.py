@@ -1,0 +1,73 @@
+"""What a listing need not enter, and an account of everything that it does not yield."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+MOST_REASONS = 200
+"""Distinct reasons that are counted apart: file names may end in anything, and all of it is held in memory."""
+OTHER_REASONS = "other"
+
+NOT_A_FILE = "not a regular file"
+BROKEN_LINK = "broken link"
+HALF_WRITTEN = "half-written by a killed run"
+FOLDER_MARKER = "folder marker"
+UNREADABLE = "unreadable"
+VANISHED = "vanished"
+LOOP = "link to a folder above"
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """How many objects and folders of a source a run leaves alone, by reason."""
+
+    objects: Counter[str] = field(default_factory=Counter)
+    folders: Counter[str] = field(default_factory=Counter)
+    """Folders that were not entered; what lies in them was never listed and is not among `objects`."""
+    stopped_at: int | None = None
+    """The limit at which the listing ended; what comes after it was not looked at."""
+
+    @property
+    def total(self) -> int:
+        """Objects that were listed and left out."""
+        return self.objects.total()
+
+    def leave_object(self, reason: str) -> None:
+        """Count an object."""
+        count_reason(self.objects, reason)
+
+    def leave_folder(self, reason: str) -> None:
+        """Count a folder that was not entered."""
+        count_reason(self.folders, reason)
+
+
+def count_reason(counts: Counter[str], reason: str) -> None:
+    """Count a reason; beyond `MOST_REASONS` distinct ones, new reasons are counted together."""
+    known = reason in counts or len(counts) < MOST_REASONS
+    counts[reason if known else OTHER_REASONS] += 1
+
+
+def _enter_all(folder: str) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ListingRules:
+    """What a listing may leave out, and where it counts that.
+
+    Parameters
+    ----------
+    left_out : LeftOut
+        Counts what is not yielded.
+    closed : callable
+        Takes the key of a folder, which ends with a slash, and returns why it is not entered, or None. A bucket
+        has no folders to enter: all its keys are listed, and the selection leaves out the same ones.
+    barred : str or None
+        Absolute path of a folder that no link may lead to.
+    """
+
+    left_out: LeftOut = field(default_factory=LeftOut)
+    closed: Callable[[str], str | None] = _enter_all
+    barred: str | None = None

@@ -1,0 +1,46 @@
+"""What the errors of the operating system mean."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import TypeVar
+
+from infra.errors import AccessDenied, KeyRefused, ObjectNotFound, TransientError, one_line
+
+T = TypeVar("T")
+
+REFUSALS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.EEXIST}
+
+
+def translate_errors(action: Callable[[], T], url: str) -> T:
+    """Run `action` and say what an `OSError` of it means.
+
+    Parameters
+    ----------
+    action : Callable[[], T]
+        One operation on a file.
+    url : str
+        What it is about, for the message.
+
+    Raises
+    ------
+    ObjectNotFound, AccessDenied, KeyRefused
+        As they say.
+    TransientError
+        Anything else: it may heal.
+    """
+    try:
+        return action()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ObjectNotFound(f"{url}: {error.strerror}") from error
+    except PermissionError as error:
+        raise AccessDenied(f"{url}: {error.strerror}; check the owner and the mode of the folder") from error
+    except UnicodeEncodeError as error:
+        raise KeyRefused(f"{url!r} is not a valid file name") from error
+    except OSError as error:
+        if error.errno == errno.EROFS:
+            raise AccessDenied(f"{url}: {error.strerror}") from error
+        if error.errno in REFUSALS:
+            raise KeyRefused(f"{url} cannot be a file: {error.strerror}") from error
+        raise TransientError(one_line(error)) from error

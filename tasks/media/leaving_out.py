@@ -1,0 +1,31 @@
+"""What a run leaves alone, in words."""
+
+from __future__ import annotations
+
+from infra.storage.listing import LeftOut
+from tasks.readable import by_reason, with_reasons
+
+
+def left_out_parts(left_out: LeftOut) -> list[str]:
+    """Return what a run's line says of what it leaves alone; nothing where there is nothing."""
+    parts = []
+    if left_out.total:
+        parts.append(with_reasons(f"{left_out.total:,} left out", left_out.objects))
+    if left_out.folders:
+        number = left_out.folders.total()
+        parts.append(
+            with_reasons(f"{number:,} folder{'s' if number > 1 else ''} not entered", left_out.folders)
+        )
+    if left_out.stopped_at is not None:
+        parts.append(f"listed up to --limit {left_out.stopped_at:,}")
+    return parts
+
+
+def nothing_but(left_out: LeftOut) -> str:
+    """Return what a source without images has instead."""
+    text = f"{left_out.total:,} other object{'' if left_out.total == 1 else 's'}"
+    if left_out.total:
+        text += f": {by_reason(left_out.objects)}"
+    if left_out.folders:
+        text += f"; {left_out.folders.total():,} folders not entered: {by_reason(left_out.folders)}"
+    return text

@@ -1,0 +1,59 @@
+"""What NAS systems, desktops, phones and sync tools leave beside photographs.
+
+Thumbnails, recycle bins, old versions and AppleDouble files look like images by their names. Folders and files of
+these names are left out, in any case of letters; an `include` glob that contains such a name takes it after all.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+
+LEFTOVER = "NAS or desktop leftover"
+"""The reason under which they are counted."""
+
+FOLDERS = {
+    "thumbnails": ("@eaDir", ".@__thumb", ".thumbnails", ".thumbs", ".thumb", ".AppleDouble", ".picasaoriginals"),
+    "recycle bins": (
+        "#recycle", "@Recycle", ".recycle", "RECYCLER", "$RECYCLE.BIN", ".Trash", ".Trashes", ".Trash-*",
+        "Network Trash Folder", "trashbox", "files_trashbin",
+    ),
+    "versions and snapshots": (
+        "#snapshot", "@Recently-Snapshot", ".snapshot", ".snapshots", ".zfs", ".stversions", ".versions",
+        "files_versions", ".DocumentRevisions-V100",
+    ),
+    "system": (
+        "System Volume Information", "lost+found", "@tmp", "@sharebin", "@SynoResource", ".streams",
+        ".@upload_cache", "__MACOSX", ".Spotlight-V100", ".fseventsd", ".TemporaryItems", "Temporary Items",
+        ".AppleDB", ".AppleDesktop", ".wdmc", ".twonkymedia", ".dropbox.cache", ".stfolder", ".sync", ".cache",
+        ".local",
+    ),
+}  # fmt: skip
+"""Names of folders by what they hold; `*` stands for any letters of one name."""
+
+FILES = (
+    "Thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", ".DS_Store", "._*", "~$*", ".trashed-*",
+    ".pending-*", ".picasa.ini", ".directory", "*@SynoEAStream", "*@SynoResource", "Icon\r",
+)  # fmt: skip
+"""Names of files, in the same way."""
+
+
+def leftover_names(key: str) -> list[str]:
+    """Return the parts of a key that are names of leftovers; none for a photograph.
+
+    Parameters
+    ----------
+    key : str
+        Of a file, or of a folder with a slash at its end.
+    """
+    *folders, name = key.split("/")
+    names = [folder for folder in folders if _FOLDER.fullmatch(folder)]
+    return [*names, name] if _FILE.fullmatch(name) else names
+
+
+def _one_of(names: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(fnmatch.translate, names)), re.IGNORECASE)
+
+
+_FOLDER = _one_of(tuple(name for names in FOLDERS.values() for name in names))
+_FILE = _one_of(FILES)

@@ -1,0 +1,139 @@
+"""Listing a folder that is not as it should be: what cannot be read is counted, and the rest is still listed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from infra.errors import AccessDenied, RetryPolicy
+from infra.storage.folder_walk import FolderWalk, LinkIntoDestination
+from infra.storage.listing import LeftOut, ListingRules
+from infra.storage.temporary_files import temporary_name
+
+QUICK = RetryPolicy(budget_seconds=0.1, first_wait=0.001, longest_wait=0.01)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    for name in ("a/1", "bad/2", "c/3"):
+        path = tmp_path / "source" / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+    return tmp_path / "source"
+
+
+def keys(source: Path, rules: ListingRules) -> list[str]:
+    return [ref.key for ref in FolderWalk(str(source), rules, QUICK).refs()]
+
+
+def failing_at(name: str, code: int, real: Callable[..., object]) -> Callable[..., object]:
+    def action(path: object, *arguments: object, **named: object) -> object:
+        if os.path.basename(str(path)) == name:
+            raise OSError(code, os.strerror(code), path)
+        return real(path, *arguments, **named)
+
+    return action
+
+
+FAULTS = [
+    (errno.EACCES, "unreadable"),
+    (errno.EPERM, "unreadable"),
+    (errno.EIO, "unreadable"),
+    (errno.ESTALE, "unreadable"),
+    (errno.ENAMETOOLONG, "unreadable"),
+    (errno.ENOENT, "vanished"),
+]
+
+
+@pytest.mark.parametrize("call", ["scandir", "stat"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_sub_folder_that_cannot_be_read_is_a_warning_and_a_count(
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    call: str,
+    fault: tuple[int, str],
+) -> None:
+    code, reason = fault
+    monkeypatch.setattr(os, call, failing_at("bad", code, getattr(os, call)))
+    left_out = LeftOut()
+    assert keys(source, ListingRules(left_out)) == ["a/1", "c/3"]
+    assert left_out.folders == {reason: 1}
+    assert f"{source / 'bad'}" in caplog.text
+
+
+def test_a_root_that_cannot_be_read_is_an_error(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "scandir", failing_at("source", errno.EACCES, os.scandir))
+    with pytest.raises(AccessDenied, match="source"):
+        keys(source, ListingRules())
+
+
+def test_a_file_that_cannot_be_looked_at_is_counted(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "stat", failing_at("2", errno.EACCES, os.stat))
+    left_out = LeftOut()
+    assert keys(source, ListingRules(left_out)) == ["a/1", "c/3"]
+    assert left_out.objects == {"unreadable": 1}
+
+
+def test_what_is_no_file_is_counted(source: Path) -> None:
+    os.mkfifo(source / "pipe.jpg")
+    (source / "broken.jpg").symlink_to(source / "nothing")
+    (source / "itself").symlink_to(source / "itself")
+    (source / temporary_name()).touch()
+    left_out = LeftOut()
+    assert keys(source, ListingRules(left_out)) == ["a/1", "bad/2", "c/3"]
+    assert left_out.objects == {"not a regular file": 1, "broken link": 2, "half-written by a killed run": 1}
+
+
+def test_loops_end_and_are_counted(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "back").symlink_to(source)
+    (source / "out").symlink_to(tmp_path / "outside")
+    (source / "a" / "up").symlink_to(source)
+    (source / "a" / "to_c").symlink_to(source / "c")
+    (source / "c" / "to_a").symlink_to(source / "a")
+    left_out = LeftOut()
+    listed = keys(source, ListingRules(left_out))
+    assert listed == ["a/1", "a/to_c/3", "bad/2", "c/3", "c/to_a/1"]
+    assert left_out.folders == {"link to a folder above": 5}
+
+
+def test_a_tree_deeper_than_the_stack_is_listed(tmp_path: Path) -> None:
+    here, folder = os.getcwd(), tmp_path / "deep"
+    folder.mkdir()
+    os.chdir(folder)
+    try:
+        for _ in range(1200):
+            os.mkdir("d")
+            os.chdir("d")
+        Path("x").touch()
+    finally:
+        os.chdir(here)
+    assert keys(folder, ListingRules()) == ["d/" * 1200 + "x"]
+
+
+@pytest.mark.parametrize("target", ["derained", "derained/day", "derained/day/x.jpg"])
+@pytest.mark.parametrize("through", [False, True])
+def test_a_link_into_the_destination_is_refused(
+    source: Path, tmp_path: Path, target: str, through: bool
+) -> None:
+    (tmp_path / "derained" / "day").mkdir(parents=True)
+    (tmp_path / "derained" / "day" / "x.jpg").touch()
+    (tmp_path / "hop").symlink_to(tmp_path / target)
+    (source / "c" / "link").symlink_to(tmp_path / ("hop" if through else target))
+    rules = ListingRules(barred=str(tmp_path / "derained"))
+    with pytest.raises(LinkIntoDestination, match=r"c/link leads into the destination .*/derained"):
+        keys(source, rules)
+    excluded = ListingRules(closed=lambda key: "excluded" if key == "c/" else None, barred=rules.barred)
+    assert keys(source, excluded) == ["a/1", "bad/2"]
+
+
+def test_a_link_to_a_folder_that_holds_the_destination_is_refused(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "above" / "derained").mkdir(parents=True)
+    (source / "link").symlink_to(tmp_path / "above")
+    with pytest.raises(LinkIntoDestination, match="link/derained leads into the destination"):
+        keys(source, ListingRules(barred=str(tmp_path / "above" / "derained")))

@@ -1,0 +1,79 @@
+"""Find wording that readers stumble over: `python -m tests.style.english [PATH ...]`; part of `make check`.
+
+Looks at documents and at docstrings and comments of the code. Exits with 1 and one line per finding.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+THINGS = (
+    "crops?|images?|pixels?|rows?|steps?|process(?:es)?|shards?|files?|numbers?|workers?|devices?|slopes?"
+)
+WHOLES = "shard|crop|step|pixel|row|core|image|worker|machine|GPU|second|batch|set|channel|run|cell"
+BANNED = {
+    r"\btell(?:s|ing)? (?:of|whether|which|what|why|how|in)\b|\btells\b|\btold\b": "say, report, raise or log",
+    r"\bbeside (?:the|that|those|what|its?|an?|them|which)\b": "compared with, next to, or together with",
+    r"\bso (?:many|much) (?!as\b|more\b|less\b|that\b|smaller\b|larger\b)": "this many, or name the number",
+    r"\b(?:is|are|was|were) gone on\b|\bgo(?:es)? on with\b|\b(?:is|are) through\b": "resume, continue, or done",
+    r"\bwhereto\b|\bthereof\b|\bto be had\b": "where, of it, available",
+    rf"\b(?:{THINGS}) an? (?:{WHOLES})\b": "per",
+}
+PATTERNS = [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in BANNED.items()]
+THIS_FILE = "tests/style/english.py"
+
+
+def findings(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yield line number, words and what to write instead."""
+    for number, line in enumerate(text.split("\n"), 1):
+        for pattern, instead in PATTERNS:
+            for match in pattern.finditer(line):
+                yield number, match[0], instead
+
+
+def prose(path: Path) -> str:
+    """Return a document, or the docstrings and comments of a module; lines keep their numbers."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        return text
+    lines = text.split("\n")
+    kept = [""] * len(lines)
+    for node in ast.walk(ast.parse(text)):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            for number in range(node.lineno - 1, node.end_lineno or node.lineno):
+                kept[number] = lines[number]
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            kept[token.start[0] - 1] = token.string
+    return "\n".join(kept)
+
+
+def tracked(paths: Sequence[str]) -> list[Path]:
+    """List the documents and modules that git tracks."""
+    listed = subprocess.run(["git", "ls-files", *paths], capture_output=True, text=True, check=True).stdout
+    return [Path(name) for name in listed.splitlines() if name.endswith((".py", ".md")) and name != THIS_FILE]
+
+
+def main() -> None:
+    """Print each finding; exit with 1 if there is one."""
+    count = 0
+    for path in tracked(sys.argv[1:]):
+        for number, words, instead in findings(prose(path)):
+            sys.stdout.write(f"{path}:{number}: {words.strip()!r}: write {instead}\n")
+            count += 1
+    sys.exit(f"{count} findings" if count else 0)
+
+
+if __name__ == "__main__":
+    main()

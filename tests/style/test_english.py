@@ -1,0 +1,48 @@
+"""The check of wording finds what it should, in prose alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.style.english import findings, prose
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "64 crops a shard",
+        "Tell whether it is there.",
+        "what was told last",
+        "figures beside the champion's",
+        "at most so many images",
+    ],
+)
+def test_dialect_is_found(line: str):
+    assert [found[0] for found in findings(line)] == [1]
+
+
+@pytest.mark.parametrize(
+    "line", ["64 crops per shard", "as much as fits", "twice so much as before", "a crop of a shard"]
+)
+def test_plain_english_passes(line: str):
+    assert list(findings(line)) == []
+
+
+def test_code_is_not_prose(tmp_path: Path):
+    module = tmp_path / "module.py"
+    module.write_text(
+        '"""One line."""\n\ntold = "told"\nx = 1  # told\n\n\ndef f():\n    """Tell whether."""\n'
+    )
+    assert prose(module).split("\n") == [
+        '"""One line."""',
+        "",
+        "",
+        "# told",
+        "",
+        "",
+        "",
+        '    """Tell whether."""',
+        "",
+    ]
