@@ -9,7 +9,7 @@ from infra.settings import Settings, absolute_url
 from infra.storage.location import is_local
 from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
 from models.packed import ModelFile
-from models.shipped import DEFAULT, FOLDER, shipped_networks
+from models.shipped import DEFAULT, FOLDER, network_path, shipped_networks
 from tasks.refusals import PreflightFailed
 
 SHIPPED_AS = {
@@ -57,7 +57,7 @@ def resolve_model(settings: Settings, model: str) -> ResolvedModel:
     from models.modelfile import build, read_model_file  # PyTorch only where it is used
 
     if not model.startswith("models:/"):
-        path = Path(absolute_url(model))
+        path = weights_file(model)
         return ResolvedModel(read_model_file(path), path.stem, "file")
     registry = Registry(settings)
     register_shipped(registry, model.removeprefix("models:/").partition("@")[0].partition("/")[0])
@@ -65,6 +65,17 @@ def resolve_model(settings: Settings, model: str) -> ResolvedModel:
     model_file = ModelFile(registered.weights, registered.config)
     build(model_file, name=model)  # an older or newer version of this package may have registered it
     return ResolvedModel(model_file, registered.name, registered.version)
+
+
+def weights_file(model: str) -> Path:
+    """Return the weights file that a model means which is not a registered one: a name that ships, or a path.
+
+    Raises
+    ------
+    NetworkUnknown
+        If it is neither; suggests the nearest name.
+    """
+    return Path(absolute_url(str(network_path(model))))
 
 
 def resolve_at_once(settings: Settings, model: str) -> ResolvedModel:

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from flows.console.lines import say
-from infra.settings import absolute_url, read_settings
+from infra.settings import read_settings
 from infra.tracking.registry import CHAMPION_URL, Registry
-from models.shipped import DEFAULT, ShippedNetwork, network_path, shipped_networks
-from tasks.resolved_model import has_registry
+from models.shipped import DEFAULT, ShippedNetwork, shipped_networks
+from tasks.resolved_model import has_registry, weights_file
 
 _REGISTERED = re.compile(r"[\w.-]+(?:@[\w.-]+|/\d+)")
 
@@ -28,7 +28,7 @@ def model_url(typed: str) -> str:
         return typed
     if _REGISTERED.fullmatch(typed) and not Path(typed).exists():
         return f"models:/{typed}"
-    return absolute_url(str(network_path(typed)))
+    return str(weights_file(typed))
 
 
 def models() -> None:

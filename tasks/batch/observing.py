@@ -1,0 +1,31 @@
+"""Who watches a run of derain-batch and chooses where it works: Prefect's flow, or the console."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from infra.settings import Settings
+from tasks.batch.planning import Plan, PlanCounts
+from tasks.waves.executors import Executor
+from tasks.waves.tally import Tally
+
+
+class ShowsProgress(Protocol):
+    """Shows how far a run is."""
+
+    def show(self, tally: Tally) -> None:
+        """Show what has come back so far."""
+
+
+class RunObserver(Protocol):
+    """Watches a run and chooses where it works."""
+
+    def planned(self, found: Plan) -> None:
+        """Called once it is known what is to do, under the lease and before any work."""
+
+    def progress(self, total: int) -> AbstractContextManager[ShowsProgress]:
+        """Show the progress of so many images."""
+
+    def executor(self, settings: Settings, counts: PlanCounts) -> AbstractContextManager[Executor]:
+        """Open the workers; called only where there is something to do."""
