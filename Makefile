@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SOURCE ?=
 DEST ?=
+COMPOSE ?= docker compose
+WORKERS ?= 2
 
-.PHONY: install run test test-fast check docs bench
+.PHONY: install run test test-fast check docs bench up down
 
 install: $(INSTALLED)
 
@@ -28,7 +30,7 @@ test-fast: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m "not slow and not ceph and not chromium"
 
 docs: install
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 check: install docs
 	$(BIN)/ruff check .
@@ -36,6 +38,17 @@ check: install docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.style.english docs examples CONTRIBUTING.md CHANGELOG.md
+
+# All servers on this host (compose.yaml), with WORKERS=8 Dask workers; `make down` ends them and keeps what they keep.
+up: .env
+	mkdir -p $(or $(DERAIN_DATA),data)
+	DERAIN_USER=$(or $(DERAIN_USER),$(shell id -u):$(shell id -g)) $(COMPOSE) up --build --detach --scale worker=$(WORKERS)
+
+down:
+	$(COMPOSE) down
+
+.env:
+	(umask 077; sed "s/^POSTGRES_PASSWORD=$$/&$$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')/" deploy/env.example > $@)
 
 bench: install
 	$(BIN)/python -m benchmarks.speed

@@ -1,6 +1,7 @@
 """Refuse a challenger that got worse on night scenes: `python examples/gate_of_your_own.py EVALUATION.parquet`.
 
-`flows.evaluate` and `flows.promote` leave `<workspace>/evaluations/<run>.parquet`: one row per photograph and network.
+`flows.evaluate` and `flows.promote` leave `<workspace>/evaluations/<run>.parquet`: one row per photograph and
+network.
 """
 
 import sys

@@ -26,6 +26,15 @@ class ImageRef:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as it was written; a later listing that differs shows that somebody replaced it."""
+
+    size_bytes: int
+    etag: str | None
+    """The etag that S3 gave it. None in a folder, where an etag only says when a file was written."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """What a run works on: the part of an output's identity that all its images share."""
 
@@ -73,6 +82,10 @@ class DerainRecord:
     contrast: float | None
     sharpness: float | None
     derained_at: datetime
+    output_size: int | None = None
+    """Bytes of the output as it was written; None in rows that an earlier version of this project wrote."""
+    output_etag: str | None = None
+    """See `StoredObject.etag`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from models.rain.banks import TrainingData, load_training_data
 from models.rain.recipes import HELD_OUT_RECIPES
 from models.rain.synthesis import whole_pair
 from models.rng import SampleRng
+from models.training.batches import batch_of
 from models.training.config import TrainConfig
 from models.training.distill.objective import Distillation, DistillConfig
 from models.training.distill.run import Teaching
@@ -45,7 +46,7 @@ from models.training.distill.teacher_targets import (
 )
 from models.training.distill.teachers import Teacher, read_teacher
 from models.training.fabric import launch_fabric
-from models.training.loop import batch_of, step
+from models.training.loop import step
 from models.training.objectives import Objective, Supervised
 from models.training.state import begin
 

@@ -88,7 +88,7 @@ def measure(folder: Path, case: Case) -> dict[str, float]:
     begun = time.perf_counter()
     with plan(request, catalog, open_source(manifest).refs(), _outputs(case.rows)) as todo:
         planned = time.perf_counter()
-        images = sum(len(shard.refs) for shard in todo.shards(ShardLimits(128, 64_000_000)))
+        images = sum(len(shard.items) for shard in todo.shards(ShardLimits(128, 64_000_000)))
         cut = time.perf_counter()
         assert images == todo.counts.pending == max(case.objects - case.rows, 0)
         assert todo.counts.listed == case.objects

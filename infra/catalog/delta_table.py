@@ -12,7 +12,7 @@ from typing import TypeVar
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, WriterProperties
+from deltalake import CommitProperties, DeltaTable, Schema, WriterProperties
 from deltalake.exceptions import (
     CommitFailedError,
     DeltaError,
@@ -21,7 +21,14 @@ from deltalake.exceptions import (
     TableNotFoundError,
 )
 
-from infra.catalog.schema import TableSpec, check_schema, record_schema, records_table
+from infra.catalog.schema import (
+    TableSpec,
+    check_schema,
+    missing_columns,
+    record_schema,
+    records_table,
+    table_schema,
+)
 from infra.errors import TransientError, UserError
 from infra.settings import read_retry_policy
 from infra.storage.credentials import delta_options
@@ -80,6 +87,7 @@ class CatalogTable:
         self.url = f"{workspace.rstrip('/')}/catalog/{spec.name}"
         self._spec = spec
         self._schema = record_schema(spec.kind)
+        self._stored = table_schema(spec)
 
     def scan(
         self, columns: Sequence[str] | None = None, where: str | None = None, version: int | None = None
@@ -89,7 +97,7 @@ class CatalogTable:
         Parameters
         ----------
         columns : Sequence[str], optional
-            The columns wanted: only these are read. Unset: all.
+            The columns wanted: only these are read. Unset: the fields of the record.
         where : str, optional
             A condition in SQL, applied while reading.
         version : int, optional
@@ -104,10 +112,13 @@ class CatalogTable:
         if table is None:
             return
         schema = self._schema_of(columns)
+        absent = {column.name for column in missing_columns(_schema_in(table), schema)}
+        present = pa.schema([column for column in schema if column.name not in absent])
         try:
-            stream = table.scan(columns=schema.names, predicate=where)
+            stream = table.scan(columns=present.names, predicate=where)
             # The engine gives views of strings; few readers know these.
-            yield from pa.RecordBatchReader.from_stream(stream).cast(schema)
+            for batch in pa.RecordBatchReader.from_stream(stream).cast(present):
+                yield _with_nulls(batch, schema) if absent else batch
         except (*HEALS, pa.ArrowException) as error:
             raise CatalogError(f"catalog {self.url} could not be read: {one_line(error)}") from error
 
@@ -179,7 +190,7 @@ class CatalogTable:
         return True
 
     def _schema_of(self, columns: Sequence[str] | None) -> pa.Schema:
-        return self._schema if columns is None else pa.schema([self._schema.field(name) for name in columns])
+        return self._schema if columns is None else pa.schema([self._stored.field(name) for name in columns])
 
     def _open(self, version: int | None = None) -> DeltaTable | None:
         """Open the newest version or an earlier one; None where nothing was committed yet."""
@@ -188,12 +199,15 @@ class CatalogTable:
             table = DeltaTable(self.url, version=version, storage_options=self._options())
         except TableNotFoundError:
             return None
-        check_schema(self.url, pa.schema(table.schema().to_arrow()), self._schema)
+        check_schema(self.url, _schema_in(table), self._stored)
         return table
 
     def _merge(self, rows: pa.Table, *, replace: bool) -> None:
         """Insert rows as one commit; lost races are not tried again here."""
-        table = self._open() or self._create()
+        table = self._with_all_columns(self._open() or self._create())
+        if self._spec.version_column is not None:  # never rebased, so a commit that lands has this version
+            version = pa.array([table.version() + 1] * rows.num_rows, pa.int64())
+            rows = rows.append_column(self._stored.field(self._spec.version_column), version)
         # Not streamed: the merge then knows the rows' smallest and largest keys and skips files outside them.
         merge = table.merge(
             rows,
@@ -207,6 +221,14 @@ class CatalogTable:
         if replace:
             merge = merge.when_matched_update_all()
         merge.when_not_matched_insert_all().execute()
+
+    def _with_all_columns(self, table: DeltaTable) -> DeltaTable:
+        """Add the columns that an earlier version of this project did not write; its rows have nulls there."""
+        absent = missing_columns(_schema_in(table), self._stored)
+        if not absent:
+            return table
+        table.alter.add_columns(Schema.from_arrow(pa.schema(absent)).fields, commit_properties=once())
+        return self._open() or self._create()
 
     def _persistently(self, doing: str, attempt: Callable[[], Answer], attempts: int = ATTEMPTS) -> Answer:
         """Call until it works, so many times at most; what lost a race then sees the winner's version.
@@ -236,7 +258,7 @@ class CatalogTable:
         for_good = {"delta.logRetentionDuration": FOR_GOOD} if self._spec.keeps_versions else {}
         return DeltaTable.create(
             self.url,
-            self._schema,
+            self._stored,
             mode="ignore",
             name=self._spec.name,
             configuration={
@@ -252,6 +274,19 @@ class CatalogTable:
         if options:  # each of its requests is tried again by itself, for three minutes if it is not told
             options["retry_timeout"] = f"{_patience_seconds() * 1000:.0f}ms"
         return options
+
+
+def _schema_in(table: DeltaTable) -> pa.Schema:
+    return pa.schema(table.schema().to_arrow())
+
+
+def _with_nulls(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Add null columns, so that rows of an earlier version of this project have all columns."""
+    columns = [
+        batch.column(field.name) if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.record_batch(columns, schema=schema)
 
 
 def _small_files(table: DeltaTable) -> int:

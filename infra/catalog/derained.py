@@ -21,7 +21,15 @@ from infra.catalog.schema import TableSpec
 from infra.records import DERAINED, REJECTED, DerainRecord, Scope
 
 _IDENTITY = ("source", "key", "etag", "destination", "export")
-TABLE = TableSpec("derained", DerainRecord, _IDENTITY, indexed=(*_IDENTITY, "status", "derained_at"))
+VERSION = "commit_version"
+"""Column that says which row is newer: see `TableSpec.version_column`."""
+TABLE = TableSpec(
+    "derained",
+    DerainRecord,
+    _IDENTITY,
+    indexed=(*_IDENTITY, "status", "derained_at"),
+    version_column=VERSION,
+)
 
 
 class Catalog:

@@ -27,6 +27,10 @@ class TableSpec:
     """Columns whose smallest and largest values are kept for each file."""
     keeps_versions: bool = False
     """Whether all versions stay, to come back to; else those older than seven days may go."""
+    version_column: str | None = None
+    """Column that holds the version of the table that each row was committed with: the order of the rows,
+    whatever the clocks of the machines said. Not a field of `kind`; null in rows of earlier versions of this
+    project, which are older than all others."""
 
 
 class CatalogSchemaMismatch(UserError):
@@ -37,6 +41,19 @@ def record_schema(kind: type) -> pa.Schema:
     """Give the Arrow schema of a record's table, in the order of its fields."""
     hints = get_type_hints(kind)
     return pa.schema([_column(field.name, hints[field.name]) for field in fields(kind)])
+
+
+def table_schema(spec: TableSpec) -> pa.Schema:
+    """Return the Arrow schema of a table as it is stored: the record's columns and the version column."""
+    schema = record_schema(spec.kind)
+    if spec.version_column is None:
+        return schema
+    return schema.append(pa.field(spec.version_column, pa.int64()))
+
+
+def missing_columns(found: pa.Schema, wanted: pa.Schema) -> list[pa.Field]:
+    """Return the columns that a table written by an earlier version of this project lacks."""
+    return [column for column in wanted if column.name not in found.names]
 
 
 def records_table(records: Iterable[object], spec: TableSpec) -> pa.Table:
@@ -50,14 +67,17 @@ def records_table(records: Iterable[object], spec: TableSpec) -> pa.Table:
 
 
 def check_schema(url: str, found: pa.Schema, wanted: pa.Schema) -> None:
-    """Refuse a table that this version did not write.
+    """Refuse a table that neither this version nor an earlier one wrote.
+
+    A nullable column may be missing: earlier versions did not know it.
 
     Raises
     ------
     CatalogSchemaMismatch
         Names the table, the columns that differ and the way out.
     """
-    ours, there = _named_types(wanted), _named_types(found)
+    there = _named_types(found)
+    ours = _named_types(pa.schema([field for field in wanted if field.name in there or not field.nullable]))
     if ours == there:
         return
     differing = sorted(name for name in ours.keys() | there.keys() if ours.get(name) != there.get(name))

@@ -23,11 +23,11 @@ from infra.errors import (
     retry,
 )
 from infra.failpoints import failpoint
-from infra.records import ImageRef
+from infra.records import ImageRef, StoredObject
 from infra.storage.folder_walk import FolderWalk
 from infra.storage.listing import ListingRules
 from infra.storage.local_errors import translate_errors
-from infra.storage.temporary_files import sweep, temporary_name
+from infra.storage.temporary_files import nearest_folder, sweep, temporary_name
 
 T = TypeVar("T")
 
@@ -77,10 +77,11 @@ class LocalLocation:
 
         return self._retry(attempt, key)
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes) -> StoredObject:
         """Write a file atomically, and the folders above it."""
         target = self._path(key)
         self._retry(lambda: _replace(target, data), key)
+        return StoredObject(len(data), None)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write a file atomically unless there is one; tell whether it was written."""
@@ -103,7 +104,7 @@ class LocalLocation:
 
     def free_bytes(self) -> int:
         """Return the space left on the disk that the folder is or will be on."""
-        return shutil.disk_usage(_nearest(self.url)).free
+        return shutil.disk_usage(nearest_folder(self.url)).free
 
     def sweep(self) -> int:
         """Remove what killed runs left half-written; return how many files."""
@@ -114,7 +115,7 @@ class LocalLocation:
         if not writable:
             self._retry(lambda: os.scandir(self.url).close(), "", self._policy.short())
             return
-        nearest = _nearest(self.url)
+        nearest = nearest_folder(self.url)
         if not os.path.isdir(nearest):
             raise ObjectNotFound(f"{self.url}: {nearest} is not a folder")
         probe = os.path.join(nearest, temporary_name())
@@ -144,13 +145,6 @@ class LocalLocation:
     def _retry(self, action: Callable[[], T], key: str, policy: RetryPolicy | None = None) -> T:
         url = printable(f"{self.url}/{key}" if key else self.url)
         return retry(lambda: translate_errors(action, url), policy or self._policy, url)
-
-
-def _nearest(path: str) -> str:
-    """Return the folder itself, or the nearest one above it that exists."""
-    while not os.path.lexists(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def _write(path: str, data: bytes) -> None:

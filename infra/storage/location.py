@@ -18,7 +18,7 @@ from infra.errors import (
     TransientError,
     UrlRefused,
 )
-from infra.records import ImageRef
+from infra.records import ImageRef, StoredObject
 from infra.settings import absolute_url, read_retry_policy
 from infra.storage.listing import ListingRules
 from infra.storage.local import LocalLocation
@@ -50,8 +50,8 @@ class Location(Protocol):
     def fetch_part(self, key: str, start: int, stop: int | None = None) -> bytes:
         """Return the bytes from `start` up to `stop`; a negative start alone means so many of the end."""
 
-    def put(self, key: str, data: bytes) -> None:
-        """Write a whole object at once, over what may be there."""
+    def put(self, key: str, data: bytes) -> StoredObject:
+        """Write a whole object at once, over what may be there; return what a listing says of it from now on."""
 
     def create(self, key: str, data: bytes) -> bool:
         """Write a whole object unless there is one; tell whether it was written."""

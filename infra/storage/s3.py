@@ -29,7 +29,7 @@ from infra.errors import (
     printable,
     retry,
 )
-from infra.records import ImageRef
+from infra.records import ImageRef, StoredObject
 from infra.storage.credentials import renew, s3_options
 from infra.storage.listing import FOLDER_MARKER, HALF_WRITTEN, LeftOut, ListingRules
 from infra.storage.s3_errors import is_precondition, translate_errors
@@ -100,9 +100,11 @@ class S3Location:
 
         return self._retry(key, attempt)
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes) -> StoredObject:
         """Write an object in one request, which the server checks by its MD5."""
-        self._retry(key, lambda: self._put(key, data))
+        answer = self._retry(key, lambda: self._put(key, data))
+        etag = answer.get("ETag")
+        return StoredObject(len(data), etag.strip('"') if etag else None)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object unless there is one; tell whether it was written."""
@@ -162,10 +164,10 @@ class S3Location:
         else:
             yield ImageRef(key, entry["ETag"].strip('"'), size)
 
-    def _put(self, key: str, data: bytes, **conditions: object) -> None:
+    def _put(self, key: str, data: bytes, **conditions: object) -> dict[str, Any]:
         digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
         request = {**self._named(key), "Body": data, "ContentMD5": digest, **conditions}
-        self._ask("put_object", request)
+        return self._ask("put_object", request)
 
     def _writer_of(self, key: str) -> str | None:
         try:

@@ -33,6 +33,13 @@ def is_temporary(key: str) -> bool:
     return name.startswith(".derain-") and name.endswith(".tmp")
 
 
+def nearest_folder(path: str) -> str:
+    """Return a folder itself, or the nearest one above it that exists."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
+
+
 def sweep(folder: str) -> int:
     """Remove what killed processes left half-written below a folder; links are not followed.
 

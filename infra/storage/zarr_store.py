@@ -13,6 +13,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.codecs import ZstdCodec
 from zarr.core.buffer import Buffer, BufferPrototype
 
+from infra.records import StoredObject
 from infra.storage.location import Location, ObjectNotFound, open_location
 
 
@@ -21,20 +22,31 @@ class LocationStore(Store):
 
     Read whole too, by default: the object read last is kept, because a shard is read in parts, its index, then
     one chunk after the other. `in_parts`: only what is asked for is fetched, as suits few chunks out of many.
+    `stored`, where it is given, gets an entry for each object that is written.
     """
 
-    def __init__(self, location: Location, *, read_only: bool = False, in_parts: bool = False) -> None:
+    def __init__(
+        self,
+        location: Location,
+        *,
+        read_only: bool = False,
+        in_parts: bool = False,
+        stored: dict[str, StoredObject] | None = None,
+    ) -> None:
         super().__init__(read_only=read_only)
         self._location = location
         self._in_parts = in_parts
         self._last: tuple[str, bytes] | None = None
+        self._stored = stored
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LocationStore) and other._location.url == self._location.url
 
     def with_read_only(self, read_only: bool = False) -> LocationStore:
         """Return the same store with another setting."""
-        return LocationStore(self._location, read_only=read_only, in_parts=self._in_parts)
+        return LocationStore(
+            self._location, read_only=read_only, in_parts=self._in_parts, stored=self._stored
+        )
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
@@ -63,7 +75,9 @@ class LocationStore(Store):
         """Write an object whole."""
         self._check_writable()
         self._last = None
-        await asyncio.to_thread(self._location.put, key, value.to_bytes())
+        stored = await asyncio.to_thread(self._location.put, key, value.to_bytes())
+        if self._stored is not None:
+            self._stored[key] = stored
 
     async def delete(self, key: str) -> None:
         """Remove an object."""
@@ -116,9 +130,27 @@ class LocationStore(Store):
         return data
 
 
-def open_array(url: str, *, read_only: bool = True, in_parts: bool = False) -> zarr.Array[Any]:
-    """Open an array at a URL; all-zero chunks are written like any other, since a missing one means undone."""
-    store = LocationStore(open_location(url), read_only=read_only, in_parts=in_parts)
+def open_array(
+    url: str,
+    *,
+    read_only: bool = True,
+    in_parts: bool = False,
+    stored: dict[str, StoredObject] | None = None,
+) -> zarr.Array[Any]:
+    """Open an array at a URL; all-zero chunks are written like any other, since a missing one means undone.
+
+    Parameters
+    ----------
+    url : str
+        Where the array is.
+    read_only : bool
+        Whether writing is refused.
+    in_parts : bool
+        See `LocationStore`.
+    stored : dict, optional
+        Gets an entry for each object that is written through this array, by its key.
+    """
+    store = LocationStore(open_location(url), read_only=read_only, in_parts=in_parts, stored=stored)
     array = zarr.open_array(store, mode="r" if read_only else "r+")
     return array.with_config({"write_empty_chunks": True})  # given to open_array it would go unheeded
 

@@ -25,6 +25,7 @@ from models.networks.base import Features, Network, pad_to_multiple
 from models.networks.blocks import crop_cells
 from models.networks.losses import (
     FREQUENCY_WEIGHT,
+    Reconstruction,
     charbonnier,
     frequency,
     mask_term,
@@ -115,6 +116,7 @@ class AfrNet(Network):
     """Derain photographs: `forward(rainy) -> derained`, any size in, the same size out."""
 
     config: AfrNetConfig
+    costly_method: ClassVar[str] = "outputs"
 
     def __init__(self, config: AfrNetConfig) -> None:
         super().__init__()
@@ -166,10 +168,12 @@ class AfrNet(Network):
         }
         return Features(outputs.derained[0], levels, torch.sigmoid(outputs.mask_logits))
 
-    def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:
-        """Return the named, weighted terms whose sum training minimises."""
+    def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
+        """Return the terms, as `Network.loss_terms` says; terms in place of its own are of the full scale alone."""
         outputs = self.outputs(pair.rainy.contiguous(memory_format=torch.channels_last))
         mask = {"mask": mask_term(outputs.mask_logits, pair.rain_mask)}
+        if reconstruction is not None:
+            return reconstruction(outputs.derained[0], pair.clean) | mask
         if self.config.reconstruction == "squared":
             return scale_terms(outputs.derained, pair.clean, squared) | mask
         spectrum = frequency(outputs.derained[0].float(), pair.clean.float())

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.networks.losses import Reconstruction
 from models.pairs import RainyPair
 
 
@@ -46,6 +47,11 @@ class Network(nn.Module, ABC):
     """Derain photographs: `forward(rainy) -> derained`, any size in, the same size out."""
 
     config: NetworkConfig
+    can_widen: ClassVar[bool] = False
+    """Whether every layer keeps its old channels first when it grows wider: nothing is concatenated."""
+
+    costly_method: ClassVar[str] = "forward"
+    """The method that takes nearly all of the time of `forward` and `loss_terms`: what torch.compile compiles."""
 
     @abstractmethod
     def forward(self, rainy: Tensor) -> Tensor:
@@ -72,8 +78,16 @@ class Network(nn.Module, ABC):
         return Features(self(rainy), {}, None)
 
     @abstractmethod
-    def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:
-        """Return the named, weighted terms whose sum training minimises."""
+    def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
+        """Return the named, weighted terms whose sum training minimises.
+
+        Parameters
+        ----------
+        pair : RainyPair
+            Labelled crops.
+        reconstruction : callable, optional
+            Terms of the derained photographs in place of the network's own; terms of masks and the like stay.
+        """
 
 
 def pad_to_multiple(rainy: Tensor, multiple: int, least: int = 0) -> Tensor:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ from torch.nn import functional as F
 from models.networks.afr import AfrPlugin
 from models.networks.base import Network, pad_to_multiple
 from models.networks.blocks import crop_cells
-from models.networks.losses import mask_term
+from models.networks.losses import Reconstruction, mask_term
 from models.networks.receptive_field import input_receptive_field
 from models.pairs import RainyPair
 
@@ -193,6 +194,7 @@ class DrdNet(Network):
     """Derain photographs: `forward(rainy) -> derained`, any size in, the same size out."""
 
     config: DrdNetConfig
+    costly_method: ClassVar[str] = "outputs"
 
     def __init__(self, config: DrdNetConfig) -> None:
         super().__init__()
@@ -221,19 +223,21 @@ class DrdNet(Network):
             mask_logits = crop_cells(mask_logits, height, width, self.config.unshuffle)
         return DrdOutputs(rain, detail, coarse, coarse + detail, mask_logits)
 
-    def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:
-        """Return the named, weighted terms whose sum training minimises.
+    def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
+        """Return the terms, as `Network.loss_terms` says.
 
         L1 of the result and before repair, as published; the mask's where there is AFR.
         """
         outputs = self.outputs(pair.rainy.contiguous(memory_format=torch.channels_last))
-        terms = {
-            "derained": F.l1_loss(outputs.derained.float(), pair.clean.float()),
-            "coarse": COARSE_WEIGHT * F.l1_loss(outputs.coarse.float(), pair.clean.float()),
-        }
+        terms = (reconstruction or _l1_terms)(outputs.derained, pair.clean)
+        terms["coarse"] = COARSE_WEIGHT * F.l1_loss(outputs.coarse.float(), pair.clean.float())
         if outputs.mask_logits is None:
             return terms
         return terms | {"mask": mask_term(outputs.mask_logits, pair.rain_mask)}
+
+
+def _l1_terms(derained: Tensor, clean: Tensor) -> dict[str, Tensor]:
+    return {"derained": F.l1_loss(derained.float(), clean.float())}
 
 
 def _rain_block(config: DrdNetConfig) -> Residual:

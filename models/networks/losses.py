@@ -50,6 +50,15 @@ def reconstruction_terms(derained: Tensor, clean: Tensor) -> dict[str, Tensor]:
     }
 
 
+def psnr_terms(derained: Tensor, clean: Tensor) -> dict[str, Tensor]:
+    """PSNR per photograph alone, for (B, 3, H, W) floats in [0, 1]: what training minimises after its warm-up."""
+    return {"psnr": psnr_term(derained, clean)}
+
+
+Reconstruction = Callable[[Tensor, Tensor], dict[str, Tensor]]
+"""Named, weighted terms of derained and clean photographs: `reconstruction_terms` or `psnr_terms`."""
+
+
 def squared(derained: Tensor, clean: Tensor) -> Tensor:
     """Mean squared error: the error of AFR-Net's paper."""
     return (derained - clean).square().mean()

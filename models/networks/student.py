@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ from torch.nn import functional as F
 
 from models.networks.base import Features, Network, pad_to_multiple
 from models.networks.blocks import crop_cells
-from models.networks.losses import reconstruction_terms
+from models.networks.growth import Silent, zero
+from models.networks.losses import Reconstruction, reconstruction_terms
 from models.pairs import RainyPair
 
 
@@ -57,13 +59,14 @@ class StudentConfig:
 
 PRESETS = {
     "base": StudentConfig(),
+    "large": StudentConfig(encoder_blocks=(2, 3), middle_blocks=6, decoder_blocks=(4, 4)),
     "small": StudentConfig(widths=(32, 48, 64), middle_blocks=2, decoder_blocks=(1, 1)),
     "tiny": StudentConfig(widths=(8, 8, 8), encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1)),
 }
-"""Named students: `base` is what ships, `tiny` is for tests."""
+"""Named students: `base` is what ships, `large` is grown from it, `tiny` is for tests."""
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(nn.Module, Silent):
     """Two 3x3 convolutions whose result is added to the input."""
 
     def __init__(self, width: int) -> None:
@@ -75,6 +78,10 @@ class ResidualBlock(nn.Module):
         """Refine features of shape (B, width, H, W)."""
         refined: Tensor = self.second(F.relu(self.first(features)))
         return features + refined
+
+    def silence(self) -> None:
+        """Add zeros to the features, as `Silent.silence` says."""
+        zero(self.second)
 
 
 class Upsample(nn.Module):
@@ -102,6 +109,8 @@ class Student(Network):
     """
 
     config: StudentConfig
+    can_widen: ClassVar[bool] = True
+    costly_method: ClassVar[str] = "_levels"
 
     def __init__(self, config: StudentConfig, block: Callable[[int], nn.Module] = ResidualBlock) -> None:
         super().__init__()
@@ -123,8 +132,7 @@ class Student(Network):
         self.up_fine = Upsample(mid, fine)
         self.decode_fine = blocks(fine, config.decoder_blocks[0])
         self.head = nn.Conv2d(fine, pixels, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        zero(self.head)
 
     def forward(self, rainy: Tensor) -> Tensor:
         """Derain a batch, as `Network.forward` says."""
@@ -145,10 +153,10 @@ class Student(Network):
         }
         return Features(derained, cropped, None)
 
-    def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:
-        """Return the named, weighted terms whose sum training minimises."""
+    def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
+        """Return the terms that training minimises, as `Network.loss_terms` says."""
         rainy = pair.rainy.contiguous(memory_format=torch.channels_last)
-        return reconstruction_terms(self(rainy), pair.clean)
+        return (reconstruction or reconstruction_terms)(self(rainy), pair.clean)
 
     def _derain(self, rainy: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """Return derained photographs and the levels of the padded ones, finest first."""

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from models.networks.afr import AfrPlugin
 from models.networks.base import Network, pad_to_multiple
 from models.networks.blocks import activate, conv, crop_cells, zero_conv
-from models.networks.losses import mask_term, reconstruction_terms
+from models.networks.losses import Reconstruction, mask_term, reconstruction_terms
 from models.networks.receptive_field import ReceptiveField, input_receptive_field
 from models.pairs import RainyPair
 
@@ -83,6 +83,7 @@ class UNet(Network):
     """Derain photographs: `forward(rainy) -> derained`, any size in, the same size out."""
 
     config: UNetConfig
+    costly_method: ClassVar[str] = "_derain"
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -101,10 +102,10 @@ class UNet(Network):
         """Derain a batch, as `Network.forward` says."""
         return self._derain(rainy)[0]
 
-    def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:
-        """Return the named, weighted terms whose sum training minimises; the mask's only where there is AFR."""
+    def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
+        """Return the terms, as `Network.loss_terms` says; the mask's only where there is AFR."""
         derained, mask_logits = self._derain(pair.rainy.contiguous(memory_format=torch.channels_last))
-        terms = reconstruction_terms(derained, pair.clean)
+        terms = (reconstruction or reconstruction_terms)(derained, pair.clean)
         if mask_logits is None:
             return terms
         return terms | {"mask": mask_term(mask_logits, pair.rain_mask)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,10 @@ HOLD_OUT_EVERY = 10
 """Every tenth clean photograph, with its streak layer, is for validation."""
 HELD_OUT_SCENES = range(131, 151)
 """Scenes of the rendered streak bank that are for validation."""
+
+
+PARTS = ("clean", "streaks", "garg")
+"""Sub-folders of a training folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +150,17 @@ def load_training_data(root: Path, *, held_out: bool) -> TrainingData:
     ------
     FileNotFoundError
         If there is no photograph or no layer; names the folder.
+
+    Notes
+    -----
+    Both splits of the last folder stay in memory, because the stages of a retraining read the same folder again and
+    again. A file that is added, removed or changed makes it read anew. Treat the tensors as read-only.
     """
+    return _load(root, held_out, _signature(root))
+
+
+@lru_cache(maxsize=2)
+def _load(root: Path, held_out: bool, signature: tuple[tuple[str, int, int], ...]) -> TrainingData:
     chosen = photographs_of(root, held_out=held_out)
     layer_names = _recorded_layers(root)
     recorded = [name for name in chosen if name in layer_names]
@@ -160,6 +175,12 @@ def load_training_data(root: Path, *, held_out: bool) -> TrainingData:
         bank_of(streaks + [_halved(layer) for layer in streaks]),
         torch.tensor([position.get(name, -1) for name in chosen]),
     )
+
+
+def _signature(root: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return path, size and time of change of every file that a training reads."""
+    paths = [root / "streaks.csv", *(path for part in PARTS for path in sorted((root / part).glob("*.*")))]
+    return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path.exists())
 
 
 def photographs_of(root: Path, *, held_out: bool) -> list[str]:

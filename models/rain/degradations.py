@@ -7,6 +7,7 @@ alters clean photographs.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -106,9 +107,14 @@ def _dct_basis(device: torch.device) -> Tensor:
     return basis
 
 
-def _unrounded(pictures: Tensor) -> torch.autocast:
-    """Compute in fp32 whatever a network around it computes in: bf16 would lose grey levels."""
-    return torch.autocast(pictures.device.type, enabled=False)
+def _unrounded(pictures: Tensor) -> AbstractContextManager[object]:
+    """Compute in fp32 whatever a network around it computes in: bf16 would lose grey levels.
+
+    Leaving an autocast context empties the cache of cast weights of all threads, so none is entered in vain: a
+    batch that is rendered beside a training step would change how that step rounds.
+    """
+    device = pictures.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def _per_sample(values: Tensor) -> Tensor:

@@ -25,10 +25,11 @@ class TrainConfig:
     """Side of the crops in pixels, a multiple of 8."""
     learning_rate: float = 1e-3
     warm_up: int = 500
+    """Steps in which the learning rate rises and the network's own loss is minimised, not yet PSNR."""
     cool_down: float = 0.3
     """Last share of the steps, in which the learning rate falls to 0 along a cosine."""
     finish: float = 0.1
-    """Last share of the steps, on crops of twice the side, a quarter as many, for PSNR itself."""
+    """Last share of the steps, on crops of twice the side, a quarter as many."""
     ema: float = 0.999
     clip: float = 0.5
     """Gradients are clipped to this norm."""
@@ -37,6 +38,8 @@ class TrainConfig:
     validation_photographs: int = 20
     save_seconds: float = 120.0
     precision: str = "bf16-mixed"
+    compile: bool = False
+    """Whether torch.compile makes the steps faster, where there is a compiler; it takes a minute first."""
 
     def __post_init__(self) -> None:
         """Refuse what no training could begin with.
@@ -60,6 +63,10 @@ class TrainConfig:
         for name, share in (("cool_down", self.cool_down), ("finish", self.finish)):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} {share}: a share of the steps, 0 to 1")
+
+    def by_psnr(self, step: int) -> bool:
+        """Whether a step minimises PSNR per photograph: with pixel losses, heavy rain outvotes light rain."""
+        return step >= self.warm_up or self.finishing(step)
 
     def finishing(self, step: int) -> bool:
         """Whether a step belongs to the last part, on large crops."""

@@ -28,10 +28,8 @@ from models.errors import ModelError
 from models.evaluation.validation import ValidationSet, before_after, render_validation
 from models.modelfile import pack, write_model_file
 from models.pairs import RainyPair
-from models.rain.banks import TrainingData, load_training_data
-from models.rain.recipes import RECIPES
-from models.rain.synthesis import training_pairs
-from models.rng import SampleRng
+from models.rain.banks import load_training_data
+from models.training.batches import Batches
 from models.training.config import TrainConfig
 from models.training.fabric import launch_fabric
 from models.training.objectives import Objective, Supervised
@@ -81,11 +79,14 @@ def fit(
         restore(fabric, config, state, out / "checkpoint.pt")
     told = [CurveFile(out / "curve.csv"), *recorders]
     saved = time.monotonic()
-    with tqdm(
-        initial=state.step, total=config.steps, desc=config.preset, mininterval=5, smoothing=0.02
-    ) as progress:
+    with (
+        Batches(fabric, config, training) as batches,
+        tqdm(
+            initial=state.step, total=config.steps, desc=config.preset, mininterval=5, smoothing=0.02
+        ) as progress,
+    ):
         while state.step < config.steps:
-            terms = step(fabric, config, state, batch_of(fabric, config, training, state.step))
+            terms = step(fabric, config, state, batches.take(state.step))
             progress.update()
             if state.step % config.validate_every == 0 or state.step == config.steps:
                 progress.set_postfix_str(validate(fabric, config, state, pairs, terms, out, told))
@@ -93,15 +94,6 @@ def fit(
                 save(fabric, config, state, out)
                 saved = time.monotonic()
     return state
-
-
-def batch_of(fabric: Fabric, config: TrainConfig, data: TrainingData, number: int) -> RainyPair:
-    """Render the batch that a process takes at a step; the same whenever it is asked for."""
-    scale = 2 if config.finishing(number) else 1
-    batch, crop = max(1, config.batch // scale**2), config.crop * scale
-    first = (number * fabric.world_size + fabric.global_rank) * batch
-    samples = torch.arange(first, first + batch, device=data.photographs.pixels.device)
-    return training_pairs(data, SampleRng(config.seed, samples), RECIPES[config.recipe], crop)
 
 
 def step(fabric: Fabric, config: TrainConfig, state: State, pair: RainyPair) -> dict[str, Tensor]:
@@ -200,9 +192,11 @@ def add_fields(parser: argparse._ActionsContainer, defaults: Any) -> None:
     """Add an option for every field of a dataclass."""
     for field in fields(defaults):
         value = getattr(defaults, field.name)
-        parser.add_argument(
-            f"--{field.name.replace('_', '-')}", type=type(value), default=value, help=f"default: {value!r}"
-        )
+        option = f"--{field.name.replace('_', '-')}"
+        if isinstance(value, bool):
+            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=value)
+        else:
+            parser.add_argument(option, type=type(value), default=value, help=f"default: {value!r}")
 
 
 def fields_of(defaults: Config, arguments: argparse.Namespace) -> Config:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from models.evaluation.validation import Score, ValidationSet, validate
-from models.networks.losses import psnr_term
+from models.networks.losses import psnr_terms
 from models.pairs import RainyPair
 from models.training.config import TrainConfig
 
@@ -53,12 +52,9 @@ class Objective(nn.Module, ABC):
 
 
 class Supervised(Objective):
-    """The network's own loss on labelled pairs; PSNR itself in the last part of the training."""
+    """The network's own loss on labelled pairs during the warm-up, then PSNR per photograph."""
 
     def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
         """Return the terms, as `Objective.forward` says."""
-        if not config.finishing(step):
-            terms: dict[str, Tensor] = network.loss_terms(pair)
-            return terms
-        rainy = pair.rainy.contiguous(memory_format=torch.channels_last)
-        return {"psnr": psnr_term(network(rainy), pair.clean)}
+        terms: dict[str, Tensor] = network.loss_terms(pair, psnr_terms if config.by_psnr(step) else None)
+        return terms

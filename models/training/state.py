@@ -14,10 +14,12 @@ from models.errors import ModelError
 from models.modelfile import build, read_model_file
 from models.networks.architectures import build_network, preset
 from models.networks.base import Network
+from models.networks.growth import GrowthImpossible, grow
+from models.training.compilation import compile_network
 from models.training.config import TrainConfig
 from models.training.objectives import Objective
 
-MAY_DIFFER = ("steps", "validate_every", "save_seconds")
+MAY_DIFFER = ("steps", "validate_every", "save_seconds", "compile")
 """What a resumed training may do otherwise than the one that it goes on with."""
 
 
@@ -42,22 +44,23 @@ class State:
 
 
 def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
-    """Build the state of step 0: new weights, or those of the file `config.init`.
+    """Build the state of step 0: new weights, or the function of the file `config.init`, grown where it is smaller.
 
     Raises
     ------
     ModelFileInvalid
         If that file cannot be used.
     CheckpointMismatch
-        If it holds a network of other sizes than the preset.
+        If it holds a network that the preset cannot grow from.
     """
     fabric.seed_everything(config.seed, verbose=False)
     network = build_network(preset(config.preset))
     if config.init:
         start = build(read_model_file(Path(config.init)), name=config.init)
-        if start.config != network.config:
-            raise CheckpointMismatch(f"{config.init} holds a network of other sizes than {config.preset}")
-        network.load_state_dict(start.state_dict())
+        try:
+            grow(network, start)
+        except GrowthImpossible as error:
+            raise CheckpointMismatch(f"{config.preset} cannot begin from {config.init}: {error}") from error
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
         [*network.parameters(), *objective.learnt()],
@@ -66,6 +69,8 @@ def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
         fused=True,
     )
     average = copy.deepcopy(network).to(fabric.device).requires_grad_(False)
+    if config.compile:
+        compile_network(network)
     wrapped = fabric.setup_module(network)
     for method in ("loss_terms", "features"):
         wrapped.mark_forward_method(method)

@@ -1,43 +1,37 @@
 """What is to do: the listing of a source less what the catalog says is done, cut in shards.
 
-The listing is read as a stream. Of the catalog and of the destination only hashes of keys are held (35 and 16
-bytes a row), and what is pending goes to a temporary file. A plan only reads; the same listing and catalog
-give the same shards in the same order.
+The listing is read as a stream. Of the catalog and of the destination only hashes are held (84 bytes a row and 24
+an object), and what is pending goes to a temporary file. A plan only reads; the same listing and catalog give the
+same shards in the same order.
 
 A destination inside its source is not looked for here: the preflight refuses it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
-import numpy as np
-import polars as pl
-
+from infra.catalog.delta_table import all_of
 from infra.catalog.derained import Catalog
-from infra.records import ImageRef, Scope
+from infra.records import DERAINED, ImageRef
 from infra.storage.listing import LeftOut
-from infra.storage.location import ObjectNotFound
-from tasks.batch.done_index import COLUMNS, DoneIndex, Mask, Verdict, build_index
-from tasks.media.key_hashes import CHUNK, Hashes, chunks, sorted_hashes
-from tasks.media.sources import Selection
-from tasks.waves.pending import Pending, Shard, ShardLimits, cut, estimated_pixels
+from tasks.batch import ownership
+from tasks.batch.classification import Classifier
+from tasks.batch.collisions import Collision
+from tasks.batch.done_index import COLUMNS, build_index
+from tasks.batch.made_by import MadeBy
+from tasks.batch.output_listing import read_listing
+from tasks.batch.ownership import Owners, find_owners, written_below
+from tasks.batch.plan_request import PlanRequest, Redo
+from tasks.batch.rivals import Contest
+from tasks.media.key_hashes import CHUNK, chunks
+from tasks.waves.pending import Pending, ShardLimits, cut
+from tasks.waves.stage import Shard
 
-Redo = Literal["none", "stale", "rejected"]
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRequest:
-    """What is asked for; `model_digest` is the digest of the model that would derain."""
-
-    scope: Scope
-    selection: Selection
-    redo: Redo
-    model_digest: str
+__all__ = ["Plan", "PlanCounts", "PlanRequest", "Redo", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +43,19 @@ class PlanCounts:
     done: int = 0
     """Derained with an output that exists, or rejected: nothing to do."""
     pending: int = 0
-    """To do: `listed` less `done`."""
+    """To do: `listed` less `done` and `colliding`."""
     stale: int = 0
     """Derained by another model than the current one, be they to do again or not."""
     rejected: int = 0
     """Rejected earlier, be they to do again or not."""
     gone: int = 0
-    """Derained earlier, but the output is there no more; pending."""
+    """Derained earlier, but the output is not there any more; pending."""
+    replaced: int = 0
+    """Derained earlier, but the output is not as it was written: truncated or replaced; pending."""
+    overwritten: int = 0
+    """Derained earlier, but another row has written the output since; pending."""
+    colliding: int = 0
+    """Would have the output of another image, where the destination takes two names for one; not pending."""
     pending_bytes: int = 0
     pending_pixels: int = 0
     """An estimate from sizes in bytes: no image was opened."""
@@ -63,6 +63,8 @@ class PlanCounts:
     """Of `done` the rejected ones by reason; they stay rejected."""
     left_out: LeftOut = field(default_factory=LeftOut)
     """Objects that the selection did not take, and folders that were not entered."""
+    made_by: tuple[MadeBy, ...] = ()
+    """Which models made the outputs of the images that are done."""
 
     @property
     def skipped(self) -> int:
@@ -83,8 +85,18 @@ class PlanCounts:
 class Plan:
     """What is to do. Holds a temporary file: use it in a `with` block."""
 
-    def __init__(self, counts: PlanCounts, pending: Pending) -> None:
+    def __init__(
+        self,
+        counts: PlanCounts,
+        pending: Pending,
+        contest: Contest | None = None,
+        collisions: tuple[Collision, ...] = (),
+    ) -> None:
         self.counts = counts
+        self.contest = contest or Contest()
+        """Images whose outputs belong to other images: see `tasks.batch.rivals.refuse_contested`."""
+        self.collisions = collisions
+        """Images that are to be rejected, because the destination takes their names for other ones."""
         self._pending = pending
 
     def __enter__(self) -> Self:
@@ -93,13 +105,17 @@ class Plan:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the disk space back."""
         self._pending.close()
 
     def refs(self) -> Iterator[ImageRef]:
         """Stream the pending images in the order they were listed."""
         return (ref for ref, _ in self._pending.refs())
 
-    def shards(self, limits: ShardLimits) -> Iterator[Shard]:
+    def shards(self, limits: ShardLimits) -> Iterator[Shard[ImageRef]]:
         """Stream the shards; may be called again, for the same ones."""
         return cut(self._pending.refs(), self.counts.pending_pixels, limits)
 
@@ -113,9 +129,9 @@ def plan(
 ) -> Plan:
     """Find out what is to do.
 
-    Done is what has, as the latest row of its key, one of the listed etag that says rejected, or derained
-    with an output that is still there. `redo="rejected"` does the rejected again, `redo="stale"` what another
-    model made.
+    Done is an image whose key has, as its latest row, one of the listed etag that says rejected, or derained with
+    an output that is still there, of the size (on S3 of the etag) that was written, and was not written by another
+    row since. `redo="rejected"` does the rejected again, `redo="stale"` what another model made.
 
     Parameters
     ----------
@@ -126,68 +142,31 @@ def plan(
     listing : Iterable[ImageRef]
         The objects of the source; read once, as a stream.
     outputs : Iterable[ImageRef]
-        The objects of the destination; listed only if the catalog has rows of the scope.
+        The objects of the destination; listed only if the catalog has rows of the destination.
     left_out : LeftOut, optional
         Counts what the listing leaves out; what the selection leaves out is added.
     """
     left_out = left_out if left_out is not None else LeftOut()
-    index = _index(request, catalog, outputs)
+    owners = _owners(request, catalog, outputs)
+    index = build_index(catalog.scan(request.scope, COLUMNS), owners, request.folding)
     pending = Pending()
-    counts: Counter[str] = Counter()
-    rejected_for: Counter[str] = Counter()
+    found = Classifier(request, index, owners, pending)
     try:
         for refs in chunks(request.selection.select(listing, left_out, request.scope.source), CHUNK):
-            verdict, to_do = _classify_chunk(refs, request.redo, index, pending, counts)
-            rejected_for += index.count_reasons(verdict, ~to_do)
+            found.add(refs)
+        found.finish(catalog)
     except BaseException:
         pending.close()
         raise
-    return Plan(PlanCounts(**counts, rejected_for=rejected_for, left_out=left_out), pending)
-
-
-def _index(request: PlanRequest, catalog: Catalog, outputs: Iterable[ImageRef]) -> DoneIndex:
-    has_rows = next(catalog.scan(request.scope, ["status"]), None) is not None
-    keys = _output_keys(outputs) if has_rows else np.empty(0, "S16")
-    return build_index(catalog.scan(request.scope, COLUMNS), keys, request.model_digest)
-
-
-def _output_keys(outputs: Iterable[ImageRef]) -> Hashes:
-    try:
-        return sorted_hashes(ref.key for ref in outputs)
-    except ObjectNotFound:  # a destination that is not there has no outputs
-        return np.empty(0, "S16")
-
-
-def _classify_chunk(
-    refs: list[ImageRef], redo: Redo, index: DoneIndex, pending: Pending, counts: Counter[str]
-) -> tuple[Verdict, Mask]:
-    """Look up one chunk, count it, and put by what is to do; return what is known and which are to do."""
-    frame = pl.DataFrame(
-        {"key": [ref.key for ref in refs], "etag": [ref.etag for ref in refs]},
-        schema={"key": pl.String, "etag": pl.String},
+    counts = PlanCounts(
+        **found.counts, rejected_for=found.rejected_for, left_out=left_out, made_by=found.made_by
     )
-    verdict = index.look_up(frame["key"], frame["etag"])
-    to_do = ~_done(verdict, redo)
-    again = to_do & verdict.known
-    counts["listed"] += len(refs)
-    for name, mask in (("pending", to_do), ("done", ~to_do)):
-        counts[name] += _number(mask)
-    for name in ("rejected", "gone", "stale"):
-        counts[name] += _number(getattr(verdict, name))
-    wanted = [ref for ref, is_wanted in zip(refs, to_do, strict=True) if is_wanted]
-    counts["pending_bytes"] += sum(ref.size_bytes for ref in wanted)
-    counts["pending_pixels"] += sum(map(estimated_pixels, wanted))
-    pending.append(wanted, again[to_do].tolist())
-    return verdict, to_do
+    return Plan(counts, pending, found.contest, found.collisions)
 
 
-def _done(verdict: Verdict, redo: Redo) -> Mask:
-    stays_rejected = verdict.rejected & (redo != "rejected")
-    stays_derained = verdict.derained & ~verdict.gone
-    if redo == "stale":
-        stays_derained &= ~verdict.stale
-    return stays_rejected | stays_derained
-
-
-def _number(mask: Mask) -> int:
-    return int(np.count_nonzero(mask))
+def _owners(request: PlanRequest, catalog: Catalog, outputs: Iterable[ImageRef]) -> Owners:
+    destination, folding = request.scope.destination, request.folding
+    where = all_of(DERAINED, written_below(destination))
+    has_rows = next(catalog.scan(None, ["status"], where), None) is not None
+    listing = read_listing(destination, outputs if has_rows else (), folding)
+    return find_owners(catalog.scan(None, ownership.COLUMNS, where), listing, folding)

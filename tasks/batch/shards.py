@@ -17,7 +17,7 @@ import numpy as np
 
 from infra.errors import STORAGE_ERRORS
 from infra.failpoints import failpoint
-from infra.records import DerainRecord, ImageRef, Scope
+from infra.records import DerainRecord, ImageRef, Scope, StoredObject
 from infra.storage.location import KeyRefused
 from models.engine import Batch, TilingRefused
 from tasks.codec import ImageRejected, Picture
@@ -25,9 +25,8 @@ from tasks.media.medium import Medium, MediumSpec
 from tasks.media.opening import open_medium
 from tasks.statistics import image_statistics
 from tasks.waves.loaded import StagedModel, loaded_engine
-from tasks.waves.pending import Shard
-from tasks.waves.reading import Reading
-from tasks.waves.shard_results import ShardResult, Unfinished
+from tasks.waves.reading import SHARD_SECONDS, Reading
+from tasks.waves.stage import Shard, ShardResult, halved, unfinished
 
 WRITE_BEHIND = 3
 """Outputs that may still be on their way while the next image is derained."""
@@ -45,7 +44,7 @@ class ShardJob:
     device: str
     tile_pixels: int
 
-    def do(self, shard: Shard) -> ShardResult[DerainRecord]:
+    def do(self, shard: Shard[ImageRef]) -> ShardResult[DerainRecord]:
         """See `derain_shard`."""
         return derain_shard(self, shard)
 
@@ -53,9 +52,14 @@ class ShardJob:
         """See `can_derain`."""
         return can_derain(self)
 
-    def killed_by(self, ref: ImageRef) -> DerainRecord:
-        """Make the row of an image that kills whoever derains it."""
-        return rejected_record(self, ref, REJECTED_BY_DEATH)
+    def halves(self, shard: Shard[ImageRef]) -> list[Shard[ImageRef]]:
+        """See `tasks.waves.stage.halved`."""
+        return halved(shard)
+
+    def killed(self, shard: Shard[ImageRef]) -> ShardResult[DerainRecord]:
+        """Reject an image that kills each process that derains it."""
+        rows = tuple(rejected_record(self, ref, REJECTED_BY_DEATH) for ref in shard.items)
+        return ShardResult(rows, (), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class _Rainy:
     picture: Picture
 
 
-def derain_shard(job: ShardJob, shard: Shard) -> ShardResult[DerainRecord]:
+def derain_shard(job: ShardJob, shard: Shard[ImageRef]) -> ShardResult[DerainRecord]:
     """Derain the images of a shard and put their outputs; recording them is up to the coordinator.
 
     Parameters
@@ -81,13 +85,13 @@ def derain_shard(job: ShardJob, shard: Shard) -> ShardResult[DerainRecord]:
     Returns
     -------
     ShardResult
-        A row for each image that is done or rejected; the others are unfinished.
+        A row for each image that is done or rejected; the others are unfinished, or left once its time is up.
     """
     try:
         run = _ShardRun(job)
     except STORAGE_ERRORS as error:  # no model here, or no array: other shards may fare better elsewhere
-        return ShardResult((), tuple(Unfinished(ref.key, str(error)) for ref in shard.refs), 0.0)
-    return run.run(shard.refs)
+        return unfinished(shard, str(error))
+    return run.run(shard.items)
 
 
 class _ShardRun:
@@ -97,9 +101,9 @@ class _ShardRun:
         self.job = job
         self.medium = open_medium(job.medium)
         self.engine = loaded_engine(job.model, job.device, job.tile_pixels)
-        self.reading = Reading(self.medium)
+        self.reading = Reading(self.medium, SHARD_SECONDS)
         self.records: list[DerainRecord] = []
-        self.putting: deque[tuple[DerainRecord, ImageRef, Future[None]]] = deque()
+        self.putting: deque[tuple[DerainRecord, ImageRef, Future[StoredObject]]] = deque()
 
     def run(self, refs: tuple[ImageRef, ...]) -> ShardResult[DerainRecord]:
         with ThreadPoolExecutor(WRITE_BEHIND) as writers:
@@ -111,7 +115,8 @@ class _ShardRun:
             self._finish_puts(0)
         reading = self.reading
         rejected = (rejected_record(self.job, ref, reason) for ref, reason in reading.rejected)
-        return ShardResult((*self.records, *rejected), tuple(reading.unfinished), reading.image_seconds)
+        records = (*self.records, *rejected)
+        return ShardResult(records, tuple(reading.unfinished), reading.image_seconds, reading.left)
 
     def _rainy(self, refs: tuple[ImageRef, ...]) -> Iterator[_Rainy]:
         """Yield the images that could be read and whose outputs have a place."""
@@ -155,13 +160,13 @@ class _ShardRun:
         while len(self.putting) > leave:
             record, ref, put = self.putting.popleft()
             try:
-                put.result()
+                stored = put.result()
             except KeyRefused as refused:
                 self.reading.rejected.append((ref, str(refused)))
             except STORAGE_ERRORS as error:
                 self.reading.fault(ref, error, self.reading.puts)
             else:
-                self.records.append(record)
+                self.records.append(replace(record, output_size=stored.size_bytes, output_etag=stored.etag))
                 self.reading.puts.end()
 
 
@@ -180,9 +185,10 @@ def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:
         yield batch
 
 
-def _put(medium: Medium, key: str, data: bytes) -> None:
-    medium.put(key, data)
+def _put(medium: Medium, key: str, data: bytes) -> StoredObject:
+    stored = medium.put(key, data)
     failpoint("after-put", key)
+    return stored
 
 
 def _derained_record(job: ShardJob, image: _Rainy, derained: Batch, encoded: bytes) -> DerainRecord:

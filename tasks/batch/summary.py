@@ -8,6 +8,7 @@ from datetime import datetime
 
 from infra.records import Scope
 from infra.storage.listing import LeftOut
+from tasks.batch.made_by import MadeBy, made_by_others
 from tasks.media.leaving_out import left_out_parts
 from tasks.readable import duration, rate, with_reasons
 
@@ -61,6 +62,8 @@ class RunSummary:
     pixels: int
     wall_seconds: float
     image_seconds: float = 0.0
+    made_before: tuple[MadeBy, ...] = ()
+    """Which models made the outputs of the images that were done before."""
 
     @property
     def images_per_second(self) -> float:
@@ -85,9 +88,19 @@ class RunSummary:
         )
         if counts.derained:
             text += f" ({rate(self.images_per_second)} images/s, {rate(self.megapixels_per_second)} MP/s)"
-        others = [f"{counts.derained_before:,} done before"] if counts.derained_before else []
+        others = (
+            [f"{counts.derained_before:,} done before{self._by_others()}"] if counts.derained_before else []
+        )
         if counts.rejected_before:
             number = sum(counts.rejected_before.values())
             others.append(with_reasons(f"{number:,} rejected before", counts.rejected_before))
         others += left_out_parts(counts.left_out)
         return "; ".join([text, ", ".join(others)]) if others else text
+
+    def _by_others(self) -> str:
+        """Say by which models earlier outputs were made, where the run's own is not the only one."""
+        made = made_by_others(self.made_before, self.model_digest)
+        if not made:
+            return ""
+        ours = MadeBy(self.model_name, self.model_version, self.model_digest, 0).label
+        return f" ({made}; --redo stale makes what another model made again by {ours})"

@@ -12,6 +12,11 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _OUR_TEMPORARY = re.compile(r"\.derain-[^/\\]*\.tmp")
 
 
+def output_suffix(label: str) -> str:
+    """Return what an export, given by its label, appends to the key of a source."""
+    return _SUFFIX[label.partition("-")[0]]
+
+
 def output_key(key: str, export: Export) -> str:
     """Return the key of the output, relative to the destination.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from infra.records import PseudoLabelRecord
-from tasks.waves.shard_results import Unfinished
+from tasks.waves.stage import Unfinished
 
 REASONS_TOLD = 3
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from infra.errors import one_line
-from infra.records import ImageRef
+from infra.records import ImageRef, StoredObject
 from infra.storage.location import ObjectNotFound, open_location
 from infra.storage.zarr_store import create_array, open_array
 from tasks.codec.pictures import ImageRejected, Picture, PictureForm
@@ -37,6 +37,7 @@ class Frames:
         self._source = open_array(spec.source)
         self._destination_url = spec.destination
         self._destination: zarr.Array[Any] | None = None
+        self._stored: dict[str, StoredObject] = {}
 
     def output_key(self, ref: ImageRef) -> str:
         """Return the key of the chunk that holds a frame."""
@@ -62,12 +63,13 @@ class Frames:
         """Return the pixels as they are: the array compresses them."""
         return derained.tobytes()
 
-    def put(self, key: str, data: bytes) -> None:
-        """Write one frame."""
+    def put(self, key: str, data: bytes) -> StoredObject:
+        """Write one frame; what is stored of it is its compressed chunk."""
         if self._destination is None:
-            self._destination = open_array(self._destination_url, read_only=False)
+            self._destination = open_array(self._destination_url, read_only=False, stored=self._stored)
         frame = np.frombuffer(data, np.uint8).reshape(self._destination.shape[1:])
         self._destination[_number(key)] = frame
+        return self._stored.pop(key)
 
     def output(self, key: str) -> np.ndarray:
         """Read one derained frame."""

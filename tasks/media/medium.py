@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from infra.errors import UserError
-from infra.records import ImageRef
+from infra.records import ImageRef, StoredObject
 from infra.storage.location import open_location
 from tasks.codec import Picture
 from tasks.codec.exports import Export
@@ -36,8 +36,8 @@ class Medium(Protocol):
     def encode(self, derained: np.ndarray, picture: Picture) -> bytes:
         """Turn derained pixels into the bytes of the output; raises ImageRejected."""
 
-    def put(self, key: str, data: bytes) -> None:
-        """Write one output, whole or not at all."""
+    def put(self, key: str, data: bytes) -> StoredObject:
+        """Write one output, whole or not at all; return what a listing of the destination says of it."""
 
     def output(self, key: str) -> np.ndarray:
         """Return the pixels of an output, uint8 (H, W, 3)."""

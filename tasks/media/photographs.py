@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from infra.records import ImageRef
+from infra.records import ImageRef, StoredObject
 from infra.storage.location import open_location
 from tasks.codec import Picture, decode, encode, output_key, require_exportable
 from tasks.media.medium import MediumSpec
@@ -36,9 +36,9 @@ class Photographs:
         """See `tasks.codec.encode`."""
         return encode(derained, picture, self._spec.export)
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes) -> StoredObject:
         """Put one object."""
-        self._destination.put(key, data)
+        return self._destination.put(key, data)
 
     def output(self, key: str) -> np.ndarray:
         """Fetch and decode one output."""

@@ -23,9 +23,8 @@ from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.pool.crops import Box, boxes_by_energy, streak_energy, streak_response
 from tasks.statistics import image_statistics
-from tasks.waves.pending import Shard
-from tasks.waves.reading import Reading
-from tasks.waves.shard_results import ShardResult, Unfinished
+from tasks.waves.reading import SHARD_SECONDS, Reading
+from tasks.waves.stage import Shard, ShardResult, halved, unfinished
 
 REJECTED_BY_DEATH = "the process that looks at it dies each time"
 
@@ -69,21 +68,22 @@ class InspectedImage:
 
 @dataclass(frozen=True, slots=True)
 class InspectJob:
-    """Looking at the images of one source; see `tasks.waves.dispatch.Job`."""
+    """Looking at the images of one source; see `tasks.waves.stage.Job`."""
 
     medium: MediumSpec
     limits: IngestLimits
     run_id: str
 
-    def do(self, shard: Shard) -> ShardResult[InspectedImage]:
+    def do(self, shard: Shard[ImageRef]) -> ShardResult[InspectedImage]:
         """Look at the images of a shard."""
         try:
-            reading = Reading(open_medium(self.medium))
+            reading = Reading(open_medium(self.medium), SHARD_SECONDS)
         except STORAGE_ERRORS as error:
-            return ShardResult((), tuple(Unfinished(ref.key, str(error)) for ref in shard.refs), 0.0)
-        found = tuple(self._looked(reading, shard.refs))
+            return unfinished(shard, str(error))
+        found = tuple(self._looked(reading, shard.items))
         rejected = (InspectedImage(ref, reason) for ref, reason in reading.rejected)
-        return ShardResult((*found, *rejected), tuple(reading.unfinished), reading.image_seconds)
+        records = (*found, *rejected)
+        return ShardResult(records, tuple(reading.unfinished), reading.image_seconds, reading.left)
 
     def try_without_image(self) -> bool:
         """Look at a grey square."""
@@ -91,9 +91,13 @@ class InspectJob:
             inspect_image(ImageRef("", "", 0), np.full((64, 64, 3), 128, np.uint8), self.limits) is not None
         )
 
-    def killed_by(self, ref: ImageRef) -> InspectedImage:
-        """Reject an image that kills whoever looks at it."""
-        return InspectedImage(ref, REJECTED_BY_DEATH)
+    def halves(self, shard: Shard[ImageRef]) -> list[Shard[ImageRef]]:
+        """See `tasks.waves.stage.halved`."""
+        return halved(shard)
+
+    def killed(self, shard: Shard[ImageRef]) -> ShardResult[InspectedImage]:
+        """Reject an image that kills each process that looks at it."""
+        return ShardResult(tuple(InspectedImage(ref, REJECTED_BY_DEATH) for ref in shard.items), (), 0.0)
 
     def _looked(self, reading: Reading, refs: tuple[ImageRef, ...]) -> Iterator[InspectedImage]:
         for image in reading.decoded(refs):

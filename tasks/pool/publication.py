@@ -1,4 +1,4 @@
-"""What an ingest leaves: a page of crops and rejects, artifacts in Prefect, events for a training."""
+"""Publish the result of an ingest: a page of crops and rejects, a table artifact, and the event of growth."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from prefect.artifacts import create_table_artifact
 
 from infra.settings import Settings
 from tasks.pages.publishing import Page, put_page
-from tasks.pool.drift import DriftTest, watch_drift
 from tasks.pool.growth import tell_growth
 from tasks.pool.report import render_ingest
 from tasks.pool.summary import IngestSummary
-from tasks.progress import told
+from tasks.prefect_runs import report
 
 
 def publish_ingest(settings: Settings, summary: IngestSummary) -> str:
@@ -18,7 +17,7 @@ def publish_ingest(settings: Settings, summary: IngestSummary) -> str:
 
     The crops are in the pool: whatever else fails here is a warning in the log.
     """
-    told("the table of counts", lambda: _table_artifact(summary))
+    report("the table of counts", lambda: _table_artifact(summary))
     page = Page(
         name=f"ingest-{summary.started_at:%Y%m%dT%H%M%S}-{summary.run_id[:8]}.html",
         render=lambda: render_ingest(settings, summary),
@@ -26,8 +25,7 @@ def publish_ingest(settings: Settings, summary: IngestSummary) -> str:
         link_text="Ingest: crops and rejects",
     )
     url = put_page(settings.workspace, page)
-    told("the growth of the pool", lambda: tell_growth(settings, summary.crops))
-    told("drift", lambda: _drift_artifact(watch_drift(settings, summary.crops)))
+    report("the growth of the pool", lambda: tell_growth(settings, summary.crops))
     return url
 
 
@@ -40,9 +38,3 @@ def _table_artifact(summary: IngestSummary) -> None:
         {"what": "pending", "images": summary.pending},
     ]
     create_table_artifact(rows, key="ingested-images", description=summary.line())
-
-
-def _drift_artifact(views: tuple[DriftTest, ...]) -> None:
-    if views:
-        rows = [{"view": view.name, "p": view.p_value, "found": view.line()} for view in views]
-        create_table_artifact(rows, key="drift", description="The newest photographs against earlier ones")

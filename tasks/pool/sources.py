@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from infra.catalog.delta_table import CatalogError, all_of, quoted
-from infra.catalog.derained import Catalog
+from infra.catalog.derained import VERSION, Catalog
 from infra.records import DERAINED, ImageRef
 from infra.settings import Settings, absolute_url
 from infra.storage.listing import ListingRules
@@ -78,9 +78,9 @@ def _derained_sources(settings: Settings, where: str | None) -> list[Source]:
 
 def _derained_source(catalog: Catalog, name: str, condition: str | None) -> Source:
     def refs(rules: ListingRules) -> Iterator[ImageRef]:
-        columns = ["key", "etag", "size_bytes", "derained_at"]
+        columns = ["key", "etag", "size_bytes", VERSION, "derained_at"]
         rows = catalog.frame(None, columns, all_of(condition, f"source = {quoted(name)}"))
-        latest = rows.sort("key", "derained_at").unique("key", keep="last", maintain_order=True)
+        latest = rows.sort("key", VERSION, "derained_at").unique("key", keep="last", maintain_order=True)
         return map(ImageRef, latest["key"], latest["etag"], latest["size_bytes"])
 
     return Source(name, refs, frames=is_array(name))

@@ -1,4 +1,4 @@
-"""Two networks compared for whoever asks: nothing is registered and nobody promoted."""
+"""Compare two networks on request: nothing is registered or promoted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from infra.settings import Settings
 from infra.storage.location import open_location
 from tasks.promotion.evaluation import evaluate, open_validation
 from tasks.promotion.evaluation_records import record
-from tasks.promotion.gates import judge, too_small
+from tasks.promotion.gates import decide, too_small
 from tasks.promotion.overlap import refuse_training
 from tasks.resolved_model import refuse_absent_device, resolve_model
 
@@ -14,7 +14,7 @@ from tasks.resolved_model import refuse_absent_device, resolve_model
 def compare(
     settings: Settings, champion: str, challenger: str, run_id: str, training: str | None = None
 ) -> str:
-    """Measure two models, keep the figures, and tell in one line what promotion would make of them.
+    """Measure two models, keep the figures, and say in one line what promotion would decide.
 
     With `training`, the photographs there must not be among those that the models are compared on.
 
@@ -30,8 +30,8 @@ def compare(
     if training is not None:
         refuse_training(manifest, training)
     evaluation = evaluate(settings, ours, theirs, manifest)
-    verdict = judge(evaluation, settings.gates)
+    verdict = decide(evaluation, settings.gates)
     url = record(settings, evaluation, verdict, run_id)
     small = too_small(manifest.pairs, settings.gates)
-    told = small or ("better" if verdict.is_better else "not to be promoted")
-    return f"{challenger} beside {champion}: {told} ({verdict.line()}); by photograph: {url} and .html"
+    outcome = small or ("better" if verdict.is_better else "not to be promoted")
+    return f"{challenger} beside {champion}: {outcome} ({verdict.line()}); by photograph: {url} and .html"

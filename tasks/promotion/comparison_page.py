@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from PIL import Image as PillowImage
-
 from tasks.pages.pictures import LONGEST_SIDE, data_uri
 from tasks.pages.templates import page_template
-from tasks.promotion.evaluation import Compared, Evaluation, ImageScore
 from tasks.promotion.gates import Verdict
+from tasks.promotion.scores import Compared, Evaluation, ImageScore, Shown, worst_first
 
-MOST_SHOWN = 12
-"""Photographs with pictures: of each there are four of at most 960 pixels a side."""
 MOST_ROWS = 200
 FIGURES = tuple(ImageScore.__slots__)
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """One photograph and what both networks make of it, no larger than a page shows; clean where there is one."""
-
-    compared: Compared
-    rainy: PillowImage.Image
-    champion: PillowImage.Image
-    challenger: PillowImage.Image
-    clean: PillowImage.Image | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +28,7 @@ class Card:
     challenger: str
 
 
-def worst_first(photographs: Sequence[Compared]) -> list[Compared]:
-    """Sort by what the challenger loses: dB of psnr_y, or tenths of rain recall where there is no clean version."""
-    return sorted(photographs, key=_gain)
-
-
-def _gain(compared: Compared) -> float:
-    for figure, unit in (("psnr_y", 1.0), ("rain_recall", 10.0)):
-        ours, theirs = getattr(compared.champion, figure), getattr(compared.challenger, figure)
-        if ours is not None and theirs is not None:
-            return unit * float(theirs - ours)
-    return 0.0
-
-
-def render_comparison(
-    evaluation: Evaluation, verdict: Verdict, shown: Sequence[Shown], title: tuple[str, str], run_id: str
-) -> str:
+def render_comparison(evaluation: Evaluation, verdict: Verdict, title: tuple[str, str], run_id: str) -> str:
     """Write the page.
 
     Parameters
@@ -68,8 +37,6 @@ def render_comparison(
         All figures.
     verdict : Verdict
         What is made of them.
-    shown : sequence of Shown
-        Photographs to show, in this order.
     title : (str, str)
         What champion and challenger are called.
     run_id : str
@@ -90,7 +57,7 @@ def render_comparison(
         manifest=evaluation.manifest.url,
         run_id=run_id,
         gates=verdict.gates,
-        cards=[_card(each) for each in shown],
+        cards=[_card(each) for each in evaluation.worst],
         reported=_by_figure(evaluation.reported()),
         figures=FIGURES,
         rows=[_row(each) for each in rows[:MOST_ROWS]],

@@ -14,11 +14,10 @@ from infra.settings import Settings
 from infra.storage.location import open_location
 from infra.tracking.runs import Figures, log_figures
 from models.evaluation.metrics import Image
-from tasks.pages.pictures import shrunk
-from tasks.promotion.comparison_page import MOST_SHOWN, Shown, render_comparison, worst_first
-from tasks.promotion.evaluation import Evaluation, engine_of
+from tasks.promotion.comparison_page import render_comparison
 from tasks.promotion.gates import Verdict
-from tasks.promotion.validation_manifest import VALIDATION
+from tasks.promotion.recorded_evaluations import remember
+from tasks.promotion.scores import Evaluation, Shown
 
 EXPERIMENT = "evaluation"
 MOST_PICTURES = 4
@@ -30,15 +29,13 @@ def record(settings: Settings, evaluation: Evaluation, verdict: Verdict, run_id:
 
     Raises
     ------
-    ManifestInvalid
-        If a photograph has changed since it was evaluated.
     TrackingUnreachable
         If the tracking server does not answer.
     """
     location = open_location(f"{settings.workspace.rstrip('/')}/evaluations")
-    rows, shown = _rows(evaluation), _worst(settings, evaluation)
+    rows = _rows(evaluation)
     title = evaluation.champion.label, evaluation.challenger.label
-    page = render_comparison(evaluation, verdict, shown, title, run_id).encode()
+    page = render_comparison(evaluation, verdict, title, run_id).encode()
     location.put(f"{run_id}.parquet", _parquet(rows))
     location.put(f"{run_id}.html", page)
     url = f"{location.url}/{run_id}.parquet"
@@ -48,10 +45,12 @@ def record(settings: Settings, evaluation: Evaluation, verdict: Verdict, run_id:
         tables={"photographs.json": rows},
         files={"comparison.html": page},
         pictures={
-            f"worst-{number}": _side_by_side(each) for number, each in enumerate(shown[:MOST_PICTURES], 1)
+            f"worst-{number}": _side_by_side(each)
+            for number, each in enumerate(evaluation.worst[:MOST_PICTURES], 1)
         },
     )
     log_figures(settings, EXPERIMENT, run_id, figures)
+    remember(settings, evaluation, url)
     return url
 
 
@@ -78,19 +77,6 @@ def _parquet(rows: Sequence[dict[str, object]]) -> bytes:
     file = io.BytesIO()
     pl.DataFrame(rows, infer_schema_length=None).write_parquet(file)
     return file.getvalue()
-
-
-def _worst(settings: Settings, evaluation: Evaluation) -> list[Shown]:
-    """Derain again those photographs that are worth a look: pictures of all would not fit in memory."""
-    deciding = [each for each in evaluation.photographs if each.set == VALIDATION]
-    worst = {each.key: each for each in worst_first(deciding)[:MOST_SHOWN]}
-    engines = [engine_of(settings, model) for model in (evaluation.champion, evaluation.challenger)]
-    shown = {}
-    for photograph in evaluation.manifest.only(worst).photographs():
-        key, rainy, clean = photograph.row.rainy, photograph.rainy, photograph.clean
-        ours, theirs = (shrunk(engine.derain(rainy[None])[0]) for engine in engines)
-        shown[key] = Shown(worst[key], shrunk(rainy), ours, theirs, None if clean is None else shrunk(clean))
-    return [shown[key] for key in worst]
 
 
 def _side_by_side(shown: Shown) -> Image:

@@ -9,7 +9,7 @@ import numpy as np
 from infra.catalog.promotions import Gate
 from infra.settings import GateLimits
 from tasks.promotion.bootstrap import paired_interval
-from tasks.promotion.evaluation import Evaluation
+from tasks.promotion.scores import Evaluation
 
 HIGHER_IS_BETTER = ("psnr_y", "ssim_y", "rain_recall", "detail_kept")
 LOWER_IS_BETTER = ("clean_change",)
@@ -34,7 +34,7 @@ class Verdict:
         return "; ".join(self.refusals) or ", ".join(_won(gate) for gate in self.gates if _is_win(gate))
 
 
-def judge(evaluation: Evaluation, limits: GateLimits) -> Verdict:
+def decide(evaluation: Evaluation, limits: GateLimits) -> Verdict:
     """Hold the figures of an evaluation against the limits.
 
     No gate's loss may reach beyond its limit within its 95 % interval, and the whole interval of psnr_y or of rain

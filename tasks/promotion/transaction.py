@@ -19,10 +19,11 @@ from infra.settings import Settings
 from infra.storage.lease import Lease, lease_of
 from infra.storage.location import open_location
 from infra.tracking.registry import CHAMPION, CHAMPION_URL, PREVIOUS, STUDENT, Registry
-from tasks.promotion.evaluation import Evaluation, evaluate, open_validation
+from tasks.promotion.evaluation import evaluate, open_validation
 from tasks.promotion.evaluation_records import record
-from tasks.promotion.gates import Verdict, judge, too_small
+from tasks.promotion.gates import Verdict, decide, too_small
 from tasks.promotion.overlap import refuse_training
+from tasks.promotion.recorded_evaluations import recall
 from tasks.promotion.validation_manifest import ValidationManifest
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, register_shipped, resolve_model
 
@@ -149,8 +150,7 @@ def promote_challenger(
     with opened(settings, run_id) as office:
         if office.registry.standing(STUDENT).champion != champion.version:  # a killed run made another one
             champion = resolve_model(settings, CHAMPION_URL)
-    verdict, evaluation = _compared(settings, champion, candidate, manifest)
-    table = None if evaluation is None else record(settings, evaluation, verdict, run_id)
+    verdict, table = _compared(settings, champion, candidate, manifest, run_id)
     candidate = _registered(settings, champion, candidate)
     with opened(settings, run_id) as office:
         now = office.registry.standing(STUDENT).champion
@@ -204,16 +204,27 @@ def _refuse_other_model(url: str, candidate: ResolvedModel) -> None:
 
 
 def _compared(
-    settings: Settings, champion: ResolvedModel, candidate: ResolvedModel, manifest: ValidationManifest
-) -> tuple[Verdict, Evaluation | None]:
-    """Judge a candidate; what is plain without a measurement is not measured."""
+    settings: Settings,
+    champion: ResolvedModel,
+    candidate: ResolvedModel,
+    manifest: ValidationManifest,
+    run_id: str,
+) -> tuple[Verdict, str | None]:
+    """Decide on a candidate; return the verdict and the URL of its figures by photograph, if there are any.
+
+    What is plain without a measurement is not measured, and what an earlier run measured is not measured again.
+    """
     if candidate.model_file.digest == champion.model_file.digest:
         return Verdict((), (f"the same network as version {champion.version}, the champion",)), None
     small = too_small(manifest.pairs, settings.gates)
     if small is not None:
         return Verdict((), (small,)), None
+    known = recall(settings, champion, candidate, manifest)
+    if known is not None:
+        return decide(known.evaluation, settings.gates), known.table
     evaluation = evaluate(settings, champion, candidate, manifest)
-    return judge(evaluation, settings.gates), evaluation
+    verdict = decide(evaluation, settings.gates)
+    return verdict, record(settings, evaluation, verdict, run_id)
 
 
 def _registered(settings: Settings, champion: ResolvedModel, candidate: ResolvedModel) -> ResolvedModel:

@@ -23,7 +23,7 @@ Preset = TypeVar("Preset")
 STAGE_2 = TrainConfig(learning_rate=1e-4, warm_up=20, cool_down=1.0, finish=1.0, ema=0.99)
 """How a network goes on that was trained to its end: the learning rate falls from 1e-4 to 0 all along, and labelled
 rain counts by PSNR itself. With the rate and the loss that it began with it would lose light rain. Crops are then
-twice as large and a quarter as many as `batch` and `crop` say (`models.training.loop.batch_of`)."""
+twice as large and a quarter as many as `batch` and `crop` say (`models.training.batches.batch_of`)."""
 
 
 def preset_named(presets: Mapping[str, Preset], name: str) -> Preset:

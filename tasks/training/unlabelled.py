@@ -12,7 +12,7 @@ from infra.storage.location import open_location
 from models.training.distill.teacher_targets import MOST_PHOTOGRAPHS, Photograph, evenly, trimmed
 from tasks.codec import ImageRejected, decode
 from tasks.media.sources import Selection
-from tasks.progress import run_log
+from tasks.prefect_runs import run_log
 
 POOL = "pool"
 """Names the training crops of the pool, where else a place is named."""

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from infra.records import ImageRef
+from tasks.waves.stage import Shard
 
 PIXELS_PER_BYTE = {"png": 0.7, "bmp": 0.33, "tif": 0.4, "tiff": 0.4, "gif": 1.5, "webp": 6.0}
 """Typical of photographs; anything else is taken for a JPEG."""
 JPEG_PIXELS_PER_BYTE = 4.0
-LEAST_SHARD_PIXELS = 4_000_000
+LEAST_SHARD_PIXELS = 500_000
 """Smaller shards would cost more in coming and going than they gain."""
 IMAGE_PIXELS = 50_000
 """What an image costs beside its pixels: a request there and back, headers, a row."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """The images that one Dask task derains; they are committed together."""
-
-    index: int
-    refs: tuple[ImageRef, ...]
-    replace: bool
-    """Whether its images have rows already, which a commit is to replace; true of all of them or of none."""
 
 
 def estimated_pixels(ref: ImageRef) -> int:
@@ -47,8 +39,9 @@ class Pending:
         self._close = weakref.finalize(self, self._file.close)
 
     def append(self, refs: Sequence[ImageRef], again: Sequence[bool]) -> None:
-        """Add references, with whether each is to do again; all of them before the first is read."""
+        """Add references, with whether each is to do again; none while they are being read."""
         columns = [[ref.key for ref in refs], [ref.etag for ref in refs], [ref.size_bytes for ref in refs]]
+        self._file.seek(0, os.SEEK_END)
         self._file.write(json.dumps([*columns, list(again)]).encode() + b"\n")
 
     def refs(self) -> Iterator[tuple[ImageRef, bool]]:
@@ -98,7 +91,7 @@ class ShardLimits:
         return min(self.max_pixels, max(left / (2 * self.workers), LEAST_SHARD_PIXELS))
 
 
-def cut(refs: Iterator[tuple[ImageRef, bool]], pixels: int, limits: ShardLimits) -> Iterator[Shard]:
+def cut(refs: Iterator[tuple[ImageRef, bool]], pixels: int, limits: ShardLimits) -> Iterator[Shard[ImageRef]]:
     """Cut a stream of so many pixels in shards."""
     filling = {False: _Filling(), True: _Filling()}
     index = 0

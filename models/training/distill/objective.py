@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from models.networks.base import Features
-from models.networks.losses import psnr_term, reconstruction_terms
+from models.networks.losses import psnr_terms, reconstruction_terms
 from models.pairs import RainyPair
 from models.rng import SampleRng
 from models.training.config import TrainConfig
@@ -168,9 +168,7 @@ class Distillation(Objective):
 
 def supervised_terms(config: TrainConfig, step: int, derained: Tensor, pair: RainyPair) -> dict[str, Tensor]:
     """Return a student's own terms, as `models.training.objectives.Supervised` does, of what it made already."""
-    if config.finishing(step):
-        return {"psnr": psnr_term(derained, pair.clean)}
-    return reconstruction_terms(derained, pair.clean)
+    return (psnr_terms if config.by_psnr(step) else reconstruction_terms)(derained, pair.clean)
 
 
 def followed(derained: Tensor, taught: Tensor, clean: Tensor) -> Tensor:

@@ -105,3 +105,13 @@ def test_a_folder_without_recorded_layers(tmp_path: Path):
 def test_an_empty_folder_is_named(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match=str(tmp_path)):
         load_training_data(tmp_path, held_out=False)
+
+
+def test_a_folder_is_read_once_until_it_changes(tmp_path: Path):
+    root = write_training_folder(tmp_path)
+    first = load_training_data(root, held_out=False)
+    assert load_training_data(root, held_out=False) is first
+    assert load_training_data(root, held_out=True) is not first
+    added = root / "clean" / "zzz.png"
+    Image.new("RGB", (80, 72), (10, 20, 30)).save(added)
+    assert len(load_training_data(root, held_out=False).photographs) == len(first.photographs) + 1

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from infra.errors import ObjectStillChanging, StorageError
-from infra.records import ImageRef, Scope
+from infra.records import ImageRef, Scope, StoredObject
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
 from models.engine import TilingRefused
 from tasks.batch.shards import ShardJob, can_derain, derain_shard
@@ -20,9 +20,8 @@ from tasks.codec import ImageRejected, Picture, PictureForm
 from tasks.codec.exports import Export
 from tasks.media.opening import MediumSpec
 from tasks.waves.loaded import StagedModel
-from tasks.waves.pending import Shard
 from tasks.waves.reading import FAULTS_IN_A_ROW
-from tasks.waves.shard_results import ShardResult
+from tasks.waves.stage import Shard, ShardResult
 
 SPEC = MediumSpec("mem://in", "mem://out", Export("png"), 1_000)
 JOB = ShardJob(
@@ -64,9 +63,10 @@ class Memory:
         self._call("encode", chr(255 - derained.flat[0]))
         return derained.tobytes()
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes) -> StoredObject:
         self._call("put", key[0])
         self.puts[key] = data
+        return StoredObject(len(data), None)
 
     def output(self, key: str) -> np.ndarray:
         raise NotImplementedError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,6 +20,10 @@ from infra.tracking.server import TrackingServer
 from models.modelfile import pack, write_model_file
 from tasks.media.manifests import ManifestInvalid
 from tasks.promotion.comparison import compare
+from tasks.promotion.evaluation import open_validation
+from tasks.promotion.recorded_evaluations import recall
+from tasks.promotion.transaction import promote_challenger
+from tasks.resolved_model import resolve_model
 from tests.support.samples.images import encoded
 from tests.support.samples.photographs import photograph
 from tests.support.samples.students import random_student
@@ -141,3 +146,23 @@ def test_what_was_trained_on_is_not_compared_on(settings: Settings, tmp_path: Pa
     with pytest.raises(ManifestInvalid, match=r"chelsea\.png shows what .*trained\.png shows"):
         compare(settings, CHAMPION_URL, challenger(settings), "refused", str(tmp_path))
     assert not Path(settings.workspace, "evaluations", "refused.html").exists()
+
+
+def test_promote_decides_on_the_figures_that_evaluate_recorded(settings: Settings, told: str) -> None:
+    pages = sorted(Path(settings.workspace, "evaluations").glob("*.html"))
+    row = promote_challenger(settings, challenger(settings), "promoting")
+    assert row.evaluation is not None
+    assert row.evaluation.endswith("/evaluations/compared.parquet")
+    assert (
+        sorted(Path(settings.workspace, "evaluations").glob("*.html")) == pages
+    )  # nothing was derained again
+
+
+def test_another_manifest_is_another_evaluation(settings: Settings, told: str) -> None:
+    champion, candidate = (resolve_model(settings, url) for url in (CHAMPION_URL, challenger(settings)))
+    manifest = open_validation(settings)
+    known = recall(settings, champion, candidate, manifest)
+    assert known is not None
+    assert [each.key for each in known.evaluation.photographs] == [row.rainy for row in manifest.rows]
+    assert recall(settings, champion, candidate, replace(manifest, digest="another")) is None
+    assert recall(settings, candidate, champion, manifest) is None

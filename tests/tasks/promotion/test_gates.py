@@ -9,12 +9,12 @@ import pytest
 
 from infra.settings import GateLimits
 from models.modelfile import ModelFile
-from tasks.promotion.evaluation import Compared, Evaluation, ImageScore
-from tasks.promotion.gates import Verdict, judge, too_small
+from tasks.promotion.gates import Verdict, decide, too_small
+from tasks.promotion.scores import Compared, Evaluation, ImageScore
 from tasks.promotion.validation_manifest import ValidationManifest
-from tasks.resolved_model import ChosenModel
+from tasks.resolved_model import ResolvedModel
 
-MODEL = ChosenModel(ModelFile(b"", b""), "derain-student", "1")
+MODEL = ResolvedModel(ModelFile(b"", b""), "derain-student", "1")
 MANIFEST = ValidationManifest("manifest.csv", "0", ())
 BASE = ImageScore(30.0, 0.9, 28.0, 0.88, 0.3, 0.6, 0.95)
 LIMITS = GateLimits()
@@ -35,7 +35,7 @@ def evaluation(ratio: float = 1.0, noise: float = 0.0, count: int = 24, **change
 
 
 def judged(**changes: float) -> Verdict:
-    return judge(evaluation(**changes), LIMITS)
+    return decide(evaluation(**changes), LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_gain_that_may_be_chance_is_none():
 
 def test_a_loss_within_its_limit_that_may_be_beyond_it_is_refused():
     sure = judged(rain_recall=0.2, detail_kept=-0.015)
-    unsure = judge(evaluation(rain_recall=0.2, detail_kept=-0.015, noise=0.04), LIMITS)
+    unsure = decide(evaluation(rain_recall=0.2, detail_kept=-0.015, noise=0.04), LIMITS)
     assert sure.is_better
     assert any(line.startswith("detail_kept") for line in unsure.refusals)
 
@@ -103,7 +103,7 @@ def test_figures_that_only_some_rows_have_are_compared_on_these():
     whole = evaluation(psnr_y=0.5)
     real = ImageScore(rain_recall=0.5, detail_kept=0.9)
     with_real = replace(whole, photographs=(*whole.photographs, Compared("real.png", "real", real, real)))
-    counts = {gate.name: gate.n for gate in judge(with_real, LIMITS).gates}
+    counts = {gate.name: gate.n for gate in decide(with_real, LIMITS).gates}
     assert (counts["psnr_y"], counts["rain_recall"]) == (24, 25)
 
 

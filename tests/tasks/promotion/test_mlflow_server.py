@@ -22,7 +22,7 @@ from infra.tracking.server import TrackingServer
 from models.engine import Engine, choose_device, fast_dtype
 from models.modelfile import build
 from tasks.promotion.transaction import promote_challenger, roll_back
-from tasks.resolved_model import choose_model
+from tasks.resolved_model import resolve_model
 from tests.conftest import fresh_bucket
 from tests.support.servers.browser import chromium
 from tests.support.servers.ceph import Gateway
@@ -59,7 +59,7 @@ class Tracked:
     def derained(self, rainy: np.ndarray) -> np.ndarray:
         """What the champion makes of photographs in this process."""
         device = choose_device("auto")
-        champion = choose_model(self.settings, CHAMPION_URL).model_file
+        champion = resolve_model(self.settings, CHAMPION_URL).model_file
         return Engine(build(champion), device, fast_dtype(device)).derain(rainy)
 
 
@@ -99,7 +99,7 @@ def test_promoted_and_rolled_back(tracked: Tracked):
     ]
     standing = Registry(tracked.settings).standing(STUDENT)
     assert (standing.champion, standing.previous, standing.challenger) == ("2", "1", "2")
-    assert choose_model(tracked.settings, CHAMPION_URL).model_file == with_strength(1.0)
+    assert resolve_model(tracked.settings, CHAMPION_URL).model_file == with_strength(1.0)
     kept = {ref.key.rpartition("/")[2] for ref in open_location(f"{tracked.bucket}/artifacts").list()}
     assert {"model.safetensors", "config.json", "MLmodel", "pyfunc_model.py", "comparison.html"} <= kept
     version = TrackingServer(tracked.settings).client().get_model_version(STUDENT, "2")

@@ -29,7 +29,7 @@ from tasks.promotion.transaction import (
     promotion_line,
     roll_back,
 )
-from tasks.resolved_model import choose_model
+from tasks.resolved_model import resolve_model
 from tests.support.samples.students import random_student
 from tests.support.worlds.promotion import PAIRS, add, settings_of, with_strength, write_validation
 from tests.support.worlds.promotion_driver import GATE, killed, promote_to_the_end, roll_back_to_the_end
@@ -69,7 +69,7 @@ def champions(settings: Settings, first: ModelFile, *others: ModelFile) -> list[
 
 def serving(settings: Settings) -> str:
     """The version that derain-batch would take."""
-    return choose_model(settings, CHAMPION_URL).version
+    return resolve_model(settings, CHAMPION_URL).version
 
 
 def decisions(settings: Settings) -> list[tuple[str, str | None, str]]:
@@ -100,7 +100,7 @@ def test_better_is_taken_worse_and_same_are_refused_and_all_of_it_is_in_the_ledg
     assert "stays champion" in promotion_line(worse)
     back = roll_back(settings, None, "four")
     assert (back.decision, back.to_version, serving(settings)) == ("rolled_back", "1", "1")
-    assert choose_model(settings, CHAMPION_URL).model_file == with_strength(0.0)
+    assert resolve_model(settings, CHAMPION_URL).model_file == with_strength(0.0)
     assert [decision for decision, *_ in decisions(settings)] == [
         "adopted",
         "promoted",

@@ -51,7 +51,7 @@ EVERYTHING = SemiConfig(
     watch_every=2,
 )
 NAMES = {
-    "charbonnier", "frequency", "rerain", "anchor", "pseudo_label", "temporal", "rain_on_rain", "mean_teacher",
+    "psnr", "rerain", "anchor", "pseudo_label", "temporal", "rain_on_rain", "mean_teacher",
     "streak_contrast", "background_contrast", "pseudo_label_contrast", "temporal_contrast",
 }  # fmt: skip
 
@@ -136,7 +136,7 @@ def test_re_rain_takes_its_share_of_the_batch():
             self.seen.append(len(rainy))
             return 0.9 * rainy
 
-        def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:
+        def loss_terms(self, pair: RainyPair, reconstruction: Any = None) -> dict[str, Tensor]:
             return {"labelled": (self(pair.rainy) - pair.clean).abs().mean()}
 
     for share, counts in ((0.5, [2, 2]), (0.25, [3, 1]), (0.9, [1, 3])):
@@ -173,7 +173,7 @@ class Slides(Network):
         ends = {"black": torch.zeros_like(rainy), "identity": rainy, "everything is rain": rainy - 0.4}
         return torch.lerp(rainy - 0.05, ends[self.end], share)
 
-    def loss_terms(self, pair: RainyPair) -> dict[str, Tensor]:
+    def loss_terms(self, pair: RainyPair, reconstruction: Any = None) -> dict[str, Tensor]:
         return {"error": (self(pair.rainy) - pair.clean).abs().mean()}
 
 

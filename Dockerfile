@@ -1,0 +1,66 @@
+# Two images of one environment. `worker` holds the dependencies alone: a coordinator sends Dask workers its code.
+# `derain` adds the flows, and runs them, a Prefect worker, a Prefect server or an MLflow server.
+#
+#   docker build --target worker -t derain-worker .
+#   docker build --target derain -t derain-flows .
+#
+# For CUDA add --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130.
+
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS environment
+# Where PyTorch's builds for one kind of device are; empty: only where pip looks anyway.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Extras of pyproject.toml that are installed too.
+ARG EXTRAS=server
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /src
+COPY pyproject.toml requirements.lock ./
+# The project is installed without its code, for its dependencies, so that changed code does not install them again.
+RUN touch README.md LICENSE \
+ && python -m venv /opt/derain \
+ && PATH=/opt/derain/bin:$PATH \
+ && pip install --quiet -c requirements.lock ${TORCH_INDEX:+--extra-index-url ${TORCH_INDEX}} torch \
+ && pip install --quiet -c requirements.lock ".[${EXTRAS}]" \
+ && pip uninstall --quiet --yes derain-flows
+# What only compiling against these packages or testing them takes.
+WORKDIR /opt/derain/lib
+RUN find . -path '*/torch/include' -prune -exec rm -r {} + -o -path '*/pyarrow/include' -prune -exec rm -r {} + \
+ && find . -type d -name tests -prune -exec rm -r {} +
+
+FROM ${BASE} AS worker
+LABEL org.opencontainers.image.title="derain-flows worker" \
+      org.opencontainers.image.description="A Dask worker or scheduler for derain-flows, which sends it its code" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=environment /opt/derain /opt/derain
+# Freed memory stays in the process, as for workers that a run starts itself. /tmp is all that has to be writable.
+ENV PATH=/opt/derain/bin:$PATH \
+    HOME=/tmp \
+    PYTHONUNBUFFERED=1 \
+    OMP_NUM_THREADS=1 \
+    MALLOC_MMAP_MAX_=0 \
+    MALLOC_TRIM_THRESHOLD_=8589934592
+USER 10001:10001
+WORKDIR /tmp
+CMD ["dask", "worker", "tcp://scheduler:8786", "--nthreads", "1", "--memory-limit", "0", "--no-dashboard", \
+     "--local-directory", "/tmp/dask"]
+
+FROM worker AS derain
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="derain-flows" \
+      org.opencontainers.image.description="Derain whole buckets of rainy photographs" \
+      org.opencontainers.image.revision="${REVISION}"
+USER 0:0
+COPY . /app
+RUN pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps --editable /app \
+ && install -d -o 10001 -g 10001 /data
+# What [tool.prefect] in pyproject.toml says, for any working directory.
+ENV PREFECT_HOME=/tmp/prefect \
+    PREFECT_PLUGINS_ENABLED=true \
+    PREFECT_SERVER_ANALYTICS_ENABLED=false \
+    DO_NOT_TRACK=1 \
+    DERAIN_WORKSPACE=/data/workspace
+USER 10001:10001
+WORKDIR /app
+VOLUME /data
+CMD ["python", "-m", "flows.derain_batch"]

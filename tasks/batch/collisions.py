@@ -1,0 +1,137 @@
+"""Images whose names differ, but not for their destination: `A.jpg` and `a.jpg` where case is ignored.
+
+The image whose output is there already keeps it, or else the one that was listed first. The others become rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from infra.catalog.derained import Catalog
+from infra.records import ImageRef, Scope
+from infra.storage.name_folding import NameFolding
+from tasks.batch.ownership import Mask
+from tasks.batch.rivals import Rival, is_same_file, is_there, read_rivals
+from tasks.batch.shards import ShardJob, rejected_record
+from tasks.media.key_hashes import CHUNK, Hashes, chunks, find, hash_texts
+
+COLLISION = "collides with another name"
+"""What the counts of a run call it; each row names the other image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An image that may collide with another one."""
+
+    ref: ImageRef
+    output: str
+    """URL that its output would have."""
+    has_row: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Collision:
+    """An image that cannot be derained into this destination, and why."""
+
+    ref: ImageRef
+    reason: str
+
+
+@dataclass(slots=True)
+class ClaimedNames:
+    """The folded names of the outputs that a plan will write, 16 bytes each."""
+
+    folding: NameFolding
+    _taken: Hashes = field(default_factory=lambda: np.empty(0, "S16"))
+
+    def claim(self, outputs: pl.Series, wanted: Mask) -> Mask:
+        """Claim the names of the wanted outputs; return which of these were taken."""
+        hashes = hash_texts(self.folding.fold(outputs))
+        positions = np.flatnonzero(wanted)
+        first = np.zeros(len(hashes), np.bool_)
+        first[positions[np.unique(hashes[positions], return_index=True)[1]]] = True
+        free = first & ~find(self._taken, hashes)[1]
+        self._taken = np.sort(np.concatenate([self._taken, hashes[free]]))
+        return wanted & ~free
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of the candidates."""
+
+    collisions: tuple[Collision, ...]
+    free: tuple[Candidate, ...]
+    """Images whose rival is gone: they can be derained."""
+
+
+def settle(
+    candidates: Sequence[Candidate],
+    pending: Iterable[Candidate],
+    catalog: Catalog,
+    scope: Scope,
+    folding: NameFolding,
+) -> Settled:
+    """Find out with which image each candidate collides.
+
+    Parameters
+    ----------
+    candidates : Sequence[Candidate]
+        Images whose output names are taken.
+    pending : Iterable[Candidate]
+        The images that will be derained; read as a stream.
+    catalog : Catalog
+        Says whose the outputs are that are there.
+    scope : Scope
+        Of the run.
+    folding : NameFolding
+        Of the destination.
+    """
+    outputs = [candidate.output for candidate in candidates]
+    rivals = read_rivals(catalog, scope.destination, outputs, folding)
+    folded = hash_texts(folding.fold(pl.Series(outputs, dtype=pl.String))).tolist()
+    first_of = _first_keys(pending, sorted(folded), folding)
+    collisions, free = [], []
+    for candidate, name in zip(candidates, folded, strict=True):
+        other = _rival_key(candidate.ref, rivals.get(candidate.output), scope) or first_of.get(name)
+        if other is None:
+            first_of[name] = candidate.ref.key
+            free.append(candidate)
+        else:
+            collisions.append(Collision(candidate.ref, f"collides with {other} ({_why(folding)})"))
+    return Settled(tuple(collisions), tuple(free))
+
+
+def record_collisions(found: Sequence[Collision], job: ShardJob, catalog: Catalog) -> None:
+    """Commit a rejected row for each image that collides, with the other image as its reason."""
+    rows = [rejected_record(job, collision.ref, collision.reason) for collision in found]
+    catalog.commit(rows, replace=True)
+
+
+def _rival_key(ref: ImageRef, rival: Rival | None, scope: Scope) -> str | None:
+    if rival is None or (rival.source, rival.key) == (scope.source, ref.key):
+        return None
+    if rival.source != scope.source:
+        return f"{rival.source}/{rival.key}" if is_there(rival) else None
+    return rival.key if is_there(rival) and not is_same_file(scope.source, ref.key, rival.key) else None
+
+
+def _first_keys(
+    pending: Iterable[Candidate], wanted: Sequence[bytes], folding: NameFolding
+) -> dict[bytes, str]:
+    """Return the keys of the pending images whose outputs have these folded names."""
+    found: dict[bytes, str] = {}
+    for part in chunks(pending, CHUNK):
+        hashes = hash_texts(folding.fold(pl.Series([image.output for image in part])))
+        is_wanted = find(np.array(wanted, "S16"), hashes)[1]
+        found.update((hashes[at], part[at].ref.key) for at in np.flatnonzero(is_wanted))
+    return found
+
+
+def _why(folding: NameFolding) -> str:
+    if folding.ignores_case:
+        return "the destination ignores case; rename one of them, or choose another destination"
+    return "the destination takes both names for one; rename one of them, or choose another destination"

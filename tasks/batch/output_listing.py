@@ -1,0 +1,104 @@
+"""What a destination holds, in 24 bytes an object, compared with what the catalog says was written there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from infra.records import ImageRef
+from infra.storage.location import ObjectNotFound
+from infra.storage.name_folding import NameFolding
+from tasks.media.key_hashes import Hashes, chunks, find, hash_briefly, hash_texts
+
+CHUNK = 65_536
+GONE, REPLACED, INTACT = 0, 1, 2
+"""An output is not there; is there, but not as it was written; is as it was written."""
+
+_KEY, _SIZE, _ETAG = slice(0, 16), slice(16, 20), slice(20, 24)
+_WIDTH = 24
+
+States = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputListing:
+    """The objects of a destination by the hash of their URL, with 32 bits each of size and etag."""
+
+    urls: Hashes
+    sizes: Words
+    etags: Words
+
+    def states(self, urls: Hashes, sizes: pl.Series, etags: pl.Series) -> States:
+        """Compare outputs with what their rows say: `GONE`, `REPLACED` or `INTACT`.
+
+        Parameters
+        ----------
+        urls : Hashes
+            Hashes of the outputs' URLs.
+        sizes, etags : polars.Series
+            What the rows say; null where a row says nothing. No output is empty, whatever its row says.
+        """
+        if not len(self.urls):
+            return np.full(len(urls), GONE, np.uint8)
+        positions, is_there = find(self.urls, urls)
+        listed = self.sizes[positions]
+        same_size = np.where(sizes.is_null().to_numpy(), listed > 0, listed == _size_words(sizes))
+        same_etag = etags.is_null().to_numpy() | (self.etags[positions] == _etag_words(etags))
+        states = np.where(same_size & same_etag, INTACT, REPLACED)
+        return np.where(is_there, states, GONE).astype(np.uint8)
+
+
+def read_listing(destination: str, objects: Iterable[ImageRef], folding: NameFolding) -> OutputListing:
+    """Read the listing of a destination as a stream; one that is not there holds nothing."""
+    try:
+        parts = [_packed(destination, part, folding) for part in chunks(objects, CHUNK)]
+    except ObjectNotFound:
+        parts = []
+    packed = np.concatenate(parts) if parts else np.empty((0, _WIDTH), np.uint8)
+    del parts
+    packed.view(f"S{_WIDTH}").sort(axis=0)
+    return OutputListing(
+        columns(packed, _KEY).view("S16").ravel(),
+        columns(packed, _SIZE).view(np.uint32).ravel(),
+        columns(packed, _ETAG).view(np.uint32).ravel(),
+    )
+
+
+def output_urls(destinations: pl.Series, keys: pl.Series) -> pl.Series:
+    """Join destinations and keys: an output is the same one below `a` and below `a/b`."""
+    return pl.select(pl.concat_str(destinations, keys, separator="/")).to_series()
+
+
+def as_bytes(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """View values as rows of bytes."""
+    return np.ascontiguousarray(values).view(np.uint8).reshape(len(values), values.itemsize)
+
+
+def columns(packed: npt.NDArray[np.uint8], part: slice) -> npt.NDArray[np.uint8]:
+    """Copy some columns of packed rows, so that they can be viewed as another type."""
+    return np.ascontiguousarray(packed[:, part])
+
+
+def _packed(destination: str, objects: list[ImageRef], folding: NameFolding) -> npt.NDArray[np.uint8]:
+    urls = pl.Series([f"{destination}/{found.key}" for found in objects], dtype=pl.String)
+    packed = np.empty((len(objects), _WIDTH), np.uint8)
+    packed[:, _KEY] = as_bytes(hash_texts(folding.fold(urls)))
+    packed[:, _SIZE] = as_bytes(
+        _size_words(pl.Series([found.size_bytes for found in objects], dtype=pl.Int64))
+    )
+    packed[:, _ETAG] = as_bytes(_etag_words(pl.Series([found.etag for found in objects], dtype=pl.String)))
+    return packed
+
+
+def _size_words(sizes: pl.Series) -> Words:
+    return sizes.fill_null(0).to_numpy().astype(np.uint32)
+
+
+def _etag_words(etags: pl.Series) -> Words:
+    return hash_briefly(etags).astype(np.uint32)

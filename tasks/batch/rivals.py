@@ -1,0 +1,147 @@
+"""Images whose outputs would have the name of another image's output."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from infra.catalog.delta_table import all_of
+from infra.catalog.derained import VERSION, Catalog
+from infra.errors import STORAGE_ERRORS, printable
+from infra.records import DERAINED, ImageRef, Scope
+from infra.settings import read_retry_policy
+from infra.storage.location import ObjectNotFound, is_local, open_location
+from infra.storage.name_folding import NameFolding
+from tasks.batch.output_listing import output_urls
+from tasks.batch.ownership import written_below
+from tasks.media.key_hashes import Hashes, find, hash_texts
+from tasks.media.medium import is_array
+from tasks.refusals import PreflightFailed
+
+logger = logging.getLogger(__name__)
+
+_COLUMNS = ("source", "key", "export", "destination", "output_key", VERSION, "derained_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """The image that an output belongs to."""
+
+    source: str
+    key: str
+    export: str
+    output: str
+    """URL of the output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Images whose outputs belong to other images, under the very same name."""
+
+    images: int = 0
+    examples: tuple[ImageRef, ...] = ()
+    outputs: tuple[str, ...] = ()
+    """URLs of the outputs of the examples."""
+
+
+def refuse_contested(contest: Contest, catalog: Catalog, scope: Scope) -> None:
+    """Refuse to write over the outputs of other images: the two would overwrite each other for ever.
+
+    What another source does not hold any more is no rival: a source may have moved.
+
+    Raises
+    ------
+    PreflightFailed
+        Names both images, the output and the way out.
+    """
+    rivals = read_rivals(catalog, scope.destination, contest.outputs, NameFolding())
+    for ref, output in zip(contest.examples, contest.outputs, strict=True):
+        rival = rivals.get(output)
+        if rival is None or not is_there(rival):
+            continue
+        ours, theirs = f"{scope.source}/{ref.key}", f"{rival.source}/{rival.key}"
+        if scope.export != rival.export:
+            ours, theirs = f"{ours} (exported as {scope.export})", f"{theirs} (as {rival.export})"
+        more = f"; {contest.images:,} images are so" if contest.images > 1 else ""
+        raise PreflightFailed(
+            f"{printable(ours)} and {printable(theirs)} would both be written to {printable(output)}{more}:"
+            " choose another destination for one of them, or leave one out with --exclude"
+        )
+    if contest.images:
+        logger.warning(
+            "%s: outputs of %d images are written over, because their own sources do not hold them any more",
+            scope.destination,
+            contest.images,
+        )
+
+
+def read_rivals(
+    catalog: Catalog, destination: str, outputs: Sequence[str], folding: NameFolding
+) -> dict[str, Rival]:
+    """Find the images that outputs belong to.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Read as a stream, if there is anything to find.
+    destination : str
+        Where the outputs are.
+    outputs : Sequence[str]
+        URLs of outputs.
+    folding : NameFolding
+        Of the destination.
+
+    Returns
+    -------
+    dict[str, Rival]
+        The newest row's image, by the URL of `outputs`; URLs without a row are absent.
+    """
+    if not outputs:
+        return {}
+    named = dict(zip(hash_texts(folding.fold(pl.Series(outputs))).tolist(), outputs, strict=True))
+    wanted = np.array(sorted(named), "S16")
+    found: dict[str, tuple[tuple[int, float], Rival]] = {}
+    where = all_of(DERAINED, written_below(destination))
+    for batch in catalog.scan(None, _COLUMNS, where):
+        frame, hashes = _matching(pl.DataFrame(batch), wanted, folding)
+        for row, url_hash in zip(frame.iter_rows(named=True), hashes.tolist(), strict=True):
+            age = (row[VERSION] or 0, row["derained_at"].timestamp())
+            output = named[url_hash]
+            if output not in found or age > found[output][0]:
+                url = f"{row['destination']}/{row['output_key']}"
+                found[output] = age, Rival(row["source"], row["key"], row["export"], url)
+    return {output: rival for output, (_, rival) in found.items()}
+
+
+def _matching(frame: pl.DataFrame, wanted: Hashes, folding: NameFolding) -> tuple[pl.DataFrame, Hashes]:
+    hashes = hash_texts(folding.fold(output_urls(frame["destination"], frame["output_key"])))
+    is_wanted = find(wanted, hashes)[1]
+    return frame.filter(pl.Series(is_wanted)), hashes[is_wanted]
+
+
+def is_there(rival: Rival) -> bool:
+    """Tell whether a rival is still at its source; one that cannot be looked at is taken to be."""
+    try:
+        if is_array(rival.source):
+            return True
+        return open_location(rival.source, read_retry_policy().short()).exists(rival.key)
+    except ObjectNotFound:
+        return False
+    except STORAGE_ERRORS as error:
+        logger.warning("%s cannot be looked at, and is taken to be there: %s", rival.source, error)
+        return True
+
+
+def is_same_file(source: str, key: str, other: str) -> bool:
+    """Tell whether two keys of a source name one file, as where a photograph was renamed from A.JPG to a.jpg."""
+    if not is_local(source):
+        return False
+    try:
+        return os.path.samefile(os.path.join(source, key), os.path.join(source, other))
+    except OSError:  # one of them is not there
+        return False

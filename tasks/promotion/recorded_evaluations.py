@@ -1,0 +1,87 @@
+"""Evaluations of earlier runs, found again by what was compared: the same two networks on the same manifest.
+
+`<workspace>/evaluations/same/<identity>.json` names the Parquet table that an evaluation wrote and holds its
+latency ratios. A retraining therefore derains the validation photographs once, in `evaluate`, and `promote` decides
+on those figures.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+import polars as pl
+
+from infra.settings import Settings
+from infra.storage.location import ObjectNotFound, open_location
+from tasks.promotion.scores import Compared, Evaluation, ImageScore
+from tasks.promotion.validation_manifest import ValidationManifest
+from tasks.resolved_model import ResolvedModel
+
+FIGURES_VERSION = 1
+"""Raise it when a figure is measured in another way: evaluations of earlier versions are then not found."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvaluation:
+    """An evaluation, without pictures, and the URL of its table."""
+
+    evaluation: Evaluation
+    table: str
+
+
+def remember(settings: Settings, evaluation: Evaluation, table: str) -> None:
+    """Make an evaluation findable whose table is at the URL `table`."""
+    name = _identity(evaluation.champion, evaluation.challenger, evaluation.manifest)
+    note = {"table": table.rpartition("/")[2], "latency_ratios": evaluation.latency_ratios.tolist()}
+    open_location(_folder(settings)).put(f"same/{name}.json", json.dumps(note).encode())
+
+
+def recall(
+    settings: Settings, champion: ResolvedModel, challenger: ResolvedModel, manifest: ValidationManifest
+) -> RecordedEvaluation | None:
+    """Find the evaluation of two networks on a manifest; None if there is none, or its table is gone.
+
+    Raises
+    ------
+    TransientError, AccessDenied
+        If storage fails.
+    """
+    location = open_location(_folder(settings))
+    try:
+        note = json.loads(location.fetch(f"same/{_identity(champion, challenger, manifest)}.json"))
+        rows = pl.read_parquet(io.BytesIO(location.fetch(note["table"])))
+    except ObjectNotFound:
+        return None
+    ratios = np.array(note["latency_ratios"], np.float64)
+    evaluation = Evaluation(champion, challenger, manifest, _photographs(rows), ratios)
+    return RecordedEvaluation(evaluation, f"{location.url}/{note['table']}")
+
+
+def _folder(settings: Settings) -> str:
+    return f"{settings.workspace.rstrip('/')}/evaluations"
+
+
+def _identity(champion: ResolvedModel, challenger: ResolvedModel, manifest: ValidationManifest) -> str:
+    compared = [champion.model_file.digest, challenger.model_file.digest, manifest.digest]
+    return sha256(json.dumps([FIGURES_VERSION, *compared]).encode()).hexdigest()
+
+
+def _photographs(rows: pl.DataFrame) -> tuple[Compared, ...]:
+    """Read the scores of both networks; the table has two rows per photograph, champion first."""
+    scores = [
+        (
+            row["key"],
+            row["scene"],
+            row["set"],
+            ImageScore(**{name: row[name] for name in ImageScore.__slots__}),
+        )
+        for row in rows.iter_rows(named=True)
+    ]
+    pairs = zip(scores[::2], scores[1::2], strict=True)
+    return tuple(
+        Compared(key, scene, ours, theirs, chosen) for (key, scene, chosen, ours), (*_, theirs) in pairs
+    )

@@ -1,0 +1,143 @@
+"""What an evaluation measures: figures per photograph and network, and pictures of the worst ones."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import insort
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+
+from models.evaluation.metrics import Image
+from tasks.pages.pictures import shrunk
+from tasks.promotion.validation_manifest import VALIDATION, ValidationManifest, ValidationPhotograph
+from tasks.resolved_model import ResolvedModel
+
+MOST_SHOWN = 12
+"""Photographs with pictures: of each there are four of at most 960 pixels per side."""
+ONLY_REPORTED = ("psnr_rgb", "ssim_rgb", "niqe")
+"""Figures that decide nothing, on whatever photographs."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScore:
+    """What a network makes of one photograph; None where its row does not tell.
+
+    `psnr_y` and `psnr_rgb` are in dB, at most 60; `clean_change` in grey levels of Y by which the clean version is
+    altered, on average; `rain_recall` and `detail_kept` as in `models.evaluation.probes`; `niqe` of derained real
+    rain as in `models.evaluation.niqe`, lower is more natural, which decides nothing.
+    """
+
+    psnr_y: float | None = None
+    ssim_y: float | None = None
+    psnr_rgb: float | None = None
+    ssim_rgb: float | None = None
+    clean_change: float | None = None
+    rain_recall: float | None = None
+    detail_kept: float | None = None
+    niqe: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One photograph of the manifest and the scores of both networks."""
+
+    key: str
+    scene: str
+    champion: ImageScore
+    challenger: ImageScore
+    set: str = VALIDATION
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Two networks on one manifest."""
+
+    champion: ResolvedModel
+    challenger: ResolvedModel
+    manifest: ValidationManifest
+    photographs: tuple[Compared, ...]
+    latency_ratios: npt.NDArray[np.float64]
+    """Of each round; a single 1 for networks of the same sizes, which compute the same."""
+    worst: tuple[Shown, ...] = ()
+    """Photographs on which the challenger loses most, worst first."""
+
+    def differences(self, figure: str) -> tuple[npt.NDArray[np.float64], list[str]]:
+        """Return challenger - champion of every photograph that decides and has the figure, and its scene."""
+        rows = self._with(figure, VALIDATION)
+        values = [getattr(each.challenger, figure) - getattr(each.champion, figure) for each in rows]
+        return np.array(values, np.float64), [each.scene for each in rows]
+
+    def mean(self, figure: str, side: str, chosen: str = VALIDATION) -> float:
+        """Return the mean of a figure of `champion` or `challenger` in a set."""
+        return float(np.mean([getattr(getattr(each, side), figure) for each in self._with(figure, chosen)]))
+
+    def reported(self) -> dict[str, float]:
+        """Return the means that decide nothing, by name, `set/figure.side`."""
+        sets = dict.fromkeys(each.set for each in self.photographs)
+        chosen = [
+            (each, figure) for each in sets for figure in ImageScore.__slots__ if self._with(figure, each)
+        ]
+        return {
+            f"{each}/{figure}.{side}": self.mean(figure, side, each)
+            for (each, figure), side in itertools.product(chosen, ("champion", "challenger"))
+            if each != VALIDATION or figure in ONLY_REPORTED
+        }
+
+    def _with(self, figure: str, chosen: str) -> list[Compared]:
+        """Return the photographs of a set that have a figure of both networks."""
+        return [
+            each
+            for each in self.photographs
+            if each.set == chosen
+            and getattr(each.champion, figure) is not None
+            and getattr(each.challenger, figure) is not None
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One photograph and what both networks make of it, no larger than a page shows; clean where there is one."""
+
+    compared: Compared
+    rainy: PillowImage.Image
+    champion: PillowImage.Image
+    challenger: PillowImage.Image
+    clean: PillowImage.Image | None
+
+
+@dataclass(slots=True)
+class WorstPhotographs:
+    """Keeps pictures of the photographs on which the challenger loses most, while all are measured."""
+
+    shown: list[Shown] = field(default_factory=list)
+    """Worst first, at most `MOST_SHOWN`."""
+
+    def offer(self, compared: Compared, photograph: ValidationPhotograph, derained: Sequence[Image]) -> None:
+        """Keep a photograph and its two derained versions, (H, W, 3) uint8, if it is among the worst so far."""
+        if compared.set != VALIDATION:
+            return
+        if len(self.shown) == MOST_SHOWN and gain(compared) >= gain(self.shown[-1].compared):
+            return
+        champion, challenger = (shrunk(pixels) for pixels in derained)
+        clean = None if photograph.clean is None else shrunk(photograph.clean)
+        each = Shown(compared, shrunk(photograph.rainy), champion, challenger, clean)
+        insort(self.shown, each, key=lambda shown: gain(shown.compared))
+        del self.shown[MOST_SHOWN:]
+
+
+def worst_first(photographs: Sequence[Compared]) -> list[Compared]:
+    """Sort by what the challenger loses: dB of psnr_y, or tenths of rain recall where there is no clean version."""
+    return sorted(photographs, key=gain)
+
+
+def gain(compared: Compared) -> float:
+    """Return what the challenger gains on a photograph: dB of psnr_y, or tenths of rain recall."""
+    for figure, unit in (("psnr_y", 1.0), ("rain_recall", 10.0)):
+        ours, theirs = getattr(compared.champion, figure), getattr(compared.challenger, figure)
+        if ours is not None and theirs is not None:
+            return unit * float(theirs - ours)
+    return 0.0

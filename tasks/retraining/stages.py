@@ -1,0 +1,218 @@
+"""One retraining: its stages one after the other, each done once.
+
+What is done is remembered in `<workspace>/retrainings/open.json`, so a retraining that was killed or failed is gone
+on with by the next run, at the stage that it had reached. One that is through becomes `<id>.json` there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+from uuid import uuid4
+
+from prefect import State
+from prefect.exceptions import MissingResult
+
+from infra.catalog.pool import Pool
+from infra.errors import UserError
+from infra.failpoints import failpoint
+from infra.settings import Settings
+from infra.storage.lease import Lease, lease_of
+from infra.storage.location import Location, ObjectNotFound, open_location
+from tasks.curation.decisions import fetch_decisions
+from tasks.refusals import PreflightFailed
+from tasks.retraining.request import RetrainRequest, refuse_unfit_data
+
+OPEN = "open.json"
+REFUSED = "Refused"
+"""Name of the state in which a promotion that was refused ends: no failure of the retraining."""
+
+
+class StageFailed(UserError):
+    """A stage that did not end well; the message names it and what it said."""
+
+
+class NothingNew(Exception):
+    """The crops of the pool are those of a retraining that is through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage that is through."""
+
+    name: str
+    line: str
+    """What it said in the end."""
+    model: str
+    """The version that it registered, as `models:/name/version`; empty if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A retraining as it is remembered."""
+
+    retraining_id: str
+    preset: str
+    data: str
+    decisions_sha256: str
+    pool_digest: str
+    """Of the crops that could be trained on when it began."""
+    begun_at: str
+    stages: tuple[Stage, ...] = ()
+
+    @property
+    def asked(self) -> tuple[str, str, str]:
+        """What was asked for."""
+        return self.preset, self.data, self.decisions_sha256
+
+
+@dataclass(slots=True)
+class Retraining:
+    """A retraining under way; only the holder of its lease writes it down."""
+
+    record: Record
+    places: Location
+    lease: Lease
+
+    def once(self, name: str, run: Callable[[], State[Any]]) -> Stage:
+        """Run a stage, unless it is through already; remember it.
+
+        Raises
+        ------
+        StageFailed
+            If it fails: the next run begins with it.
+        """
+        for stage in self.record.stages:
+            if stage.name == name:
+                return stage
+        state = run()
+        message = " ".join((state.message or str(state.name)).split())
+        if not state.is_completed() and state.name != REFUSED:
+            raise StageFailed(f"{name}: {message}; the next run goes on from here")
+        stage = Stage(name, message, _model(state))
+        self.lease.check()
+        self.record = replace(self.record, stages=(*self.record.stages, stage))
+        self.places.put(OPEN, _written(self.record))
+        failpoint(f"after-stage={name}")
+        return stage
+
+    def close(self) -> str:
+        """Remember that it is through; return what came of it and where all stages are told of, in one line."""
+        self.lease.check()
+        name = f"{self.record.retraining_id}.json"
+        self.places.put(name, _written(self.record))
+        self.places.delete(OPEN)
+        return f"{self.record.stages[-1].line}; what each stage came to: {self.places.url}/{name}"
+
+
+def _model(state: State[Any]) -> str:
+    try:
+        result = state.result(raise_on_failure=False)
+    except MissingResult:  # a stage that ends with words alone
+        return ""
+    return str(getattr(result, "model", ""))
+
+
+@contextmanager
+def opened(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator[Retraining]:
+    """Take up the retraining that is open, or begin one, as `prepare_retraining` found it possible.
+
+    Raises
+    ------
+    PreflightFailed, ManifestInvalid
+        If another retraining is open, or the labelled data is unfit.
+    ObjectNotFound, AccessDenied, TransientError
+        If the decisions cannot be fetched.
+    NothingNew
+        If there is nothing to learn that the last one did not see.
+    LeaseHeld
+        If another run retrains.
+    """
+    places = open_location(f"{settings.workspace}/retrainings")
+    with lease_of(settings, "retrain", run_id) as lease:
+        record = _begun(settings, request)
+        unfinished = None if request.anew else _read(places, OPEN)
+        if unfinished is not None:
+            record = _gone_on_with(unfinished, record)
+        elif not request.anew and _is_known(record, places):
+            raise NothingNew("nothing new to learn from since the last retraining; --anew does it again")
+        refuse_unfit_data(
+            settings, request
+        )  # each run looks, also one that goes on: the data may have changed
+        places.put(OPEN, _written(record))
+        yield Retraining(record, places, lease)
+
+
+def _begun(settings: Settings, request: RetrainRequest) -> Record:
+    return Record(
+        retraining_id=uuid4().hex,
+        preset=request.preset,
+        data=request.data,
+        decisions_sha256=_digest(request.decisions),
+        pool_digest=_pool_digest(settings.workspace),
+        begun_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _pool_digest(workspace: str) -> str:
+    """Return the SHA-256 over the ids of the training crops: what was only rejected is nothing new."""
+    return sha256("\n".join(Pool(workspace).crops("train")["crop_id"]).encode()).hexdigest()
+
+
+def _digest(decisions: str | None) -> str:
+    return "" if decisions is None else sha256(fetch_decisions(decisions)).hexdigest()
+
+
+def _gone_on_with(unfinished: Record, now: Record) -> Record:
+    """Return the open retraining; what came into the pool meanwhile is for the next one."""
+    if unfinished.asked != now.asked:
+        raise PreflightFailed(
+            f"a retraining with preset {unfinished.preset}, begun at {unfinished.begun_at}, is not through: ask for"
+            " the same, to go on with it, or give --anew, to begin another"
+        )
+    return unfinished
+
+
+def _is_known(record: Record, places: Location) -> bool:
+    """Tell whether one that is through was asked for the same and saw the same crops."""
+    return any(
+        (each.asked, each.pool_digest) == (record.asked, record.pool_digest) for each in _closed(places)
+    )
+
+
+def _closed(places: Location) -> list[Record]:
+    try:
+        keys = [ref.key for ref in places.list() if ref.key.endswith(".json") and ref.key != OPEN]
+    except ObjectNotFound:  # there was no retraining yet
+        return []
+    return [record for key in keys if (record := _read(places, key)) is not None]
+
+
+def _written(record: Record) -> bytes:
+    return json.dumps(asdict(record), indent=2).encode()
+
+
+def _read(places: Location, key: str) -> Record | None:
+    """Read a record; None where there is none.
+
+    Raises
+    ------
+    PreflightFailed
+        If the file is not what it should be.
+    """
+    try:
+        written = places.fetch(key)
+    except ObjectNotFound:
+        return None
+    try:
+        read = json.loads(written)
+        return Record(**{**read, "stages": tuple(Stage(**stage) for stage in read["stages"])})
+    except (ValueError, KeyError, TypeError) as error:
+        raise PreflightFailed(
+            f"{places.url}/{key}: not the record of a retraining ({error!r}); remove it, or give --anew"
+        ) from error

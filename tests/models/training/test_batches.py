@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from models.training.batches import Batches, batch_of
+from models.training.config import TrainConfig
+from tests.support.worlds.rainy import small_world
+
+CONFIG = TrainConfig(preset="student-tiny", steps=10, batch=2, crop=32, finish=0.2)
+ONE: Any = SimpleNamespace(global_rank=0, world_size=1)
+
+
+def test_batches_rendered_ahead_are_those_of_their_steps():
+    world = small_world()
+    with Batches(ONE, CONFIG, world) as batches:
+        for number in (0, 1, 2, 7, 8, 3):  # also where the next step is not the one that was expected
+            assert torch.equal(batches.take(number).rainy, batch_of(ONE, CONFIG, world, number).rainy)
+
+
+def test_what_fails_while_rendering_ahead_fails_in_the_training(monkeypatch: pytest.MonkeyPatch):
+    def fails(*arguments: object) -> object:
+        raise MemoryError("no room for a batch")
+
+    with Batches(ONE, CONFIG, small_world()) as batches:
+        monkeypatch.setattr("models.training.batches.training_pairs", fails)
+        batches._ahead = (1, batches._thread.submit(batch_of, *batches._source, 1))
+        with pytest.raises(MemoryError, match="no room for a batch"):
+            batches.take(1)
+
+
+def test_rendering_ahead_leaves_the_cast_weights_of_a_step_alone():
+    """The cache of autocast is one for all threads: emptied in the middle of a step, gradients round otherwise."""
+    world, weight = small_world(), torch.randn(8, 8, requires_grad=True)
+    camera = replace(CONFIG, recipe="none-clutter", batch=16)
+
+    def gradient(renders: bool) -> torch.Tensor:
+        with Batches(ONE, camera, world) as batches, torch.autocast("cpu", torch.bfloat16):
+            total = weight @ weight
+            if renders:
+                batches._thread.submit(batch_of, ONE, camera, world, 0).result()
+            total = total + weight @ total
+        return torch.autograd.grad(total.float().sum(), weight)[0]
+
+    torch.testing.assert_close(gradient(renders=True), gradient(renders=False), rtol=0, atol=0)

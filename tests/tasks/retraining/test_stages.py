@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import json
+import shutil
+from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prefect import State
+from prefect.states import Completed, Failed
+
+from infra.catalog.pool import Pool
+from infra.settings import Settings
+from infra.storage.lease import LeaseHeld
+from infra.storage.location import ObjectNotFound, open_location
+from infra.tracking.registry import STUDENT
+from tasks.media.manifests import ManifestInvalid
+from tasks.refusals import PreflightFailed
+from tasks.retraining.presets import PRESETS, sizes_of
+from tasks.retraining.request import RetrainRequest, prepare_retraining
+from tasks.retraining.stages import NothingNew, StageFailed, opened
+from tasks.training import finetuning_request
+from tasks.training.finetuning_request import start_of
+from tests.support.samples.pool_rows import pool_row
+from tests.support.worlds.pools import rainy_crops, settings_of, write_pool
+from tests.support.worlds.promotion import write_validation
+from tests.support.worlds.rainy import write_training_folder
+
+SMOKE = RetrainRequest("smoke", "", None, anew=False)
+NAMES = ("curate", "finetune", "distill", "evaluate", "promote")
+
+
+@pytest.fixture(scope="module")
+def founded(tracking_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a pool of two crops."""
+    home = tmp_path_factory.mktemp("founded") / "workspace"
+    shutil.copytree(tracking_tables, home)
+    write_pool(home, rainy_crops(2))
+    return home
+
+
+@pytest.fixture
+def settings(founded: Path, tmp_path: Path) -> Settings:
+    shutil.copytree(founded, tmp_path / "workspace")
+    return settings_of(tmp_path / "workspace")
+
+
+class Stages:
+    """Stages that count how often they run; one of them may fail."""
+
+    def __init__(self, failing: str = "") -> None:
+        self.failing = failing
+        self.ran: list[str] = []
+
+    def run(self, settings: Settings, request: RetrainRequest = SMOKE, run_id: str = "run") -> str:
+        with opened(settings, request, run_id) as retraining:
+            for name in NAMES:
+                retraining.once(name, lambda name=name: self._stage(name))  # type: ignore[misc]
+            return retraining.close()
+
+    def _stage(self, name: str) -> State[Any]:
+        self.ran.append(name)
+        if name == self.failing:
+            return Failed(message="no room\nleft")
+        return Completed(message=f"{name} done", data=SimpleNamespace(model=f"models:/{name}/7"))
+
+
+def records(settings: Settings) -> dict[str, dict[str, Any]]:
+    folder = Path(settings.workspace, "retrainings")
+    return {path.name: json.loads(path.read_text()) for path in folder.glob("*.json")}
+
+
+def test_all_stages_run_and_are_remembered(settings: Settings):
+    line = Stages().run(settings)
+    ((name, record),) = records(settings).items()
+    assert line == f"promote done; what each stage came to: {settings.workspace}/retrainings/{name}"
+    assert name != "open.json"
+    assert [stage["line"] for stage in record["stages"]] == [f"{stage} done" for stage in NAMES]
+    assert [stage["name"] for stage in record["stages"]] == list(NAMES)
+    assert {stage["model"] for stage in record["stages"]} == {f"models:/{name}/7" for name in NAMES}
+
+
+@pytest.mark.parametrize("failing", ["curate", "distill"])
+def test_a_failed_retraining_goes_on_with_the_stage_that_failed(settings: Settings, failing: str):
+    with pytest.raises(StageFailed, match=f"{failing}: no room left; the next run goes on"):
+        Stages(failing).run(settings)
+    again = Stages()
+    again.run(settings)
+    assert again.ran == list(NAMES[NAMES.index(failing) :])
+
+
+@pytest.mark.parametrize("stage", ["finetune", "promote"])
+def test_a_killed_retraining_runs_no_stage_twice(
+    settings: Settings, stage: str, monkeypatch: pytest.MonkeyPatch
+):
+    def killed(place: str) -> None:
+        if place == f"after-stage={stage}":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.retraining.stages.failpoint", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Stages().run(settings)
+    again = Stages()
+    again.run(settings)
+    assert again.ran == list(NAMES[NAMES.index(stage) + 1 :])
+    (record,) = records(settings).values()
+    assert [stage["name"] for stage in record["stages"]] == list(NAMES)
+
+
+def test_what_is_gone_on_with_keeps_the_pool_it_began_with(settings: Settings):
+    with pytest.raises(StageFailed):
+        Stages("distill").run(settings)
+    begun = records(settings)["open.json"]
+    write_pool(settings.workspace, rainy_crops(1), run_id="later")
+    Stages().run(settings)
+    (record,) = records(settings).values()
+    assert (record["retraining_id"], record["pool_digest"]) == (begun["retraining_id"], begun["pool_digest"])
+    later = Stages()
+    later.run(settings)
+    assert later.ran == list(NAMES)
+
+
+def test_a_pool_that_is_what_it_was_is_not_learnt_from_again(settings: Settings):
+    Stages().run(settings)
+    Pool(settings.workspace).commit([pool_row("again", status="rejected", reason="duplicate")], replace=False)
+    idle = Stages()
+    with pytest.raises(NothingNew, match="--anew"):
+        idle.run(settings)
+    assert idle.ran == []
+    asked = Stages()
+    asked.run(settings, RetrainRequest("smoke", "", None, anew=True))
+    assert asked.ran == list(NAMES)
+
+
+def test_another_one_does_not_go_on_with_what_is_open(settings: Settings):
+    with pytest.raises(StageFailed):
+        Stages("distill").run(settings)
+    with pytest.raises(PreflightFailed, match=r"preset smoke.*--anew"):
+        Stages().run(settings, RetrainRequest("cpu", "", None, anew=False))
+    anew = Stages()
+    anew.run(settings, RetrainRequest("cpu", "", None, anew=True))
+    assert anew.ran == list(NAMES)
+
+
+def test_a_refused_promotion_is_an_end_too(settings: Settings):
+    refused = Failed(name="Refused", message="version 2 refused")
+    with opened(settings, SMOKE, "run") as retraining:
+        assert retraining.once("promote", lambda: refused).line == "version 2 refused"
+        assert retraining.close().startswith("version 2 refused; what each stage came to: ")
+
+
+def test_of_two_at_once_the_second_is_told(settings: Settings):
+    with opened(settings, SMOKE, "first"), pytest.raises(LeaseHeld, match="first"):
+        Stages().run(settings, run_id="second")
+
+
+def test_an_empty_pool_is_told(tmp_path: Path):
+    with pytest.raises(PreflightFailed, match=r"pool of .* is empty: python -m flows\.ingest"):
+        prepare_retraining(settings_of(tmp_path / "workspace"), SMOKE)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of labelled data, and beside it a validation manifest."""
+    root = tmp_path_factory.mktemp("labelled")
+    write_training_folder(root / "data")
+    write_validation(root / "validation")
+    return root
+
+
+@pytest.fixture
+def judged(settings: Settings, labelled: Path) -> Settings:
+    """Settings whose validation photographs are those beside the labelled data."""
+    return settings.model_copy(update={"validation": str(labelled / "validation" / "manifest.csv")})
+
+
+def test_labelled_data_is_found_before_the_first_stage(judged: Settings, labelled: Path):
+    asked = RetrainRequest("cpu", "", None, anew=False)
+    found = prepare_retraining(judged.model_copy(update={"training": str(labelled / "data")}), asked)
+    assert found.data == str(labelled / "data")
+    assert prepare_retraining(judged, SMOKE) == SMOKE
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ("", "no data for preset cpu: give --data or set DERAIN_TRAINING"),
+        ("/nowhere", "data /nowhere: needs photographs in clean/"),
+        ("s3://bucket/data", "data s3://bucket/data: .* copy it into a folder of this machine"),
+    ],
+)
+def test_labelled_data_that_is_not_there_is_told_first(judged: Settings, data: str, line: str):
+    with pytest.raises(PreflightFailed, match=line):
+        Stages().run(judged, prepare_retraining(judged, RetrainRequest("cpu", data, None, anew=False)))
+    assert records(judged) == {}
+
+
+def test_a_photograph_that_decides_is_not_trained_on(judged: Settings, labelled: Path, tmp_path: Path):
+    data = tmp_path / "data"
+    shutil.copytree(labelled / "data", data)
+    shutil.copy(labelled / "validation" / "clean" / "coffee.png", data / "clean" / "same.png")
+    with pytest.raises(ManifestInvalid, match=r"coffee\.png shows what .*clean/same\.png shows"):
+        Stages().run(judged, RetrainRequest("smoke", str(data), None, anew=False))
+    assert records(judged) == {}  # another run may be asked for something else
+
+
+def test_labelled_data_is_not_read_where_there_is_nothing_new(
+    judged: Settings, labelled: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = RetrainRequest("smoke", str(labelled / "data"), None, anew=False)
+    Stages().run(judged, asked)
+    monkeypatch.setattr("tasks.retraining.stages.refuse_unfit_data", pytest.fail)
+    with pytest.raises(NothingNew):
+        Stages().run(judged, asked)
+
+
+def test_a_record_that_is_none_is_named(settings: Settings):
+    folder = Path(settings.workspace, "retrainings")
+    folder.mkdir()
+    (folder / "open.json").write_text("[]")
+    with pytest.raises(PreflightFailed, match=r"open\.json: not the record"):
+        Stages().run(settings)
+
+
+def test_decisions_that_are_not_there_are_named(settings: Settings):
+    with pytest.raises(ObjectNotFound, match=r"nowhere\.json"):
+        Stages().run(settings, RetrainRequest("smoke", "", "nowhere.json", anew=False))
+
+
+def test_decisions_may_lie_in_a_bucket(settings: Settings, moto: str):
+    open_location(moto).put("decisions.json", b"[]")
+    Stages().run(settings, RetrainRequest("smoke", "", f"{moto}/decisions.json", anew=False))
+    (record,) = records(settings).values()
+    assert record["decisions_sha256"] == sha256(b"[]").hexdigest()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_a_preset_fine_tunes_can_be_had(settings: Settings, preset: str):
+    sizes = sizes_of(preset)
+    network = finetuning_request.PRESETS[sizes.finetune].preset
+    assert start_of(settings, sizes.teacher, network).name == STUDENT
+
+
+def test_presets_are_told():
+    assert sizes_of("smoke") is PRESETS["smoke"]
+    with pytest.raises(PreflightFailed, match="smoke, cpu, gpu"):
+        sizes_of("enormous")
