@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from tasks.waves.executors import Executor
-
 from flows.console.arguments import ArgumentRefused, Collection
 from flows.console.lines import announce, say
 from flows.console.networks import model_url
@@ -27,6 +25,7 @@ from tasks.batch.summary import RunSummary
 from tasks.codec.exports import Export
 from tasks.media.sources import Selection
 from tasks.resolved_model import resolve_at_once
+from tasks.waves.executors import Executor
 
 HANDFUL_PIXELS = 12_000_000
 """Work of some ten seconds on one core: starting worker processes would take as long."""
@@ -61,11 +60,11 @@ def derain_collection(collection: Collection | None, options: CollectionOptions)
     """
     model, settings = model_url(options.model), read_settings()
     source, destination = (collection.source, collection.destination) if collection else (None, None)
+    announce(f"reading {printable(source or settings.source or 'the samples')}")
     prepared = prepare(settings, source, destination, options.export, model, resolve_at_once)
     if options.keep_old and prepared.medium.frames:
         raise ArgumentRefused("--keep-old: frames of an array replace nothing; leave it out")
     request = BatchRequest(str(uuid4()), datetime.now(UTC), options.selection, options.redo)
-    announce(f"reading {printable(prepared.scope.source)}")
     if options.plan_only:
         return _plan_only(settings, prepared, request)
     observer = _ConsoleObserver(prepared, options.keep_old, request)
@@ -100,7 +99,7 @@ class _ConsoleObserver(RunObserver):
             return
         if not self.keep_old:
             announce(
-                f"{number:,} outputs in {printable(destination)} will be replaced (--keep-old puts them aside)"
+                f"{number:,} outputs in {printable(destination)} will be replaced; --keep-old keeps them"
             )
             return
         aside = f"{destination}-old-{self.request.started_at:%Y%m%dT%H%M%S}"

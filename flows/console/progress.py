@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
-from tasks.waves.tally import Tally
 from tqdm import tqdm
 
 from flows.console.lines import announce
 from tasks.readable import duration, rate
+from tasks.waves.tally import Tally
 
 LINE_SECONDS = 5.0
 """Least time between two lines where there is no terminal."""
@@ -30,12 +30,7 @@ class ConsoleProgress:
         self._total = total
         self._started = time.monotonic()
         self._shown = 0.0
-        is_terminal = sys.stderr.isatty()
-        self._bar = (
-            tqdm(total=total, desc="derain", unit="image", smoothing=0.1, file=sys.stderr)
-            if is_terminal
-            else None
-        )
+        self._bar = _bar(total) if sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
         return self
@@ -65,3 +60,7 @@ class ConsoleProgress:
         if tally.images < self._total and speed > 0:
             line += f", about {duration((self._total - tally.images) / speed)} left"
         return line
+
+
+def _bar(total: int) -> tqdm[NoReturn]:
+    return tqdm(total=total, desc="derain", unit="image", smoothing=0.1, file=sys.stderr)

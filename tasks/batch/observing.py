@@ -29,3 +29,22 @@ class RunObserver(Protocol):
 
     def executor(self, settings: Settings, counts: PlanCounts) -> AbstractContextManager[Executor]:
         """Open the workers; called only where there is something to do."""
+
+
+class FlowObserver:
+    """Shows a run in Prefect, where it is part of a flow run, and works on Dask."""
+
+    def planned(self, found: Plan) -> None:
+        """Say nothing: the run's last line has it all."""
+
+    def progress(self, total: int) -> AbstractContextManager[ShowsProgress]:
+        """Show a bar or log lines, and the progress artifact."""
+        from tasks.progress import Progress
+
+        return Progress(total)
+
+    def executor(self, settings: Settings, counts: PlanCounts) -> AbstractContextManager[Executor]:
+        """Take the workers that the settings name."""
+        from tasks.waves.dask_executor import on_dask  # Dask and PyTorch only where there is something to do
+
+        return on_dask(settings)

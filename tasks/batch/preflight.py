@@ -48,7 +48,7 @@ def prepare(
     export : Export
         Format of the outputs.
     model : str
-        `models:/name@alias`, `models:/name/version`, the name of a network that ships, or the path of a weights file.
+        `models:/name@alias`, `models:/name/version`, a network that ships, or the path of a weights file.
     resolve : callable
         Finds the model.
 
