@@ -64,7 +64,7 @@ def _in_one_line(command: Callable[..., None]) -> Callable[..., None]:
             announce(one_line(error))
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            announce("interrupted; what is done is recorded, run it again to continue")
+            announce("interrupted; run it again to continue")
             raise typer.Exit(INTERRUPTED) from error
 
     return guarded
