@@ -26,7 +26,7 @@ class ShippedNetwork:
 
     name: str
     path: Path
-    """Its `.safetensors` file; the config lies beside it as `.json`."""
+    """Its `.safetensors` file; the config has the same name and ends in `.json`."""
     config: dict[str, Any]
 
     def read(self) -> ModelFile:

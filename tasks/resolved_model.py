@@ -93,7 +93,7 @@ def resolve_at_once(settings: Settings, model: str) -> ResolvedModel:
 
 
 def has_registry(settings: Settings) -> bool:
-    """Tell whether models can have been registered: on a server, or in the database of the workspace."""
+    """Return whether models can have been registered: on a server, or in the database of the workspace."""
     home = Path(settings.workspace if is_local(settings.workspace) else "var")
     return settings.tracking_uri is not None or (home / "mlflow.db").exists()
 

@@ -53,7 +53,7 @@ class Collection:
 
 
 def understand(places: Sequence[str], export: Kind) -> OnePhotograph | Collection:
-    """Find out what is to be derained, and whereto.
+    """Find out what is derained, and where it goes.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def understand(places: Sequence[str], export: Kind) -> OnePhotograph | Collectio
 
 
 def _without_destination(source: str, export: Kind) -> OnePhotograph | Collection:
-    """Choose a place beside the source: `photo-derained.jpg`, `rainy-derained/`."""
+    """Choose a place in the folder of the source: `photo-derained.jpg`, `rainy-derained/`."""
     if _is_remote(source):
         raise ArgumentRefused(f"{source}: say where the derained photographs go, as in derain {source} DEST")
     path = _existing(source)

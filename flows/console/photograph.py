@@ -88,7 +88,7 @@ def _derained(picture: Picture, model: str, settings: Settings) -> np.ndarray:
 
 
 def _put_aside(output: Path) -> Path:
-    """Give a file another name beside its own."""
+    """Give a file another name in its folder."""
     aside = output.with_name(f"{output.stem}-old-{datetime.now():%Y%m%dT%H%M%S}{output.suffix}")
     output.rename(aside)
     return aside

@@ -25,7 +25,7 @@ class RunObserver(Protocol):
         """Called once it is known what is to do, under the lease and before any work."""
 
     def progress(self, total: int) -> AbstractContextManager[ShowsProgress]:
-        """Show the progress of so many images."""
+        """Show progress towards a number of images."""
 
     def executor(self, settings: Settings, counts: PlanCounts) -> AbstractContextManager[Executor]:
         """Open the workers; called only where there is something to do."""

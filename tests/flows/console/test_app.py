@@ -1,4 +1,4 @@
-"""`derain` as a command: what it refuses at once, its exit codes, and the commands beside it."""
+"""`derain` as a command: what it refuses at once, its exit codes, and its other commands."""
 
 from __future__ import annotations
 
