@@ -1,4 +1,4 @@
-"""Photographs told again by what they show: the same one cut, scaled, rained on or stored differently."""
+"""Recognise photographs by what they show: the same one cropped, scaled, rained on or stored differently."""
 
 from __future__ import annotations
 

@@ -47,5 +47,5 @@ def networks(paths: list[Path]) -> Iterator[Network]:
 
 
 def shipped() -> list[Path]:
-    """List the model files in `models/weights/`: weights with a config beside them."""
+    """List the model files in `models/weights/`: weights with a config of the same name."""
     return sorted(path for path in SHIPPED.parent.glob("*.safetensors") if path.with_suffix(".json").exists())

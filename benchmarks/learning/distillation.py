@@ -4,11 +4,11 @@
 
 Rows: scratch, + the teacher's output, + its features, + unlabelled photographs, and the attention terms beside all
 of these; for equal steps, and for as many steps as fit into the processor seconds that scratch took (lessons on
-unlabelled photographs are written once for all and told apart). Scores are psnr_y in dB: on the validation split,
-and on a domain known only by unlabelled photographs, rain of families that no labelled batch has: some training
-photographs under it, without labels, join PHOTOGRAPHS; held-out photographs under it are scored.
-Each finished row is kept in `results/distillation.csv`: the same command goes on where it was stopped, and ends
-with the differences to scratch.
+unlabelled photographs are written once for all rows and named by teacher). Scores are psnr_y in dB: on the
+validation split, and on a domain known only by unlabelled photographs, rain of families that no labelled batch
+has: some training photographs under it, without labels, join PHOTOGRAPHS; held-out photographs under it are
+scored. Each finished row is kept in `results/distillation.csv`: the same command goes on where it was stopped,
+and ends with the differences to scratch.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def plan(seeds: Sequence[int], variants: Sequence[str]) -> list[tuple[str, str, 
 
 
 def steps_within(kept: Sequence[dict[str, str]], variant: str, budget: str, seed: int, steps: int) -> int:
-    """Return how many steps a row takes: those of scratch, or those that fit into the seconds of scratch."""
+    """Return the number of steps of a row: that of scratch, or what fits into the seconds of scratch."""
     if budget == "steps":
         return steps
     taken = {

@@ -1,8 +1,8 @@
 """Ten ways to poison a pool: in its photographs, in its pseudo-labels, in its bank of streaks, in its teacher.
 
 What lies in photographs comes in through ingest; what comes later is what a hostile reviewer, a damaged workspace
-or a broken network would leave there. Beside them a pool that is not poisoned: what the same training makes of it
-tells what is due to the poison.
+or a broken network would leave there. The result of the same training on a pool that is not poisoned is the
+baseline.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 `DATA` holds `train/` as `models.rain.banks` has it; its held-out photographs come under the rain of the learning
 loop, under rain that nothing was set by a look at (`benchmarks.learning.rain_domains`), and under rain like that
 of training. For each score: its rank correlation with the error that the pseudo-label leaves, and its mean for a
-good network beside what changes nothing, blurs and smooths. For each rule: how many of what it accepts are good,
+good network compared with the identity, a blur and a smoother. For each rule: how many of what it accepts are good,
 beside how many are good in all. Writes `pseudo_label_scores.csv` and `pseudo_label_rules.csv`.
 """
 
@@ -51,7 +51,7 @@ DOMAINS: Mapping[str, Domain | RainRecipe] = {
     **{name: RECIPES[name] for name in ("light", "heavy", "fine", "none")},
 }
 GROUPS = {"unseen": tuple(UNSEEN), "fresh": tuple(FRESH), "all": tuple(DOMAINS)}
-"""Domains that are told together, beside each alone."""
+"""Domains that are reported together as well as one by one."""
 SIDE = 256
 SEED = 20_261_121
 LABELLED = 60

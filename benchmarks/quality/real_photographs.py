@@ -1,7 +1,7 @@
 """Real rainy photographs, which have no clean version: planted probes, and NIQE before and after.
 
 NIQE is reported and decides nothing: rain looks natural to it. What a network is worth here is its rain recall
-*and* its detail kept; the identity and two that smooth stand beside it to show what these are worth.
+*and* its detail kept; the identity and two smoothers are measured too, to show what the figures are worth.
 """
 
 from __future__ import annotations

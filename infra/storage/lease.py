@@ -74,6 +74,23 @@ def lease_of(settings: Settings, destination: str, run_id: str) -> Lease:
     return Lease(lease_location(settings.workspace), destination, run_id, settings.lease_seconds)
 
 
+def held_leases(leases: Location) -> list[str]:
+    """Return the lines of the leases that runs hold now, for someone who must be alone in a workspace."""
+    try:
+        keys = [ref.key for ref in leases.list() if ref.key.endswith(".json")]
+    except ObjectNotFound:
+        return []
+    found = []
+    for key in keys:
+        try:
+            content = _decode(leases.fetch(key))
+        except (ObjectNotFound, ValueError, TypeError, KeyError):  # gone meanwhile, or no lease
+            continue
+        if _is_held(content):
+            found.append(f"{content.destination}: {content.line}")
+    return found
+
+
 class Lease:
     """The right to write to one destination, for as long as the `with` block runs.
 

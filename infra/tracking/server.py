@@ -1,4 +1,4 @@
-"""The MLflow server behind registry and tracked runs: SQLite beside the workspace, or a server elsewhere."""
+"""The MLflow server behind registry and tracked runs: SQLite in the workspace, or a server elsewhere."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TrackingServer:
     Parameters
     ----------
     settings : Settings
-        `tracking_uri`, or SQLite in a local workspace, or SQLite in `./var` beside a remote one.
+        `tracking_uri`, or SQLite in a local workspace, or SQLite in `./var` if the workspace is remote.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -51,7 +51,7 @@ class TrackingServer:
         self.uri = settings.tracking_uri or f"sqlite:///{self._home / 'mlflow.db'}"
         # MLflow reads these when it is imported, which therefore comes later.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it tells of each table that it creates
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it logs each table that it creates
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -156,7 +156,7 @@ def _lock(file: TextIO) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    """Tell the first cause: what comes after it only repeats it at length."""
+    """Return the message of the first cause: the later ones repeat it at length."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

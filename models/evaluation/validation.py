@@ -33,7 +33,7 @@ class Score(Protocol):
 
 
 class RenderedScore(Score, Protocol):
-    """Figures that tell of rendered rain, too."""
+    """Names of the figures under rendered rain."""
 
     @property
     def rendered(self) -> float:

@@ -99,9 +99,7 @@ def fit(
 def step(fabric: Fabric, config: TrainConfig, state: State, pair: RainyPair) -> dict[str, Tensor]:
     """Take one optimiser step; return the terms of the loss."""
     for group in state.optimizer.param_groups:
-        group["lr"] = cosine_rate(
-            config.learning_rate, state.step, config.steps, config.warm_up, config.cool_down
-        )
+        group["lr"] = cosine_rate(group["peak"], state.step, config.steps, config.warm_up, config.cool_down)
     with fabric.autocast():  # Fabric enters it by itself in distributed runs only
         terms = state.objective(state.network, config, state.step, pair)
     fabric.backward(torch.stack(list(terms.values())).sum())

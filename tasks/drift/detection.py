@@ -39,7 +39,7 @@ DRIFT = "derain.drift"
 CROP_STATISTICS = ("brightness", "contrast", "sharpness", "streak_energy")
 IMAGE_STATISTICS = ("rain_energy", "brightness", "contrast", "sharpness")
 LEAST_GROUPS = 8
-"""With so many source groups on both sides these are the units; with fewer, images are, as if independent."""
+"""With this many source groups on both sides, groups are the units of the test; with fewer, images are."""
 FEATURE_SIDE = 256
 """Of each crop the student looks at this much: means over it hardly change beyond."""
 

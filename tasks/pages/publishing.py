@@ -30,7 +30,7 @@ def put_page(workspace: str, page: Page) -> str:
     url = f"{folder}/{page.name}"
     try:
         open_location(folder).put(page.name, page.render().encode())
-    except STORAGE_ERRORS as error:  # what the page tells of is done nevertheless
+    except STORAGE_ERRORS as error:  # the work that the page shows is done nevertheless
         return f"not written, {error}"
     report("the link to the page", lambda: _link(page, Path(url).as_uri() if is_local(url) else url))
     return url

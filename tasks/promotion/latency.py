@@ -33,7 +33,7 @@ def latency_ratios(
     photographs : sequence of ndarray
         Taken in turns, at least one.
     clock : callable
-        Tells the time in seconds.
+        Returns the time in seconds.
     """
     for derain in (champion, challenger):  # the first pass of a network also prepares its kernels
         derain(photographs[0])

@@ -19,7 +19,8 @@ from tasks.promotion.validation_manifest import MAX_PIXELS, ValidationManifest
 def refuse_training(manifest: ValidationManifest, training: str) -> None:
     """Refuse a manifest if one of its photographs is among those of a training.
 
-    Told by the SHA-256 of the files, or by perceptual hash: see `tasks.perceptual_hash.NEAR` for what that sees.
+    Recognised by the SHA-256 of the files, or by perceptual hash: see `tasks.perceptual_hash.NEAR` for what that
+    sees.
 
     Parameters
     ----------

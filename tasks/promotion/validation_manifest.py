@@ -42,12 +42,12 @@ class ValidationRow:
 
     @property
     def decides(self) -> bool:
-        """Tell whether promotion depends on it."""
+        """Whether promotion depends on it."""
         return self.set == VALIDATION
 
     @property
     def is_pair(self) -> bool:
-        """Tell whether there is a clean version."""
+        """Whether there is a clean version."""
         return bool(self.clean)
 
 
@@ -75,7 +75,7 @@ class ValidationManifest:
 
     @property
     def has_real_rain(self) -> bool:
-        """Tell whether some of the rows that decide are of real rain."""
+        """Whether some of the rows that decide are of real rain."""
         return any(not row.is_pair for row in self.rows if row.decides)
 
     def only(self, keys: Container[str]) -> ValidationManifest:

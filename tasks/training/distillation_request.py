@@ -68,7 +68,7 @@ class Prepared:
     start: ResolvedModel | None
     """What the student begins from; None: new weights."""
     work: Path
-    """Where checkpoint, curve and weights lie: the same for the same request, so that it is gone on with."""
+    """Where checkpoint, curve and weights lie: the same for the same request, so that it is resumed."""
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Prepared:
     folder: TrainingFolder
     rain: RealRain
     work: Path
-    """Where checkpoint, curve and weights lie: the same for the same request, so that it is gone on with."""
+    """Where checkpoint, curve and weights lie: the same for the same request, so that it is resumed."""
     streaks: str
     """What came of the windows that were looked at for streaks, in words."""
 

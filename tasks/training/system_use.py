@@ -1,4 +1,4 @@
-"""What a training uses of the machine, told beside what it learns."""
+"""Record CPU, memory and GPU use of a training next to its curve."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.evaluation.metrics import Image
 
 
 class WithSystem:
-    """A recorder that tells a tracked run what the process uses, beside what the training tells."""
+    """A recorder that adds what the process uses to the scalars of a tracked run."""
 
     def __init__(self, run: TrackedRun) -> None:
         self._run = run

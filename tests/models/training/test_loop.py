@@ -130,6 +130,27 @@ def test_bf16_training_resumes_exactly_too(data: Path, tmp_path: Path):
     assert_same(trained(config, data, tmp_path / "cut"), whole)
 
 
+def test_training_by_muon_resumes_exactly_too(data: Path, tmp_path: Path):
+    config = replace(CONFIG, optimizer="muon", precision="bf16-mixed")
+    whole = trained(config, data, tmp_path / "whole")
+    interrupted(config, data, tmp_path / "cut", 3)
+    assert_same(trained(config, data, tmp_path / "cut"), whole)
+
+
+def test_muon_trains_new_weights_and_adamw_given_ones():
+    assert CONFIG.by_muon
+    assert not replace(CONFIG, init="given.safetensors").by_muon
+    assert not replace(CONFIG, preset="afr-net-tiny").by_muon
+    assert replace(CONFIG, init="given.safetensors", optimizer="muon").by_muon
+    assert not replace(CONFIG, optimizer="adamw").by_muon
+
+
+def test_each_group_has_its_own_rate(data: Path, out: Path):
+    config = replace(CONFIG, optimizer="muon", steps=3, warm_up=1, cool_down=0.0)
+    rates = [group["lr"] for group in trained(config, data, out).optimizer.param_groups]
+    assert rates == pytest.approx([config.muon_rate, config.learning_rate])
+
+
 def test_steps_lost_with_the_process_are_taken_again(data: Path, tmp_path: Path):
     whole = trained(NEVER_SAVED, data, tmp_path / "whole")
     interrupted(NEVER_SAVED, data, tmp_path / "cut", 5)
@@ -418,6 +439,7 @@ def test_killed_training_ends_as_undisturbed(data: Path, tmp_path: Path):
             "preset 'huge': there is no such one; there are student-base, student-large, student-small",
         ),
         ({"recipe": "snow"}, "recipe 'snow': there is no such one; there are mixed, light"),
+        ({"optimizer": "sgd"}, "optimizer 'sgd': there is no such one; there are auto, adamw, muon"),
         ({"init": "nowhere.safetensors"}, "nowhere.safetensors: no such file"),
         ({"warm_up": 0}, "warm_up 0: a number of steps, at least 1"),
         ({"validate_every": 0}, "validate_every 0: a number of steps, at least 1"),
