@@ -17,13 +17,19 @@ import typer
 from flows.console.derain import derain
 from flows.console.lines import announce
 from flows.console.networks import models
+from flows.console.repair import repair
 from flows.console.report import report
 from flows.console.status import status
 from infra.errors import one_line
 from tasks.refusals import REFUSALS
 
 INTERRUPTED = 130
-COMMANDS: dict[str, Callable[..., None]] = {"status": status, "models": models, "report": report}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "status": status,
+    "models": models,
+    "report": report,
+    "repair": repair,
+}
 """What may stand first; anything else is what to derain. A folder of such a name is typed as ./status."""
 EPILOG = "Other commands: " + ", ".join(f"derain {name}" for name in COMMANDS) + " (each with --help)."
 
