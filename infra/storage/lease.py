@@ -74,6 +74,21 @@ def lease_of(settings: Settings, destination: str, run_id: str) -> Lease:
     return Lease(lease_location(settings.workspace), destination, run_id, settings.lease_seconds)
 
 
+def check_workspace(workspace: str) -> None:
+    """Make sure, before any work, that a workspace can be written and that leases hold there.
+
+    Raises
+    ------
+    ExclusiveWritesMissing
+        If two runs could not be kept apart.
+    ObjectNotFound, AccessDenied, StorageError, RenamingMissing
+        If it cannot be written.
+    """
+    location = open_location(workspace)
+    location.check(writable=True)
+    location.check_exclusive()
+
+
 def held_leases(leases: Location) -> list[str]:
     """Return the lines of the leases that runs hold now, for someone who must be alone in a workspace."""
     try:

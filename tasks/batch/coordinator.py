@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from infra.catalog.derained import Catalog
+from infra.records import Scope
 from infra.settings import Settings
 from infra.storage.lease import lease_of
 from infra.storage.listing import LeftOut
@@ -19,6 +20,7 @@ from tasks.batch.planning import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.preflight import Prepared, refuse_full_disk
 from tasks.batch.rivals import refuse_contested
 from tasks.batch.summary import Counts, RunSummary
+from tasks.batch.verification import Loss, find_loss
 from tasks.media.leaving_out import left_out_parts, nothing_but
 from tasks.media.sources import Selection
 from tasks.prefect_runs import attempt
@@ -97,6 +99,8 @@ def plan_line(counts: PlanCounts) -> str:
         with_reasons(f"{rejected:,} rejected", counts.rejected_for),
         f"{counts.pending:,} pending ({counts.pending_bytes / 1e6:,.1f} MB)",
     ]
+    if counts.colliding:
+        parts.append(f"{counts.colliding:,} to reject ({COLLISION})")
     parts += left_out_parts(counts.left_out)
     lost = {
         "is gone": counts.gone,
@@ -129,10 +133,11 @@ def derain_pending(
     LeaseHeld
         If another run works on the destination.
     """
-    catalog, observer = Catalog(settings.workspace), observer or FlowObserver()
+    catalog, scope, observer = Catalog(settings.workspace), prepared.scope, observer or FlowObserver()
+    folding = probe_name_folding(scope.destination)
     with (
         lease_of(settings, prepared.scope.destination, request.run_id) as lease,
-        make_plan(prepared, request, catalog, probe_name_folding(prepared.scope.destination)) as found,
+        make_plan(prepared, request, catalog, folding) as found,
     ):
         _make_room(settings, prepared, found.counts)
         observer.planned(found)
@@ -147,9 +152,13 @@ def derain_pending(
                 with observer.executor(settings, found.counts) as executor:
                     tally = run_stage(stage, lease, executor, Pace.of(settings), progress.show)
         seconds = time.monotonic() - started
+        loss = attempt(
+            "verifying the outputs",
+            lambda: find_loss(catalog, scope, request.run_id, tally.recorded, folding),
+        )
         if not tally.stopped_by:
             attempt("compacting the catalog", catalog.maintain)
-    return _summary(prepared, request, found.counts, tally, seconds)
+    return _summary(prepared, request, found.counts, tally, seconds, loss or Loss())
 
 
 def _has_work(found: Plan) -> bool:
@@ -194,14 +203,15 @@ def _summary(
     planned: PlanCounts,
     tally: Tally,
     seconds: float,
+    loss: Loss,
 ) -> RunSummary:
     counts = Counts(
         listed=planned.listed,
         skipped=planned.skipped,
         done_before=planned.done,
-        derained=tally.done,
+        derained=max(0, tally.done - loss.images),
         rejected=tally.rejected + planned.colliding,
-        pending=planned.pending - tally.recorded,
+        pending=planned.pending - tally.recorded + loss.images,
         rejected_for={**tally.reasons, **({COLLISION: planned.colliding} if planned.colliding else {})},
         rejected_before=planned.rejected_for,
         left_out=planned.left_out,
@@ -209,7 +219,7 @@ def _summary(
     return RunSummary(
         run_id=request.run_id,
         state="Failed" if counts.pending else "Completed",
-        message=tally.pending_line(counts.pending) if counts.pending else "",
+        message=_message(prepared.scope, counts.pending, tally, loss),
         scope=prepared.scope,
         model_name=prepared.model.name,
         model_version=prepared.model.version,
@@ -222,3 +232,12 @@ def _summary(
         image_seconds=tally.image_seconds,
         made_before=planned.made_by,
     )
+
+
+def _message(scope: Scope, pending: int, tally: Tally, loss: Loss) -> str:
+    """Say why images are pending; nothing where none are."""
+    if not pending:
+        return ""
+    if pending == loss.images:
+        return f"{loss.line(scope.destination)}; run it again to derain these images again"
+    return "; ".join(part for part in (loss.line(scope.destination), tally.pending_line(pending)) if part)

@@ -8,10 +8,11 @@ from pathlib import PurePosixPath
 
 from infra.records import Scope
 from infra.settings import Settings, absolute_url
+from infra.storage.lease import check_workspace
 from infra.storage.location import ObjectNotFound, open_location
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec, is_array
-from tasks.media.sources import Source, readable_source
+from tasks.media.sources import Source, readable_source, refuse_oversized
 from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model, weights_file
 
@@ -90,8 +91,9 @@ def _checked(settings: Settings, source: str, destination: str, export: Export) 
     """Look at source, destination and workspace."""
     refuse_overlap(source, destination)
     open_location(destination).check(writable=True)
-    open_location(settings.workspace).check(writable=True)
+    check_workspace(settings.workspace)
     found = readable_source(source)
+    refuse_oversized(found, settings)
     _refuse_other_kind(found, destination, export)
     return found
 

@@ -30,6 +30,8 @@ from tasks.waves.stage import Shard, ShardResult, halved, unfinished
 
 WRITE_BEHIND = 3
 """Outputs that may still be on their way while the next image is derained."""
+BATCH_PIXELS = 64_000_000
+"""What the images of one forward pass hold together, unless a single one holds more."""
 REJECTED_BY_DEATH = "the process that derains it dies each time"
 
 
@@ -172,14 +174,15 @@ class _ShardRun:
 
 
 def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:
-    """Group neighbours of one size, up to `most` of them: what one forward pass takes."""
+    """Group neighbours of one size, up to `most` of them and `BATCH_PIXELS`: what one forward pass takes."""
     batch: list[_Rainy] = []
     for image in images:
-        if batch and (len(batch) == most or image.picture.rgb.shape != batch[0].picture.rgb.shape):
+        if batch and image.picture.rgb.shape != batch[0].picture.rgb.shape:
             yield batch
             batch = []
         batch.append(image)
-        if len(batch) == most:
+        pixels = image.picture.height * image.picture.width
+        if len(batch) == most or (len(batch) + 1) * pixels > BATCH_PIXELS:
             yield batch
             batch = []
     if batch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +9,11 @@ import polars as pl
 
 from infra.catalog.delta_table import quoted
 from infra.catalog.derained import Catalog
-from infra.errors import STORAGE_ERRORS
 from infra.records import Scope
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding
-from tasks.batch.output_listing import INTACT, OutputListing, output_urls, read_listing
+from tasks.batch.output_listing import INTACT, output_urls, read_listing
 from tasks.media.key_hashes import hash_texts
-
-logger = logging.getLogger(__name__)
 
 EXAMPLES = 3
 """Missing outputs that the run's message names."""
@@ -40,7 +36,7 @@ class Loss:
         """Images that the next run has to derain again."""
         return self.outputs + self.rows
 
-    def line(self, destination: str, catalog_url: str) -> str:
+    def line(self, destination: str) -> str:
         """Say what is missing, and of what; nothing where nothing is."""
         parts = []
         if self.outputs:
@@ -51,15 +47,13 @@ class Loss:
             )
         if self.rows:
             parts.append(
-                f"{self.rows:,} rows that this run committed are not in {catalog_url} any more:"
+                f"{self.rows:,} rows that this run committed are not in the catalog any more:"
                 " was the workspace removed?"
             )
         return "; ".join(parts)
 
 
-def find_loss(
-    catalog: Catalog, scope: Scope, run_id: str, recorded: int, folding: NameFolding | None = None
-) -> Loss:
+def find_loss(catalog: Catalog, scope: Scope, run_id: str, recorded: int, folding: NameFolding) -> Loss:
     """List the destination once, and compare it and the catalog with what a run recorded.
 
     Parameters
@@ -72,28 +66,17 @@ def find_loss(
         The run.
     recorded : int
         Images that the run has committed rows for.
-    folding : NameFolding, optional
+    folding : NameFolding
         Of the destination.
 
-    Returns
-    -------
-    Loss
-        Nothing lost, with a warning in the log, where catalog or destination cannot be read now.
+    Raises
+    ------
+    TransientError, AccessDenied
+        Catalog or destination cannot be read now.
     """
     if not recorded:
         return Loss()
-    folding = folding or NameFolding()
-    try:
-        listing = read_listing(scope.destination, open_location(scope.destination).list(), folding)
-        return _compare(catalog, scope, run_id, recorded, listing, folding)
-    except STORAGE_ERRORS as error:
-        logger.warning("whether all outputs are in place could not be verified: %s", error)
-        return Loss()
-
-
-def _compare(
-    catalog: Catalog, scope: Scope, run_id: str, recorded: int, listing: OutputListing, folding: NameFolding
-) -> Loss:
+    listing = read_listing(scope.destination, open_location(scope.destination).list(), folding)
     rows, missing = 0, 0
     examples: list[str] = []
     for batch in catalog.scan(scope, _COLUMNS, f"run_id = {quoted(run_id)}"):

@@ -162,7 +162,7 @@ def _stage(run: _Run, source: SourcePlan, executor: Executor) -> InspectStage:
         origin=Origin(source.source, run_id, settings.ingest.group_pattern, group),
         splits=run.plan.splits,
         known=run.known,
-        replace=run.request.redo == "rejected",
+        replace=run.request.redo == "rejected" or run.known.has_archived,
     )
     return InspectStage(
         pending=source.pending,

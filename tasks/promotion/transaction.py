@@ -16,8 +16,7 @@ from infra.catalog.promotions import Decision, Ledger, Promotion
 from infra.errors import UserError
 from infra.failpoints import failpoint
 from infra.settings import Settings
-from infra.storage.lease import Lease, lease_of
-from infra.storage.location import open_location
+from infra.storage.lease import Lease, check_workspace, lease_of
 from infra.tracking.registry import CHAMPION, CHAMPION_URL, PREVIOUS, STUDENT, Registry
 from tasks.promotion.evaluation import evaluate, open_validation
 from tasks.promotion.evaluation_records import record
@@ -140,7 +139,7 @@ def promote_challenger(
         Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line.
     """
     refuse_absent_device(settings)
-    open_location(settings.workspace).check(writable=True)
+    check_workspace(settings.workspace)
     champion = resolve_model(settings, CHAMPION_URL)
     candidate = resolve_model(settings, challenger)
     _refuse_other_model(challenger, candidate)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.settings import Settings
-from infra.storage.location import open_location
+from infra.storage.lease import check_workspace
 from infra.tracking.registry import CHAMPION_URL
 from models.modelfile import build
 from models.networks.architectures import architecture_of
@@ -101,7 +101,7 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     """
     refuse_absent_device(settings)
     config = train_config(PRESETS, request.preset, request.steps, request.seed)
-    open_location(settings.workspace).check(writable=True)
+    check_workspace(settings.workspace)
     champion = resolve_model(
         settings, CHAMPION_URL
     )  # the registry is there, and the student has a name in it

@@ -54,6 +54,9 @@ class Memory:
         count = self._call("fetch", ref.key)
         return f"{ref.key}{count if ref.key in self.changes else ''}".encode()
 
+    def pixels(self, data: bytes) -> int:
+        return len(data)
+
     def decode(self, data: bytes) -> Picture:
         self._call("decode", chr(data[0]))
         level, side = data[0], 3 if chr(data[0]).isupper() else 2
