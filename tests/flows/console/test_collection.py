@@ -194,7 +194,7 @@ class TestTyped:
         wait_for(lambda: len(list((here / "out").glob("*.png"))) > 5, "no outputs")
         os.killpg(process.pid, signal.SIGINT)
         _, stderr = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 130
+        assert process.returncode == 130, stderr
         assert stderr.splitlines()[-1] == "derain: interrupted; run it again to continue"
         assert "Traceback" not in stderr
         assert "derain: starting workers" in stderr.splitlines()
