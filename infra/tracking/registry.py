@@ -218,6 +218,22 @@ class Registry:
         except FileNotFoundError:
             return False
 
+    def is_empty(self, name: str) -> bool:
+        """Tell whether no version of a model is registered.
+
+        Raises
+        ------
+        TrackingUnreachable
+            If the tracking server does not answer.
+        """
+        with self._server.alone(), self._server.faults_named(name):
+            return not self._server.client().search_model_versions(f"name = '{name}'", max_results=1)
+
+    @property
+    def uri(self) -> str:
+        """Where the registry is."""
+        return self._server.uri
+
     def register_shipped(self, weights: bytes, config: bytes, name: str = STUDENT) -> None:
         """Make the weights that come with the package version 1 and champion, if nothing is registered yet.
 

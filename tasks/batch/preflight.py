@@ -10,6 +10,7 @@ from infra.records import Scope
 from infra.settings import Settings, absolute_url
 from infra.storage.lease import check_workspace
 from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.rights import refuse_unwritable
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec, is_array
 from tasks.media.sources import Source, readable_source, refuse_oversized
@@ -92,6 +93,7 @@ def _checked(settings: Settings, source: str, destination: str, export: Export) 
     refuse_overlap(source, destination)
     open_location(destination).check(writable=True)
     check_workspace(settings.workspace)
+    refuse_unwritable(settings.workspace)
     found = readable_source(source)
     refuse_oversized(found, settings)
     _refuse_other_kind(found, destination, export)
