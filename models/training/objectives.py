@@ -17,8 +17,8 @@ class Objective(nn.Module, ABC):
     """What a training minimises.
 
     Parameters of an objective are trained together with the network's, and its buffers are part of every
-    checkpoint; none of them ships. Every process must build the same one, and what it draws must depend on the seed and the step
-    alone, so that a resumed training is exact.
+    checkpoint; none of them ships. Every process must build the same one, and what it draws must depend on the
+    seed and the step alone, so that a resumed training is exact.
     """
 
     @property
