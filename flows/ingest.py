@@ -17,6 +17,7 @@ from pydantic import Field
 
 from flows.command_line import run
 from infra.settings import read_settings
+from tasks.drift.publication import publish_drift
 from tasks.media.sources import Selection
 from tasks.pool.coordinator import Again, IngestRequest, ingest_line, ingest_pending, make_ingest_plan
 from tasks.pool.publication import publish_ingest
@@ -60,6 +61,7 @@ def ingest(
             return Completed(message=ingest_line(plan))
         summary = ingest_pending(settings, sources, request)
         report = publish_ingest(settings, summary)
+        publish_drift(settings, summary.crops)
     except REFUSALS as error:
         return Failed(message=str(error))
     line = f"{summary.line()}; report: {report}"

@@ -20,9 +20,9 @@ from flows.finetune import finetune
 from flows.promote import promote
 from infra.settings import read_settings
 from tasks.refusals import REFUSALS
-from tasks.training.retraining import NothingNew, Retraining, opened
-from tasks.training.retraining_presets import sizes_of
-from tasks.training.retraining_request import RetrainRequest, prepare_retraining
+from tasks.retraining.presets import sizes_of
+from tasks.retraining.request import RetrainRequest, prepare_retraining
+from tasks.retraining.stages import NothingNew, Retraining, opened
 from tasks.training.unlabelled import POOL
 
 

@@ -16,8 +16,8 @@ from infra.settings import read_settings
 from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
 from tasks.batch.preflight import prepare
 from tasks.codec.exports import Export, Kind
+from tasks.drift.detection import look_for_drift
 from tasks.media.sources import Selection
-from tasks.pool.drift import look_for_drift
 from tasks.refusals import REFUSALS
 
 

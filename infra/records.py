@@ -58,7 +58,8 @@ class ImageStatistics:
 class DerainRecord:
     """One row of the `derained` table: an image that is done, or rejected with a reason.
 
-    `status` is `derained` or `rejected`. Identity: source, key, etag, destination, export.
+    `status` is `derained` or `rejected`. `reason` says why an image was rejected, or what its output lacks of its
+    metadata (`dropped: gain map`). Identity: source, key, etag, destination, export.
     """
 
     source: str

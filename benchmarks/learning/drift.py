@@ -24,10 +24,10 @@ from benchmarks.common.tables import write_table
 from infra.records import ImageRef
 from infra.settings import IngestLimits
 from models.modelfile import SHIPPED, build, read_model_file
+from tasks.drift.detection import CROP_STATISTICS, FEATURE_SIDE, champion_features
+from tasks.drift.two_sample import energy_test, holm
 from tasks.pool.crops import cut
-from tasks.pool.drift import CROP_STATISTICS, FEATURE_SIDE, champion_features
 from tasks.pool.inspection import inspect_image
-from tasks.pool.two_sample import energy_test, holm
 
 RESULTS = Path(__file__).parents[1] / "results" / "drift.csv"
 NEWEST = 30

@@ -59,7 +59,8 @@ from models.training.distill.teacher_targets import evenly
 from tasks.media.samples import photograph, rain_on
 from tasks.promotion.validation_samples import PHOTOGRAPHS, make_validation
 from tasks.resolved_model import resolve_model
-from tasks.training import distillation_request, finetuning_request, retraining_presets
+from tasks.retraining import presets
+from tasks.training import distillation_request, finetuning_request
 from tasks.training import request as training_request
 
 RESULTS = Path(__file__).parents[1] / "results" / "poisoned_pools.csv"
@@ -169,12 +170,12 @@ def trained_hard(steps: int, learning_rate: float) -> Iterator[None]:
         stack.enter_context(patch.object(training_request, "STAGE_2", going_on))
         # Off unless asked for: poisoned pseudo-labels would have no effect.
         stack.enter_context(patch.object(stages, "finetune", partial(finetune, pseudo_label=0.5)))
-        sizes = replace(retraining_presets.PRESETS[SMOKE], distill_steps=steps)
+        sizes = replace(presets.PRESETS[SMOKE], distill_steps=steps)
         # It measures what promote measures again, and decides nothing.
         stack.enter_context(
             patch.object(stages, "evaluate", lambda **_: Completed(message="left to promote"))
         )
-        stack.enter_context(patch.dict(retraining_presets.PRESETS, {SMOKE: sizes}))
+        stack.enter_context(patch.dict(presets.PRESETS, {SMOKE: sizes}))
         yield
 
 

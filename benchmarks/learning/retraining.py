@@ -39,7 +39,8 @@ from infra.tracking.registry import STUDENT, Registry
 from models.engine import Engine
 from models.modelfile import ModelFile, build
 from tasks.promotion.bootstrap import paired_interval
-from tasks.training import finetuning_request, retraining_presets
+from tasks.retraining import presets
+from tasks.training import finetuning_request
 
 RESULTS = Path(__file__).parents[1] / "results" / "retraining.csv"
 CPU = "cpu"
@@ -115,11 +116,11 @@ def measure(course: Course, domain: str, judge: Judge) -> RetrainingRow:
 @contextmanager
 def shortened(steps: int) -> Iterator[None]:
     """Let the trainings of preset cpu take so many steps."""
-    sizes = replace(retraining_presets.PRESETS[CPU], distill_steps=steps)
+    sizes = replace(presets.PRESETS[CPU], distill_steps=steps)
     slim = finetuning_request.PRESETS[sizes.finetune]
     shorter = replace(slim, steps=steps, validate_every=max(1, steps // 3))
     with ExitStack() as stack:
-        stack.enter_context(patch.dict(retraining_presets.PRESETS, {CPU: sizes}))
+        stack.enter_context(patch.dict(presets.PRESETS, {CPU: sizes}))
         stack.enter_context(patch.dict(finetuning_request.PRESETS, {sizes.finetune: shorter}))
         yield
 

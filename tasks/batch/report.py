@@ -74,6 +74,9 @@ class Row(NamedTuple):
     height: int | None
     rain_removed: float | None
     reason: str | None
+    """Why it was rejected; None where it was derained."""
+    dropped: str | None
+    """What an output lacks of its source."""
 
 
 def render(report: Report) -> str:
@@ -149,11 +152,13 @@ def _link(links: str | None, output_key: str | None) -> str | None:
 
 def _row(record: DerainRecord) -> Row:
     share, reason = rain_removed(record), record.reason
+    is_derained = record.status == "derained"
     return Row(
         visible(record.key),
         record.output_key,
         record.width,
         record.height,
         None if share is None else round(share, 4),
-        None if record.status == "derained" else visible(reason or "no reason recorded"),
+        None if is_derained else visible(reason or "no reason recorded"),
+        visible(reason) if is_derained and reason else None,
     )

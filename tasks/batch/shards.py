@@ -143,7 +143,8 @@ class _ShardRun:
     def _encoded(self, image: _Rainy, derained: Batch) -> tuple[DerainRecord, bytes] | None:
         try:
             encoded = self.medium.encode(derained, image.picture)
-            return _derained_record(self.job, image, derained, encoded), encoded
+            dropped = self.medium.dropped(image.picture)
+            return _derained_record(self.job, image, derained, encoded, dropped), encoded
         except ImageRejected as rejected:
             self.reading.reject(image.ref, image.data, rejected)
         except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
@@ -186,12 +187,14 @@ def _put(medium: Medium, key: str, data: bytes) -> StoredObject:
     return stored
 
 
-def _derained_record(job: ShardJob, image: _Rainy, derained: Batch, encoded: bytes) -> DerainRecord:
+def _derained_record(
+    job: ShardJob, image: _Rainy, derained: Batch, encoded: bytes, dropped: tuple[str, ...]
+) -> DerainRecord:
     rainy = image.picture.rgb
     return replace(
         rejected_record(job, image.ref, ""),
         status="derained",
-        reason=None,
+        reason=f"dropped: {', '.join(dropped)}" if dropped else None,
         height=rainy.shape[0],
         width=rainy.shape[1],
         output_key=image.output_key,

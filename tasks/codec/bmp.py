@@ -1,4 +1,8 @@
-"""A BMP with alpha: its version 4 header names the channel, which the plain one that Pillow writes cannot."""
+"""A BMP with alpha: its version 4 header names the channel.
+
+Pillow writes the fourth channel of a BMP under a header that does not name it, and readers, Pillow among them,
+then take the picture for opaque; so no library of ours writes back what was read.
+"""
 
 from __future__ import annotations
 

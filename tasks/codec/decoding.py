@@ -6,6 +6,8 @@ import io
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from PIL import (
@@ -22,25 +24,17 @@ from PIL import (
 )
 from PIL.ImageFile import ImageFile
 
-from tasks.codec.forms import describe
+from tasks.codec.appended import appended_to_jpeg, colour_codes_of_avif, kept_with_avif
+from tasks.codec.forms import Opened, describe
+from tasks.codec.jpeg_file import END_OF_IMAGE, is_incomplete, parse_jpeg, require_supported
 from tasks.codec.normalising import to_plain_mode
-from tasks.codec.pictures import ImageRejected, Picture
+from tasks.codec.pictures import ImageRejected, Picture, not_supported
+from tasks.codec.png_file import parse_png
+from tasks.codec.png_metadata import info_of, kept_chunks, lost_from_png
 from tasks.codec.sniff import identify
+from tasks.codec.tiff_file import open_tiff, what_further_pages_are
 from tasks.codec.truncation import is_cut_short, lacks_codestream_end
 
-# The readers themselves, not Image.open: that one checks sizes against a limit shared by the whole process,
-# tries every format in turn, and takes a camera's JPEG with further pictures (MPO) for an animation.
-_READERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
-    "AVIF": AvifImagePlugin.AvifImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "GIF": GifImagePlugin.GifImageFile,
-    "JPEG": JpegImagePlugin.JpegImageFile,
-    "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
-    "PNG": PngImagePlugin.PngImageFile,
-    "PPM": PpmImagePlugin.PpmImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "WEBP": WebPImagePlugin.WebPImageFile,
-}
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -50,8 +44,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_IMAGE_WIDTH, _IMAGE_LENGTH = 256, 257
-_DNG_VERSION, _SUBFILE_TYPE = 50706, 254
+_IMAGE_WIDTH, _IMAGE_LENGTH, _ORIENTATION = 256, 257, 274
 _PILLOW_WARNINGS = r"PIL\."
 _HUSHED = ("ignore", None, Warning, re.compile(_PILLOW_WARNINGS), 0)
 
@@ -88,20 +81,68 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 
 
 def _read(data: bytes, name: str, max_pixels: int) -> Picture:
-    image = _READERS[name](io.BytesIO(data))
-    _check_size(image.size, max_pixels)
-    _check_single(image)
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        _give_room(image)
-    if name == "JPEG2000" and lacks_codestream_end(data):
-        raise ImageRejected("truncated JPEG2000")
+    opened = _OPENERS[name](data, max_pixels)
+    image = opened.image
+    turned_by_pillow = (
+        image.tag_v2.get(_ORIENTATION, 1) if isinstance(image, TiffImagePlugin.TiffImageFile) else 1
+    )
     image.load()
     # Some headers tell the true size only with the pixels.
     _check_size(image.size, max_pixels)
     plain = to_plain_mode(image, data)
-    upright, form = describe(image, data, plain.mode)
+    upright, form = describe(opened, plain.mode, turned_by_pillow)
     turned = plain.transpose(_TURNS[upright]) if upright in _TURNS else plain
     return Picture(*_split(turned), form)
+
+
+def _open_jpeg(data: bytes, max_pixels: int) -> Opened:
+    jpeg = parse_jpeg(data)
+    require_supported(jpeg.frame)
+    _check_size((jpeg.frame.width, jpeg.frame.height), max_pixels)
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(data if jpeg.end else data + END_OF_IMAGE))
+    _check_size(image.size, max_pixels)
+    image.load()
+    if is_incomplete(jpeg, data, image):
+        raise ImageRejected("truncated JPEG")
+    return Opened(image, data, dropped=appended_to_jpeg(jpeg, data))
+
+
+def _open_png(data: bytes, max_pixels: int) -> Opened:
+    png = parse_png(data)
+    image = PngImagePlugin.PngImageFile(io.BytesIO(png.pixels))
+    _check_size(image.size, max_pixels)
+    image.info.update(info_of(png.ancillary))
+    damaged = tuple(f"damaged {name}" for name in png.damaged)
+    return Opened(image, data, kept_chunks(png.ancillary), (*damaged, *lost_from_png(png.ancillary)))
+
+
+def _open_tiff(data: bytes, max_pixels: int) -> Opened:
+    image = open_tiff(data)
+    _check_size(image.size, max_pixels)
+    further = what_further_pages_are(image, data)
+    # Where there is room already, the reader does not hold the size against Pillow's process-wide limit.
+    stored = (image.tag_v2[_IMAGE_WIDTH], image.tag_v2[_IMAGE_LENGTH])  # as it lies, not as it is turned
+    image.im = Image.new(image.mode, stored).im
+    return Opened(image, data, dropped=further)
+
+
+def _open_avif(data: bytes, max_pixels: int) -> Opened:
+    opened = _open_plainly(AvifImagePlugin.AvifImageFile, data, max_pixels)
+    return replace(opened, png_chunks=colour_codes_of_avif(data), dropped=kept_with_avif(data))
+
+
+def _open_jpeg2000(data: bytes, max_pixels: int) -> Opened:
+    if lacks_codestream_end(data):
+        raise ImageRejected("truncated JPEG2000")
+    return _open_plainly(Jpeg2KImagePlugin.Jpeg2KImageFile, data, max_pixels)
+
+
+def _open_plainly(reader: Callable[[io.BytesIO], ImageFile], data: bytes, max_pixels: int) -> Opened:
+    image = reader(io.BytesIO(data))
+    _check_size(image.size, max_pixels)
+    if getattr(image, "is_animated", False):
+        raise not_supported(f"animation ({getattr(image, 'n_frames', 0)} frames)")
+    return Opened(image, data)
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
@@ -116,23 +157,6 @@ def _megapixels(pixels: int) -> str:
     return f"{pixels / 1e6:.0f}" if pixels >= 10_000_000 else f"{pixels / 1e6:.3g}"
 
 
-def _check_single(image: ImageFile) -> None:
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and (
-        _DNG_VERSION in image.tag_v2 or image.tag_v2.get(_SUBFILE_TYPE, 0) & 1
-    ):
-        # What a TIFF reader finds in these is the thumbnail.
-        raise ImageRejected("raw camera file, not supported")
-    if getattr(image, "is_animated", False):
-        frames = getattr(image, "n_frames", 0)
-        raise ImageRejected(f"{frames} pages" if image.format == "TIFF" else f"animated ({frames} frames)")
-
-
-def _give_room(image: TiffImagePlugin.TiffImageFile) -> None:
-    # Where there is room already, the reader does not hold the size against Pillow's process-wide limit.
-    stored = (image.tag_v2[_IMAGE_WIDTH], image.tag_v2[_IMAGE_LENGTH])  # as it lies, not as it is turned
-    image.im = Image.new(image.mode, stored).im
-
-
 def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     # np.array, not np.asarray: torch takes only arrays that it may write to.
     rgb = np.array(image if image.mode == "RGB" else image.convert("RGB"))
@@ -144,3 +168,18 @@ def _hush_pillow() -> None:
     # reject a good image. catch_warnings is not safe between threads; one lasting filter is.
     if _HUSHED not in warnings.filters[:1]:
         warnings.filterwarnings("ignore", module=_PILLOW_WARNINGS)
+
+
+# The readers themselves, not Image.open: that one checks sizes against a limit shared by the whole process,
+# tries every format in turn, and takes a camera's JPEG with further pictures (MPO) for an animation.
+_OPENERS: dict[str, Callable[[bytes, int], Opened]] = {
+    "AVIF": _open_avif,
+    "BMP": partial(_open_plainly, BmpImagePlugin.BmpImageFile),
+    "GIF": partial(_open_plainly, GifImagePlugin.GifImageFile),
+    "JPEG": _open_jpeg,
+    "JPEG2000": _open_jpeg2000,
+    "PNG": _open_png,
+    "PPM": partial(_open_plainly, PpmImagePlugin.PpmImageFile),
+    "TIFF": _open_tiff,
+    "WEBP": partial(_open_plainly, WebPImagePlugin.WebPImageFile),
+}

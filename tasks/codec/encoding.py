@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -10,15 +11,15 @@ import numpy as np
 from PIL import Image
 
 from tasks.codec.bmp import write_bmp_with_alpha
+from tasks.codec.carrying import carry
 from tasks.codec.exports import Export, target_format
-from tasks.codec.pictures import Picture, PictureForm, Pixels
-from tasks.codec.png import PngMetadata, write_png
-from tasks.codec.tiff import TiffOptions, write_tiff
+from tasks.codec.pictures import Metadata, Picture, PictureForm, Pixels
+from tasks.codec.png import write_png
+from tasks.codec.tiff import write_tiff
 
 _FULL_CHROMA = 0
 _EXIF_PREFIX = b"Exif\0\0"
-_JPEG_SEGMENT = 65_533
-_JPEG_PROFILE = 255 * (_JPEG_SEGMENT - 14)  # segments are numbered in one byte
+_IPTC_RESOURCE = 0x0404
 
 
 def encode(rgb: Pixels, picture: Picture, export: Export) -> bytes:
@@ -43,7 +44,19 @@ def encode(rgb: Pixels, picture: Picture, export: Export) -> bytes:
     if rgb.shape != picture.rgb.shape or rgb.dtype != np.uint8:
         raise ValueError(f"derained pixels are {rgb.dtype} {rgb.shape}, not uint8 {picture.rgb.shape}")
     target = target_format(picture, export)
-    return _WRITERS[target](rgb, picture, export.quality)
+    metadata, _ = carry(picture.form, target)
+    return _WRITERS[target](rgb, picture, metadata, export.quality)
+
+
+def dropped(picture: Picture, export: Export) -> tuple[str, ...]:
+    """Return in plain words what the output lacks of what its source holds besides pixels.
+
+    Raises
+    ------
+    ImageRejected
+        When the format cannot hold the picture.
+    """
+    return carry(picture.form, target_format(picture, export))[1]
 
 
 def _image(rgb: Pixels, picture: Picture) -> Image.Image:
@@ -61,39 +74,35 @@ def _pixels(rgb: Pixels, picture: Picture) -> Pixels:
     return np.asarray(_image(rgb, picture))
 
 
-def _write_png(rgb: Pixels, picture: Picture, quality: int) -> bytes:
-    form = picture.form
-    return write_png(_pixels(rgb, picture), PngMetadata(form.icc_profile, form.exif, form.dpi))
+def _write_png(rgb: Pixels, picture: Picture, metadata: Metadata, quality: int) -> bytes:
+    return write_png(_pixels(rgb, picture), metadata)
 
 
-def _write_tiff(rgb: Pixels, picture: Picture, quality: int) -> bytes:
-    form = picture.form
-    options = TiffOptions(form.icc_profile, form.exif, form.dpi, form.compressed)
-    return write_tiff(_pixels(rgb, picture), options)
+def _write_tiff(rgb: Pixels, picture: Picture, metadata: Metadata, quality: int) -> bytes:
+    return write_tiff(_pixels(rgb, picture), metadata, compressed=picture.form.compressed)
 
 
-def _write_bmp(rgb: Pixels, picture: Picture, quality: int) -> bytes:
+def _write_bmp(rgb: Pixels, picture: Picture, metadata: Metadata, quality: int) -> bytes:
     if picture.alpha is not None:
-        return write_bmp_with_alpha(_pixels(rgb, picture), picture.form.dpi)
-    dpi = {"dpi": picture.form.dpi} if picture.form.dpi else {}
+        return write_bmp_with_alpha(_pixels(rgb, picture), metadata.dpi)
+    dpi = {"dpi": metadata.dpi} if metadata.dpi else {}
     return _save(_image(rgb, picture), "BMP", dpi)
 
 
-def _write_webp(rgb: Pixels, picture: Picture, quality: int) -> bytes:
-    form = picture.form
-    options: dict[str, Any] = {"quality": quality, "lossless": form.lossless, "exact": form.lossless}
-    if form.lossless:
+def _write_webp(rgb: Pixels, picture: Picture, metadata: Metadata, quality: int) -> bytes:
+    lossless = picture.form.lossless
+    options: dict[str, Any] = {"quality": quality, "lossless": lossless, "exact": lossless}
+    if lossless:
         options["quality"] = 50  # of lossless WebP it is the effort, not the fidelity
-    if form.icc_profile is not None:
-        options["icc_profile"] = form.icc_profile
-    if form.exif is not None:
-        options["exif"] = form.exif
+    for name in ("icc_profile", "exif", "xmp"):
+        if getattr(metadata, name) is not None:
+            options[name] = getattr(metadata, name)
     return _save(_image(rgb, picture), "WEBP", options)
 
 
-def _write_jpeg(rgb: Pixels, picture: Picture, quality: int) -> bytes:
+def _write_jpeg(rgb: Pixels, picture: Picture, metadata: Metadata, quality: int) -> bytes:
     image = _on_white(_image(rgb, picture))
-    options = {"quality": quality, "subsampling": _subsampling(picture.form), **_jpeg_metadata(picture.form)}
+    options = {"quality": quality, "subsampling": _subsampling(picture.form), **_jpeg_options(metadata)}
     if picture.form.progressive:
         try:
             return _save(image, "JPEG", {**options, "progressive": True})
@@ -108,15 +117,22 @@ def _subsampling(form: PictureForm) -> int:
     return _FULL_CHROMA if form.subsampling in (None, -1) else form.subsampling or 0
 
 
-def _jpeg_metadata(form: PictureForm) -> dict[str, Any]:
-    metadata: dict[str, Any] = {}
-    if form.dpi is not None:
-        metadata["dpi"] = form.dpi
-    if form.exif is not None and len(_EXIF_PREFIX + form.exif) <= _JPEG_SEGMENT:
-        metadata["exif"] = _EXIF_PREFIX + form.exif
-    if form.icc_profile is not None and len(form.icc_profile) <= _JPEG_PROFILE:
-        metadata["icc_profile"] = form.icc_profile
-    return metadata
+def _jpeg_options(metadata: Metadata) -> dict[str, Any]:
+    wanted = {
+        "dpi": metadata.dpi,
+        "exif": None if metadata.exif is None else _EXIF_PREFIX + metadata.exif,
+        "icc_profile": metadata.icc_profile,
+        "xmp": metadata.xmp,
+        "comment": metadata.comment,
+        "extra": None if metadata.iptc is None else _iptc_segment(metadata.iptc),
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _iptc_segment(iptc: bytes) -> bytes:
+    resource = struct.pack(">4sHHI", b"8BIM", _IPTC_RESOURCE, 0, len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
+    body = b"Photoshop 3.0\0" + resource
+    return struct.pack(">HH", 0xFFED, 2 + len(body)) + body
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -134,7 +150,7 @@ def _save(image: Image.Image, name: str, options: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-_WRITERS: dict[str, Callable[[Pixels, Picture, int], bytes]] = {
+_WRITERS: dict[str, Callable[[Pixels, Picture, Metadata, int], bytes]] = {
     "BMP": _write_bmp,
     "JPEG": _write_jpeg,
     "PNG": _write_png,

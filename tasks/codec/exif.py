@@ -1,6 +1,7 @@
 """EXIF blocks: what turns a picture upright, and the block that its upright version keeps.
 
-The block is edited in place and nothing in it moves: maker notes, whose offsets nobody knows, survive.
+The block is edited in place and nothing in it moves: maker notes, whose offsets nobody knows, survive. Pillow's
+`Exif.tobytes` moves and alters them (https://github.com/python-pillow/Pillow/issues/7545).
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class Upright:
 
     orientation: int
     block: bytes | None
+    is_damaged: bool = False
+    """There was a block, and it could not be read."""
 
 
 def make_upright(raw: bytes) -> Upright:
@@ -41,7 +44,7 @@ def make_upright(raw: bytes) -> Upright:
     try:
         return _take_orientation(block)
     except (struct.error, ValueError):
-        return Upright(1, None)
+        return Upright(1, None, is_damaged=True)
 
 
 def _take_orientation(block: bytes) -> Upright:

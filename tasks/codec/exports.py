@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.codec.pictures import ImageRejected, Picture
+from tasks.codec.pictures import ImageRejected, Picture, not_supported
 
 _WRITTEN_BACK = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 _LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # what libjpeg and libwebp write
@@ -56,7 +56,7 @@ def target_format(picture: Picture, export: Export) -> str:
     """
     target = picture.form.format if export.kind == "same" else export.kind.upper()
     if target not in _WRITTEN_BACK:
-        raise ImageRejected(f"{target} cannot hold the result well: use --export png")
+        raise not_supported(f"{target} as the format of an output; use --export png")
     longest = _LONGEST_SIDE.get(target)
     side = max(picture.height, picture.width)
     if longest is not None and side > longest:

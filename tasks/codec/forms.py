@@ -1,47 +1,94 @@
-"""What is kept of a file beside its pixels, and how its picture lies."""
+"""What is kept of a file besides its pixels, and how its picture lies."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import SupportsFloat, cast
+from dataclasses import dataclass
+from typing import Any, SupportsFloat, cast
 
 from PIL import Image, JpegImagePlugin
 from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from tasks.codec.exif import Upright, block_of_tiff, make_upright
-from tasks.codec.pictures import Mode, PictureForm
+from tasks.codec.pictures import Metadata, Mode, PictureForm
+from tasks.codec.png_file import Chunk
+from tasks.codec.xmp import speaks_of_appended_data, speaks_of_more, upright_xmp
 
 _COLOUR_SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB "}
 _QUARTER_TURNS = (5, 6, 7, 8)
 _LARGEST_DPI = 65_535.0  # what JPEG can hold
+_IPTC_TAG, _IPTC_RESOURCE = 33723, 0x0404
+_WHERE_IT_LIES = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
+"""Tags of GeoTIFF and of GDAL."""
 
 
-def describe(image: ImageFile, data: bytes, mode: str) -> tuple[int, PictureForm]:
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file whose pixels can be loaded, and what was found in it that Pillow does not say."""
+
+    image: ImageFile
+    data: bytes
+    png_chunks: tuple[Chunk, ...] = ()
+    """What a PNG keeps as it is."""
+    dropped: tuple[str, ...] = ()
+    """What no output can hold, in plain words."""
+
+
+def describe(opened: Opened, mode: str, tiff_orientation: int) -> tuple[int, PictureForm]:
     """Return the orientation that is still to be applied, and the form to give the output.
 
     Parameters
     ----------
-    image
-        Loaded: some formats hold their metadata after the pixels.
-    data
-        The file itself.
+    opened
+        Its image is loaded: some formats hold their metadata after the pixels.
     mode
         The plain mode that the pixels were brought to.
+    tiff_orientation
+        That of a TIFF, which loading has applied.
     """
+    image = opened.image
     upright = _upright(image)
+    metadata, lost = _metadata(opened, mode, upright, is_turned=tiff_orientation != 1)
     is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
     return upright.orientation, PictureForm(
         format=cast(str, image.format),
         mode=cast(Mode, mode),
-        icc_profile=_fitting_profile(image.info.get("icc_profile"), mode),
-        exif=upright.block,
-        dpi=_dpi(image.info.get("dpi"), upright.orientation in _QUARTER_TURNS),
+        metadata=metadata,
+        dropped=(*opened.dropped, *lost),
         subsampling=JpegImagePlugin.get_sampling(image) if is_jpeg and mode == "RGB" else None,
         progressive=bool(image.info.get("progressive")),
-        lossless=image.format == "WEBP" and _is_lossless_webp(data),
+        lossless=image.format == "WEBP" and _is_lossless_webp(opened.data),
         compressed=image.format == "TIFF" and image.info.get("compression") != "raw",
     )
+
+
+def _metadata(
+    opened: Opened, mode: str, upright: Upright, *, is_turned: bool
+) -> tuple[Metadata, tuple[str, ...]]:
+    info = opened.image.info
+    profile, has_profile = _fitting_profile(info.get("icc_profile"), mode), "icc_profile" in info
+    packet = info.get("xmp")
+    xmp = upright_xmp(packet) if isinstance(packet, bytes) and not speaks_of_appended_data(packet) else None
+    places = _where_it_lies(opened.image)
+    lost = {
+        "ICC profile": has_profile and profile is None and info["icc_profile"] is not None,
+        "EXIF": upright.is_damaged,
+        "XMP": isinstance(packet, bytes) and xmp is None and speaks_of_more(packet),
+        "georeference": is_turned and bool(places),
+    }
+    metadata = Metadata(
+        icc_profile=profile,
+        exif=upright.block,
+        dpi=_dpi(info.get("dpi"), upright.orientation in _QUARTER_TURNS),
+        xmp=xmp,
+        iptc=_iptc(opened.image),
+        comment=_comment(opened.image),
+        png_chunks=opened.png_chunks,
+        tiff_tags={} if is_turned else places,
+    )
+    return metadata, tuple(name for name, is_lost in lost.items() if is_lost)
 
 
 def _upright(image: ImageFile) -> Upright:
@@ -74,6 +121,26 @@ def _fitting_profile(profile: object, mode: str) -> bytes | None:
     if isinstance(profile, bytes) and profile[16:20] == _COLOUR_SPACES[mode]:
         return profile
     return None
+
+
+def _iptc(image: ImageFile) -> bytes | None:
+    if isinstance(image, TiffImageFile):
+        value = image.tag_v2.get(_IPTC_TAG)
+    else:
+        value = image.info.get("photoshop", {}).get(_IPTC_RESOURCE)
+    return value if isinstance(value, bytes) and value else None
+
+
+def _comment(image: ImageFile) -> bytes | None:
+    value = image.info.get("comment") if image.format in ("JPEG", "GIF") else None
+    return value if isinstance(value, bytes) and value else None
+
+
+def _where_it_lies(image: ImageFile) -> dict[int, tuple[int, Any]]:
+    if not isinstance(image, TiffImageFile):
+        return {}
+    page = image.tag_v2
+    return {tag: (page.tagtype[tag], page[tag]) for tag in _WHERE_IT_LIES if tag in page}
 
 
 def _dpi(dpi: Iterable[SupportsFloat] | None, swapped: bool) -> tuple[float, float] | None:

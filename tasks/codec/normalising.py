@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tasks.codec.pictures import ImageRejected
+from tasks.codec.pictures import not_supported
 
 _CONVERSIONS = {
     "1": "L",
@@ -21,6 +21,7 @@ _CONVERSIONS = {
     "CMYK": "RGB",
     "YCbCr": "RGB",
 }
+_LAYOUTS = {"F": "floating-point samples", "I": "samples of more than 16 bits", "LAB": "LAB colours"}
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
 _GREY_WITH_ALPHA = 4
 
@@ -47,7 +48,7 @@ def to_plain_mode(image: Image.Image, data: bytes) -> Image.Image:
     if image.mode == "P":
         return image.convert("RGBA" if key is not None else "RGB")
     if image.mode not in _CONVERSIONS:
-        raise ImageRejected(f"unsupported pixel layout ({image.mode})")
+        raise not_supported(_LAYOUTS.get(image.mode, f"samples of the kind {image.mode}"))
     plain = image.convert(_CONVERSIONS[image.mode]) if image.mode != _CONVERSIONS[image.mode] else image
     depth, colour_type = _png_layout(image, data)
     if colour_type == _GREY_WITH_ALPHA and plain.mode == "RGBA":

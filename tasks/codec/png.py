@@ -9,12 +9,12 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from isal import isal_zlib
 
-from tasks.codec.pictures import Pixels
+from tasks.codec.pictures import Metadata, Pixels
+from tasks.codec.png_file import SIGNATURE, chunk
 
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # channels: grey, grey + alpha, RGB, RGBA
 _UP = 2
@@ -22,16 +22,7 @@ _LONGEST_CHUNK = 1 << 30  # the format ends at 2 GiB - 1
 _INCHES_PER_METRE = 1 / 0.0254
 
 
-@dataclass(frozen=True, slots=True)
-class PngMetadata:
-    """What may stand beside the pixels: an ICC profile, an EXIF block, dots per inch."""
-
-    icc_profile: bytes | None = None
-    exif: bytes | None = None
-    dpi: tuple[float, float] | None = None
-
-
-def write_png(pixels: Pixels, metadata: PngMetadata) -> bytes:
+def write_png(pixels: Pixels, metadata: Metadata) -> bytes:
     """Return a PNG of eight-bit samples.
 
     Parameters
@@ -54,11 +45,11 @@ def write_png(pixels: Pixels, metadata: PngMetadata) -> bytes:
     deflated = isal_zlib.compress(_filter_up(pixels.reshape(height, -1)), 1)
     return b"".join(
         [
-            b"\x89PNG\r\n\x1a\n",
-            _chunk(b"IHDR", header),
+            SIGNATURE,
+            chunk(b"IHDR", header),
             *_metadata_chunks(metadata),
             *_data_chunks(deflated),
-            _chunk(b"IEND", b""),
+            chunk(b"IEND", b""),
         ]
     )
 
@@ -72,21 +63,20 @@ def _filter_up(rows: Pixels) -> Pixels:
     return filtered
 
 
-def _metadata_chunks(metadata: PngMetadata) -> Iterator[bytes]:
+def _metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
     if metadata.icc_profile is not None:
-        yield _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc_profile))
+        yield chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc_profile))
+    for name, body in metadata.png_chunks:
+        yield chunk(name, body)
     if metadata.dpi is not None:
         per_metre = [min(round(dots * _INCHES_PER_METRE), 2**31 - 1) for dots in metadata.dpi]
-        yield _chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))
+        yield chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))
     if metadata.exif is not None:
-        yield _chunk(b"eXIf", metadata.exif)
+        yield chunk(b"eXIf", metadata.exif)
+    if metadata.xmp is not None:
+        yield chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)
 
 
 def _data_chunks(deflated: bytes) -> Iterator[bytes]:
     for start in range(0, len(deflated), _LONGEST_CHUNK):
-        yield _chunk(b"IDAT", deflated[start : start + _LONGEST_CHUNK])
-
-
-def _chunk(name: bytes, body: bytes) -> bytes:
-    checksum = isal_zlib.crc32(body, isal_zlib.crc32(name))
-    return b"".join([struct.pack(">I", len(body)), name, body, struct.pack(">I", checksum)])
+        yield chunk(b"IDAT", deflated[start : start + _LONGEST_CHUNK])

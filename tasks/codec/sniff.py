@@ -1,8 +1,12 @@
-"""Tells from its first bytes what a file is: the content decides, never the key."""
+"""Tells from its first bytes what a file is: the content decides, never the key.
+
+Written here and not left to a library (`filetype`, `puremagic`), because those name a type, and a row needs the
+reason why a file of that type is no photograph.
+"""
 
 from __future__ import annotations
 
-from tasks.codec.pictures import ImageRejected
+from tasks.codec.pictures import ImageRejected, not_supported
 
 # Only formats whose first bytes are unmistakable, and whose reader starts no other program.
 _PICTURES = (
@@ -23,8 +27,21 @@ _OTHERS = (
     (b"PK\3\4", "ZIP archive, not an image"),
     (b"\x1f\x8b", "gzip archive, not an image"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "OLE container such as Thumbs.db, not an image"),
-    (b"8BPS", "Photoshop document, not supported"),
     (b"\x1aE\xdf\xa3", "Matroska video, not an image"),
+)
+_NOT_READ = (
+    (b"8BPS", "Photoshop document"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"II\xbc", "JPEG XR"),
+    (b"v/1\x01", "OpenEXR"),
+    (b"#?RADIANCE", "Radiance HDR"),
+    (b"IIU\0", "raw camera file"),  # Panasonic
+    (b"IIRO", "raw camera file"),  # Olympus
+    (b"IIRS", "raw camera file"),
+    (b"MMOR", "raw camera file"),
+    (b"FUJIFILMCCD-RAW", "raw camera file"),
+    (b"FOVb", "raw camera file"),  # Sigma
 )
 _MARKUP = (
     (b"<!doctype html", "HTML, not an image"),
@@ -56,6 +73,9 @@ def identify(data: bytes) -> str:
         return "PPM"
     if data[4:8] == b"ftyp":
         return _identify_ftyp(data)
+    for magic, name in _NOT_READ:
+        if data.startswith(magic):
+            raise not_supported(name)
     raise ImageRejected(_name_other(data))
 
 
@@ -65,7 +85,9 @@ def _identify_ftyp(data: bytes) -> str:
     if b"avif" in brands or b"avis" in brands:
         return "AVIF"
     if any(brand in _HEIF_BRANDS for brand in brands):
-        raise ImageRejected("HEIC, not supported")
+        raise not_supported("HEIC")
+    if b"crx " in brands:  # Canon
+        raise not_supported("raw camera file")
     raise ImageRejected("video, not an image")
 
 

@@ -1,13 +1,14 @@
 """A small TIFF writer: eight bits, raw or deflated, with the EXIF directories of a photograph.
 
-Pillow writes those directories into raw TIFFs only: its compressed ones go through libtiff, and that refuses.
+Pillow writes those directories into raw TIFFs only: its compressed ones go through libtiff, which takes no
+dictionary for a tag (https://github.com/python-pillow/Pillow/pull/8110 drops them by default). tifffile writes no
+EXIF directories.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,45 +16,24 @@ from isal import isal_zlib
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from tasks.codec.exif import tiff_tags
-from tasks.codec.pictures import Pixels
+from tasks.codec.pictures import Metadata, Pixels
 
 _STRIP_BYTES = 1 << 20
 _DEFLATE, _RAW = 8, 1
+_BYTE, _UNDEFINED = 1, 7
 _UNASSOCIATED_ALPHA = 2
 
 
-@dataclass(frozen=True, slots=True)
-class TiffOptions:
-    """What stands beside the pixels, and whether these are deflated."""
-
-    icc_profile: bytes | None = None
-    exif: bytes | None = None
-    dpi: tuple[float, float] | None = None
-    compressed: bool = False
-
-
-def write_tiff(pixels: Pixels, options: TiffOptions) -> bytes:
+def write_tiff(pixels: Pixels, metadata: Metadata, *, compressed: bool) -> bytes:
     """Return a single-page TIFF of (H, W) or (H, W, C) samples: grey, grey + alpha, RGB or RGBA.
 
     An EXIF block that does not fit into a TIFF is left out: it is no reason to lose the picture.
     """
-    if options.exif is None:
-        return _write(pixels, options, {})
-    try:
-        return _write(pixels, options, tiff_tags(options.exif))
-    except MemoryError:
-        raise
-    except Exception:  # noqa: BLE001 - Pillow raises whatever odd tags provoke
-        return _write(pixels, replace(options, exif=None), {})
-
-
-def _write(pixels: Pixels, options: TiffOptions, exif_tags: Mapping[int, Any]) -> bytes:
     samples = pixels.reshape(*pixels.shape[:2], -1)
     rows_per_strip = max(1, _STRIP_BYTES // (samples.shape[1] * samples.shape[2]))
-    strips = _strips(samples, rows_per_strip, options.compressed)
-    directory = ImageFileDirectory_v2()
-    for tag, value in {**exif_tags, **_layout(samples, rows_per_strip, options)}.items():
-        directory[tag] = value
+    strips = _strips(samples, rows_per_strip, compressed)
+    exif = tags_of_exif(metadata.exif) if metadata.exif is not None else None
+    directory = _directory({**(exif or {}), **_layout(samples, rows_per_strip, compressed)}, metadata)
     lengths = [len(strip) for strip in strips]
     directory[273] = tuple(int(start) for start in np.cumsum([0, *lengths[:-1]]))  # from the directory's end
     directory[279] = tuple(lengths)
@@ -64,13 +44,43 @@ def _write(pixels: Pixels, options: TiffOptions, exif_tags: Mapping[int, Any]) -
     return b"".join([buffer.getvalue(), *strips])
 
 
-def _layout(samples: Pixels, rows_per_strip: int, options: TiffOptions) -> dict[int, Any]:
+def tags_of_exif(block: bytes) -> Mapping[int, Any] | None:
+    """Return what of an EXIF block goes into the directory of a TIFF, or None where it does not fit."""
+    try:
+        tags = tiff_tags(block)
+        _directory(tags, Metadata()).save(io.BytesIO())
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - Pillow raises whatever odd tags provoke
+        return None
+    return tags
+
+
+def _directory(tags: Mapping[int, Any], metadata: Metadata) -> ImageFileDirectory_v2:
+    directory = ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        directory[tag] = value
+    if metadata.dpi is not None:
+        directory[282], directory[283], directory[296] = *metadata.dpi, 2
+    typed = {
+        34675: (_UNDEFINED, metadata.icc_profile),
+        700: (_BYTE, metadata.xmp),
+        33723: (_BYTE, metadata.iptc),
+    }
+    for tag, (kind, value) in {**typed, **metadata.tiff_tags}.items():
+        if value is not None:
+            directory.tagtype[tag] = kind
+            directory[tag] = value
+    return directory
+
+
+def _layout(samples: Pixels, rows_per_strip: int, compressed: bool) -> dict[int, Any]:
     height, width, channels = samples.shape
     tags: dict[int, Any] = {
         256: width,
         257: height,
         258: (8,) * channels,
-        259: _DEFLATE if options.compressed else _RAW,
+        259: _DEFLATE if compressed else _RAW,
         262: 2 if channels >= 3 else 1,
         277: channels,
         278: rows_per_strip,
@@ -78,12 +88,8 @@ def _layout(samples: Pixels, rows_per_strip: int, options: TiffOptions) -> dict[
     }
     if channels in (2, 4):
         tags[338] = _UNASSOCIATED_ALPHA
-    if options.compressed:
+    if compressed:
         tags[317] = 2  # horizontal differences
-    if options.dpi is not None:
-        tags |= {282: options.dpi[0], 283: options.dpi[1], 296: 2}
-    if options.icc_profile is not None:
-        tags[34675] = options.icc_profile
     return tags
 
 

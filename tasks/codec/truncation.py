@@ -1,6 +1,12 @@
-"""Tells a file that was cut short from one that is damaged: it helps whoever reads the reason."""
+"""Tells a file that was cut short from one that is damaged: it helps whoever reads the reason.
+
+Pillow's errors do not say it for every format, and in other words for each
+(https://github.com/python-pillow/Pillow/issues/1510).
+"""
 
 from __future__ import annotations
+
+from tasks.codec.tiff_file import ends_beyond
 
 _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
 _TAIL = 64
@@ -18,6 +24,8 @@ def is_cut_short(data: bytes, name: str, fault: Exception) -> bool:
     """
     if name in _ENDINGS:
         return _ENDINGS[name] not in data[-_TAIL:]
+    if name == "TIFF":
+        return ends_beyond(data)
     if name == "JPEG2000":
         return lacks_codestream_end(data)
     if name == "WEBP":

@@ -63,6 +63,10 @@ class Frames:
         """Return the pixels as they are: the array compresses them."""
         return derained.tobytes()
 
+    def dropped(self, picture: Picture) -> tuple[str, ...]:
+        """Return nothing: a frame is all pixels."""
+        return ()
+
     def put(self, key: str, data: bytes) -> StoredObject:
         """Write one frame; what is stored of it is its compressed chunk."""
         if self._destination is None:

@@ -36,6 +36,9 @@ class Medium(Protocol):
     def encode(self, derained: np.ndarray, picture: Picture) -> bytes:
         """Turn derained pixels into the bytes of the output; raises ImageRejected."""
 
+    def dropped(self, picture: Picture) -> tuple[str, ...]:
+        """Return in plain words what the output lacks of what its source holds besides pixels."""
+
     def put(self, key: str, data: bytes) -> StoredObject:
         """Write one output, whole or not at all; return what a listing of the destination says of it."""
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from infra.records import ImageRef, StoredObject
 from infra.storage.location import open_location
-from tasks.codec import Picture, decode, encode, output_key, require_exportable
+from tasks.codec import Picture, decode, dropped, encode, output_key, require_exportable
 from tasks.media.medium import MediumSpec
 
 
@@ -35,6 +35,10 @@ class Photographs:
     def encode(self, derained: np.ndarray, picture: Picture) -> bytes:
         """See `tasks.codec.encode`."""
         return encode(derained, picture, self._spec.export)
+
+    def dropped(self, picture: Picture) -> tuple[str, ...]:
+        """See `tasks.codec.dropped`."""
+        return dropped(picture, self._spec.export)
 
     def put(self, key: str, data: bytes) -> StoredObject:
         """Put one object."""

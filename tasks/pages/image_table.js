@@ -1,6 +1,7 @@
 const table = document.querySelector("#images table");
 if (table) {
-  // A row is [name, output key or null, width, height, share of rain removed or null, why rejected or null].
+  // A row is [name, output key or null, width, height, share of rain removed or null, why rejected or null,
+  // what was dropped or null].
   const { base, rows } = JSON.parse(document.querySelector("#image-rows").textContent);
   const section = document.querySelector("#images");
   const [filter, order] = section.querySelectorAll("input, select");
@@ -20,7 +21,7 @@ if (table) {
   const isViewable = (key) => base !== null && key !== null && /\.(jpe?g|png|webp|gif|bmp|avif)$/i.test(key);
   const percent = (share) => "rain removed: " + (share < 0.01 ? (100 * share).toFixed(1) : Math.round(100 * share)) + " %";
 
-  const row = ([name, key, width, height, share, reason]) => {
+  const row = ([name, key, width, height, share, reason, dropped]) => {
     const line = document.createElement("tr"), picture = document.createElement("td"), title = element("th", null, { scope: "row" });
     const text = element("bdi", name, { className: "key" });
     if (isViewable(key)) {
@@ -34,7 +35,8 @@ if (table) {
     } else title.append(text);
     const size = width ? width.toLocaleString("en") + " × " + height.toLocaleString("en") + " px" : "";
     const change = reason === null ? (share === null ? "" : percent(share)) : "rejected: " + reason;
-    line.append(picture, title, element("td", size), element("td", change));
+    const note = dropped === null ? change : change + "; " + dropped;
+    line.append(picture, title, element("td", size), element("td", note));
     return line;
   };
   const show = () => {
@@ -46,7 +48,7 @@ if (table) {
   };
   const find = () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const holds = (r) => { const text = (r[0] + " " + (r[5] === null ? "" : "rejected: " + r[5])).toLowerCase(); return words.every((word) => text.includes(word)); };
+    const holds = (r) => { const text = (r[0] + " " + (r[5] === null ? "" : "rejected: " + r[5]) + " " + (r[6] ?? "")).toLowerCase(); return words.every((word) => text.includes(word)); };
     found = rows.filter(holds).sort(orders[order.value]);
     first = 0;
     show();

@@ -1,4 +1,4 @@
-"""What an ingest leaves: a page of crops and rejects, artifacts in Prefect, events for a training."""
+"""Publish the result of an ingest: a page of crops and rejects, a table artifact, and the event of growth."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from prefect.artifacts import create_table_artifact
 
 from infra.settings import Settings
 from tasks.pages.publishing import Page, put_page
-from tasks.pool.drift import DriftTest, watch_drift
 from tasks.pool.growth import tell_growth
 from tasks.pool.report import render_ingest
 from tasks.pool.summary import IngestSummary
@@ -27,7 +26,6 @@ def publish_ingest(settings: Settings, summary: IngestSummary) -> str:
     )
     url = put_page(settings.workspace, page)
     told("the growth of the pool", lambda: tell_growth(settings, summary.crops))
-    told("drift", lambda: _drift_artifact(watch_drift(settings, summary.crops)))
     return url
 
 
@@ -40,9 +38,3 @@ def _table_artifact(summary: IngestSummary) -> None:
         {"what": "pending", "images": summary.pending},
     ]
     create_table_artifact(rows, key="ingested-images", description=summary.line())
-
-
-def _drift_artifact(views: tuple[DriftTest, ...]) -> None:
-    if views:
-        rows = [{"view": view.name, "p": view.p_value, "found": view.line()} for view in views]
-        create_table_artifact(rows, key="drift", description="The newest photographs against earlier ones")

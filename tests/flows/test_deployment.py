@@ -14,7 +14,7 @@ from prefect.events import emit_event
 
 from flows.derain_batch import derain_batch
 from infra.catalog.derained import Catalog
-from tasks.pool.drift import DRIFT
+from tasks.drift.detection import DRIFT
 from tasks.pool.growth import POOL_GROWN
 from tests.support.servers.deployments import IMAGES, Deployed, Watched
 from tests.support.servers.prefect_server import ENDED, PrefectServer

@@ -21,9 +21,9 @@ from infra.catalog.pseudo_label_zarr import PseudoPixels, group_name, write_grou
 from infra.catalog.pseudo_labels import PseudoLabels
 from models.modelfile import build, pack, read_model_file
 from models.rain.streak_mining import harvest_streaks
+from tasks.retraining.presets import sizes_of
 from tasks.training import distillation_request, finetuning_request, retraining_presets
 from tasks.training.request import going_on
-from tasks.training.retraining_presets import sizes_of
 from tests.support.samples.photographs import PHOTOGRAPHS, photograph
 from tests.support.samples.students import random_pictures, random_student
 from tests.support.worlds.pools import ACCEPTED, SIDE, rainy_crops, write_pool

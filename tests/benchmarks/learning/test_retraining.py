@@ -15,8 +15,8 @@ from benchmarks.common.tables import rows_of, write_table
 from benchmarks.learning import retraining
 from benchmarks.learning.rain_domains import RainyScene
 from benchmarks.learning.retraining import CPU, RetrainingRow, shortened, written
+from tasks.retraining.presets import sizes_of
 from tasks.training import finetuning_request
-from tasks.training.retraining_presets import sizes_of
 
 
 def test_only_the_first_rain_of_a_scene_goes_in_each_from_a_camera_of_its_own(tmp_path: Path):

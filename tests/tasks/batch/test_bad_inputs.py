@@ -35,8 +35,11 @@ REJECTED = {
     "empty.jpg": (b"", "zero bytes"),
     "page.jpg": (b"<!DOCTYPE html><html>404</html>", "HTML, not an image"),
     "bomb.png": (_bomb(), "3600 megapixels, over the limit of 300"),
-    "animated.gif": (_animation(), "animated (2 frames)"),
-    "still.gif": (encoded(picture("RGB"), "GIF"), "GIF cannot hold the result well: use --export png"),
+    "animated.gif": (_animation(), "not supported: animation (2 frames)"),
+    "still.gif": (
+        encoded(picture("RGB"), "GIF"),
+        "not supported: GIF as the format of an output; use --export png",
+    ),
     "noise.jpg": (bytes(range(256)) * 4, None),
     "document.jpeg": (b"%PDF-1.7 and so on", "PDF, not an image"),
 }

@@ -64,6 +64,9 @@ class Memory:
         self._call("encode", chr(255 - derained.flat[0]))
         return derained.tobytes()
 
+    def dropped(self, picture: Picture) -> tuple[str, ...]:
+        return ()
+
     def put(self, key: str, data: bytes) -> StoredObject:
         self._call("put", key[0])
         self.puts[key] = data

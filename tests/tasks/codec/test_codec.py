@@ -52,7 +52,7 @@ def test_exif_keeps_maker_notes_in_place_and_loses_the_thumbnail():
     exif.get_ifd(0x8769)[0x927C] = b"maker note" * 20
     exif.get_ifd(1)[0x0201] = 4
     block = exif.tobytes()
-    kept = decode(encoded(picture("RGB"), "JPEG", exif=block), LIMIT).form.exif
+    kept = decode(encoded(picture("RGB"), "JPEG", exif=block), LIMIT).form.metadata.exif
 
     assert len(kept) == len(block) - len(b"Exif\0\0")
     assert kept.index(b"maker note") == block.index(b"maker note") - len(b"Exif\0\0")
@@ -67,7 +67,7 @@ def test_exif_of_orientation_alone_is_not_kept():
     exif = Image.Exif()
     exif[ORIENTATION] = 3
     source = decode(encoded(picture("RGB"), "JPEG", exif=exif), LIMIT)
-    assert source.form.exif is None
+    assert source.form.metadata.exif is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_exif_of_orientation_alone_is_not_kept():
 )
 def test_broken_exif_does_not_reject_the_picture(block):
     source = decode(encoded(picture("RGB"), "JPEG", exif=block), LIMIT)
-    assert source.form.exif is None
+    assert source.form.metadata.exif is None
 
 
 def test_exif_in_png_text_is_found():
@@ -85,7 +85,7 @@ def test_exif_in_png_text_is_found():
     text.add_text("Raw profile type exif", f"\nexif\n{len(block):8}\n{block.hex()}\n", zip=True)
     source = decode(encoded(picture("RGB"), "PNG", pnginfo=text), LIMIT)
     assert (source.height, source.width) == (16, 24)
-    assert source.form.exif is not None
+    assert source.form.metadata.exif is not None
 
 
 @pytest.mark.parametrize("export", [SAME, PNG, JPEG])
@@ -99,7 +99,7 @@ def test_profile_and_resolution_are_kept(name, export):
 
 def test_resolution_is_turned_with_the_picture():
     data = encoded(picture("RGB"), "JPEG", exif=exif_block(6), dpi=(300, 200))
-    assert decode(data, LIMIT).form.dpi == (200, 300)
+    assert decode(data, LIMIT).form.metadata.dpi == (200, 300)
 
 
 def test_webp_keeps_profile_and_losslessness():

@@ -53,9 +53,9 @@ def test_cmyk_becomes_rgb_without_its_profile(name):
 
 def test_profile_of_another_colour_space_is_dropped():
     grey = encoded(picture("L"), "PNG", icc_profile=labelled_profile(b"GRAY"))
-    assert decode(grey, LIMIT).form.icc_profile is not None
+    assert decode(grey, LIMIT).form.metadata.icc_profile is not None
     wrong = encoded(picture("L"), "JPEG", icc_profile=srgb_profile())
-    assert decode(wrong, LIMIT).form.icc_profile is None
+    assert decode(wrong, LIMIT).form.metadata.icc_profile is None
 
 
 def sixteen_bits() -> np.ndarray:
@@ -136,7 +136,7 @@ def test_alpha_is_untouched_in_bmp():
     rgba = np.asarray(picture("RGBA"))
     data = write_bmp_with_alpha(rgba, (300, 200))
     np.testing.assert_array_equal(np.asarray(reopened(data)), rgba)
-    assert decode(data, LIMIT).form.dpi == pytest.approx((300, 200), abs=0.02)
+    assert decode(data, LIMIT).form.metadata.dpi == pytest.approx((300, 200), abs=0.02)
     np.testing.assert_array_equal(
         np.asarray(reopened(encode(decode(data, LIMIT).rgb, decode(data, LIMIT), SAME))), rgba
     )

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from tasks.codec import png
-from tasks.codec.png import PngMetadata, write_png
+from tasks.codec.pictures import Metadata
+from tasks.codec.png import write_png
 from tests.support.samples.images import (
     encoded,
     exif_block,
@@ -20,7 +21,7 @@ from tests.support.samples.images import (
     srgb_profile,
 )
 
-NOTHING = PngMetadata()
+NOTHING = Metadata()
 
 
 @settings(deadline=None)
@@ -37,7 +38,7 @@ def test_a_view_that_is_not_contiguous_comes_back():
 
 
 def test_metadata_comes_back():
-    metadata = PngMetadata(srgb_profile(), exif_block()[6:], (300, 72))
+    metadata = Metadata(srgb_profile(), exif_block()[6:], (300, 72))
     image = reopened(write_png(photo(), metadata))
     assert image.info["icc_profile"] == metadata.icc_profile
     assert image.info["exif"].removeprefix(b"Exif\0\0") == metadata.exif
@@ -46,7 +47,7 @@ def test_metadata_comes_back():
 
 def test_grey_profile_comes_back():
     profile = labelled_profile(b"GRAY")
-    assert reopened(write_png(photo()[..., 0], PngMetadata(profile))).info["icc_profile"] == profile
+    assert reopened(write_png(photo()[..., 0], Metadata(profile))).info["icc_profile"] == profile
 
 
 def test_long_data_is_cut_in_chunks(monkeypatch):
@@ -57,7 +58,7 @@ def test_long_data_is_cut_in_chunks(monkeypatch):
 
 
 def test_chunks_stand_in_the_order_of_the_standard():
-    data = write_png(photo(), PngMetadata(srgb_profile(), exif_block()[6:], (300, 300)))
+    data = write_png(photo(), Metadata(srgb_profile(), exif_block()[6:], (300, 300)))
     names, position = [], 8
     while position < len(data):
         length, name = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]

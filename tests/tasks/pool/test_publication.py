@@ -9,22 +9,24 @@ import pytest
 from infra.catalog.delta_table import CatalogError
 from infra.settings import Settings
 from infra.storage.listing import LeftOut
+from tasks.drift import publication as drift_publication
 from tasks.pool import publication
 from tasks.pool.summary import IngestSummary
 from tests.support.samples.reports import STARTED
 
 
 @pytest.mark.usefixtures("without_server")
-def test_what_cannot_be_told_of_an_ingest_does_not_fail_it(
+def test_an_artifact_that_cannot_be_made_does_not_fail_an_ingest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def faulty(settings: Settings, crops: int) -> None:
         raise CatalogError("catalog away")
 
     monkeypatch.setattr(publication, "tell_growth", faulty)
-    monkeypatch.setattr(publication, "watch_drift", faulty)
+    monkeypatch.setattr(drift_publication, "watch_drift", faulty)
     settings = Settings(workspace=str(tmp_path), _env_file=None)
     page = publication.publish_ingest(settings, _ingested())
+    drift_publication.publish_drift(settings, 2)
     assert Path(page).exists()
     assert [line.partition(" could")[0] for line in caplog.messages] == [
         "the table of counts",

@@ -26,11 +26,11 @@ from infra.settings import Settings
 from infra.tracking.registry import CHAMPION_URL
 from infra.tracking.server import ModelNotFound, TrackingUnreachable
 from models.modelfile import ModelFileInvalid, build
-from tasks.pool.bottleneck import NoBottleneck, bottleneck_features
+from tasks.drift.bottleneck import NoBottleneck, bottleneck_features
+from tasks.drift.two_sample import energy_test, holm
+from tasks.drift.windows import Rows, Windows, split_windows
 from tasks.pool.growth import last_training
 from tasks.pool.splits import source_group
-from tasks.pool.two_sample import energy_test, holm
-from tasks.pool.windows import Rows, Windows, split_windows
 from tasks.resolved_model import resolve_model
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from models.networks.student import PRESETS, Student
-from tasks.pool.bottleneck import NoBottleneck, bottleneck_features
-from tasks.pool.two_sample import energy_test, holm
+from tasks.drift.bottleneck import NoBottleneck, bottleneck_features
+from tasks.drift.two_sample import energy_test, holm
 
 
 def test_the_distance_is_that_of_the_formula() -> None:

@@ -26,7 +26,7 @@ from infra.storage.lease import Lease, lease_of
 from infra.storage.location import Location, ObjectNotFound, open_location
 from tasks.curation.decisions import fetch_decisions
 from tasks.refusals import PreflightFailed
-from tasks.training.retraining_request import RetrainRequest, refuse_unfit_data
+from tasks.retraining.request import RetrainRequest, refuse_unfit_data
 
 OPEN = "open.json"
 REFUSED = "Refused"

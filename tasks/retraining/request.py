@@ -12,8 +12,8 @@ from tasks.promotion.evaluation import open_validation
 from tasks.promotion.overlap import refuse_training
 from tasks.refusals import PreflightFailed
 from tasks.resolved_model import resolve_model
+from tasks.retraining.presets import sizes_of
 from tasks.training.folder import folder_named, read_folder
-from tasks.training.retraining_presets import sizes_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from infra.storage.location import ObjectNotFound, open_location
 from infra.tracking.registry import STUDENT
 from tasks.media.manifests import ManifestInvalid
 from tasks.refusals import PreflightFailed
+from tasks.retraining.presets import PRESETS, sizes_of
+from tasks.retraining.request import RetrainRequest, prepare_retraining
+from tasks.retraining.stages import NothingNew, StageFailed, opened
 from tasks.training import finetuning_request
 from tasks.training.finetuning_request import start_of
-from tasks.training.retraining import NothingNew, StageFailed, opened
-from tasks.training.retraining_presets import PRESETS, sizes_of
-from tasks.training.retraining_request import RetrainRequest, prepare_retraining
 from tests.support.samples.pool_rows import pool_row
 from tests.support.worlds.pools import rainy_crops, settings_of, write_pool
 from tests.support.worlds.promotion import write_validation
@@ -100,7 +100,7 @@ def test_a_killed_retraining_runs_no_stage_twice(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.training.retraining.failpoint", killed)
+        patch.setattr("tasks.retraining.stages.failpoint", killed)
         with pytest.raises(KeyboardInterrupt):
             Stages().run(settings)
     again = Stages()
@@ -212,7 +212,7 @@ def test_labelled_data_is_not_read_where_there_is_nothing_new(
 ):
     asked = RetrainRequest("smoke", str(labelled / "data"), None, anew=False)
     Stages().run(judged, asked)
-    monkeypatch.setattr("tasks.training.retraining.refuse_unfit_data", pytest.fail)
+    monkeypatch.setattr("tasks.retraining.stages.refuse_unfit_data", pytest.fail)
     with pytest.raises(NothingNew):
         Stages().run(judged, asked)
 

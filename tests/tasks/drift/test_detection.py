@@ -18,10 +18,10 @@ from infra.catalog.pool_zarr import SHARD_CROPS, group_name, make_room, write_sh
 from infra.records import PoolRecord
 from infra.settings import DriftLimits, Settings
 from models.networks.student import PRESETS, Student
+from tasks.drift.detection import champion_features, look_for_drift, watch_drift
+from tasks.drift.windows import Rows, split_windows
 from tasks.pool import drift
-from tasks.pool.drift import champion_features, look_for_drift, watch_drift
 from tasks.pool.growth import tell_growth
-from tasks.pool.windows import Rows, split_windows
 from tests.support.samples.pool_rows import START, pool_row
 from tests.support.samples.records import record
 

@@ -1,0 +1,145 @@
+"""The chunks of a PNG: the pixels apart from all else.
+
+Pillow rejects a picture for an ancillary chunk that is large (https://github.com/python-pillow/Pillow/issues/8363)
+or has a wrong checksum, which every viewer shows. It gets the chunks that hold the pixels, and no others.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from isal import isal_zlib
+
+from tasks.codec.pictures import ImageRejected, not_supported
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_INCHES_PER_METRE = 1 / 0.0254
+_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+_FRAMES = (b"acTL", b"fcTL", b"fdAT")
+_MOST_METADATA = 32 << 20
+"""Bytes that one compressed chunk of metadata may inflate to; a JPEG holds an ICC profile of half of that."""
+
+Chunk = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class PngFile:
+    """A PNG taken apart."""
+
+    pixels: bytes
+    """A PNG of what makes the picture: header, palette, transparent colour, data."""
+    ancillary: tuple[Chunk, ...]
+    """All other chunks that are intact, in their order: name, body."""
+    damaged: tuple[str, ...]
+    """Names of chunks that were left out for a wrong checksum."""
+
+
+def parse_png(data: bytes) -> PngFile:
+    """Take a PNG apart.
+
+    Raises
+    ------
+    ImageRejected
+        For an animation, a chunk that is critical and unknown, and a wrong checksum of a critical one.
+    """
+    pixels, ancillary, damaged = [], [], []
+    for name, body, is_intact in _chunks(data):
+        if name in _CRITICAL:
+            _require_intact(is_intact)
+            pixels.append((name, body))
+        elif name[:1].isupper():
+            raise not_supported(f"PNG with the critical chunk {name.decode('ascii', 'replace')}")
+        elif is_intact is not True:
+            damaged.append(name.decode())
+        elif name == b"tRNS":
+            pixels.append((name, body))
+        else:
+            ancillary.append((name, body))
+    _require_still(ancillary)
+    rest = tuple(chunk for chunk in ancillary if chunk[0] not in _FRAMES)
+    return PngFile(_joined(pixels), rest, tuple(dict.fromkeys(damaged)))
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    """Return a chunk as it stands in a file."""
+    checksum = isal_zlib.crc32(body, isal_zlib.crc32(name))
+    return b"".join([struct.pack(">I", len(body)), name, body, struct.pack(">I", checksum)])
+
+
+def inflate(body: bytes) -> bytes | None:
+    """Return the text or profile that a chunk compresses, or None where it is damaged or a bomb."""
+    reader = zlib.decompressobj()
+    try:
+        plain = reader.decompress(body, _MOST_METADATA)
+    except zlib.error:
+        return None
+    return None if reader.unconsumed_tail else plain
+
+
+def profile_of(body: bytes) -> bytes | None:
+    """Return the ICC profile of an iCCP chunk: a name, the method (0), the profile deflated."""
+    _, _, packed = body.partition(b"\0")
+    return inflate(packed[1:]) if packed[:1] == b"\0" else None
+
+
+def dpi_of(body: bytes) -> tuple[float, float] | None:
+    """Return the dots per inch of a pHYs chunk, or None where it gives a mere aspect ratio."""
+    if len(body) != 9 or body[8] != 1:
+        return None
+    across, down = struct.unpack(">II", body[:8])
+    return across / _INCHES_PER_METRE, down / _INCHES_PER_METRE
+
+
+def keyword_of(body: bytes) -> bytes:
+    """Return the keyword of a tEXt, zTXt or iTXt chunk."""
+    return body.partition(b"\0")[0]
+
+
+def text_of(name: bytes, body: bytes) -> bytes | None:
+    """Return the text of a tEXt, zTXt or iTXt chunk, or None where it is damaged or a bomb."""
+    _, _, rest = body.partition(b"\0")
+    if name == b"tEXt":
+        return rest
+    if name == b"zTXt":
+        return inflate(rest[1:])
+    flags, parts = rest[:2], rest[2:].split(b"\0", 2)
+    if len(parts) < 3:
+        return None
+    return inflate(parts[2]) if flags[:1] == b"\1" else parts[2]
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool | None]]:
+    """Yield name, body, and whether the checksum is right: None where the file ends within the chunk."""
+    position = len(SIGNATURE)
+    while position + 8 <= len(data):
+        (size,) = struct.unpack_from(">I", data, position)
+        name, start = data[position + 4 : position + 8], position + 8
+        if not name.isalpha():  # no chunk: what follows the last one is nobody's business
+            return
+        body, stored = data[start : start + size], data[start + size : start + size + 4]
+        position = start + size + 4
+        if len(stored) < 4:
+            yield name, body, None
+            return
+        yield name, body, isal_zlib.crc32(body, isal_zlib.crc32(name)) == int.from_bytes(stored, "big")
+        if name == b"IEND":
+            return
+
+
+def _require_intact(is_intact: bool | None) -> None:
+    if is_intact is False:
+        raise ImageRejected("damaged PNG")
+
+
+def _require_still(chunks: Iterable[Chunk]) -> None:
+    counts = (int.from_bytes(body[:4], "big") for name, body in chunks if name == b"acTL" and len(body) == 8)
+    frames = next(counts, 1)
+    if frames > 1:
+        raise not_supported(f"animation ({frames} frames)")
+
+
+def _joined(chunks: Iterable[Chunk]) -> bytes:
+    return b"".join([SIGNATURE, *(chunk(name, body) for name, body in chunks)])

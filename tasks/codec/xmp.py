@@ -1,0 +1,32 @@
+"""XMP packets: what is no longer true of an output is put right, or the packet is left out."""
+
+from __future__ import annotations
+
+import re
+
+# As an attribute or as an element, with whatever prefix the writer binds to the TIFF name space.
+_ORIENTATION = re.compile(rb"""(\w+:Orientation(?:\s*=\s*["']|>)\s*)[2-8](?=\s*["'<])""")
+_GAIN_MAP = re.compile(rb"hdr-gain-map|GainMap", re.IGNORECASE)
+_APPENDED = re.compile(rb"photos/1\.0/container/|MotionPhoto|MicroVideo|HasExtendedXMP")
+_PREFIXES = re.compile(rb"xmlns:(\w+)\s*=")
+_PREFIXES_OF_APPENDED = {b"x", b"rdf", b"hdrgm", b"HDRGainMap", b"Container", b"Item", b"GCamera"}
+
+
+def upright_xmp(packet: bytes) -> bytes:
+    """Return a packet that no longer says that the picture lies on its side."""
+    return _ORIENTATION.sub(rb"\g<1>1", packet)
+
+
+def speaks_of_gain_map(packet: bytes) -> bool:
+    """Return whether a packet describes a gain map, which no output has."""
+    return bool(_GAIN_MAP.search(packet))
+
+
+def speaks_of_appended_data(packet: bytes) -> bool:
+    """Return whether a packet describes what follows the picture in its file, and in no output."""
+    return speaks_of_gain_map(packet) or bool(_APPENDED.search(packet))
+
+
+def speaks_of_more(packet: bytes) -> bool:
+    """Return whether a packet that describes appended data describes the photograph as well."""
+    return not set(_PREFIXES.findall(packet)) <= _PREFIXES_OF_APPENDED

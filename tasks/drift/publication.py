@@ -1,0 +1,20 @@
+"""Artifacts in Prefect that show what the drift tests of an ingest found."""
+
+from __future__ import annotations
+
+from prefect.artifacts import create_table_artifact
+
+from infra.settings import Settings
+from tasks.drift.detection import DriftTest, watch_drift
+from tasks.progress import told
+
+
+def publish_drift(settings: Settings, crops: int) -> None:
+    """Test for drift after an ingest of this many crops, and publish a table; a failure is a warning in the log."""
+    told("drift", lambda: _drift_artifact(watch_drift(settings, crops)))
+
+
+def _drift_artifact(tests: tuple[DriftTest, ...]) -> None:
+    if tests:
+        rows = [{"view": test.name, "p": test.p_value, "found": test.line()} for test in tests]
+        create_table_artifact(rows, key="drift", description="The newest photographs against earlier ones")

@@ -1,0 +1,1 @@
+"""Retraining: curate, finetune, distill, evaluate and promote as one resumable run."""
