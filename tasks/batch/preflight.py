@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from infra.records import Scope
 from infra.settings import Settings, absolute_url
+from infra.shared_folders import refuse_unshared_folders
 from infra.storage.location import ObjectNotFound, open_location
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec, is_array
@@ -59,6 +60,7 @@ def prepare(
     open_location(settings.workspace).check(writable=True)
     found = readable_source(source)
     _refuse_other_kind(found, destination, export)
+    refuse_unshared_folders(settings, read=[found.base], written=[destination, settings.workspace])
     medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
     scope = Scope(found.base, destination, export.label)
     return Prepared(scope, found, medium, resolve_model(settings, model))

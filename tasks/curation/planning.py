@@ -15,6 +15,7 @@ from torch import Tensor
 
 from infra.catalog.pool import Pool
 from infra.settings import Settings, absolute_url
+from infra.shared_folders import refuse_unshared_folders
 from infra.storage.location import open_location
 from models.modelfile import SHIPPED
 from models.pseudo_labels.texture_features import LEAST_PHOTOGRAPHS, LabelledFeatures, fit_features
@@ -80,6 +81,7 @@ def make_plan(settings: Settings, request: CurationRequest) -> CurationPlan:
     if settings.cluster is None:
         refuse_absent_device(settings)
     open_location(settings.workspace).check(writable=True)
+    refuse_unshared_folders(settings, read=[], written=[settings.workspace])
     pool = Pool(settings.workspace)
     crops = pool.crops("train")
     if crops.is_empty():

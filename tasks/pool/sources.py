@@ -9,6 +9,7 @@ from infra.catalog.delta_table import CatalogError, all_of, quoted
 from infra.catalog.derained import VERSION, Catalog
 from infra.records import DERAINED, ImageRef
 from infra.settings import Settings, absolute_url
+from infra.shared_folders import refuse_unshared_folders
 from infra.storage.listing import ListingRules
 from infra.storage.location import open_location
 from tasks.media.medium import is_array
@@ -58,6 +59,7 @@ def find_sources(
     if url is None:
         raise PreflightFailed("no source: give --source or set DERAIN_SOURCE")
     found = readable_source(url)
+    refuse_unshared_folders(settings, read=[found.base], written=[settings.workspace])
     return [IngestSource(found, everything if found.frames else selection)]
 
 

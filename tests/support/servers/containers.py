@@ -103,7 +103,9 @@ def podman() -> Podman:
     conf, storage = STORE / "containers.conf", STORE / "storage.conf"
     conf.write_text(CONF.format(files=files))
     storage.write_text(STORAGE.format(folder=STORE))
-    found = {name: value for name, value in os.environ.items() if not name.startswith(("DERAIN_", "PREFECT_"))}
+    found = {
+        name: value for name, value in os.environ.items() if not name.startswith(("DERAIN_", "PREFECT_"))
+    }
     own = {"CONTAINERS_CONF": str(conf), "CONTAINERS_STORAGE_CONF": str(storage)}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return Podman({**found, **own, "PATH": path})
