@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ from distributed import Client
 
 from infra.settings import Settings
 from tests.support.servers.ceph import Gateway
-from tests.support.servers.containers import Podman
+from tests.support.servers.containers import WORKER, Podman
 from tests.support.servers.dask_cluster import wait_until
 from tests.support.servers.server_processes import ROOT
 from tests.support.worlds.batch import PATIENCE, model_path
@@ -20,7 +21,9 @@ from tests.support.worlds.buckets import Rain, photographs
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 BASE = ROOT / "deploy" / "kubernetes" / "base"
 NETWORK = "derain-pods"
-SCHEDULER = "derain-scheduler-pod"
+SCHEDULER = "derain-scheduler-pod-0"
+"""What podman calls the pod of the Deployment; it knows no Services, so workers are given this name."""
+ADDRESS = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +34,8 @@ def scheduler(engine: Podman, store: Gateway, tmp_path_factory: pytest.TempPathF
     engine("network", "create", NETWORK)
     try:
         engine("play", "kube", "--network", NETWORK, str(played))
-        found = engine("inspect", "--format", "{{.NetworkSettings.Networks}}", f"{SCHEDULER}-0-scheduler")
-        assert found
-        yield f"tcp://{pod_address(engine)}:8786"
+        address = engine("inspect", "--format", ADDRESS, f"{SCHEDULER}-scheduler")
+        yield f"tcp://{address}:8786"
     finally:
         engine("play", "kube", "--down", str(played))
         engine("network", "rm", "--force", NETWORK)
@@ -46,3 +48,23 @@ def test_pods_of_the_manifests_derain_a_bucket(scheduler: str, place: str, tmp_p
     rain = Rain(f"{place}/rainy", f"{place}/derained", model_path(tmp_path), photographs(40), settings).fill()
     assert rain.derain().state == "Completed"
     rain.assert_done()
+
+
+def manifests(store: Gateway) -> Iterator[dict[str, Any]]:
+    """The ConfigMap and Deployments, with our image and what podman cannot do itself done for it."""
+    for name in ("settings", "scheduler", "workers"):
+        for manifest in yaml.safe_load_all((BASE / f"{name}.yaml").read_text()):
+            if manifest["kind"] == "ConfigMap":
+                manifest["data"] |= {
+                    "DASK_SCHEDULER_ADDRESS": f"tcp://{SCHEDULER}:8786",
+                    "AWS_ENDPOINT_URL": store.endpoint,
+                    "AWS_ACCESS_KEY_ID": store.access_key,
+                    "AWS_SECRET_ACCESS_KEY": store.secret_key,
+                }
+                yield manifest
+            if manifest["kind"] == "Deployment":
+                (container,) = manifest["spec"]["template"]["spec"]["containers"]
+                container["image"] = WORKER
+                container["imagePullPolicy"] = "Never"
+                container["envFrom"] = [each for each in container["envFrom"] if "configMapRef" in each]
+                yield manifest

@@ -22,7 +22,7 @@ from tests.support.servers.server_processes import ROOT
 
 PROGRAMS = ("podman", "buildah", "runc", "mmdebstrap", "iptables", "catatonit", "ip")
 PACKAGES = "podman buildah runc mmdebstrap netavark aardvark-dns catatonit conmon iptables iproute2"
-STORE = Path("/var/tmp/derain-flows-tests")
+STORE = Path(os.environ.get("DERAIN_TEST_CONTAINERS", "/var/tmp/derain-flows-tests"))
 BUILD_SECONDS = 3600
 COMMAND_SECONDS = 300
 WORKER, DERAIN, POSTGRES = "localhost/derain-worker", "localhost/derain-flows", "localhost/postgres"
@@ -67,7 +67,6 @@ class Podman:
 
     def done(self, *words: str, seconds: float = COMMAND_SECONDS) -> str:
         """Run any command over the store, which must succeed."""
-        # A file, not a pipe: what a container's monitor inherits would keep a pipe open.
         ended = subprocess.run(
             words,
             cwd=ROOT,
@@ -130,7 +129,6 @@ def images() -> Podman:
         _build(engine, POSTGRES, str(_SUPPORT / "postgres"))
         for target, image in (("worker", WORKER), ("derain", DERAIN)):
             _build(engine, image, ".", "--target", target, "--build-arg", "TORCH_INDEX=", *_pip_mounts())
-        engine("image", "prune", "--force")
     return engine
 
 
