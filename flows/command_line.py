@@ -23,6 +23,9 @@ from prefect.settings import (
 )
 from pydantic import TypeAdapter, ValidationError
 
+from infra.shown import guard_logs, shown_line
+from infra.temporary_server import TemporaryServer
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
@@ -41,6 +44,7 @@ def run(flow: Flow[Any, Any]) -> None:
     flow : Flow
         Every parameter has a default.
     """
+    guard_logs()
     logging.getLogger("prefect").addFilter(_is_no_mere_news)
     command_of(flow)()
 
@@ -79,7 +83,7 @@ def _command(flow: Flow[Any, Any]) -> Callable[..., None]:
         line = " ".join((state.message or str(state.name)).split())
         if not state.is_completed():
             _fail(flow, line)
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(shown_line(line) + "\n")
 
     docstring = parse(function.__doc__ or "", DocstringStyle.GOOGLE)
     command.__doc__ = docstring.description
@@ -115,6 +119,7 @@ def _prefect_server(flow: Flow[Any, Any]) -> Iterator[None]:
     """Refuse a Prefect server that is set but does not answer; with none set, a temporary one serves the run."""
     url = PREFECT_API_URL.value()
     if url is None:
+        TemporaryServer()
         # Ctrl-C ends the temporary server too, and minutes of asking it again would only look like a hang.
         retries, start = PREFECT_CLIENT_MAX_RETRIES, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
         with temporary_settings({retries: 1, start: SERVER_START_SECONDS}):
@@ -145,5 +150,5 @@ def _end_at_once(flow: Flow[Any, Any]) -> NoReturn:
 
 
 def _fail(flow: Flow[Any, Any], line: str) -> NoReturn:
-    sys.stderr.write(f"{flow.name}: {line}\n")
+    sys.stderr.write(shown_line(f"{flow.name}: {line}") + "\n")
     raise typer.Exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.catalog.promotions import Ledger
 from infra.settings import Settings, absolute_url
 from infra.tracking.registry import STUDENT, Registry
 from models.engine import choose_device
@@ -53,16 +54,37 @@ def resolve_model(settings: Settings, model: str) -> ResolvedModel:
         path = Path(absolute_url(model))
         return ResolvedModel(read_model_file(path), path.stem, "file")
     registry = Registry(settings)
-    register_shipped(registry, model.removeprefix("models:/").partition("@")[0].partition("/")[0])
+    register_shipped(settings, model.removeprefix("models:/").partition("@")[0].partition("/")[0])
     registered = registry.resolve(model)
     model_file = ModelFile(registered.weights, registered.config)
     build(model_file, name=model)  # an older or newer version of this package may have registered it
     return ResolvedModel(model_file, registered.name, registered.version)
 
 
-def register_shipped(registry: Registry, name: str) -> None:
-    """Register what the package ships of a model, if it ships anything and nothing is registered."""
+def register_shipped(settings: Settings, name: str) -> None:
+    """Register what the package ships of a model, if it ships anything and nothing is registered.
+
+    Raises
+    ------
+    PreflightFailed
+        If the ledger of promotions knows a champion: the registry was lost, and is not founded anew.
+    """
     paths = sorted(SHIPPED.parent.glob(SHIPPED_AS.get(name, "none")))
-    if paths:
-        shipped = read_model_file(paths[0])
-        registry.register_shipped(shipped.weights, shipped.config, name)
+    if not paths:
+        return
+    registry = Registry(settings)
+    if registry.is_empty(name):
+        _refuse_lost_registry(settings, registry, name)
+    shipped = read_model_file(paths[0])
+    registry.register_shipped(shipped.weights, shipped.config, name)
+
+
+def _refuse_lost_registry(settings: Settings, registry: Registry, name: str) -> None:
+    ledger = Ledger(settings.workspace)
+    known = ledger.last_move(name)
+    if known is not None:
+        raise PreflightFailed(
+            f"{registry.uri} has no version of {name}, but version {known.to_version} has been champion since"
+            f" {known.decided_at:%Y-%m-%d %H:%M} UTC by the ledger, {ledger.url}: restore the registry (mlflow.db"
+            " from its backup beside it, mlflow.db.backup), or set DERAIN_TRACKING_URI to where it is"
+        )

@@ -38,7 +38,7 @@ MEBIBYTE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """So many listed objects against a catalog of so many rows."""
+    """Numbers of listed objects and of catalog rows."""
 
     objects: int
     rows: int
@@ -88,7 +88,7 @@ def measure(folder: Path, case: Case) -> dict[str, float]:
     begun = time.perf_counter()
     with plan(request, catalog, open_source(manifest).refs(), _outputs(case.rows)) as todo:
         planned = time.perf_counter()
-        images = sum(len(shard.refs) for shard in todo.shards(ShardLimits(128, 64_000_000)))
+        images = sum(len(shard.items) for shard in todo.shards(ShardLimits(128, 64_000_000)))
         cut = time.perf_counter()
         assert images == todo.counts.pending == max(case.objects - case.rows, 0)
         assert todo.counts.listed == case.objects

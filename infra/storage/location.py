@@ -70,7 +70,10 @@ class Location(Protocol):
         """Remove what killed runs left half-written; return how many files."""
 
     def check(self, *, writable: bool) -> None:
-        """Raise `ObjectNotFound`, `AccessDenied` or `StorageError` where it cannot be used."""
+        """Raise `ObjectNotFound`, `AccessDenied`, `StorageError` or `RenamingMissing` where it cannot be used."""
+
+    def check_exclusive(self) -> None:
+        """Raise `ExclusiveWritesMissing` where `create` would not tell that an object is there already."""
 
 
 def is_local(url: str) -> bool:

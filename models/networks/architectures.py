@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.errors import ModelError
-from models.networks import afr_net, drd_net, student, unet
+from models.networks import afr_net, afr_student, drd_net, student, unet
 from models.networks.base import Network, NetworkConfig
 
 
@@ -23,6 +23,13 @@ class Architecture:
     config: type[NetworkConfig]
     network: Callable[[Any], Network]
     presets: Mapping[str, NetworkConfig]
+    family: str = ""
+    """What its presets begin with, where that is another word than `name`."""
+
+    @property
+    def preset_names(self) -> dict[str, NetworkConfig]:
+        """Sizes by the full name of their preset."""
+        return {f"{self.family or self.name}-{size}": config for size, config in self.presets.items()}
 
 
 ARCHITECTURES = {
@@ -30,6 +37,13 @@ ARCHITECTURES = {
     for architecture in (
         Architecture("student", student.StudentConfig, student.Student, student.PRESETS),
         Architecture("afr-net", afr_net.AfrNetConfig, afr_net.AfrNet, afr_net.PRESETS),
+        Architecture(
+            "afr-student",
+            afr_student.AfrStudentConfig,
+            afr_student.AfrStudent,
+            afr_student.PRESETS,
+            "afr-net",
+        ),
         Architecture("drd-net", drd_net.DrdNetConfig, drd_net.DrdNet, drd_net.PRESETS),
         Architecture("u-net", unet.UNetConfig, unet.UNet, unet.PRESETS),
     )
@@ -70,11 +84,7 @@ def architecture_of(described: NetworkConfig | Network) -> Architecture:
 
 def presets() -> dict[str, NetworkConfig]:
     """Return the sizes of every preset by its full name, such as `student-base`."""
-    return {
-        f"{known.name}-{size}": config
-        for known in ARCHITECTURES.values()
-        for size, config in known.presets.items()
-    }
+    return {name: config for known in ARCHITECTURES.values() for name, config in known.preset_names.items()}
 
 
 def preset(name: str) -> NetworkConfig:

@@ -66,6 +66,10 @@ PRESETS = {
 """Named students: `base` is what ships, `large` is grown from it, `tiny` is for tests."""
 
 
+Levels = tuple[Tensor, Tensor, Tensor]
+"""Features from the finest level to the coarsest, each of half the height and width of the one before."""
+
+
 class ResidualBlock(nn.Module, Silent):
     """Two 3x3 convolutions whose result is added to the input."""
 
@@ -144,33 +148,47 @@ class Student(Network):
         return {self.config.unshuffle * 2**level: width for level, width in enumerate(self.config.widths)}
 
     def features(self, rainy: Tensor) -> Features:
-        """Derain a batch and tell the decoder's levels and the bottleneck, as `Network.features` says."""
+        """Derain a batch and return the decoder's levels and the bottleneck, as `Network.features` says."""
         derained, levels = self._derain(rainy)
-        height, width = rainy.shape[-2:]
-        cropped = {
-            cell: crop_cells(level, height, width, cell)
-            for cell, level in zip(self.feature_widths, levels, strict=True)
-        }
-        return Features(derained, cropped, None)
+        return Features(derained, self._cropped(rainy, levels), None)
 
     def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
         """Return the terms that training minimises, as `Network.loss_terms` says."""
         rainy = pair.rainy.contiguous(memory_format=torch.channels_last)
         return (reconstruction or reconstruction_terms)(self(rainy), pair.clean)
 
-    def _derain(self, rainy: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    def _derain(self, rainy: Tensor) -> tuple[Tensor, Levels]:
         """Return derained photographs and the levels of the padded ones, finest first."""
-        height, width = rainy.shape[-2:]
         padded = pad_to_multiple(rainy, self.config.size_multiple)
         levels = self._levels(padded.to(self.stem.weight.dtype))
-        streaks = F.pixel_shuffle(self.head(levels[0]), self.config.unshuffle)
-        return (padded - streaks.to(rainy.dtype))[..., :height, :width], levels
+        return self._without_streaks(rainy, padded, levels[0]), levels
 
-    def _levels(self, rainy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _without_streaks(self, rainy: Tensor, padded: Tensor, decoded: Tensor) -> Tensor:
+        """Subtract the streaks that the head finds in the finest level; cut the padding off."""
+        streaks = F.pixel_shuffle(self.head(decoded), self.config.unshuffle)
+        height, width = rainy.shape[-2:]
+        return (padded - streaks.to(rainy.dtype))[..., :height, :width]
+
+    def _cropped(self, rainy: Tensor, levels: Levels) -> dict[int, Tensor]:
+        """Return levels by the pixels that a cell of theirs is wide, without the padding."""
+        height, width = rainy.shape[-2:]
+        return {
+            cell: crop_cells(level, height, width, cell)
+            for cell, level in zip(self.feature_widths, levels, strict=True)
+        }
+
+    def _levels(self, rainy: Tensor) -> Levels:
         """Run encoder, bottleneck and decoder."""
+        return self._decode(self._encode(rainy))
+
+    def _encode(self, rainy: Tensor) -> Levels:
+        """Run encoder and bottleneck."""
         fine = self.encode_fine(self.stem(F.pixel_unshuffle(rainy, self.config.unshuffle)))
         mid = self.encode_mid(self.to_mid(fine))
-        coarse = self.middle(self.to_coarse(mid))
+        return fine, mid, self.middle(self.to_coarse(mid))
+
+    def _decode(self, levels: Levels) -> Levels:
+        """Run the decoder; the bottleneck stays as it is."""
+        fine, mid, coarse = levels
         mid = self.decode_mid(self.up_mid(coarse, mid))
-        fine = self.decode_fine(self.up_fine(mid, fine))
-        return fine, mid, coarse
+        return self.decode_fine(self.up_fine(mid, fine)), mid, coarse

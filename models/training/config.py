@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.networks.architectures import presets
+from models.networks.architectures import architecture_of, presets
 from models.rain.recipes import RECIPES
+
+OPTIMIZERS = ("auto", "adamw", "muon")
+MUON_TRAINS = ("student", "drd-net", "u-net")
+"""Architectures that Muon is known to train from new weights; AFR-Net of dense blocks stands still under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,13 @@ class TrainConfig:
     """Crops a step and process."""
     crop: int = 128
     """Side of the crops in pixels, a multiple of 8."""
+    optimizer: str = "auto"
+    """`adamw`, `muon`, or `auto`: Muon from new weights, where it is several times as fast, AdamW from given ones,
+    where it is not."""
     learning_rate: float = 1e-3
+    """Of AdamW; under Muon, of stem, heads, biases and gates."""
+    muon_rate: float = 0.01
+    """Of Muon's kernels."""
     warm_up: int = 500
     """Steps in which the learning rate rises and the network's own loss is minimised, not yet PSNR."""
     cool_down: float = 0.3
@@ -36,6 +46,8 @@ class TrainConfig:
     seed: int = 1
     validate_every: int = 1000
     validation_photographs: int = 20
+    patience: int = 5
+    """Validations in a row, each worse than the one before, after which the training stops."""
     save_seconds: float = 120.0
     precision: str = "bf16-mixed"
     compile: bool = False
@@ -52,17 +64,29 @@ class TrainConfig:
         for name, value, known in (
             ("preset", self.preset, presets()),
             ("recipe", self.recipe, RECIPES),
+            ("optimizer", self.optimizer, OPTIMIZERS),
         ):
             if value not in known:
                 raise ValueError(f"{name} {value!r}: there is no such one; there are {', '.join(known)}")
         if self.crop % 8 or self.crop <= 0 or self.batch <= 0:
             raise ValueError(f"crop {self.crop}, batch {self.batch}: crop a multiple of 8, both more than 0")
-        for name, count in (("warm_up", self.warm_up), ("validate_every", self.validate_every)):
+        for name, count in (
+            ("warm_up", self.warm_up),
+            ("validate_every", self.validate_every),
+            ("patience", self.patience),
+        ):
             if count <= 0:
-                raise ValueError(f"{name} {count}: a number of steps, at least 1")
+                raise ValueError(f"{name} {count}: at least 1")
         for name, share in (("cool_down", self.cool_down), ("finish", self.finish)):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} {share}: a share of the steps, 0 to 1")
+
+    @property
+    def by_muon(self) -> bool:
+        """Whether Muon trains the kernels."""
+        if self.optimizer == "auto":
+            return not self.init and architecture_of(presets()[self.preset]).name in MUON_TRAINS
+        return self.optimizer == "muon"
 
     def by_psnr(self, step: int) -> bool:
         """Whether a step minimises PSNR per photograph: with pixel losses, heavy rain outvotes light rain."""

@@ -31,6 +31,7 @@ from models.pairs import RainyPair
 from models.rain.banks import load_training_data
 from models.training.batches import Batches
 from models.training.config import TrainConfig
+from models.training.divergence import require_finite
 from models.training.fabric import launch_fabric
 from models.training.objectives import Objective, Supervised
 from models.training.recorders import CurveFile, Recorder
@@ -69,6 +70,11 @@ def fit(
         Told of every validation, beside the curve in `out`.
     objective : Objective, optional
         What is minimised; unless given, the network's own loss on labelled pairs.
+
+    Raises
+    ------
+    Diverged
+        If the loss is not finite or the validation score keeps falling; the best weights are in `out`.
     """
     training = load_training_data(data, held_out=False).to(fabric.device)
     pairs = render_validation(
@@ -99,15 +105,18 @@ def fit(
 def step(fabric: Fabric, config: TrainConfig, state: State, pair: RainyPair) -> dict[str, Tensor]:
     """Take one optimiser step; return the terms of the loss."""
     for group in state.optimizer.param_groups:
-        group["lr"] = cosine_rate(
-            config.learning_rate, state.step, config.steps, config.warm_up, config.cool_down
-        )
+        group["lr"] = cosine_rate(group["peak"], state.step, config.steps, config.warm_up, config.cool_down)
     with fabric.autocast():  # Fabric enters it by itself in distributed runs only
         terms = state.objective(state.network, config, state.step, pair)
+    require_finite(state.step + 1, terms)
     fabric.backward(torch.stack(list(terms.values())).sum())
     if fabric.world_size > 1:
         share_gradients(fabric, state.objective)
-    fabric.clip_gradients(state.network, state.optimizer, max_norm=config.clip)
+    norm = fabric.clip_gradients(
+        state.network, state.optimizer, max_norm=config.clip, error_if_nonfinite=False
+    )
+    if norm is not None:
+        require_finite(state.step + 1, {"gradient": norm})
     state.optimizer.step()
     state.optimizer.zero_grad()
     update_average(state, ema_decay(config.ema, state.step))
@@ -147,6 +156,7 @@ def validate(
         recorder.scalars(state.step, {**losses, **asdict(scores)})
         for name, picture in pictures.items():
             recorder.picture(state.step, name, picture)
+    state.progress.look(state.step, scores.overall, state.best, config.patience)
     return str(scores)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,17 @@ from models.networks.base import Network
 from models.networks.growth import GrowthImpossible, grow
 from models.training.compilation import compile_network
 from models.training.config import TrainConfig
+from models.training.divergence import Progress
+from models.training.muon import Muon, split_kernels
 from models.training.objectives import Objective
 
-MAY_DIFFER = ("steps", "validate_every", "save_seconds", "compile")
+MAY_DIFFER = ("steps", "validate_every", "save_seconds", "compile", "patience")
 """What a resumed training may do otherwise than the one that it goes on with."""
+
+
+EARLIER = {"optimizer": "adamw", "compile": False, "muon_rate": 0.01}
+"""What checkpoints written before there was a setting were trained with."""
+WEIGHT_DECAY = 1e-5
 
 
 class CheckpointMismatch(ModelError):
@@ -41,6 +48,7 @@ class State:
     step: int = 0
     best: float = float("-inf")
     """Overall validation score of the best average so far, dB."""
+    progress: Progress = field(default_factory=Progress)
 
 
 def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
@@ -62,12 +70,7 @@ def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
         except GrowthImpossible as error:
             raise CheckpointMismatch(f"{config.preset} cannot begin from {config.init}: {error}") from error
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(
-        [*network.parameters(), *objective.learnt()],
-        lr=config.learning_rate,
-        weight_decay=1e-5,
-        fused=True,
-    )
+    optimizer = optimizer_of(config, network, objective)
     average = copy.deepcopy(network).to(fabric.device).requires_grad_(False)
     if config.compile:
         compile_network(network)
@@ -75,6 +78,22 @@ def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
     for method in ("loss_terms", "features"):
         wrapped.mark_forward_method(method)
     return State(wrapped, average.eval(), fabric.setup_optimizers(optimizer), objective.to(fabric.device))
+
+
+def optimizer_of(config: TrainConfig, network: Network, objective: Objective) -> torch.optim.Optimizer:
+    """Build the optimiser of a network and of what its objective learns; each group keeps its peak rate."""
+    if config.by_muon:
+        kernels, others = split_kernels(network)
+        rates = (config.muon_rate, config.learning_rate)
+        optimizer: torch.optim.Optimizer = Muon(kernels, [*others, *objective.learnt()], *rates, WEIGHT_DECAY)
+    else:
+        parameters = [*network.parameters(), *objective.learnt()]
+        optimizer = torch.optim.AdamW(
+            parameters, lr=config.learning_rate, weight_decay=WEIGHT_DECAY, fused=True
+        )
+    for group in optimizer.param_groups:
+        group["peak"] = group["lr"]
+    return optimizer
 
 
 def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> None:
@@ -90,7 +109,7 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
     differing = {
         key: value
         for key, value in asdict(config).items()
-        if key not in MAY_DIFFER and loaded["config"].get(key) != value
+        if key not in MAY_DIFFER and loaded["config"].get(key, EARLIER.get(key)) != value
     }
     facts = loaded.get("facts", {})
     differing |= {key: value for key, value in state.objective.facts.items() if facts.get(key) != value}
@@ -102,13 +121,18 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
         )
     for part in ("network", "average", "optimizer", "objective"):
         getattr(state, part).load_state_dict(loaded[part])
+    for group in state.optimizer.param_groups:
+        group.setdefault("peak", config.learning_rate)  # of a checkpoint from before there were two rates
     state.step, state.best = loaded["step"], loaded["best"]
+    if "progress" in loaded:  # checkpoints of earlier versions have none
+        state.progress.load_state_dict(loaded["progress"])
 
 
 def write_checkpoint(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> None:
     """Write a checkpoint, whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     parts = {part.name: getattr(state, part.name) for part in fields(state)}
+    parts["progress"] = state.progress.state_dict()
     facts = {"facts": state.objective.facts, "processes": fabric.world_size}
     fabric.save(partial, {**parts, **facts, "config": asdict(config)})
     if fabric.is_global_zero:

@@ -1,17 +1,15 @@
-"""One run of derain-batch: plan under the lease, send waves, commit them, sum up."""
+"""One run of derain-batch: plan under the lease, run the stage, sum up."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from prefect.exceptions import FailedRun
-
-from infra import cluster
 from infra.catalog.derained import Catalog
-from infra.records import DerainRecord
+from infra.records import Scope
 from infra.settings import Settings
-from infra.storage.lease import Lease, lease_of
+from infra.storage.lease import lease_of
 from infra.storage.listing import LeftOut
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding, probe_name_folding
@@ -20,20 +18,19 @@ from tasks.batch.planning import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.preflight import Prepared, refuse_full_disk
 from tasks.batch.rivals import refuse_contested
 from tasks.batch.shards import ShardJob
+from tasks.batch.stage import DerainStage
 from tasks.batch.summary import Counts, RunSummary
-from tasks.batch.waves import finish_wave
+from tasks.batch.verification import Loss, find_loss
 from tasks.media.leaving_out import left_out_parts, nothing_but
 from tasks.media.sources import Selection
+from tasks.prefect_runs import attempt
 from tasks.progress import Progress
 from tasks.readable import with_reasons
 from tasks.refusals import PreflightFailed
-from tasks.waves.dispatch import Results, Workers
+from tasks.waves.executors import OpenExecutor, on_dask
 from tasks.waves.loaded import StagedModel, stage
-from tasks.waves.pending import ShardLimits
-from tasks.waves.wave import Tally, run_waves
-
-REASONS_TOLD = 3
-"""Pending images that the run's message names."""
+from tasks.waves.runner import Pace, run_stage
+from tasks.waves.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +100,8 @@ def plan_line(counts: PlanCounts) -> str:
         with_reasons(f"{rejected:,} rejected", counts.rejected_for),
         f"{counts.pending:,} pending ({counts.pending_bytes / 1e6:,.1f} MB)",
     ]
+    if counts.colliding:
+        parts.append(f"{counts.colliding:,} to reject ({COLLISION})")
     parts += left_out_parts(counts.left_out)
     lost = {
         "is gone": counts.gone,
@@ -114,36 +113,62 @@ def plan_line(counts: PlanCounts) -> str:
     return f"{counts.objects:,} objects: {', '.join(parts)}; {', '.join(among)}"
 
 
-def derain_pending(settings: Settings, prepared: Prepared, request: BatchRequest) -> RunSummary:
+def derain_pending(
+    settings: Settings, prepared: Prepared, request: BatchRequest, open_executor: OpenExecutor = on_dask
+) -> RunSummary:
     """Derain what is to do and record it.
+
+    Parameters
+    ----------
+    settings : Settings
+        Budgets and the cluster.
+    prepared : Prepared
+        What `prepare` found in order.
+    request : BatchRequest
+        Which run this is.
+    open_executor : OpenExecutor
+        Opens the workers, once there is something to do.
 
     Raises
     ------
     LeaseHeld
         If another run works on the destination.
     """
-    catalog = Catalog(settings.workspace)
+    catalog, scope = Catalog(settings.workspace), prepared.scope
+    folding = probe_name_folding(scope.destination)
     with (
         lease_of(settings, prepared.scope.destination, request.run_id) as lease,
-        make_plan(prepared, request, catalog, probe_name_folding(prepared.scope.destination)) as found,
+        make_plan(prepared, request, catalog, folding) as found,
     ):
-        counts = found.counts
-        for url in (prepared.scope.destination, settings.workspace):
-            open_location(url).sweep()
-        refuse_full_disk(settings, prepared.scope.destination, prepared.medium.export, counts.pending_bytes)
+        _make_room(settings, prepared, found.counts)
         model = prepared.model
-        if prepared.medium.frames:
-            prepare_frames(prepared.scope.source, prepared.scope.destination)
         staged = stage(model.model_file, model.name, model.version, settings.workspace)
         job = _job(settings, prepared, request, staged)
         if found.collisions:
             record_collisions(found.collisions, job, catalog)
-        with Progress(counts.pending) as progress:
-            if counts.pending:
-                _work(settings, job, found, catalog, lease, progress)
-        if not progress.tally.stopped_by:
-            catalog.maintain()
-    return _summary(prepared, request, counts, progress, staged)
+        work = DerainStage(settings, found, job, catalog)
+        started, tally = time.monotonic(), Tally()
+        with Progress(found.counts.pending) as progress:
+            if found.counts.pending:
+                with open_executor(settings) as executor:
+                    tally = run_stage(work, lease, executor, Pace.of(settings), progress.show)
+        seconds = time.monotonic() - started
+        loss = attempt(
+            "verifying the outputs",
+            lambda: find_loss(catalog, scope, request.run_id, tally.recorded, folding),
+        )
+        if not tally.stopped_by:
+            attempt("compacting the catalog", catalog.maintain)
+    return _summary(prepared, request, found.counts, staged, tally, seconds, loss or Loss())
+
+
+def _make_room(settings: Settings, prepared: Prepared, counts: PlanCounts) -> None:
+    """Sweep away what killed runs left, refuse a disk that is too full, and create an array for frames."""
+    for url in (prepared.scope.destination, settings.workspace):
+        open_location(url).sweep()
+    refuse_full_disk(settings, prepared.scope.destination, prepared.medium.export, counts.pending_bytes)
+    if prepared.medium.frames:
+        prepare_frames(prepared.scope.source, prepared.scope.destination)
 
 
 def prepare_frames(source: str, destination: str) -> None:
@@ -159,38 +184,22 @@ def _job(settings: Settings, prepared: Prepared, request: BatchRequest, staged: 
     )
 
 
-def _work(
-    settings: Settings, job: ShardJob, found: Plan, catalog: Catalog, lease: Lease, progress: Progress
-) -> None:
-    """Run all waves; stop early when a whole wave comes back with nothing done."""
-
-    def finish(number: int, wave: Results[DerainRecord]) -> bool:
-        before = progress.tally.snapshot()
-        try:
-            finish_wave(number, wave, catalog, lease, progress.tell)
-        except FailedRun as fault:  # its outputs are there, but without rows they are to do again
-            before.stopped_by = str(fault)
-            progress.tally = before
-            return False
-        return progress.tally.recorded > before.recorded
-
-    with cluster.connect(settings) as client:
-        number = cluster.worker_count(client)
-        shards = found.shards(ShardLimits(settings.shard_images, settings.shard_pixels, number))
-        run_waves(Workers(client, job, settings.stall_seconds), shards, settings.wave_shards * number, finish)
-
-
 def _summary(
-    prepared: Prepared, request: BatchRequest, planned: PlanCounts, progress: Progress, staged: StagedModel
+    prepared: Prepared,
+    request: BatchRequest,
+    planned: PlanCounts,
+    staged: StagedModel,
+    tally: Tally,
+    seconds: float,
+    loss: Loss,
 ) -> RunSummary:
-    tally = progress.tally
     counts = Counts(
         listed=planned.listed,
         skipped=planned.skipped,
         done_before=planned.done,
-        derained=tally.done,
+        derained=max(0, tally.done - loss.images),
         rejected=tally.rejected + planned.colliding,
-        pending=planned.pending - tally.recorded,
+        pending=planned.pending - tally.recorded + loss.images,
         rejected_for={**tally.reasons, **({COLLISION: planned.colliding} if planned.colliding else {})},
         rejected_before=planned.rejected_for,
         left_out=planned.left_out,
@@ -198,7 +207,7 @@ def _summary(
     return RunSummary(
         run_id=request.run_id,
         state="Failed" if counts.pending else "Completed",
-        message=_pending_line(counts.pending, tally) if counts.pending else "",
+        message=_message(prepared.scope, counts.pending, tally, loss),
         scope=prepared.scope,
         model_name=staged.name,
         model_version=staged.version,
@@ -207,16 +216,16 @@ def _summary(
         finished_at=datetime.now(UTC),
         counts=counts,
         pixels=tally.pixels,
-        wall_seconds=progress.seconds,
+        wall_seconds=seconds,
         image_seconds=tally.image_seconds,
         made_before=planned.made_by,
     )
 
 
-def _pending_line(pending: int, tally: Tally) -> str:
-    reasons = [tally.stopped_by] if tally.stopped_by else []
-    keys_of: dict[str, list[str]] = {}
-    for image in tally.unfinished[:REASONS_TOLD]:
-        keys_of.setdefault(image.reason, []).append(image.key)
-    reasons += [f"{', '.join(keys)}: {reason}" for reason, keys in keys_of.items()]
-    return f"{pending:,} images are still pending, run it again to go on with them ({'; '.join(reasons)})"
+def _message(scope: Scope, pending: int, tally: Tally, loss: Loss) -> str:
+    """Say why images are pending; nothing where none are."""
+    if not pending:
+        return ""
+    if pending == loss.images:
+        return f"{loss.line(scope.destination)}; run it again to derain these images again"
+    return "; ".join(part for part in (loss.line(scope.destination), tally.pending_line(pending)) if part)

@@ -28,7 +28,8 @@ from tasks.batch.ownership import Owners, find_owners, written_below
 from tasks.batch.plan_request import PlanRequest, Redo
 from tasks.batch.rivals import Contest
 from tasks.media.key_hashes import CHUNK, chunks
-from tasks.waves.pending import Pending, Shard, ShardLimits, cut
+from tasks.waves.pending import Pending, ShardLimits, cut
+from tasks.waves.stage import Shard
 
 __all__ = ["Plan", "PlanCounts", "PlanRequest", "Redo", "plan"]
 
@@ -114,7 +115,7 @@ class Plan:
         """Stream the pending images in the order they were listed."""
         return (ref for ref, _ in self._pending.refs())
 
-    def shards(self, limits: ShardLimits) -> Iterator[Shard]:
+    def shards(self, limits: ShardLimits) -> Iterator[Shard[ImageRef]]:
         """Stream the shards; may be called again, for the same ones."""
         return cut(self._pending.refs(), self.counts.pending_pixels, limits)
 
@@ -131,6 +132,7 @@ def plan(
     Done is an image whose key has, as its latest row, one of the listed etag that says rejected, or derained with
     an output that is still there, of the size (on S3 of the etag) that was written, and was not written by another
     row since. `redo="rejected"` does the rejected again, `redo="stale"` what another model made.
+    What was rejected as archived is tried again, unless the listing says that it still is.
 
     Parameters
     ----------

@@ -8,11 +8,13 @@ from pathlib import PurePosixPath
 from infra.records import Scope
 from infra.settings import Settings, absolute_url
 from infra.shared_folders import refuse_unshared_folders
+from infra.storage.lease import check_workspace
 from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.rights import refuse_unwritable
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec, is_array
 from tasks.media.samples import make_samples
-from tasks.media.sources import Source, readable_source
+from tasks.media.sources import Source, readable_source, refuse_oversized
 from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
 
@@ -57,8 +59,10 @@ def prepare(
     source, destination = _endpoints(settings, source, destination)
     refuse_overlap(source, destination)
     open_location(destination).check(writable=True)
-    open_location(settings.workspace).check(writable=True)
+    check_workspace(settings.workspace)
+    refuse_unwritable(settings.workspace)
     found = readable_source(source)
+    refuse_oversized(found, settings)
     _refuse_other_kind(found, destination, export)
     refuse_unshared_folders(settings, read=[found.base], written=[destination, settings.workspace])
     medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)

@@ -15,7 +15,7 @@ from tasks.batch.summary import RunSummary
 from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.pages.publishing import Page, put_page
-from tasks.progress import told
+from tasks.prefect_runs import report
 from tasks.waves.reading import UNREADABLE
 
 
@@ -31,7 +31,7 @@ def publish(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
     workspace : str
         The report goes to `<workspace>/reports`.
     """
-    told("the table of counts", lambda: _table_artifact(summary))
+    report("the table of counts", lambda: _table_artifact(summary))
     page = Page(
         name=f"{summary.started_at:%Y%m%dT%H%M%S}-{summary.run_id[:8]}.html",
         render=lambda: _rendered(summary, medium, workspace),

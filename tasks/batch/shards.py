@@ -19,18 +19,20 @@ from infra.errors import STORAGE_ERRORS
 from infra.failpoints import failpoint
 from infra.records import DerainRecord, ImageRef, Scope, StoredObject
 from infra.storage.location import KeyRefused
-from models.engine import Batch, TilingRefused
+from models.engine import TilingRefused
+from models.images import RgbBatch
 from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium, MediumSpec
 from tasks.media.opening import open_medium
 from tasks.statistics import image_statistics
 from tasks.waves.loaded import StagedModel, loaded_engine
-from tasks.waves.pending import Shard
-from tasks.waves.reading import Reading
-from tasks.waves.shard_results import ShardResult, Unfinished
+from tasks.waves.reading import SHARD_SECONDS, Reading
+from tasks.waves.stage import Shard, ShardResult, halved, unfinished
 
 WRITE_BEHIND = 3
 """Outputs that may still be on their way while the next image is derained."""
+BATCH_PIXELS = 64_000_000
+"""What the images of one forward pass hold together, unless a single one holds more."""
 REJECTED_BY_DEATH = "the process that derains it dies each time"
 
 
@@ -45,7 +47,7 @@ class ShardJob:
     device: str
     tile_pixels: int
 
-    def do(self, shard: Shard) -> ShardResult[DerainRecord]:
+    def do(self, shard: Shard[ImageRef]) -> ShardResult[DerainRecord]:
         """See `derain_shard`."""
         return derain_shard(self, shard)
 
@@ -53,9 +55,14 @@ class ShardJob:
         """See `can_derain`."""
         return can_derain(self)
 
-    def killed_by(self, ref: ImageRef) -> DerainRecord:
-        """Make the row of an image that kills whoever derains it."""
-        return rejected_record(self, ref, REJECTED_BY_DEATH)
+    def halves(self, shard: Shard[ImageRef]) -> list[Shard[ImageRef]]:
+        """See `tasks.waves.stage.halved`."""
+        return halved(shard)
+
+    def killed(self, shard: Shard[ImageRef]) -> ShardResult[DerainRecord]:
+        """Reject an image that kills each process that derains it."""
+        rows = tuple(rejected_record(self, ref, REJECTED_BY_DEATH) for ref in shard.items)
+        return ShardResult(rows, (), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ class _Rainy:
     picture: Picture
 
 
-def derain_shard(job: ShardJob, shard: Shard) -> ShardResult[DerainRecord]:
+def derain_shard(job: ShardJob, shard: Shard[ImageRef]) -> ShardResult[DerainRecord]:
     """Derain the images of a shard and put their outputs; recording them is up to the coordinator.
 
     Parameters
@@ -81,13 +88,13 @@ def derain_shard(job: ShardJob, shard: Shard) -> ShardResult[DerainRecord]:
     Returns
     -------
     ShardResult
-        A row for each image that is done or rejected; the others are unfinished.
+        A row for each image that is done or rejected; the others are unfinished, or left once its time is up.
     """
     try:
         run = _ShardRun(job)
     except STORAGE_ERRORS as error:  # no model here, or no array: other shards may fare better elsewhere
-        return ShardResult((), tuple(Unfinished(ref.key, str(error)) for ref in shard.refs), 0.0)
-    return run.run(shard.refs)
+        return unfinished(shard, str(error))
+    return run.run(shard.items)
 
 
 class _ShardRun:
@@ -97,7 +104,7 @@ class _ShardRun:
         self.job = job
         self.medium = open_medium(job.medium)
         self.engine = loaded_engine(job.model, job.device, job.tile_pixels)
-        self.reading = Reading(self.medium)
+        self.reading = Reading(self.medium, SHARD_SECONDS)
         self.records: list[DerainRecord] = []
         self.putting: deque[tuple[DerainRecord, ImageRef, Future[StoredObject]]] = deque()
 
@@ -111,7 +118,8 @@ class _ShardRun:
             self._finish_puts(0)
         reading = self.reading
         rejected = (rejected_record(self.job, ref, reason) for ref, reason in reading.rejected)
-        return ShardResult((*self.records, *rejected), tuple(reading.unfinished), reading.image_seconds)
+        records = (*self.records, *rejected)
+        return ShardResult(records, tuple(reading.unfinished), reading.image_seconds, reading.left)
 
     def _rainy(self, refs: tuple[ImageRef, ...]) -> Iterator[_Rainy]:
         """Yield the images that could be read and whose outputs have a place."""
@@ -140,7 +148,7 @@ class _ShardRun:
             if finished is not None:
                 yield image, *finished
 
-    def _encoded(self, image: _Rainy, derained: Batch) -> tuple[DerainRecord, bytes] | None:
+    def _encoded(self, image: _Rainy, derained: RgbBatch) -> tuple[DerainRecord, bytes] | None:
         try:
             encoded = self.medium.encode(derained, image.picture)
             dropped = self.medium.dropped(image.picture)
@@ -167,14 +175,15 @@ class _ShardRun:
 
 
 def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:
-    """Group neighbours of one size, up to `most` of them: what one forward pass takes."""
+    """Group neighbours of one size, up to `most` of them and `BATCH_PIXELS`: what one forward pass takes."""
     batch: list[_Rainy] = []
     for image in images:
-        if batch and (len(batch) == most or image.picture.rgb.shape != batch[0].picture.rgb.shape):
+        if batch and image.picture.rgb.shape != batch[0].picture.rgb.shape:
             yield batch
             batch = []
         batch.append(image)
-        if len(batch) == most:
+        pixels = image.picture.height * image.picture.width
+        if len(batch) == most or (len(batch) + 1) * pixels > BATCH_PIXELS:
             yield batch
             batch = []
     if batch:
@@ -188,7 +197,7 @@ def _put(medium: Medium, key: str, data: bytes) -> StoredObject:
 
 
 def _derained_record(
-    job: ShardJob, image: _Rainy, derained: Batch, encoded: bytes, dropped: tuple[str, ...]
+    job: ShardJob, image: _Rainy, derained: RgbBatch, encoded: bytes, dropped: tuple[str, ...]
 ) -> DerainRecord:
     rainy = image.picture.rgb
     return replace(

@@ -6,21 +6,19 @@ So a run that is killed at any point leaves no half-committed group, and the nex
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import polars as pl
-from tqdm import tqdm
 
-from infra import cluster
 from infra.catalog import pseudo_label_zarr
 from infra.catalog.pseudo_label_zarr import PseudoPixels
 from infra.catalog.pseudo_labels import PseudoLabels
 from infra.failpoints import failpoint
 from infra.records import PseudoLabelRecord
 from infra.settings import Settings
-from infra.storage.lease import lease_of
+from infra.storage.lease import Lease, lease_of
 from infra.storage.location import ObjectNotFound, open_location
 from tasks.curation.acceptance import rule_on
 from tasks.curation.judging import JUDGED_FOLDER, Judged, JudgingJob, read_judged
@@ -28,17 +26,16 @@ from tasks.curation.ledger_rows import LedgerStamp, candidates_of, history_of, r
 from tasks.curation.planning import CurationPlan, CurationRequest, make_plan
 from tasks.curation.review import publish_review
 from tasks.curation.reviewers import reviewed_rows, to_judge_for
-from tasks.curation.sharding import shards_of
+from tasks.curation.stage import JudgeStage
 from tasks.curation.streak_harvest import harvest_accepted
 from tasks.curation.summary import CurationSummary, Decided
+from tasks.prefect_runs import attempt
+from tasks.progress import Progress
 from tasks.resolved_model import ResolvedModel
-from tasks.waves.dispatch import Results, Workers
+from tasks.waves.executors import OpenExecutor, on_dask
 from tasks.waves.loaded import StagedModel, stage
-from tasks.waves.pending import Shard
-from tasks.waves.shard_results import Unfinished
-from tasks.waves.wave import run_waves
-
-Finish = Callable[[int, Results[Judged]], bool]
+from tasks.waves.runner import Pace, run_stage
+from tasks.waves.stage import Unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +48,19 @@ class _Run:
     ledger: pl.DataFrame
 
 
-def curate_pool(settings: Settings, request: CurationRequest) -> CurationSummary:
+def curate_pool(
+    settings: Settings, request: CurationRequest, open_executor: OpenExecutor = on_dask
+) -> CurationSummary:
     """Judge what is new in the pool, decide and record it.
+
+    Parameters
+    ----------
+    settings : Settings
+        Budgets, limits and the cluster.
+    request : CurationRequest
+        Which run this is, and who judges.
+    open_executor : OpenExecutor
+        Opens the workers, once there is something to judge.
 
     Raises
     ------
@@ -67,15 +75,17 @@ def curate_pool(settings: Settings, request: CurationRequest) -> CurationSummary
         pseudo_label_zarr.sweep(settings.workspace, groups)
         run = _Run(settings, request, plan, ledger)
         wanted, waiting = _wanted(run)
-        judged, pending = _judged(run, wanted)
+        judged, pending = _judged(run, wanted, lease, open_executor)
         rows = _with_pixels(settings, _decided(run, judged), plan.judgement)
         lease.check()
         labels.commit(rows)
         failpoint("after-rows")
         streaks = harvest_accepted(settings.workspace, plan.crops)
-        page = publish_review(settings, plan.crops, rows or _last_run(ledger))
-        _forget_judged(settings.workspace)
-        labels.maintain()
+        page = attempt(
+            "the review page", lambda: publish_review(settings, plan.crops, rows or _last_run(ledger))
+        )
+        attempt("removing judged crops", lambda: _forget_judged(settings.workspace))
+        attempt("compacting the ledger", labels.maintain)
         standing = labels.accepted().height
     return CurationSummary(Decided.of(rows), tuple(pending), waiting, standing, streaks, page)
 
@@ -94,35 +104,20 @@ def _wanted(run: _Run) -> tuple[pl.DataFrame, int]:
     return chosen, wanted.height - chosen.height
 
 
-def _judged(run: _Run, wanted: pl.DataFrame) -> tuple[dict[str, Judged], list[Unfinished]]:
+def _judged(
+    run: _Run, wanted: pl.DataFrame, lease: Lease, open_executor: OpenExecutor
+) -> tuple[dict[str, Judged], list[Unfinished]]:
     """Judge crops on workers."""
     if wanted.is_empty():
         return {}, []
-    shards = shards_of(run.settings, wanted, run.plan.crops)
-    judged: dict[str, Judged] = {}
-    unfinished: list[Unfinished] = []
-    with tqdm(total=wanted.height, desc="curate", unit="crop", disable=None) as bar:
-
-        def finish(number: int, wave: Results[Judged]) -> bool:
-            before = len(judged)
-            for finished in wave.results():
-                judged.update({one.crop_id: one for one in finished.result.records})
-                unfinished.extend(finished.result.unfinished)
-                bar.update(len(finished.shard.refs))
-            return len(judged) > before
-
-        judge_on_workers(run.settings, _job(run), shards, finish)
-    missing = set(wanted["crop_id"]) - judged.keys() - {one.key for one in unfinished}
-    unfinished += [Unfinished(crop_id, "left untried") for crop_id in sorted(missing)]
-    return judged, unfinished
-
-
-def judge_on_workers(settings: Settings, job: JudgingJob, shards: Iterator[Shard], finish: Finish) -> None:
-    """Send crops to the cluster, a wave at a time; see `tasks.waves.wave.run_waves`."""
-    with cluster.connect(settings) as client:
-        number = cluster.worker_count(client)
-        workers = Workers(client, job, settings.stall_seconds)
-        run_waves(workers, shards, settings.wave_shards * number, finish)
+    settings = run.settings
+    judging = JudgeStage(settings, _job(run), wanted, run.plan.crops)
+    with Progress(wanted.height, "curate", "crop") as progress, open_executor(settings) as executor:
+        tally = run_stage(judging, lease, executor, Pace.of(settings), progress.show)
+    reasons = {item.key: item.reason for item in tally.unfinished}
+    missing = sorted(set(wanted["crop_id"]) - judging.judged.keys())
+    why = tally.stopped_by or "left untried"
+    return judging.judged, [Unfinished(crop_id, reasons.get(crop_id, why)) for crop_id in missing]
 
 
 def _job(run: _Run) -> JudgingJob:

@@ -20,11 +20,10 @@ from infra.catalog.pool_zarr import CROP_SIDE, read_crops
 from infra.catalog.pseudo_label_zarr import PseudoPixels
 from infra.errors import STORAGE_ERRORS
 from infra.failpoints import failpoint
-from infra.records import ImageRef
 from infra.settings import CurationLimits
 from infra.storage.location import ObjectNotFound, open_location
 from models.evaluation.probes import Derain, ProbeScore, probe
-from models.evaluation.validation import as_uint8
+from models.images import to_floats, to_rgb
 from models.pseudo_labels.layer_maps import FLOOR
 from models.pseudo_labels.scores import confidence, layer_score
 from models.pseudo_labels.texture_features import LabelledFeatures
@@ -33,19 +32,22 @@ from tasks.curation.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Scores,
 from tasks.curation.neighbours import Neighbourhood, neighbouring_parts
 from tasks.curation.temporal import NotRegistrable, TemporalBackground, TemporalLimits, temporal_background
 from tasks.waves.loaded import StagedModel, loaded_engine
-from tasks.waves.pending import Shard
-from tasks.waves.shard_results import ShardResult, Unfinished
+from tasks.waves.reading import SHARD_SECONDS
+from tasks.waves.stage import Shard, ShardResult, Unfinished, halved
 
 JUDGED_FOLDER = "pseudo/judged"
 """Where judged crops wait to be recorded, relative to the workspace."""
+KILLED = "the process that judges it dies each time"
 PROBED_SIDE = 256
 """Probes are planted in the middle of a crop, at most this high and wide: it takes eight passes."""
 
 
 @dataclass(frozen=True, slots=True)
-class CropRef(ImageRef):
-    """One crop of the pool, `key` its id, and where frames of the same camera are."""
+class CropRef:
+    """One crop of the pool, and where frames of the same camera are."""
 
+    key: str
+    """Its id."""
     zarr_group: str
     zarr_row: int
     height: int
@@ -79,25 +81,33 @@ class JudgingJob:
     limits: CurationLimits
     labelled: LabelledFeatures
 
-    def do(self, shard: Shard) -> ShardResult[Judged]:
+    def do(self, shard: Shard[CropRef]) -> ShardResult[Judged]:
         """Judge crops one after the other; what a killed run has judged already is taken as it is."""
-        started, judged, unfinished = time.thread_time(), [], []
-        for crop in shard.refs:
-            assert isinstance(crop, CropRef)
+        started, until = time.thread_time(), time.monotonic() + SHARD_SECONDS
+        judged, unfinished = [], []
+        for number, crop in enumerate(shard.items):
+            if number and time.monotonic() > until:
+                break
             try:
                 judged.append(_kept(self, crop) or _judge_and_keep(self, crop))
             except STORAGE_ERRORS as error:
                 unfinished.append(Unfinished(crop.key, str(error)))
-        return ShardResult(tuple(judged), tuple(unfinished), time.thread_time() - started)
+        left = len(shard.items) - len(judged) - len(unfinished)
+        return ShardResult(tuple(judged), tuple(unfinished), time.thread_time() - started, left)
 
     def try_without_image(self) -> bool:
         """Derain a grey square by every network."""
         grey = torch.full((1, 3, 64, 64), 0.5)
         return all(_derain(self, model)(grey).shape == grey.shape for model in self._networks)
 
-    def killed_by(self, ref: ImageRef) -> Judged:
-        """Refuse a crop that kills whoever judges it."""
-        return Judged(ref.key, AGREE, NOTHING_MEASURED, "the process that judges it dies each time")
+    def halves(self, shard: Shard[CropRef]) -> list[Shard[CropRef]]:
+        """See `tasks.waves.stage.halved`."""
+        return halved(shard)
+
+    def killed(self, shard: Shard[CropRef]) -> ShardResult[Judged]:
+        """Refuse a crop that kills each process that judges it."""
+        refused = tuple(Judged(crop.key, AGREE, NOTHING_MEASURED, KILLED) for crop in shard.items)
+        return ShardResult(refused, (), 0.0)
 
     @property
     def _networks(self) -> tuple[StagedModel, ...]:
@@ -158,13 +168,13 @@ def judge(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, Ps
 
 
 def _by_networks(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, PseudoPixels]:
-    floats = torch.from_numpy(rainy.copy()).permute(2, 0, 1).float() / 255
+    floats = to_floats(rainy)
     views = TtaConfig(job.limits.scales)
     layer, *others = (
         fused_layer(_derain(job, model), floats, views) for model in (job.teacher, *job.independent)
     )
     sure = (255 * confidence(layer, others)).round().to(torch.uint8).numpy()
-    derained = as_uint8(floats - layer)
+    derained = to_rgb(floats - layer)
     scores = Scores.of_networks(
         layer_score(floats, layer, others),
         _probes(job, crop, floats),
@@ -217,7 +227,7 @@ def _background(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> TemporalBa
 
 
 def _distance(derained: np.ndarray, job: JudgingJob) -> float:
-    return job.labelled.distance(torch.from_numpy(derained.copy()).permute(2, 0, 1).float() / 255)
+    return job.labelled.distance(to_floats(derained))
 
 
 def _whole(derained: np.ndarray, sure: np.ndarray) -> PseudoPixels:

@@ -6,12 +6,12 @@ from prefect.artifacts import create_table_artifact
 
 from infra.settings import Settings
 from tasks.drift.detection import DriftTest, watch_drift
-from tasks.progress import told
+from tasks.prefect_runs import report
 
 
 def publish_drift(settings: Settings, crops: int) -> None:
     """Test for drift after an ingest of this many crops, and publish a table; a failure is a warning in the log."""
-    told("drift", lambda: _drift_artifact(watch_drift(settings, crops)))
+    report("drift", lambda: _drift_artifact(watch_drift(settings, crops)))
 
 
 def _drift_artifact(tests: tuple[DriftTest, ...]) -> None:

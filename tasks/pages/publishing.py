@@ -10,7 +10,7 @@ from prefect.artifacts import create_link_artifact
 
 from infra.errors import STORAGE_ERRORS
 from infra.storage.location import is_local, open_location
-from tasks.progress import told
+from tasks.prefect_runs import report
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ def put_page(workspace: str, page: Page) -> str:
     url = f"{folder}/{page.name}"
     try:
         open_location(folder).put(page.name, page.render().encode())
-    except STORAGE_ERRORS as error:  # what the page tells of is done nevertheless
+    except STORAGE_ERRORS as error:  # the work that the page shows is done nevertheless
         return f"not written, {error}"
     link = Path(url).as_uri() if is_local(url) else url
-    told("the link to the page", lambda: create_link_artifact(link, link_text=page.link_text, key=page.key))
+    report("the link to the page", lambda: create_link_artifact(link, link_text=page.link_text, key=page.key))
     return url

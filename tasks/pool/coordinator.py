@@ -1,17 +1,13 @@
-"""One run of ingest: plan under the lease, sweep, look at images in waves, write and record their crops, sum up."""
+"""One run of ingest: plan under the lease, sweep, run the stage of each source, sum up."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from distributed import Client
-from prefect.exceptions import FailedRun
-
-from infra import cluster
 from infra.catalog.pool import Pool
 from infra.catalog.pool_zarr import FOLDER, group_name, sweep
 from infra.settings import Settings
@@ -21,24 +17,25 @@ from tasks.codec.exports import Export
 from tasks.media.leaving_out import left_out_parts, nothing_but
 from tasks.media.medium import MediumSpec
 from tasks.pool.cropping import CropJob
-from tasks.pool.inspection import InspectedImage, InspectJob
+from tasks.pool.inspection import InspectJob
 from tasks.pool.known_images import KnownImages, read_known
 from tasks.pool.planning import IngestPlan, SourcePlan, plan_ingest
 from tasks.pool.rows import Origin
 from tasks.pool.sources import IngestSource
 from tasks.pool.splits import VALIDATION
+from tasks.pool.stage import InspectStage, PoolTarget
 from tasks.pool.summary import IngestSummary, IngestTally
-from tasks.pool.waves import PoolWriter, Recorded, finish_ingest_wave
+from tasks.prefect_runs import attempt
 from tasks.progress import Progress
 from tasks.refusals import PreflightFailed
-from tasks.waves.dispatch import Results, Workers
-from tasks.waves.pending import ShardLimits, cut
-from tasks.waves.shard_results import Unfinished
-from tasks.waves.wave import run_waves
+from tasks.waves.executors import Executor, OpenExecutor, on_dask
+from tasks.waves.pending import ShardLimits
+from tasks.waves.runner import Listener, Pace, run_stage
+from tasks.waves.tally import Tally
 
 Again = Literal["none", "rejected"]
-REASONS_TOLD = 3
-"""Pending images that the run's message names."""
+FIRST = 10
+"""Priority of crops to be written: before images that wait to be inspected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +47,9 @@ class IngestRequest:
     redo: Again = "none"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Run:
-    """What the waves of a run have in common."""
+    """What the sources of a run have in common."""
 
     settings: Settings
     request: IngestRequest
@@ -60,7 +57,6 @@ class _Run:
     lease: Lease
     known: KnownImages
     plan: IngestPlan
-    progress: Progress
     tally: IngestTally = field(default_factory=IngestTally)
 
 
@@ -89,7 +85,7 @@ def make_ingest_plan(
 
 
 def ingest_line(plan: IngestPlan) -> str:
-    """Tell a plan in one line."""
+    """Say in one line what a plan would do."""
     return (
         f"{plan.pending:,} of {plan.listed:,} images are to be looked at, {len(plan.splits):,} source groups,"
         f" {sum(split == VALIDATION for split in plan.splits.values()):,} of them for validation"
@@ -98,9 +94,23 @@ def ingest_line(plan: IngestPlan) -> str:
 
 
 def ingest_pending(
-    settings: Settings, sources: Sequence[IngestSource], request: IngestRequest
+    settings: Settings,
+    sources: Sequence[IngestSource],
+    request: IngestRequest,
+    open_executor: OpenExecutor = on_dask,
 ) -> IngestSummary:
     """Bring into the pool what it does not know yet.
+
+    Parameters
+    ----------
+    settings : Settings
+        Budgets, limits and the cluster.
+    sources : sequence of IngestSource
+        Where the images are.
+    request : IngestRequest
+        Which run this is.
+    open_executor : OpenExecutor
+        Opens the workers, once there is something to do.
 
     Raises
     ------
@@ -113,86 +123,66 @@ def ingest_pending(
         with closing(plan):
             open_location(settings.workspace).sweep()
             sweep(settings.workspace, known.shards)
-            pool = Pool(settings.workspace)
+            run = _Run(settings, request, Pool(settings.workspace), lease, known, plan)
+            seen = Tally()
             with Progress(plan.pending, "ingest") as progress:
-                run = _Run(settings, request, pool, lease, known, plan, progress)
                 if plan.pending:
-                    _work(run)
-            if not run.tally.stopped_by:
-                pool.maintain()
-            return _summary(run)
+                    with open_executor(settings) as executor:
+                        seen = _work(run, executor, progress.show)
+            if seen.stopped_by is None:
+                attempt("compacting the pool", run.pool.maintain)
+            return _summary(run, seen)
 
 
-def _work(run: _Run) -> None:
-    """Take one source after the other; stop early when a whole wave comes back with nothing recorded."""
-    settings = run.settings
-    with cluster.connect(settings) as client:
-        number = cluster.worker_count(client)
-        limits = ShardLimits(settings.shard_images, settings.shard_pixels, number)
-        for source in run.plan.sources:
-            writer = _writer(run, client, source)
-            job = InspectJob(writer.job.medium, settings.ingest, run.request.run_id)
-            shards = cut(source.pending.refs(), source.pixels, limits)
-            finisher = _Finisher(run, writer)
-            run_waves(
-                Workers(client, job, settings.stall_seconds),
-                shards,
-                settings.wave_shards * number,
-                finisher.finish,
-            )
-            if finisher.is_stuck:
-                return
+def _work(run: _Run, executor: Executor, listener: Listener) -> Tally:
+    """Take one source after the other, unless the world is at fault."""
+    seen, pace = Tally(), Pace.of(run.settings)
+    for source in run.plan.sources:
+        stage = _stage(run, source, executor)
+        seen += run_stage(stage, run.lease, executor, pace, _after(seen, listener))
+        if seen.has_ended_early:
+            break
+    return seen
 
 
-def _writer(run: _Run, client: Client, source: SourcePlan) -> PoolWriter:
+def _after(before: Tally, listener: Listener) -> Listener:
+    """Let a listener see what earlier sources had too."""
+    return lambda now: listener(before + now)
+
+
+def _stage(run: _Run, source: SourcePlan, executor: Executor) -> InspectStage:
     settings, run_id = run.settings, run.request.run_id
     group = group_name(run_id)
     pool_url = f"{settings.workspace}/{FOLDER}"  # nothing is put there through the medium
     medium = MediumSpec(source.source, pool_url, Export("png"), settings.max_pixels, source.frames)
-    return PoolWriter(
+    target = PoolTarget(
         pool=run.pool,
         lease=run.lease,
-        client=client,
-        job=CropJob(medium, settings.workspace, group, run_id),
         origin=Origin(source.source, run_id, settings.ingest.group_pattern, group),
         splits=run.plan.splits,
         known=run.known,
-        stall_seconds=settings.stall_seconds,
-        replace=run.request.redo == "rejected",
+        replace=run.request.redo == "rejected" or run.known.has_archived,
+    )
+    return InspectStage(
+        pending=source.pending,
+        expected_pixels=source.pixels,
+        limits=ShardLimits(settings.shard_images, settings.shard_pixels, executor.workers),
+        job=InspectJob(medium, settings.ingest, run_id),
+        crop_job=CropJob(medium, settings.workspace, group, run_id),
+        target=target,
+        executor=executor,
+        pace=replace(Pace.of(settings), priority=FIRST),
+        tally=run.tally,
     )
 
 
-class _Finisher:
-    """Finishes the waves of one source."""
-
-    def __init__(self, run: _Run, writer: PoolWriter) -> None:
-        self.is_stuck = False
-        self._run = run
-        self._writer = writer
-
-    def finish(self, number: int, wave: Results[InspectedImage]) -> bool:
-        """Record a wave; tell whether that got the run on."""
-        tally = self._run.tally
-        before = tally.recorded
-        try:
-            finish_ingest_wave(number, wave, self._writer, self._run.progress.tell, self._count)
-        except FailedRun as fault:
-            tally.stopped_by = str(fault)
-        self.is_stuck = tally.recorded == before
-        return not self.is_stuck
-
-    def _count(self, recorded: Recorded) -> None:
-        self._run.tally.add(recorded.rows)
-        self._run.tally.unfinished.extend(recorded.unfinished)
-
-
-def _summary(run: _Run) -> IngestSummary:
+def _summary(run: _Run, seen: Tally) -> IngestSummary:
     tally, plan = run.tally, run.plan
     pending = plan.pending - tally.recorded
     return IngestSummary(
         run_id=run.request.run_id,
         state="Failed" if pending else "Completed",
-        message=_pending_line(run, pending) if pending else _advice(run),
+        message=seen.pending_line(pending) if pending else _advice(run),
         sources=tuple(source.source for source in plan.sources),
         started_at=run.request.started_at,
         finished_at=datetime.now(UTC),
@@ -206,13 +196,6 @@ def _summary(run: _Run) -> IngestSummary:
         validation_crops=tally.validation_crops,
         pool_crops=run.pool.count(),
     )
-
-
-def _pending_line(run: _Run, pending: int) -> str:
-    reasons = [run.tally.stopped_by] if run.tally.stopped_by else []
-    unfinished: list[Unfinished] = [*run.progress.tally.unfinished, *run.tally.unfinished]
-    reasons += [f"{image.key}: {image.reason}" for image in unfinished[:REASONS_TOLD]]
-    return f"{pending:,} images are still pending, run it again to go on with them ({'; '.join(reasons)})"
 
 
 def _advice(run: _Run) -> str:

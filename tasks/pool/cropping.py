@@ -14,9 +14,8 @@ from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.pool.crops import Box, cut
 from tasks.pool.inspection import pixels_sha256
-from tasks.waves.pending import Shard
 from tasks.waves.reading import Decoded, Reading
-from tasks.waves.shard_results import ShardResult, Unfinished
+from tasks.waves.stage import Shard, ShardResult, Unfinished, unfinished
 
 CHANGED = "its pixels changed while it was ingested"
 
@@ -33,54 +32,56 @@ class PlacedCrop:
 class ImageCrops:
     """The crops of one image that lie in one shard."""
 
+    ref: ImageRef
     pixels_sha256: str
     crops: tuple[PlacedCrop, ...]
 
-
-@dataclass(frozen=True, slots=True)
-class CropShard(Shard):
-    """A Zarr shard: `index` is its number, `refs` are the images whose crops it holds, in the order of `images`."""
-
-    images: tuple[ImageCrops, ...]
+    @property
+    def key(self) -> str:
+        """That of the image."""
+        return self.ref.key
 
 
 @dataclass(frozen=True, slots=True)
 class CropJob:
-    """Writing crops of one source into one Zarr group; see `tasks.waves.dispatch.Job`."""
+    """Writing crops of one source into one Zarr group; see `tasks.waves.stage.Job`."""
 
     medium: MediumSpec
     workspace: str
     group: str
     run_id: str
 
-    def do(self, shard: Shard) -> ShardResult[ImageRef]:
-        """Write a shard; return the images whose crops are in it. Without all of them it is written as well."""
-        assert isinstance(shard, CropShard)
+    def do(self, shard: Shard[ImageCrops]) -> ShardResult[ImageRef]:
+        """Write Zarr shard `shard.index`; return the images whose crops are in it, which need not be all."""
+        images = {image.ref: image for image in shard.items}
         try:
             reading = Reading(open_medium(self.medium))
             crops = np.zeros((SHARD_CROPS, CROP_SIDE, CROP_SIDE, 3), np.uint8)
             sizes = np.zeros((SHARD_CROPS, 2), np.uint16)
-            images = dict(zip(shard.refs, shard.images, strict=True))
             cut_out = [
                 image.ref
-                for image in reading.decoded(shard.refs)
+                for image in reading.decoded(tuple(images))
                 if _cut_out(image, images[image.ref], reading, crops, sizes)
             ]
             if cut_out:
                 write_shard(self.workspace, self.group, shard.index, crops, sizes)
         except STORAGE_ERRORS as error:
-            return ShardResult((), tuple(Unfinished(ref.key, str(error)) for ref in shard.refs), 0.0)
+            return unfinished(shard, str(error))
         failpoint("after-shard", str(shard.index))
         changed = (Unfinished(ref.key, reason) for ref, reason in reading.rejected)
         return ShardResult(tuple(cut_out), (*reading.unfinished, *changed), reading.image_seconds)
 
     def try_without_image(self) -> bool:
-        """Nothing of it can be done without an image."""
+        """Return True: nothing of it can be done without an image."""
         return True
 
-    def killed_by(self, ref: ImageRef) -> ImageRef:
-        """Never asked: these images were read before."""
-        raise NotImplementedError(ref.key)
+    def halves(self, shard: Shard[ImageCrops]) -> list[Shard[ImageCrops]]:
+        """Return nothing: a Zarr shard is written whole."""
+        return []
+
+    def killed(self, shard: Shard[ImageCrops]) -> ShardResult[ImageRef]:
+        """Leave the images pending; they were read before, so none of them is known to be at fault."""
+        return unfinished(shard, "the process that writes its crops dies each time")
 
 
 def _cut_out(

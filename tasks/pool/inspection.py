@@ -18,14 +18,13 @@ from PIL import Image
 from infra.errors import STORAGE_ERRORS
 from infra.records import ImageRef
 from infra.settings import IngestLimits
-from tasks.codec.pictures import Pixels
+from models.images import RgbImage
 from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.pool.crops import Box, boxes_by_energy, streak_energy, streak_response
 from tasks.statistics import image_statistics
-from tasks.waves.pending import Shard
-from tasks.waves.reading import Reading
-from tasks.waves.shard_results import ShardResult, Unfinished
+from tasks.waves.reading import SHARD_SECONDS, Reading
+from tasks.waves.stage import Shard, ShardResult, halved, unfinished
 
 REJECTED_BY_DEATH = "the process that looks at it dies each time"
 
@@ -69,21 +68,22 @@ class InspectedImage:
 
 @dataclass(frozen=True, slots=True)
 class InspectJob:
-    """Looking at the images of one source; see `tasks.waves.dispatch.Job`."""
+    """Looking at the images of one source; see `tasks.waves.stage.Job`."""
 
     medium: MediumSpec
     limits: IngestLimits
     run_id: str
 
-    def do(self, shard: Shard) -> ShardResult[InspectedImage]:
+    def do(self, shard: Shard[ImageRef]) -> ShardResult[InspectedImage]:
         """Look at the images of a shard."""
         try:
-            reading = Reading(open_medium(self.medium))
+            reading = Reading(open_medium(self.medium), SHARD_SECONDS)
         except STORAGE_ERRORS as error:
-            return ShardResult((), tuple(Unfinished(ref.key, str(error)) for ref in shard.refs), 0.0)
-        found = tuple(self._looked(reading, shard.refs))
+            return unfinished(shard, str(error))
+        found = tuple(self._looked(reading, shard.items))
         rejected = (InspectedImage(ref, reason) for ref, reason in reading.rejected)
-        return ShardResult((*found, *rejected), tuple(reading.unfinished), reading.image_seconds)
+        records = (*found, *rejected)
+        return ShardResult(records, tuple(reading.unfinished), reading.image_seconds, reading.left)
 
     def try_without_image(self) -> bool:
         """Look at a grey square."""
@@ -91,9 +91,13 @@ class InspectJob:
             inspect_image(ImageRef("", "", 0), np.full((64, 64, 3), 128, np.uint8), self.limits) is not None
         )
 
-    def killed_by(self, ref: ImageRef) -> InspectedImage:
-        """Reject an image that kills whoever looks at it."""
-        return InspectedImage(ref, REJECTED_BY_DEATH)
+    def halves(self, shard: Shard[ImageRef]) -> list[Shard[ImageRef]]:
+        """See `tasks.waves.stage.halved`."""
+        return halved(shard)
+
+    def killed(self, shard: Shard[ImageRef]) -> ShardResult[InspectedImage]:
+        """Reject an image that kills each process that looks at it."""
+        return ShardResult(tuple(InspectedImage(ref, REJECTED_BY_DEATH) for ref in shard.items), (), 0.0)
 
     def _looked(self, reading: Reading, refs: tuple[ImageRef, ...]) -> Iterator[InspectedImage]:
         for image in reading.decoded(refs):
@@ -106,7 +110,7 @@ class InspectJob:
             yield looked
 
 
-def inspect_image(ref: ImageRef, rgb: Pixels, limits: IngestLimits) -> InspectedImage:
+def inspect_image(ref: ImageRef, rgb: RgbImage, limits: IngestLimits) -> InspectedImage:
     """Measure an image, hold it against the limits, and choose its crops.
 
     Parameters
@@ -131,14 +135,14 @@ def inspect_image(ref: ImageRef, rgb: Pixels, limits: IngestLimits) -> Inspected
     return InspectedImage(ref, reason, height, width, pixels_sha256(rgb), perceptual_hash(rgb), look, crops)
 
 
-def pixels_sha256(rgb: Pixels) -> str:
+def pixels_sha256(rgb: RgbImage) -> str:
     """Digest what an image shows, whatever file it comes in: its size and its pixels."""
     digest = hashlib.sha256(f"{rgb.shape[0]}x{rgb.shape[1]}".encode())
     digest.update(np.ascontiguousarray(rgb).data)
     return digest.hexdigest()
 
 
-def perceptual_hash(rgb: Pixels) -> str:
+def perceptual_hash(rgb: RgbImage) -> str:
     """Hash what an image looks like, 16 hex digits: which of 64 low frequencies of its DCT are above their median.
 
     Zauner (2010), as in the library `imagehash`; near-identical images differ in few of the 64 bits.
@@ -146,7 +150,7 @@ def perceptual_hash(rgb: Pixels) -> str:
     return str(imagehash.phash(Image.fromarray(rgb)))
 
 
-def neighbour_correlation(rgb: Pixels) -> float:
+def neighbour_correlation(rgb: RgbImage) -> float:
     """Return how alike neighbouring pixels are: about 0 for noise, 0.75 to 1 for photographs.
 
     The mean of the lag-1 autocorrelations of the luma down and across; 1 for an image of one colour.
@@ -160,7 +164,7 @@ def neighbour_correlation(rgb: Pixels) -> float:
     return float(down + across) / (2 * variance)
 
 
-def _good_crops(rgb: Pixels, response: Pixels, limits: IngestLimits) -> Iterator[InspectedCrop]:
+def _good_crops(rgb: RgbImage, response: RgbImage, limits: IngestLimits) -> Iterator[InspectedCrop]:
     for box in boxes_by_energy(response):
         rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
         look = _look(rgb[rows, columns], response[rows, columns])
@@ -168,7 +172,7 @@ def _good_crops(rgb: Pixels, response: Pixels, limits: IngestLimits) -> Iterator
             yield InspectedCrop(box, look)
 
 
-def _look(rgb: Pixels, response: Pixels) -> QualityStats:
+def _look(rgb: RgbImage, response: RgbImage) -> QualityStats:
     statistics = image_statistics(rgb, rgb)
     return QualityStats(
         statistics.brightness, statistics.contrast, statistics.sharpness, streak_energy(response)
@@ -183,7 +187,7 @@ def _fault(look: QualityStats, limits: IngestLimits) -> str | None:
     return None
 
 
-def _noise_fault(rgb: Pixels, limits: IngestLimits) -> str | None:
+def _noise_fault(rgb: RgbImage, limits: IngestLimits) -> str | None:
     correlation = neighbour_correlation(rgb)
     if correlation >= limits.min_correlation:
         return None

@@ -9,7 +9,7 @@ from tasks.pages.publishing import Page, put_page
 from tasks.pool.growth import tell_growth
 from tasks.pool.report import render_ingest
 from tasks.pool.summary import IngestSummary
-from tasks.progress import told
+from tasks.prefect_runs import report
 
 
 def publish_ingest(settings: Settings, summary: IngestSummary) -> str:
@@ -17,7 +17,7 @@ def publish_ingest(settings: Settings, summary: IngestSummary) -> str:
 
     The crops are in the pool: whatever else fails here is a warning in the log.
     """
-    told("the table of counts", lambda: _table_artifact(summary))
+    report("the table of counts", lambda: _table_artifact(summary))
     page = Page(
         name=f"ingest-{summary.started_at:%Y%m%dT%H%M%S}-{summary.run_id[:8]}.html",
         render=lambda: render_ingest(settings, summary),
@@ -25,7 +25,7 @@ def publish_ingest(settings: Settings, summary: IngestSummary) -> str:
         link_text="Ingest: crops and rejects",
     )
     url = put_page(settings.workspace, page)
-    told("the growth of the pool", lambda: tell_growth(settings, summary.crops))
+    report("the growth of the pool", lambda: tell_growth(settings, summary.crops))
     return url
 
 

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 
 from infra.catalog.pool import Split
 from infra.catalog.pool_zarr import SHARD_CROPS
-from infra.records import ImageRef, PoolRecord
-from tasks.pool.cropping import CropShard, ImageCrops, PlacedCrop
+from infra.records import PoolRecord
+from tasks.pool.cropping import ImageCrops, PlacedCrop
 from tasks.pool.inspection import InspectedImage
 from tasks.pool.known_images import DuplicateIndex, DuplicateMatch, image_id
 from tasks.pool.splits import source_group
+from tasks.waves.stage import Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +49,22 @@ def judge(source: str, looked: Sequence[InspectedImage], gallery: DuplicateIndex
     return [_candidate(image_id(source, image.ref), image, gallery) for image in looked]
 
 
-def place(candidates: Sequence[Candidate], first_shard: int) -> Iterator[CropShard]:
+def place(candidates: Sequence[Candidate], first_shard: int) -> Iterator[Shard[ImageCrops]]:
     """Lay the crops of accepted images side by side in Zarr shards, in their order."""
-    cuts: dict[ImageRef, ImageCrops] = {}
+    cuts: list[ImageCrops] = []
     filled, number = 0, first_shard
     for candidate in candidates:
         left = [crop.box for crop in candidate.looked.crops] if candidate.is_accepted else []
         while left:
             now, left = left[: SHARD_CROPS - filled], left[SHARD_CROPS - filled :]
             placed = tuple(PlacedCrop(filled + at, box) for at, box in enumerate(now))
-            cuts[candidate.looked.ref] = ImageCrops(candidate.looked.pixels_sha256 or "", placed)
+            cuts.append(ImageCrops(candidate.looked.ref, candidate.looked.pixels_sha256 or "", placed))
             filled += len(now)
             if filled == SHARD_CROPS:
-                yield CropShard(number, tuple(cuts), False, tuple(cuts.values()))
-                cuts, filled, number = {}, 0, number + 1
+                yield Shard(number, tuple(cuts), False)
+                cuts, filled, number = [], 0, number + 1
     if cuts:
-        yield CropShard(number, tuple(cuts), False, tuple(cuts.values()))
+        yield Shard(number, tuple(cuts), False)
 
 
 def pool_rows(

@@ -12,7 +12,6 @@ from infra.storage.listing import LeftOut
 from tasks.media.leaving_out import left_out_parts
 from tasks.pool.splits import VALIDATION
 from tasks.readable import duration, short_reason
-from tasks.waves.shard_results import Unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +81,6 @@ class IngestTally:
     train_crops: int = 0
     validation_crops: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    unfinished: list[Unfinished] = field(default_factory=list)
-    """Images whose crops could not be written."""
-    stopped_by: str | None = None
-    """The fault of the world that ended the run early."""
 
     @property
     def recorded(self) -> int:

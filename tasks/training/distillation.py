@@ -14,7 +14,7 @@ from models.evaluation.validation import render_validation, validate
 from models.rain.banks import load_training_data
 from models.training.distill.run import Lead, distil, incumbent, measure_lead
 from models.training.weight_interpolation import keep
-from tasks.progress import run_log
+from tasks.prefect_runs import run_log
 from tasks.training.distillation_request import Prepared
 from tasks.training.system_use import WithSystem
 from tasks.training.tracked import Training, TrainingSession, as_training_failed, open_session

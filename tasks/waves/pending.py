@@ -10,24 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from infra.records import ImageRef
+from tasks.waves.stage import Shard
 
 PIXELS_PER_BYTE = {"png": 0.7, "bmp": 0.33, "tif": 0.4, "tiff": 0.4, "gif": 1.5, "webp": 6.0}
 """Typical of photographs; anything else is taken for a JPEG."""
 JPEG_PIXELS_PER_BYTE = 4.0
-LEAST_SHARD_PIXELS = 4_000_000
+LEAST_SHARD_PIXELS = 500_000
 """Smaller shards would cost more in coming and going than they gain."""
 IMAGE_PIXELS = 50_000
 """What an image costs beside its pixels: a request there and back, headers, a row."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """The images that one Dask task derains; they are committed together."""
-
-    index: int
-    refs: tuple[ImageRef, ...]
-    replace: bool
-    """Whether its images have rows already, which a commit is to replace; true of all of them or of none."""
 
 
 def estimated_pixels(ref: ImageRef) -> int:
@@ -49,9 +40,9 @@ class Pending:
 
     def append(self, refs: Sequence[ImageRef], again: Sequence[bool]) -> None:
         """Add references, with whether each is to do again; none while they are being read."""
-        columns = [[ref.key for ref in refs], [ref.etag for ref in refs], [ref.size_bytes for ref in refs]]
+        rows = [(ref.key, ref.etag, ref.size_bytes, ref.archived) for ref in refs]
         self._file.seek(0, os.SEEK_END)
-        self._file.write(json.dumps([*columns, list(again)]).encode() + b"\n")
+        self._file.write(json.dumps([rows, list(again)]).encode() + b"\n")
 
     def refs(self) -> Iterator[tuple[ImageRef, bool]]:
         """Stream the references in the order they came, with whether they are to do again."""
@@ -62,8 +53,9 @@ class Pending:
             if not line:
                 return
             offset += len(line)
-            keys, etags, sizes, again = json.loads(line)
-            yield from zip(map(ImageRef, keys, etags, sizes), again, strict=True)
+            rows, again = json.loads(line)
+            refs = (ImageRef(key, etag, size, archived=archived) for key, etag, size, archived in rows)
+            yield from zip(refs, again, strict=True)
 
     def close(self) -> None:
         """Give the disk space back."""
@@ -100,7 +92,7 @@ class ShardLimits:
         return min(self.max_pixels, max(left / (2 * self.workers), LEAST_SHARD_PIXELS))
 
 
-def cut(refs: Iterator[tuple[ImageRef, bool]], pixels: int, limits: ShardLimits) -> Iterator[Shard]:
+def cut(refs: Iterator[tuple[ImageRef, bool]], pixels: int, limits: ShardLimits) -> Iterator[Shard[ImageRef]]:
     """Cut a stream of so many pixels in shards."""
     filling = {False: _Filling(), True: _Filling()}
     index = 0

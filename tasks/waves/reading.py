@@ -6,6 +6,7 @@ A fault of an image rejects it, once it is the same when fetched again; a fault 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -13,23 +14,26 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from infra.errors import STORAGE_ERRORS, ObjectStillChanging, one_line
+from infra.errors import STORAGE_ERRORS, ItemRejected, ObjectStillChanging, one_line
 from infra.failpoints import failpoint
 from infra.records import ImageRef
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
 from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium
-from tasks.waves.shard_results import Unfinished
+from tasks.waves.memory import reserved
+from tasks.waves.stage import Unfinished
 
 logger = logging.getLogger(__name__)
 
+SHARD_SECONDS = 4.0
+"""A worker begins no more images of a shard after this long: rows of what it has put are then recorded soon."""
 READ_AHEAD = 3
 """Images that are fetched before they are needed."""
 FAULTS_IN_A_ROW = 3
 """After so many faults of the world, one after the other, the rest of the shard is left pending untried."""
 OF_ONE_OBJECT = (ObjectNotFound, AccessDenied, ObjectStillChanging)
 """What lasts and says nothing of the next image: counted, three such images would block their shard in each run."""
-UNREADABLE = (*STORAGE_ERRORS, ImageRejected, KeyRefused)
+UNREADABLE = (*STORAGE_ERRORS, ItemRejected, KeyRefused)
 """Why an image that is read once more, to be shown, may not be there to show."""
 
 
@@ -70,10 +74,15 @@ class Reading:
     ----------
     medium : Medium
         Where the images are.
+    seconds : float
+        Once this much time has passed, no more images are begun; by default all of them are.
     """
 
-    def __init__(self, medium: Medium) -> None:
+    def __init__(self, medium: Medium, seconds: float = math.inf) -> None:
         self.medium = medium
+        self.left = 0
+        """Images at the end of the shard that were not begun."""
+        self._seconds = seconds
         self.rejected: list[tuple[ImageRef, str]] = []
         self.unfinished: list[Unfinished] = []
         self.image_seconds = 0.0
@@ -83,22 +92,24 @@ class Reading:
     def decoded(self, refs: tuple[ImageRef, ...]) -> Iterator[Decoded]:
         """Yield the images that could be fetched and decoded; the others are rejected or stay unfinished."""
         with ThreadPoolExecutor(READ_AHEAD) as readers:
-            for ref, fetching in _fetch_ahead(readers, self.medium, refs):
-                if self.fetches.is_long or self.puts.is_long:
+            for ref, fetching in self._fetch_ahead(readers, refs):
+                if self._is_world_at_fault:
                     fetching.cancel()
                     self.unfinished.append(Unfinished(ref.key, "left untried after faults in a row"))
                     continue
                 try:
                     data = fetching.result()
-                except (ImageRejected, KeyRefused) as refused:
+                except (ItemRejected, KeyRefused) as refused:
                     self.rejected.append((ref, str(refused)))
                 except STORAGE_ERRORS as error:
                     self.fault(ref, error, self.fetches)
                 else:
                     self.fetches.end()
-                    picture = self._decode(ref, data)
-                    if picture is not None:
-                        yield Decoded(ref, data, picture)
+                    # Held until the next image is asked for: until then this one's pixels are worked on.
+                    with reserved(self.medium.pixels(data)):
+                        picture = self._decode(ref, data)
+                        if picture is not None:
+                            yield Decoded(ref, data, picture)
 
     def reject(self, ref: ImageRef, data: bytes, rejected: ImageRejected) -> None:
         """Reject an image if it is the same when fetched again; storage may have handed out damaged bytes."""
@@ -131,6 +142,25 @@ class Reading:
         finally:
             self.image_seconds += time.thread_time() - started
 
+    @property
+    def _is_world_at_fault(self) -> bool:
+        return self.fetches.is_long or self.puts.is_long
+
+    def _fetch_ahead(
+        self, readers: ThreadPoolExecutor, refs: tuple[ImageRef, ...]
+    ) -> Iterator[tuple[ImageRef, Future[bytes]]]:
+        """Yield each image with its bytes on their way, a few images early, until the time is up."""
+        until = time.monotonic() + self._seconds
+        ahead: deque[tuple[ImageRef, Future[bytes]]] = deque()
+        for number, ref in enumerate(refs):
+            if number and time.monotonic() > until and not self._is_world_at_fault:
+                self.left = len(refs) - number
+                break
+            ahead.append((ref, readers.submit(self.medium.fetch, ref)))
+            if len(ahead) > READ_AHEAD:
+                yield ahead.popleft()
+        yield from ahead
+
     def _decode(self, ref: ImageRef, data: bytes) -> Picture | None:
         failpoint("decode", ref.key)
         with self.clocked():
@@ -141,15 +171,3 @@ class Reading:
             except Exception as error:  # noqa: BLE001 - see unforeseen
                 self.unforeseen(ref, error)
         return None
-
-
-def _fetch_ahead(
-    readers: ThreadPoolExecutor, medium: Medium, refs: tuple[ImageRef, ...]
-) -> Iterator[tuple[ImageRef, Future[bytes]]]:
-    """Yield each image with its bytes on their way, a few images early."""
-    open_session: deque[tuple[ImageRef, Future[bytes]]] = deque()
-    for ref in refs:
-        open_session.append((ref, readers.submit(medium.fetch, ref)))
-        if len(open_session) > READ_AHEAD:
-            yield open_session.popleft()
-    yield from open_session

@@ -15,7 +15,7 @@ from flows.curate import curate
 from infra.catalog.pseudo_labels import PseudoLabels
 from models.modelfile import SHIPPED
 from tasks.curation.summary import CurationSummary, Decided
-from tasks.waves.shard_results import Unfinished
+from tasks.waves.stage import Unfinished
 from tests.support.worlds.pools import rainy_crops, write_pool
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -14,15 +15,19 @@ from typer.testing import CliRunner
 from flows.command_line import command_of
 from flows.ingest import ingest
 from infra.catalog.pool import Pool
-from tests.support.worlds.ingest import here, new_world, without_waves
+from tasks.pool.coordinator import ingest_pending
+from tasks.waves.executors import in_process
+from tests.support.worlds.ingest import new_world
 
 
 @pytest.fixture
 def without_server() -> Iterator[dict[str, mock.Mock]]:
     """The flow's function runs as it is; what it would tell Prefect is kept."""
     with (
-        without_waves(),
-        mock.patch("tasks.pool.coordinator.cluster.connect", here),
+        mock.patch("flows.ingest.ingest_pending", partial(ingest_pending, open_executor=in_process)),
+        mock.patch("tasks.prefect_runs.is_in_flow_run", return_value=True),
+        mock.patch("tasks.progress.report"),
+        mock.patch("tasks.waves.runner.as_task_run", lambda name, number, work: work()),
         mock.patch("tasks.pool.publication.create_table_artifact") as table,
         mock.patch("tasks.pages.publishing.create_link_artifact") as link,
     ):

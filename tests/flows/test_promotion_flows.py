@@ -58,4 +58,4 @@ def test_an_evaluation_tells_and_changes_nothing(workspace: Path):
     assert told.is_completed()
     assert f"the validation set has {PAIRS} pairs" in str(told.message)
     assert Ledger(str(workspace)).rows("derain-student") == []
-    assert {path.suffix for path in (workspace / "evaluations").iterdir()} == {".parquet", ".html"}
+    assert {path.suffix for path in (workspace / "evaluations").glob("*.*")} == {".parquet", ".html"}

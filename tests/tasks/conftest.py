@@ -12,7 +12,7 @@ import pytest
 
 from infra.cluster import connect
 from infra.settings import Settings
-from tasks import progress
+from tasks import prefect_runs
 from tasks.batch import publication
 from tasks.pages import publishing
 from tasks.pool import publication as ingest_publication
@@ -54,7 +54,8 @@ def _gone(*_: Any, **__: Any) -> None:
 @pytest.fixture
 def without_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Prefect server that is gone, and a log that pytest can read."""
-    monkeypatch.setattr(progress, "run_log", lambda: logging.getLogger("derain"))
+    monkeypatch.setattr(prefect_runs, "is_in_flow_run", lambda: True)
+    monkeypatch.setattr(prefect_runs, "run_log", lambda: logging.getLogger("derain"))
     monkeypatch.setattr(publishing, "create_link_artifact", _gone)
     for module in (publication, ingest_publication):
         monkeypatch.setattr(module, "create_table_artifact", _gone)

@@ -11,13 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tasks import progress
+from tasks import prefect_runs, progress
 from tasks.progress import Progress
-from tasks.waves.shard_results import ShardResult, Unfinished
-from tests.support.samples.records import record, rejected
+from tasks.waves.stage import Unfinished
+from tasks.waves.tally import Tally
 
-ONE = ShardResult((record("a"),), (), 0.1)
-OTHERS = ShardResult((rejected("b"),), (Unfinished("c", "time-out"),), 0.1)
+ONE = Tally(done=1, pixels=384, image_seconds=0.1)
+ALL = ONE + Tally(rejected=1, image_seconds=0.1, unfinished=[Unfinished("c", "time-out")], unfinished_count=1)
 
 
 class Terminal(io.StringIO):
@@ -38,6 +38,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, str]]:
         assert artifact_id == uuid.UUID(int=1)
         states.append((progress, description))
 
+    monkeypatch.setattr(prefect_runs, "is_in_flow_run", lambda: True)
     monkeypatch.setattr(progress, "create_progress_artifact", create)
     monkeypatch.setattr(progress, "update_progress_artifact", update)
     return states
@@ -53,8 +54,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("at_once")
 def test_the_artifact_goes_from_nothing_to_all(shown: list[tuple[float, str]]) -> None:
     with Progress(4) as shows:
-        shows.tell(ONE)
-        shows.tell(OTHERS)
+        shows.show(ONE)
+        shows.show(ALL)
     assert [value for value, _ in shown] == [0, 25, 75, 75]
     assert shown[0][1].startswith("0 of 4 images (0 rejected, 0 pending)")
     assert shown[-1][1].startswith("3 of 4 images (1 rejected, 1 pending)")
@@ -62,8 +63,8 @@ def test_the_artifact_goes_from_nothing_to_all(shown: list[tuple[float, str]]) -
 
 def test_many_shards_in_no_time_are_one_update(shown: list[tuple[float, str]]) -> None:
     with Progress(1000) as shows:
-        for _ in range(1000):
-            shows.tell(ONE)
+        for number in range(1000):
+            shows.show(Tally(done=number + 1))
     assert len(shown) < 1000
     assert shown[-1][0] == 100
 
@@ -82,22 +83,28 @@ def test_a_server_that_goes_away_does_not_stop_the_work(
         raise httpx.ConnectError("connection refused")
 
     monkeypatch.setattr(progress, "update_progress_artifact", gone)
-    monkeypatch.setattr(progress, "run_log", lambda: logging.getLogger("derain"))
+    monkeypatch.setattr(prefect_runs, "run_log", lambda: logging.getLogger("derain"))
     with Progress(2) as shows:
-        shows.tell(ONE)
-    assert shows.tally.done == 1
-    assert "the progress artifact could not be told: ConnectError: connection refused" in caplog.messages
+        shows.show(ONE)
+    assert "the progress artifact could not be completed: ConnectError: connection refused" in caplog.messages
 
 
 @pytest.mark.usefixtures("at_once")
-def test_without_its_artifact_the_work_is_done_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_artifact_the_work_is_done_as_well(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def gone(*_: Any, **__: Any) -> None:
         raise httpx.ConnectError("connection refused")
 
     monkeypatch.setattr(progress, "create_progress_artifact", gone)
-    with Progress(2) as shows:
-        shows.tell(ONE)
-    assert shows.tally.done == 1
+    monkeypatch.setattr(prefect_runs, "is_in_flow_run", lambda: True)
+    monkeypatch.setattr(prefect_runs, "run_log", lambda: logging.getLogger("derain"))
+    monkeypatch.setattr(progress, "run_log", lambda: logging.getLogger("derain"))
+    with caplog.at_level(logging.INFO), Progress(2) as shows:
+        shows.show(ONE)
+    warning, line = caplog.messages
+    assert warning.startswith("the progress artifact could not be completed: ConnectError")
+    assert line.startswith("1 of 2 images")
 
 
 @pytest.mark.usefixtures("at_once", "shown")
@@ -108,7 +115,7 @@ def test_without_a_terminal_there_are_lines_in_the_log_and_no_bar(
     monkeypatch.setattr("sys.stderr", stderr)
     monkeypatch.setattr(progress, "run_log", lambda: logging.getLogger("derain"))
     with caplog.at_level(logging.INFO), Progress(2) as shows:
-        shows.tell(ONE)
+        shows.show(ONE)
     assert [line.partition(" (")[0] for line in caplog.messages] == ["1 of 2 images"]
     assert stderr.getvalue() == ""
 
@@ -121,7 +128,7 @@ def test_on_a_terminal_there_is_a_bar_that_log_lines_do_not_break(
     monkeypatch.setattr("sys.stderr", stderr)
     log = logged_to(stderr)
     with Progress(2) as shows:
-        shows.tell(ONE)
+        shows.show(ONE)
         log.warning("wave-1 finished")
     written = stderr.getvalue()
     assert "1/2" in written

@@ -29,15 +29,22 @@ class Foreign(StudentConfig):
 def test_every_preset_is_of_the_architecture_it_is_named_after(name):
     config = preset(name)
     kind = architecture_of(config)
-    assert name.startswith(f"{kind.name}-")
+    assert name.startswith(f"{kind.family or kind.name}-")
     assert preset_name(config) == name
     assert kind is architecture(kind.name) is ARCHITECTURES[kind.name]
     with pytest.raises(FrozenInstanceError):
         setattr(config, fields(config)[0].name, 3)
 
 
-@pytest.mark.parametrize("name", [f"{name}-tiny" for name in ARCHITECTURES])
-def test_every_architecture_has_a_tiny_network_that_derains(name):
+TINY = [name for name in presets() if "-tiny" in name]
+
+
+def test_every_architecture_has_a_tiny_preset():
+    assert {architecture_of(preset(name)).name for name in TINY} == set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_tiny_networks_derain(name):
     network = random_network(name)
     rainy = random_pictures(1, 3, 9, 14)
     assert architecture_of(network) is architecture_of(preset(name))
@@ -61,7 +68,9 @@ def test_an_unknown_preset_is_told_what_there_is(name):
 
 
 def test_an_unknown_architecture_is_told_what_there_is():
-    with pytest.raises(ArchitectureUnknown, match=r"architecture 'gan': .* student, afr-net, drd-net, u-net"):
+    with pytest.raises(ArchitectureUnknown, match=r"'gan': .* student, afr-net, afr-student, drd-net, u-net"):
         architecture("gan")
-    with pytest.raises(ArchitectureUnknown, match=r"Foreign: .* student, afr-net, drd-net, u-net"):
+    with pytest.raises(
+        ArchitectureUnknown, match=r"Foreign: .* student, afr-net, afr-student, drd-net, u-net"
+    ):
         build_network(Foreign())

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from distributed import KilledWorker
@@ -12,10 +11,8 @@ from infra.records import Scope
 from tasks.batch.shards import ShardJob
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec
-from tasks.waves.dispatch import Workers
 from tasks.waves.loaded import StagedModel
-from tasks.waves.pending import Shard
-from tasks.waves.shard_results import ShardResult, Unfinished
+from tasks.waves.stage import Shard, ShardResult, Unfinished
 from tests.support.samples.records import record, ref
 
 JOB = ShardJob(
@@ -50,34 +47,41 @@ class Answer:
         return self._answer
 
 
-class Client:
-    """Workers that fail at some images, each in its way, or die of anything once they are `broken`."""
+class Workers:
+    """An executor that fails at some images, each in its way, or dies of anything once it is `broken`."""
 
-    def __init__(self, fails: dict[str, Exception | None], *, broken: bool = False) -> None:
-        self.fails = fails
+    def __init__(
+        self,
+        fails: Mapping[str, ShardResult | Exception | None] | None = None,
+        *,
+        broken: bool = False,
+        most: int | None = None,
+        workers: int = 1,
+    ) -> None:
+        self.fails = fails or {}
         self.broken = broken
+        self.most = most
+        """Items of a shard that are begun before its time is up; None: all."""
+        self.workers = workers
+        self.waves_ahead = 2
         self.tried: list[str] = []
 
     def submit(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Answer:
-        function, arguments = pickle.loads(arguments[0])  # packed, for a scheduler that has none of our code
         if function.__name__ != JOB.do.__name__:
             return Answer(death() if self.broken else True)
-        keys = [image.key for image in arguments[0].refs]
+        keys = [image.key for image in arguments[0].items]
         self.tried.append("".join(keys))
         if self.broken:
             return Answer(death())
         for key in keys:
             if key in self.fails:
                 return Answer(self.fails[key])
-        return Answer(ShardResult(tuple(record(key) for key in keys), (), 0.0))
+        begun = keys[: self.most]
+        return Answer(ShardResult(tuple(record(key) for key in begun), (), 0.0, len(keys) - len(begun)))
 
 
 def death() -> KilledWorker:
     return KilledWorker("task", None, 2)
-
-
-def workers_of(client: Any, stall_seconds: float = 60.0) -> Workers:
-    return Workers(client, JOB, stall_seconds)
 
 
 def result_of(*records: Any, unfinished: int = 0) -> ShardResult:

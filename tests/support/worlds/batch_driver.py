@@ -1,4 +1,4 @@
-"""Runs derain-batch as the flow does, less Prefect around it, so that a run costs no server.
+"""Runs derain-batch as the flow does, outside any flow run, so that it costs no server.
 
 `python -m tests.support.worlds.batch_driver '{"source": ..., "destination": ..., "model": ...}'` does it in a
 process of its own, which a test may kill; settings come from the environment.
@@ -9,21 +9,14 @@ from __future__ import annotations
 import json
 import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
-from unittest import mock
-
-from prefect.exceptions import FailedRun
 
 from infra.settings import Settings
 from tasks.batch.coordinator import BatchRequest, derain_pending
 from tasks.batch.planning import Redo
 from tasks.batch.preflight import prepare
 from tasks.batch.summary import RunSummary
-from tasks.batch.waves import finish_wave
 from tasks.codec.exports import Export, Kind
 from tasks.media.sources import Selection
 from tasks.refusals import REFUSALS
@@ -55,25 +48,7 @@ def derain(settings: Settings, asked: Asked) -> RunSummary:
     )
     selection = Selection(tuple(asked.include), tuple(asked.exclude), asked.limit)
     request = BatchRequest(asked.run_id or uuid.uuid4().hex, datetime.now(UTC), selection, asked.redo)
-    with without_prefect():
-        return derain_pending(settings, prepared, request)
-
-
-@contextmanager
-def without_prefect() -> Iterator[None]:
-    """Waves are plain calls and progress makes no artifacts."""
-    with (
-        mock.patch("tasks.batch.coordinator.finish_wave", _finish_wave),
-        mock.patch("tasks.progress.create_progress_artifact", return_value=uuid.UUID(int=0)),
-        mock.patch("tasks.progress.update_progress_artifact"),
-    ):
-        yield
-
-
-def _finish_wave(*arguments: Any) -> None:
-    failed = finish_wave.fn(*arguments)
-    if failed is not None:
-        raise FailedRun(failed.message)
+    return derain_pending(settings, prepared, request)
 
 
 def main() -> int:

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 from PIL import Image
-from prefect.exceptions import FailedRun
 
 from infra.catalog.pool import Pool
 from infra.catalog.pool_zarr import FOLDER
@@ -28,9 +24,8 @@ from tasks.media.sources import Selection
 from tasks.pool.coordinator import IngestRequest, ingest_pending
 from tasks.pool.sources import find_sources
 from tasks.pool.summary import IngestSummary
-from tasks.pool.waves import finish_ingest_wave
+from tasks.waves.executors import in_process
 from tests.support.samples.images import encoded
-from tests.support.worlds.batch_driver import without_prefect
 
 LIMITS = IngestLimits(min_side=24, min_sharpness=0.004, validation_share=0.3)
 AGAIN = 500
@@ -77,11 +72,10 @@ class IngestWorld:
 
     def ingest(self, source: str | None = None, where: str | None = None, **asked: Any) -> IngestSummary:
         """Run in this process, without Prefect and without workers of its own."""
-        chosen = Selection(asked.pop("include", ()))
+        chosen, executor = Selection(asked.pop("include", ())), asked.pop("open_executor", in_process)
         sources = find_sources(self.settings, source or str(self.source), where, chosen)
         request = IngestRequest(uuid.uuid4().hex, datetime.now(UTC), **asked)
-        with without_waves(), mock.patch("tasks.pool.coordinator.cluster.connect", here):
-            return ingest_pending(self.settings, sources, request)
+        return ingest_pending(self.settings, sources, request, executor)
 
     def rows(self) -> list[dict[str, Any]]:
         """Every row of the table in the order of ids, whatever run made it and when."""
@@ -120,58 +114,6 @@ def scene(seed: int, height: int = 40, width: int = 48) -> np.ndarray:
 def brighter(rgb: np.ndarray) -> np.ndarray:
     """The same picture a little later."""
     return (rgb + np.minimum(4, 255 - rgb)).astype(np.uint8)
-
-
-@dataclass
-class Here:
-    """A cluster of this process: what is submitted is done at once."""
-
-    happened: list[str] = field(default_factory=list)
-
-    def submit(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Done:
-        try:
-            return Done(function(*arguments))
-        except Exception as error:  # noqa: BLE001 - as a worker hands it back
-            return Done(error)
-
-    def scheduler_info(self, **options: Any) -> dict[str, Any]:
-        return {"workers": {"here": {}}}
-
-
-@dataclass
-class Done:
-    """A future that is there already."""
-
-    answer: Any
-
-    def add_done_callback(self, call: Callable[[Any], None]) -> None:
-        call(self)
-
-    def result(self, timeout: float) -> Any:
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-    def __hash__(self) -> int:
-        return id(self)
-
-
-@contextmanager
-def here(settings: Settings) -> Iterator[Here]:
-    yield Here()
-
-
-@contextmanager
-def without_waves() -> Iterator[None]:
-    """Waves are plain calls and progress makes no artifacts."""
-    with without_prefect(), mock.patch("tasks.pool.coordinator.finish_ingest_wave", _finish_wave):
-        yield
-
-
-def _finish_wave(*arguments: Any) -> None:
-    failed = finish_ingest_wave.fn(*arguments)
-    if failed is not None:
-        raise FailedRun(failed.message)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +17,8 @@ from infra.catalog.pool_zarr import CROP_SIDE, SHARD_CROPS, group_name, make_roo
 from infra.records import PoolRecord, PseudoLabelRecord
 from infra.settings import CurationLimits, Settings
 from models.rain.streaks import FINE, MEDIUM
-from tasks.curation.coordinator import Finish
-from tasks.curation.judging import Judged, JudgingJob
 from tasks.media.samples import rain_on
-from tasks.waves.dispatch import Finished
-from tasks.waves.pending import Shard
+from tasks.waves.executors import Answer, Executor, in_process
 from tests.support.samples.photographs import PHOTOGRAPHS, photograph
 
 SIDE = 96
@@ -118,21 +118,24 @@ def settings_of(workspace: Path | str, **limits: object) -> Settings:
 
 
 class HereAndNow:
-    """In place of workers: judges in this process, and counts what it is asked for."""
+    """Judges in this process, and remembers what it was asked for."""
 
     def __init__(self) -> None:
         self.judged: list[str] = []
 
-    def __call__(self, settings: Settings, job: JudgingJob, shards: Iterator[Shard], finish: Finish) -> None:
-        for number, shard in enumerate(shards):
-            self.judged += [ref.key for ref in shard.refs]
-            result = job.do(shard)
-            finish(number, _Done([Finished(shard, result)]))
+    @contextmanager
+    def __call__(self, settings: Settings) -> Iterator[Executor]:
+        with in_process(settings) as executor:
+            yield _Remembering(executor, self.judged)
 
 
-class _Done:
-    def __init__(self, finished: Iterable[Finished[Judged]]) -> None:
-        self._finished = finished
+@dataclass(frozen=True, slots=True)
+class _Remembering:
+    executor: Executor
+    judged: list[str]
+    workers: int = 1
+    waves_ahead: int = 0
 
-    def results(self) -> Iterator[Finished[Judged]]:
-        yield from self._finished
+    def submit(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Answer:
+        self.judged.extend(crop.key for shard in arguments for crop in shard.items)
+        return self.executor.submit(function, *arguments, **options)

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.catalog.derained import Catalog
+from infra.errors import ARCHIVED
 from infra.records import DerainRecord, ImageRef
 from infra.storage.location import ObjectNotFound
 from tasks.batch import planning
@@ -40,7 +41,7 @@ def carry_out(todo: Plan, catalog: Catalog, minute: int, digest: str = "model-1"
     """Derain in thought: commit a row for each pending image, shard by shard."""
     rows: list[DerainRecord] = []
     for shard in todo.shards(ShardLimits(3, 10**9)):
-        made = [derained(item.key, item.etag, minute, model_digest=digest) for item in shard.refs]
+        made = [derained(item.key, item.etag, minute, model_digest=digest) for item in shard.items]
         catalog.commit(made, replace=shard.replace)
         rows += made
     return rows
@@ -96,6 +97,21 @@ def test_history_decides(catalog, name):
         )
 
 
+@pytest.mark.parametrize("redo", ["none", "stale", "rejected"])
+def test_what_was_archived_is_taken_up_once_it_is_restored(catalog: Catalog, redo: Redo) -> None:
+    rows = [rejected(key, reason=ARCHIVED) for key in ("still there", "restored")]
+    catalog.commit([*rows, derained("archived since")], replace=False)
+    listing = [replace(ref("still there"), archived=True), ref("restored")]
+    listing += [replace(ref(key), archived=True) for key in ("archived since", "new")]
+    with plan(request(redo), catalog, listing, [ref("archived since.png")]) as todo:
+        assert [(item.key, item.archived) for item in todo.refs()] == [
+            *([("still there", True)] if redo == "rejected" else []),
+            ("restored", False),
+            ("new", True),
+        ]
+        assert todo.counts.rejected_for == ({} if redo == "rejected" else {ARCHIVED: 1})
+
+
 def vars_of(scope) -> list[str]:
     return [scope.source, scope.destination, scope.export]
 
@@ -149,10 +165,10 @@ def test_shards_hold_each_image_once_in_order_and_keep_to_their_limits(catalog, 
     limits = ShardLimits(*limits)
     with plan(request(), catalog, listing, []) as todo:
         shards = list(todo.shards(limits))
-        assert [item for shard in shards for item in shard.refs] == listing
+        assert [item for shard in shards for item in shard.items] == listing
         assert [shard.index for shard in shards] == list(range(len(shards)))
-        assert all(len(shard.refs) <= limits.max_images for shard in shards)
-        assert all(cost(shard.refs[:-1]) < limits.max_pixels for shard in shards)
+        assert all(len(shard.items) <= limits.max_images for shard in shards)
+        assert all(cost(shard.items[:-1]) < limits.max_pixels for shard in shards)
         assert shards == list(todo.shards(limits))
 
 
@@ -160,7 +176,7 @@ def test_shards_hold_each_image_once_in_order_and_keep_to_their_limits(catalog, 
 def test_shards_shrink_so_that_all_workers_end_at_about_the_same_time(catalog, workers):
     listing = [ref(f"{number:04d}.jpg", size_bytes=100_000) for number in range(3000)]
     with plan(request(), catalog, listing, []) as todo:
-        costs = [cost(shard.refs) for shard in todo.shards(ShardLimits(1000, 64_000_000, workers))]
+        costs = [cost(shard.items) for shard in todo.shards(ShardLimits(1000, 64_000_000, workers))]
     one = cost(listing[:1])
     assert costs[0] > 60_000_000 if workers < 4 else costs[0] > 40_000_000
     assert all(later <= earlier for earlier, later in pairwise(costs))
@@ -180,10 +196,10 @@ def test_a_shard_is_all_new_or_all_again(catalog):
     catalog.commit([rejected(item.key) for item in listing[::2]], replace=False)
     with plan(request(redo="rejected"), catalog, listing, []) as todo:
         shards = list(todo.shards(ShardLimits(4, 10**9)))
-    assert {item.key for shard in shards for item in shard.refs if shard.replace} == {
+    assert {item.key for shard in shards for item in shard.items if shard.replace} == {
         f"{n}" for n in range(0, 20, 2)
     }
-    assert sorted(len(shard.refs) for shard in shards) == [2, 2, 4, 4, 4, 4]
+    assert sorted(len(shard.items) for shard in shards) == [2, 2, 4, 4, 4, 4]
 
 
 @dataclass(frozen=True)
@@ -242,7 +258,7 @@ def _run(catalog, etags, latest, there, minute, redo, most) -> None:
         ]
         left = most
         for shard in todo.shards(ShardLimits(1, 10**9)):
-            rows = [derained(item.key, item.etag, minute) for item in shard.refs[:left]]
+            rows = [derained(item.key, item.etag, minute) for item in shard.items[:left]]
             catalog.commit(rows, replace=shard.replace)
             latest.update({int(row.key): row for row in rows})
             there.update(int(row.key) for row in rows)

@@ -18,7 +18,6 @@ from tasks.codec.exports import Export
 from tasks.media.sources import Selection, open_source
 from tasks.promotion.transaction import roll_back
 from tests.support.samples.students import random_student
-from tests.support.worlds import batch_driver
 from tests.support.worlds.batch import World
 from tests.support.worlds.promotion import add, found
 
@@ -73,15 +72,13 @@ def test_only_what_older_versions_made_is_stale(world: World):
 
 
 def test_a_run_keeps_the_version_that_it_began_with(world: World, monkeypatch: pytest.MonkeyPatch):
-    finish = batch_driver._finish_wave
     serving = []
 
-    def promoted_meanwhile(*arguments):
-        if not serving:
+    def promoted_meanwhile(name, key=""):
+        if name == "before-commit" and not serving:
             serving.append(roll_back(world.settings, 2, "meanwhile").to_version)
-        return finish(*arguments)
 
-    monkeypatch.setattr(batch_driver, "_finish_wave", promoted_meanwhile)
+    monkeypatch.setattr("tasks.batch.stage.failpoint", promoted_meanwhile)
     world.put_photos(9)  # more than a wave
     assert world.derain(model=CHAMPION_URL).counts.derained == 9
     assert (serving, Registry(world.settings).standing(STUDENT).champion) == (["2"], "2")

@@ -51,7 +51,7 @@ class World:
     ):
         other = SMALL if teacher == STUDENT else STUDENT
         request = CurationRequest(run, teacher, (other,), None, decisions, limit)
-        return curate_pool(settings_of(self.workspace, **{**LIMITS, **limits}), request)
+        return curate_pool(settings_of(self.workspace, **{**LIMITS, **limits}), request, self.judges)
 
     def rows(self, run: str) -> dict[str, dict[str, object]]:
         rows = self.labels.rows().filter(pl.col("run_id") == run)
@@ -72,7 +72,6 @@ class World:
 @pytest.fixture
 def world(tmp_path, monkeypatch) -> World:
     judges = HereAndNow()
-    monkeypatch.setattr(curation, "judge_on_workers", judges)
     monkeypatch.setattr(judging, "PROBED_SIDE", 64)
     threads = torch.get_num_threads()
     yield World(tmp_path, judges)

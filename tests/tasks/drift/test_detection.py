@@ -18,9 +18,9 @@ from infra.catalog.pool_zarr import SHARD_CROPS, group_name, make_room, write_sh
 from infra.records import PoolRecord
 from infra.settings import DriftLimits, Settings
 from models.networks.student import PRESETS, Student
+from tasks.drift import detection
 from tasks.drift.detection import champion_features, look_for_drift, watch_drift
 from tasks.drift.windows import Rows, split_windows
-from tasks.pool import drift
 from tasks.pool.growth import tell_growth
 from tests.support.samples.pool_rows import START, pool_row
 from tests.support.samples.records import record
@@ -80,8 +80,8 @@ def test_a_single_run_and_no_run_have_nothing_to_be_compared_with(tmp_path: Path
 def test_an_alarm_is_an_event_with_figures(now: float, alarms: int, tmp_path: Path) -> None:
     settings = runs(tmp_path, 0.5, 0.5, 0.5, now)
     with (
-        mock.patch.object(drift, "emit_event") as emitted,
-        mock.patch.object(drift, "_feature_views", return_value=[]),
+        mock.patch.object(detection, "emit_event") as emitted,
+        mock.patch.object(detection, "_feature_views", return_value=[]),
     ):
         (view,) = watch_drift(settings, 20)
     assert (view.name, view.unit, view.newest, view.reference) == ("pool crops", "source group", 20, 60)
@@ -100,7 +100,7 @@ def test_an_alarm_is_an_event_with_figures(now: float, alarms: int, tmp_path: Pa
 
 def test_it_is_looked_for_once_a_window(tmp_path: Path) -> None:
     settings = runs(tmp_path, 0.5, 0.2)
-    with mock.patch.object(drift, "look_for_drift", return_value=()) as looked:
+    with mock.patch.object(detection, "look_for_drift", return_value=()) as looked:
         watch_drift(settings, 0)
         watch_drift(settings.model_copy(update={"drift": DriftLimits(window=50)}), 20)
         assert looked.call_count == 0
@@ -116,7 +116,8 @@ def test_derained_images_are_a_view_of_their_own(tmp_path: Path) -> None:
             run_id=f"run-{run}",
             etag=f"{run}",
             **{
-                name: float(generator.normal(0.2 + 0.2 * (run == 2), 0.05)) for name in drift.IMAGE_STATISTICS
+                name: float(generator.normal(0.2 + 0.2 * (run == 2), 0.05))
+                for name in detection.IMAGE_STATISTICS
             },
         )
         for run in range(3)
@@ -139,9 +140,9 @@ def test_the_champion_looks_at_the_pixels_of_the_pool(tmp_path: Path, monkeypatc
         )
     torch.manual_seed(0)
     network = Student(PRESETS["tiny"])
-    monkeypatch.setattr(drift, "resolve_model", mock.Mock())
-    monkeypatch.setattr(drift, "build", lambda *_: network)
-    monkeypatch.setattr(drift, "FEATURE_SIDE", 16)
+    monkeypatch.setattr(detection, "resolve_model", mock.Mock())
+    monkeypatch.setattr(detection, "build", lambda *_: network)
+    monkeypatch.setattr(detection, "FEATURE_SIDE", 16)
     views = {view.name: view for view in look_for_drift(settings, features=True)}
     assert (views["student features"].newest, views["student features"].p_value <= 0.01) == (10, True)
     assert champion_features(network, dark[:2]).shape == (2, 8)

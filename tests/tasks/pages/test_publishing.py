@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.storage.location import ObjectNotFound
+from tasks import prefect_runs
 from tasks.pages import publishing
 from tasks.pages.publishing import Page, put_page
 
@@ -13,6 +14,7 @@ from tasks.pages.publishing import Page, put_page
 def links(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
     """What is linked in Prefect: address, text and key."""
     made: list[tuple[str, str, str]] = []
+    monkeypatch.setattr(prefect_runs, "is_in_flow_run", lambda: True)
     monkeypatch.setattr(
         publishing,
         "create_link_artifact",

@@ -108,8 +108,7 @@ def test_frames_of_a_camera_are_found_by_the_one_that_is_kept(cameras: IngestWor
 
 def test_again_there_is_nothing_to_do(cameras: IngestWorld, undisturbed: Left) -> None:
     version = cameras.pool.version()
-    with mock.patch("tasks.pool.coordinator._work", side_effect=AssertionError):
-        summary = cameras.ingest()
+    summary = cameras.ingest(open_executor=mock.Mock(side_effect=AssertionError))
     assert (summary.state, summary.known_before, summary.crops) == ("Completed", summary.listed, 0)
     assert (cameras.pool.version(), cameras.left()) == (version, undisturbed)
 
@@ -135,7 +134,7 @@ def test_killed_anywhere_the_next_run_ends_as_if_undisturbed(
         if passed.count(place) == 2:
             raise Killed
 
-    for module in ("tasks.pool.cropping", "tasks.pool.waves", "tasks.waves.wave"):
+    for module in ("tasks.pool.cropping", "tasks.pool.stage", "tasks.waves.runner"):
         monkeypatch.setattr(f"{module}.failpoint", point)
     with pytest.raises(Killed):
         again.ingest()
@@ -215,7 +214,7 @@ def test_an_image_that_is_gone_or_changed_stays_pending(world: IngestWorld, monk
         (world.source / "b.png").unlink()
         return make_room(*arguments)
 
-    monkeypatch.setattr("tasks.pool.waves.make_room", between)
+    monkeypatch.setattr("tasks.pool.stage.make_room", between)
     summary = world.ingest()
     assert (summary.state, summary.pending, summary.crops, world.pool.count()) == ("Failed", 2, 0, 0)
     monkeypatch.undo()

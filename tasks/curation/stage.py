@@ -1,0 +1,71 @@
+"""Curation as a stage: crops of the pool in shards, a judgement of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from infra.catalog.pool import Pool
+from infra.settings import Settings
+from tasks.curation.judging import CropRef, Judged, JudgingJob
+from tasks.curation.neighbours import neighbourhoods
+from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeStage:
+    """Judges crops; the decision on all of them together, and the ledger, are up to the coordinator.
+
+    What a worker has judged lies in the workspace already, so an interrupted run loses none of it.
+    """
+
+    settings: Settings
+    job: JudgingJob
+    wanted: pl.DataFrame
+    """Rows of the pool that are to be judged."""
+    crops: pl.DataFrame
+    """All training rows of the pool: frames of the same camera are found among them."""
+    judged: dict[str, Judged] = field(default_factory=dict)
+    wave_name: str = "curate-wave"
+    in_order: bool = False
+
+    def shards(self, workers: int) -> Iterator[Shard[CropRef]]:
+        """Cut crops in shards, neighbours side by side: they share the frames around them."""
+        wanted = self.wanted.sort("source", "source_group", "key", "crop_id")
+        frames = _frames(self.settings, self.crops)
+        limits = self.settings.curation
+        size = max(1, min(limits.task_crops, wanted.height // (2 * workers)))
+        for number, part in enumerate(wanted.iter_slices(size)):
+            near = neighbourhoods(part, frames, limits.neighbours)
+            refs = tuple(
+                CropRef(
+                    key=row["crop_id"],
+                    zarr_group=row["zarr_group"],
+                    zarr_row=row["zarr_row"],
+                    height=row["height"],
+                    width=row["width"],
+                    neighbourhood=near.get(row["crop_id"]),
+                )
+                for row in part.iter_rows(named=True)
+            )
+            yield Shard(number, refs, False)
+
+    def outcome(self, row: Judged) -> Outcome:
+        """Return why a crop is refused, if it is; pixels are not counted."""
+        return Outcome(rejected_for=row.refusal)
+
+    def commit(self, finished: Sequence[Finished[CropRef, Judged]]) -> Sequence[Unfinished]:
+        """Collect what was judged."""
+        self.judged.update({row.crop_id: row for part in finished for row in part.result.records})
+        return ()
+
+
+def _frames(settings: Settings, crops: pl.DataFrame) -> pl.DataFrame:
+    """List the images that crops come from, and those left out as near duplicates: frames of a fixed camera."""
+    columns = ["source", "source_group", "key", "etag", "size_bytes"]
+    if not settings.curation.neighbours:
+        return crops.select(columns).clear()
+    duplicates = Pool(settings.workspace).near_duplicates(crops["image_id"].unique().to_list())
+    return pl.concat([crops.select(columns), duplicates.select(columns)])

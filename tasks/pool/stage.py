@@ -1,0 +1,154 @@
+"""Ingest as two chained stages: images are inspected, then the crops of those that are accepted are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from infra.catalog.pool import Pool, Split
+from infra.catalog.pool_zarr import make_room
+from infra.failpoints import failpoint
+from infra.records import ImageRef, PoolRecord
+from infra.storage.lease import Lease
+from tasks.pool.cropping import CropJob, ImageCrops
+from tasks.pool.inspection import InspectedImage, InspectJob
+from tasks.pool.known_images import KnownImages, image_id
+from tasks.pool.rows import Candidate, Origin, judge, place, pool_rows
+from tasks.pool.summary import IngestTally
+from tasks.waves.executors import Executor
+from tasks.waves.pending import Pending, ShardLimits, cut
+from tasks.waves.runner import Pace, run_stage
+from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
+from tasks.waves.tally import Tally
+
+TWIN_NOT_WRITTEN = "the crops of the image that it looks like were not written"
+UNTRIED = "its crops were not written, nor those of others before it"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolTarget:
+    """Where the images of one source go."""
+
+    pool: Pool
+    lease: Lease
+    origin: Origin
+    splits: Mapping[str, Split]
+    known: KnownImages
+    replace: bool
+    """Whether rows of images that were rejected earlier are replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class InspectStage:
+    """Inspects the images of one source and brings the accepted ones into the pool.
+
+    Which images are accepted, and which split they get, depends on their order in the listing alone: a run that
+    was killed and run again ends with the same crops.
+    """
+
+    pending: Pending
+    expected_pixels: int
+    limits: ShardLimits
+    job: InspectJob
+    crop_job: CropJob
+    target: PoolTarget
+    executor: Executor
+    pace: Pace
+    tally: IngestTally
+    wave_name: str = "ingest-wave"
+    in_order: bool = True
+
+    def shards(self, workers: int) -> Iterator[Shard[ImageRef]]:
+        """Stream the images in the order of the listing."""
+        return cut(self.pending.refs(), self.expected_pixels, self.limits)
+
+    def outcome(self, row: InspectedImage) -> Outcome:
+        """Return the pixels of an image that nothing speaks against so far, or what does."""
+        if row.reason is not None:
+            return Outcome(rejected_for=row.reason)
+        return Outcome((row.height or 0) * (row.width or 0))
+
+    def commit(self, finished: Sequence[Finished[ImageRef, InspectedImage]]) -> Sequence[Unfinished]:
+        """Judge images in their order, write the crops of those that are accepted, then commit all rows."""
+        target, origin = self.target, self.target.origin
+        candidates = judge(origin.source, _in_order(finished), target.known.gallery)
+        first = target.known.next_shard(origin.zarr_group)
+        shards = list(place(candidates, first))
+        failed = self._write(shards)
+        rows = self._rows(candidates, first, {image_id(origin.source, ref) for ref in failed})
+        target.lease.check()
+        failpoint("before-pool-commit")
+        target.pool.commit(rows, replace=target.replace)
+        failpoint("after-pool-commit")
+        target.known.shards.update((origin.zarr_group, shard.index) for shard in shards)
+        self.tally.add(rows)
+        recorded = {row.image_id for row in rows}
+        return [
+            Unfinished(each.looked.ref.key, failed.get(each.looked.ref, TWIN_NOT_WRITTEN))
+            for each in candidates
+            if each.image_id not in recorded
+        ]
+
+    def _write(self, shards: list[Shard[ImageCrops]]) -> dict[ImageRef, str]:
+        """Write Zarr shards; return the images of which a crop was not written, and why."""
+        if not shards:
+            return {}
+        make_room(self.crop_job.workspace, self.crop_job.group, shards[-1].index + 1)
+        stage = CropStage(self.crop_job, shards)
+        tally = run_stage(stage, self.target.lease, self.executor, self.pace, _ignore)
+        why = {item.key: item.reason for item in tally.unfinished}
+        return {
+            image.ref: why.get(image.key, tally.stopped_by or UNTRIED)
+            for shard in shards
+            for image in shard.items
+            if (shard.index, image.ref) not in stage.written
+        }
+
+    def _rows(
+        self, candidates: Sequence[Candidate], first_shard: int, failed: set[str]
+    ) -> tuple[PoolRecord, ...]:
+        """Return the rows of all images but those that failed, and of what looks like one of these."""
+        self.target.known.gallery.remove(failed)
+        return tuple(
+            row
+            for row in pool_rows(candidates, self.target.origin, self.target.splits, first_shard)
+            if row.image_id not in failed and row.duplicate_of not in failed
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CropStage:
+    """Writes the crops of accepted images, whole Zarr shards; what is recorded of it is up to `InspectStage`."""
+
+    job: CropJob
+    placed: Sequence[Shard[ImageCrops]]
+    written: set[tuple[int, ImageRef]] = field(default_factory=set)
+    """Shard and image of the crops that were written."""
+    wave_name: str | None = None
+    in_order: bool = False
+
+    def shards(self, workers: int) -> Iterator[Shard[ImageCrops]]:
+        """Stream the Zarr shards."""
+        return iter(self.placed)
+
+    def outcome(self, row: ImageRef) -> Outcome:
+        """Count no pixels: those of its image were counted when it was inspected."""
+        return Outcome()
+
+    def commit(self, finished: Sequence[Finished[ImageCrops, ImageRef]]) -> Sequence[Unfinished]:
+        """Remember what was written."""
+        self.written.update((part.shard.index, ref) for part in finished for ref in part.result.records)
+        return ()
+
+
+def _in_order(finished: Sequence[Finished[ImageRef, InspectedImage]]) -> list[InspectedImage]:
+    """Return what was found, in the order of the listing; shards are in order already."""
+    found: list[InspectedImage] = []
+    for part in finished:
+        place_of = {ref: at for at, ref in enumerate(part.shard.items)}
+        found += sorted(part.result.records, key=lambda image: place_of[image.ref])
+    return found
+
+
+def _ignore(tally: Tally) -> None:
+    """Show nothing: crops are part of a wave of images."""

@@ -1,0 +1,186 @@
+"""The one runner of all stages: shards go to workers, rows come back and are committed every few seconds.
+
+A wave is what one commit records. It ends when its shards are back, when `COMMIT_SECONDS` have passed since the
+first of them came, or when the run is interrupted. Shards are sent ahead of it, so that workers do not wait for
+commits.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic
+
+from infra.errors import STORAGE_ERRORS, TransientError
+from infra.failpoints import failpoint
+from infra.settings import Settings
+from infra.storage.lease import Lease, LeaseLost
+from tasks.prefect_runs import INTERRUPTS, as_task_run
+from tasks.waves.executors import Executor
+from tasks.waves.flight import Flight, Quarantine
+from tasks.waves.stage import Finished, Item, Row, Shard, Stage
+from tasks.waves.tally import Tally
+
+COMMIT_SECONDS = 8.0
+"""Rows wait no longer for their commit; with the few seconds that a shard takes, little is lost by a kill."""
+
+Listener = Callable[[Tally], None]
+"""Called with what has come back so far, recorded or not, after each shard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much is under way at a time."""
+
+    wave_shards: int
+    """Most shards of each worker that one commit records."""
+    stall_seconds: float
+    """Where no shard comes back for this long, the run ends."""
+    priority: int = 0
+    """Higher: shards go before what waits at the workers already."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Pace:
+        """Return what the settings say."""
+        return cls(settings.wave_shards, settings.stall_seconds)
+
+
+def run_stage(
+    stage: Stage[Item, Row], lease: Lease, executor: Executor, pace: Pace, listener: Listener
+) -> Tally:
+    """Work on all that a stage has to do, and record it.
+
+    The run ends early when the world is at fault: no rows in as many shards as one wave has, workers that hang, a
+    commit that fails. Whatever is back by then is recorded.
+
+    Parameters
+    ----------
+    stage : Stage
+        What is to do and where its rows go.
+    lease : Lease
+        Must still be ours at each commit.
+    executor : Executor
+        Who does the work.
+    pace : Pace
+        How much is under way.
+    listener : callable
+        Shows progress; owns nothing.
+
+    Returns
+    -------
+    Tally
+        What has a row now, and what does not, with reasons.
+    """
+    run = _StageRun(stage, lease, executor, pace, listener)
+    try:
+        run.work()
+    except INTERRUPTS:
+        run.record_now()
+        raise
+    return run.tally
+
+
+class _StageRun(Generic[Item, Row]):
+    """One run of a stage."""
+
+    def __init__(
+        self, stage: Stage[Item, Row], lease: Lease, executor: Executor, pace: Pace, listener: Listener
+    ) -> None:
+        self.tally = Tally()
+        self._stage, self._lease, self._executor, self._pace = stage, lease, executor, pace
+        self._listener = listener
+        self._shown = Tally()
+        self._wave_shards = pace.wave_shards * executor.workers
+        self._wave_numbers = itertools.count(1)
+        self._back: list[Finished[Item, Row]] = []
+        self._waiting_since = 0.0
+        self._barren = 0
+        self._is_recording = False
+
+    def work(self) -> None:
+        """Send all shards, then those alone that killed their workers."""
+        job, pace = self._stage.job, self._pace
+        window = max(1, self._executor.waves_ahead * self._wave_shards)
+        flight = Flight(self._executor, job, window, pace.stall_seconds, pace.priority)
+        shards = self._stage.shards(self._executor.workers)
+        goes_well = self._land(flight, shards)
+        if goes_well and flight.suspects:
+            quarantine = Quarantine(self._executor, job, flight.suspects, pace.stall_seconds)
+            goes_well = self._land(quarantine, iter(()))
+        self.tally.has_ended_early = not goes_well
+
+    def record_now(self) -> None:
+        """Record what is back, on the way out of an interrupted run: without Prefect, which may be gone."""
+        if self._back and not self._is_recording:
+            self._record(self._back)
+
+    def _land(self, flight: Flight[Item, Row], shards: Iterator[Shard[Item]]) -> bool:
+        """Take shards back and record them; return whether the run may go on."""
+        try:
+            for finished in flight.results(shards):
+                if finished is not None:
+                    self._take(finished)
+                if self._is_due() and not self._commit(flight):
+                    return False
+                if self._barren >= self._wave_shards and flight.closed_by is None:
+                    break
+        except TransientError as fault:
+            self.tally.stopped_by = str(fault)
+        worked = self._commit(None) and self.tally.stopped_by is None
+        return worked and flight.closed_by is None and self._barren < self._wave_shards
+
+    def _take(self, finished: Finished[Item, Row]) -> None:
+        if not self._back:
+            self._waiting_since = time.monotonic()
+        self._back.append(finished)
+        self._barren = 0 if finished.result.records or finished.result.left else self._barren + 1
+        self._shown.add(finished.result, self._stage.outcome)
+        self._listener(self._shown)
+
+    def _is_due(self) -> bool:
+        waited = time.monotonic() - self._waiting_since
+        return bool(self._back) and (len(self._back) >= self._wave_shards or waited >= COMMIT_SECONDS)
+
+    def _commit(self, flight: Flight[Item, Row] | None) -> bool:
+        """Record what can be recorded, as a task run; return whether that worked."""
+        ready = self._ready(flight)
+        if not ready:
+            return True
+        try:
+            as_task_run(self._stage.wave_name, next(self._wave_numbers), lambda: self._record(ready))
+        except (*STORAGE_ERRORS, LeaseLost) as fault:  # outputs without rows are made again by the next run
+            self.tally.stopped_by = str(fault)
+            self._back = []
+            self._show()
+            return False
+        failpoint("between-waves")
+        return True
+
+    def _ready(self, flight: Flight[Item, Row] | None) -> list[Finished[Item, Row]]:
+        """Return what may be recorded: all that is back; where order counts, only what comes first."""
+        first = flight.first_index() if flight is not None and self._stage.in_order else None
+        ready = [finished for finished in self._back if first is None or finished.shard.index < first]
+        return sorted(ready, key=lambda finished: finished.shard.index) if self._stage.in_order else ready
+
+    def _record(self, ready: list[Finished[Item, Row]]) -> None:
+        self._is_recording = True
+        self._lease.check()
+        withdrawn = self._stage.commit(ready)
+        for finished in ready:
+            self.tally.add(finished.result, self._stage.outcome)
+        self.tally.withdraw(withdrawn)
+        recorded = {id(finished) for finished in ready}
+        self._back = [finished for finished in self._back if id(finished) not in recorded]
+        self._waiting_since = time.monotonic()
+        self._is_recording = False
+        if withdrawn:
+            self._show()
+
+    def _show(self) -> None:
+        """Show what is recorded and what waits, after something that was shown turned out otherwise."""
+        self._shown = self.tally.snapshot()
+        for finished in self._back:
+            self._shown.add(finished.result, self._stage.outcome)
+        self._listener(self._shown)

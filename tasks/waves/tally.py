@@ -1,0 +1,96 @@
+"""What a run of a stage has done so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from infra.shown import shown_line
+from infra.storage.listing import count_reason
+from tasks.readable import short_reason
+from tasks.waves.stage import Outcome, Row, ShardResult, Unfinished
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run has done so far."""
+
+    done: int = 0
+    """Items that are through and were not rejected."""
+    rejected: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Why items were rejected."""
+    pixels: int = 0
+    image_seconds: float = 0.0
+    unfinished: list[Unfinished] = field(default_factory=list)
+    unfinished_count: int = 0
+    stopped_by: str | None = None
+    """The fault of the world that ended the run early."""
+    has_ended_early: bool = False
+    """Whether the world was at fault, so that not all was tried."""
+
+    KEEP = 20
+    """Unfinished items whose reasons are kept."""
+    NAMED = 3
+    """Unfinished items that the run's message names."""
+
+    def add(self, result: ShardResult[Row], outcome_of: Callable[[Row], Outcome]) -> None:
+        """Count the result of a shard."""
+        for outcome in map(outcome_of, result.records):
+            self.pixels += outcome.pixels
+            if outcome.rejected_for is None:
+                self.done += 1
+            else:
+                self.rejected += 1
+                count_reason(self.reasons, short_reason(outcome.rejected_for))
+        self.image_seconds += result.image_seconds
+        self._leave(result.unfinished)
+
+    def withdraw(self, unfinished: Sequence[Unfinished]) -> None:
+        """Count items as unfinished that were counted as done."""
+        self.done -= len(unfinished)
+        self._leave(unfinished)
+
+    def __add__(self, other: Tally) -> Tally:
+        """Return what two runs have done together."""
+        both = replace(
+            self,
+            done=self.done + other.done,
+            rejected=self.rejected + other.rejected,
+            reasons=self.reasons + other.reasons,
+            pixels=self.pixels + other.pixels,
+            image_seconds=self.image_seconds + other.image_seconds,
+            unfinished=[*self.unfinished, *other.unfinished][: self.KEEP],
+            stopped_by=self.stopped_by or other.stopped_by,
+            has_ended_early=self.has_ended_early or other.has_ended_early,
+        )
+        both.unfinished_count += other.unfinished_count
+        return both
+
+    def snapshot(self) -> Tally:
+        """Return a copy that does not change with this one."""
+        return replace(self, unfinished=list(self.unfinished), reasons=self.reasons.copy())
+
+    @property
+    def recorded(self) -> int:
+        """Items that are done or rejected."""
+        return self.done + self.rejected
+
+    @property
+    def images(self) -> int:
+        """Items that are through, recorded or not."""
+        return self.recorded + self.unfinished_count
+
+    def pending_line(self, pending: int) -> str:
+        """Say how many images are pending, and why: the fault that ended the run, and the first few images."""
+        keys_of: dict[str, list[str]] = {}
+        for item in self.unfinished[: self.NAMED]:
+            keys_of.setdefault(item.reason, []).append(item.key)
+        reasons = [f"{', '.join(keys)}: {reason}" for reason, keys in keys_of.items()]
+        why = "; ".join([self.stopped_by, *reasons] if self.stopped_by else reasons)
+        return shown_line(f"{pending:,} images are still pending, run it again to go on with them ({why})")
+
+    def _leave(self, unfinished: Sequence[Unfinished]) -> None:
+        self.unfinished_count += len(unfinished)
+        self.unfinished += unfinished[: self.KEEP - len(self.unfinished)]

@@ -1,0 +1,173 @@
+"""The runner of all stages: when it sends, when it records, when it stops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from infra.errors import AccessDenied
+from infra.storage.lease import LeaseLost
+from tasks.batch.shards import ShardJob
+from tasks.waves import runner
+from tasks.waves.runner import Pace, run_stage
+from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
+from tasks.waves.tally import Tally
+from tests.support.samples.shards import JOB, Workers, death, result_of, shard_of
+
+
+@dataclass
+class Letters:
+    """A stage whose items are letters; it writes down what happens, in order."""
+
+    keys: str
+    happened: list[str] = field(default_factory=list)
+    in_order: bool = False
+    fails: dict[int, BaseException] = field(default_factory=dict)
+    wave_name: str = "letters"
+    job: ShardJob = JOB
+
+    def shards(self, workers: int) -> Iterator[Shard]:
+        for index, key in enumerate(self.keys):
+            yield shard_of(key, index=index)
+
+    def outcome(self, row: Any) -> Outcome:
+        return Outcome(1, row.reason)
+
+    def commit(self, finished: Sequence[Finished]) -> Sequence[Unfinished]:
+        number = sum(line.startswith("commit") for line in self.happened)
+        self.happened.append(f"commit {''.join(item.key for part in finished for item in part.shard.items)}")
+        if number in self.fails:
+            raise self.fails.pop(number)
+        return ()
+
+
+class Lease:
+    """A lease that is ours."""
+
+    def check(self) -> None:
+        return
+
+
+class Sending(Workers):
+    """Workers that write down what they are sent."""
+
+    def __init__(self, happened: list[str], *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.happened = happened
+
+    def submit(self, function: Any, *arguments: Any, **options: Any) -> Any:
+        answer = super().submit(function, *arguments, **options)
+        self.happened.append(f"send {self.tried[-1]}")
+        return answer
+
+
+def run(stage: Letters, fails: Mapping[str, Any] | None = None, **pace: Any) -> Tally:
+    chosen = {"wave_shards": 2, "stall_seconds": 0.05, **pace}
+    return run_stage(stage, Lease(), Sending(stage.happened, fails), Pace(**chosen), lambda tally: None)
+
+
+def test_the_next_wave_is_under_way_before_one_is_recorded() -> None:
+    stage = Letters("abcde")
+    assert run(stage).done == 5
+    assert stage.happened.index("send d") < stage.happened.index("commit ab")
+    assert [line for line in stage.happened if line.startswith("commit")] == [
+        "commit ab",
+        "commit cd",
+        "commit e",
+    ]
+
+
+def test_no_more_is_sent_once_as_many_shards_as_a_wave_brought_no_rows() -> None:
+    stage = Letters("abcdefg")
+    tally = run(stage, dict.fromkeys("abcdefg", result_of(unfinished=1)))
+    assert (tally.recorded, tally.unfinished_count, tally.has_ended_early) == (0, 2, True)
+    assert "send g" not in stage.happened
+
+
+def test_one_shard_without_rows_ends_nothing() -> None:
+    tally = run(Letters("abcde"), {"a": result_of(unfinished=1)})
+    assert (tally.done, tally.unfinished_count, tally.has_ended_early) == (4, 1, False)
+
+
+def test_once_workers_hang_what_the_others_did_is_recorded_and_no_more_is_sent() -> None:
+    stage = Letters("hbcdefgijk")
+    tally = run(stage, {"h": None, "d": None, "e": None, "f": None})
+    assert (tally.done, tally.unfinished_count, tally.has_ended_early) == (2, 4, True)
+    assert "send k" not in stage.happened
+
+
+def test_suspects_wait_until_all_else_is_through() -> None:
+    stage = Letters("xabcd")
+    tally = run(stage, {"x": death()})
+    assert (tally.done, tally.rejected) == (4, 1)
+    assert stage.happened[-3:] == ["send x", "send x", "commit x"] or stage.happened[-1] == "commit x"
+    assert stage.happened.index("commit ab") < len(stage.happened) - 3
+
+
+def test_nothing_to_do_sends_nothing() -> None:
+    stage = Letters("")
+    assert (run(stage).recorded, stage.happened) == (0, [])
+
+
+def test_an_ordered_stage_records_nothing_before_what_precedes_it() -> None:
+    stage = Letters("xabcd", in_order=True)
+    run_stage(stage, Lease(), Reordering(), Pace(3, 5.0), lambda tally: None)
+    assert stage.happened == ["commit xabcd"]
+
+
+class Reordering(Workers):
+    """Workers that bring back x after d."""
+
+    def submit(self, function: Any, *arguments: Any, **options: Any) -> Any:
+        answer = super().submit(function, *arguments, **options)
+        if self.tried[-1] == "x":
+            answer.add_done_callback = lambda call: setattr(self, "bring_back", lambda: call(answer))
+        elif self.tried[-1] == "d":
+            answer.add_done_callback = lambda call: (call(answer), self.bring_back())
+        return answer
+
+
+@pytest.mark.parametrize("fault", [AccessDenied("token lapsed"), LeaseLost("another run took it over")])
+def test_a_commit_that_fails_ends_the_run_and_its_items_count_as_not_done(fault: Exception) -> None:
+    stage = Letters("abcdefg", fails={1: fault})
+    shown: list[int] = []
+    workers = Sending(stage.happened)
+    tally = run_stage(stage, Lease(), workers, Pace(2, 0.05), lambda tally: shown.append(tally.done))
+    assert (tally.done, tally.stopped_by, tally.has_ended_early) == (2, str(fault), True)
+    assert (max(shown), shown[-1]) == (4, 2)
+
+
+def test_rows_are_recorded_after_some_seconds_although_the_wave_is_not_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runner, "COMMIT_SECONDS", 0.0)
+    stage = Letters("abc")
+    run(stage, wave_shards=100)
+    assert [line for line in stage.happened if line.startswith("commit")] == [
+        "commit a",
+        "commit b",
+        "commit c",
+    ]
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_an_interrupted_run_records_what_is_back(interrupt: type[BaseException]) -> None:
+    stage = Letters("abcdef")
+
+    def listen(tally: Tally) -> None:
+        if tally.done == 3:
+            raise interrupt
+
+    with pytest.raises(interrupt):
+        run_stage(stage, Lease(), Workers(), Pace(100, 1.0), listen)
+    assert stage.happened == ["commit abc"]
+
+
+def test_a_commit_that_is_interrupted_is_not_begun_again() -> None:
+    stage = Letters("abcd", fails={0: KeyboardInterrupt()})
+    with pytest.raises(KeyboardInterrupt):
+        run(stage)
+    assert [line for line in stage.happened if line.startswith("commit")] == ["commit ab"]
