@@ -81,7 +81,6 @@ def make_plan(settings: Settings, request: CurationRequest) -> CurationPlan:
     """
     if settings.cluster is None:
         refuse_absent_device(settings)
-    open_location(settings.workspace).check(writable=True)
     refuse_unshared_folders(settings, read=[], written=[settings.workspace])
     check_workspace(settings.workspace)
     pool = Pool(settings.workspace)
