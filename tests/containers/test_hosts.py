@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
+from infra.cluster_versions import without_version_tables
 from infra.settings import Settings
 from infra.shared_folders import FolderNotShared
 from tests.support.servers.containers import WORKER, Podman
@@ -42,7 +43,7 @@ class Hosts:
 
     def worker_hosts(self) -> set[str]:
         """The addresses of the hosts whose worker the scheduler has."""
-        with Client(self.address, timeout=PATIENCE) as client:
+        with without_version_tables(), Client(self.address, timeout=PATIENCE) as client:
             workers = client.scheduler_info(n_workers=-1)["workers"].values()
         return {worker["host"] for worker in workers}
 
@@ -53,7 +54,7 @@ class Hosts:
 @pytest.fixture(scope="module")
 def hosts(engine: Podman, lan: Network, storage_env: Path) -> Iterator[Hosts]:
     scheduler, *workers = [lan.host() for _ in range(3)]
-    impatient = ["--env", "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP=10s"]
+    impatient = ["--env", "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP=15s"]
     with ExitStack() as running:
 
         def start(host: Host, *words: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from distributed import Client
 
+from infra.cluster_versions import without_version_tables
 from infra.settings import Settings
 from tests.support.servers.ceph import Gateway
 from tests.support.servers.containers import WORKER, Podman
@@ -42,7 +43,7 @@ def scheduler(engine: Podman, store: Gateway, tmp_path_factory: pytest.TempPathF
 
 
 def test_pods_of_the_manifests_derain_a_bucket(scheduler: str, place: str, tmp_path: Path) -> None:
-    with Client(scheduler, timeout=PATIENCE) as client:
+    with without_version_tables(), Client(scheduler, timeout=PATIENCE) as client:
         wait_until(lambda: len(client.scheduler_info(n_workers=-1)["workers"]) == 2)
     settings = Settings(workspace=f"{place}/workspace", cluster=scheduler, shard_images=5, _env_file=None)
     rain = Rain(f"{place}/rainy", f"{place}/derained", model_path(tmp_path), photographs(40), settings).fill()
