@@ -159,3 +159,7 @@ def _pip_mounts() -> list[str]:
     paths = re.findall(r"(?:file://|(?<=[\s=]))(/[^\s,]+)", words)
     local = {path.removesuffix("/simple") for path in paths}
     return [f"--volume={path}:{path}:ro" for path in sorted({*files, *local}) if Path(path).exists()]
+
+
+if __name__ == "__main__":
+    images()
