@@ -1,7 +1,7 @@
 set -e
 data=/var/lib/postgresql/data
 as_postgres() { setpriv --reuid postgres --regid postgres --clear-groups "$@"; }
-chown postgres:postgres "$data"
+install -d -o postgres -g postgres "$data" /var/run/postgresql
 if [ ! -s "$data/PG_VERSION" ]; then
     echo "$POSTGRES_PASSWORD" > /tmp/password
     chown postgres /tmp/password
