@@ -16,7 +16,6 @@ from infra.records import ImageRef, Scope
 from infra.storage.name_folding import NameFolding
 from tasks.batch.ownership import Mask
 from tasks.batch.rivals import Rival, is_same_file, is_there, read_rivals
-from tasks.batch.shards import ShardJob, rejected_record
 from tasks.media.key_hashes import CHUNK, Hashes, chunks, find, hash_texts
 
 COLLISION = "collides with another name"
@@ -103,12 +102,6 @@ def settle(
         else:
             collisions.append(Collision(candidate.ref, f"collides with {other} ({_why(folding)})"))
     return Settled(tuple(collisions), tuple(free))
-
-
-def record_collisions(found: Sequence[Collision], job: ShardJob, catalog: Catalog) -> None:
-    """Commit a rejected row for each image that collides, with the other image as its reason."""
-    rows = [rejected_record(job, collision.ref, collision.reason) for collision in found]
-    catalog.commit(rows, replace=True)
 
 
 def _rival_key(ref: ImageRef, rival: Rival | None, scope: Scope) -> str | None:

@@ -13,7 +13,8 @@ from infra.storage.lease import lease_of
 from infra.storage.listing import LeftOut
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding, probe_name_folding
-from tasks.batch.collisions import COLLISION, record_collisions
+from tasks.batch.collision_rows import record_collisions
+from tasks.batch.collisions import COLLISION
 from tasks.batch.planning import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.preflight import Prepared, refuse_full_disk
 from tasks.batch.rivals import refuse_contested
