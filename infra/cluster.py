@@ -67,8 +67,11 @@ def connect(settings: Settings) -> Iterator[Client]:
     ClusterUnreachable
         If the scheduler does not answer or has no matching versions, or no workers start here.
     """
-    for name in ("distributed", "distributed.worker", "distributed.nanny", "distributed.scheduler"):
+    for name in ("distributed", "distributed.worker", "distributed.nanny"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("distributed.scheduler").setLevel(
+        logging.CRITICAL
+    )  # what an interrupted run asked for is gone
     with dask.config.set(_configuration()), _without_main():
         if settings.cluster:
             with _remote(settings, settings.cluster) as client:
