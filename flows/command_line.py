@@ -26,7 +26,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from flows.watched_flow import INTERRUPTED_LINE, WatchedFlow
 from infra.errors import one_line
-from tasks.prefect_runs import SERVER_ERRORS
+from infra.shown import guard_logs, shown_line
+from infra.temporary_server import TemporaryServer
+from tasks.refusals import REFUSALS
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -35,7 +37,7 @@ SERVER_START_SECONDS = 180
 """How long a temporary Prefect server may take to start: on a busy machine more than Prefect's 20 seconds."""
 
 
-def run(flow: Flow[Any, Any]) -> None:
+def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None:
     """Run a flow from the command line.
 
     Exit code 0 when it completed, 1 with one line when it did not, 2 for usage errors, 130 after Ctrl-C.
@@ -45,21 +47,26 @@ def run(flow: Flow[Any, Any]) -> None:
     ----------
     flow : Flow
         Every parameter has a default.
+    refuse : callable, optional
+        Takes the flow's parameters, and raises one of `REFUSALS` for what need not wait for a server.
     """
+    guard_logs()
     logging.getLogger("prefect").addFilter(_is_no_mere_news)
-    command_of(flow)()
+    command_of(flow, refuse)()
 
 
-def command_of(flow: Flow[Any, Any]) -> typer.Typer:
+def command_of(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> typer.Typer:
     """Make the command that `run` runs.
 
     Parameters
     ----------
     flow : Flow
         Every parameter has a default.
+    refuse : callable, optional
+        See `run`.
     """
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-    app.command()(_command(flow))
+    app.command()(_command(flow, refuse))
     return app
 
 
@@ -68,19 +75,24 @@ def _is_no_mere_news(record: logging.LogRecord) -> bool:
     return record.levelno > logging.INFO
 
 
-def _command(flow: Flow[Any, Any]) -> Callable[..., None]:
+def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callable[..., None]:
     function = inspect.unwrap(flow.fn)
     hints = get_type_hints(function, include_extras=True)
 
     def command(**parameters: Any) -> None:
         _refuse_bad_values(hints, parameters)
+        try:
+            if refuse is not None:
+                refuse(**parameters)
+        except REFUSALS as error:
+            _fail(flow, one_line(error))
         state = _final_state(flow, parameters)
         if state.is_cancelled():
             _end_at_once(flow)
         line = " ".join((state.message or str(state.name)).split())
         if not state.is_completed():
             _fail(flow, line)
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(shown_line(line) + "\n")
 
     docstring = parse(function.__doc__ or "", DocstringStyle.GOOGLE)
     command.__doc__ = docstring.description
@@ -98,11 +110,10 @@ def _final_state(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]
     except BaseException as error:
         if _is_interrupt(error):
             _end_at_once(flow)
-        if watched.state is None or not isinstance(error, SERVER_ERRORS):
+        if watched.state is None or not isinstance(error, Exception):
             raise
-        sys.stderr.write(
-            f"{flow.name}: Prefect's server does not know how the run ended: {one_line(error)}\n"
-        )
+        line = f"{flow.name}: Prefect's server does not know how the run ended: {one_line(error)}"
+        sys.stderr.write(shown_line(line) + "\n")
     if watched.state is None:
         raise RuntimeError(f"{flow.name} was not run: Prefect did not let it begin")
     return watched.state
@@ -136,6 +147,7 @@ def _prefect_server(flow: Flow[Any, Any]) -> Iterator[None]:
     """Refuse a Prefect server that is set but does not answer; with none set, a temporary one serves the run."""
     url = PREFECT_API_URL.value()
     if url is None:
+        TemporaryServer()
         # Ctrl-C ends the temporary server too, and minutes of asking it again would only look like a hang.
         retries, start = PREFECT_CLIENT_MAX_RETRIES, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
         with temporary_settings({retries: 1, start: SERVER_START_SECONDS}):
@@ -166,5 +178,5 @@ def _end_at_once(flow: Flow[Any, Any]) -> NoReturn:
 
 
 def _fail(flow: Flow[Any, Any], line: str) -> NoReturn:
-    sys.stderr.write(f"{flow.name}: {line}\n")
+    sys.stderr.write(shown_line(f"{flow.name}: {line}") + "\n")
     raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""Learn from the pool, and promote what it comes to if that is better.
+"""Learn from the pool, and promote the student that results if it is better.
 
 python -m flows.retrain --preset smoke
 prefect deployment run retrain
@@ -33,15 +33,15 @@ def retrain(
 ) -> State[Any]:
     """Curate the pool, fine-tune a teacher on it, distil a student, evaluate it, and promote it if it is better.
 
-    Each stage is a flow of its own. A retraining that was killed or failed is gone on with where it was; stages
-    that are through are not run again. Where the pool is what it was last time, nothing is done.
+    Each stage is a flow of its own. An interrupted retraining resumes; completed stages are skipped. If the pool
+    has not changed since the last retraining, nothing is done.
 
     Args:
-        preset: smoke (shows in minutes that all works), cpu (hours on a few cores) or gpu.
+        preset: smoke (shows in minutes that everything works), cpu (hours on a few cores) or gpu.
         data: Folder with clean/ photographs and streaks/ or garg/ layers. Default: DERAIN_TRAINING; for smoke
             without it, photographs that are generated.
         decisions: File of decisions (JSON or CSV, a path or URL) that a review page saved.
-        anew: Begin another retraining, though one is not through, or there is nothing new.
+        anew: Begin another retraining even if one is incomplete, or if there is nothing new.
     """
     try:
         settings = read_settings()

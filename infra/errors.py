@@ -8,11 +8,23 @@ from typing import NoReturn, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
+from infra.shown import shown
+
 T = TypeVar("T")
 
 
+ARCHIVED = "archived; restore it first"
+"""Why an object in an archive is rejected. Once it is restored, the next run takes it up."""
+
+
 class DerainError(Exception):
-    """Base of every error that this project raises on purpose. Its message is the one line that a user needs."""
+    """Base of every error that this project raises on purpose. Its message is the one line that a user needs.
+
+    As text it can be shown anywhere: without passwords of URLs, control characters of keys escaped.
+    """
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
 
 class UserError(DerainError):
@@ -32,6 +44,25 @@ class TransientError(DerainError):
 
 class StorageError(TransientError):
     """Storage failed and trying again did not help, or cannot. The message names the URL and the cause."""
+
+
+class RequestUnsupported(StorageError):
+    """The store does not have what was asked of it, however often it is asked."""
+
+
+class ExclusiveWritesMissing(UserError):
+    """The store cannot create an object only where there is none, so nothing could keep two runs apart there."""
+
+
+class RenamingMissing(UserError):
+    """The file system cannot rename files, so nothing could be written whole there."""
+
+
+class ObjectArchived(ItemRejected):
+    """The object lies in an archive and cannot be read before someone restores it."""
+
+    def __init__(self) -> None:
+        super().__init__(ARCHIVED)
 
 
 class ObjectChanged(TransientError):
@@ -59,7 +90,7 @@ class UrlRefused(UserError, ValueError):
 
 
 class KeyRefused(UserError):
-    """The store can never hold this key: too long, outside the folder, in the way of another.
+    """The store can never hold this key, or no file lies there: too long, outside the folder, a pipe, a device.
 
     The key's own fault, so the image may become a row with this reason; waiting does not help.
     """
@@ -78,7 +109,7 @@ class RetryPolicy:
 
     def short(self) -> RetryPolicy:
         """Return the patience of a preflight, whose user waits at the terminal."""
-        return RetryPolicy(min(self.budget_seconds, 3.0), 4.0, self.first_wait, 1.0)
+        return RetryPolicy(min(self.budget_seconds, 3.0), 8.0, self.first_wait, 1.0)
 
 
 CHANGED_ATTEMPTS = 3  # a cut answer with a matching length is rare, an overwritten object is not

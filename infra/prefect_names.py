@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import prefect.plugins
 from prefect.exceptions import ObjectNotFound
 
+from infra.shown import guard_logs
+
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
@@ -24,7 +26,7 @@ class AmbiguousName(ObjectNotFound):
 
 @prefect.plugins.register_hook
 def setup_environment(*, ctx: prefect.plugins.HookContext) -> prefect.plugins.SetupResult | None:
-    """Let Prefect's client take bare deployment names; called by Prefect at its start.
+    """Let Prefect's client take bare deployment names, and keep passwords out of logs; called at Prefect's start.
 
     What it wraps is internal to Prefect: where another version has it no more, a line in the log says so, and
     full names work as ever.
@@ -34,6 +36,7 @@ def setup_environment(*, ctx: prefect.plugins.HookContext) -> prefect.plugins.Se
     ctx : HookContext
         What Prefect tells a plugin.
     """
+    guard_logs()
     try:
         from prefect.client.orchestration import PrefectClient
 

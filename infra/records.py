@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 DERAINED = "status = 'derained'"
@@ -23,6 +23,8 @@ class ImageRef:
     key: str
     etag: str
     size_bytes: int
+    archived: bool = field(default=False, kw_only=True)
+    """Whether the listing says that it lies in an archive and has to be restored before it can be read."""
 
 
 @dataclass(frozen=True, slots=True)

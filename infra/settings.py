@@ -157,8 +157,8 @@ class DriftLimits(BaseModel):
     """Crops of each side that the student looks at."""
 
 
-class RetrySettings(BaseSettings):
-    """How long storage is asked again; apart, for every process reads it whenever it opens storage."""
+class WorkerSettings(BaseSettings):
+    """What a worker process reads from its own environment: it may run on another machine than the coordinator."""
 
     model_config = SettingsConfigDict(
         env_prefix="DERAIN_", env_file=".env", env_nested_delimiter="__", extra="ignore", frozen=True
@@ -166,9 +166,12 @@ class RetrySettings(BaseSettings):
 
     retry_seconds: float = Field(default=45.0, ge=0)
     """No request that failed is begun again after this long."""
+    image_bytes: int | None = Field(default=None, ge=1)
+    """Memory that each worker may spend on one image; of larger ones a machine takes one at a time. Unset: the
+    machine's memory (or the container's) by its cores, less what a worker needs anyway."""
 
 
-class Settings(RetrySettings):
+class Settings(WorkerSettings):
     """Where things are and how much may be used; read at run time, never at import."""
 
     workspace: Url = Field(default="./var", validate_default=True)
@@ -189,7 +192,7 @@ class Settings(RetrySettings):
     """Worker processes on this machine; unset: one a core."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """`auto`, `cpu`, `cuda` or `cuda:N`; whether it is there is looked at before any work."""
-    tracking_uri: str | None = None
+    tracking_uri: str | None = Field(default=None, repr=False)
     """MLflow server; unset: SQLite in the workspace, or in `./var` where the workspace is remote."""
     shard_pixels: int = Field(default=64_000_000, ge=1)
     """Pixels one shard aims at: 10 to 60 seconds of one CPU core."""
@@ -202,7 +205,9 @@ class Settings(RetrySettings):
     tile_pixels: int = Field(default=4_000_000, ge=65_536)
     """Larger images are derained in tiles, or rejected where the model cannot be tiled."""
     max_pixels: int = Field(default=300_000_000, ge=1)
-    """Larger images are rejected unread: decompression bombs."""
+    """Larger images, frames and Zarr chunks are rejected unread: decompression bombs."""
+    max_frames: int = Field(default=10_000_000, ge=1)
+    """A Zarr array that claims more frames is refused: its metadata alone would make a list without end."""
     lease_seconds: float = Field(default=60.0, gt=0)
     """A lease that was not renewed for this long has expired."""
     min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
@@ -257,7 +262,18 @@ def read_retry_policy() -> RetryPolicy:
     SettingsInvalid
         If `DERAIN_RETRY_SECONDS` is no number of seconds.
     """
-    return RetryPolicy(_read(RetrySettings).retry_seconds)
+    return RetryPolicy(read_worker_settings().retry_seconds)
+
+
+def read_worker_settings() -> WorkerSettings:
+    """Read what concerns a worker.
+
+    Raises
+    ------
+    SettingsInvalid
+        Names the variable and what is wrong with it, in one line.
+    """
+    return _read(WorkerSettings)
 
 
 def _read(kind: type[AnySettings]) -> AnySettings:

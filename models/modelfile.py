@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -34,28 +34,19 @@ from models.networks.architectures import (
 )
 from models.networks.base import Network, NetworkConfig
 from models.networks.descriptor import describe
+from models.networks.fitting import require_fit, require_plausible_sizes
+from models.packed import ModelFile as ModelFile
 
 SCHEMA_VERSION = 2
 """What is written; 1 is read too."""
+MAX_CONFIG_BYTES = 1 << 20
+"""A longer config is none: those that are written have a few thousand bytes."""
 SHIPPED = Path(__file__).parent / "weights" / "student-base.safetensors"
 """The student that comes with the package."""
 
 
 class ModelFileInvalid(ModelError):
     """A model file that cannot be used; the message names it and what is wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFile:
-    """A model as bytes: what is stored, sent to workers and registered."""
-
-    weights: bytes
-    config: bytes
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over config and weights: what "the same model" means."""
-        return hashlib.sha256(self.config + b"\0" + self.weights).hexdigest()
 
 
 def read_model_file(path: Path) -> ModelFile:
@@ -89,13 +80,19 @@ def build(model_file: ModelFile, name: str = "model") -> Network:
     Raises
     ------
     ModelFileInvalid
-        If the config is unknown, the weights are damaged, or they do not fit each other.
+        If the config is unknown, the weights are damaged or not finite, or they do not fit each other.
     """
-    config = _parse_config(model_file.config, name)
-    _check_weights(model_file, name)
+    described = _read_config(model_file.config, name)
+    _check_weights(model_file.weights, described, name)
     try:
+        weights = {key: _widened(value) for key, value in load(model_file.weights).items()}
+        require_plausible_sizes(described["sizes"], weights)
+        config = _config_of(described, name)
+        require_fit(config, weights)
         network = build_network(config)
-        network.load_state_dict({key: _widened(value) for key, value in load(model_file.weights).items()})
+        network.load_state_dict(weights)
+    except ModelFileInvalid:
+        raise
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelFileInvalid(
@@ -157,27 +154,34 @@ def _widened(value: Tensor) -> Tensor:
     return value.float() if value.is_floating_point() else value
 
 
-def _check_weights(model_file: ModelFile, name: str) -> None:
+def _check_weights(weights: bytes, described: Mapping[str, Any], name: str) -> None:
     """Compare the weights with the checksum in the config: safetensors itself does not see a flipped bit."""
-    expected = json.loads(model_file.config).get("weights_sha256")
-    if expected is not None and hashlib.sha256(model_file.weights).hexdigest() != expected:
+    expected = described.get("weights_sha256")
+    if expected is not None and hashlib.sha256(weights).hexdigest() != expected:
         raise ModelFileInvalid(f"{name}: the weights are damaged: not those that its config was written for")
 
 
-def _parse_config(config: bytes, name: str) -> NetworkConfig:
+def _read_config(config: bytes, name: str) -> dict[str, Any]:
+    """Read a config of a schema and an architecture that this version knows."""
     try:
-        read = json.loads(config)
-        version, found, sizes = read["schema_version"], read["architecture"], read["sizes"]
-    except (ValueError, KeyError, TypeError) as error:
+        if len(config) > MAX_CONFIG_BYTES:
+            raise ValueError(f"{len(config):,} bytes")
+        described = dict(json.loads(config))
+        version, found, _ = described["schema_version"], described["architecture"], dict(described["sizes"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # RecursionError: nested without end
         raise ModelFileInvalid(f"{name}: the config is not a model config ({error!r})") from error
-    known = _architectures(version)
-    if found not in known:
+    if found not in _architectures(version):
         raise ModelFileInvalid(
             f"{name}: config of schema {version!r}, architecture {found!r}; this version reads"
             f" schema 1 of a student and schema {SCHEMA_VERSION} of {', '.join(ARCHITECTURES)}"
         )
+    return described
+
+
+def _config_of(described: Mapping[str, Any], name: str) -> NetworkConfig:
+    found = described["architecture"]
     try:
-        return _sizes(architecture(found), sizes)
+        return _sizes(architecture(found), described["sizes"])
     except (TypeError, AttributeError) as error:
         raise ModelFileInvalid(f"{name}: the config's sizes do not describe a {found} ({error})") from error
 

@@ -77,7 +77,7 @@ def measure(data: Path, trials: int, seed: int) -> list[DriftRow]:
 
 
 def _row(name: str, before: Figures, after: Figures, trials: int, seed: int) -> DriftRow:
-    """Deal crops to two sides at random, so many times; a crop that is changed is not on the other side too."""
+    """Split crops at random into two sides, `trials` times; a changed crop is never on both sides."""
     generator = np.random.default_rng(seed)
     same_crops = len(before.statistics) == len(after.statistics)
     total = len(before.statistics)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.learning.learning_loop --data DATA [--terms TERM ...] [--domains DOMAIN ...] [--steps N]
 
-`DATA` is a training folder (`clean/`, `streaks/`, `garg/`), with `paired/rain100l` in it or beside it for the loss
+`DATA` is a training folder (`clean/`, `streaks/`, `garg/`), with `paired/rain100l` in it or next to it for the loss
 there. Three kinds of rain (`benchmarks.learning.rain_domains`) fall on held-out photographs. Training sees the
 rainy ones alone; their clean versions judge and choose nothing: weights are chosen on rendered rain and on other
 photographs under real streaks. Each finished cell is a row of `results/learning_loop.csv` and is not measured
@@ -26,8 +26,9 @@ from benchmarks.common.tables import rows_of, write_table
 from benchmarks.learning.finetuning_run import TERMS, Course, Tuned, engine_of, shipped, tuned
 from benchmarks.learning.rain_domains import DOMAINS, STRENGTHS, RainyScene, scenes
 from models.engine import Engine
-from models.evaluation.metrics import Image, psnr_y
+from models.evaluation.metrics import psnr_y
 from models.evaluation.validation import CLEAN_CEILING
+from models.images import RgbImage
 from models.modelfile import SHIPPED
 from models.training.config import TrainConfig
 from tasks.promotion.bootstrap import Interval, paired_interval
@@ -215,7 +216,7 @@ def _course(arguments: argparse.Namespace) -> Course:
 
 
 def rain100l_in(data: Path, photographs: int) -> list[tuple[Path, Path]]:
-    """List the first photographs of Rain100L, rainy and clean, which lies in a training folder or beside it."""
+    """List the first photographs of Rain100L, rainy and clean, which lies in a training folder or next to it."""
     folders = (data / "paired", data.parent / "paired")
     found = next((folder for folder in folders if folder.is_dir()), folders[0]) / "rain100l"
     return [(path, found / "clean" / path.name) for path in images_in(found / "rain")[:photographs]]
@@ -227,7 +228,7 @@ def _is_there(results: Path, terms: str, domain: str, train: TrainConfig) -> boo
     return any((row["terms"], row["domain"], row["steps"], row["seed"]) == cell for row in rows)
 
 
-def _decibels(ours: Image, clean: Image) -> float:
+def _decibels(ours: RgbImage, clean: RgbImage) -> float:
     return min(psnr_y(ours, clean), CLEAN_CEILING)
 
 

@@ -70,7 +70,7 @@ class Ending:
 
 
 def ending_of(state: State[Any], ledger: Ledger) -> Ending:
-    """Tell in which stage a retraining ended, and how."""
+    """Return the stage in which a retraining ended, and how."""
     line = line_of(state)
     if not state.is_completed():
         stage = line.partition(":")[0]
@@ -130,7 +130,7 @@ def without_paths(message: str, workspace: Path) -> str:
 
 
 def failures(row: Mapping[str, str]) -> list[str]:
-    """Tell what is wrong with how a pool of the table ended; one that is not poisoned may make a champion."""
+    """Return what is wrong with the outcome of a pool; one that is not poisoned may make a champion."""
     wrong = []
     if row["pool"] != CONTROL and (
         row["promotions"] != "0" or row["champion_before"] != row["champion_after"]

@@ -4,7 +4,7 @@
 
 Each pool has a workspace of its own, with the shipped student as champion. Photographs go through ingest, then
 retrain runs with preset smoke, trained so long and at such a rate that poison has an effect. What stops a poison
-early tells nothing of the gates, so the last weights of the poisoned training are handed to promote too, past
+early says nothing about the gates, so the last weights of the poisoned training are handed to promote too, past
 validation and all. Unless `--data` is given, photographs are those that scikit-image ships, under rain of ours: the
 validation set has parts of the same ones, to the advantage of the challengers.
 
@@ -155,7 +155,7 @@ def write_source(poison: Poison, scenes: Scenes, folder: Path) -> Path:
 
 @contextmanager
 def trained_hard(steps: int, learning_rate: float) -> Iterator[None]:
-    """Let preset smoke train so many steps at such a rate, where it would only show that all works."""
+    """Let preset smoke train for `steps` steps at `rate`: by itself it only shows that everything works."""
     hard: dict[str, Any] = {
         "steps": steps,
         "learning_rate": learning_rate,

@@ -5,7 +5,7 @@
 `DATA` holds `train/` as `models.rain.banks` has it; its held-out photographs come under the rain of the learning
 loop, under rain that nothing was set by a look at (`benchmarks.learning.rain_domains`), and under rain like that
 of training. For each score: its rank correlation with the error that the pseudo-label leaves, and its mean for a
-good network beside what changes nothing, blurs and smooths. For each rule: how many of what it accepts are good,
+good network compared with the identity, a blur and a smoother. For each rule: how many of what it accepts are good,
 beside how many are good in all. Writes `pseudo_label_scores.csv` and `pseudo_label_rules.csv`.
 """
 
@@ -28,8 +28,8 @@ from benchmarks.learning.rain_domains import DOMAINS as UNSEEN
 from benchmarks.learning.rain_domains import FRESH, Domain, scenes
 from benchmarks.quality.smoothers import box_blur, gaussian_blur
 from infra.settings import CurationLimits
-from models.evaluation.metrics import Image
 from models.evaluation.probes import Derain, probe
+from models.images import RgbImage
 from models.modelfile import SHIPPED
 from models.pseudo_labels.scores import confidence, layer_score
 from models.pseudo_labels.texture_features import LabelledFeatures, fit_features
@@ -51,7 +51,7 @@ DOMAINS: Mapping[str, Domain | RainRecipe] = {
     **{name: RECIPES[name] for name in ("light", "heavy", "fine", "none")},
 }
 GROUPS = {"unseen": tuple(UNSEEN), "fresh": tuple(FRESH), "all": tuple(DOMAINS)}
-"""Domains that are told together, beside each alone."""
+"""Domains that are reported together as well as one by one."""
 SIDE = 256
 SEED = 20_261_121
 LABELLED = 60
@@ -194,7 +194,7 @@ def _pairs(train: Path, data: TrainingData, name: str, photographs: int) -> Iter
         yield _middle(pair.rainy[0]), _middle(pair.clean[0])
 
 
-def _as_floats(picture: Image) -> Tensor:
+def _as_floats(picture: RgbImage) -> Tensor:
     return torch.from_numpy(picture).permute(2, 0, 1) / 255
 
 

@@ -5,7 +5,7 @@
 The rainy photographs of a domain (`benchmarks.learning.rain_domains`), and nothing else of it, go through
 `ingest`; then `retrain` runs with preset cpu, its trainings cut to `--steps`. Promotion is decided on the small
 validation set that is made where none is named. The clean versions judge what came of it, and so does Rain100L
-(`paired/rain100l` in `DATA` or beside it). Each finished domain is a row of `results/retraining.csv` and is not
+(`paired/rain100l` in `DATA` or next to it). Each finished domain is a row of `results/retraining.csv` and is not
 measured again; one that was interrupted goes on where it was.
 """
 
@@ -115,7 +115,7 @@ def measure(course: Course, domain: str, judge: Judge) -> RetrainingRow:
 
 @contextmanager
 def shortened(steps: int) -> Iterator[None]:
-    """Let the trainings of preset cpu take so many steps."""
+    """Let the trainings of preset cpu take `steps` steps."""
     sizes = replace(presets.PRESETS[CPU], distill_steps=steps)
     slim = finetuning_request.PRESETS[sizes.finetune]
     shorter = replace(slim, steps=steps, validate_every=max(1, steps // 3))

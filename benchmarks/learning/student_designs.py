@@ -33,7 +33,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "student_designs.csv"
 
 
 class LargeKernelBlock(nn.Module):
-    """A depthwise 7x7 convolution beside a 3x3 one and the identity, then two pointwise ones, added to the input.
+    """A depthwise 7x7 convolution in parallel with a 3x3 one and the identity, then two pointwise ones; residual.
 
     The parallel branches train as three and run as one: `merge` adds their kernels (RepVGG, Ding et al., 2021).
     """
@@ -116,6 +116,7 @@ class DesignRow:
     light: float
     heavy: float
     fine: float
+    drops: float
     none: float
     ratio_to_prenet: float
     """How many times faster than PReNet's architecture in fp32, at 512x512 in bf16."""

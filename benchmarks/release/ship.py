@@ -1,6 +1,7 @@
 """Ship trained weights, if they beat those that ship now on the validation split.
 
     python -m benchmarks.release.ship checkpoints/student-base --data DATA
+    python -m benchmarks.release.ship checkpoints/student-large --data DATA --beats student-base.safetensors
 
 Takes `<out>/<preset>.safetensors` of a training into `models/weights/`, with what its data were in the config, and
 its curve into `benchmarks/results/training_<preset>.csv`.
@@ -35,6 +36,9 @@ def main() -> None:
     )
     parser.add_argument("out", type=Path, help="folder of a training")
     parser.add_argument("--data", type=Path, required=True, help="folder that it trained on")
+    parser.add_argument(
+        "--beats", type=Path, help="what it has to beat; default: what ships under its name, if anything does"
+    )
     parser.add_argument("--note", default="", help="what else is to be known of the training")
     arguments = parser.parse_args()
     (candidate,) = (
@@ -43,14 +47,21 @@ def main() -> None:
     pairs = render_validation(load_training_data(arguments.data, held_out=True), 40)
     new = score(candidate, pairs)
     shipped = SHIPPED.with_name(candidate.name)
-    if shipped.exists():
-        old = score(shipped, pairs)
-        print(f"ships now: {old}\ncandidate: {new}")
-        if new.overall <= old.overall:
-            raise SystemExit(f"{candidate} does not beat {shipped}: nothing changed")
+    rivals = [arguments.beats] if arguments.beats else []
+    for rival in [*rivals, *([shipped] if shipped.exists() else [])]:
+        refuse_worse(candidate, new, rival, pairs)
     ship(candidate, shipped, new, arguments.note)
     shutil.copy(arguments.out / "curve.csv", RESULTS / f"training_{candidate.stem}.csv")
     print(f"{shipped}: {new}")
+
+
+def refuse_worse(candidate: Path, new: ValidationScore, rival: Path, pairs: ValidationSet) -> None:
+    """End the program where a candidate does not beat its rival; say by how much it does."""
+    old = score(rival, pairs)
+    lead = new.overall - old.overall
+    print(f"{rival}: {old}\n{candidate}: {new}\nlead {lead:+.3f} dB")
+    if lead <= 0:
+        raise SystemExit(f"{candidate} does not beat {rival}: nothing changed")
 
 
 def score(path: Path, pairs: ValidationSet) -> ValidationScore:

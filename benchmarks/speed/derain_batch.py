@@ -1,4 +1,4 @@
-"""What derain-batch costs beside the images themselves, and how soon the first output is there.
+"""Measure the overhead of derain-batch on top of the images themselves, and the time to its first output.
 
     python -m benchmarks.speed.derain_batch --data DATA
 
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def spread(data: Path, source: Path, count: int) -> str:
-    """Fill a folder with so many images: frames and photographs in turn, each under many keys."""
+    """Fill a folder with `count` images: frames and photographs in turn, each under many keys."""
     source.mkdir(parents=True)
     frames = sorted(data.glob("real_frames/*.*"))
     photographs = sorted((data / "real_rain").glob("*.[jp]*g"))

@@ -38,7 +38,7 @@ MEBIBYTE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """So many listed objects against a catalog of so many rows."""
+    """Numbers of listed objects and of catalog rows."""
 
     objects: int
     rows: int

@@ -1,9 +1,10 @@
 """How fast networks derain, technique by technique: `python -m benchmarks.speed` writes `results/speed.csv`.
 
 All contenders of a batch run on the same picture in interleaved repeats; batch after batch is built, measured,
-written and freed, and what a device's memory does not hold is left out, and told. Milliseconds are of this machine
-and this moment: only the ratios may be quoted. On a CPU the process starts itself again with glibc's allocator told
-to keep freed memory, as derain-batch does for its workers: otherwise every pass pays for page faults, PReNet's too.
+written and freed, and what does not fit a device's memory is left out with a message. Milliseconds are of this
+machine and this moment: only the ratios may be quoted. On a CPU the process starts itself again with glibc's
+allocator set to keep freed memory, as derain-batch does for its workers: otherwise every pass pays for page
+faults, PReNet's too.
 """
 
 from __future__ import annotations

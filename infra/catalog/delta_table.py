@@ -12,7 +12,7 @@ from typing import TypeVar
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Schema, WriterProperties
+from deltalake import CommitProperties, DeltaTable, Schema, WriterProperties, write_deltalake
 from deltalake.exceptions import (
     CommitFailedError,
     DeltaError,
@@ -21,6 +21,13 @@ from deltalake.exceptions import (
     TableNotFoundError,
 )
 
+from infra.catalog.damage import (
+    CatalogDamaged,
+    refuse_damaged,
+    refuse_empty_log_files,
+    refuse_table_without_log,
+)
+from infra.catalog.durability import sync_version
 from infra.catalog.schema import (
     TableSpec,
     check_schema,
@@ -107,6 +114,8 @@ class CatalogTable:
         ------
         CatalogError
             The table could not be read, or has no such version.
+        CatalogDamaged
+            A file of the table is damaged.
         """
         table = self._persistently("opening", lambda: self._open(version), READ_ATTEMPTS)
         if table is None:
@@ -120,6 +129,7 @@ class CatalogTable:
             for batch in pa.RecordBatchReader.from_stream(stream).cast(present):
                 yield _with_nulls(batch, schema) if absent else batch
         except (*HEALS, pa.ArrowException) as error:
+            refuse_damaged(self.url)
             raise CatalogError(f"catalog {self.url} could not be read: {one_line(error)}") from error
 
     def frame(
@@ -154,12 +164,36 @@ class CatalogTable:
         ------
         CatalogError
             Every attempt failed.
+        CatalogDamaged
+            A file of the table is damaged.
         CatalogSchemaMismatch
             The workspace holds a table of another schema.
         """
         if records:
             rows = records_table(records, self._spec)
             self._persistently("commit", lambda: self._merge(rows, replace=replace))
+
+    def found(self, rows: pa.Table) -> None:
+        """Create the table with rows, as its one commit; their version column stays as it is.
+
+        Raises
+        ------
+        CatalogError
+            It is there already, or could not be written.
+        """
+        try:
+            write_deltalake(
+                self.url,
+                rows,
+                mode="error",
+                name=self._spec.name,
+                configuration=self._configuration(),
+                storage_options=self._options(),
+                writer_properties=WRITER,
+            )
+        except HEALS as error:
+            raise CatalogError(f"catalog {self.url} could not be founded: {one_line(error)}") from error
+        sync_version(self.url, 0)
 
     def maintain(self) -> bool:
         """Compact once many small files have gathered, and remove what that replaced; cheap after every commit.
@@ -182,9 +216,10 @@ class CatalogTable:
                 writer_properties=WRITER,
                 commit_properties=once(),
             )
+            sync_version(self.url, table.version())
             if not self._spec.keeps_versions:
                 table.vacuum(dry_run=False)
-        except HEALS as error:
+        except (*HEALS, CatalogDamaged) as error:
             logger.warning("maintenance of catalog %s put off: %s", self._spec.name, one_line(error))
             return False
         return True
@@ -198,7 +233,9 @@ class CatalogTable:
         try:
             table = DeltaTable(self.url, version=version, storage_options=self._options())
         except TableNotFoundError:
+            refuse_table_without_log(self.url)
             return None
+        refuse_empty_log_files(self.url)
         check_schema(self.url, _schema_in(table), self._stored)
         return table
 
@@ -221,6 +258,7 @@ class CatalogTable:
         if replace:
             merge = merge.when_matched_update_all()
         merge.when_not_matched_insert_all().execute()
+        sync_version(self.url, table.version())
 
     def _with_all_columns(self, table: DeltaTable) -> DeltaTable:
         """Add the columns that an earlier version of this project did not write; its rows have nulls there."""
@@ -247,6 +285,8 @@ class CatalogTable:
             except HEALS as error:
                 is_race = isinstance(error, CommitFailedError)
                 if number == attempts or (time.monotonic() > until and not is_race):
+                    if not is_race:
+                        refuse_damaged(self.url)
                     message = f"catalog {self.url}: {doing} failed {number} times: {one_line(error)}"
                     raise CatalogError(message) from error
                 level = logging.DEBUG if is_race else logging.WARNING
@@ -255,19 +295,22 @@ class CatalogTable:
         raise AssertionError("unreachable")
 
     def _create(self) -> DeltaTable:
-        for_good = {"delta.logRetentionDuration": FOR_GOOD} if self._spec.keeps_versions else {}
         return DeltaTable.create(
             self.url,
             self._stored,
             mode="ignore",
             name=self._spec.name,
-            configuration={
-                "delta.deletedFileRetentionDuration": RETENTION,
-                "delta.dataSkippingStatsColumns": ",".join(self._spec.indexed),
-                **for_good,
-            },
+            configuration=self._configuration(),
             storage_options=self._options(),
         )
+
+    def _configuration(self) -> dict[str, str | None]:
+        for_good = {"delta.logRetentionDuration": FOR_GOOD} if self._spec.keeps_versions else {}
+        return {
+            "delta.deletedFileRetentionDuration": RETENTION,
+            "delta.dataSkippingStatsColumns": ",".join(self._spec.indexed),
+            **for_good,
+        }
 
     def _options(self) -> dict[str, str]:
         options = delta_options(self.url)

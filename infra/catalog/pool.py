@@ -25,7 +25,7 @@ Split = Literal["train", "validation"]
 Crops = npt.NDArray[np.uint8]
 """Crops, (N, 512, 512, 3) RGB."""
 
-_TABLE = TableSpec(
+TABLE = TableSpec(
     "pool",
     PoolRecord,
     identity=("crop_id",),
@@ -49,7 +49,7 @@ class Pool:
     """
 
     def __init__(self, workspace: str) -> None:
-        self._table = CatalogTable(workspace, _TABLE)
+        self._table = CatalogTable(workspace, TABLE)
         self._workspace = workspace.rstrip("/")
         self.url = self._table.url
 

@@ -67,7 +67,7 @@ class Promotion:
 
 
 _IDENTITY = ("model", "number")
-_TABLE = TableSpec("promotions", Promotion, _IDENTITY, indexed=_IDENTITY, keeps_versions=True)
+TABLE = TableSpec("promotions", Promotion, _IDENTITY, indexed=_IDENTITY, keeps_versions=True)
 
 
 class Ledger:
@@ -85,7 +85,7 @@ class Ledger:
     """
 
     def __init__(self, workspace: str) -> None:
-        self._table = CatalogTable(workspace, _TABLE)
+        self._table = CatalogTable(workspace, TABLE)
         self.url = self._table.url
 
     def rows(self, model: str) -> list[Promotion]:

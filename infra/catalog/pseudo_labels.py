@@ -19,7 +19,7 @@ from infra.catalog.pseudo_label_zarr import PseudoPixels, read_labels
 from infra.catalog.schema import TableSpec
 from infra.records import PseudoLabelRecord
 
-_TABLE = TableSpec(
+TABLE = TableSpec(
     "pseudo_labels",
     PseudoLabelRecord,
     identity=("run_id", "crop_id"),
@@ -43,7 +43,7 @@ class PseudoLabels:
     """
 
     def __init__(self, workspace: str) -> None:
-        self._table = CatalogTable(workspace, _TABLE)
+        self._table = CatalogTable(workspace, TABLE)
         self._workspace = workspace.rstrip("/")
         self.url = self._table.url
 

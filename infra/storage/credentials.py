@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import botocore.session
 from botocore.configprovider import ConfiguredEndpointProvider
@@ -94,6 +95,13 @@ def delta_options(url: str) -> dict[str, str]:
         options["AWS_ENDPOINT_URL"] = account.endpoint
         options["AWS_ALLOW_HTTP"] = str(account.endpoint.startswith("http://")).lower()
     return options
+
+
+def is_amazon() -> bool:
+    """Tell whether S3 is Amazon's own: only there is the meaning of storage classes known."""
+    endpoint = _account().endpoint
+    host = urlsplit(endpoint).hostname or "" if endpoint else "amazonaws.com"
+    return host.endswith(("amazonaws.com", "amazonaws.com.cn"))
 
 
 def renew() -> None:

@@ -27,7 +27,7 @@ from typing import Self
 from infra.errors import STORAGE_ERRORS, UserError
 from infra.process_identity import Holder
 from infra.settings import Settings
-from infra.storage.location import Location, ObjectNotFound, open_location
+from infra.storage.location import AccessDenied, Location, ObjectNotFound, open_location
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +72,38 @@ def lease_location(workspace: str) -> Location:
 def lease_of(settings: Settings, destination: str, run_id: str) -> Lease:
     """Return the lease of a destination, or of whatever else only one run may work on at a time."""
     return Lease(lease_location(settings.workspace), destination, run_id, settings.lease_seconds)
+
+
+def check_workspace(workspace: str) -> None:
+    """Make sure, before any work, that a workspace can be written and that leases hold there.
+
+    Raises
+    ------
+    ExclusiveWritesMissing
+        If two runs could not be kept apart.
+    ObjectNotFound, AccessDenied, StorageError, RenamingMissing
+        If it cannot be written.
+    """
+    location = open_location(workspace)
+    location.check(writable=True)
+    location.check_exclusive()
+
+
+def held_leases(leases: Location) -> list[str]:
+    """Return the lines of the leases that runs hold now, for someone who must be alone in a workspace."""
+    try:
+        keys = [ref.key for ref in leases.list() if ref.key.endswith(".json")]
+    except ObjectNotFound:
+        return []
+    found = []
+    for key in keys:
+        try:
+            content = _decode(leases.fetch(key))
+        except (ObjectNotFound, ValueError, TypeError, KeyError):  # gone meanwhile, or no lease
+            continue
+        if _is_held(content):
+            found.append(f"{content.destination}: {content.line}")
+    return found
 
 
 class Lease:
@@ -171,8 +203,15 @@ class Lease:
         self._generation, self._content, self._good_until = generation, content, begun + self._seconds
         for earlier in self._generations():
             if earlier < generation:
-                self._leases.delete(self._key(earlier))
+                self._remove(earlier)
         return True
+
+    def _remove(self, generation: int) -> None:
+        """Remove a generation that counts no more; another user's may have to stay."""
+        try:
+            self._leases.delete(self._key(generation))
+        except AccessDenied as error:
+            logger.debug("an earlier lease stays: %s", error)
 
     def _renew_until_stopped(self) -> None:
         while not self._stop.wait(self._seconds / 3):

@@ -7,17 +7,20 @@ such a key finds its file again.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from infra.errors import (
+    ExclusiveWritesMissing,
     KeyRefused,
     ObjectChanged,
     ObjectNotFound,
+    RenamingMissing,
     RetryPolicy,
     printable,
     retry,
@@ -30,8 +33,20 @@ from infra.storage.local_errors import translate_errors
 from infra.storage.temporary_files import nearest_folder, sweep, temporary_name
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
-NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+UNSUPPORTED = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EXDEV}
+"""What file systems answer that have no links, or cannot rename."""
+NO_LINKS = UNSUPPORTED | {errno.EMLINK}
+NO_RENAMING = UNSUPPORTED | {errno.EEXIST}
+NO_SYNCING = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
 STRAY_BYTE = re.compile(rb"\\x([89a-f][0-9a-f])")
 
 
@@ -55,7 +70,7 @@ class LocalLocation:
         """Return the bytes of a file, whose size must be what was listed and must not change meanwhile."""
 
         def attempt() -> bytes:
-            with open(self._find(key), "rb") as file:
+            with _open(self._find(key)) as file:
                 size = os.fstat(file.fileno()).st_size
                 data = file.read()
             expected = size if size_bytes is None else size_bytes
@@ -69,7 +84,7 @@ class LocalLocation:
         """Return some of the bytes of a file; fewer where it ends before."""
 
         def attempt() -> bytes:
-            with open(self._find(key), "rb") as file:
+            with _open(self._find(key)) as file:
                 size = os.fstat(file.fileno()).st_size
                 first = start if start >= 0 else max(size + start, 0)
                 file.seek(first)
@@ -115,18 +130,30 @@ class LocalLocation:
         if not writable:
             self._retry(lambda: os.scandir(self.url).close(), "", self._policy.short())
             return
-        nearest = nearest_folder(self.url)
-        if not os.path.isdir(nearest):
-            raise ObjectNotFound(f"{self.url}: {nearest} is not a folder")
-        probe = os.path.join(nearest, temporary_name())
+        self._retry(lambda: _try_to_replace(self._probe()), "", self._policy.short())
 
-        def attempt() -> None:
+    def check_exclusive(self) -> None:
+        """Make sure that of two who create a file one is told that it is there."""
+        probe = self._probe()
+
+        def attempt() -> bool:
             try:
-                _write(probe, b"can this be written?")
+                return _link(probe, b"is there one?") and not _link(probe, b"is there another?")
             finally:
                 _unlink(probe)
 
-        self._retry(attempt, "", self._policy.short())
+        if not self._retry(attempt, "", self._policy.short()):
+            raise ExclusiveWritesMissing(
+                f"{self.url}: this file system creates a file where there is one already, so two runs could not be"
+                " kept apart; choose a workspace on another one"
+            )
+
+    def _probe(self) -> str:
+        """Return a path for a probe in the folder, or in the nearest one above it that exists."""
+        nearest = nearest_folder(self.url)
+        if not os.path.isdir(nearest):
+            raise ObjectNotFound(f"{self.url}: {nearest} is not a folder")
+        return os.path.join(nearest, temporary_name())
 
     def _path(self, key: str) -> str:
         parts = key.split("/")
@@ -147,13 +174,62 @@ class LocalLocation:
         return retry(lambda: translate_errors(action, url), policy or self._policy, url)
 
 
+def _open(path: str) -> BinaryIO:
+    """Open a regular file for reading: a pipe would block its reader, and opening a device may act on it.
+
+    Raises
+    ------
+    KeyRefused
+        If something else lies there.
+    """
+    kind = stat.S_IFMT(os.stat(path).st_mode)
+    if kind != stat.S_IFREG:
+        raise KeyRefused(f"{printable(path)} is {_KINDS.get(kind, 'something else')}, not a file")
+    # Where a pipe has taken its place since, this does not wait for a writer.
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+
+
 def _write(path: str, data: bytes) -> None:
     # The mode of the user's umask; tempfile would make files that only their owner can read.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     with open(descriptor, "wb") as file:
         file.write(data)
         file.flush()
+        _sync(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SYNCING:
+            raise
+        logger.debug("a file system that cannot sync: %s", error.strerror)
+
+
+def _try_to_replace(probe: str) -> None:
+    """Write a file and rename it over another one, as `put` does.
+
+    Raises
+    ------
+    RenamingMissing
+        If writing works, but renaming does not.
+    """
+    renamed = os.path.join(os.path.dirname(probe), temporary_name())
+    try:
+        for path in (probe, renamed):
+            _write(path, b"can this be written?")
+        os.replace(probe, renamed)
+    except OSError as error:
+        if error.errno not in NO_RENAMING or not os.path.lexists(renamed):
+            raise
+        raise RenamingMissing(
+            f"{os.path.dirname(probe)}: files cannot be renamed there ({error.strerror}), so nothing could be"
+            " written whole; choose another folder, or name the bucket behind it as s3://bucket/prefix"
+        ) from error
+    finally:
+        _unlink(probe)
+        _unlink(renamed)
 
 
 def _beside(target: str) -> str:

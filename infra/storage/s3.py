@@ -20,8 +20,10 @@ from s3fs import S3FileSystem
 
 from infra.errors import (
     AccessDenied,
+    ExclusiveWritesMissing,
     ObjectChanged,
     ObjectNotFound,
+    RequestUnsupported,
     RetryPolicy,
     TransientError,
     UrlRefused,
@@ -30,9 +32,9 @@ from infra.errors import (
     retry,
 )
 from infra.records import ImageRef, StoredObject
-from infra.storage.credentials import renew, s3_options
+from infra.storage.credentials import is_amazon, renew, s3_options
 from infra.storage.listing import FOLDER_MARKER, HALF_WRITTEN, LeftOut, ListingRules
-from infra.storage.s3_errors import is_precondition, translate_errors
+from infra.storage.s3_errors import is_precondition, refuses_conditions, translate_errors
 from infra.storage.temporary_files import is_temporary, temporary_name
 
 T = TypeVar("T")
@@ -43,6 +45,8 @@ CONFIG = {
     "max_pool_connections": 32,
     "retries": {"total_max_attempts": 1},  # retry() tries again; two layers of it would take minutes
 }
+ARCHIVES = {"GLACIER", "DEEP_ARCHIVE"}
+"""Storage classes whose objects cannot be read at once; those of `GLACIER_IR` can."""
 WRITER = "derain-writer"
 _kept: set[S3FileSystem] = set()
 
@@ -64,11 +68,13 @@ class S3Location:
     def list(self, rules: ListingRules | None = None) -> Iterator[ImageRef]:
         """Yield every object in the order of keys, holding one page of 1,000."""
         left_out = (rules or ListingRules()).left_out
-        request = {"Bucket": self._bucket, "Prefix": self._prefix}
+        request: dict[str, object] = {"Bucket": self._bucket, "Prefix": self._prefix}
+        if amazon := is_amazon():
+            request["OptionalObjectAttributes"] = ["RestoreStatus"]
         while True:
             page = self._retry("", partial(self._ask, "list_objects_v2", request))
             for entry in page.get("Contents", ()):
-                yield from self._reference(entry, left_out)
+                yield from self._reference(entry, left_out, archives=amazon)
             token = page.get("NextContinuationToken")
             if not token:
                 return
@@ -107,7 +113,13 @@ class S3Location:
         return StoredObject(len(data), etag.strip('"') if etag else None)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object unless there is one; tell whether it was written."""
+        """Write an object unless there is one; tell whether it was written.
+
+        Raises
+        ------
+        RequestUnsupported
+            If the store refuses conditional writes.
+        """
         # The answer to a first attempt may be lost and the second refused because of the first, also below
         # us: aiohttp sends a PUT again by itself. So the object carries who wrote it.
         writer = secrets.token_hex(16)
@@ -116,6 +128,8 @@ class S3Location:
             try:
                 self._put(key, data, IfNoneMatch="*", Metadata={WRITER: writer})
             except ClientError as error:
+                if refuses_conditions(error):
+                    raise RequestUnsupported(f"{self.url}: conditional writes are refused") from error
                 if not is_precondition(error):
                     raise
                 return self._writer_of(key) == writer
@@ -155,14 +169,31 @@ class S3Location:
             hurried.put(probe, b"can this be written?")
             hurried.delete(probe)
 
-    def _reference(self, entry: dict[str, Any], left_out: LeftOut) -> Iterator[ImageRef]:
+    def check_exclusive(self) -> None:
+        """Make sure that the store heeds conditional writes; a probe object is deleted again."""
+        hurried, probe = S3Location(self.url, self._policy.short()), temporary_name()
+        try:
+            heeds = hurried.create(probe, b"is there one?") and not hurried.create(
+                probe, b"is there another?"
+            )
+        except RequestUnsupported:
+            heeds = False
+        finally:
+            hurried.delete(probe)
+        if not heeds:
+            raise ExclusiveWritesMissing(
+                f"{self.url}: this store has no conditional writes (If-None-Match), so two runs could not be kept"
+                " apart; choose a workspace in a folder or on a store that has them: AWS S3, Ceph, MinIO, R2"
+            )
+
+    def _reference(self, entry: dict[str, Any], left_out: LeftOut, *, archives: bool) -> Iterator[ImageRef]:
         key, size = entry["Key"].removeprefix(self._prefix), entry["Size"]
         if size == 0 and (not key or key.endswith("/")):
             left_out.leave_object(FOLDER_MARKER)
         elif is_temporary(key):
             left_out.leave_object(HALF_WRITTEN)
         else:
-            yield ImageRef(key, entry["ETag"].strip('"'), size)
+            yield ImageRef(key, entry["ETag"].strip('"'), size, archived=archives and is_archived(entry))
 
     def _put(self, key: str, data: bytes, **conditions: object) -> dict[str, Any]:
         digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
@@ -201,6 +232,14 @@ class S3Location:
             if _options(url) == used:
                 raise
         return retry(attempt, self._policy, url)
+
+
+def is_archived(entry: Mapping[str, Any]) -> bool:
+    """Tell whether an entry of a listing is of an object that must be restored before it can be read."""
+    if entry.get("StorageClass") not in ARCHIVES:
+        return False
+    status = entry.get("RestoreStatus", {})
+    return bool(status.get("IsRestoreInProgress")) or "RestoreExpiryDate" not in status
 
 
 def _options(url: str) -> dict[str, Any]:

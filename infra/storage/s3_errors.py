@@ -23,7 +23,16 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 from fsspec.exceptions import FSTimeoutError
 
-from infra.errors import AccessDenied, KeyRefused, ObjectNotFound, StorageError, TransientError, one_line
+from infra.errors import (
+    AccessDenied,
+    KeyRefused,
+    ObjectArchived,
+    ObjectNotFound,
+    RequestUnsupported,
+    StorageError,
+    TransientError,
+    one_line,
+)
 from infra.storage.credentials import WAY_OUT
 
 T = TypeVar("T")
@@ -54,7 +63,17 @@ HEALING_CODES = {
     "XAmzContentSHA256Mismatch",
 }
 HEALING_STATUS = {408, 409, 425, 429}
-DENIED_CODES = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"}
+DENIED_CODES = {
+    "AccessDenied", "AllAccessDisabled", "AuthFailure", "ExpiredToken", "ExpiredTokenException", "Forbidden",
+    "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidSecurity", "InvalidToken", "MissingAuthenticationToken",
+    "MissingSecurityHeader", "NotSignedUp", "SignatureDoesNotMatch", "TokenRefreshRequired", "Unauthorized",
+    "UnauthorizedAccess", "UnrecognizedClientException",
+    "", "401", "403",  # the answer to a HEAD has no code of its own
+}  # fmt: skip
+"""About rights or credentials. A server refuses with 403 for other reasons too: a quota, an archive, a clock."""
+CLOCK_CODES = {"RequestTimeTooSkewed", "RequestInTheFuture"}
+UNSUPPORTED_CODES = {"NotImplemented", "NotSupported", "UnsupportedOperation", "MethodNotAllowed"}
+CONDITION_CODES = UNSUPPORTED_CODES | {"InvalidArgument", "InvalidRequest"}
 DENIED_ERRORS = (CredentialRetrievalError, NoCredentialsError, PartialCredentialsError, SSOError)
 KEY_CODES = {"InvalidURI", "KeyTooLongError", "XMinioInvalidObjectName"}
 BUCKET_CODES = {"InvalidBucketName", "NoSuchBucket"}
@@ -76,7 +95,9 @@ def translate_errors(action: Callable[[], T], url: str) -> T:
         It can heal.
     StorageError
         It cannot, or nobody knows.
-    ObjectNotFound, AccessDenied, KeyRefused
+    RequestUnsupported
+        It cannot, because the store does not have it.
+    ObjectNotFound, ObjectArchived, AccessDenied, KeyRefused
         As they say.
     """
     try:
@@ -100,21 +121,38 @@ def is_precondition(error: ClientError) -> bool:
     return _status(error) == 412
 
 
+def refuses_conditions(error: ClientError) -> bool:
+    """Tell whether a conditional request was refused because the store knows no conditions."""
+    return _code(error) in CONDITION_CODES or _status(error) == 501
+
+
 def _meaning(error: ClientError, url: str) -> Exception:
-    code, status = str(error.response.get("Error", {}).get("Code", "")), _status(error)
+    code, status = _code(error), _status(error)
+    if code in UNSUPPORTED_CODES or status == 501:
+        return RequestUnsupported(f"{url}: the server does not support this request ({code or status})")
+    if code in CLOCK_CODES:
+        return StorageError(
+            f"{url}: the clock of this machine and the server's differ ({code}); set the clock"
+        )
+    if code == "InvalidObjectState":
+        return ObjectArchived()
     if code in HEALING_CODES or status >= 500 or status in HEALING_STATUS:
         return TransientError(f"{code or status} from the server")
     if code in BUCKET_CODES:
         return ObjectNotFound(f"{url}: there is no such bucket")
     if status == 404:
         return ObjectNotFound(f"{url} is not there")
-    if status in (401, 403) or code in DENIED_CODES:
+    if code in DENIED_CODES and status in (400, 401, 403):
         return AccessDenied(f"{url}: access denied ({code or status}); check the rights, or {WAY_OUT}")
     if code in KEY_CODES:
         return KeyRefused(f"{url} cannot be an object: {code}")
     if status in (301, 302, 307):
         return StorageError(f"{url}: the bucket is in another region or at another endpoint ({code})")
     return StorageError(f"{url}: {one_line(error)}")
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def _invalid(error: ParamValidationError, url: str) -> Exception:

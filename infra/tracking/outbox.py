@@ -1,4 +1,4 @@
-"""What a tracked run still has to tell, on disk: it outlives a server that is away and a killed process."""
+"""Unsent records of a tracked run, on disk: they outlive an absent server and a killed process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """Messages in the order in which they are to be sent, one JSON file each; a picture lies beside its own."""
+    """Messages in sending order, one JSON file each; a picture has the name of its message."""
 
     folder: Path
 

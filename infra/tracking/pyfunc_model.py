@@ -1,6 +1,6 @@
 """A registered network as MLflow's generic model: uint8 photographs in, uint8 photographs out.
 
-The registry stores this file beside the weights of each version, and MLflow runs it where a version is loaded
+The registry stores this file with the weights of each version, and MLflow runs it where a version is loaded
 (models from code: nothing is unpickled). It needs this package installed there. The version does not bring the
 package's code along: MLflow would take it or not, depending on what a process has imported before, and every
 config that was ever written is read by today's code. Nothing here imports this file.

@@ -1,8 +1,8 @@
-"""The model registry: MLflow, on SQLite beside the workspace or on a server.
+"""The model registry: MLflow, on SQLite in the workspace or on a server.
 
-A version is `model.safetensors` and `config.json`, and beside them what lets MLflow load it and serve it (see
-`infra.tracking.model_artifact`); aliases say which version serves. A tag of the model says up to which row of the
-ledger of promotions its aliases were moved.
+A version is `model.safetensors`, `config.json`, and the files by which MLflow loads and serves it (see
+`infra.tracking.model_artifact`). Aliases say which version serves. A tag of the model holds the number of the last
+row of the promotion ledger that was applied to its aliases.
 """
 
 from __future__ import annotations
@@ -58,6 +58,16 @@ class Standing:
     """Number of the last row of the ledger that they agree with; 0 before the first."""
 
 
+@dataclass(frozen=True, slots=True)
+class RegisteredVersion:
+    """One version as a list of models shows it."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    registered_at: datetime
+
+
 class Registry:
     """Registered models of one tracking server.
 
@@ -93,7 +103,7 @@ class Registry:
         return RegisteredModel(name, str(version.version), weights, config)
 
     def standing(self, name: str) -> Standing:
-        """Tell which versions the aliases of a model mean now.
+        """Return the versions that the aliases of a model refer to.
 
         Raises
         ------
@@ -108,8 +118,33 @@ class Registry:
         champion, challenger, previous = (aliases.get(alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS))
         return Standing(champion, challenger, previous, int(model.tags.get(SETTLED, 0)))
 
+    def versions(self) -> list[RegisteredVersion]:
+        """List all versions of all models, by name and the newest first.
+
+        Raises
+        ------
+        TrackingUnreachable
+            If the tracking server does not answer.
+        """
+        with self._server.alone(), self._server.faults_named("models"):
+            client = self._server.client()
+            aliases = {model.name: model.aliases for model in client.search_registered_models()}
+            found = [each for name in aliases for each in client.search_model_versions(f"name = '{name}'")]
+        listed = [
+            RegisteredVersion(
+                each.name,
+                str(each.version),
+                tuple(
+                    sorted(a for a, number in aliases[each.name].items() if str(number) == str(each.version))
+                ),
+                datetime.fromtimestamp(each.creation_timestamp / 1000, UTC),
+            )
+            for each in found
+        ]
+        return sorted(listed, key=lambda each: (each.name, -int(each.version)))
+
     def registered_at(self, name: str, version: str) -> datetime:
-        """Tell when a version was registered."""
+        """Return when a version was registered."""
         with self._server.alone(), self._server.faults_named(f"models:/{name}/{version}"):
             found = self._server.client().get_model_version(name, version)
         return datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
@@ -183,6 +218,22 @@ class Registry:
         except FileNotFoundError:
             return False
 
+    def is_empty(self, name: str) -> bool:
+        """Tell whether no version of a model is registered.
+
+        Raises
+        ------
+        TrackingUnreachable
+            If the tracking server does not answer.
+        """
+        with self._server.alone(), self._server.faults_named(name):
+            return not self._server.client().search_model_versions(f"name = '{name}'", max_results=1)
+
+    @property
+    def uri(self) -> str:
+        """Where the registry is."""
+        return self._server.uri
+
     def register_shipped(self, weights: bytes, config: bytes, name: str = STUDENT) -> None:
         """Make the weights that come with the package version 1 and champion, if nothing is registered yet.
 
@@ -202,7 +253,7 @@ class Registry:
             client.set_registered_model_alias(name, CHAMPION, number)
 
     def _is_settled(self, client: MlflowClient, name: str, weights: bytes) -> bool:
-        """Tell whether there is nothing to found; create the model, or else wait for the one who did."""
+        """Return whether there is nothing to register; create the model, or wait for whoever did."""
         if self._has_champion(client, name):
             return True
         if _create_model(client, name):
@@ -216,7 +267,7 @@ class Registry:
         return self._is_taken(client, name, weights)
 
     def _is_taken(self, client: MlflowClient, name: str, weights: bytes) -> bool:
-        """Tell whether versions without a champion are somebody's choice, and not a founding that was cut short."""
+        """Return whether versions without a champion are a choice, and not a first run that was cut short."""
         if SETTLED in client.get_registered_model(name).tags:
             return True
         founders = self._founders(client, name)
@@ -259,7 +310,7 @@ class Registry:
 
 
 def _create_model(client: MlflowClient, name: str) -> bool:
-    """Create a model without versions; tell whether it was us."""
+    """Create a model without versions; return whether this process did it."""
     from mlflow.exceptions import MlflowException
 
     try:

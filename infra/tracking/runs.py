@@ -1,4 +1,4 @@
-"""Tracked runs: what a training tells of itself, kept by MLflow."""
+"""Tracked runs: curves, pictures and figures of a training, kept by MLflow."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class TrackedRun:
 def open_run(
     settings: Settings, experiment: str, name: str, parameters: Mapping[str, object], memory: Path
 ) -> TrackedRun:
-    """Begin a tracked run, or go on with the one that a killed process began.
+    """Begin a tracked run, or resume the one that a killed process began.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def open_run(
     parameters : mapping
         Shown with the run.
     memory : Path
-        File that remembers the run's id, beside the checkpoint that is resumed; what was not sent lies beside it.
+        File that holds the run's id, in the folder of the checkpoint; unsent records lie in the same folder.
 
     Raises
     ------

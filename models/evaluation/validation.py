@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from models.evaluation.metrics import Image, psnr_y
+from models.evaluation.metrics import psnr_y
+from models.images import RgbImage, to_rgb
 from models.pairs import RainyPair
 from models.rain.banks import TrainingData
 from models.rain.recipes import RECIPES
@@ -18,6 +19,8 @@ from models.rain.synthesis import whole_pair
 from models.rng import SampleRng
 
 VALIDATION_SEED = 20_260_000
+KINDS = ("light", "heavy", "fine", "drops", "none")
+"""Kinds of rain that are validated on, named as their recipes are."""
 CLEAN_CEILING = 60.0
 """PSNR of an untouched photograph is infinite; the mean counts it as this."""
 
@@ -33,7 +36,7 @@ class Score(Protocol):
 
 
 class RenderedScore(Score, Protocol):
-    """Figures that tell of rendered rain, too."""
+    """Names of the figures under rendered rain."""
 
     @property
     def rendered(self) -> float:
@@ -42,21 +45,22 @@ class RenderedScore(Score, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ValidationScore:
-    """Mean psnr_y in dB on held-out photographs under four kinds of rain, named as their recipes are."""
+    """Mean psnr_y in dB on held-out photographs under five kinds of rain, named as their recipes are."""
 
     light: float
     heavy: float
     fine: float
+    drops: float
     none: float
 
     @property
     def rendered(self) -> float:
-        """Mean over the kinds of rain."""
+        """Mean over the kinds of streaks."""
         return (self.light + self.heavy + self.fine) / 3
 
     @property
     def overall(self) -> float:
-        """What checkpoints are selected by: every rain counts alike, clean photographs a little."""
+        """What checkpoints are selected by: all streaks count alike, clean photographs a little, drops not yet."""
         return self.rendered + 0.05 * self.none
 
     def __str__(self) -> str:
@@ -71,7 +75,12 @@ class ValidationSet:
     light: Sequence[RainyPair]
     heavy: Sequence[RainyPair]
     fine: Sequence[RainyPair]
+    drops: Sequence[RainyPair]
     none: Sequence[RainyPair]
+
+    def by_kind(self) -> dict[str, Sequence[RainyPair]]:
+        """Return the pairs by the name of their kind."""
+        return {kind: getattr(self, kind) for kind in KINDS}
 
 
 def render_validation(data: TrainingData, count: int) -> ValidationSet:
@@ -82,25 +91,29 @@ def render_validation(data: TrainingData, count: int) -> ValidationSet:
         light=_render(data, "light", recorded or photographs),
         heavy=_render(data, "heavy", photographs),
         fine=_render(data, "fine", photographs),
+        drops=_render(data, "drops", photographs),
         none=_render(data, "none", photographs),
     )
 
 
 def validate(network: Callable[[Tensor], Tensor], pairs: ValidationSet) -> ValidationScore:
     """Score a network, or whatever derains (B, 3, H, W), on the validation set."""
-    kinds = (pairs.light, pairs.heavy, pairs.fine, pairs.none)
-    return ValidationScore(*(mean_psnr_y(network, kind) for kind in kinds))
+    return ValidationScore(**{kind: mean_psnr_y(network, of) for kind, of in pairs.by_kind().items()})
 
 
-def before_after(network: nn.Module, pairs: ValidationSet) -> dict[str, Image]:
+def score_input(pairs: ValidationSet) -> ValidationScore:
+    """Score the rainy photographs as they are: what a network has to lead."""
+    return validate(lambda rainy: rainy, pairs)
+
+
+def before_after(network: nn.Module, pairs: ValidationSet) -> dict[str, RgbImage]:
     """Return rainy, derained and clean side by side, of the first pair of each kind of rain."""
-    first = {"light": pairs.light[0], "heavy": pairs.heavy[0], "fine": pairs.fine[0], "none": pairs.none[0]}
-    return {kind: _side_by_side(network, pair) for kind, pair in first.items()}
+    return {kind: _side_by_side(network, of[0]) for kind, of in pairs.by_kind().items()}
 
 
 @torch.inference_mode()
-def _side_by_side(network: nn.Module, pair: RainyPair) -> Image:
-    return as_uint8(torch.cat([pair.rainy[0], network(pair.rainy)[0], pair.clean[0]], dim=-1))
+def _side_by_side(network: nn.Module, pair: RainyPair) -> RgbImage:
+    return to_rgb(torch.cat([pair.rainy[0], network(pair.rainy)[0], pair.clean[0]], dim=-1))
 
 
 def _render(data: TrainingData, recipe: str, photographs: Sequence[int]) -> list[RainyPair]:
@@ -116,11 +129,5 @@ def _render(data: TrainingData, recipe: str, photographs: Sequence[int]) -> list
 @torch.inference_mode()
 def mean_psnr_y(network: Callable[[Tensor], Tensor], pairs: Sequence[RainyPair]) -> float:
     """Return the mean psnr_y in dB of a network on pairs of one photograph each."""
-    scores = (psnr_y(as_uint8(network(pair.rainy)[0]), as_uint8(pair.clean[0])) for pair in pairs)
+    scores = (psnr_y(to_rgb(network(pair.rainy)[0]), to_rgb(pair.clean[0])) for pair in pairs)
     return fmean(min(score, CLEAN_CEILING) for score in scores)
-
-
-def as_uint8(picture: Tensor) -> Image:
-    """Round one (3, H, W) picture of floats to (H, W, 3) uint8."""
-    scaled = picture.float().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return scaled.permute(1, 2, 0).cpu().numpy()

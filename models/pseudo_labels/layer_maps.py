@@ -16,7 +16,7 @@ from torch.nn import functional as F
 FLOOR = 3 / 255
 """Fainter layers count as nothing found: the traces of a network in texture are that faint."""
 NEIGHBOURHOOD = 3.0
-"""Standard deviation in pixels of the window that directions and agreement are told in."""
+"""Standard deviation in pixels of the window in which directions and agreement are measured."""
 
 
 def rain_found(layer: Tensor, floor: float = FLOOR) -> Tensor:
@@ -90,5 +90,5 @@ def blurred(picture: Tensor, sigma: float) -> Tensor:
 
 
 def dilated(mask: Tensor, reach: int) -> Tensor:
-    """Grow a mask (B, 1, H, W) of 0 and 1 by so many pixels."""
+    """Grow a mask (B, 1, H, W) of 0 and 1 by `reach` pixels."""
     return F.max_pool2d(mask, 2 * reach + 1, stride=1, padding=reach)

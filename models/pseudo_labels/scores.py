@@ -28,7 +28,7 @@ from models.pseudo_labels.layer_maps import (
 NOISE = 1 / 255
 """Gradients of a layer that are below this do not count as structure."""
 WINDOW = 6.0
-"""Standard deviation in pixels of the window that local correlations are told in."""
+"""Standard deviation in pixels of the window in which local correlations are measured."""
 MARGIN = 4
 """Pixels around found rain that may still be rain."""
 
@@ -76,7 +76,7 @@ def layer_score(rainy: Tensor, layer: Tensor, independent: Sequence[Tensor]) -> 
 
 
 def structure_leak(rainy: Tensor, layer: Tensor, found: Sequence[Tensor]) -> float | None:
-    """Tell how far a layer follows the structure of its background where rain is unlikely.
+    """Correlate a layer with the structure of its background where rain is unlikely.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def structure_leak(rainy: Tensor, layer: Tensor, found: Sequence[Tensor]) -> flo
     -------
     float or None
         Local Pearson correlation of gradient lengths, in [0, 1]; 0 for a layer with no gradients above noise, None
-        where rain is likely everywhere, so that nothing can be told.
+        where rain is likely everywhere, so that nothing can be measured.
     """
     likely = dilated(torch.stack(list(found)).amax(0).gt(FLOOR).float(), MARGIN)
     unlikely = 1 - likely

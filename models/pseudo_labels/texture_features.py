@@ -41,7 +41,7 @@ def fit_features(photographs: Sequence[Tensor]) -> LabelledFeatures:
     Raises
     ------
     ValueError
-        If there are too few to tell how they spread.
+        If there are too few to estimate their spread.
     """
     if len(photographs) < LEAST_PHOTOGRAPHS:
         raise ValueError(

@@ -36,7 +36,7 @@ class TtaConfig:
     least_alignment: float = 0.8
     """runs so nearly in the direction of all that is found at that size,"""
     least_ratio: float = 2.0
-    """and is so many times as bright as what is found at larger ones."""
+    """and is brighter by this factor than what is found at larger ones."""
 
 
 ALL_SIZES = TtaConfig(scales=(1.0, 0.75, 0.5))

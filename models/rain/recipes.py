@@ -54,7 +54,7 @@ class RainRecipe:
 
 
 RECIPES = {
-    "mixed": RainRecipe(recorded=0.28, bank=0.2, procedural=0.18, both=0.22, camera=True),
+    "mixed": RainRecipe(recorded=0.28, bank=0.18, procedural=0.17, both=0.21, drops=0.05, camera=True),
     "light": RainRecipe(recorded=1.0),
     "heavy": RainRecipe(both=1.0),
     "fine": RainRecipe(
@@ -65,7 +65,7 @@ RECIPES = {
     "none": RainRecipe(),
     "none-clutter": RainRecipe(camera=True),
 }
-"""Named recipes: networks that ship are trained on `mixed`; light, heavy, fine and none are validated on."""
+"""Named recipes: networks that ship are trained on `mixed`; light, heavy, fine, drops and none are validated on."""
 
 HELD_OUT_RECIPES = {
     "coarse": RainRecipe(procedural=1.0, families=((COARSE, 1.0), (COARSE, 0.5))),

@@ -22,6 +22,8 @@ class TrainConfig:
     """Weights file to start from; new weights if empty."""
     recipe: str = "mixed"
     """The rain: one of `models.rain.recipes.RECIPES`."""
+    adaptive_shares: bool = False
+    """Whether each validation shifts the shares of the recipe to where the held-out lead is smallest."""
     steps: int = 40_000
     batch: int = 16
     """Crops a step and process."""
@@ -46,6 +48,8 @@ class TrainConfig:
     seed: int = 1
     validate_every: int = 1000
     validation_photographs: int = 20
+    patience: int = 5
+    """Validations in a row, each worse than the one before, after which the training stops."""
     save_seconds: float = 120.0
     precision: str = "bf16-mixed"
     compile: bool = False
@@ -68,9 +72,13 @@ class TrainConfig:
                 raise ValueError(f"{name} {value!r}: there is no such one; there are {', '.join(known)}")
         if self.crop % 8 or self.crop <= 0 or self.batch <= 0:
             raise ValueError(f"crop {self.crop}, batch {self.batch}: crop a multiple of 8, both more than 0")
-        for name, count in (("warm_up", self.warm_up), ("validate_every", self.validate_every)):
+        for name, count in (
+            ("warm_up", self.warm_up),
+            ("validate_every", self.validate_every),
+            ("patience", self.patience),
+        ):
             if count <= 0:
-                raise ValueError(f"{name} {count}: a number of steps, at least 1")
+                raise ValueError(f"{name} {count}: at least 1")
         for name, share in (("cool_down", self.cool_down), ("finish", self.finish)):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} {share}: a share of the steps, 0 to 1")

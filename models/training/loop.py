@@ -25,12 +25,15 @@ from tqdm import tqdm
 
 from models.engine import choose_device
 from models.errors import ModelError
-from models.evaluation.validation import ValidationSet, before_after, render_validation
+from models.evaluation.validation import ValidationSet, before_after, render_validation, score_input
 from models.modelfile import pack, write_model_file
 from models.pairs import RainyPair
 from models.rain.banks import load_training_data
+from models.rain.recipes import RECIPES
+from models.training.adaptive_shares import steered_shares
 from models.training.batches import Batches
 from models.training.config import TrainConfig
+from models.training.divergence import require_finite
 from models.training.fabric import launch_fabric
 from models.training.objectives import Objective, Supervised
 from models.training.recorders import CurveFile, Recorder
@@ -69,6 +72,11 @@ def fit(
         Told of every validation, beside the curve in `out`.
     objective : Objective, optional
         What is minimised; unless given, the network's own loss on labelled pairs.
+
+    Raises
+    ------
+    Diverged
+        If the loss is not finite or the validation score keeps falling; the best weights are in `out`.
     """
     training = load_training_data(data, held_out=False).to(fabric.device)
     pairs = render_validation(
@@ -86,10 +94,11 @@ def fit(
         ) as progress,
     ):
         while state.step < config.steps:
-            terms = step(fabric, config, state, batches.take(state.step))
+            terms = step(fabric, config, state, batches.take(state.step, state.shares))
             progress.update()
             if state.step % config.validate_every == 0 or state.step == config.steps:
                 progress.set_postfix_str(validate(fabric, config, state, pairs, terms, out, told))
+                state.shares = fabric.broadcast(state.shares)
             if due(fabric, config, state.step, time.monotonic() - saved):
                 save(fabric, config, state, out)
                 saved = time.monotonic()
@@ -102,10 +111,15 @@ def step(fabric: Fabric, config: TrainConfig, state: State, pair: RainyPair) -> 
         group["lr"] = cosine_rate(group["peak"], state.step, config.steps, config.warm_up, config.cool_down)
     with fabric.autocast():  # Fabric enters it by itself in distributed runs only
         terms = state.objective(state.network, config, state.step, pair)
+    require_finite(state.step + 1, terms)
     fabric.backward(torch.stack(list(terms.values())).sum())
     if fabric.world_size > 1:
         share_gradients(fabric, state.objective)
-    fabric.clip_gradients(state.network, state.optimizer, max_norm=config.clip)
+    norm = fabric.clip_gradients(
+        state.network, state.optimizer, max_norm=config.clip, error_if_nonfinite=False
+    )
+    if norm is not None:
+        require_finite(state.step + 1, {"gradient": norm})
     state.optimizer.step()
     state.optimizer.zero_grad()
     update_average(state, ema_decay(config.ema, state.step))
@@ -145,6 +159,11 @@ def validate(
         recorder.scalars(state.step, {**losses, **asdict(scores)})
         for name, picture in pictures.items():
             recorder.picture(state.step, name, picture)
+    if config.adaptive_shares:
+        before, after = asdict(score_input(pairs)), asdict(scores)
+        leads = {kind: after[kind] - before[kind] for kind in before}
+        state.shares = steered_shares(RECIPES[config.recipe], leads)
+    state.progress.look(state.step, scores.overall, state.best, config.patience)
     return str(scores)
 
 

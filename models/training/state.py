@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,15 @@ from models.networks.base import Network
 from models.networks.growth import GrowthImpossible, grow
 from models.training.compilation import compile_network
 from models.training.config import TrainConfig
+from models.training.divergence import Progress
 from models.training.muon import Muon, split_kernels
 from models.training.objectives import Objective
 
-MAY_DIFFER = ("steps", "validate_every", "save_seconds", "compile")
+MAY_DIFFER = ("steps", "validate_every", "save_seconds", "compile", "patience")
 """What a resumed training may do otherwise than the one that it goes on with."""
 
 
-EARLIER = {"optimizer": "adamw", "compile": False, "muon_rate": 0.01}
+EARLIER = {"optimizer": "adamw", "adaptive_shares": False, "compile": False, "muon_rate": 0.01}
 """What checkpoints written before there was a setting were trained with."""
 WEIGHT_DECAY = 1e-5
 
@@ -47,6 +48,9 @@ class State:
     step: int = 0
     best: float = float("-inf")
     """Overall validation score of the best average so far, dB."""
+    progress: Progress = field(default_factory=Progress)
+    shares: dict[str, float] = field(default_factory=dict)
+    """Shares of the recipe in place of its own, since the last validation."""
 
 
 def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
@@ -122,12 +126,16 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
     for group in state.optimizer.param_groups:
         group.setdefault("peak", config.learning_rate)  # of a checkpoint from before there were two rates
     state.step, state.best = loaded["step"], loaded["best"]
+    if "progress" in loaded:  # checkpoints of earlier versions have neither
+        state.progress.load_state_dict(loaded["progress"])
+        state.shares = loaded["shares"]
 
 
 def write_checkpoint(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> None:
     """Write a checkpoint, whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     parts = {part.name: getattr(state, part.name) for part in fields(state)}
+    parts["progress"] = state.progress.state_dict()
     facts = {"facts": state.objective.facts, "processes": fabric.world_size}
     fabric.save(partial, {**parts, **facts, "config": asdict(config)})
     if fabric.is_global_zero:

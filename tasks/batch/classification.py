@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from infra.catalog.derained import Catalog
+from infra.errors import ARCHIVED
 from infra.records import ImageRef
 from tasks.batch.collisions import Candidate, ClaimedNames, Collision, settle
 from tasks.batch.done_index import DoneIndex, Verdict
@@ -66,7 +67,7 @@ class Classifier:
         )
         verdict = self._index.look_up(frame["key"], frame["etag"])
         stale = self._index.models.stale(verdict.numbers, self._request.model_digest) & verdict.derained
-        to_do = ~self._done(verdict, stale)
+        to_do = ~self._done(verdict, stale) | self._restored(refs, verdict)
         self._count(verdict, stale, to_do)
         self._keep(refs, frame["key"], verdict.known, to_do)
 
@@ -88,6 +89,11 @@ class Classifier:
         if self._request.redo == "stale":
             stays_derained &= ~stale
         return stays_rejected | stays_derained
+
+    def _restored(self, refs: Sequence[ImageRef], verdict: Verdict) -> Mask:
+        """Tell which images were rejected as archived, and are not said to be so by the listing."""
+        archived = np.fromiter((ref.archived for ref in refs), np.bool_, len(refs))
+        return self._index.is_rejected_for(verdict, ARCHIVED) & ~archived
 
     def _count(self, verdict: Verdict, stale: Mask, to_do: Mask) -> None:
         masks = {

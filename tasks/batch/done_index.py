@@ -102,6 +102,12 @@ class DoneIndex:
         numbers, counts = np.unique(chosen, return_counts=True)
         return Counter({self.reason_names[n]: int(count) for n, count in zip(numbers, counts, strict=True)})
 
+    def is_rejected_for(self, verdict: Verdict, reason: str) -> Mask:
+        """Tell which images were rejected for a reason."""
+        number = self.reason_names.index(reason) if reason in self.reason_names else -1
+        has_reason: Mask = verdict.numbers == number
+        return verdict.rejected & has_reason
+
 
 def build_index(rows: Iterable[pa.RecordBatch], owners: Owners, folding: NameFolding) -> DoneIndex:
     """Build the index of a scope.

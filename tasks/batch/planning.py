@@ -132,6 +132,7 @@ def plan(
     Done is an image whose key has, as its latest row, one of the listed etag that says rejected, or derained with
     an output that is still there, of the size (on S3 of the etag) that was written, and was not written by another
     row since. `redo="rejected"` does the rejected again, `redo="stale"` what another model made.
+    What was rejected as archived is tried again, unless the listing says that it still is.
 
     Parameters
     ----------

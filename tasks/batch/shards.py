@@ -19,7 +19,8 @@ from infra.errors import STORAGE_ERRORS
 from infra.failpoints import failpoint
 from infra.records import DerainRecord, ImageRef, Scope, StoredObject
 from infra.storage.location import KeyRefused
-from models.engine import Batch, TilingRefused
+from models.engine import TilingRefused
+from models.images import RgbBatch
 from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium, MediumSpec
 from tasks.media.opening import open_medium
@@ -30,6 +31,8 @@ from tasks.waves.stage import Shard, ShardResult, halved, unfinished
 
 WRITE_BEHIND = 3
 """Outputs that may still be on their way while the next image is derained."""
+BATCH_PIXELS = 64_000_000
+"""What the images of one forward pass hold together, unless a single one holds more."""
 REJECTED_BY_DEATH = "the process that derains it dies each time"
 
 
@@ -145,7 +148,7 @@ class _ShardRun:
             if finished is not None:
                 yield image, *finished
 
-    def _encoded(self, image: _Rainy, derained: Batch) -> tuple[DerainRecord, bytes] | None:
+    def _encoded(self, image: _Rainy, derained: RgbBatch) -> tuple[DerainRecord, bytes] | None:
         try:
             encoded = self.medium.encode(derained, image.picture)
             dropped = self.medium.dropped(image.picture)
@@ -172,14 +175,15 @@ class _ShardRun:
 
 
 def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:
-    """Group neighbours of one size, up to `most` of them: what one forward pass takes."""
+    """Group neighbours of one size, up to `most` of them and `BATCH_PIXELS`: what one forward pass takes."""
     batch: list[_Rainy] = []
     for image in images:
-        if batch and (len(batch) == most or image.picture.rgb.shape != batch[0].picture.rgb.shape):
+        if batch and image.picture.rgb.shape != batch[0].picture.rgb.shape:
             yield batch
             batch = []
         batch.append(image)
-        if len(batch) == most:
+        pixels = image.picture.height * image.picture.width
+        if len(batch) == most or (len(batch) + 1) * pixels > BATCH_PIXELS:
             yield batch
             batch = []
     if batch:
@@ -193,7 +197,7 @@ def _put(medium: Medium, key: str, data: bytes) -> StoredObject:
 
 
 def _derained_record(
-    job: ShardJob, image: _Rainy, derained: Batch, encoded: bytes, dropped: tuple[str, ...]
+    job: ShardJob, image: _Rainy, derained: RgbBatch, encoded: bytes, dropped: tuple[str, ...]
 ) -> DerainRecord:
     rainy = image.picture.rgb
     return replace(

@@ -38,6 +38,7 @@ of the image; `MemoryError` is a fault of the machine and passes through.
 
 from __future__ import annotations
 
+from tasks.codec.claims import claimed_pixels
 from tasks.codec.decoding import decode
 from tasks.codec.encoding import dropped, encode
 from tasks.codec.exports import Export, require_exportable
@@ -49,6 +50,7 @@ __all__ = [
     "ImageRejected",
     "Picture",
     "PictureForm",
+    "claimed_pixels",
     "decode",
     "dropped",
     "encode",

@@ -25,11 +25,12 @@ from PIL import (
 from PIL.ImageFile import ImageFile
 
 from tasks.codec.appended import appended_to_jpeg, colour_codes_of_avif, kept_with_avif
+from tasks.codec.claims import require_plausible_size
 from tasks.codec.forms import Opened, describe
 from tasks.codec.jpeg_file import END_OF_IMAGE, is_incomplete, parse_jpeg, require_supported
 from tasks.codec.normalising import to_plain_mode
 from tasks.codec.pictures import ImageRejected, Picture, not_supported
-from tasks.codec.png_file import parse_png
+from tasks.codec.png_file import lacks_rows, parse_png
 from tasks.codec.png_metadata import info_of, kept_chunks, lost_from_png
 from tasks.codec.sniff import identify
 from tasks.codec.tiff_file import open_tiff, what_further_pages_are
@@ -100,7 +101,7 @@ def _open_jpeg(data: bytes, max_pixels: int) -> Opened:
     require_supported(jpeg.frame)
     _check_size((jpeg.frame.width, jpeg.frame.height), max_pixels)
     image = JpegImagePlugin.JpegImageFile(io.BytesIO(data if jpeg.end else data + END_OF_IMAGE))
-    _check_size(image.size, max_pixels)
+    _check_header(image, data, max_pixels)
     image.load()
     if is_incomplete(jpeg, data, image):
         raise ImageRejected("truncated JPEG")
@@ -110,7 +111,10 @@ def _open_jpeg(data: bytes, max_pixels: int) -> Opened:
 def _open_png(data: bytes, max_pixels: int) -> Opened:
     png = parse_png(data)
     image = PngImagePlugin.PngImageFile(io.BytesIO(png.pixels))
-    _check_size(image.size, max_pixels)
+    _check_header(image, data, max_pixels)
+    image.load()
+    if lacks_rows(png.pixels, image):
+        raise ImageRejected("truncated PNG")
     image.info.update(info_of(png.ancillary))
     damaged = tuple(f"damaged {name}" for name in png.damaged)
     return Opened(image, data, kept_chunks(png.ancillary), (*damaged, *lost_from_png(png.ancillary)))
@@ -118,7 +122,7 @@ def _open_png(data: bytes, max_pixels: int) -> Opened:
 
 def _open_tiff(data: bytes, max_pixels: int) -> Opened:
     image = open_tiff(data)
-    _check_size(image.size, max_pixels)
+    _check_header(image, data, max_pixels)
     further = what_further_pages_are(image, data)
     # Where there is room already, the reader does not hold the size against Pillow's process-wide limit.
     stored = (image.tag_v2[_IMAGE_WIDTH], image.tag_v2[_IMAGE_LENGTH])  # as it lies, not as it is turned
@@ -139,10 +143,15 @@ def _open_jpeg2000(data: bytes, max_pixels: int) -> Opened:
 
 def _open_plainly(reader: Callable[[io.BytesIO], ImageFile], data: bytes, max_pixels: int) -> Opened:
     image = reader(io.BytesIO(data))
-    _check_size(image.size, max_pixels)
+    _check_header(image, data, max_pixels)
     if getattr(image, "is_animated", False):
         raise not_supported(f"animation ({getattr(image, 'n_frames', 0)} frames)")
     return Opened(image, data)
+
+
+def _check_header(image: ImageFile, data: bytes, max_pixels: int) -> None:
+    _check_size(image.size, max_pixels)
+    require_plausible_size(image, data)
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:

@@ -25,6 +25,7 @@ from infra.records import ACCEPTED, DERAINED
 from infra.settings import Settings
 from infra.tracking.registry import CHAMPION_URL
 from infra.tracking.server import ModelNotFound, TrackingUnreachable
+from models.images import to_floats
 from models.modelfile import ModelFileInvalid, build
 from tasks.drift.bottleneck import NoBottleneck, bottleneck_features
 from tasks.drift.two_sample import energy_test, holm
@@ -39,7 +40,7 @@ DRIFT = "derain.drift"
 CROP_STATISTICS = ("brightness", "contrast", "sharpness", "streak_energy")
 IMAGE_STATISTICS = ("rain_energy", "brightness", "contrast", "sharpness")
 LEAST_GROUPS = 8
-"""With so many source groups on both sides these are the units; with fewer, images are, as if independent."""
+"""With this many source groups on both sides, groups are the units of the test; with fewer, images are."""
 FEATURE_SIDE = 256
 """Of each crop the student looks at this much: means over it hardly change beyond."""
 
@@ -158,7 +159,7 @@ def champion_features(network: torch.nn.Module, crops: npt.NDArray[np.uint8]) ->
     """Return the bottleneck features of crops, (N, C): of the first 256 rows and columns of each."""
     features = []
     for crop in crops[:, :FEATURE_SIDE, :FEATURE_SIDE]:
-        rainy = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None].float() / 255
+        rainy = to_floats(crop)[None]
         features.append(bottleneck_features(network, rainy)[0].double().numpy())
     return np.stack(features)
 

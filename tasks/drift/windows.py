@@ -13,7 +13,7 @@ Scan = Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
 """Streams the rows of a table, of the columns that are asked for."""
 
 REFERENCE_WINDOWS = 4
-"""So many times as many earlier rows are compared with as there are newest ones."""
+"""Number of earlier rows per newest row that they are compared with."""
 
 
 @dataclass(frozen=True, slots=True)

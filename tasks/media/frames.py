@@ -1,5 +1,7 @@
 """Zarr arrays as source and destination: frames (T, H, W, 3) of a camera, one frame an image.
 
+A source is Zarr v2 or v3; a destination is always v3.
+
 The key of a frame is its number; its output is one chunk of the destination array, which one worker writes whole.
 """
 
@@ -7,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
+import math
+import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +19,18 @@ import numpy as np
 
 from infra.errors import one_line
 from infra.records import ImageRef, StoredObject
+from infra.settings import Settings
 from infra.storage.location import ObjectNotFound, open_location
 from infra.storage.zarr_store import create_array, open_array
 from tasks.codec.pictures import ImageRejected, Picture, PictureForm
-from tasks.media.medium import FramesRefused, MediumSpec, is_array
+from tasks.media.medium import ARRAY_METADATA, FramesRefused, MediumSpec, is_array, metadata_key
 
 if TYPE_CHECKING:
     import zarr
 
 
-METADATA_KEY = "zarr.json"
 FRAME_DIGITS = 9
-_DAMAGE = (ValueError, RuntimeError)
+_DAMAGE = (ValueError, RuntimeError, OSError, EOFError, zlib.error, lzma.LZMAError)
 """What codecs raise for bytes that are not what was written."""
 
 
@@ -37,6 +42,7 @@ class Frames:
         self._source = open_array(spec.source)
         self._destination_url = spec.destination
         self._destination: zarr.Array[Any] | None = None
+        self._oversize = _oversize(self._source, spec.max_pixels)
         self._stored: dict[str, StoredObject] = {}
 
     def output_key(self, ref: ImageRef) -> str:
@@ -44,7 +50,9 @@ class Frames:
         return f"c/{int(ref.key)}/0/0/0"
 
     def fetch(self, ref: ImageRef) -> bytes:
-        """Read one frame; one that cannot be unpacked is rejected if that holds when it is read anew."""
+        """Read one frame; one that is too large, or cannot be unpacked when it is read anew either, is rejected."""
+        if self._oversize is not None:
+            raise ImageRejected(self._oversize)
         number = int(ref.key)
         try:
             return _pixels(self._source, number)
@@ -53,6 +61,10 @@ class Frames:
                 return _pixels(open_array(self._source_url), number)
             except _DAMAGE as error:
                 raise ImageRejected(f"damaged frame ({one_line(error)})") from error
+
+    def pixels(self, data: bytes) -> int:
+        """Return the pixels of any frame: all are of one size."""
+        return math.prod(self._source.shape[1:3])
 
     def decode(self, data: bytes) -> Picture:
         """Give a frame its shape."""
@@ -91,11 +103,29 @@ def list_frames(source: str) -> Iterator[ImageRef]:
         If the array is not (T, H, W, 3) uint8.
     """
     frames, height, width = _checked_shape(source)
-    metadata = json.loads(open_location(source).fetch(METADATA_KEY))
+    metadata = json.loads(open_location(source).fetch(str(metadata_key(source))))
     metadata["shape"] = metadata["shape"][1:]
     digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()[:16]
     for number in range(frames):
         yield ImageRef(f"{number:0{FRAME_DIGITS}d}", f"{number}-{digest}", height * width * 3)
+
+
+def refuse_oversized(source: str, settings: Settings) -> None:
+    """Refuse an array whose metadata claims more than can be held or listed.
+
+    Raises
+    ------
+    FramesRefused
+        Names the limit and the setting that moves it.
+    """
+    frames, _, _ = _checked_shape(source)
+    if frames > settings.max_frames:
+        raise FramesRefused(
+            f"{source}: {frames:,} frames, over the limit of {settings.max_frames:,} (DERAIN_MAX_FRAMES)"
+        )
+    oversize = _oversize(open_array(source), settings.max_pixels)
+    if oversize is not None:
+        raise FramesRefused(f"{source}: {oversize} (DERAIN_MAX_PIXELS)")
 
 
 def prepare_destination(source: str, destination: str) -> None:
@@ -115,8 +145,8 @@ def prepare_destination(source: str, destination: str) -> None:
             f"{destination}: holds frames of another size than {source}; choose another destination"
         )
     array = open_array(destination, read_only=False)
-    if array.chunks != (1, height, width, 3):
-        raise FramesRefused(f"{destination}: was not made by derain-batch (a chunk must be a frame)")
+    if array.chunks != (1, height, width, 3) or array.metadata.zarr_format != 3:
+        raise FramesRefused(f"{destination}: was not made by derain-batch (Zarr v3, a chunk a frame)")
     if array.shape[0] < frames:
         array.resize((frames, height, width, 3))
 
@@ -125,12 +155,25 @@ def _checked_shape(url: str) -> tuple[int, int, int]:
     try:
         array = open_array(url)
     except (ObjectNotFound, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FramesRefused(f"{url}: not a readable Zarr v3 array ({str(error).splitlines()[0]})") from error
+        kind = ARRAY_METADATA.get(str(metadata_key(url)), "Zarr")
+        raise FramesRefused(
+            f"{url}: {kind}: not a readable array ({one_line(error)}); name one array, of codecs that zarr knows"
+        ) from error
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3:
         raise FramesRefused(
             f"{url}: an array {array.shape} of {array.dtype}; frames are (T, H, W, 3) of uint8"
         )
     return int(array.shape[0]), int(array.shape[1]), int(array.shape[2])
+
+
+def _oversize(array: zarr.Array[Any], max_pixels: int) -> str | None:
+    """Say which of what is held whole is too large: a frame, or a chunk that frames are cut from."""
+    pieces = {"a frame": array.shape[1:3], "a chunk": array.chunks[:3]}
+    for piece, sides in pieces.items():
+        pixels = math.prod(sides)
+        if pixels > max_pixels:
+            return f"{piece} of {pixels / 1e6:,.0f} megapixels, over the limit of {max_pixels / 1e6:,.4g}"
+    return None
 
 
 def _pixels(array: zarr.Array[Any], number: int) -> bytes:

@@ -167,6 +167,8 @@ def _wanted(source: str, names: list[str]) -> list[str]:
 def _opened(source: str) -> pa.NativeFile:
     """Open a file of Arrow's own: it reads in threads, which must hold nothing of Python's when that ends."""
     if is_local(source):
+        if Path(source).exists() and not Path(source).is_file():
+            raise ManifestInvalid(f"{source} is no file: a manifest cannot be read from a pipe or a device")
         return pa.OSFile(source)
     with tempfile.NamedTemporaryFile(prefix="derain-manifest-") as file:
         file.write(open_location(_folder(source)).fetch(source.rpartition("/")[2]))

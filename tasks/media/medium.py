@@ -28,7 +28,10 @@ class Medium(Protocol):
         """Return where the output of an image goes; raises ImageRejected where it could not stay inside."""
 
     def fetch(self, ref: ImageRef) -> bytes:
-        """Return the bytes of one image."""
+        """Return the bytes of one image; raises ItemRejected where it can never be read as it is."""
+
+    def pixels(self, data: bytes) -> int:
+        """Return how many pixels an image will have, without decoding it; 0 where `decode` rejects it unread."""
 
     def decode(self, data: bytes) -> Picture:
         """Turn bytes into pixels; raises ImageRejected."""
@@ -58,6 +61,16 @@ class MediumSpec:
     """The source is a Zarr array of frames, the destination becomes one."""
 
 
+ARRAY_METADATA = {"zarr.json": "Zarr v3", ".zarray": "Zarr v2", ".zgroup": "Zarr v2 group"}
+"""Objects by which a Zarr array or group is known, and what it then is."""
+
+
 def is_array(url: str) -> bool:
-    """Tell whether a URL is that of a Zarr array."""
-    return open_location(url).exists("zarr.json")
+    """Tell whether a URL is that of a Zarr array, or of a group of arrays."""
+    return metadata_key(url) is not None
+
+
+def metadata_key(url: str) -> str | None:
+    """Return the key of the metadata of a Zarr array or group; None for anything else."""
+    location = open_location(url)
+    return next((key for key in ARRAY_METADATA if location.exists(key)), None)

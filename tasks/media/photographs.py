@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from infra.errors import ObjectArchived
 from infra.records import ImageRef, StoredObject
 from infra.storage.location import open_location
-from tasks.codec import Picture, decode, dropped, encode, output_key, require_exportable
+from tasks.codec import Picture, claimed_pixels, decode, dropped, encode, output_key, require_exportable
 from tasks.media.medium import MediumSpec
 
 
@@ -23,8 +24,14 @@ class Photographs:
         return output_key(ref.key, self._spec.export)
 
     def fetch(self, ref: ImageRef) -> bytes:
-        """Fetch one object of the listed size."""
+        """Fetch one object of the listed size; one in an archive is not asked for."""
+        if ref.archived:
+            raise ObjectArchived()
         return self._source.fetch(ref.key, ref.size_bytes)
+
+    def pixels(self, data: bytes) -> int:
+        """Read the size from the header."""
+        return claimed_pixels(data)
 
     def decode(self, data: bytes) -> Picture:
         """See `tasks.codec.decode`; what cannot be written is rejected before it costs a forward pass."""

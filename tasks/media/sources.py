@@ -11,6 +11,7 @@ from itertools import islice
 
 from infra.errors import STORAGE_ERRORS, ItemRejected
 from infra.records import ImageRef
+from infra.settings import Settings
 from infra.storage.listing import LeftOut, ListingRules
 from infra.storage.location import Location, is_local, open_location
 from tasks.codec.sniff import identify
@@ -176,6 +177,14 @@ def readable_source(source: str) -> Source:
     if found.base != source:
         open_location(found.base).check(writable=False)
     return found
+
+
+def refuse_oversized(source: Source, settings: Settings) -> None:
+    """Refuse an array whose frames are larger, or more, than the settings allow; see `tasks.media.frames`."""
+    if source.frames:
+        from tasks.media import frames  # Zarr only where it is used
+
+        frames.refuse_oversized(source.base, settings)
 
 
 def _list_frames(source: str) -> Iterator[ImageRef]:

@@ -28,7 +28,8 @@ from tasks.pool.summary import IngestSummary, IngestTally
 from tasks.prefect_runs import attempt
 from tasks.progress import Progress
 from tasks.refusals import PreflightFailed
-from tasks.waves.executors import Executor, OpenExecutor, on_dask
+from tasks.waves.dask_executor import on_dask
+from tasks.waves.executors import Executor, OpenExecutor
 from tasks.waves.pending import ShardLimits
 from tasks.waves.runner import Listener, Pace, run_stage
 from tasks.waves.tally import Tally
@@ -161,7 +162,7 @@ def _stage(run: _Run, source: SourcePlan, executor: Executor) -> InspectStage:
         origin=Origin(source.source, run_id, settings.ingest.group_pattern, group),
         splits=run.plan.splits,
         known=run.known,
-        replace=run.request.redo == "rejected",
+        replace=run.request.redo == "rejected" or run.known.has_archived,
     )
     return InspectStage(
         pending=source.pending,

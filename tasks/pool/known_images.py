@@ -16,13 +16,14 @@ import polars as pl
 
 from infra.catalog.pool import Pool, Split
 from infra.catalog.pool_zarr import SHARD_CROPS
+from infra.errors import ARCHIVED
 from infra.records import ImageRef
 from tasks.media.key_hashes import Hashes, find
 
 ID_BYTES = 16
 _COLUMNS = (
-    "image_id", "crop_id", "status", "pixels_sha256", "perceptual_hash", "source_group", "split", "zarr_group",
-    "zarr_row",
+    "image_id", "crop_id", "status", "reason", "pixels_sha256", "perceptual_hash", "source_group", "split",
+    "zarr_group", "zarr_row",
 )  # fmt: skip
 
 
@@ -97,6 +98,8 @@ class KnownImages:
     """Of the groups that have accepted images."""
     shards: set[tuple[str, int]]
     """Zarr group and number of each shard with a committed row."""
+    has_archived: bool = False
+    """Whether images have rows that say `archived`, which are replaced once those are restored."""
 
     def are_looked_at(self, ids: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Tell which images need not be looked at again."""
@@ -117,7 +120,7 @@ def read_known(pool: Pool, near_bits: int, *, rejected_too: bool) -> KnownImages
     near_bits : int
         See `IngestLimits.near_duplicate_bits`.
     rejected_too : bool
-        Whether images that were rejected need not be looked at again.
+        Whether images that were rejected need not be looked at again; what was archived always is.
     """
     known = KnownImages(np.empty(0, f"S{ID_BYTES}"), DuplicateIndex(near_bits), Counter(), {}, set())
     ids: list[Hashes] = []
@@ -125,7 +128,9 @@ def read_known(pool: Pool, near_bits: int, *, rejected_too: bool) -> KnownImages
     for batch in pool.scan(_COLUMNS):
         rows = pl.DataFrame(batch)
         accepted = rows.filter(pl.col("status") == "accepted")
-        ids.append(_packed((rows if rejected_too else accepted)["image_id"].unique().to_list()))
+        known.has_archived |= bool((rows["reason"] == ARCHIVED).any())
+        looked_at = rows.filter(pl.col("reason").ne_missing(ARCHIVED)) if rejected_too else accepted
+        ids.append(_packed(looked_at["image_id"].unique().to_list()))
         known.shards.update(zip(accepted["zarr_group"], accepted["zarr_row"] // SHARD_CROPS, strict=True))
         first_crops.append(accepted.filter(pl.col("crop_id").str.ends_with("-0")))
     _admit(known, first_crops)

@@ -9,10 +9,10 @@ from infra.catalog.delta_table import CatalogError, all_of, quoted
 from infra.catalog.derained import VERSION, Catalog
 from infra.records import DERAINED, ImageRef
 from infra.settings import Settings, absolute_url
+from infra.storage.lease import check_workspace
 from infra.storage.listing import ListingRules
-from infra.storage.location import open_location
 from tasks.media.medium import is_array
-from tasks.media.sources import Selection, Source, readable_source
+from tasks.media.sources import Selection, Source, readable_source, refuse_oversized
 from tasks.refusals import PreflightFailed
 
 CATALOG = "catalog"
@@ -48,7 +48,7 @@ def find_sources(
     PreflightFailed
         Or another of `tasks.refusals.REFUSALS`.
     """
-    open_location(settings.workspace).check(writable=True)
+    check_workspace(settings.workspace)
     everything = selection if selection.include else replace(selection, include=("*",))
     if source == CATALOG:
         return [IngestSource(each, everything) for each in _derained_sources(settings, where)]
@@ -58,6 +58,7 @@ def find_sources(
     if url is None:
         raise PreflightFailed("no source: give --source or set DERAIN_SOURCE")
     found = readable_source(url)
+    refuse_oversized(found, settings)
     return [IngestSource(found, everything if found.frames else selection)]
 
 

@@ -1,4 +1,4 @@
-"""What a challenger must hold and what it must win to become champion."""
+"""Gates: the figures that a challenger must not lose, and those of which it must win one."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Verdict:
 
     @property
     def is_better(self) -> bool:
-        """Tell whether the challenger should be champion."""
+        """Return whether the challenger should become champion."""
         return not self.refusals
 
     def line(self) -> str:
-        """Tell the verdict in one line."""
+        """Return the verdict as one line."""
         return "; ".join(self.refusals) or ", ".join(_won(gate) for gate in self.gates if _is_win(gate))
 
 
@@ -51,7 +51,7 @@ def decide(evaluation: Evaluation, limits: GateLimits) -> Verdict:
 
 
 def too_small(pairs: int, limits: GateLimits) -> str | None:
-    """Tell why a validation set of so many pairs decides nothing; None if it does."""
+    """Return why a validation set of this many pairs is too small to decide; None if it is not."""
     if pairs >= limits.min_images:
         return None
     return f"the validation set has {pairs} pairs, and {limits.min_images} are the least that decide"

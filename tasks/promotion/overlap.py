@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from infra.settings import absolute_url
 from infra.storage.location import Location, open_location
-from models.evaluation.metrics import Image
+from models.images import RgbImage
 from tasks.codec import ImageRejected, decode
 from tasks.media.manifests import ManifestInvalid
 from tasks.media.sources import Selection, open_source
@@ -19,7 +19,8 @@ from tasks.promotion.validation_manifest import MAX_PIXELS, ValidationManifest
 def refuse_training(manifest: ValidationManifest, training: str) -> None:
     """Refuse a manifest if one of its photographs is among those of a training.
 
-    Told by the SHA-256 of the files, or by perceptual hash: see `tasks.perceptual_hash.NEAR` for what that sees.
+    Recognised by the SHA-256 of the files, or by perceptual hash: see `tasks.perceptual_hash.NEAR` for what that
+    sees.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def _photographs_of(manifest: ValidationManifest) -> tuple[SeenPhotographs, dict
     return seen, digests
 
 
-def _decoded(data: bytes) -> Image | None:
+def _decoded(data: bytes) -> RgbImage | None:
     try:
         return decode(data, MAX_PIXELS).rgb
     except ImageRejected:

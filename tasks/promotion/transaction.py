@@ -1,8 +1,8 @@
-"""Who is champion: gates, then a row in the ledger, then the aliases, then a look whether they say so.
+"""Promotion as a transaction: gates, then a row in the ledger, then the aliases, then a read-back.
 
-The row comes first, so a run that is killed leaves the old champion or the new one, and what it began is in the
-ledger: the next promote or rollback brings it to its end. The lease keeps two of them apart; should both write at
-once all the same, the ledger takes one of the rows.
+The row comes first, so a run that is killed leaves the old champion or the new one, and the ledger has what it
+began: the next promote or rollback finishes it. The lease keeps two runs apart; if both write at once all the
+same, the ledger accepts one of the rows.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from infra.catalog.promotions import Decision, Ledger, Promotion
 from infra.errors import UserError
 from infra.failpoints import failpoint
 from infra.settings import Settings
-from infra.storage.lease import Lease, lease_of
-from infra.storage.location import open_location
+from infra.storage.lease import Lease, check_workspace, lease_of
 from infra.tracking.registry import CHAMPION, CHAMPION_URL, PREVIOUS, STUDENT, Registry
 from tasks.promotion.evaluation import evaluate, open_validation
 from tasks.promotion.evaluation_records import record
@@ -37,7 +36,7 @@ class PromotionFailed(UserError):
 
 @dataclass(frozen=True, slots=True)
 class PromotionTransaction:
-    """The right to say who is champion, and where it is said."""
+    """The right to change the champion: lease, ledger and registry."""
 
     registry: Registry
     ledger: Ledger
@@ -52,7 +51,7 @@ class PromotionTransaction:
         LeaseLost, PromotionRaced
             Another run decides on this model; nothing was changed.
         PromotionFailed
-            The registry does not say what it was told; the next run tries again.
+            The registry does not have the aliases that were written; the next run tries again.
         """
         written = self.write(row)
         failpoint("after-ledger")
@@ -66,7 +65,7 @@ class PromotionTransaction:
         return self.ledger.append(row)
 
     def align(self, row: Promotion) -> None:
-        """Let the aliases say what a row says, and read them back; done twice it changes nothing."""
+        """Set the aliases as a row has them, and read them back; idempotent."""
         self.lease.check()
         if row.from_version is not None:
             self.registry.move_alias(row.model, PREVIOUS, row.from_version)
@@ -83,7 +82,7 @@ class PromotionTransaction:
         self.registry.settle(row.model, row.number)
 
     def repair(self) -> None:
-        """Bring to its end what a killed run began, and take into the ledger what was done without it."""
+        """Finish what a killed run began, and add to the ledger what was done without it."""
         standing, last = self.registry.standing(STUDENT), self.ledger.last_move(STUDENT)
         if last is not None and last.number > standing.settled:
             self.align(last)
@@ -140,7 +139,7 @@ def promote_challenger(
         Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line.
     """
     refuse_absent_device(settings)
-    open_location(settings.workspace).check(writable=True)
+    check_workspace(settings.workspace)
     champion = resolve_model(settings, CHAMPION_URL)
     candidate = resolve_model(settings, challenger)
     _refuse_other_model(challenger, candidate)
@@ -174,7 +173,7 @@ def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
         If there is no such version, or it cannot be used; nothing was changed.
     """
     if to is None:
-        register_shipped(Registry(settings), STUDENT)  # and no more: the champion may be what is broken
+        register_shipped(settings, STUDENT)  # and no more: the champion may be what is broken
     else:
         resolve_model(settings, f"models:/{STUDENT}/{to}")
     with opened(settings, run_id) as office:
@@ -189,7 +188,7 @@ def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
 
 
 def promotion_line(row: Promotion) -> str:
-    """Tell a row of the ledger in one line."""
+    """Return a row of the ledger as one line."""
     if row.decision == "refused":
         return f"version {row.to_version} of {row.model} refused, {row.from_version} stays champion: {row.reasons}"
     what = "promoted" if row.decision == "promoted" else "rolled back"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from infra.storage.location import Location, ObjectNotFound, open_location
-from models.evaluation.metrics import Image
+from models.images import RgbImage
 from tasks.codec import ImageRejected, decode
 from tasks.media.manifests import ManifestInvalid
 from tasks.perceptual_hash import SeenPhotographs
@@ -42,12 +42,12 @@ class ValidationRow:
 
     @property
     def decides(self) -> bool:
-        """Tell whether promotion depends on it."""
+        """Whether promotion depends on it."""
         return self.set == VALIDATION
 
     @property
     def is_pair(self) -> bool:
-        """Tell whether there is a clean version."""
+        """Whether there is a clean version."""
         return bool(self.clean)
 
 
@@ -56,8 +56,8 @@ class ValidationPhotograph:
     """A row with its pixels, (H, W, 3) uint8 each."""
 
     row: ValidationRow
-    rainy: Image
-    clean: Image | None
+    rainy: RgbImage
+    clean: RgbImage | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class ValidationManifest:
 
     @property
     def has_real_rain(self) -> bool:
-        """Tell whether some of the rows that decide are of real rain."""
+        """Whether some of the rows that decide are of real rain."""
         return any(not row.is_pair for row in self.rows if row.decides)
 
     def only(self, keys: Container[str]) -> ValidationManifest:
@@ -122,7 +122,7 @@ class ValidationManifest:
                 )
             yield ValidationPhotograph(row, rainy, clean)
 
-    def _read(self, location: Location, key: str, digest: str) -> Image:
+    def _read(self, location: Location, key: str, digest: str) -> RgbImage:
         try:
             data = location.fetch(key)
             if sha256(data).hexdigest() != digest:

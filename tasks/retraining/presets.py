@@ -35,6 +35,6 @@ def sizes_of(preset: str) -> Sizes:
     Raises
     ------
     PreflightFailed
-        If there is no such preset; tells which there are.
+        If there is no such preset; lists those that there are.
     """
     return preset_named(PRESETS, preset)

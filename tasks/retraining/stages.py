@@ -1,7 +1,7 @@
 """One retraining: its stages one after the other, each done once.
 
-What is done is remembered in `<workspace>/retrainings/open.json`, so a retraining that was killed or failed is gone
-on with by the next run, at the stage that it had reached. One that is through becomes `<id>.json` there.
+Completed stages are recorded in `<workspace>/retrainings/open.json`, so the next run resumes a retraining that was
+killed or failed at the stage that it had reached. A completed retraining becomes `<id>.json` there.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class StageFailed(UserError):
 
 
 class NothingNew(Exception):
-    """The crops of the pool are those of a retraining that is through."""
+    """The crops of the pool are those of a completed retraining."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage that is through."""
+    """A completed stage."""
 
     name: str
     line: str
@@ -80,7 +80,7 @@ class Retraining:
     lease: Lease
 
     def once(self, name: str, run: Callable[[], State[Any]]) -> Stage:
-        """Run a stage, unless it is through already; remember it.
+        """Run a stage and record it, unless it is completed already.
 
         Raises
         ------
@@ -93,7 +93,7 @@ class Retraining:
         state = run()
         message = " ".join((state.message or str(state.name)).split())
         if not state.is_completed() and state.name != REFUSED:
-            raise StageFailed(f"{name}: {message}; the next run goes on from here")
+            raise StageFailed(f"{name}: {message}; the next run resumes here")
         stage = Stage(name, message, _model(state))
         self.lease.check()
         self.record = replace(self.record, stages=(*self.record.stages, stage))
@@ -102,7 +102,7 @@ class Retraining:
         return stage
 
     def close(self) -> str:
-        """Remember that it is through; return what came of it and where all stages are told of, in one line."""
+        """Record that it is completed; return one line with the result and the file that describes all stages."""
         self.lease.check()
         name = f"{self.record.retraining_id}.json"
         self.places.put(name, _written(self.record))
@@ -138,7 +138,7 @@ def opened(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator
         record = _begun(settings, request)
         unfinished = None if request.anew else _read(places, OPEN)
         if unfinished is not None:
-            record = _gone_on_with(unfinished, record)
+            record = _resumed(unfinished, record)
         elif not request.anew and _is_known(record, places):
             raise NothingNew("nothing new to learn from since the last retraining; --anew does it again")
         refuse_unfit_data(
@@ -168,18 +168,18 @@ def _digest(decisions: str | None) -> str:
     return "" if decisions is None else sha256(fetch_decisions(decisions)).hexdigest()
 
 
-def _gone_on_with(unfinished: Record, now: Record) -> Record:
+def _resumed(unfinished: Record, now: Record) -> Record:
     """Return the open retraining; what came into the pool meanwhile is for the next one."""
     if unfinished.asked != now.asked:
         raise PreflightFailed(
-            f"a retraining with preset {unfinished.preset}, begun at {unfinished.begun_at}, is not through: ask for"
-            " the same, to go on with it, or give --anew, to begin another"
+            f"a retraining with preset {unfinished.preset}, begun at {unfinished.begun_at}, is not completed:"
+            " ask for the same to resume it, or give --anew to begin another"
         )
     return unfinished
 
 
 def _is_known(record: Record, places: Location) -> bool:
-    """Tell whether one that is through was asked for the same and saw the same crops."""
+    """Return whether a completed retraining had the same request and saw the same crops."""
     return any(
         (each.asked, each.pool_digest) == (record.asked, record.pool_digest) for each in _closed(places)
     )

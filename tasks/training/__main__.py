@@ -1,4 +1,4 @@
-"""Train with curve and pictures in MLflow, beside what `models.train` writes.
+"""Train with curve and pictures in MLflow, in addition to the files of `models.train`.
 
     python -m tasks.training --preset student-base --data DATA --out checkpoints/student-base
 

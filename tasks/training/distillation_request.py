@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from infra.settings import Settings
-from infra.storage.location import open_location
+from infra.storage.lease import check_workspace
 from infra.tracking.registry import CHAMPION_URL
+from models.images import RgbImage
 from models.modelfile import build
 from models.networks.architectures import architecture_of
 from models.training.config import TrainConfig
 from models.training.distill.objective import DistillConfig
 from models.training.distill.run import Teaching
-from models.training.distill.teacher_targets import Photograph
 from models.training.distill.teachers import Teacher, TeacherSpec, parse_teacher, teacher_of
 from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
@@ -68,7 +68,7 @@ class Prepared:
     start: ResolvedModel | None
     """What the student begins from; None: new weights."""
     work: Path
-    """Where checkpoint, curve and weights lie: the same for the same request, so that it is gone on with."""
+    """Where checkpoint, curve and weights lie: the same for the same request, so that it is resumed."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     """
     refuse_absent_device(settings)
     config = train_config(PRESETS, request.preset, request.steps, request.seed)
-    open_location(settings.workspace).check(writable=True)
+    check_workspace(settings.workspace)
     champion = resolve_model(
         settings, CHAMPION_URL
     )  # the registry is there, and the student has a name in it
@@ -155,7 +155,7 @@ def _refuse_itself(start: ResolvedModel | None, teacher: Teacher) -> None:
         )
 
 
-def _material(settings: Settings, request: DistillRequest) -> tuple[Path, Sequence[Photograph]]:
+def _material(settings: Settings, request: DistillRequest) -> tuple[Path, Sequence[RgbImage]]:
     """Find the training folder and the unlabelled photographs: those that are named, or else the samples."""
     data, unlabelled = request.data or settings.training, request.unlabelled or None
     if not data and request.preset == "smoke":
@@ -165,7 +165,7 @@ def _material(settings: Settings, request: DistillRequest) -> tuple[Path, Sequen
     return folder, _unlabelled(settings, unlabelled) if unlabelled else ()
 
 
-def _unlabelled(settings: Settings, url: str) -> Sequence[Photograph]:
+def _unlabelled(settings: Settings, url: str) -> Sequence[RgbImage]:
     try:
         return unlabelled_photographs(settings, url)
     except FileNotFoundError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.settings import Settings
-from infra.storage.location import open_location
+from infra.storage.lease import check_workspace
 from models.modelfile import SHIPPED
 from models.rain.streak_mining import StreakBankEmpty
 from models.training.config import TrainConfig
@@ -64,7 +64,7 @@ class Prepared:
     folder: TrainingFolder
     rain: RealRain
     work: Path
-    """Where checkpoint, curve and weights lie: the same for the same request, so that it is gone on with."""
+    """Where checkpoint, curve and weights lie: the same for the same request, so that it is resumed."""
     streaks: str
     """What came of the windows that were looked at for streaks, in words."""
 
@@ -95,7 +95,7 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     """
     refuse_absent_device(settings)
     train = train_config(PRESETS, request.preset, request.steps, request.seed)
-    open_location(settings.workspace).check(writable=True)
+    check_workspace(settings.workspace)
     start = start_of(settings, request.model, train.preset)
     train = replace(train, preset=preset_of(start, "model"))
     data, unlabelled = _places(settings, request)

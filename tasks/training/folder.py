@@ -28,7 +28,7 @@ def folder_named(settings: Settings, data: str, preset: str) -> Path:
     Raises
     ------
     PreflightFailed
-        If neither is (tells for which preset), or if it is no folder of this machine.
+        If neither is, or if it is no folder of this machine; names the preset.
     """
     place = data or settings.training
     if not place:
@@ -60,7 +60,7 @@ def read_folder(folder: Path) -> tuple[TrainingData, TrainingData]:
 
 
 def inspected(folder: Path) -> TrainingFolder:
-    """Read a training folder as a training will, and tell what is in it.
+    """Read a training folder as a training will, and count and hash what is in it.
 
     Raises
     ------

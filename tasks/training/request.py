@@ -32,7 +32,7 @@ def preset_named(presets: Mapping[str, Preset], name: str) -> Preset:
     Raises
     ------
     PreflightFailed
-        If there is no such one; tells which there are.
+        If there is no such preset; lists those that there are.
     """
     if name not in presets:
         raise PreflightFailed(f"preset {name!r}: there is no such one; there are {', '.join(presets)}")
@@ -40,7 +40,7 @@ def preset_named(presets: Mapping[str, Preset], name: str) -> Preset:
 
 
 def train_config(presets: Mapping[str, TrainConfig], name: str, steps: int | None, seed: int) -> TrainConfig:
-    """Return the hyper-parameters of a preset, with so many steps where that is told."""
+    """Return the hyper-parameters of a preset; `steps`, where given, replaces its number of steps."""
     known = preset_named(presets, name)
     steps = known.steps if steps is None else steps
     return replace(known, steps=steps, seed=seed, validate_every=min(known.validate_every, steps))
@@ -82,6 +82,6 @@ def origin_tags(folder: TrainingFolder, start: ResolvedModel | None) -> dict[str
 
 
 def work_folder(settings: Settings, kind: str, asked: Mapping[str, object]) -> Path:
-    """Return where a training works: the same for the same request, so that it is gone on with."""
+    """Return the folder of a training: the same for the same request, so that it is resumed."""
     digest = sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     return local_home(settings.workspace) / kind / digest[:16]

@@ -1,4 +1,4 @@
-"""What a training uses of the machine, told beside what it learns."""
+"""Record CPU, memory and GPU use of a training next to its curve."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import psutil
 import torch
 
 from infra.tracking.runs import TrackedRun
-from models.evaluation.metrics import Image
+from models.images import RgbImage
 
 
 class WithSystem:
-    """A recorder that tells a tracked run what the process uses, beside what the training tells."""
+    """A recorder that adds what the process uses to the scalars of a tracked run."""
 
     def __init__(self, run: TrackedRun) -> None:
         self._run = run
@@ -23,7 +23,7 @@ class WithSystem:
         """Keep named numbers of a step."""
         self._run.scalars(step, {**values, **self._system()})
 
-    def picture(self, step: int, name: str, picture: Image) -> None:
+    def picture(self, step: int, name: str, picture: RgbImage) -> None:
         """Keep a picture of a step."""
         self._run.picture(step, name, picture)
 

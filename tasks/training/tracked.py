@@ -1,4 +1,4 @@
-"""What every training has around it: a device, a tracked run that is gone on with, a place in the registry."""
+"""Sessions of trainings: a device, a tracked run that is resumed, and a place in the registry."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSession:
-    """A training under way: where it computes, where it is told, and the right to do it."""
+    """An open training: its device, its tracked run, and its lease."""
 
     settings: Settings
     training: Training
@@ -86,7 +86,7 @@ class TrainingSession:
 def open_session(
     settings: Settings, training: Training, start: ModelFile | None, run_id: str
 ) -> Iterator[TrainingSession]:
-    """Begin a training, or go on with it; nobody else does the same meanwhile.
+    """Begin or resume a training; the lease keeps other processes from doing the same.
 
     Parameters
     ----------
@@ -122,13 +122,13 @@ def launched(settings: Settings, precision: str) -> Fabric:
 
 @contextmanager
 def tracked(settings: Settings, training: Training) -> Iterator[TrackedRun]:
-    """Keep a training in MLflow; what cannot be told now is told by the next run of the same request.
+    """Track a training in MLflow; what the server does not take is sent by the next run of the same request.
 
     Raises
     ------
     TrackingUnreachable
-        If the server does not answer; tells where everything lies meanwhile. An error of the training itself is
-        never hidden by it.
+        If the server does not answer; names the folder where everything lies meanwhile. An error of the training
+        itself is never hidden by it.
     """
     memory = training.work / "mlflow_run"
     run = open_run(settings, training.experiment, training.config.preset, training.parameters, memory)

@@ -40,9 +40,9 @@ class Pending:
 
     def append(self, refs: Sequence[ImageRef], again: Sequence[bool]) -> None:
         """Add references, with whether each is to do again; none while they are being read."""
-        columns = [[ref.key for ref in refs], [ref.etag for ref in refs], [ref.size_bytes for ref in refs]]
+        rows = [(ref.key, ref.etag, ref.size_bytes, ref.archived) for ref in refs]
         self._file.seek(0, os.SEEK_END)
-        self._file.write(json.dumps([*columns, list(again)]).encode() + b"\n")
+        self._file.write(json.dumps([rows, list(again)]).encode() + b"\n")
 
     def refs(self) -> Iterator[tuple[ImageRef, bool]]:
         """Stream the references in the order they came, with whether they are to do again."""
@@ -53,8 +53,9 @@ class Pending:
             if not line:
                 return
             offset += len(line)
-            keys, etags, sizes, again = json.loads(line)
-            yield from zip(map(ImageRef, keys, etags, sizes), again, strict=True)
+            rows, again = json.loads(line)
+            refs = (ImageRef(key, etag, size, archived=archived) for key, etag, size, archived in rows)
+            yield from zip(refs, again, strict=True)
 
     def close(self) -> None:
         """Give the disk space back."""

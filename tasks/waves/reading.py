@@ -14,12 +14,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from infra.errors import STORAGE_ERRORS, ObjectStillChanging, one_line
+from infra.errors import STORAGE_ERRORS, ItemRejected, ObjectStillChanging, one_line
 from infra.failpoints import failpoint
 from infra.records import ImageRef
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
 from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium
+from tasks.waves.memory import reserved
 from tasks.waves.stage import Unfinished
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ FAULTS_IN_A_ROW = 3
 """After so many faults of the world, one after the other, the rest of the shard is left pending untried."""
 OF_ONE_OBJECT = (ObjectNotFound, AccessDenied, ObjectStillChanging)
 """What lasts and says nothing of the next image: counted, three such images would block their shard in each run."""
-UNREADABLE = (*STORAGE_ERRORS, ImageRejected, KeyRefused)
+UNREADABLE = (*STORAGE_ERRORS, ItemRejected, KeyRefused)
 """Why an image that is read once more, to be shown, may not be there to show."""
 
 
@@ -98,15 +99,17 @@ class Reading:
                     continue
                 try:
                     data = fetching.result()
-                except (ImageRejected, KeyRefused) as refused:
+                except (ItemRejected, KeyRefused) as refused:
                     self.rejected.append((ref, str(refused)))
                 except STORAGE_ERRORS as error:
                     self.fault(ref, error, self.fetches)
                 else:
                     self.fetches.end()
-                    picture = self._decode(ref, data)
-                    if picture is not None:
-                        yield Decoded(ref, data, picture)
+                    # Held until the next image is asked for: until then this one's pixels are worked on.
+                    with reserved(self.medium.pixels(data)):
+                        picture = self._decode(ref, data)
+                        if picture is not None:
+                            yield Decoded(ref, data, picture)
 
     def reject(self, ref: ImageRef, data: bytes, rejected: ImageRejected) -> None:
         """Reject an image if it is the same when fetched again; storage may have handed out damaged bytes."""

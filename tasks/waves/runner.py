@@ -17,7 +17,7 @@ from infra.errors import STORAGE_ERRORS, TransientError
 from infra.failpoints import failpoint
 from infra.settings import Settings
 from infra.storage.lease import Lease, LeaseLost
-from tasks.prefect_runs import INTERRUPTS, as_task_run
+from tasks.prefect_runs import as_task_run, interrupts
 from tasks.waves.executors import Executor
 from tasks.waves.flight import Flight, Quarantine
 from tasks.waves.interrupts import sigterm_as_exit
@@ -78,7 +78,7 @@ def run_stage(
     with sigterm_as_exit():
         try:
             run.work()
-        except INTERRUPTS:
+        except interrupts():
             run.record_now()
             raise
     return run.tally

@@ -5,11 +5,14 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from models.modelfile import (
+    MAX_CONFIG_BYTES,
     SCHEMA_VERSION,
     SHIPPED,
     ModelFile,
@@ -258,3 +261,49 @@ def test_new_sizes_of_an_old_file_are_the_defaults():
     config = DrdNetConfig(width=4, rain_blocks=1, detail_blocks=1)
     older = with_config(pack(DrdNet(config), {}), lambda config: config["sizes"].pop("squeeze_excite"))
     assert build(older).config == config
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_finite_are_refused(value: float):
+    weights = load(PACKED.weights)
+    weights["head.bias"][0] = value
+    spoiled = with_config(
+        ModelFile(save(weights), PACKED.config), lambda config: config.pop("weights_sha256")
+    )
+    with pytest.raises(ModelFileInvalid, match=r"head\.bias is not finite"):
+        build(spoiled)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"middle_blocks": 10**9},
+        {"middle_blocks": 2000},
+        {"widths": [2**20, 2**20, 2**20]},
+        {"widths": [64, 64, 64]},
+        {"widths": [8, 8, [8]]},
+        {"unshuffle": -1},
+        {"unshuffle": 1e300},
+        {"encoder_blocks": [1] * 5000},
+    ],
+    ids=lambda sizes: str(sizes)[:40],
+)
+def test_sizes_that_the_weights_do_not_have_cost_no_memory(sizes: dict[str, Any]):
+    claimed = with_config(PACKED, lambda config: config["sizes"].update(sizes))
+    with (
+        mock.patch("models.modelfile.build_network", side_effect=AssertionError("allocated")),
+        pytest.raises(ModelFileInvalid, match="do not fit the config"),
+    ):
+        build(claimed)
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"sizes":', b'{"facts":['])
+def test_a_config_that_is_nested_without_end_is_refused(opening: bytes):
+    with pytest.raises(ModelFileInvalid, match="the config is not a model config"):
+        build(ModelFile(PACKED.weights, opening * 100_000))
+
+
+def test_a_config_that_is_far_too_long_is_refused():
+    long = with_config(PACKED, lambda config: config.update(facts="x" * MAX_CONFIG_BYTES))
+    with pytest.raises(ModelFileInvalid, match="the config is not a model config"):
+        build(long)

@@ -21,13 +21,13 @@ from lightning_fabric import Fabric
 
 from models.errors import ModelError
 from models.evaluation.validation import render_validation, validate
+from models.images import RgbImage
 from models.modelfile import SHIPPED, build, read_model_file
 from models.networks.architectures import architecture_of, build_network, preset
 from models.rain.banks import load_training_data
 from models.training.config import TrainConfig
 from models.training.distill.objective import Distillation, DistillConfig, Lineage
 from models.training.distill.teacher_targets import (
-    Photograph,
     cache_teacher_targets,
     digest_of,
     read_photographs,
@@ -60,7 +60,7 @@ class Teaching:
     config: DistillConfig
     teacher: Teacher
     unlabelled_teacher: Teacher
-    photographs: Sequence[Photograph] = ()
+    photographs: Sequence[RgbImage] = ()
 
     @property
     def lineage(self) -> Lineage:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.release import cards, ship
+from models.evaluation.validation import KINDS
 from models.modelfile import pack, read_model_file, write_model_file
 from models.training.distill.objective import Lineage
 from tests.support.samples.networks import random_network
@@ -27,8 +28,8 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def run(out: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["ship", str(out), f"--data={data}", "--note=Short."])
+def run(out: Path, data: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["ship", str(out), f"--data={data}", "--note=Short.", *more])
     ship.main()
 
 
@@ -56,7 +57,20 @@ def test_the_better_weights_ship_and_the_worse_do_not(weights: Path, tmp_path: P
     assert (tmp_path / "training_student-tiny.csv").read_text() == "step,light\n6,30\n"
     facts = json.loads(read_model_file(weights / "student-tiny.safetensors").config)["facts"]
     assert facts["train"]["init"] == "start.safetensors"
-    assert set(facts["validation_psnr_y"]) == {"light", "heavy", "fine", "none"}
+    assert set(facts["validation_psnr_y"]) == set(KINDS)
+
+
+def test_a_grown_network_has_to_beat_the_one_that_it_grew_from(weights: Path, tmp_path: Path, monkeypatch):
+    data = write_training_folder(tmp_path / "data")
+    start = training(tmp_path / "start", harm=False) / "student-tiny.safetensors"
+    training(tmp_path / "grown", harm=True)
+    for suffix in (".safetensors", ".json"):
+        (tmp_path / "grown" / "student-tiny").with_suffix(suffix).rename(
+            (tmp_path / "grown" / "student-large").with_suffix(suffix)
+        )
+    with pytest.raises(SystemExit, match="does not beat"):
+        run(tmp_path / "grown", data, monkeypatch, f"--beats={start}")
+    assert not list(weights.glob("student-large*"))
 
 
 def test_a_card_tells_what_was_measured(weights: Path, tmp_path: Path):

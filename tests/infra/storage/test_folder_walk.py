@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -102,18 +102,29 @@ def test_loops_end_and_are_counted(source: Path, tmp_path: Path) -> None:
     assert left_out.folders == {"link to a folder above": 5}
 
 
-def test_a_tree_deeper_than_the_stack_is_listed(tmp_path: Path) -> None:
+DEPTH = 1200
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Path]:
+    """A file below more folders than Python has stack for; taken away again, since pytest could not do it."""
     here, folder = os.getcwd(), tmp_path / "deep"
     folder.mkdir()
     os.chdir(folder)
-    try:
-        for _ in range(1200):
-            os.mkdir("d")
-            os.chdir("d")
-        Path("x").touch()
-    finally:
-        os.chdir(here)
-    assert keys(folder, ListingRules()) == ["d/" * 1200 + "x"]
+    for _ in range(DEPTH):
+        os.mkdir("d")
+        os.chdir("d")
+    Path("x").touch()
+    yield folder
+    Path("x").unlink()
+    for _ in range(DEPTH):
+        os.chdir("..")
+        os.rmdir("d")
+    os.chdir(here)
+
+
+def test_a_tree_deeper_than_the_stack_is_listed(deep: Path) -> None:
+    assert keys(deep, ListingRules()) == ["d/" * DEPTH + "x"]
 
 
 @pytest.mark.parametrize("target", ["derained", "derained/day", "derained/day/x.jpg"])

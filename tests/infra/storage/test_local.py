@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import stat
 from collections.abc import Callable
 from itertools import islice
@@ -98,6 +99,31 @@ def test_pipes_are_no_images(folder: Path) -> None:
     os.mkfifo(folder / "pipe.jpg")
     assert keys(folder) == []
     assert not opened(folder).exists("pipe.jpg")
+
+
+def _make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (os.mkfifo, "a named pipe"),
+        (os.mkdir, "a folder"),
+        (lambda path: path.symlink_to("/dev/zero"), "a device"),
+        (_make_socket, "a socket"),
+    ],
+    ids=["pipe", "folder", "device", "socket"],
+)
+def test_what_is_no_file_is_refused_at_once(
+    folder: Path, make: Callable[[Path], object], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)  # the path of a socket must be short
+    make(Path("a.jpg"))
+    for read in (lambda: opened(folder).fetch("a.jpg", 10), lambda: opened(folder).fetch_part("a.jpg", 0, 8)):
+        with pytest.raises(KeyRefused, match=f"a.jpg is {kind}, not a file"):
+            read()
 
 
 def test_names_that_are_not_utf8_can_be_told_and_fetched(folder: Path) -> None:

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from models.evaluation.validation import (
     CLEAN_CEILING,
+    KINDS,
     ValidationScore,
-    as_uint8,
     before_after,
     render_validation,
     validate,
 )
+from models.images import to_rgb
 from models.modelfile import SHIPPED, build, read_model_file
 from models.networks.student import PRESETS, Student
 from models.rain.banks import load_training_data
@@ -33,27 +34,22 @@ class Darker(nn.Module):
 
 def test_the_set_is_always_the_same():
     first, again = render_validation(WORLD, 3), render_validation(WORLD, 3)
-    for kind in ("light", "heavy", "fine", "none"):
+    for kind in KINDS:
         for one, other in zip(getattr(first, kind), getattr(again, kind), strict=True):
             assert torch.equal(one.rainy, other.rainy)
 
 
 def test_kinds_of_rain():
     pairs = render_validation(WORLD, 3)
-    assert [len(kind) for kind in (pairs.light, pairs.heavy, pairs.fine, pairs.none)] == [
-        2,
-        3,
-        3,
-        3,
-    ]  # two have a layer
+    assert [len(of) for of in pairs.by_kind().values()] == [2, 3, 3, 3, 3]  # two have a layer
     assert all((pair.rainy >= pair.clean).all() and pair.rainy.ne(pair.clean).any() for pair in pairs.light)
-    assert all(pair.rainy.ne(pair.clean).any() for pair in (*pairs.heavy, *pairs.fine))
+    assert all(pair.rainy.ne(pair.clean).any() for pair in (*pairs.heavy, *pairs.fine, *pairs.drops))
     assert all(torch.equal(pair.rainy, pair.clean) for pair in pairs.none)
 
 
 def test_no_more_than_asked_for():
     pairs = render_validation(WORLD, 1)
-    assert [len(kind) for kind in (pairs.light, pairs.heavy, pairs.fine, pairs.none)] == [1, 1, 1, 1]
+    assert [len(of) for of in pairs.by_kind().values()] == [1, 1, 1, 1, 1]
 
 
 def test_a_student_that_changes_nothing_keeps_clean_photographs():
@@ -70,27 +66,27 @@ def test_harm_to_clean_photographs_costs():
     assert validate(Darker(), pairs).none == pytest.approx(-20 * np.log10(0.1 * 219 / 255), abs=0.5)
 
 
-def test_every_rain_counts_alike_and_clean_photographs_a_little():
-    score = ValidationScore(light=36.0, heavy=26.0, fine=34.0, none=50.0)
+def test_all_streaks_count_alike_and_clean_photographs_a_little():
+    score = ValidationScore(light=36.0, heavy=26.0, fine=34.0, drops=28.0, none=50.0)
     assert score.overall == pytest.approx(32 + 2.5)
-    assert str(score) == "light 36.00, heavy 26.00, fine 34.00, none 50.00 dB"
+    assert str(score) == "light 36.00, heavy 26.00, fine 34.00, drops 28.00, none 50.00 dB"
 
 
 def test_pictures_show_rainy_derained_and_clean_side_by_side():
     pairs = render_validation(WORLD, 2)
     pictures = before_after(Darker(), pairs)
-    assert list(pictures) == ["light", "heavy", "fine", "none"]
+    assert list(pictures) == list(KINDS)
     for kind, picture in pictures.items():
         pair = getattr(pairs, kind)[0]
         rainy, derained, clean = np.split(picture, 3, axis=1)
-        assert np.array_equal(rainy, as_uint8(pair.rainy[0]))
-        assert np.array_equal(derained, as_uint8(pair.rainy[0] - 0.1))
-        assert np.array_equal(clean, as_uint8(pair.clean[0]))
+        assert np.array_equal(rainy, to_rgb(pair.rainy[0]))
+        assert np.array_equal(derained, to_rgb(pair.rainy[0] - 0.1))
+        assert np.array_equal(clean, to_rgb(pair.clean[0]))
 
 
 def test_floats_become_levels():
     picture = torch.tensor([-0.2, 0.0, 0.5019, 0.9979, 1.0, 1.3]).expand(3, 1, 6)
-    levels = as_uint8(picture)
+    levels = to_rgb(picture)
     assert levels.dtype == np.uint8
     assert levels[0, :, 0].tolist() == [0, 0, 128, 254, 255, 255]
 

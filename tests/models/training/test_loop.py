@@ -15,14 +15,16 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from models.evaluation.validation import render_validation, validate
+from models.evaluation.validation import KINDS, ValidationScore, ValidationSet, render_validation, validate
 from models.modelfile import build, pack, read_model_file, write_model_file
 from models.networks.architectures import build_network, preset
 from models.pairs import RainyPair
 from models.rain.banks import load_training_data
+from models.rain.recipes import RECIPES
 from models.training import loop
 from models.training.batches import batch_of
 from models.training.config import TrainConfig
+from models.training.divergence import Diverged
 from models.training.loop import fit
 from models.training.objectives import Objective, Supervised
 from models.training.schedules import ema_decay
@@ -151,6 +153,17 @@ def test_each_group_has_its_own_rate(data: Path, out: Path):
     assert rates == pytest.approx([config.muon_rate, config.learning_rate])
 
 
+def test_shares_follow_the_lead_and_are_resumed_exactly(data: Path, tmp_path: Path):
+    config = replace(CONFIG, adaptive_shares=True, steps=8, batch=8)
+    whole = trained(config, data, tmp_path / "whole")
+    assert sum(whole.shares.values()) == pytest.approx(0.71)
+    assert whole.shares["recorded"] != RECIPES["mixed"].recorded
+    interrupted(config, data, tmp_path / "cut", 5)
+    resumed = trained(config, data, tmp_path / "cut")
+    assert resumed.shares == whole.shares
+    assert_same(resumed, whole)
+
+
 def test_steps_lost_with_the_process_are_taken_again(data: Path, tmp_path: Path):
     whole = trained(NEVER_SAVED, data, tmp_path / "whole")
     interrupted(NEVER_SAVED, data, tmp_path / "cut", 5)
@@ -168,7 +181,7 @@ def test_the_curve_has_a_row_a_validation(data: Path, out: Path):
     trained(CONFIG, data, out)
     rows = curve(out)
     assert [row["step"] for row in rows] == ["3", "6"]
-    assert list(rows[0]) == ["step", "loss_psnr", "light", "heavy", "fine", "none"]
+    assert list(rows[0]) == ["step", "loss_psnr", *KINDS]
     assert all(float(row["loss_psnr"]) < 0 for row in rows)
     assert all(float(row["light"]) > 0 for row in rows)
 
@@ -359,6 +372,46 @@ def test_the_average_takes_the_statistics_of_norms(data: Path, out: Path):
     assert state.average.running_mean.abs().min() > 0.1
 
 
+class Worse(Supervised):
+    """A loss that a number makes not finite, and scores that fall."""
+
+    def __init__(self, broken_at: int | None = None) -> None:
+        super().__init__()
+        self.broken_at = broken_at
+        self.register_buffer("judged", torch.zeros(()))
+
+    def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
+        terms = super().forward(network, config, step, pair)
+        return {name: term * float("nan") if step == self.broken_at else term for name, term in terms.items()}
+
+    def judge(self, network: nn.Module, pairs: ValidationSet) -> ValidationScore:
+        self.judged += 1
+        kinds = 30 - self.judged.item()
+        return ValidationScore(**dict.fromkeys(KINDS, kinds))
+
+
+def test_a_loss_that_is_not_finite_stops_the_training_and_is_in_no_checkpoint(data: Path, out: Path):
+    with pytest.raises(Diverged, match=r"step 5: not finite: psnr; training stopped, the best"):
+        trained(CONFIG, data, out, Worse(broken_at=4))
+    kept = torch.load(out / "checkpoint.pt", weights_only=True)
+    assert kept["step"] == 4
+    assert (out / "student-tiny.safetensors").exists()
+
+
+def test_a_score_that_keeps_falling_stops_the_training(data: Path, out: Path):
+    config = replace(CONFIG, steps=40, validate_every=2, patience=3)
+    with pytest.raises(Diverged, match=r"step 8: the validation score has fallen 3 times in a row"):
+        trained(config, data, out, Worse())
+    assert b'"step": 2' in read_model_file(out / "student-tiny.safetensors").config
+
+
+def test_falls_are_counted_across_a_resume(data: Path, out: Path):
+    config = replace(CONFIG, steps=40, validate_every=2, patience=3)
+    interrupted(config, data, out, 5, Worse())
+    with pytest.raises(Diverged, match=r"step 8: .* 3 times"):
+        trained(config, data, out, Worse())
+
+
 class Told:
     """A recorder that remembers."""
 
@@ -377,10 +430,8 @@ def test_recorders_are_told_of_every_validation(data: Path, out: Path):
     told = Told()
     fit(launched(CONFIG), CONFIG, data, out, (told,))
     assert list(told.values) == [3, 6]
-    assert {"loss_psnr", "light", "heavy", "fine", "none"} == set(told.values[6])
-    assert [(step, name) for step, name, _ in told.pictures[:4]] == [
-        (3, kind) for kind in ("light", "heavy", "fine", "none")
-    ]
+    assert {"loss_psnr", *KINDS} == set(told.values[6])
+    assert [(step, name) for step, name, _ in told.pictures[:5]] == [(3, kind) for kind in KINDS]
     height, width, channels = told.pictures[0][2]
     assert (channels, width % 3, height % 8) == (3, 0, 0)
 
@@ -441,8 +492,8 @@ def test_killed_training_ends_as_undisturbed(data: Path, tmp_path: Path):
         ({"recipe": "snow"}, "recipe 'snow': there is no such one; there are mixed, light"),
         ({"optimizer": "sgd"}, "optimizer 'sgd': there is no such one; there are auto, adamw, muon"),
         ({"init": "nowhere.safetensors"}, "nowhere.safetensors: no such file"),
-        ({"warm_up": 0}, "warm_up 0: a number of steps, at least 1"),
-        ({"validate_every": 0}, "validate_every 0: a number of steps, at least 1"),
+        ({"warm_up": 0}, "warm_up 0: at least 1"),
+        ({"validate_every": 0}, "validate_every 0: at least 1"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line(data: Path, tmp_path: Path, monkeypatch, changes, message):

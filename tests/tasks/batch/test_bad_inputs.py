@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import unicodedata
 import zlib
@@ -157,6 +158,20 @@ def test_keys_of_a_manifest_cannot_leave_the_destination(world: World, key: str)
     after = outputs(world.root)
     new = {name for name in after.keys() - before.keys() if not name.startswith("workspace/")}
     assert new == {"derained/good.png", "rainy/manifest.csv", "tiny-0.safetensors", "tiny-0.json"}
+
+
+def test_what_is_no_file_in_a_manifest_is_a_row(world: World) -> None:
+    world.put("good.png", PNG)
+    os.mkfifo(world.source / "pipe.png")
+    (world.source / "folder.png").mkdir()
+    (world.source / "device.png").symlink_to("/dev/zero")
+    kinds = {"pipe.png": "a named pipe", "folder.png": "a folder", "device.png": "a device"}
+    lines = [f"{name},etag,{len(PNG)}" for name in ("good.png", *kinds)]
+    manifest = world.put("manifest.csv", "\n".join(["key,etag,size", *lines]).encode())
+    summary = world.derain(source=str(manifest))
+    assert (summary.counts.derained, summary.counts.rejected, summary.counts.pending) == (1, 3, 0)
+    for name, kind in kinds.items():
+        assert f"{name} is {kind}, not a file" in str(world.reasons()[name])
 
 
 def test_a_name_too_long_for_an_output_is_a_row(world: World) -> None:

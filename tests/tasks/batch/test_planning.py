@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.catalog.derained import Catalog
+from infra.errors import ARCHIVED
 from infra.records import DerainRecord, ImageRef
 from infra.storage.location import ObjectNotFound
 from tasks.batch import planning
@@ -94,6 +95,21 @@ def test_history_decides(catalog, name):
         assert [shard.replace for shard in todo.shards(ShardLimits(9, 10**9))] == (
             [knows] if is_pending else []
         )
+
+
+@pytest.mark.parametrize("redo", ["none", "stale", "rejected"])
+def test_what_was_archived_is_taken_up_once_it_is_restored(catalog: Catalog, redo: Redo) -> None:
+    rows = [rejected(key, reason=ARCHIVED) for key in ("still there", "restored")]
+    catalog.commit([*rows, derained("archived since")], replace=False)
+    listing = [replace(ref("still there"), archived=True), ref("restored")]
+    listing += [replace(ref(key), archived=True) for key in ("archived since", "new")]
+    with plan(request(redo), catalog, listing, [ref("archived since.png")]) as todo:
+        assert [(item.key, item.archived) for item in todo.refs()] == [
+            *([("still there", True)] if redo == "rejected" else []),
+            ("restored", False),
+            ("new", True),
+        ]
+        assert todo.counts.rejected_for == ({} if redo == "rejected" else {ARCHIVED: 1})
 
 
 def vars_of(scope) -> list[str]:

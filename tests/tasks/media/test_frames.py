@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
 from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -13,8 +15,10 @@ import zarr
 from infra.storage.zarr_store import open_array
 from models.modelfile import pack, read_model_file, write_model_file
 from models.networks.student import PRESETS, Student
-from tasks.media.frames import list_frames
-from tasks.media.medium import FramesRefused
+from tasks.codec import ImageRejected
+from tasks.codec.exports import Export
+from tasks.media.frames import Frames, list_frames
+from tasks.media.medium import FramesRefused, MediumSpec
 from tasks.refusals import PreflightFailed
 from tasks.waves.loaded import StagedModel, loaded_engine, stage
 from tests.support.worlds.batch import PATIENCE, World, frames, model_path, outputs
@@ -66,6 +70,64 @@ def test_frames_are_derained_like_images(world: World, layout: str) -> None:
     assert [row["key"] for row in world.rows()] == [f"{number:09d}" for number in range(7)]
     again = world.derain()
     assert (again.counts.done_before, again.counts.derained) == (7, 0)
+
+
+V2_CODECS: dict[str, Any] = {
+    "zstd": numcodecs.Zstd(),
+    "blosc": numcodecs.Blosc("lz4", shuffle=numcodecs.Blosc.BITSHUFFLE),
+    "zlib": numcodecs.Zlib(),
+    "gzip": numcodecs.GZip(),
+    "bz2": numcodecs.BZ2(),
+    "lzma": numcodecs.LZMA(),
+    "none": None,
+}
+
+
+@pytest.mark.parametrize("codec", V2_CODECS)
+def test_frames_of_zarr_v2_are_read_and_a_damaged_one_is_rejected(world: World, codec: str) -> None:
+    rainy = frames(3)
+    _film(world, rainy, zarr_format=2, compressors=V2_CODECS[codec], order="F" if codec == "zlib" else "C")
+    (world.source / "2.0.0.0").write_bytes(b"\x1f\x8b not what was written")
+    medium = Frames(MediumSpec(str(world.source), str(world.destination), Export("same"), 10**6, frames=True))
+    refs = list(list_frames(str(world.source)))
+    for ref, frame in zip(refs[:2], rainy, strict=False):
+        np.testing.assert_array_equal(medium.decode(medium.fetch(ref)).rgb, frame)
+    with pytest.raises(ImageRejected, match="damaged frame"):
+        medium.fetch(refs[2])
+
+
+def test_a_zarr_v2_array_is_derained(world: World) -> None:
+    rainy = frames(3)
+    _film(world, rainy, zarr_format=2, compressors=V2_CODECS["blosc"])
+    assert (world.source / ".zarray").exists()
+    assert world.derain().counts.derained == 3
+    np.testing.assert_array_equal(_result(world), _derained(world, rainy))
+    assert world.derain().counts.done_before == 3
+
+
+def test_a_zarr_v2_array_that_cannot_be_read_is_one_line(world: World) -> None:
+    _film(world, frames(2), zarr_format=2)
+    metadata = json.loads((world.source / ".zarray").read_text())
+    metadata["compressor"] = {"id": "unheard-of"}
+    (world.source / ".zarray").write_text(json.dumps(metadata))
+    with pytest.raises(FramesRefused, match=r"Zarr v2: not a readable array .*unheard-of") as refused:
+        world.derain()
+    assert "\n" not in str(refused.value)
+
+
+def test_a_zarr_v2_group_is_one_line(world: World) -> None:
+    zarr.create_group(str(world.source), zarr_format=2)
+    with pytest.raises(FramesRefused, match=r"Zarr v2 group: not a readable array .*; name one array"):
+        world.derain()
+
+
+def test_a_zarr_v2_array_is_no_destination(world: World) -> None:
+    _film(world, frames(2))
+    zarr.create_array(
+        str(world.destination), shape=(2, 24, 32, 3), chunks=(1, 24, 32, 3), dtype="uint8", zarr_format=2
+    )
+    with pytest.raises(FramesRefused, match="was not made by derain-batch"):
+        world.derain()
 
 
 def test_the_result_is_an_array_that_any_reader_opens(world: World) -> None:
@@ -195,10 +257,43 @@ def test_a_film_without_frames_is_refused(world: World) -> None:
         world.derain()
 
 
+@pytest.mark.parametrize(
+    ("claim", "limits", "line"),
+    [
+        ({}, {"max_pixels": 24 * 32 - 1}, "a frame of 0 megapixels, over the limit of .*DERAIN_MAX_PIXELS"),
+        ({"chunks": [10**6, 10**4, 10**4, 3]}, {}, "a chunk of 100,000,000 megapixels"),
+        ({"shape": [10**12, 24, 32, 3]}, {}, "1,000,000,000,000 frames, over the limit of 10,000,000"),
+        ({"shape": [3, 10**6, 10**6, 3]}, {}, "a frame of 1,000,000 megapixels"),
+    ],
+    ids=["frame", "chunk", "number", "shape"],
+)
+def test_metadata_that_claims_too_much_is_refused_before_any_work(
+    world: World, claim: dict[str, list[int]], limits: dict[str, int], line: str
+) -> None:
+    _film(world, frames(3))
+    metadata = world.source / "zarr.json"
+    content = json.loads(metadata.read_text())
+    content["shape"] = claim.get("shape", content["shape"])
+    if "chunks" in claim:
+        content["chunk_grid"]["configuration"]["chunk_shape"] = claim["chunks"]
+    metadata.write_text(json.dumps(content))
+    strict = World(world.root, world.settings.model_copy(update=limits))
+    with pytest.raises(FramesRefused, match=line):
+        strict.derain()
+    assert not world.destination.exists()
+
+
+def test_a_frame_that_grew_too_large_since_is_a_row(world: World) -> None:
+    _film(world, frames(2))
+    spec = MediumSpec(str(world.source), str(world.destination), Export("same"), 24 * 32 - 1, frames=True)
+    with pytest.raises(ImageRejected, match="over the limit"):
+        Frames(spec).fetch(next(list_frames(str(world.source))))
+
+
 @pytest.mark.parametrize("content", ["{}", "[]", "no json", '{"zarr_format": 3, "node_type": "group"}'])
 def test_metadata_that_is_none_is_refused(world: World, content: str) -> None:
     world.put("zarr.json", content.encode())
-    with pytest.raises(FramesRefused, match="not a readable Zarr v3 array"):
+    with pytest.raises(FramesRefused, match="Zarr v3: not a readable array"):
         list(list_frames(str(world.source)))
 
 
@@ -215,7 +310,7 @@ def test_frames_need_a_destination_of_their_own(world: World) -> None:
     zarr.create_array(
         str(world.destination), shape=(2, 24, 32, 3), chunks=(2, 24, 32, 3), dtype="uint8", overwrite=True
     )
-    with pytest.raises(FramesRefused, match="a chunk must be a frame"):
+    with pytest.raises(FramesRefused, match="a chunk a frame"):
         world.derain()
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+from infra.catalog.pool import Pool
+from infra.errors import ARCHIVED
 from infra.records import ImageRef
-from tasks.pool.known_images import DuplicateIndex, DuplicateMatch, image_id
+from tasks.pool.known_images import DuplicateIndex, DuplicateMatch, image_id, read_known
+from tests.support.samples.pool_rows import pool_row
 
 
 def _digest(number: int) -> str:
@@ -48,3 +53,12 @@ def test_an_image_is_its_source_key_and_etag() -> None:
     }
     assert len(ids) == 4
     assert image_id("s", ImageRef("k", "e", 1)) == image_id("s", ImageRef("k", "e", 2))
+
+
+@pytest.mark.parametrize("reason", [ARCHIVED, "blurred"])
+def test_an_image_that_was_archived_is_looked_at_again(tmp_path: Path, reason: str) -> None:
+    image, pool = "a" * 32, Pool(str(tmp_path))
+    pool.commit([pool_row(f"{image}-0", status="rejected", reason=reason)], replace=False)
+    known = read_known(pool, near_bits=4, rejected_too=True)
+    assert known.has_archived == (reason == ARCHIVED)
+    assert known.are_looked_at([image]).tolist() == [reason != ARCHIVED]

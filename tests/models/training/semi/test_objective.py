@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.evaluation.validation import KINDS
 from models.modelfile import pack, read_model_file, write_model_file
 from models.networks.base import Network
 from models.pairs import RainyPair
@@ -265,4 +266,4 @@ def test_weights_are_chosen_on_real_rain_too(data: Path, tmp_path: Path):
         replace(TRAIN, steps=2), data, tmp_path / "out", objective(SemiConfig(), real_rain(with_targets=True))
     )
     columns = (tmp_path / "out" / "curve.csv").read_text().splitlines()[0].split(",")
-    assert columns[-6:] == ["light", "heavy", "fine", "none", "rerained", "temporal"]
+    assert columns[-7:] == [*KINDS, "rerained", "temporal"]

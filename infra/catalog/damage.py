@@ -1,0 +1,92 @@
+"""Refusing a damaged table: which file it is, and how the table is rebuilt."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from infra.catalog.table_log import LOG, Damage, data_damages, is_data, listed, read_log
+from infra.errors import STORAGE_ERRORS, RetryPolicy, UserError
+from infra.settings import read_retry_policy
+from infra.storage.location import Location, is_local, open_location
+
+logger = logging.getLogger(__name__)
+
+WAY_OUT = (
+    "`derain repair` (or `python -m flows.repair`) rebuilds it from what can be read; no output is touched"
+)
+
+
+class CatalogDamaged(UserError):
+    """A file of the catalog is damaged or missing. The message names it and the command that rebuilds the table."""
+
+
+def find_damages(url: str, policy: RetryPolicy | None = None) -> list[Damage]:
+    """Find what is damaged in a table: its log, or else its data files, all of which are read."""
+    location = open_location(url, policy)
+    if repair_marker_exists(url):
+        return [Damage(LOG, "is not whole: a repair was interrupted")]
+    log = read_log(location)
+    damages = log.damages + data_damages(location, log, thorough=False)
+    return damages or data_damages(location, log, thorough=True)
+
+
+def refuse_damaged(url: str) -> None:
+    """Raise `CatalogDamaged` where a table that could not be read is damaged; do nothing where it is whole."""
+    try:
+        damages = find_damages(url, read_retry_policy().short())
+    except STORAGE_ERRORS as error:  # then it is storage that failed, which the caller reports
+        logger.debug("%s could not be looked through: %s", url, error)
+        return
+    if damages:
+        raise damaged(url, damages[0])
+
+
+def refuse_empty_log_files(url: str) -> None:
+    """Refuse a local table with an empty log file: deltalake takes it for a commit of nothing, and rows are gone.
+
+    Raises
+    ------
+    CatalogDamaged
+        Names the file.
+    """
+    if not is_local(url):  # an object of a bucket is written whole or not at all
+        return
+    with os.scandir(Path(url, LOG)) as entries:
+        empty = sorted(
+            entry.name for entry in entries if entry.name.endswith(".json") and entry.stat().st_size == 0
+        )
+    if empty:
+        raise damaged(url, Damage(f"{LOG}/{empty[0]}", "is empty"))
+
+
+def refuse_table_without_log(url: str) -> None:
+    """Refuse to found a table anew where one was: data files without a log, or a repair that was interrupted.
+
+    Raises
+    ------
+    CatalogDamaged
+        Says which.
+    """
+    if repair_marker_exists(url):
+        raise damaged(url, Damage(LOG, "is not whole: a repair was interrupted"))
+    if any(is_data(ref.key) for ref in listed(open_location(url))):
+        raise damaged(url, Damage(LOG, "is not there, though there are data files"))
+
+
+def damaged(url: str, damage: Damage) -> CatalogDamaged:
+    """Make the refusal."""
+    return CatalogDamaged(f"{url}/{damage.key} {damage.what}: {WAY_OUT}")
+
+
+def repair_marker(url: str) -> tuple[Location, str]:
+    """Return where the note of a repair that is under way lies: the folder of all tables, and the key there."""
+    folder, _, name = url.rpartition("/")
+    return open_location(folder), f"{name}.repairing"
+
+
+def repair_marker_exists(url: str) -> bool:
+    """Tell whether a repair of the table is under way or was interrupted."""
+    location, key = repair_marker(url)
+    return location.exists(key)

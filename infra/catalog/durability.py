@@ -1,0 +1,50 @@
+"""Commits of a local table are synced to disk: deltalake leaves that to the operating system.
+
+Without it a power cut may leave a commit whose log file or data file is empty.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from urllib.parse import unquote
+
+from infra.catalog.table_log import LOG
+from infra.storage.location import is_local
+
+logger = logging.getLogger(__name__)
+
+
+def sync_version(url: str, version: int) -> None:
+    """Sync the log file of a version, the data files that it adds, and their folders.
+
+    Parameters
+    ----------
+    url : str
+        Of the table; one in a bucket needs nothing.
+    version : int
+        Just committed.
+    """
+    if not is_local(url):
+        return
+    log = Path(url, LOG)
+    commit = log / f"{version:020d}.json"
+    try:
+        lines = [json.loads(line) for line in commit.read_text().splitlines()]
+        added = [Path(url, unquote(line["add"]["path"])) for line in lines if "add" in line]
+        checkpoint = list(log.glob(f"{version:020d}.checkpoint*.parquet"))
+        hint = [log / "_last_checkpoint"] if checkpoint else []
+        for path in (*added, commit, *checkpoint, *hint, log, Path(url)):
+            _sync(path)
+    except (OSError, ValueError) as error:  # the commit has landed: what it lacks is safety from a power cut
+        logger.warning("%s: version %d is not synced to disk: %s", url, version, error)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

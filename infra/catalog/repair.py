@@ -1,0 +1,144 @@
+"""Rebuilding a damaged table from every data file that can be read.
+
+No row of a table is ever deleted, it is only replaced by a newer row of its identity. So what the readable files
+hold together, each identity once and the newest row of it, is the table, less what only unreadable files held.
+The damaged table is kept beside the rebuilt one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+import pyarrow as pa
+
+from infra.catalog.damage import find_damages, repair_marker
+from infra.catalog.delta_table import CatalogTable
+from infra.catalog.schema import TableSpec, missing_columns, table_schema
+from infra.catalog.table_log import Damage, TableLog, is_data, listed, read_data, read_log
+from infra.storage.location import Location, ObjectNotFound, is_local, open_location
+
+_FILE = "rank of the file"
+REMOVED, LIVE, UNLOGGED = 0, 1, 2
+"""Files by age: replaced by a compaction or a newer commit; of the newest version; of a damaged commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairedTable:
+    """What became of a table."""
+
+    name: str
+    damages: tuple[Damage, ...] = ()
+    """Empty where the table was whole and left alone."""
+    kept: int = 0
+    """Rows of the rebuilt table."""
+    lost: int = 0
+    """Rows that the log counts and no readable file holds."""
+    kept_as: str = ""
+    """URL of the damaged table."""
+
+
+def repair_table(workspace: str, spec: TableSpec) -> RepairedTable:
+    """Rebuild one table of a workspace if it is damaged.
+
+    Parameters
+    ----------
+    workspace : str
+        An absolute local path or `s3://bucket/prefix`; no run may be working on it.
+    spec : TableSpec
+        Which table.
+
+    Raises
+    ------
+    TransientError, AccessDenied
+        Storage failed; called again, it goes on where it ended.
+    """
+    table = CatalogTable(workspace, spec)
+    damages = find_damages(table.url)
+    if not damages:
+        return RepairedTable(spec.name)
+    marker, key = repair_marker(table.url)
+    try:
+        kept_as = marker.fetch(key).decode()  # a repair was interrupted: what it moved lies there
+    except ObjectNotFound:
+        kept_as = f"{table.url}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        marker.put(key, kept_as.encode())
+    if not _is_rebuilt(table.url, kept_as):
+        _move(table.url, kept_as)
+    location = open_location(kept_as)
+    log = read_log(location)
+    rows = _newest(_readable_rows(location, log, spec), spec)
+    if rows.height and not _is_rebuilt(table.url, kept_as):
+        table.found(rows.to_arrow().cast(table_schema(spec)))
+    marker.delete(key)
+    expected = sum(file.rows or 0 for file in log.live.values())
+    return RepairedTable(spec.name, tuple(damages), rows.height, max(0, expected - rows.height), kept_as)
+
+
+def _is_rebuilt(url: str, kept_as: str) -> bool:
+    """Tell whether the table was written anew before a repair was interrupted: its one commit holds all rows."""
+    if not listed(open_location(kept_as)):
+        return False
+    log = read_log(open_location(url))
+    return log.last_version is not None and not log.damages
+
+
+def _readable_rows(location: Location, log: TableLog, spec: TableSpec) -> Iterator[pl.DataFrame]:
+    """Yield the rows of each readable file, with the rank of the file."""
+    schema = table_schema(spec)
+    for key in sorted(ref.key for ref in listed(location) if is_data(ref.key)):
+        rank = _rank(key, log, spec)
+        data = None if rank is None else read_data(location, key)
+        if data is None:
+            continue
+        for column in missing_columns(data.schema, schema):
+            data = data.append_column(column, pa.nulls(data.num_rows, column.type))
+        frame = pl.DataFrame(data.select(schema.names).cast(schema))
+        yield frame.with_columns(pl.lit(rank, pl.Int8).alias(_FILE))
+
+
+def _rank(key: str, log: TableLog, spec: TableSpec) -> int | None:
+    """Return how new a file is; None for one that no commit is known to have named.
+
+    Such a file may be of a commit that never landed. Rows of `derained` are true nonetheless: an output is put
+    before its row, and planning compares the two. Rows of other tables name what a sweep may have removed since.
+    """
+    if key in log.live:
+        return LIVE
+    if key in log.removed:
+        return REMOVED
+    has_no_log = not log.live and not log.removed
+    return UNLOGGED if key in log.named_in_damage or has_no_log or spec.version_column is not None else None
+
+
+def _newest(frames: Iterator[pl.DataFrame], spec: TableSpec) -> pl.DataFrame:
+    """Keep the newest row of each identity."""
+    schema = table_schema(spec)
+    order = [_FILE] if spec.version_column is None else [spec.version_column, _FILE]
+    whole = pl.concat(
+        [pl.DataFrame(schema.empty_table()).with_columns(pl.lit(0, pl.Int8).alias(_FILE)), *frames]
+    )
+    rows = whole.sort(order, nulls_last=False, maintain_order=True)
+    rows = rows.unique(spec.identity, keep="last", maintain_order=True).drop(_FILE)
+    if spec.version_column is None:
+        return rows
+    # The rebuilt table counts its versions anew: older rows go below them, in the order they had.
+    version = pl.col(spec.version_column)
+    return rows.with_columns(version - version.max())
+
+
+def _move(url: str, to: str) -> None:
+    """Move a table aside; called again, it goes on where it was interrupted."""
+    if is_local(url):
+        if os.path.isdir(url) and not os.path.exists(to):
+            os.rename(url, to)
+        return
+    source, target = open_location(url), open_location(to)
+    refs = listed(source)
+    for ref in refs:
+        target.put(ref.key, source.fetch(ref.key))
+    for ref in refs:
+        source.delete(ref.key)

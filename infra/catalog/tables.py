@@ -1,0 +1,7 @@
+"""All tables of a catalog."""
+
+from __future__ import annotations
+
+from infra.catalog import derained, pool, promotions, pseudo_labels
+
+TABLES = (derained.TABLE, pool.TABLE, pseudo_labels.TABLE, promotions.TABLE)

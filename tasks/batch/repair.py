@@ -1,0 +1,107 @@
+"""Repairing a workspace: damaged tables of its catalog are rebuilt, and what was lost is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from infra.catalog.delta_table import quoted
+from infra.catalog.derained import TABLE, Catalog
+from infra.catalog.repair import RepairedTable, repair_table
+from infra.catalog.tables import TABLES
+from infra.errors import STORAGE_ERRORS
+from infra.records import DERAINED
+from infra.settings import Settings
+from infra.storage.lease import held_leases, lease_location
+from infra.storage.location import open_location
+from infra.storage.name_folding import NameFolding
+from tasks.batch.output_listing import output_urls, read_listing
+from tasks.media.key_hashes import find, hash_texts
+from tasks.refusals import PreflightFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Unrecorded:
+    """Objects of a destination that no row of the catalog accounts for."""
+
+    destination: str
+    objects: int
+    fault: str = ""
+    """Why the destination could not be listed."""
+
+    def line(self) -> str:
+        """Describe it in one line."""
+        if self.fault:
+            return f"{self.destination} could not be listed: {self.fault}"
+        return (
+            f"{self.destination}: {self.objects:,} objects have no row in the catalog; the next run derains their"
+            " images again, and leaves everything else alone"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What became of the tables of a workspace."""
+
+    tables: tuple[RepairedTable, ...]
+    unrecorded: tuple[Unrecorded, ...] = ()
+
+    def lines(self) -> list[str]:
+        """Describe it for people, one line for each thing."""
+        lines = []
+        for table in self.tables:
+            if not table.damages:
+                lines.append(f"{table.name}: in order")
+                continue
+            lines += [f"{table.name}: {damage.key} {damage.what}" for damage in table.damages]
+            lost = (
+                f"at least {table.lost:,} rows are lost"
+                if table.lost
+                else "no row that the log counts is lost"
+            )
+            lines.append(
+                f"{table.name}: rebuilt with {table.kept:,} rows; {lost}; the damaged table: {table.kept_as}"
+            )
+        return lines + [each.line() for each in self.unrecorded if each.objects or each.fault]
+
+
+def repair(settings: Settings) -> RepairReport:
+    """Rebuild every damaged table of a workspace; outputs are listed and left alone.
+
+    Parameters
+    ----------
+    settings : Settings
+        Say which workspace.
+
+    Raises
+    ------
+    PreflightFailed
+        A run holds a lease in the workspace.
+    TransientError, AccessDenied
+        Storage failed; called again, it goes on where it ended.
+    """
+    held = held_leases(lease_location(settings.workspace))
+    if held:
+        raise PreflightFailed(f"the workspace is in use, wait for the run to end: {held[0]}")
+    tables = tuple(repair_table(settings.workspace, spec) for spec in TABLES)
+    was_rebuilt = any(table.name == TABLE.name and table.damages for table in tables)
+    return RepairReport(tables, tuple(_unrecorded(Catalog(settings.workspace))) if was_rebuilt else ())
+
+
+def _unrecorded(catalog: Catalog) -> Iterator[Unrecorded]:
+    """Compare the listing of each destination with the rebuilt table."""
+    batches = catalog.scan(None, ["destination"], DERAINED)
+    for destination in sorted(
+        {name for batch in batches for name in batch["destination"].unique().to_pylist()}
+    ):
+        try:
+            listing = read_listing(destination, open_location(destination).list(), NameFolding())
+        except STORAGE_ERRORS as error:
+            yield Unrecorded(destination, 0, str(error))
+            continue
+        rows = catalog.frame(
+            None, ["destination", "output_key"], f"{DERAINED} AND destination = {quoted(destination)}"
+        )
+        urls = output_urls(rows["destination"], rows["output_key"]).unique()
+        known = int(find(listing.urls, hash_texts(urls))[1].sum())
+        yield Unrecorded(destination, len(listing.urls) - known)
