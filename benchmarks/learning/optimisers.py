@@ -80,12 +80,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with clean/, streaks/, garg/")
     parser.add_argument("--seconds", type=float, default=60.0, help="processor time per course")
     parser.add_argument("--photographs", type=int, default=8)
+    names = sorted({course.network for course in COURSES})
+    parser.add_argument("--networks", nargs="+", choices=names, default=names, help="default: all")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     data = load_training_data(arguments.data, held_out=False)
     pairs = render_validation(load_training_data(arguments.data, held_out=True), arguments.photographs)
     rows = []
-    for course in COURSES:
+    for course in (course for course in COURSES if course.network in arguments.networks):
         rows.append(measured(course, data, pairs, Budget(seconds=arguments.seconds)))
         print(rows[-1], flush=True)
         write_table(rows, RESULTS)
