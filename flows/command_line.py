@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated, Any, NoReturn, cast, get_type_hints
+from typing import Annotated, Any, NoReturn, get_type_hints
 
 import psutil
 import typer
@@ -23,8 +24,11 @@ from prefect.settings import (
 )
 from pydantic import TypeAdapter, ValidationError
 
+from flows.watched_flow import INTERRUPTED_LINE, WatchedFlow
+from infra.errors import one_line
 from infra.shown import guard_logs, shown_line
 from infra.temporary_server import TemporaryServer
+from tasks.refusals import REFUSALS
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -33,7 +37,7 @@ SERVER_START_SECONDS = 180
 """How long a temporary Prefect server may take to start: on a busy machine more than Prefect's 20 seconds."""
 
 
-def run(flow: Flow[Any, Any]) -> None:
+def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None:
     """Run a flow from the command line.
 
     Exit code 0 when it completed, 1 with one line when it did not, 2 for usage errors, 130 after Ctrl-C.
@@ -43,22 +47,26 @@ def run(flow: Flow[Any, Any]) -> None:
     ----------
     flow : Flow
         Every parameter has a default.
+    refuse : callable, optional
+        Takes the flow's parameters, and raises one of `REFUSALS` for what need not wait for a server.
     """
     guard_logs()
     logging.getLogger("prefect").addFilter(_is_no_mere_news)
-    command_of(flow)()
+    command_of(flow, refuse)()
 
 
-def command_of(flow: Flow[Any, Any]) -> typer.Typer:
+def command_of(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> typer.Typer:
     """Make the command that `run` runs.
 
     Parameters
     ----------
     flow : Flow
         Every parameter has a default.
+    refuse : callable, optional
+        See `run`.
     """
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-    app.command()(_command(flow))
+    app.command()(_command(flow, refuse))
     return app
 
 
@@ -67,19 +75,20 @@ def _is_no_mere_news(record: logging.LogRecord) -> bool:
     return record.levelno > logging.INFO
 
 
-def _command(flow: Flow[Any, Any]) -> Callable[..., None]:
+def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callable[..., None]:
     function = inspect.unwrap(flow.fn)
     hints = get_type_hints(function, include_extras=True)
 
     def command(**parameters: Any) -> None:
         _refuse_bad_values(hints, parameters)
         try:
-            with _prefect_server(flow):
-                state = cast(State[Any], flow(**parameters, return_state=True))
-        except BaseException as error:
-            if _is_interrupt(error):
-                _end_at_once(flow)
-            raise
+            if refuse is not None:
+                refuse(**parameters)
+        except REFUSALS as error:
+            _fail(flow, one_line(error))
+        state = _final_state(flow, parameters)
+        if state.is_cancelled():
+            _end_at_once(flow)
         line = " ".join((state.message or str(state.name)).split())
         if not state.is_completed():
             _fail(flow, line)
@@ -89,6 +98,25 @@ def _command(flow: Flow[Any, Any]) -> Callable[..., None]:
     command.__doc__ = docstring.description
     command.__signature__ = _options(function, docstring)  # type: ignore[attr-defined]
     return command
+
+
+def _final_state(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]:
+    """Run a flow; return how it ended, also where Prefect's server went away before it could be told."""
+    has_server = PREFECT_API_URL.value() is not None
+    watched = WatchedFlow(flow, None if has_server else functools.partial(_end_at_once, flow))
+    try:
+        with _prefect_server(flow):
+            watched.run(parameters)
+    except BaseException as error:
+        if _is_interrupt(error):
+            _end_at_once(flow)
+        if watched.state is None or not isinstance(error, Exception):
+            raise
+        line = f"{flow.name}: Prefect's server does not know how the run ended: {one_line(error)}"
+        sys.stderr.write(shown_line(line) + "\n")
+    if watched.state is None:
+        raise RuntimeError(f"{flow.name} was not run: Prefect did not let it begin")
+    return watched.state
 
 
 def _options(function: Callable[..., Any], docstring: Docstring) -> inspect.Signature:
@@ -141,7 +169,7 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 def _end_at_once(flow: Flow[Any, Any]) -> NoReturn:
     """End after Ctrl-C, when the flow has given up its lease: Prefect's threads would still wait for a server."""
-    sys.stderr.write(f"{flow.name}: interrupted; run it again to go on\n")
+    sys.stderr.write(f"{flow.name}: {INTERRUPTED_LINE}\n")
     sys.stderr.flush()
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):

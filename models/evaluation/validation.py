@@ -101,6 +101,11 @@ def validate(network: Callable[[Tensor], Tensor], pairs: ValidationSet) -> Valid
     return ValidationScore(**{kind: mean_psnr_y(network, of) for kind, of in pairs.by_kind().items()})
 
 
+def score_input(pairs: ValidationSet) -> ValidationScore:
+    """Score the rainy photographs as they are: what a network has to lead."""
+    return validate(lambda rainy: rainy, pairs)
+
+
 def before_after(network: nn.Module, pairs: ValidationSet) -> dict[str, RgbImage]:
     """Return rainy, derained and clean side by side, of the first pair of each kind of rain."""
     return {kind: _side_by_side(network, of[0]) for kind, of in pairs.by_kind().items()}

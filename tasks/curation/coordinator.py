@@ -32,7 +32,8 @@ from tasks.curation.summary import CurationSummary, Decided
 from tasks.prefect_runs import attempt
 from tasks.progress import Progress
 from tasks.resolved_model import ResolvedModel
-from tasks.waves.executors import OpenExecutor, on_dask
+from tasks.waves.dask_executor import on_dask
+from tasks.waves.executors import OpenExecutor
 from tasks.waves.loaded import StagedModel, stage
 from tasks.waves.runner import Pace, run_stage
 from tasks.waves.stage import Unfinished
@@ -86,7 +87,7 @@ def curate_pool(
         )
         attempt("removing judged crops", lambda: _forget_judged(settings.workspace))
         attempt("compacting the ledger", labels.maintain)
-        standing = labels.accepted().height
+        standing = attempt("counting pseudo-labels", lambda: labels.accepted().height) or 0
     return CurationSummary(Decided.of(rows), tuple(pending), waiting, standing, streaks, page)
 
 
