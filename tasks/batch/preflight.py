@@ -8,7 +8,6 @@ from pathlib import PurePosixPath
 
 from infra.records import Scope
 from infra.settings import Settings, absolute_url
-from infra.shared_folders import refuse_unshared_folders
 from infra.storage.lease import check_workspace
 from infra.storage.location import ObjectNotFound, open_location
 from infra.storage.rights import refuse_unwritable
@@ -65,6 +64,12 @@ def prepare(
         refuse_absent_device(settings)
     source, destination = _endpoints(settings, source, destination)
     found = _checked(settings, source, destination, export)
+    if settings.cluster is not None:
+        from infra.shared_folders import (
+            refuse_unshared_folders,
+        )  # Dask, which a run without one need not wait for
+
+        refuse_unshared_folders(settings, read=[found.base], written=[destination, settings.workspace])
     medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
     scope = Scope(found.base, destination, export.label)
     return Prepared(scope, found, medium, resolve(settings, model))
@@ -98,7 +103,6 @@ def _checked(settings: Settings, source: str, destination: str, export: Export) 
     found = readable_source(source)
     refuse_oversized(found, settings)
     _refuse_other_kind(found, destination, export)
-    refuse_unshared_folders(settings, read=[found.base], written=[destination, settings.workspace])
     return found
 
 
