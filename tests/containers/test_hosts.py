@@ -126,9 +126,7 @@ def test_a_killed_scheduler_ends_the_run_with_a_line_and_the_next_run_ends_the_w
         wait_until(lambda: len(rain.outputs()) > 0, run)
         hosts.engine("kill", hosts.scheduler_container)
         assert run.wait(PATIENCE) == 1
-    printed = (tmp_path / "printed").read_text()
-    assert "the Dask scheduler went away" in printed
-    assert "Traceback" not in printed, printed
+    assert "the Dask scheduler went away" in (tmp_path / "printed").read_text().splitlines()[-1]
     hosts.engine("start", hosts.scheduler_container)
     hosts.wait_for_all()
     assert rain.derain().state == "Completed"

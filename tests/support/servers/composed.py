@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx
+
 from tests.support.servers.containers import DERAIN, POSTGRES, Podman
 from tests.support.servers.prefect_server import PATIENCE
 from tests.support.servers.server_processes import ROOT, wait_for
@@ -35,6 +37,14 @@ class Installation:
     def log(self, service: str) -> str:
         """What a service has printed."""
         return self.compose("logs", service)
+
+    def is_deployed(self) -> bool:
+        """Tell whether the one-shot service has registered derain-batch."""
+        try:
+            asked = httpx.get(f"{self.prefect_url}/deployments/name/derain-batch/derain-batch", timeout=30)
+        except httpx.TransportError:
+            return False
+        return asked.is_success
 
     @property
     def prefect_url(self) -> str:
@@ -77,7 +87,7 @@ def installation(
     made = Installation(replace(engine, environment=environment), words, folder / "data")
     try:
         made.compose("up", "--detach", "--scale", "worker=2")
-        wait_for(lambda: "Worker 'ProcessWorker" in made.log("prefect-worker"), "no Prefect worker runs", 2)
+        wait_for(made.is_deployed, "no deployments are registered", 2)
         yield made
     finally:
         made.compose("down", "--volumes", "--timeout", "1")
