@@ -23,8 +23,10 @@ from prefect.settings import (
 )
 from pydantic import TypeAdapter, ValidationError
 
+from infra.errors import one_line
 from infra.shown import guard_logs, shown_line
 from infra.temporary_server import TemporaryServer
+from tasks.refusals import REFUSALS
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -33,7 +35,7 @@ SERVER_START_SECONDS = 180
 """How long a temporary Prefect server may take to start: on a busy machine more than Prefect's 20 seconds."""
 
 
-def run(flow: Flow[Any, Any]) -> None:
+def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None:
     """Run a flow from the command line.
 
     Exit code 0 when it completed, 1 with one line when it did not, 2 for usage errors, 130 after Ctrl-C.
@@ -43,22 +45,26 @@ def run(flow: Flow[Any, Any]) -> None:
     ----------
     flow : Flow
         Every parameter has a default.
+    refuse : callable, optional
+        Takes the flow's parameters, and raises one of `REFUSALS` for what need not wait for a server.
     """
     guard_logs()
     logging.getLogger("prefect").addFilter(_is_no_mere_news)
-    command_of(flow)()
+    command_of(flow, refuse)()
 
 
-def command_of(flow: Flow[Any, Any]) -> typer.Typer:
+def command_of(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> typer.Typer:
     """Make the command that `run` runs.
 
     Parameters
     ----------
     flow : Flow
         Every parameter has a default.
+    refuse : callable, optional
+        See `run`.
     """
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-    app.command()(_command(flow))
+    app.command()(_command(flow, refuse))
     return app
 
 
@@ -67,15 +73,19 @@ def _is_no_mere_news(record: logging.LogRecord) -> bool:
     return record.levelno > logging.INFO
 
 
-def _command(flow: Flow[Any, Any]) -> Callable[..., None]:
+def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callable[..., None]:
     function = inspect.unwrap(flow.fn)
     hints = get_type_hints(function, include_extras=True)
 
     def command(**parameters: Any) -> None:
         _refuse_bad_values(hints, parameters)
         try:
+            if refuse is not None:
+                refuse(**parameters)
             with _prefect_server(flow):
                 state = cast(State[Any], flow(**parameters, return_state=True))
+        except REFUSALS as error:
+            _fail(flow, one_line(error))
         except BaseException as error:
             if _is_interrupt(error):
                 _end_at_once(flow)

@@ -22,6 +22,8 @@ class TrainConfig:
     """Weights file to start from; new weights if empty."""
     recipe: str = "mixed"
     """The rain: one of `models.rain.recipes.RECIPES`."""
+    adaptive_shares: bool = False
+    """Whether each validation shifts the shares of the recipe to where the held-out lead is smallest."""
     steps: int = 40_000
     batch: int = 16
     """Crops a step and process."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from models.evaluation.metrics import Image
+from models.images import RgbImage
 
 
 class Recorder(Protocol):
@@ -16,7 +16,7 @@ class Recorder(Protocol):
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Keep named numbers of a step; what was told of this step and later ones before is out of date."""
 
-    def picture(self, step: int, name: str, picture: Image) -> None:
+    def picture(self, step: int, name: str, picture: RgbImage) -> None:
         """Keep a picture, uint8 RGB (H, W, 3)."""
 
 
@@ -41,5 +41,5 @@ class CurveFile:
             writer.writerows([*rows, row])
         partial.replace(self._path)
 
-    def picture(self, step: int, name: str, picture: Image) -> None:
+    def picture(self, step: int, name: str, picture: RgbImage) -> None:
         """Leave pictures to others."""

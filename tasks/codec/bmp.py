@@ -10,7 +10,7 @@ import struct
 
 import numpy as np
 
-from tasks.codec.pictures import Pixels
+from models.images import RgbImage
 
 _HEADER_BYTES = 14 + 108
 _BITFIELDS = 3
@@ -19,7 +19,7 @@ _SRGB = b"BGRs"
 _INCHES_PER_METRE = 1 / 0.0254
 
 
-def write_bmp_with_alpha(rgba: Pixels, dpi: tuple[float, float] | None) -> bytes:
+def write_bmp_with_alpha(rgba: RgbImage, dpi: tuple[float, float] | None) -> bytes:
     """Return a BMP of (H, W, 4) samples, thirty-two bits a pixel."""
     height, width = rgba.shape[:2]
     size = rgba.size

@@ -30,7 +30,7 @@ from tasks.codec.forms import Opened, describe
 from tasks.codec.jpeg_file import END_OF_IMAGE, is_incomplete, parse_jpeg, require_supported
 from tasks.codec.normalising import to_plain_mode
 from tasks.codec.pictures import ImageRejected, Picture, not_supported
-from tasks.codec.png_file import parse_png
+from tasks.codec.png_file import lacks_rows, parse_png
 from tasks.codec.png_metadata import info_of, kept_chunks, lost_from_png
 from tasks.codec.sniff import identify
 from tasks.codec.tiff_file import open_tiff, what_further_pages_are
@@ -112,6 +112,9 @@ def _open_png(data: bytes, max_pixels: int) -> Opened:
     png = parse_png(data)
     image = PngImagePlugin.PngImageFile(io.BytesIO(png.pixels))
     _check_header(image, data, max_pixels)
+    image.load()
+    if lacks_rows(png.pixels, image):
+        raise ImageRejected("truncated PNG")
     image.info.update(info_of(png.ancillary))
     damaged = tuple(f"damaged {name}" for name in png.damaged)
     return Opened(image, data, kept_chunks(png.ancillary), (*damaged, *lost_from_png(png.ancillary)))

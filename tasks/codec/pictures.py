@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from infra.errors import ItemRejected
+from models.images import RgbImage
 
-Pixels = npt.NDArray[np.uint8]
 Mode = Literal["L", "LA", "RGB", "RGBA"]
 
 
@@ -79,9 +76,9 @@ class PictureForm:
 class Picture:
     """A decoded image: upright, eight bits a sample, always RGB for the network."""
 
-    rgb: Pixels
+    rgb: RgbImage
     """(H, W, 3); three equal channels for a grey source."""
-    alpha: Pixels | None
+    alpha: RgbImage | None
     """(H, W), or None where the source has no transparency."""
     form: PictureForm
 
