@@ -12,6 +12,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from multiprocessing.connection import Connection
@@ -20,12 +21,14 @@ from typing import Any
 from infra.settings import Settings
 from infra.storage import local
 from tasks.batch import coordinator, shards
+from tasks.batch.observing import FlowObserver
+from tasks.batch.planning import PlanCounts
 from tasks.batch.preflight import prepare
 from tasks.codec.exports import Export
 from tasks.media.photographs import Photographs
 from tasks.media.sources import Selection
 from tasks.refusals import REFUSALS
-from tasks.waves.executors import in_process
+from tasks.waves.executors import Executor, in_process
 
 DONE, PENDING, CRASHED = 0, 1, 3
 """Exit codes: all is done; refused, or images are pending; an error that nobody foresaw."""
@@ -59,6 +62,13 @@ class Put:
     """Monotonic seconds, the same in all processes of the machine."""
 
 
+class _Here(FlowObserver):
+    """Works in this process, so that killing it kills everything."""
+
+    def executor(self, settings: Settings, counts: PlanCounts) -> AbstractContextManager[Executor]:
+        return in_process(settings)
+
+
 def run(order: Order, puts: Connection, errors: str) -> None:
     """Run it, send every put, and end the process with an exit code."""
     os.environ.update(order.environment)
@@ -89,7 +99,7 @@ def _derain(order: Order) -> int:
     request = coordinator.BatchRequest(uuid.uuid4().hex, datetime.now(UTC), Selection(), "none")
     try:
         prepared = prepare(settings, order.source, order.destination, Export("same"), order.model)
-        summary = coordinator.derain_pending(settings, prepared, request, in_process)
+        summary = coordinator.derain_pending(settings, prepared, request, _Here())
     except REFUSALS as refused:
         sys.stderr.write(f"{refused}\n")
         return PENDING
