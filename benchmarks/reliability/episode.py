@@ -20,12 +20,24 @@ QUIET_RUNS = 4
 """So many runs in peace must bring all to its end."""
 KILL_AT = ("decode", "during-put", "after-put", "before-commit", "after-commit", "between-waves")
 
+PRELOADED = (
+    "benchmarks.reliability.soak",
+    "deltalake",
+    "polars",
+    "s3fs",
+    "tasks.batch.stage",
+    "tasks.progress",
+    "tasks.waves.loaded",
+    "tasks.waves.runner",
+)
+"""What a run imports, also where it needs it."""
+
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 
 def warm_up() -> None:
     """Let processes be forked from one that has imported everything and started no thread."""
-    _CONTEXT.set_forkserver_preload(["benchmarks.reliability.soak", "deltalake", "polars", "s3fs"])
+    _CONTEXT.set_forkserver_preload(list(PRELOADED))
 
 
 @dataclass(slots=True)

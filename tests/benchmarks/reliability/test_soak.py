@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import polars as pl
 import pytest
 
-from benchmarks.reliability import soak
+from benchmarks.reliability import soak, world
 from benchmarks.reliability.soak import soak_for
 from benchmarks.reliability.work import Event, Redone, redone
-from benchmarks.reliability.world import Faults, check, content, keys, new_world, write_model
-from infra.catalog.derained import Catalog
-from infra.records import Scope
-from tests.support.samples.records import record
+from benchmarks.reliability.world import Faults, World, check, content, keys, new_world
+from infra.storage.location import open_location
 
 
 def test_only_what_nobody_damaged_counts_as_done_again() -> None:
@@ -29,15 +31,50 @@ def test_only_what_nobody_damaged_counts_as_done_again() -> None:
     assert redone(events) == {1: Redone(images=1, seconds=1.0)}
 
 
-def test_a_check_finds_gaps_doubles_and_other_bytes(tmp_path: Path) -> None:
-    world = new_world(str(tmp_path), write_model(tmp_path / "tiny.safetensors"))
-    expected = {(key, 0): content(key, 0) for key in keys()}
-    scope = Scope(world.source, world.destination, "same")
-    catalog = Catalog(world.workspace)
-    assert check(world, expected) == Faults(gaps=len(keys()))
-    assert scope.source == world.source
-    assert replace(record("a"), key="b").key == "b"
-    assert catalog.frame().is_empty()
+@dataclass
+class Undisturbed:
+    """A world whose outputs and rows are right, until a test spoils them."""
+
+    world: World
+    rows: list[dict[str, Any]]
+
+    def check(self) -> Faults:
+        return check(self.world, {(key, 0): content(key, 0) for key in keys()})
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Undisturbed:
+    made = new_world(str(tmp_path), tmp_path / "no model")
+    rows = []
+    for ref in open_location(made.source).list():
+        data = content(ref.key, 0)
+        open_location(made.destination).put(ref.key, data)
+        identity = {
+            "source": made.source,
+            "key": ref.key,
+            "etag": ref.etag,
+            "destination": "there",
+            "export": "same",
+        }
+        rows.append({**identity, "status": "derained", "output_sha256": sha256(data).hexdigest()})
+    monkeypatch.setattr(world, "Catalog", lambda _: SimpleNamespace(frame=lambda: pl.DataFrame(rows)))
+    return Undisturbed(made, rows)
+
+
+def test_a_check_finds_nothing_where_nothing_is_wrong(undisturbed: Undisturbed) -> None:
+    assert undisturbed.check() == Faults()
+
+
+def test_a_check_finds_what_is_wrong(undisturbed: Undisturbed) -> None:
+    first, second, third, *_ = keys()
+    destination = open_location(undisturbed.world.destination)
+    destination.delete(first)
+    destination.put(second, b"other bytes")
+    destination.put("nobody's.jpg", b"")
+    undisturbed.rows.append(undisturbed.rows[-1])
+    undisturbed.rows[:] = [row for row in undisturbed.rows if row["key"] != third]
+    Path(undisturbed.world.destination, ".derain-0-1-2-3.tmp").touch()
+    assert undisturbed.check() == Faults(gaps=2, doubles=1, byte_differences=2, leftovers=1)
 
 
 @pytest.mark.slow
