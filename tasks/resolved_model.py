@@ -97,6 +97,11 @@ def resolve_at_once(settings: Settings, model: str) -> ResolvedModel:
     return resolve_model(settings, model)
 
 
+def _is_untouched(settings: Settings) -> bool:
+    """Return whether no champion was ever registered or promoted here; a lost registry is another matter."""
+    return not has_registry(settings) and Ledger(settings.workspace).last_move(STUDENT) is None
+
+
 def has_registry(settings: Settings) -> bool:
     """Return whether models can have been registered: on a server, or in the database of the workspace."""
     home = Path(settings.workspace if is_local(settings.workspace) else "var")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from flows.console.arguments import ArgumentRefused, Collection, OnePhotograph, understand
 from infra.settings import read_settings
-from tasks.batch.planning import Redo
 from tasks.codec.exports import Export, Kind
 
 
@@ -42,7 +41,8 @@ def derain(
         int | None, typer.Option(min=1, help="Most images of the source that are looked at.")
     ] = None,
     redo: Annotated[
-        Redo, typer.Option(help="Also derain again what another model made (stale) or what was rejected.")
+        Literal["none", "stale", "rejected"],
+        typer.Option(help="Also derain again what another model made (stale) or what was rejected."),
     ] = "none",
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Only say what would be derained.")] = False,
     overwrite: Annotated[

@@ -156,7 +156,7 @@ def derain_pending(
             "verifying the outputs",
             lambda: find_loss(catalog, scope, request.run_id, tally.recorded, folding),
         )
-        if not tally.stopped_by:
+        if stage and not tally.stopped_by:
             attempt("compacting the catalog", catalog.maintain)
     return _summary(prepared, request, found.counts, tally, seconds, loss or Loss())
 
