@@ -6,28 +6,21 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any, NoReturn, cast, get_type_hints
 
 import psutil
 import typer
 from docstring_parser import Docstring, DocstringStyle, parse
 from prefect import Flow, State
-from prefect.client.orchestration import get_client
-from prefect.settings import (
-    PREFECT_API_URL,
-    PREFECT_CLIENT_MAX_RETRIES,
-    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
-    temporary_settings,
-)
 from pydantic import TypeAdapter, ValidationError
+
+from flows.prefect_server import PrefectServerRefused, prefect_server
+from infra.terminal import show_any_text
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
-
-SERVER_START_SECONDS = 180
-"""How long a temporary Prefect server may take to start: on a busy machine more than Prefect's 20 seconds."""
 
 
 def run(flow: Flow[Any, Any]) -> None:
@@ -41,6 +34,7 @@ def run(flow: Flow[Any, Any]) -> None:
     flow : Flow
         Every parameter has a default.
     """
+    show_any_text()
     logging.getLogger("prefect").addFilter(_is_no_mere_news)
     command_of(flow)()
 
@@ -70,8 +64,10 @@ def _command(flow: Flow[Any, Any]) -> Callable[..., None]:
     def command(**parameters: Any) -> None:
         _refuse_bad_values(hints, parameters)
         try:
-            with _prefect_server(flow):
+            with prefect_server():
                 state = cast(State[Any], flow(**parameters, return_state=True))
+        except PrefectServerRefused as error:
+            _fail(flow, str(error))
         except BaseException as error:
             if _is_interrupt(error):
                 _end_at_once(flow)
@@ -108,23 +104,6 @@ def _refuse_bad_values(hints: dict[str, Any], parameters: dict[str, Any]) -> Non
         except ValidationError as error:
             option = f"--{name.replace('_', '-')}"
             raise typer.BadParameter(error.errors()[0]["msg"], param_hint=option) from error
-
-
-@contextmanager
-def _prefect_server(flow: Flow[Any, Any]) -> Iterator[None]:
-    """Refuse a Prefect server that is set but does not answer; with none set, a temporary one serves the run."""
-    url = PREFECT_API_URL.value()
-    if url is None:
-        # Ctrl-C ends the temporary server too, and minutes of asking it again would only look like a hang.
-        retries, start = PREFECT_CLIENT_MAX_RETRIES, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
-        with temporary_settings({retries: 1, start: SERVER_START_SECONDS}):
-            yield
-        return
-    with get_client(sync_client=True) as client:
-        error = client.api_healthcheck()
-    if error is not None:
-        _fail(flow, f"{url}: no Prefect server answers there ({error}); start it or unset PREFECT_API_URL")
-    yield
 
 
 def _is_interrupt(error: BaseException | None) -> bool:

@@ -10,6 +10,7 @@ import sys
 import typer
 
 from infra.settings import read_settings
+from infra.terminal import show_any_text
 from tasks.batch.repair import repair
 from tasks.refusals import REFUSALS
 
@@ -25,4 +26,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    show_any_text()
     typer.run(main)
