@@ -30,8 +30,8 @@ def setup_environment(*, ctx: prefect.plugins.HookContext) -> prefect.plugins.Se
     """Let Prefect's client take bare deployment names; called by Prefect at its start.
 
     Where a proxy is set, its client and all that it starts still reach this machine itself without the proxy.
-    What it wraps is internal to Prefect: where another version does not have it, a line in the log says so, and full
-    names work as ever.
+    What it wraps is internal to Prefect: where another version does not have it, a line in the log says so, and
+    full names work as ever.
 
     Parameters
     ----------
