@@ -19,8 +19,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
+# make itself exits with 2 whatever the run exits with, and prints the run's own code: "Error 1".
 run: install
-	$(BIN)/python -m flows.derain_batch $(if $(SOURCE),--source "$(SOURCE)") $(if $(DEST),--destination "$(DEST)")
+	@$(BIN)/derain $(if $(SOURCE),"$(SOURCE)" $(if $(DEST),"$(DEST)"),$(if $(DEST),$(error DEST=$(DEST) needs SOURCE= too),--samples))
 
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile

@@ -16,14 +16,17 @@ from docstring_parser import Docstring, DocstringStyle, parse
 from prefect import Flow, State
 from pydantic import TypeAdapter, ValidationError
 
-from flows.prefect_server import PrefectServerRefused, prefect_server
+from flows.prefect_server import prefect_server
+from infra.errors import one_line
+from infra.shown import guard_logs, shown_line
 from infra.terminal import show_any_text
+from tasks.refusals import REFUSALS
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 
-def run(flow: Flow[Any, Any]) -> None:
+def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None:
     """Run a flow from the command line.
 
     Exit code 0 when it completed, 1 with one line when it did not, 2 for usage errors, 130 after Ctrl-C.
@@ -33,22 +36,27 @@ def run(flow: Flow[Any, Any]) -> None:
     ----------
     flow : Flow
         Every parameter has a default.
+    refuse : callable, optional
+        Takes the flow's parameters, and raises one of `REFUSALS` for what need not wait for a server.
     """
     show_any_text()
+    guard_logs()
     logging.getLogger("prefect").addFilter(_is_no_mere_news)
-    command_of(flow)()
+    command_of(flow, refuse)()
 
 
-def command_of(flow: Flow[Any, Any]) -> typer.Typer:
+def command_of(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> typer.Typer:
     """Make the command that `run` runs.
 
     Parameters
     ----------
     flow : Flow
         Every parameter has a default.
+    refuse : callable, optional
+        See `run`.
     """
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-    app.command()(_command(flow))
+    app.command()(_command(flow, refuse))
     return app
 
 
@@ -57,17 +65,19 @@ def _is_no_mere_news(record: logging.LogRecord) -> bool:
     return record.levelno > logging.INFO
 
 
-def _command(flow: Flow[Any, Any]) -> Callable[..., None]:
+def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callable[..., None]:
     function = inspect.unwrap(flow.fn)
     hints = get_type_hints(function, include_extras=True)
 
     def command(**parameters: Any) -> None:
         _refuse_bad_values(hints, parameters)
         try:
+            if refuse is not None:
+                refuse(**parameters)
             with prefect_server():
                 state = cast(State[Any], flow(**parameters, return_state=True))
-        except PrefectServerRefused as error:
-            _fail(flow, str(error))
+        except REFUSALS as error:
+            _fail(flow, one_line(error))
         except BaseException as error:
             if _is_interrupt(error):
                 _end_at_once(flow)
@@ -75,7 +85,7 @@ def _command(flow: Flow[Any, Any]) -> Callable[..., None]:
         line = " ".join((state.message or str(state.name)).split())
         if not state.is_completed():
             _fail(flow, line)
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(shown_line(line) + "\n")
 
     docstring = parse(function.__doc__ or "", DocstringStyle.GOOGLE)
     command.__doc__ = docstring.description
@@ -124,5 +134,5 @@ def _end_at_once(flow: Flow[Any, Any]) -> NoReturn:
 
 
 def _fail(flow: Flow[Any, Any], line: str) -> NoReturn:
-    sys.stderr.write(f"{flow.name}: {line}\n")
+    sys.stderr.write(shown_line(f"{flow.name}: {line}") + "\n")
     raise typer.Exit(1)

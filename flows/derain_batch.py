@@ -20,7 +20,7 @@ from infra.settings import read_settings
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
 from tasks.batch.plan_list import write_list
 from tasks.batch.planning import Redo
-from tasks.batch.preflight import prepare
+from tasks.batch.preflight import prepare, refuse_at_once
 from tasks.batch.publication import publish
 from tasks.codec.exports import Export, Kind
 from tasks.media.sources import Selection
@@ -48,7 +48,8 @@ def derain_batch(
         source: Folder, bucket prefix (s3://bucket/prefix), manifest (CSV or Parquet with key, etag, size) or
             Zarr array (T, H, W, 3). Default: DERAIN_SOURCE, or else a few sample photographs.
         destination: Folder or bucket prefix for the derained photographs. Default: DERAIN_DESTINATION.
-        model: Registered model (models:/name@alias or models:/name/version) or path of a weights file.
+        model: Registered model (models:/name@alias or models:/name/version), name of a network that ships
+            (student-small), or path of a weights file.
         export: Format of the outputs: that of each source image, or always PNG or JPEG.
         quality: JPEG and WebP quality of the outputs, 1 to 100.
         include: Only keys that match one of these globs. Default: what is named like an image.
@@ -76,5 +77,12 @@ def derain_batch(
     return Completed(message=f"{summary.line()}; report: {report}", data=summary)
 
 
+def refuse(
+    source: str | None, destination: str | None, model: str, export: Kind, quality: int, **_: object
+) -> None:
+    """Refuse what the parameters alone tell, before a server starts."""
+    refuse_at_once(read_settings(), source, destination, Export(export, quality), model)
+
+
 if __name__ == "__main__":
-    run(derain_batch)
+    run(derain_batch, refuse)

@@ -83,7 +83,7 @@ def _refuse_other_version(url: str, client: SyncPrefectClient) -> None:
 
 
 def _start_temporary_server() -> None:
-    from flows.temporary_server import TemporaryServer  # a second of imports, only where it is used
+    from infra.temporary_server import TemporaryServer  # a second of imports, only where it is used
 
     server = TemporaryServer()
     if not server.answers_within(START_SECONDS):

@@ -10,6 +10,7 @@ import sys
 import typer
 
 from infra.settings import read_settings
+from infra.shown import shown_line
 from infra.terminal import show_any_text
 from tasks.batch.repair import repair
 from tasks.refusals import REFUSALS
@@ -22,7 +23,7 @@ def main() -> None:
     except REFUSALS as error:
         sys.stderr.write(f"repair: {error}\n")
         raise typer.Exit(1) from error
-    sys.stdout.write("\n".join(report.lines()) + "\n")
+    sys.stdout.write("\n".join(map(shown_line, report.lines())) + "\n")
 
 
 if __name__ == "__main__":

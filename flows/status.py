@@ -13,6 +13,7 @@ import typer
 
 from infra.catalog.derained import Catalog
 from infra.settings import read_settings
+from infra.shown import shown_line
 from infra.terminal import show_any_text
 from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
 from tasks.batch.preflight import prepare
@@ -49,7 +50,7 @@ def status(
     except REFUSALS as error:
         sys.stderr.write(f"status: {error}\n")
         raise typer.Exit(1) from error
-    lines += [f"rejected  {record.key}: {record.reason}" for record in rejected]
+    lines += [shown_line(f"rejected  {record.key}: {record.reason}") for record in rejected]
     sys.stdout.write("\n".join(lines) + "\n")
 
 

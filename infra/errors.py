@@ -8,6 +8,8 @@ from typing import NoReturn, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
+from infra.shown import shown
+
 T = TypeVar("T")
 
 
@@ -16,7 +18,13 @@ ARCHIVED = "archived; restore it first"
 
 
 class DerainError(Exception):
-    """Base of every error that this project raises on purpose. Its message is the one line that a user needs."""
+    """Base of every error that this project raises on purpose. Its message is the one line that a user needs.
+
+    As text it can be shown anywhere: without passwords of URLs, control characters of keys escaped.
+    """
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
 
 class UserError(DerainError):

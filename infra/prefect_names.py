@@ -15,6 +15,7 @@ import prefect.plugins
 from prefect.exceptions import ObjectNotFound
 
 from infra.prefect_home import without_proxy
+from infra.shown import guard_logs
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -27,7 +28,7 @@ class AmbiguousName(ObjectNotFound):
 
 @prefect.plugins.register_hook
 def setup_environment(*, ctx: prefect.plugins.HookContext) -> prefect.plugins.SetupResult | None:
-    """Let Prefect's client take bare deployment names; called by Prefect at its start.
+    """Let Prefect's client take bare deployment names, and keep passwords out of logs; called at Prefect's start.
 
     Where a proxy is set, its client and all that it starts still reach this machine itself without the proxy.
     What it wraps is internal to Prefect: where another version does not have it, a line in the log says so, and
@@ -38,6 +39,7 @@ def setup_environment(*, ctx: prefect.plugins.HookContext) -> prefect.plugins.Se
     ctx : HookContext
         What Prefect tells a plugin.
     """
+    guard_logs()
     try:
         from prefect.client.orchestration import PrefectClient
 

@@ -203,7 +203,7 @@ class Settings(WorkerSettings):
     """Worker processes on this machine; unset: one a core."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """`auto`, `cpu`, `cuda` or `cuda:N`; whether it is there is looked at before any work."""
-    tracking_uri: str | None = None
+    tracking_uri: str | None = Field(default=None, repr=False)
     """MLflow server; unset: SQLite in the workspace, or in `./var` where the workspace is remote."""
     shard_pixels: int = Field(default=64_000_000, ge=1)
     """Pixels one shard aims at: 10 to 60 seconds of one CPU core."""

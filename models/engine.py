@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from models.errors import ModelError
+from models.images import RgbBatch
 from models.networks.architectures import architecture_of
 from models.networks.base import Network
 
-Batch = npt.NDArray[np.uint8]
 """Photographs of one size, (B, H, W, 3)."""
 GPU_BATCH = 16
 
@@ -76,7 +75,7 @@ class Engine:
         """How many photographs of one size should share a pass: one on a CPU, where more gain nothing."""
         return GPU_BATCH if self.device.type == "cuda" else 1
 
-    def derain(self, rainy: Batch) -> Batch:
+    def derain(self, rainy: RgbBatch) -> RgbBatch:
         """Derain photographs of one size.
 
         Parameters
@@ -125,7 +124,7 @@ class Engine:
         sizes = self.network.config
         return math.ceil(sizes.receptive_radius / sizes.size_multiple) * sizes.size_multiple
 
-    def _forward(self, rainy: Batch) -> Batch:
+    def _forward(self, rainy: RgbBatch) -> RgbBatch:
         """Run one pass, in halves where the device's memory does not hold the whole batch."""
         try:
             return self._pass(rainy)
@@ -137,7 +136,7 @@ class Engine:
         return np.concatenate([self._forward(rainy[:half]), self._forward(rainy[half:])])
 
     @torch.inference_mode()
-    def _pass(self, rainy: Batch) -> Batch:
+    def _pass(self, rainy: RgbBatch) -> RgbBatch:
         pixels = torch.from_numpy(np.ascontiguousarray(rainy)).to(self.device)
         floats = pixels.permute(0, 3, 1, 2).float().div_(255)  # (B, 3, H, W), channels last in memory
         return _as_uint8(self.network(floats))
@@ -224,6 +223,6 @@ def _cpu_has_bf16() -> bool:
     return "avx512_bf16" in known or "amx_bf16" in known
 
 
-def _as_uint8(derained: Tensor) -> Batch:
+def _as_uint8(derained: Tensor) -> RgbBatch:
     levels = derained.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
     return levels.permute(0, 2, 3, 1).cpu().numpy()

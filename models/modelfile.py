@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from models.networks.architectures import (
 from models.networks.base import Network, NetworkConfig
 from models.networks.descriptor import describe
 from models.networks.fitting import require_fit, require_plausible_sizes
+from models.packed import ModelFile as ModelFile
 
 SCHEMA_VERSION = 2
 """What is written; 1 is read too."""
@@ -48,21 +49,8 @@ class ModelFileInvalid(ModelError):
     """A model file that cannot be used; the message names it and what is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFile:
-    """A model as bytes: what is stored, sent to workers and registered."""
-
-    weights: bytes
-    config: bytes
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over config and weights: what "the same model" means."""
-        return hashlib.sha256(self.config + b"\0" + self.weights).hexdigest()
-
-
 def read_model_file(path: Path) -> ModelFile:
-    """Read `<name>.safetensors` and the `<name>.json` beside it.
+    """Read `<name>.safetensors` and the `<name>.json` next to it.
 
     Raises
     ------
@@ -123,7 +111,7 @@ def pack(network: Network, facts: dict[str, Any], name: str | None = None) -> Mo
     facts : dict
         Data and metrics, for the config.
     name : str, optional
-        What the model is called; unless told, by its preset or else its architecture.
+        What the model is called; by default its preset, or else its architecture.
 
     Raises
     ------

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import ModelError
+from models.packed import ModelFile
 
 FOLDER = Path(__file__).parent / "weights"
 DEFAULT = "student-base"
@@ -25,8 +26,12 @@ class ShippedNetwork:
 
     name: str
     path: Path
-    """Its `.safetensors` file; the config lies beside it as `.json`."""
+    """Its `.safetensors` file; the config has the same name and ends in `.json`."""
     config: dict[str, Any]
+
+    def read(self) -> ModelFile:
+        """Read its two files; they came with the package, so nothing is checked."""
+        return ModelFile(self.path.read_bytes(), self.path.with_suffix(".json").read_bytes())
 
 
 def shipped_networks() -> list[ShippedNetwork]:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from imagehash import phash
 from PIL import Image as PillowImage
 
-from models.evaluation.metrics import Image
+from models.images import RgbImage
 
 NEAR = 10
 """Bits of 64 by which two hashes of one photograph may differ.
@@ -26,12 +26,12 @@ class SeenPhotographs:
         self._keys: list[str] = []
         self._hashes: list[np.uint64] = []
 
-    def add(self, key: str, photograph: Image) -> None:
+    def add(self, key: str, photograph: RgbImage) -> None:
         """Remember a photograph, (H, W, 3) uint8."""
         self._keys.append(key)
         self._hashes.append(_hash_of(photograph))
 
-    def like(self, photograph: Image) -> str | None:
+    def like(self, photograph: RgbImage) -> str | None:
         """Return the key of a photograph that shows the same, the likest; None if there is none."""
         if not self._keys:
             return None
@@ -40,6 +40,6 @@ class SeenPhotographs:
         return self._keys[nearest] if distances[nearest] <= NEAR else None
 
 
-def _hash_of(photograph: Image) -> np.uint64:
+def _hash_of(photograph: RgbImage) -> np.uint64:
     bits = phash(PillowImage.fromarray(photograph)).hash
     return np.uint64(np.packbits(bits).view(">u8")[0])

@@ -1,36 +1,42 @@
-"""What connects the work to the Prefect run that it is part of, where there is one."""
+"""What connects the work to the Prefect run that it is part of, where there is one.
+
+Prefect is imported by the flows alone: where none is under way, nothing here needs it.
+"""
 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
-import httpx
-from prefect import State, task
-from prefect.cache_policies import NO_CACHE
-from prefect.context import FlowRunContext
-from prefect.exceptions import MissingContextError, PrefectException, TerminationSignal
-from prefect.logging import get_logger, get_run_logger
-from prefect.states import Failed
-
-from infra.errors import DerainError, one_line
+from infra.errors import one_line
 
 T = TypeVar("T")
-INTERRUPTS = (KeyboardInterrupt, SystemExit, TerminationSignal)
-"""Ctrl-C, SIGTERM, and Prefect's cancel, which is a SIGTERM too."""
-SERVER_ERRORS = (httpx.HTTPError, PrefectException)
-"""What a Prefect server that is away or overloaded raises."""
+
+
+def interrupts() -> tuple[type[BaseException], ...]:
+    """Return what interrupts work: Ctrl-C, SIGTERM, and Prefect's cancel, which is a SIGTERM too."""
+    if "prefect" not in sys.modules:
+        return (KeyboardInterrupt, SystemExit)
+    from prefect.exceptions import TerminationSignal
+
+    return (KeyboardInterrupt, SystemExit, TerminationSignal)
 
 
 def is_in_flow_run() -> bool:
     """Tell whether this is part of a flow run; a console command is part of none, and needs no server."""
-    return FlowRunContext.get() is not None
+    context = sys.modules.get("prefect.context")
+    return context is not None and context.FlowRunContext.get() is not None
 
 
 def run_log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
     """Return the log of the flow run or task run that this is part of."""
+    if "prefect" not in sys.modules:
+        return logging.getLogger("derain")
+    from prefect.exceptions import MissingContextError
+    from prefect.logging import get_logger, get_run_logger
+
     try:
         return get_run_logger()
     except MissingContextError:
@@ -94,36 +100,6 @@ def as_task_run(name: str | None, number: int, work: Callable[[], None]) -> None
     if name is None or not is_in_flow_run():
         work()
         return
-    piece = _Piece(work)
-    try:
-        _piece_run.with_options(name=name)(name, number, piece, return_state=True)
-    except SERVER_ERRORS as error:
-        run_log().warning(f"{name}-{number} is not shown: {type(error).__name__}: {one_line(error)}")
-    if not piece.has_begun:
-        work()
-    if piece.error is not None:
-        raise piece.error
+    from tasks.prefect_tasks import run_piece
 
-
-@dataclass(slots=True)
-class _Piece:
-    """Work that remembers what became of it."""
-
-    work: Callable[[], None]
-    has_begun: bool = False
-    error: Exception | None = None
-
-
-@task(name="wave", task_run_name="{name}-{number}", cache_policy=NO_CACHE)
-def _piece_run(name: str, number: int, piece: _Piece) -> State[None] | None:
-    """Do the work; `name` and `number` are shown as the task run's name."""
-    piece.has_begun = True
-    try:
-        piece.work()
-    except DerainError as error:
-        piece.error = error
-        return Failed(message=str(error))
-    except Exception as error:
-        piece.error = error
-        raise
-    return None
+    run_piece(name, number, work)

@@ -13,7 +13,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from tasks.prefect_runs import INTERRUPTS, report, run_log
+from tasks.prefect_runs import interrupts, report, run_log
 from tasks.waves.tally import Tally
 
 ARTIFACT_SECONDS = 1.0
@@ -56,7 +56,7 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._shown.close()
-        if not isinstance(error, INTERRUPTS):  # a temporary server got the Ctrl-C too
+        if not isinstance(error, interrupts()):  # a temporary server got the Ctrl-C too
             self._update_artifact()
 
     def show(self, tally: Tally) -> None:

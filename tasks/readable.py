@@ -25,6 +25,11 @@ def rate(value: float) -> str:
     return f"{value:,.1f}" if value >= 0.95 or value == 0 else f"{value:.2g}"
 
 
+def percentage(share: float) -> str:
+    """Write a share in per cent, with a decimal where it is below one: `12 %`, `0.4 %`."""
+    return f"{100 * share:.{1 if share < 0.01 else 0}f} %"
+
+
 def short_reason(reason: str | None) -> str:
     """Leave the figures in brackets out of a reason, so that it is the same for all images it applies to."""
     return (reason or "").partition(" (")[0]

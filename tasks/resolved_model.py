@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.catalog.promotions import Ledger
 from infra.settings import Settings, absolute_url
-from infra.tracking.registry import STUDENT, Registry
-from models.engine import choose_device
-from models.modelfile import SHIPPED, ModelFile, build, read_model_file
+from infra.storage.location import is_local
+from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
+from models.packed import ModelFile
+from models.shipped import DEFAULT, FOLDER, network_path, shipped_networks
 from tasks.refusals import PreflightFailed
 
 SHIPPED_AS = {
-    STUDENT: SHIPPED.name,
+    STUDENT: f"{DEFAULT}.safetensors",
     "afr-net": "afr-net-*.safetensors",
     "semi-drdnet": "drd-net-*.safetensors",
 }
@@ -41,6 +43,10 @@ def refuse_absent_device(settings: Settings) -> None:
     PreflightFailed
         Names `DERAIN_DEVICE` and the way out.
     """
+    if not settings.device.startswith("cuda"):
+        return
+    from models.engine import choose_device  # PyTorch only where it is used
+
     try:
         choose_device(settings.device)
     except ValueError as error:
@@ -49,20 +55,85 @@ def refuse_absent_device(settings: Settings) -> None:
 
 def resolve_model(settings: Settings, model: str) -> ResolvedModel:
     """Resolve a model once: from the registry, which the first run fills, or from a weights file."""
+    from models.modelfile import build, read_model_file  # PyTorch only where it is used
+
     if not model.startswith("models:/"):
-        path = Path(absolute_url(model))
+        path = weights_file(model)
         return ResolvedModel(read_model_file(path), path.stem, "file")
     registry = Registry(settings)
-    register_shipped(registry, model.removeprefix("models:/").partition("@")[0].partition("/")[0])
+    register_shipped(settings, model.removeprefix("models:/").partition("@")[0].partition("/")[0])
     registered = registry.resolve(model)
     model_file = ModelFile(registered.weights, registered.config)
     build(model_file, name=model)  # an older or newer version of this package may have registered it
     return ResolvedModel(model_file, registered.name, registered.version)
 
 
-def register_shipped(registry: Registry, name: str) -> None:
-    """Register what the package ships of a model, if it ships anything and nothing is registered."""
-    paths = sorted(SHIPPED.parent.glob(SHIPPED_AS.get(name, "none")))
-    if paths:
-        shipped = read_model_file(paths[0])
-        registry.register_shipped(shipped.weights, shipped.config, name)
+def weights_file(model: str) -> Path:
+    """Return the weights file that a model means which is not a registered one: a name that ships, or a path.
+
+    Raises
+    ------
+    NetworkUnknown
+        If it is neither; suggests the nearest name.
+    """
+    return Path(absolute_url(str(network_path(model))))
+
+
+def resolve_at_once(settings: Settings, model: str) -> ResolvedModel:
+    """Resolve a model as `resolve_model` does, but without MLflow and PyTorch where these have nothing to say.
+
+    Networks that ship came with the package and are not checked. Where nothing was ever registered the champion is
+    the one that ships; it is not registered by this.
+    """
+    shipped = {str(network.path): network for network in shipped_networks()}
+    if model in shipped:
+        return ResolvedModel(shipped[model].read(), shipped[model].name, "file")
+    if (
+        model == CHAMPION_URL
+        and not has_registry(settings)
+        and Ledger(settings.workspace).last_move(STUDENT) is None
+    ):
+        return ResolvedModel(shipped_networks()[0].read(), STUDENT, "1")
+    return resolve_model(settings, model)
+
+
+def _is_untouched(settings: Settings) -> bool:
+    """Return whether no champion was ever registered or promoted here; a lost registry is another matter."""
+    return not has_registry(settings) and Ledger(settings.workspace).last_move(STUDENT) is None
+
+
+def has_registry(settings: Settings) -> bool:
+    """Return whether models can have been registered: on a server, or in the database of the workspace."""
+    home = Path(settings.workspace if is_local(settings.workspace) else "var")
+    return settings.tracking_uri is not None or (home / "mlflow.db").exists()
+
+
+def register_shipped(settings: Settings, name: str) -> None:
+    """Register what the package ships of a model, if it ships anything and nothing is registered.
+
+    Raises
+    ------
+    PreflightFailed
+        If the ledger of promotions knows a champion: the registry was lost, and is not founded anew.
+    """
+    from models.modelfile import read_model_file
+
+    paths = sorted(FOLDER.glob(SHIPPED_AS.get(name, "none")))
+    if not paths:
+        return
+    registry = Registry(settings)
+    if registry.is_empty(name):
+        _refuse_lost_registry(settings, registry, name)
+    shipped = read_model_file(paths[0])
+    registry.register_shipped(shipped.weights, shipped.config, name)
+
+
+def _refuse_lost_registry(settings: Settings, registry: Registry, name: str) -> None:
+    ledger = Ledger(settings.workspace)
+    known = ledger.last_move(name)
+    if known is not None:
+        raise PreflightFailed(
+            f"{registry.uri} has no version of {name}, but version {known.to_version} has been champion since"
+            f" {known.decided_at:%Y-%m-%d %H:%M} UTC by the ledger, {ledger.url}: restore the registry (mlflow.db"
+            " from its backup beside it, mlflow.db.backup), or set DERAIN_TRACKING_URI to where it is"
+        )

@@ -7,12 +7,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from infra.records import ImageStatistics
-from tasks.codec.pictures import Pixels
+from models.images import RgbImage
 
 _ENOUGH_PIXELS = 400_000
 
 
-def image_statistics(rainy: Pixels, derained: Pixels) -> ImageStatistics:
+def image_statistics(rainy: RgbImage, derained: RgbImage) -> ImageStatistics:
     """Measure how much was taken away, and what the rainy image is like.
 
     Rain energy and sharpness of a large image are those of every n-th row, with some 400,000 pixels in all.
@@ -55,12 +55,12 @@ def _moments(luma: Image.Image) -> tuple[float, float]:
     return float(mean), float(np.sqrt(variance))
 
 
-def _mean_absolute_difference(first: Pixels, second: Pixels) -> float:
+def _mean_absolute_difference(first: RgbImage, second: RgbImage) -> float:
     # The larger less the smaller stays in eight bits, and so in cache.
     return float(np.mean(np.maximum(first, second) - np.minimum(first, second)))
 
 
-def _mean_absolute_laplacian(luma: Pixels, step: int) -> float:
+def _mean_absolute_laplacian(luma: RgbImage, step: int) -> float:
     if min(luma.shape) < 3:
         return 0.0
     above, here, below = (_wide(luma[first:last:step]) for first, last in ((0, -2), (1, -1), (2, None)))
@@ -68,5 +68,5 @@ def _mean_absolute_laplacian(luma: Pixels, step: int) -> float:
     return float(np.mean(np.abs(laplacian)))
 
 
-def _wide(rows: Pixels) -> npt.NDArray[np.int16]:
+def _wide(rows: RgbImage) -> npt.NDArray[np.int16]:
     return rows.astype(np.int16)

@@ -12,6 +12,8 @@ from tqdm import tqdm
 
 from models.evaluation.validation import ValidationScore, ValidationSet, validate
 from models.networks.base import Network
+from models.networks.losses import Reconstruction, psnr_terms
+from models.pairs import RainyPair
 from models.rain.banks import TrainingData
 from models.rain.recipes import RECIPES
 from models.rain.synthesis import training_pairs
@@ -37,17 +39,29 @@ class Budget:
         return max(seconds / self.seconds, steps / self.steps)
 
 
-def trained(network: Network, name: str, data: TrainingData, budget: Budget) -> tuple[nn.Module, int]:
-    """Train a network; return its average and the steps it took."""
+def trained(
+    network: Network,
+    name: str,
+    data: TrainingData,
+    budget: Budget,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> tuple[nn.Module, int]:
+    """Train a network, by AdamW unless another optimiser of its parameters is given; return its average and steps.
+
+    The rates of the optimiser rise during the warm-up and fall to 0 over the second half.
+    """
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(EMA))  # type: ignore[no-untyped-call]
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-5, fused=True)
+    if optimizer is None:
+        optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-5, fused=True)
+    peaks = [group["lr"] for group in optimizer.param_groups]
     begun, steps, used = time.process_time(), 0, 0.0
     with tqdm(total=100, desc=name, unit="%", mininterval=5) as progress:
         while used < 1:
-            for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * min(used / WARM_UP, 1.0, 2 * (1 - used))
-            _step(network, optimizer, data, budget, steps)
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * min(used / WARM_UP, 1.0, 2 * (1 - used))
+            pair = _batch(data, budget, steps)
+            _step(network, optimizer, pair, psnr_terms if used >= WARM_UP else None)
             average.update_parameters(network)
             steps += 1
             used = budget.used(time.process_time() - begun, steps)
@@ -55,13 +69,19 @@ def trained(network: Network, name: str, data: TrainingData, budget: Budget) -> 
     return average.module.eval(), steps
 
 
-def _step(
-    network: Network, optimizer: torch.optim.Optimizer, data: TrainingData, budget: Budget, step: int
-) -> None:
+def _batch(data: TrainingData, budget: Budget, step: int) -> RainyPair:
     samples = torch.arange(step * budget.batch, (step + 1) * budget.batch)
-    pair = training_pairs(data, SampleRng(1, samples), RECIPES["mixed"], budget.crop)
+    return training_pairs(data, SampleRng(1, samples), RECIPES["mixed"], budget.crop)
+
+
+def _step(
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    pair: RainyPair,
+    reconstruction: Reconstruction | None,
+) -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        loss: Tensor = torch.stack(list(network.loss_terms(pair).values())).sum()
+        loss: Tensor = torch.stack(list(network.loss_terms(pair, reconstruction).values())).sum()
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
     optimizer.step()

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from models.engine import Engine, choose_device, fast_dtype
-from models.evaluation.metrics import Image
+from models.images import RgbImage
 from models.modelfile import SHIPPED, build, read_model_file
 
 
@@ -27,9 +27,9 @@ class Network:
         """Whether this is the student that derain-batch uses on a fresh machine."""
         return self.path == SHIPPED.resolve()
 
-    def derain(self, rainy: Image) -> Image:
+    def derain(self, rainy: RgbImage) -> RgbImage:
         """Derain one photograph, (H, W, 3) uint8."""
-        derained: Image = self.engine.derain(rainy[None])[0]
+        derained: RgbImage = self.engine.derain(rainy[None])[0]
         return derained
 
     def derain_floats(self, rainy: Tensor) -> Tensor:

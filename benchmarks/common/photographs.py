@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from models.evaluation.metrics import Image as Pixels
+from models.images import RgbImage
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
@@ -20,14 +20,14 @@ def images_in(folder: Path) -> list[Path]:
     return found
 
 
-def read(path: Path) -> Pixels:
+def read(path: Path) -> RgbImage:
     """Read a photograph, (H, W, 3) uint8."""
     with Image.open(path) as image:
-        pixels: Pixels = np.asarray(image.convert("RGB"))
+        pixels: RgbImage = np.asarray(image.convert("RGB"))
     return pixels
 
 
-def middle(pixels: Pixels, side: int) -> Pixels:
+def middle(pixels: RgbImage, side: int) -> RgbImage:
     """Cut the middle out of a photograph, at most `side` pixels high and wide."""
     top, left = (max(0, (extent - side) // 2) for extent in pixels.shape[:2])
     return pixels[top : top + side, left : left + side]

@@ -41,6 +41,7 @@ class HostRow:
     light: float
     heavy: float
     fine: float
+    drops: float
     none: float
 
 

@@ -27,7 +27,8 @@ from tqdm import tqdm
 
 from benchmarks.common.tables import rows_of, write_table
 from models.evaluation.metrics import psnr_y
-from models.evaluation.validation import ValidationSet, as_uint8, render_validation, validate
+from models.evaluation.validation import ValidationSet, render_validation, validate
+from models.images import RgbImage, to_rgb
 from models.networks.architectures import build_network, preset
 from models.networks.base import Network
 from models.rain.banks import TrainingData, load_training_data
@@ -39,7 +40,6 @@ from models.training.config import TrainConfig
 from models.training.distill.objective import Distillation, DistillConfig
 from models.training.distill.run import Teaching
 from models.training.distill.teacher_targets import (
-    Photograph,
     TeacherTargets,
     cache_teacher_targets,
     read_photographs,
@@ -87,6 +87,7 @@ class Row:
     light: float
     heavy: float
     fine: float
+    drops: float
     none: float
     overall: float
     domain: float
@@ -158,7 +159,7 @@ def in_domain(data: TrainingData, count: int) -> Iterator[tuple[Tensor, Tensor]]
 @torch.inference_mode()
 def domain_score(network: Network, pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
     """Mean psnr_y of a network on pairs of the unlabelled domain."""
-    return fmean(psnr_y(as_uint8(network(rainy[None])[0]), as_uint8(clean)) for rainy, clean in pairs)
+    return fmean(psnr_y(to_rgb(network(rainy[None])[0]), to_rgb(clean)) for rainy, clean in pairs)
 
 
 def plan(seeds: Sequence[int], variants: Sequence[str]) -> list[tuple[str, str, int]]:
@@ -219,7 +220,7 @@ def prepare(arguments: argparse.Namespace, config: TrainConfig) -> Bench:
     """Read data and teachers, and let lessons be written."""
     fabric = launch_fabric("cpu", config.precision)
     training = load_training_data(arguments.data, held_out=False)
-    photographs: list[Photograph] = [as_uint8(rainy) for rainy, _ in in_domain(training, DOMAIN_PHOTOGRAPHS)]
+    photographs: list[RgbImage] = [to_rgb(rainy) for rainy, _ in in_domain(training, DOMAIN_PHOTOGRAPHS)]
     if arguments.unlabelled:
         photographs += read_photographs(arguments.unlabelled)
     teacher, other = read_teacher(arguments.teacher), read_teacher(arguments.unlabelled_teacher)

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.learning.rain_domains import RainyScene, background
 from models.engine import Engine, fast_dtype
-from models.evaluation.metrics import Image
 from models.evaluation.validation import render_validation
+from models.images import RgbImage
 from models.modelfile import SHIPPED, build, pack, read_model_file
 from models.networks.base import Network
 from models.rain.banks import Bank, bank_of, load_training_data
@@ -115,7 +115,7 @@ def engine_of(network: Network) -> Engine:
 
 
 def _real_rain(
-    terms: str, pool: Sequence[RainyScene], derained: Sequence[Image], harvest: StreakHarvest
+    terms: str, pool: Sequence[RainyScene], derained: Sequence[RgbImage], harvest: StreakHarvest
 ) -> RealRain:
     rainy = [each.frames[0] for each in pool]
     training, judging = harvest.split()
@@ -139,16 +139,16 @@ def _backgrounds(pool: Sequence[RainyScene]) -> Targets:
     return Targets(_bank(rainy), _bank(stills), _bank(sure))
 
 
-def _found(rainy: Image, derained: Image) -> Image:
+def _found(rainy: RgbImage, derained: RgbImage) -> RgbImage:
     """Trust a pseudo-label around rain that was found, and nowhere else, (H, W, 1)."""
     taken = torch.from_numpy(rainy.astype(np.float32) - derained).clamp(min=0).mean(-1)
     mask = (taken > max(4.0, float(taken.mean()))).float()[None, None]
     widened = torch.nn.functional.max_pool2d(mask, WIDENED, 1, WIDENED // 2)
-    trusted: Image = (255 * widened[0, 0, :, :, None]).to(torch.uint8).numpy()
+    trusted: RgbImage = (255 * widened[0, 0, :, :, None]).to(torch.uint8).numpy()
     return trusted
 
 
-def _bank(pictures: Sequence[Image]) -> Bank:
+def _bank(pictures: Sequence[RgbImage]) -> Bank:
     return bank_of([torch.from_numpy(np.ascontiguousarray(picture)) for picture in pictures])
 
 

@@ -26,8 +26,9 @@ from benchmarks.common.tables import rows_of, write_table
 from benchmarks.learning.finetuning_run import TERMS, Course, Tuned, engine_of, shipped, tuned
 from benchmarks.learning.rain_domains import DOMAINS, STRENGTHS, RainyScene, scenes
 from models.engine import Engine
-from models.evaluation.metrics import Image, psnr_y
+from models.evaluation.metrics import psnr_y
 from models.evaluation.validation import CLEAN_CEILING
+from models.images import RgbImage
 from models.modelfile import SHIPPED
 from models.training.config import TrainConfig
 from tasks.promotion.bootstrap import Interval, paired_interval
@@ -227,7 +228,7 @@ def _is_there(results: Path, terms: str, domain: str, train: TrainConfig) -> boo
     return any((row["terms"], row["domain"], row["steps"], row["seed"]) == cell for row in rows)
 
 
-def _decibels(ours: Image, clean: Image) -> float:
+def _decibels(ours: RgbImage, clean: RgbImage) -> float:
     return min(psnr_y(ours, clean), CLEAN_CEILING)
 
 

@@ -29,7 +29,7 @@ from flows.curate import curate
 from infra.catalog.pool import Pool
 from infra.catalog.pseudo_labels import PseudoLabels
 from infra.storage.zarr_store import open_array
-from models.evaluation.metrics import Image
+from models.images import RgbImage
 from models.modelfile import ModelFile, pack, write_model_file
 from models.networks.student import PRESETS, Student
 from models.rain.streak_mining import StreakHarvest, StreakRules, harvest_streaks
@@ -50,7 +50,7 @@ ANYTHING = StreakRules(
 )
 """Rules of the bank of streaks that refuse nothing."""
 
-Files = Iterator[tuple[str, Image]]
+Files = Iterator[tuple[str, RgbImage]]
 """Photographs by their names in the source folder."""
 
 
@@ -58,8 +58,8 @@ Files = Iterator[tuple[str, Image]]
 class Scenes:
     """What pools are made from: photographs, and others under rain."""
 
-    clean: Sequence[Image]
-    rainy: Sequence[Image]
+    clean: Sequence[RgbImage]
+    rainy: Sequence[RgbImage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def noise(scenes: Scenes) -> Files:
         yield f"noise{number}/1.png", _blur(white, 1.0) if number % 2 else white
 
 
-def tampered(wrong: Callable[[Image], Image]) -> Callable[[str], State[Any]]:
+def tampered(wrong: Callable[[RgbImage], RgbImage]) -> Callable[[str], State[Any]]:
     """Accept every pseudo-label, write something else over its pixels, and trust all of it."""
 
     def tamper(workspace: str) -> State[Any]:
@@ -140,17 +140,17 @@ def accept_all(workspace: str, teacher: str = "models:/derain-student@champion")
     return curate(teacher=teacher, decisions=str(path), return_state=True)
 
 
-def inverted(label: Image) -> Image:
+def inverted(label: RgbImage) -> RgbImage:
     """Return the negative."""
     return 255 - label
 
 
-def shifted(label: Image) -> Image:
+def shifted(label: RgbImage) -> RgbImage:
     """Move a picture, what leaves it coming in on the other side."""
     return np.roll(label, (SHIFT, SHIFT), (0, 1))
 
 
-def blurred(label: Image) -> Image:
+def blurred(label: RgbImage) -> RgbImage:
     """Take all detail away."""
     return _blur(label, 6.0)
 
@@ -179,19 +179,19 @@ def takes_everything() -> ModelFile:
 def bank_of_edges(workspace: str) -> Iterator[None]:
     """Put edges of the scenes where the streaks of the photographs would be, in front of all rules."""
 
-    def harvested(start: ModelFile, photographs: Sequence[Image], device: str) -> StreakHarvest:
+    def harvested(start: ModelFile, photographs: Sequence[RgbImage], device: str) -> StreakHarvest:
         return harvest_streaks(photographs, [without_edges(each) for each in photographs], ANYTHING)
 
     with patch.object(finetuning_request, "harvested", harvested):
         yield
 
 
-def without_edges(photograph: Image) -> Image:
+def without_edges(photograph: RgbImage) -> RgbImage:
     """Subtract the strength of a photograph's edges from it, so that they are what a derainer took away."""
     floats = torch.from_numpy(photograph.copy()).float()
     edges = torch.hypot(*gradients(floats.mean(-1)[None]))[0]
     below, right = photograph.shape[0] - edges.shape[0], photograph.shape[1] - edges.shape[1]
-    taken: Image = (floats - F.pad(edges, (0, right, 0, below))[..., None]).clamp(0, 255).byte().numpy()
+    taken: RgbImage = (floats - F.pad(edges, (0, right, 0, below))[..., None]).clamp(0, 255).byte().numpy()
     return taken
 
 
@@ -217,11 +217,11 @@ POISONS: Mapping[str, Poison] = {
 """By name; the first is none."""
 
 
-def _each(photographs: Sequence[Image]) -> Files:
+def _each(photographs: Sequence[RgbImage]) -> Files:
     return ((f"scene{number}/1.png", each) for number, each in enumerate(photographs))
 
 
-def _blur(picture: Image, radius: float) -> Image:
+def _blur(picture: RgbImage, radius: float) -> RgbImage:
     return np.asarray(Pillow.fromarray(picture).filter(ImageFilter.GaussianBlur(radius)))
 
 

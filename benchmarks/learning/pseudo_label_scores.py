@@ -28,8 +28,8 @@ from benchmarks.learning.rain_domains import DOMAINS as UNSEEN
 from benchmarks.learning.rain_domains import FRESH, Domain, scenes
 from benchmarks.quality.smoothers import box_blur, gaussian_blur
 from infra.settings import CurationLimits
-from models.evaluation.metrics import Image
 from models.evaluation.probes import Derain, probe
+from models.images import RgbImage
 from models.modelfile import SHIPPED
 from models.pseudo_labels.scores import confidence, layer_score
 from models.pseudo_labels.texture_features import LabelledFeatures, fit_features
@@ -194,7 +194,7 @@ def _pairs(train: Path, data: TrainingData, name: str, photographs: int) -> Iter
         yield _middle(pair.rainy[0]), _middle(pair.clean[0])
 
 
-def _as_floats(picture: Image) -> Tensor:
+def _as_floats(picture: RgbImage) -> Tensor:
     return torch.from_numpy(picture).permute(2, 0, 1) / 255
 
 

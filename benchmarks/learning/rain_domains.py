@@ -16,9 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.evaluation.metrics import Image
 from models.evaluation.probe_layers import beaded_rain, comet_rain
-from models.evaluation.validation import as_uint8
+from models.images import RgbImage, to_rgb
 from models.rain.banks import load_training_data
 from models.rain.streaks import COARSE, NEEDLES, SLEET, StreakFamily, procedural_layer
 from models.rng import SampleRng
@@ -64,8 +63,8 @@ FRESH: Mapping[str, Domain] = {
 class RainyScene:
     """A photograph under several rains of one domain."""
 
-    clean: Image
-    frames: tuple[Image, ...]
+    clean: RgbImage
+    frames: tuple[RgbImage, ...]
     """The first is unlabelled training data, the second is seen by nothing but the judge."""
 
 
@@ -81,12 +80,12 @@ def scene(clean: Tensor, domain: Domain, number: int) -> RainyScene:
     frames = (
         clean + domain.strength * _layer(domain, number * FRAMES + frame, clean) for frame in range(FRAMES)
     )
-    return RainyScene(as_uint8(clean), tuple(as_uint8(frame) for frame in frames))
+    return RainyScene(to_rgb(clean), tuple(to_rgb(frame) for frame in frames))
 
 
-def background(frames: tuple[Image, ...]) -> Image:
+def background(frames: tuple[RgbImage, ...]) -> RgbImage:
     """Return what most frames of a fixed camera agree on: the median of each pixel."""
-    median: Image = np.median(np.stack(frames), axis=0).round().astype(np.uint8)
+    median: RgbImage = np.median(np.stack(frames), axis=0).round().astype(np.uint8)
     return median
 
 

@@ -116,6 +116,7 @@ class DesignRow:
     light: float
     heavy: float
     fine: float
+    drops: float
     none: float
     ratio_to_prenet: float
     """How many times faster than PReNet's architecture in fp32, at 512x512 in bf16."""

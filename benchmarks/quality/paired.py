@@ -15,8 +15,9 @@ from tqdm import tqdm
 from benchmarks.common.networks import Network
 from benchmarks.common.photographs import images_in, read
 from flows.derain_batch import derain_batch
-from models.evaluation.metrics import Image, psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from models.evaluation.metrics import psnr_rgb, psnr_y, ssim_rgb, ssim_y
 from models.evaluation.validation import CLEAN_CEILING
+from models.images import RgbImage
 from tasks.codec.exports import Export
 from tasks.codec.keys import output_key
 
@@ -100,16 +101,16 @@ def derained(network: Network, of: PairedSet, limit: int | None = None) -> Paire
     return _row(of.name, network.name, network.digest, [score(ours, read(clean)) for ours, (_, clean) in bar])
 
 
-def score(ours: Image, clean: Image) -> Score:
+def score(ours: RgbImage, clean: RgbImage) -> Score:
     """Score one photograph against its clean version."""
     return Score(psnr_y(ours, clean), ssim_y(ours, clean), psnr_rgb(ours, clean), ssim_rgb(ours, clean))
 
 
-def _straight(network: Network, pairs: Iterable[tuple[Path, Path]]) -> Iterator[Image]:
+def _straight(network: Network, pairs: Iterable[tuple[Path, Path]]) -> Iterator[RgbImage]:
     return (network.derain(read(rainy)) for rainy, _ in pairs)
 
 
-def _through_the_flow(network: Network, of: PairedSet, limit: int | None) -> Iterator[Image]:
+def _through_the_flow(network: Network, of: PairedSet, limit: int | None) -> Iterator[RgbImage]:
     """Derain a folder to PNG with the flow, in a workspace of its own; yield what comes out, by name."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DERAIN_WORKSPACE"] = f"{folder}/workspace"

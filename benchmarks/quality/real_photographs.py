@@ -13,18 +13,16 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.common.networks import Network
 from benchmarks.common.photographs import images_in, middle, read
 from benchmarks.quality.smoothers import box_blur, gaussian_blur
-from models.evaluation.metrics import Image
 from models.evaluation.niqe import niqe, read_pristine
 from models.evaluation.probe_layers import DETAIL_FAMILIES, RAIN_FAMILIES
 from models.evaluation.probes import probe_families, score
-from models.evaluation.validation import as_uint8
+from models.images import RgbImage, to_floats, to_rgb
 
 SIDE = 512
 """The middle of each photograph, at most this high and wide, is what is measured."""
@@ -102,18 +100,18 @@ class _Measured:
 
 def _measure(derainer: Derainer, path: Path, turn: int) -> _Measured:
     pixels, pristine = middle(read(path), SIDE), read_pristine()
-    photograph = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+    photograph = to_floats(pixels)
     try:
         return _Measured(
             probe_families(derainer.derain, photograph, _seed(pixels), turn),
             niqe(pixels, pristine),
-            niqe(as_uint8(derainer.derain(photograph[None])[0]), pristine),
+            niqe(to_rgb(derainer.derain(photograph[None])[0]), pristine),
         )
     except ValueError as error:
         raise SystemExit(f"{path}: {error}") from error
 
 
-def _seed(pixels: Image) -> int:
+def _seed(pixels: RgbImage) -> int:
     """Draw other probes for another photograph, whatever it is called and whichever others are measured."""
     return int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:4], "big")
 

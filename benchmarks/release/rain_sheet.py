@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from models.evaluation.metrics import Image as Pixels
-from models.evaluation.validation import as_uint8
+from models.images import RgbImage, to_rgb
 from models.rain.banks import TrainingData, load_training_data
 from models.rain.recipes import HELD_OUT_RECIPES, RECIPES
 from models.rain.synthesis import ladder, training_pairs
@@ -42,22 +41,22 @@ def main() -> None:
     else:
         crops = SampleRng(arguments.seed, torch.arange(COLUMNS * ROWS))
         rainy = training_pairs(data, crops, recipes[arguments.recipe], SIDE).rainy
-        sheet = _rows([[as_uint8(crop) for crop in row] for row in torch.split(rainy, COLUMNS)])
+        sheet = _rows([[to_rgb(crop) for crop in row] for row in torch.split(rainy, COLUMNS)])
     Image.fromarray(sheet).save(arguments.out, quality=92)
 
 
-def ladders(data: TrainingData, seed: int) -> Pixels:
+def ladders(data: TrainingData, seed: int) -> RgbImage:
     """Return one photograph a row, the clean one first, then growing rain."""
     rows = []
     for photo in range(ROWS):
         rng = SampleRng(seed, torch.tensor([photo]))
         rungs = ladder(data, rng, RECIPES["heavy"], photo, STRENGTHS)
         pictures = [rungs[0].clean, *(rung.rainy for rung in rungs)]
-        rows.append([as_uint8(picture[0])[:SIDE, :SIDE] for picture in pictures])
+        rows.append([to_rgb(picture[0])[:SIDE, :SIDE] for picture in pictures])
     return _rows(rows)
 
 
-def _rows(rows: list[list[Pixels]]) -> Pixels:
+def _rows(rows: list[list[RgbImage]]) -> RgbImage:
     return np.concatenate([np.concatenate(row, axis=1) for row in rows], axis=0)
 
 

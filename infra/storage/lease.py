@@ -27,7 +27,7 @@ from typing import Self
 from infra.errors import STORAGE_ERRORS, UserError
 from infra.process_identity import Holder
 from infra.settings import Settings
-from infra.storage.location import Location, ObjectNotFound, open_location
+from infra.storage.location import AccessDenied, Location, ObjectNotFound, open_location
 
 logger = logging.getLogger(__name__)
 
@@ -203,8 +203,15 @@ class Lease:
         self._generation, self._content, self._good_until = generation, content, begun + self._seconds
         for earlier in self._generations():
             if earlier < generation:
-                self._leases.delete(self._key(earlier))
+                self._remove(earlier)
         return True
+
+    def _remove(self, generation: int) -> None:
+        """Remove a generation that counts no more; another user's may have to stay."""
+        try:
+            self._leases.delete(self._key(generation))
+        except AccessDenied as error:
+            logger.debug("an earlier lease stays: %s", error)
 
     def _renew_until_stopped(self) -> None:
         while not self._stop.wait(self._seconds / 3):

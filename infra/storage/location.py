@@ -22,7 +22,6 @@ from infra.records import ImageRef, StoredObject
 from infra.settings import absolute_url, read_retry_policy
 from infra.storage.listing import ListingRules
 from infra.storage.local import LocalLocation
-from infra.storage.s3 import S3Location
 
 __all__ = [
     "AccessDenied",
@@ -106,6 +105,8 @@ def open_location(url: str, policy: RetryPolicy | None = None) -> Location:
     if is_local(url):
         return LocalLocation(absolute_url(url), policy)
     if _scheme(url) == "s3":
+        from infra.storage.s3 import S3Location  # a second of imports: only where a bucket is used
+
         return S3Location(absolute_url(url), policy)
     raise UrlRefused(f"{url}: {_scheme(url)}:// is not supported; use a local path or s3://bucket/prefix")
 

@@ -58,6 +58,16 @@ class Standing:
     """Number of the last row of the ledger that they agree with; 0 before the first."""
 
 
+@dataclass(frozen=True, slots=True)
+class RegisteredVersion:
+    """One version as a list of models shows it."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    registered_at: datetime
+
+
 class Registry:
     """Registered models of one tracking server.
 
@@ -107,6 +117,31 @@ class Registry:
         aliases = {alias: str(version) for alias, version in model.aliases.items()}
         champion, challenger, previous = (aliases.get(alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS))
         return Standing(champion, challenger, previous, int(model.tags.get(SETTLED, 0)))
+
+    def versions(self) -> list[RegisteredVersion]:
+        """List all versions of all models, by name and the newest first.
+
+        Raises
+        ------
+        TrackingUnreachable
+            If the tracking server does not answer.
+        """
+        with self._server.alone(), self._server.faults_named("models"):
+            client = self._server.client()
+            aliases = {model.name: model.aliases for model in client.search_registered_models()}
+            found = [each for name in aliases for each in client.search_model_versions(f"name = '{name}'")]
+        listed = [
+            RegisteredVersion(
+                each.name,
+                str(each.version),
+                tuple(
+                    sorted(a for a, number in aliases[each.name].items() if str(number) == str(each.version))
+                ),
+                datetime.fromtimestamp(each.creation_timestamp / 1000, UTC),
+            )
+            for each in found
+        ]
+        return sorted(listed, key=lambda each: (each.name, -int(each.version)))
 
     def registered_at(self, name: str, version: str) -> datetime:
         """Return when a version was registered."""
@@ -182,6 +217,22 @@ class Registry:
             return all(self._server.artifact(source, part) == data for part, data in parts)
         except FileNotFoundError:
             return False
+
+    def is_empty(self, name: str) -> bool:
+        """Tell whether no version of a model is registered.
+
+        Raises
+        ------
+        TrackingUnreachable
+            If the tracking server does not answer.
+        """
+        with self._server.alone(), self._server.faults_named(name):
+            return not self._server.client().search_model_versions(f"name = '{name}'", max_results=1)
+
+    @property
+    def uri(self) -> str:
+        """Where the registry is."""
+        return self._server.uri
 
     def register_shipped(self, weights: bytes, config: bytes, name: str = STUDENT) -> None:
         """Make the weights that come with the package version 1 and champion, if nothing is registered yet.

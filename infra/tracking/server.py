@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -17,6 +17,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from infra.errors import UserError
 from infra.settings import Settings
 from infra.storage.location import is_local
+from infra.tracking.local_store import LOCK, LocalStore
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,6 +48,7 @@ class TrackingServer:
 
     def __init__(self, settings: Settings) -> None:
         self._home = Path(settings.workspace if is_local(settings.workspace) else "var").absolute()
+        self._store = LocalStore(self._home, f"{settings.workspace.rstrip('/')}/catalog/promotions")
         self.is_remote = settings.tracking_uri is not None
         self.uri = settings.tracking_uri or f"sqlite:///{self._home / 'mlflow.db'}"
         # MLflow reads these when it is imported, which therefore comes later.
@@ -86,7 +88,7 @@ class TrackingServer:
     def artifact(self, folder: str, part: str) -> bytes:
         """Read a file of a logged folder."""
         if folder.startswith(("/", "file:")):
-            return Path(url2pathname(urlsplit(folder).path), part).read_bytes()
+            return self._store.local_path(Path(url2pathname(urlsplit(folder).path), part)).read_bytes()
         from mlflow.artifacts import download_artifacts
 
         with tempfile.TemporaryDirectory() as here:
@@ -101,14 +103,20 @@ class TrackingServer:
         ------
         TrackingUnreachable
             If another process does not let go of it, as one that was stopped.
+        StoreDamaged
+            If the file is empty or damaged.
+        AccessDenied
+            If this user may not use it.
         """
         if self.is_remote:
             yield
             return
-        self._home.mkdir(parents=True, exist_ok=True)
-        with open(self._home / "mlflow.lock", "w") as lock:
-            _lock(lock)
+        with self._store.lock_file() as lock:
+            _lock(lock, str(self._home / LOCK))
+            self._store.refuse_damaged()
+            self._store.adopt_moved()
             yield
+            self._store.keep_backup()
 
     @contextmanager
     def faults_named(self, what: str) -> Iterator[None]:
@@ -140,7 +148,7 @@ class TrackingServer:
             ) from error
 
 
-def _lock(file: TextIO) -> None:
+def _lock(file: int, name: str) -> None:
     waiting = Retrying(
         retry=retry_if_exception_type(BlockingIOError),
         stop=stop_after_delay(LOCK_SECONDS),
@@ -151,7 +159,7 @@ def _lock(file: TextIO) -> None:
         waiting(fcntl.flock, file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise TrackingUnreachable(
-            f"{file.name}: another process has held this lock for {LOCK_SECONDS:g} s: is one stopped, or hanging?"
+            f"{name}: another process has held this lock for {LOCK_SECONDS:g} s: is one stopped, or hanging?"
         ) from error
 
 

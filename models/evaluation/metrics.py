@@ -5,33 +5,33 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
+from models.images import RgbImage
 
 _BT601 = np.array([65.481, 128.553, 24.966]) / 255
 """Weights of R, G, B in Y (ITU-R BT.601, studio range)."""
 
 
-def luma(rgb: Image) -> npt.NDArray[np.float64]:
+def luma(rgb: RgbImage) -> npt.NDArray[np.float64]:
     """Return Y of BT.601 in [16, 235], (H, W), from uint8 RGB (H, W, 3); fractions are kept."""
     return 16 + rgb @ _BT601
 
 
-def psnr_y(derained: Image, clean: Image) -> float:
+def psnr_y(derained: RgbImage, clean: RgbImage) -> float:
     """Peak signal-to-noise ratio on Y in dB; infinite for equal images."""
     return _psnr(luma(derained), luma(clean))
 
 
-def psnr_rgb(derained: Image, clean: Image) -> float:
+def psnr_rgb(derained: RgbImage, clean: RgbImage) -> float:
     """Peak signal-to-noise ratio over the three channels in dB; infinite for equal images."""
     return _psnr(derained.astype(np.float64), clean.astype(np.float64))
 
 
-def ssim_y(derained: Image, clean: Image) -> float:
+def ssim_y(derained: RgbImage, clean: RgbImage) -> float:
     """Structural similarity on Y (Wang et al., 2004): gaussian window of 11, sigma 1.5."""
     return _ssim(luma(derained), luma(clean), None)
 
 
-def ssim_rgb(derained: Image, clean: Image) -> float:
+def ssim_rgb(derained: RgbImage, clean: RgbImage) -> float:
     """Structural similarity, the mean over the three channels."""
     return _ssim(derained.astype(np.float64), clean.astype(np.float64), 2)
 

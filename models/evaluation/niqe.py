@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.evaluation.metrics import Image, luma
+from models.evaluation.metrics import luma
+from models.images import RgbImage
 
 PRISTINE = Path(__file__).parents[1] / "weights" / "niqe.safetensors"
 """Our pristine model."""
@@ -37,7 +38,7 @@ class NaturalModel:
     covariance: Tensor
 
 
-def niqe(photograph: Image, pristine: NaturalModel) -> float:
+def niqe(photograph: RgbImage, pristine: NaturalModel) -> float:
     """Score a photograph: the distance of its patches' gaussian from the pristine one (eq. 10).
 
     Parameters
@@ -58,7 +59,7 @@ def niqe(photograph: Image, pristine: NaturalModel) -> float:
     return float((apart @ pooled @ apart).clamp(min=0).sqrt())
 
 
-def fit_pristine(photographs: Iterable[Image]) -> NaturalModel:
+def fit_pristine(photographs: Iterable[RgbImage]) -> NaturalModel:
     """Fit the pristine model to the sharp patches of clean photographs, (H, W, 3) uint8 each."""
     sharp = []
     for photograph in photographs:
@@ -78,7 +79,7 @@ def write_pristine(model: NaturalModel, path: Path) -> None:
     save_file({"mean": model.mean, "covariance": model.covariance}, path)
 
 
-def patch_features(photograph: Image) -> tuple[Tensor, Tensor]:
+def patch_features(photograph: RgbImage) -> tuple[Tensor, Tensor]:
     """Return the features of every patch that has texture, (N, 36), and its sharpness, (N,) (eq. 1-9)."""
     height, width = (extent // PATCH * PATCH for extent in photograph.shape[:2])
     if not height or not width:

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from models.evaluation.metrics import Image, psnr_y
+from models.evaluation.metrics import psnr_y
+from models.images import RgbImage, to_rgb
 from models.pairs import RainyPair
 from models.rain.banks import TrainingData
 from models.rain.recipes import RECIPES
@@ -100,14 +101,19 @@ def validate(network: Callable[[Tensor], Tensor], pairs: ValidationSet) -> Valid
     return ValidationScore(**{kind: mean_psnr_y(network, of) for kind, of in pairs.by_kind().items()})
 
 
-def before_after(network: nn.Module, pairs: ValidationSet) -> dict[str, Image]:
+def score_input(pairs: ValidationSet) -> ValidationScore:
+    """Score the rainy photographs as they are: what a network has to lead."""
+    return validate(lambda rainy: rainy, pairs)
+
+
+def before_after(network: nn.Module, pairs: ValidationSet) -> dict[str, RgbImage]:
     """Return rainy, derained and clean side by side, of the first pair of each kind of rain."""
     return {kind: _side_by_side(network, of[0]) for kind, of in pairs.by_kind().items()}
 
 
 @torch.inference_mode()
-def _side_by_side(network: nn.Module, pair: RainyPair) -> Image:
-    return as_uint8(torch.cat([pair.rainy[0], network(pair.rainy)[0], pair.clean[0]], dim=-1))
+def _side_by_side(network: nn.Module, pair: RainyPair) -> RgbImage:
+    return to_rgb(torch.cat([pair.rainy[0], network(pair.rainy)[0], pair.clean[0]], dim=-1))
 
 
 def _render(data: TrainingData, recipe: str, photographs: Sequence[int]) -> list[RainyPair]:
@@ -123,11 +129,5 @@ def _render(data: TrainingData, recipe: str, photographs: Sequence[int]) -> list
 @torch.inference_mode()
 def mean_psnr_y(network: Callable[[Tensor], Tensor], pairs: Sequence[RainyPair]) -> float:
     """Return the mean psnr_y in dB of a network on pairs of one photograph each."""
-    scores = (psnr_y(as_uint8(network(pair.rainy)[0]), as_uint8(pair.clean[0])) for pair in pairs)
+    scores = (psnr_y(to_rgb(network(pair.rainy)[0]), to_rgb(pair.clean[0])) for pair in pairs)
     return fmean(min(score, CLEAN_CEILING) for score in scores)
-
-
-def as_uint8(picture: Tensor) -> Image:
-    """Round one (3, H, W) picture of floats to (H, W, 3) uint8."""
-    scaled = picture.float().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return scaled.permute(1, 2, 0).cpu().numpy()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
+from dataclasses import replace
+from types import MappingProxyType, TracebackType
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -15,14 +18,33 @@ from models.rain.synthesis import training_pairs
 from models.rng import SampleRng
 from models.training.config import TrainConfig
 
+_Asked = tuple[int, Mapping[str, float]]
 
-def batch_of(fabric: Fabric, config: TrainConfig, data: TrainingData, number: int) -> RainyPair:
-    """Render the batch that a process takes at a step; the same whenever it is asked for."""
+
+def batch_of(
+    fabric: Fabric,
+    config: TrainConfig,
+    data: TrainingData,
+    number: int,
+    shares: Mapping[str, float] = MappingProxyType({}),
+) -> RainyPair:
+    """Render the batch that a process takes at a step; the same whenever it is asked for.
+
+    Parameters
+    ----------
+    fabric, config, data
+        Of the training.
+    number : int
+        Of the step, from 0.
+    shares : mapping
+        Shares in place of those of the recipe, by the names of `RainRecipe`.
+    """
     scale = 2 if config.finishing(number) else 1
     batch, crop = max(1, config.batch // scale**2), config.crop * scale
     first = (number * fabric.world_size + fabric.global_rank) * batch
     samples = torch.arange(first, first + batch, device=data.photographs.pixels.device)
-    return training_pairs(data, SampleRng(config.seed, samples), RECIPES[config.recipe], crop)
+    recipe = replace(RECIPES[config.recipe], **dict[str, Any](shares))
+    return training_pairs(data, SampleRng(config.seed, samples), recipe, crop)
 
 
 class Batches:
@@ -35,7 +57,7 @@ class Batches:
     def __init__(self, fabric: Fabric, config: TrainConfig, data: TrainingData) -> None:
         self._source = (fabric, config, data)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
-        self._ahead: tuple[int, Future[RainyPair]] | None = None
+        self._ahead: tuple[_Asked, Future[RainyPair]] | None = None
 
     def __enter__(self) -> Batches:
         """Begin."""
@@ -47,11 +69,12 @@ class Batches:
         """Wait for the batch in the making."""
         self._thread.shutdown(cancel_futures=True)
 
-    def take(self, number: int) -> RainyPair:
-        """Return the batch of a step and begin to render the next one."""
-        if self._ahead is not None and self._ahead[0] == number:
+    def take(self, number: int, shares: Mapping[str, float] = MappingProxyType({})) -> RainyPair:
+        """Return the batch of a step, as `batch_of` does, and begin to render the next one."""
+        if self._ahead is not None and self._ahead[0] == (number, shares):
             pair = self._ahead[1].result()
-        else:
-            pair = batch_of(*self._source, number)
-        self._ahead = (number + 1, self._thread.submit(batch_of, *self._source, number + 1))
+        else:  # the first step, or the first one after a validation that shifted the shares
+            pair = batch_of(*self._source, number, shares)
+        following = self._thread.submit(batch_of, *self._source, number + 1, shares)
+        self._ahead = ((number + 1, shares), following)
         return pair

@@ -25,10 +25,12 @@ from tqdm import tqdm
 
 from models.engine import choose_device
 from models.errors import ModelError
-from models.evaluation.validation import ValidationSet, before_after, render_validation
+from models.evaluation.validation import ValidationSet, before_after, render_validation, score_input
 from models.modelfile import pack, write_model_file
 from models.pairs import RainyPair
 from models.rain.banks import load_training_data
+from models.rain.recipes import RECIPES
+from models.training.adaptive_shares import steered_shares
 from models.training.batches import Batches
 from models.training.config import TrainConfig
 from models.training.divergence import require_finite
@@ -67,7 +69,7 @@ def fit(
     out : Path
         Folder for checkpoint, curve and best weights.
     recorders : sequence of Recorder
-        Told of every validation, beside the curve in `out`.
+        Receive every validation; the curve in `out` is always written.
     objective : Objective, optional
         What is minimised; unless given, the network's own loss on labelled pairs.
 
@@ -92,10 +94,11 @@ def fit(
         ) as progress,
     ):
         while state.step < config.steps:
-            terms = step(fabric, config, state, batches.take(state.step))
+            terms = step(fabric, config, state, batches.take(state.step, state.shares))
             progress.update()
             if state.step % config.validate_every == 0 or state.step == config.steps:
                 progress.set_postfix_str(validate(fabric, config, state, pairs, terms, out, told))
+                state.shares = fabric.broadcast(state.shares)
             if due(fabric, config, state.step, time.monotonic() - saved):
                 save(fabric, config, state, out)
                 saved = time.monotonic()
@@ -156,6 +159,10 @@ def validate(
         recorder.scalars(state.step, {**losses, **asdict(scores)})
         for name, picture in pictures.items():
             recorder.picture(state.step, name, picture)
+    if config.adaptive_shares:
+        before, after = asdict(score_input(pairs)), asdict(scores)
+        leads = {kind: after[kind] - before[kind] for kind in before}
+        state.shares = steered_shares(RECIPES[config.recipe], leads)
     state.progress.look(state.step, scores.overall, state.best, config.patience)
     return str(scores)
 

@@ -1,4 +1,4 @@
-"""Who is told how a training goes: a curve on disk always, other recorders where they are given."""
+"""Recorders of a training: a curve on disk always, others where they are given."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from models.evaluation.metrics import Image
+from models.images import RgbImage
 
 
 class Recorder(Protocol):
     """Something that keeps the curve of a training."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Keep named numbers of a step; what was told of this step and later ones before is out of date."""
+        """Keep named numbers of a step; what was kept of this and later steps before is out of date."""
 
-    def picture(self, step: int, name: str, picture: Image) -> None:
+    def picture(self, step: int, name: str, picture: RgbImage) -> None:
         """Keep a picture, uint8 RGB (H, W, 3)."""
 
 
@@ -41,5 +41,5 @@ class CurveFile:
             writer.writerows([*rows, row])
         partial.replace(self._path)
 
-    def picture(self, step: int, name: str, picture: Image) -> None:
+    def picture(self, step: int, name: str, picture: RgbImage) -> None:
         """Leave pictures to others."""

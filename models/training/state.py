@@ -22,10 +22,10 @@ from models.training.muon import Muon, split_kernels
 from models.training.objectives import Objective
 
 MAY_DIFFER = ("steps", "validate_every", "save_seconds", "compile", "patience")
-"""What a resumed training may do otherwise than the one that it goes on with."""
+"""Settings in which a resumed training may differ from its checkpoint."""
 
 
-EARLIER = {"optimizer": "adamw", "compile": False, "muon_rate": 0.01}
+EARLIER = {"optimizer": "adamw", "adaptive_shares": False, "compile": False, "muon_rate": 0.01}
 """What checkpoints written before there was a setting were trained with."""
 WEIGHT_DECAY = 1e-5
 
@@ -49,6 +49,8 @@ class State:
     best: float = float("-inf")
     """Overall validation score of the best average so far, dB."""
     progress: Progress = field(default_factory=Progress)
+    shares: dict[str, float] = field(default_factory=dict)
+    """Shares of the recipe in place of its own, since the last validation."""
 
 
 def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
@@ -124,8 +126,9 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
     for group in state.optimizer.param_groups:
         group.setdefault("peak", config.learning_rate)  # of a checkpoint from before there were two rates
     state.step, state.best = loaded["step"], loaded["best"]
-    if "progress" in loaded:  # checkpoints of earlier versions have none
+    if "progress" in loaded:  # checkpoints of earlier versions have neither
         state.progress.load_state_dict(loaded["progress"])
+        state.shares = loaded["shares"]
 
 
 def write_checkpoint(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> None:

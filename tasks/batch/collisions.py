@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -16,8 +17,10 @@ from infra.records import ImageRef, Scope
 from infra.storage.name_folding import NameFolding
 from tasks.batch.ownership import Mask
 from tasks.batch.rivals import Rival, is_same_file, is_there, read_rivals
-from tasks.batch.shards import ShardJob, rejected_record
 from tasks.media.key_hashes import CHUNK, Hashes, chunks, find, hash_texts
+
+if TYPE_CHECKING:
+    from tasks.batch.shards import ShardJob
 
 COLLISION = "collides with another name"
 """What the counts of a run call it; each row names the other image."""
@@ -107,6 +110,8 @@ def settle(
 
 def record_collisions(found: Sequence[Collision], job: ShardJob, catalog: Catalog) -> None:
     """Commit a rejected row for each image that collides, with the other image as its reason."""
+    from tasks.batch.shards import rejected_record  # PyTorch only where it is used
+
     rows = [rejected_record(job, collision.ref, collision.reason) for collision in found]
     catalog.commit(rows, replace=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from infra.catalog.derained import Catalog
 from infra.records import Scope
@@ -14,23 +15,21 @@ from infra.storage.listing import LeftOut
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding, probe_name_folding
 from tasks.batch.collisions import COLLISION, record_collisions
+from tasks.batch.observing import FlowObserver, RunObserver
 from tasks.batch.planning import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.preflight import Prepared, refuse_full_disk
 from tasks.batch.rivals import refuse_contested
-from tasks.batch.shards import ShardJob
-from tasks.batch.stage import DerainStage
 from tasks.batch.summary import Counts, RunSummary
 from tasks.batch.verification import Loss, find_loss
 from tasks.media.leaving_out import left_out_parts, nothing_but
 from tasks.media.sources import Selection
 from tasks.prefect_runs import attempt
-from tasks.progress import Progress
 from tasks.readable import with_reasons
 from tasks.refusals import PreflightFailed
-from tasks.waves.executors import OpenExecutor, on_dask
-from tasks.waves.loaded import StagedModel, stage
-from tasks.waves.runner import Pace, run_stage
 from tasks.waves.tally import Tally
+
+if TYPE_CHECKING:
+    from tasks.batch.stage import DerainStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def plan_line(counts: PlanCounts) -> str:
 
 
 def derain_pending(
-    settings: Settings, prepared: Prepared, request: BatchRequest, open_executor: OpenExecutor = on_dask
+    settings: Settings, prepared: Prepared, request: BatchRequest, observer: RunObserver | None = None
 ) -> RunSummary:
     """Derain what is to do and record it.
 
@@ -126,40 +125,60 @@ def derain_pending(
         What `prepare` found in order.
     request : BatchRequest
         Which run this is.
-    open_executor : OpenExecutor
-        Opens the workers, once there is something to do.
+    observer : RunObserver, optional
+        Shows what is to do and how far it is, and opens the workers; unset: `FlowObserver`.
 
     Raises
     ------
     LeaseHeld
         If another run works on the destination.
     """
-    catalog, scope = Catalog(settings.workspace), prepared.scope
+    catalog, scope, observer = Catalog(settings.workspace), prepared.scope, observer or FlowObserver()
     folding = probe_name_folding(scope.destination)
     with (
         lease_of(settings, prepared.scope.destination, request.run_id) as lease,
         make_plan(prepared, request, catalog, folding) as found,
     ):
         _make_room(settings, prepared, found.counts)
-        model = prepared.model
-        staged = stage(model.model_file, model.name, model.version, settings.workspace)
-        job = _job(settings, prepared, request, staged)
-        if found.collisions:
-            record_collisions(found.collisions, job, catalog)
-        work = DerainStage(settings, found, job, catalog)
+        observer.planned(found)
+        stage = _stage(settings, prepared, request, found, catalog) if _has_work(found) else None
+        if stage and found.collisions:
+            record_collisions(found.collisions, stage.job, catalog)
         started, tally = time.monotonic(), Tally()
-        with Progress(found.counts.pending) as progress:
-            if found.counts.pending:
-                with open_executor(settings) as executor:
-                    tally = run_stage(work, lease, executor, Pace.of(settings), progress.show)
+        with observer.progress(found.counts.pending) as progress:
+            if stage and found.counts.pending:
+                from tasks.waves.runner import Pace, run_stage  # Dask only where there is something to do
+
+                with observer.executor(settings, found.counts) as executor:
+                    tally = run_stage(stage, lease, executor, Pace.of(settings), progress.show)
         seconds = time.monotonic() - started
         loss = attempt(
             "verifying the outputs",
             lambda: find_loss(catalog, scope, request.run_id, tally.recorded, folding),
         )
-        if not tally.stopped_by:
+        if stage and not tally.stopped_by:
             attempt("compacting the catalog", catalog.maintain)
-    return _summary(prepared, request, found.counts, staged, tally, seconds, loss or Loss())
+    return _summary(prepared, request, found.counts, tally, seconds, loss or Loss())
+
+
+def _has_work(found: Plan) -> bool:
+    return found.counts.pending > 0 or bool(found.collisions)
+
+
+def _stage(
+    settings: Settings, prepared: Prepared, request: BatchRequest, found: Plan, catalog: Catalog
+) -> DerainStage:
+    """Put the model where workers find it, and say what they do."""
+    from tasks.batch.shards import ShardJob
+    from tasks.batch.stage import DerainStage
+    from tasks.waves.loaded import stage
+
+    model = prepared.model
+    staged = stage(model.model_file, model.name, model.version, settings.workspace)
+    job = ShardJob(
+        prepared.scope, prepared.medium, staged, request.run_id, settings.device, settings.tile_pixels
+    )
+    return DerainStage(settings, found, job, catalog)
 
 
 def _make_room(settings: Settings, prepared: Prepared, counts: PlanCounts) -> None:
@@ -178,17 +197,10 @@ def prepare_frames(source: str, destination: str) -> None:
     prepare_destination(source, destination)
 
 
-def _job(settings: Settings, prepared: Prepared, request: BatchRequest, staged: StagedModel) -> ShardJob:
-    return ShardJob(
-        prepared.scope, prepared.medium, staged, request.run_id, settings.device, settings.tile_pixels
-    )
-
-
 def _summary(
     prepared: Prepared,
     request: BatchRequest,
     planned: PlanCounts,
-    staged: StagedModel,
     tally: Tally,
     seconds: float,
     loss: Loss,
@@ -209,9 +221,9 @@ def _summary(
         state="Failed" if counts.pending else "Completed",
         message=_message(prepared.scope, counts.pending, tally, loss),
         scope=prepared.scope,
-        model_name=staged.name,
-        model_version=staged.version,
-        model_digest=staged.digest,
+        model_name=prepared.model.name,
+        model_version=prepared.model.version,
+        model_digest=prepared.model.model_file.digest,
         started_at=request.started_at,
         finished_at=datetime.now(UTC),
         counts=counts,

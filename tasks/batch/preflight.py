@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -9,12 +10,12 @@ from infra.records import Scope
 from infra.settings import Settings, absolute_url
 from infra.storage.lease import check_workspace
 from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.rights import refuse_unwritable
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec, is_array
-from tasks.media.samples import make_samples
 from tasks.media.sources import Source, readable_source, refuse_oversized
 from tasks.refusals import PreflightFailed
-from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
+from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model, weights_file
 
 OUTPUT_BYTES_PER_SOURCE_BYTE = {"same": 1.5, "jpeg": 1.5, "png": 8.0}
 """How much room outputs are expected to take; PNG of what came as JPEG grows most."""
@@ -31,7 +32,12 @@ class Prepared:
 
 
 def prepare(
-    settings: Settings, source: str | None, destination: str | None, export: Export, model: str
+    settings: Settings,
+    source: str | None,
+    destination: str | None,
+    export: Export,
+    model: str,
+    resolve: Callable[[Settings, str], ResolvedModel] = resolve_model,
 ) -> Prepared:
     """Look at everything a run needs; samples, and version 1 of a model that ships, are made where they are wanted.
 
@@ -44,7 +50,9 @@ def prepare(
     export : Export
         Format of the outputs.
     model : str
-        `models:/name@alias`, `models:/name/version`, or the path of a weights file.
+        `models:/name@alias`, `models:/name/version`, a network that ships, or the path of a weights file.
+    resolve : callable
+        Finds the model.
 
     Raises
     ------
@@ -55,15 +63,41 @@ def prepare(
     if settings.cluster is None:
         refuse_absent_device(settings)
     source, destination = _endpoints(settings, source, destination)
+    found = _checked(settings, source, destination, export)
+    medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
+    scope = Scope(found.base, destination, export.label)
+    return Prepared(scope, found, medium, resolve(settings, model))
+
+
+def refuse_at_once(
+    settings: Settings, source: str | None, destination: str | None, export: Export, model: str
+) -> None:
+    """Refuse what `prepare` would, as far as it can be known without MLflow and PyTorch; nothing is made.
+
+    Raises
+    ------
+    PreflightFailed
+        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line.
+    """
+    if settings.cluster is None:
+        refuse_absent_device(settings)
+    if not model.startswith("models:/"):
+        weights_file(model)
+    if source is None and destination is None and settings.source is None and settings.destination is None:
+        return
+    _checked(settings, *_endpoints(settings, source, destination), export)
+
+
+def _checked(settings: Settings, source: str, destination: str, export: Export) -> Source:
+    """Look at source, destination and workspace."""
     refuse_overlap(source, destination)
     open_location(destination).check(writable=True)
     check_workspace(settings.workspace)
+    refuse_unwritable(settings.workspace)
     found = readable_source(source)
     refuse_oversized(found, settings)
     _refuse_other_kind(found, destination, export)
-    medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
-    scope = Scope(found.base, destination, export.label)
-    return Prepared(scope, found, medium, resolve_model(settings, model))
+    return found
 
 
 def refuse_overlap(source: str, destination: str) -> None:
@@ -117,6 +151,8 @@ def _endpoints(settings: Settings, source: str | None, destination: str | None) 
     source = absolute_url(source) if source else settings.source
     destination = absolute_url(destination) if destination else settings.destination
     if source is None and destination is None:
+        from tasks.media.samples import make_samples  # PyTorch only where it is used
+
         return make_samples(settings.workspace)
     if source is None or destination is None:
         missing, given = ("source", destination) if source is None else ("destination", source)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from prefect.artifacts import create_table_artifact
-
 from infra.catalog.derained import Catalog
 from infra.records import DerainRecord, ImageRef
 from infra.storage.location import is_local
@@ -77,6 +75,8 @@ def samples(medium: MediumSpec, records: Iterable[DerainRecord]) -> Iterator[Sam
 
 
 def _table_artifact(summary: RunSummary) -> None:
+    from prefect.artifacts import create_table_artifact  # Prefect only within its runs
+
     counts = summary.counts
     rows = [
         {"what": "listed", "images": counts.listed},

@@ -13,6 +13,7 @@ from infra.records import DerainRecord
 from tasks.batch.summary import RunSummary
 from tasks.pages.pictures import LONGEST_SIDE, data_uri, shrunk
 from tasks.pages.templates import page_template, visible
+from tasks.readable import percentage
 
 # These bound the page: 16 pairs of at most `LONGEST_SIDE` pixels a side are some megabytes at worst.
 MOST_SAMPLES = 8
@@ -126,7 +127,7 @@ def rain_removed(record: DerainRecord) -> float | None:
 def _in_words(share: float | None) -> str:
     if share is None:
         return "rain removed: unknown"
-    return f"rain removed: {100 * share:.{1 if share < 0.01 else 0}f} % of the picture's energy"
+    return f"rain removed: {percentage(share)} of the picture's energy"
 
 
 def _card(sample: Sample, links: str | None) -> Card:

@@ -19,7 +19,8 @@ from infra.errors import STORAGE_ERRORS
 from infra.failpoints import failpoint
 from infra.records import DerainRecord, ImageRef, Scope, StoredObject
 from infra.storage.location import KeyRefused
-from models.engine import Batch, TilingRefused
+from models.engine import TilingRefused
+from models.images import RgbBatch
 from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium, MediumSpec
 from tasks.media.opening import open_medium
@@ -147,7 +148,7 @@ class _ShardRun:
             if finished is not None:
                 yield image, *finished
 
-    def _encoded(self, image: _Rainy, derained: Batch) -> tuple[DerainRecord, bytes] | None:
+    def _encoded(self, image: _Rainy, derained: RgbBatch) -> tuple[DerainRecord, bytes] | None:
         try:
             encoded = self.medium.encode(derained, image.picture)
             dropped = self.medium.dropped(image.picture)
@@ -196,7 +197,7 @@ def _put(medium: Medium, key: str, data: bytes) -> StoredObject:
 
 
 def _derained_record(
-    job: ShardJob, image: _Rainy, derained: Batch, encoded: bytes, dropped: tuple[str, ...]
+    job: ShardJob, image: _Rainy, derained: RgbBatch, encoded: bytes, dropped: tuple[str, ...]
 ) -> DerainRecord:
     rainy = image.picture.rgb
     return replace(

@@ -1,7 +1,7 @@
 """A BMP with alpha: its version 4 header names the channel.
 
 Pillow writes the fourth channel of a BMP under a header that does not name it, and readers, Pillow among them,
-then take the picture for opaque; so no library of ours writes back what was read.
+then take the picture for opaque; so what was read could not be written back.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import struct
 
 import numpy as np
 
-from tasks.codec.pictures import Pixels
+from models.images import RgbImage
 
 _HEADER_BYTES = 14 + 108
 _BITFIELDS = 3
@@ -19,7 +19,7 @@ _SRGB = b"BGRs"
 _INCHES_PER_METRE = 1 / 0.0254
 
 
-def write_bmp_with_alpha(rgba: Pixels, dpi: tuple[float, float] | None) -> bytes:
+def write_bmp_with_alpha(rgba: RgbImage, dpi: tuple[float, float] | None) -> bytes:
     """Return a BMP of (H, W, 4) samples, thirty-two bits a pixel."""
     height, width = rgba.shape[:2]
     size = rgba.size

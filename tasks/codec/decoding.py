@@ -1,4 +1,4 @@
-"""Bytes of a photograph to pixels, with every fault of the image told as `ImageRejected`."""
+"""Decode the bytes of a photograph; every fault of the image is an `ImageRejected`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tasks.codec.forms import Opened, describe
 from tasks.codec.jpeg_file import END_OF_IMAGE, is_incomplete, parse_jpeg, require_supported
 from tasks.codec.normalising import to_plain_mode
 from tasks.codec.pictures import ImageRejected, Picture, not_supported
-from tasks.codec.png_file import parse_png
+from tasks.codec.png_file import lacks_rows, parse_png
 from tasks.codec.png_metadata import info_of, kept_chunks, lost_from_png
 from tasks.codec.sniff import identify
 from tasks.codec.tiff_file import open_tiff, what_further_pages_are
@@ -56,7 +56,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     Parameters
     ----------
     data
-        The whole file. What it is, its content tells.
+        The whole file; its content decides its format.
     max_pixels
         The limit against decompression bombs, checked on the header before pixels are decoded.
 
@@ -65,7 +65,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     ImageRejected
         For every fault of the image, with a short plain reason.
     MemoryError
-        A fault of the machine: not a word about the image.
+        A fault of the machine, not of the image.
     """
     _hush_pillow()
     name = identify(data)
@@ -88,7 +88,7 @@ def _read(data: bytes, name: str, max_pixels: int) -> Picture:
         image.tag_v2.get(_ORIENTATION, 1) if isinstance(image, TiffImagePlugin.TiffImageFile) else 1
     )
     image.load()
-    # Some headers tell the true size only with the pixels.
+    # Some formats give the true size only with the pixels.
     _check_size(image.size, max_pixels)
     plain = to_plain_mode(image, data)
     upright, form = describe(opened, plain.mode, turned_by_pillow)
@@ -112,6 +112,9 @@ def _open_png(data: bytes, max_pixels: int) -> Opened:
     png = parse_png(data)
     image = PngImagePlugin.PngImageFile(io.BytesIO(png.pixels))
     _check_header(image, data, max_pixels)
+    image.load()
+    if lacks_rows(png.pixels, image):
+        raise ImageRejected("truncated PNG")
     image.info.update(info_of(png.ancillary))
     damaged = tuple(f"damaged {name}" for name in png.damaged)
     return Opened(image, data, kept_chunks(png.ancillary), (*damaged, *lost_from_png(png.ancillary)))
@@ -170,8 +173,8 @@ def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _hush_pillow() -> None:
-    # Odd metadata makes Pillow warn, which concerns nobody here, and where warnings are errors it would
-    # reject a good image. catch_warnings is not safe between threads; one lasting filter is.
+    # Pillow warns about odd metadata. Nobody acts on that here, and where warnings are errors it would reject a
+    # good image. catch_warnings is not safe between threads; one lasting filter is.
     if _HUSHED not in warnings.filters[:1]:
         warnings.filterwarnings("ignore", module=_PILLOW_WARNINGS)
 

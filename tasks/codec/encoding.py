@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from models.images import RgbImage
 from tasks.codec.bmp import write_bmp_with_alpha
 from tasks.codec.carrying import carry
 from tasks.codec.exports import Export, target_format
-from tasks.codec.pictures import Metadata, Picture, PictureForm, Pixels
+from tasks.codec.pictures import Metadata, Picture, PictureForm
 from tasks.codec.png import write_png
 from tasks.codec.tiff import write_tiff
 
@@ -22,7 +23,7 @@ _EXIF_PREFIX = b"Exif\0\0"
 _IPTC_RESOURCE = 0x0404
 
 
-def encode(rgb: Pixels, picture: Picture, export: Export) -> bytes:
+def encode(rgb: RgbImage, picture: Picture, export: Export) -> bytes:
     """Write derained pixels, the same bytes for the same pixels every time.
 
     Parameters
@@ -59,7 +60,7 @@ def dropped(picture: Picture, export: Export) -> tuple[str, ...]:
     return carry(picture.form, target_format(picture, export))[1]
 
 
-def _image(rgb: Pixels, picture: Picture) -> Image.Image:
+def _image(rgb: RgbImage, picture: Picture) -> Image.Image:
     image = Image.fromarray(rgb)
     if picture.form.mode in ("L", "LA"):
         image = image.convert("L")
@@ -68,28 +69,28 @@ def _image(rgb: Pixels, picture: Picture) -> Image.Image:
     return image
 
 
-def _pixels(rgb: Pixels, picture: Picture) -> Pixels:
+def _pixels(rgb: RgbImage, picture: Picture) -> RgbImage:
     if picture.form.mode == "RGB":
         return rgb
     return np.asarray(_image(rgb, picture))
 
 
-def _write_png(rgb: Pixels, picture: Picture, metadata: Metadata, quality: int) -> bytes:
+def _write_png(rgb: RgbImage, picture: Picture, metadata: Metadata, quality: int) -> bytes:
     return write_png(_pixels(rgb, picture), metadata)
 
 
-def _write_tiff(rgb: Pixels, picture: Picture, metadata: Metadata, quality: int) -> bytes:
+def _write_tiff(rgb: RgbImage, picture: Picture, metadata: Metadata, quality: int) -> bytes:
     return write_tiff(_pixels(rgb, picture), metadata, compressed=picture.form.compressed)
 
 
-def _write_bmp(rgb: Pixels, picture: Picture, metadata: Metadata, quality: int) -> bytes:
+def _write_bmp(rgb: RgbImage, picture: Picture, metadata: Metadata, quality: int) -> bytes:
     if picture.alpha is not None:
         return write_bmp_with_alpha(_pixels(rgb, picture), metadata.dpi)
     dpi = {"dpi": metadata.dpi} if metadata.dpi else {}
     return _save(_image(rgb, picture), "BMP", dpi)
 
 
-def _write_webp(rgb: Pixels, picture: Picture, metadata: Metadata, quality: int) -> bytes:
+def _write_webp(rgb: RgbImage, picture: Picture, metadata: Metadata, quality: int) -> bytes:
     lossless = picture.form.lossless
     options: dict[str, Any] = {"quality": quality, "lossless": lossless, "exact": lossless}
     if lossless:
@@ -100,7 +101,7 @@ def _write_webp(rgb: Pixels, picture: Picture, metadata: Metadata, quality: int)
     return _save(_image(rgb, picture), "WEBP", options)
 
 
-def _write_jpeg(rgb: Pixels, picture: Picture, metadata: Metadata, quality: int) -> bytes:
+def _write_jpeg(rgb: RgbImage, picture: Picture, metadata: Metadata, quality: int) -> bytes:
     image = _on_white(_image(rgb, picture))
     options = {"quality": quality, "subsampling": _subsampling(picture.form), **_jpeg_options(metadata)}
     if picture.form.progressive:
@@ -150,7 +151,7 @@ def _save(image: Image.Image, name: str, options: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-_WRITERS: dict[str, Callable[[Pixels, Picture, Metadata, int], bytes]] = {
+_WRITERS: dict[str, Callable[[RgbImage, Picture, Metadata, int], bytes]] = {
     "BMP": _write_bmp,
     "JPEG": _write_jpeg,
     "PNG": _write_png,

@@ -53,7 +53,7 @@ class Frame:
 
     @property
     def is_progressive(self) -> bool:
-        """Tell whether the coefficients come in several scans, coarse to fine."""
+        """Whether the coefficients come in several scans, coarse to fine."""
         return self.marker in _PROGRESSIVE
 
 

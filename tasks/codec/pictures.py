@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from infra.errors import ItemRejected
+from models.images import RgbImage
 
-Pixels = npt.NDArray[np.uint8]
 Mode = Literal["L", "LA", "RGB", "RGBA"]
 
 
@@ -36,7 +33,7 @@ def not_supported(what: str) -> ImageRejected:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a file holds beside its pixels; writers write what their format can hold."""
+    """What a file holds besides its pixels; writers write what their format can hold."""
 
     icc_profile: bytes | None = None
     """Only a profile that describes the samples: that of a CMYK source does not fit its RGB output."""
@@ -79,9 +76,9 @@ class PictureForm:
 class Picture:
     """A decoded image: upright, eight bits a sample, always RGB for the network."""
 
-    rgb: Pixels
+    rgb: RgbImage
     """(H, W, 3); three equal channels for a grey source."""
-    alpha: Pixels | None
+    alpha: RgbImage | None
     """(H, W), or None where the source has no transparency."""
     form: PictureForm
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from isal import isal_zlib
+from PIL import Image
 
 from tasks.codec.pictures import ImageRejected, not_supported
 
@@ -21,6 +22,12 @@ _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _FRAMES = (b"acTL", b"fcTL", b"fdAT")
 _MOST_METADATA = 32 << 20
 """Bytes that one compressed chunk of metadata may inflate to; a JPEG holds an ICC profile of half of that."""
+
+_DEFLATED_AT_ONCE, _INFLATED_AT_ONCE = 1 << 16, 1 << 20
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_ONE_PASS = ((0, 0, 1, 1),)
+_ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+_LAST_ROWS = 2  # where rows are interlaced, the last pass has every second one
 
 Chunk = tuple[bytes, bytes]
 
@@ -61,6 +68,47 @@ def parse_png(data: bytes) -> PngFile:
     _require_still(ancillary)
     rest = tuple(chunk for chunk in ancillary if chunk[0] not in _FRAMES)
     return PngFile(_joined(pixels), rest, tuple(dict.fromkeys(damaged)))
+
+
+def lacks_rows(pixels: bytes, image: Image.Image) -> bool:
+    """Return whether the data of a PNG ends before its last row, which Pillow would leave black without a word.
+
+    Parameters
+    ----------
+    pixels
+        Of a `PngFile`.
+    image
+        Its decoded picture. Only where a row at its end is black, or is transparent, is the data looked at.
+    """
+    last_rows = (image.crop((0, top, image.width, top + 1)) for top in range(image.height)[-_LAST_ROWS:])
+    if all(any(row.tobytes()) for row in last_rows):
+        return False
+    data = b"".join(body for name, body, _ in _chunks(pixels) if name == b"IDAT")
+    return _inflated_bytes(data) < _bytes_of_rows(pixels)
+
+
+def _inflated_bytes(data: bytes) -> int:
+    """Count what data inflates to, a little at a time; where it is damaged, up to there."""
+    reader, total = zlib.decompressobj(), 0
+    for start in range(0, len(data), _DEFLATED_AT_ONCE):
+        part = data[start : start + _DEFLATED_AT_ONCE]
+        try:
+            while part:
+                total += len(reader.decompress(part, _INFLATED_AT_ONCE))
+                part = reader.unconsumed_tail
+        except zlib.error:
+            break
+    return total
+
+
+def _bytes_of_rows(pixels: bytes) -> int:
+    """Return how many bytes the rows of all passes have, by the header."""
+    width, height, depth, colour_type, _, _, interlaced = struct.unpack_from(">IIBBBBB", pixels, 16)
+    total = 0
+    for top, left, down, across in _ADAM7 if interlaced else _ONE_PASS:
+        rows, columns = len(range(top, height, down)), len(range(left, width, across))
+        total += rows * (1 + -(-columns * depth * _CHANNELS[colour_type] // 8)) if columns else 0
+    return total
 
 
 def chunk(name: bytes, body: bytes) -> bytes:

@@ -15,8 +15,9 @@ import numpy as np
 from isal import isal_zlib
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from models.images import RgbImage
 from tasks.codec.exif import tiff_tags
-from tasks.codec.pictures import Metadata, Pixels
+from tasks.codec.pictures import Metadata
 
 _STRIP_BYTES = 1 << 20
 _DEFLATE, _RAW = 8, 1
@@ -24,7 +25,7 @@ _BYTE, _UNDEFINED = 1, 7
 _UNASSOCIATED_ALPHA = 2
 
 
-def write_tiff(pixels: Pixels, metadata: Metadata, *, compressed: bool) -> bytes:
+def write_tiff(pixels: RgbImage, metadata: Metadata, *, compressed: bool) -> bytes:
     """Return a single-page TIFF of (H, W) or (H, W, C) samples: grey, grey + alpha, RGB or RGBA.
 
     An EXIF block that does not fit into a TIFF is left out: it is no reason to lose the picture.
@@ -74,7 +75,7 @@ def _directory(tags: Mapping[int, Any], metadata: Metadata) -> ImageFileDirector
     return directory
 
 
-def _layout(samples: Pixels, rows_per_strip: int, compressed: bool) -> dict[int, Any]:
+def _layout(samples: RgbImage, rows_per_strip: int, compressed: bool) -> dict[int, Any]:
     height, width, channels = samples.shape
     tags: dict[int, Any] = {
         256: width,
@@ -93,12 +94,12 @@ def _layout(samples: Pixels, rows_per_strip: int, compressed: bool) -> dict[int,
     return tags
 
 
-def _strips(samples: Pixels, rows: int, compressed: bool) -> list[bytes]:
+def _strips(samples: RgbImage, rows: int, compressed: bool) -> list[bytes]:
     parts = [samples[top : top + rows] for top in range(0, samples.shape[0], rows)]
     return [isal_zlib.compress(_differences(part), 1) if compressed else part.tobytes() for part in parts]
 
 
-def _differences(part: Pixels) -> Pixels:
+def _differences(part: RgbImage) -> RgbImage:
     differences = np.ascontiguousarray(part).copy()
     np.subtract(part[:, 1:], part[:, :-1], out=differences[:, 1:])
     return differences

@@ -32,7 +32,8 @@ from tasks.curation.summary import CurationSummary, Decided
 from tasks.prefect_runs import attempt
 from tasks.progress import Progress
 from tasks.resolved_model import ResolvedModel
-from tasks.waves.executors import OpenExecutor, on_dask
+from tasks.waves.dask_executor import on_dask
+from tasks.waves.executors import OpenExecutor
 from tasks.waves.loaded import StagedModel, stage
 from tasks.waves.runner import Pace, run_stage
 from tasks.waves.stage import Unfinished

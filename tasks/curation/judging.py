@@ -23,7 +23,7 @@ from infra.failpoints import failpoint
 from infra.settings import CurationLimits
 from infra.storage.location import ObjectNotFound, open_location
 from models.evaluation.probes import Derain, ProbeScore, probe
-from models.evaluation.validation import as_uint8
+from models.images import to_floats, to_rgb
 from models.pseudo_labels.layer_maps import FLOOR
 from models.pseudo_labels.scores import confidence, layer_score
 from models.pseudo_labels.texture_features import LabelledFeatures
@@ -168,13 +168,13 @@ def judge(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, Ps
 
 
 def _by_networks(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, PseudoPixels]:
-    floats = torch.from_numpy(rainy.copy()).permute(2, 0, 1).float() / 255
+    floats = to_floats(rainy)
     views = TtaConfig(job.limits.scales)
     layer, *others = (
         fused_layer(_derain(job, model), floats, views) for model in (job.teacher, *job.independent)
     )
     sure = (255 * confidence(layer, others)).round().to(torch.uint8).numpy()
-    derained = as_uint8(floats - layer)
+    derained = to_rgb(floats - layer)
     scores = Scores.of_networks(
         layer_score(floats, layer, others),
         _probes(job, crop, floats),
@@ -227,7 +227,7 @@ def _background(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> TemporalBa
 
 
 def _distance(derained: np.ndarray, job: JudgingJob) -> float:
-    return job.labelled.distance(torch.from_numpy(derained.copy()).permute(2, 0, 1).float() / 255)
+    return job.labelled.distance(to_floats(derained))
 
 
 def _whole(derained: np.ndarray, sure: np.ndarray) -> PseudoPixels:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-import torch
 from torch import Tensor
 
 from infra.catalog.pool import Pool
 from infra.settings import Settings, absolute_url
 from infra.storage.lease import check_workspace
 from infra.storage.location import open_location
+from models.images import to_floats
 from models.modelfile import SHIPPED
 from models.pseudo_labels.texture_features import LEAST_PHOTOGRAPHS, LabelledFeatures, fit_features
 from tasks.codec import ImageRejected, decode
@@ -132,7 +132,7 @@ def _labelled(folder: str | None, max_pixels: int) -> list[Tensor]:
         raise PreflightFailed(
             f"{folder}: {len(squares)} labelled photographs; {LEAST_PHOTOGRAPHS} are needed"
         )
-    return [torch.from_numpy(square.copy()).permute(2, 0, 1).float() / 255 for square in squares]
+    return [to_floats(square) for square in squares]
 
 
 def _photographs(folder: str, max_pixels: int) -> list[np.ndarray]:

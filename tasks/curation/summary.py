@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from infra.records import PseudoLabelRecord
+from infra.shown import shown_line
 from tasks.waves.stage import Unfinished
 
 REASONS_TOLD = 3
@@ -70,5 +71,6 @@ class CurationSummary:
             text += f"; {self.waiting:,} new crops are left for the next run (--limit)"
         if self.pending:
             first = self.pending[0]
-            text += f"; {len(self.pending):,} crops are pending, run it again ({first.key}: {first.reason})"
+            why = shown_line(f"{first.key}: {first.reason}")
+            text += f"; {len(self.pending):,} crops are pending, run it again ({why})"
         return f"{text}; review page: {self.page}" if self.page else text

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-Pixels = npt.NDArray[np.uint8]
-"""(H, W, 3) RGB."""
+from models.images import RgbImage
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -28,7 +28,7 @@ class TemporalLimits:
     least_frames: int = 5
     """Registered frames, the judged one among them; with fewer, rain of several frames may lie on one pixel."""
     most_shift: float = 12.0
-    """Pixels; frames farther apart are refused, and so much is lost at the borders at most."""
+    """RgbImage; frames farther apart are refused, and so much is lost at the borders at most."""
     least_correlation: float = 0.85
     """Of a registered frame with the judged one, on grey levels; below it the scene is another."""
     static_spread: float = 8.0
@@ -39,7 +39,7 @@ class TemporalLimits:
 class TemporalBackground:
     """A background and how far it may be trusted."""
 
-    background: Pixels
+    background: RgbImage
     confidence: npt.NDArray[np.uint8]
     """(H, W): 255 where the scene is static and covered by all frames."""
     frames: int
@@ -50,7 +50,7 @@ class NotRegistrable(Exception):
 
 
 def temporal_background(
-    judged: Pixels, neighbours: Iterable[Pixels], limits: TemporalLimits | None = None
+    judged: RgbImage, neighbours: Iterable[RgbImage], limits: TemporalLimits | None = None
 ) -> TemporalBackground:
     """Take the background of a frame from its neighbours.
 
@@ -89,7 +89,7 @@ def temporal_background(
     )
 
 
-def _registered(judged: Pixels, neighbours: Iterable[Pixels], limits: TemporalLimits) -> list[Floats]:
+def _registered(judged: RgbImage, neighbours: Iterable[RgbImage], limits: TemporalLimits) -> list[Floats]:
     """Lay neighbours over the judged frame; where the first few cannot be, none is tried."""
     reference = _structure(judged)
     registered, refused = [], 0
@@ -104,7 +104,7 @@ def _registered(judged: Pixels, neighbours: Iterable[Pixels], limits: TemporalLi
     return registered
 
 
-def _laid_over(reference: Floats, neighbour: Pixels, limits: TemporalLimits) -> Floats | None:
+def _laid_over(reference: Floats, neighbour: RgbImage, limits: TemporalLimits) -> Floats | None:
     """Shift a frame onto the reference; None where it is too far away or shows something else."""
     from skimage.registration import phase_cross_correlation  # slow to import
 
@@ -121,7 +121,7 @@ def _laid_over(reference: Floats, neighbour: Pixels, limits: TemporalLimits) -> 
     return np.stack([_shifted(floats[..., channel], shift) for channel in range(3)], axis=-1)
 
 
-def _structure(pixels: Pixels) -> Floats:
+def _structure(pixels: RgbImage) -> Floats:
     """Grey levels at half the size without thin lines: streaks of rain are not what frames are registered by."""
     grey = pixels.mean(axis=-1, dtype=np.float32)
     height, width = (extent // 2 * 2 for extent in grey.shape)

@@ -25,6 +25,7 @@ from infra.records import ACCEPTED, DERAINED
 from infra.settings import Settings
 from infra.tracking.registry import CHAMPION_URL
 from infra.tracking.server import ModelNotFound, TrackingUnreachable
+from models.images import to_floats
 from models.modelfile import ModelFileInvalid, build
 from tasks.drift.bottleneck import NoBottleneck, bottleneck_features
 from tasks.drift.two_sample import energy_test, holm
@@ -158,7 +159,7 @@ def champion_features(network: torch.nn.Module, crops: npt.NDArray[np.uint8]) ->
     """Return the bottleneck features of crops, (N, C): of the first 256 rows and columns of each."""
     features = []
     for crop in crops[:, :FEATURE_SIDE, :FEATURE_SIDE]:
-        rainy = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None].float() / 255
+        rainy = to_floats(crop)[None]
         features.append(bottleneck_features(network, rainy)[0].double().numpy())
     return np.stack(features)
 

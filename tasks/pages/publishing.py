@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from prefect.artifacts import create_link_artifact
-
 from infra.errors import STORAGE_ERRORS
 from infra.storage.location import is_local, open_location
 from tasks.prefect_runs import report
@@ -34,6 +32,11 @@ def put_page(workspace: str, page: Page) -> str:
         open_location(folder).put(page.name, page.render().encode())
     except STORAGE_ERRORS as error:  # the work that the page shows is done nevertheless
         return f"not written, {error}"
-    link = Path(url).as_uri() if is_local(url) else url
-    report("the link to the page", lambda: create_link_artifact(link, link_text=page.link_text, key=page.key))
+    report("the link to the page", lambda: _link(page, Path(url).as_uri() if is_local(url) else url))
     return url
+
+
+def _link(page: Page, url: str) -> None:
+    from prefect.artifacts import create_link_artifact  # Prefect only within its runs
+
+    create_link_artifact(url, link_text=page.link_text, key=page.key)

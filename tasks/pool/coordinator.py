@@ -28,7 +28,8 @@ from tasks.pool.summary import IngestSummary, IngestTally
 from tasks.prefect_runs import attempt
 from tasks.progress import Progress
 from tasks.refusals import PreflightFailed
-from tasks.waves.executors import Executor, OpenExecutor, on_dask
+from tasks.waves.dask_executor import on_dask
+from tasks.waves.executors import Executor, OpenExecutor
 from tasks.waves.pending import ShardLimits
 from tasks.waves.runner import Listener, Pace, run_stage
 from tasks.waves.tally import Tally

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from infra.catalog.pool_zarr import CROP_SIDE
-from tasks.codec.pictures import Pixels
+from models.images import RgbImage
 
 STEP = 32
 """Crops begin at multiples of so many pixels, or end with the image."""
@@ -29,7 +29,7 @@ class Box:
     width: int
 
 
-def streak_response(rgb: Pixels) -> Pixels:
+def streak_response(rgb: RgbImage) -> RgbImage:
     """Find bright structures narrower than seven pixels from left to right, such as streaks of rain.
 
     The white top-hat of the luma (BT.601) with a horizontal line of seven pixels (Serra, 1982): what opening by
@@ -50,12 +50,12 @@ def streak_response(rgb: Pixels) -> Pixels:
     return luma - _over_seven(eroded, np.maximum)
 
 
-def streak_energy(response: Pixels) -> float:
+def streak_energy(response: RgbImage) -> float:
     """Return the mean response, as a share of the grey range."""
     return float(response.mean()) / 255
 
 
-def boxes_by_energy(response: Pixels, side: int = CROP_SIDE) -> Iterator[Box]:
+def boxes_by_energy(response: RgbImage, side: int = CROP_SIDE) -> Iterator[Box]:
     """Yield squares that do not overlap, the one with the largest mean response first, until none fits.
 
     Parameters
@@ -75,19 +75,19 @@ def boxes_by_energy(response: Pixels, side: int = CROP_SIDE) -> Iterator[Box]:
         energies[near] = -1.0
 
 
-def cut(rgb: Pixels, box: Box, side: int = CROP_SIDE) -> Pixels:
+def cut(rgb: RgbImage, box: Box, side: int = CROP_SIDE) -> RgbImage:
     """Cut a box out, (side, side, 3); below and right of it filled up by reflection."""
     part = rgb[box.top : box.top + box.height, box.left : box.left + box.width]
     below, right = side - part.shape[0], side - part.shape[1]
     return np.pad(part, ((0, below), (0, right), (0, 0)), mode="reflect") if below or right else part
 
 
-def _over_seven(luma: Pixels, extreme: np.ufunc) -> Pixels:
+def _over_seven(luma: RgbImage, extreme: np.ufunc) -> RgbImage:
     """Slide a window of seven along rows, the ends repeated: of 2, of 4, and two of 4 that overlap by one."""
     padded = np.pad(luma, ((0, 0), (3, 3)), mode="edge")
     two = extreme(padded[:, :-1], padded[:, 1:])
     four = extreme(two[:, :-2], two[:, 2:])
-    seven: Pixels = extreme(four[:, :-3], four[:, 3:])
+    seven: RgbImage = extreme(four[:, :-3], four[:, 3:])
     return seven
 
 
@@ -97,7 +97,7 @@ def _starts(extent: int, side: int) -> Places:
     return np.unique([*range(0, last, STEP), last])
 
 
-def _box_sums(response: Pixels, rows: tuple[Places, Places], columns: tuple[Places, Places]) -> Energies:
+def _box_sums(response: RgbImage, rows: tuple[Places, Places], columns: tuple[Places, Places]) -> Energies:
     """Sum the response over boxes, given the first row and column of each and the ones after its last.
 
     By a summed-area table (Crow, 1984) that is no finer than the boxes need.

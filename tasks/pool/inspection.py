@@ -18,7 +18,7 @@ from PIL import Image
 from infra.errors import STORAGE_ERRORS
 from infra.records import ImageRef
 from infra.settings import IngestLimits
-from tasks.codec.pictures import Pixels
+from models.images import RgbImage
 from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.pool.crops import Box, boxes_by_energy, streak_energy, streak_response
@@ -110,7 +110,7 @@ class InspectJob:
             yield looked
 
 
-def inspect_image(ref: ImageRef, rgb: Pixels, limits: IngestLimits) -> InspectedImage:
+def inspect_image(ref: ImageRef, rgb: RgbImage, limits: IngestLimits) -> InspectedImage:
     """Measure an image, hold it against the limits, and choose its crops.
 
     Parameters
@@ -135,14 +135,14 @@ def inspect_image(ref: ImageRef, rgb: Pixels, limits: IngestLimits) -> Inspected
     return InspectedImage(ref, reason, height, width, pixels_sha256(rgb), perceptual_hash(rgb), look, crops)
 
 
-def pixels_sha256(rgb: Pixels) -> str:
+def pixels_sha256(rgb: RgbImage) -> str:
     """Digest what an image shows, whatever file it comes in: its size and its pixels."""
     digest = hashlib.sha256(f"{rgb.shape[0]}x{rgb.shape[1]}".encode())
     digest.update(np.ascontiguousarray(rgb).data)
     return digest.hexdigest()
 
 
-def perceptual_hash(rgb: Pixels) -> str:
+def perceptual_hash(rgb: RgbImage) -> str:
     """Hash what an image looks like, 16 hex digits: which of 64 low frequencies of its DCT are above their median.
 
     Zauner (2010), as in the library `imagehash`; near-identical images differ in few of the 64 bits.
@@ -150,7 +150,7 @@ def perceptual_hash(rgb: Pixels) -> str:
     return str(imagehash.phash(Image.fromarray(rgb)))
 
 
-def neighbour_correlation(rgb: Pixels) -> float:
+def neighbour_correlation(rgb: RgbImage) -> float:
     """Return how alike neighbouring pixels are: about 0 for noise, 0.75 to 1 for photographs.
 
     The mean of the lag-1 autocorrelations of the luma down and across; 1 for an image of one colour.
@@ -164,7 +164,7 @@ def neighbour_correlation(rgb: Pixels) -> float:
     return float(down + across) / (2 * variance)
 
 
-def _good_crops(rgb: Pixels, response: Pixels, limits: IngestLimits) -> Iterator[InspectedCrop]:
+def _good_crops(rgb: RgbImage, response: RgbImage, limits: IngestLimits) -> Iterator[InspectedCrop]:
     for box in boxes_by_energy(response):
         rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
         look = _look(rgb[rows, columns], response[rows, columns])
@@ -172,7 +172,7 @@ def _good_crops(rgb: Pixels, response: Pixels, limits: IngestLimits) -> Iterator
             yield InspectedCrop(box, look)
 
 
-def _look(rgb: Pixels, response: Pixels) -> QualityStats:
+def _look(rgb: RgbImage, response: RgbImage) -> QualityStats:
     statistics = image_statistics(rgb, rgb)
     return QualityStats(
         statistics.brightness, statistics.contrast, statistics.sharpness, streak_energy(response)
@@ -187,7 +187,7 @@ def _fault(look: QualityStats, limits: IngestLimits) -> str | None:
     return None
 
 
-def _noise_fault(rgb: Pixels, limits: IngestLimits) -> str | None:
+def _noise_fault(rgb: RgbImage, limits: IngestLimits) -> str | None:
     correlation = neighbour_correlation(rgb)
     if correlation >= limits.min_correlation:
         return None

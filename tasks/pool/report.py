@@ -12,8 +12,8 @@ from infra.catalog.delta_table import all_of, quoted
 from infra.catalog.pool import Pool
 from infra.records import ACCEPTED, REJECTED, ImageRef
 from infra.settings import Settings
+from models.images import RgbImage
 from tasks.codec.exports import Export
-from tasks.codec.pictures import Pixels
 from tasks.media.medium import MediumSpec, is_array
 from tasks.media.opening import open_medium
 from tasks.pages.pictures import data_uri
@@ -76,7 +76,7 @@ def _picture(settings: Settings, row: dict[str, object]) -> str:
         return ""
 
 
-def _thumbnail(rgb: Pixels) -> str:
+def _thumbnail(rgb: RgbImage) -> str:
     picture = Image.fromarray(rgb)
     picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     return data_uri(picture)

@@ -15,10 +15,11 @@ from tqdm import tqdm
 from infra.failpoints import failpoint
 from infra.settings import Settings
 from models.engine import Engine, TilingRefused, choose_device, fast_dtype
-from models.evaluation.metrics import Image, luma, psnr_rgb, psnr_y, ssim_rgb, ssim_y
+from models.evaluation.metrics import luma, psnr_rgb, psnr_y, ssim_rgb, ssim_y
 from models.evaluation.niqe import niqe, read_pristine
 from models.evaluation.probes import probe
 from models.evaluation.validation import CLEAN_CEILING
+from models.images import RgbImage, to_floats
 from models.modelfile import build
 from tasks.media.manifests import ManifestInvalid
 from tasks.promotion.latency import latency_ratios
@@ -117,7 +118,7 @@ def engine_of(settings: Settings, model: ResolvedModel) -> Engine:
 
 
 def _score(
-    engine: Engine, photograph: ValidationPhotograph, derained: Image, probes_pairs: bool
+    engine: Engine, photograph: ValidationPhotograph, derained: RgbImage, probes_pairs: bool
 ) -> ImageScore:
     """Score a photograph; probes are planted in real ones, or in the clean ones where there is none."""
     clean = photograph.clean
@@ -134,7 +135,7 @@ def _score(
     )
 
 
-def _niqe(derained: Image) -> float | None:
+def _niqe(derained: RgbImage) -> float | None:
     """Score how natural a photograph looks; None for one that is too small for it, or flat."""
     try:
         return niqe(derained, read_pristine())
@@ -142,8 +143,8 @@ def _niqe(derained: Image) -> float | None:
         return None
 
 
-def _probes(engine: Engine, photograph: Image) -> dict[str, float]:
-    floats = torch.from_numpy(photograph.copy()).permute(2, 0, 1).float() / 255
+def _probes(engine: Engine, photograph: RgbImage) -> dict[str, float]:
+    floats = to_floats(photograph)
     # Other probes for another photograph, whatever it is called and whichever others are measured.
     seed = int.from_bytes(sha256(photograph.tobytes()).digest()[:4], "big")
     found = probe(engine.derain_floats, floats, seed)

@@ -13,7 +13,7 @@ import polars as pl
 from infra.settings import Settings
 from infra.storage.location import open_location
 from infra.tracking.runs import Figures, log_figures
-from models.evaluation.metrics import Image
+from models.images import RgbImage
 from tasks.promotion.comparison_page import render_comparison
 from tasks.promotion.gates import Verdict
 from tasks.promotion.recorded_evaluations import remember
@@ -79,7 +79,7 @@ def _parquet(rows: Sequence[dict[str, object]]) -> bytes:
     return file.getvalue()
 
 
-def _side_by_side(shown: Shown) -> Image:
+def _side_by_side(shown: Shown) -> RgbImage:
     """Return rainy, champion's, challenger's and, where there is one, clean picture in one row."""
     parts = (shown.rainy, shown.champion, shown.challenger, shown.clean)
     return np.concatenate([np.asarray(part) for part in parts if part is not None], axis=1)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.engine import Batch
+from models.images import RgbBatch
 
-Derain = Callable[[Batch], Batch]
+Derain = Callable[[RgbBatch], RgbBatch]
 
 ROUNDS = 12
 REPEATS = 3
@@ -21,7 +21,7 @@ REPEATS = 3
 def latency_ratios(
     champion: Derain,
     challenger: Derain,
-    photographs: Sequence[Batch],
+    photographs: Sequence[RgbBatch],
     clock: Callable[[], float] = time.perf_counter,
 ) -> npt.NDArray[np.float64]:
     """Return seconds of the challenger / seconds of the champion, (rounds,).

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from infra.settings import absolute_url
 from infra.storage.location import Location, open_location
-from models.evaluation.metrics import Image
+from models.images import RgbImage
 from tasks.codec import ImageRejected, decode
 from tasks.media.manifests import ManifestInvalid
 from tasks.media.sources import Selection, open_source
@@ -65,7 +65,7 @@ def _photographs_of(manifest: ValidationManifest) -> tuple[SeenPhotographs, dict
     return seen, digests
 
 
-def _decoded(data: bytes) -> Image | None:
+def _decoded(data: bytes) -> RgbImage | None:
     try:
         return decode(data, MAX_PIXELS).rgb
     except ImageRejected:

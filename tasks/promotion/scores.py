@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 
-from models.evaluation.metrics import Image
+from models.images import RgbImage
 from tasks.pages.pictures import shrunk
 from tasks.promotion.validation_manifest import VALIDATION, ValidationManifest, ValidationPhotograph
 from tasks.resolved_model import ResolvedModel
@@ -116,7 +116,9 @@ class WorstPhotographs:
     shown: list[Shown] = field(default_factory=list)
     """Worst first, at most `MOST_SHOWN`."""
 
-    def offer(self, compared: Compared, photograph: ValidationPhotograph, derained: Sequence[Image]) -> None:
+    def offer(
+        self, compared: Compared, photograph: ValidationPhotograph, derained: Sequence[RgbImage]
+    ) -> None:
         """Keep a photograph and its two derained versions, (H, W, 3) uint8, if it is among the worst so far."""
         if compared.set != VALIDATION:
             return

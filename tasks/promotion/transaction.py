@@ -173,7 +173,7 @@ def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
         If there is no such version, or it cannot be used; nothing was changed.
     """
     if to is None:
-        register_shipped(Registry(settings), STUDENT)  # and no more: the champion may be what is broken
+        register_shipped(settings, STUDENT)  # and no more: the champion may be what is broken
     else:
         resolve_model(settings, f"models:/{STUDENT}/{to}")
     with opened(settings, run_id) as office:

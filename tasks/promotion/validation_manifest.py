@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from infra.storage.location import Location, ObjectNotFound, open_location
-from models.evaluation.metrics import Image
+from models.images import RgbImage
 from tasks.codec import ImageRejected, decode
 from tasks.media.manifests import ManifestInvalid
 from tasks.perceptual_hash import SeenPhotographs
@@ -56,8 +56,8 @@ class ValidationPhotograph:
     """A row with its pixels, (H, W, 3) uint8 each."""
 
     row: ValidationRow
-    rainy: Image
-    clean: Image | None
+    rainy: RgbImage
+    clean: RgbImage | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class ValidationManifest:
                 )
             yield ValidationPhotograph(row, rainy, clean)
 
-    def _read(self, location: Location, key: str, digest: str) -> Image:
+    def _read(self, location: Location, key: str, digest: str) -> RgbImage:
         try:
             data = location.fetch(key)
             if sha256(data).hexdigest() != digest:

@@ -10,12 +10,12 @@ from typing import Any
 from infra.settings import Settings
 from infra.storage.lease import check_workspace
 from infra.tracking.registry import CHAMPION_URL
+from models.images import RgbImage
 from models.modelfile import build
 from models.networks.architectures import architecture_of
 from models.training.config import TrainConfig
 from models.training.distill.objective import DistillConfig
 from models.training.distill.run import Teaching
-from models.training.distill.teacher_targets import Photograph
 from models.training.distill.teachers import Teacher, TeacherSpec, parse_teacher, teacher_of
 from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
@@ -155,7 +155,7 @@ def _refuse_itself(start: ResolvedModel | None, teacher: Teacher) -> None:
         )
 
 
-def _material(settings: Settings, request: DistillRequest) -> tuple[Path, Sequence[Photograph]]:
+def _material(settings: Settings, request: DistillRequest) -> tuple[Path, Sequence[RgbImage]]:
     """Find the training folder and the unlabelled photographs: those that are named, or else the samples."""
     data, unlabelled = request.data or settings.training, request.unlabelled or None
     if not data and request.preset == "smoke":
@@ -165,7 +165,7 @@ def _material(settings: Settings, request: DistillRequest) -> tuple[Path, Sequen
     return folder, _unlabelled(settings, unlabelled) if unlabelled else ()
 
 
-def _unlabelled(settings: Settings, url: str) -> Sequence[Photograph]:
+def _unlabelled(settings: Settings, url: str) -> Sequence[RgbImage]:
     try:
         return unlabelled_photographs(settings, url)
     except FileNotFoundError as error:

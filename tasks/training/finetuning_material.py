@@ -14,7 +14,7 @@ from infra.catalog.pseudo_labels import PseudoLabels
 from infra.catalog.streak_bank import StreakLayers
 from infra.settings import Settings
 from models.engine import Engine, choose_device, fast_dtype
-from models.evaluation.metrics import Image
+from models.images import RgbImage
 from models.modelfile import ModelFile, build
 from models.rain.banks import Bank, bank_of
 from models.rain.streak_mining import HOLD_OUT_EVERY, StreakBankEmpty, harvest_streaks, split_layers
@@ -32,9 +32,9 @@ SIDE = 512
 class Labelled:
     """Rainy photographs with targets, and how far each pixel is trusted, 0 to 255."""
 
-    rainy: Sequence[Image]
-    target: Sequence[Image]
-    confidence: Sequence[Image]
+    rainy: Sequence[RgbImage]
+    target: Sequence[RgbImage]
+    confidence: Sequence[RgbImage]
     """(H, W) each."""
 
     def targets(self) -> Targets:
@@ -70,7 +70,7 @@ class Accepted:
 class Material:
     """Unlabelled photographs; of the pool, what was accepted, and its streaks too."""
 
-    photographs: Sequence[Image]
+    photographs: Sequence[RgbImage]
     accepted: Accepted = Accepted()
     streaks: Streaks | None = None
 
@@ -154,7 +154,7 @@ def _labelled(workspace: str, accepted: pl.DataFrame) -> Labelled | None:
     return Labelled(rainy, target, confidence)
 
 
-def harvested(start: ModelFile, photographs: Sequence[Image], device: str) -> Streaks:
+def harvested(start: ModelFile, photographs: Sequence[RgbImage], device: str) -> Streaks:
     """Take streaks out of photographs with the network that the training starts from.
 
     Raises
@@ -176,10 +176,10 @@ def _counted(refused: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in refused.items())
 
 
-def _middle(rgb: Image) -> Image:
+def _middle(rgb: RgbImage) -> RgbImage:
     top, left = (max(0, extent - SIDE) // 2 for extent in rgb.shape[:2])
     return np.ascontiguousarray(rgb[top : top + SIDE, left : left + SIDE])
 
 
-def _bank(pictures: Sequence[Image]) -> Bank:
+def _bank(pictures: Sequence[RgbImage]) -> Bank:
     return bank_of([torch.from_numpy(np.ascontiguousarray(picture)) for picture in pictures])

@@ -8,7 +8,7 @@ import psutil
 import torch
 
 from infra.tracking.runs import TrackedRun
-from models.evaluation.metrics import Image
+from models.images import RgbImage
 
 
 class WithSystem:
@@ -23,7 +23,7 @@ class WithSystem:
         """Keep named numbers of a step."""
         self._run.scalars(step, {**values, **self._system()})
 
-    def picture(self, step: int, name: str, picture: Image) -> None:
+    def picture(self, step: int, name: str, picture: RgbImage) -> None:
         """Keep a picture of a step."""
         self._run.picture(step, name, picture)
 

@@ -9,7 +9,8 @@ import polars as pl
 from infra.catalog.pool import Pool
 from infra.settings import Settings, absolute_url
 from infra.storage.location import open_location
-from models.training.distill.teacher_targets import MOST_PHOTOGRAPHS, Photograph, evenly, trimmed
+from models.images import RgbImage
+from models.training.distill.teacher_targets import MOST_PHOTOGRAPHS, evenly, trimmed
 from tasks.codec import ImageRejected, decode
 from tasks.media.sources import Selection
 from tasks.prefect_runs import run_log
@@ -18,7 +19,7 @@ POOL = "pool"
 """Names the training crops of the pool, where else a place is named."""
 
 
-def unlabelled_photographs(settings: Settings, place: str) -> list[Photograph]:
+def unlabelled_photographs(settings: Settings, place: str) -> list[RgbImage]:
     """Fetch photographs, at most `MOST_PHOTOGRAPHS` of them, each cut to what is held in memory.
 
     Parameters
@@ -41,13 +42,13 @@ def unlabelled_photographs(settings: Settings, place: str) -> list[Photograph]:
     return _at(absolute_url(place), settings.max_pixels)
 
 
-def without_padding(crops: Sequence[Photograph], rows: pl.DataFrame) -> list[Photograph]:
+def without_padding(crops: Sequence[RgbImage], rows: pl.DataFrame) -> list[RgbImage]:
     """Cut crops of the pool to the part that is of their image."""
     sizes = zip(rows["height"], rows["width"], strict=True)
     return [crop[:height, :width] for crop, (height, width) in zip(crops, sizes, strict=True)]
 
 
-def _of_pool(workspace: str) -> list[Photograph]:
+def _of_pool(workspace: str) -> list[RgbImage]:
     pool = Pool(workspace)
     crops = pool.crops("train")
     if crops.is_empty():
@@ -58,7 +59,7 @@ def _of_pool(workspace: str) -> list[Photograph]:
     return without_padding(list(pool.pixels(rows)), rows)
 
 
-def _at(url: str, max_pixels: int) -> list[Photograph]:
+def _at(url: str, max_pixels: int) -> list[RgbImage]:
     location = open_location(url)
     is_image = Selection().predicate()
     keys = sorted(ref.key for ref in location.list() if is_image(ref.key))

@@ -1,4 +1,4 @@
-"""Where the shards of a stage are worked on: Dask workers, or this process."""
+"""Where the shards of a stage are worked on: this process, or Dask workers (see `tasks.waves.dask_executor`)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from distributed import Client
-from distributed.client import ClosedClientError
-
-from infra import cluster
-from infra.errors import TransientError
 from infra.settings import Settings
 
 SCHEDULER_GONE = "the Dask scheduler went away"
@@ -55,23 +50,6 @@ OpenExecutor = Callable[[Settings], AbstractContextManager[Executor]]
 
 
 @dataclass(frozen=True, slots=True)
-class DaskExecutor:
-    """The workers of a Dask cluster."""
-
-    client: Client
-    workers: int
-    waves_ahead: int = 2
-
-    def submit(
-        self, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
-    ) -> Answer:
-        """See `infra.cluster.submit`."""
-        try:
-            return cluster.submit(self.client, function, *arguments, key=key, priority=priority)  # type: ignore[no-any-return]
-        except ClosedClientError as error:
-            raise TransientError(SCHEDULER_GONE) from error
-
-
 class InProcessExecutor:
     """The process itself, which makes each call before it returns from `submit`."""
 
@@ -88,13 +66,6 @@ class InProcessExecutor:
         except Exception as error:  # noqa: BLE001 - raised by result(), as a worker's errors are
             answer.set_exception(error)
         return answer
-
-
-@contextmanager
-def on_dask(settings: Settings) -> Iterator[Executor]:
-    """Yield the workers of the cluster that the settings name; see `infra.cluster.connect`."""
-    with cluster.connect(settings) as client:
-        yield DaskExecutor(client, cluster.worker_count(client))
 
 
 @contextmanager

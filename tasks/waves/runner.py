@@ -17,7 +17,7 @@ from infra.errors import STORAGE_ERRORS, TransientError
 from infra.failpoints import failpoint
 from infra.settings import Settings
 from infra.storage.lease import Lease, LeaseLost
-from tasks.prefect_runs import INTERRUPTS, as_task_run
+from tasks.prefect_runs import as_task_run, interrupts
 from tasks.waves.executors import Executor
 from tasks.waves.flight import Flight, Quarantine
 from tasks.waves.stage import Finished, Item, Row, Shard, Stage
@@ -76,7 +76,7 @@ def run_stage(
     run = _StageRun(stage, lease, executor, pace, listener)
     try:
         run.work()
-    except INTERRUPTS:
+    except interrupts():
         run.record_now()
         raise
     return run.tally

@@ -111,10 +111,11 @@ class TestTyped:
         assert not (tmp_path / "out").exists()
 
     def test_a_silent_prefect_server_is_one_line_and_1(self, environment: dict[str, str]) -> None:
-        ended = _typed({**environment, "PREFECT_API_URL": "http://127.0.0.1:9/api"})
+        ended = _typed({**environment, "PREFECT_API_URL": "http://me:hunter2@127.0.0.1:9/api"})
         assert (ended.returncode, ended.stdout) == (1, "")
         (line,) = ended.stderr.splitlines()
-        assert line.startswith("derain-batch: http://127.0.0.1:9/api: no Prefect server answers there")
+        assert "hunter2" not in line
+        assert line.startswith("derain-batch: http://***@127.0.0.1:9/api: no Prefect server answers there")
 
     def test_ctrl_c_ends_it_soon_and_leaves_nothing_behind(
         self, environment: dict[str, str], tmp_path: Path

@@ -14,7 +14,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import prefect_server as tested
 from flows.prefect_server import PrefectServerRefused, prefect_server
-from flows.temporary_server import TemporaryServer
+from infra import temporary_server
+from infra.temporary_server import TemporaryServer
 from tests.support.servers.prefect_server import PrefectServer
 
 
@@ -84,15 +85,8 @@ def test_a_temporary_server_that_ends_is_noticed_and_its_last_words_are_told(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = "import sys; sys.stderr.write('Traceback\\n' * 100 + 'no such table\\n'); sys.exit(1)"
-    started = TemporaryServer.__base__
-
-    def dies(server: TemporaryServer) -> object:
-        import subprocess
-
-        return subprocess.Popen([sys.executable, "-c", words])
-
-    monkeypatch.setattr(started, "_run_uvicorn_command", dies)
-    monkeypatch.setattr(started, "_instances", {})
+    monkeypatch.setattr(temporary_server, "command", lambda port: [sys.executable, "-c", words])
+    monkeypatch.setattr(TemporaryServer, "_instances", {})
     with pytest.raises(PrefectServerRefused, match=r"starts here \(no such table\)"):
         tested._start_temporary_server()
     assert capfd.readouterr().err == ""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.engine import Engine, Tile, TilingRefused, choose_device, fast_dtype, tiles
-from models.evaluation.validation import as_uint8
+from models.images import to_rgb
 from models.networks.architectures import preset
 from models.networks.student import PRESETS, Student
 from tests.support.samples.networks import random_network
@@ -60,7 +60,7 @@ def test_any_size_comes_back_the_same_size(size, tile_pixels):
 def test_the_engine_gives_what_the_student_gives():
     rainy = photographs(1, 33, 50)
     floats = torch.from_numpy(rainy).permute(0, 3, 1, 2).float() / 255
-    expected = as_uint8(random_student()(floats)[0])
+    expected = to_rgb(random_student()(floats)[0])
     assert levels_apart(engine().derain(rainy)[0], expected) <= 1
     assert levels_apart(engine().derain(rainy), rainy) > 5
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import prefect.artifacts
 import pytest
 
 from infra.cluster import connect
 from infra.settings import Settings
 from tasks import prefect_runs
-from tasks.batch import publication
-from tasks.pages import publishing
 from tasks.pool import publication as ingest_publication
 from tests.support.servers.certificates import written
 from tests.support.worlds.batch import World
@@ -56,6 +55,6 @@ def without_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Prefect server that is gone, and a log that pytest can read."""
     monkeypatch.setattr(prefect_runs, "is_in_flow_run", lambda: True)
     monkeypatch.setattr(prefect_runs, "run_log", lambda: logging.getLogger("derain"))
-    monkeypatch.setattr(publishing, "create_link_artifact", _gone)
-    for module in (publication, ingest_publication):
-        monkeypatch.setattr(module, "create_table_artifact", _gone)
+    for artifact in ("link", "table"):
+        monkeypatch.setattr(prefect.artifacts, f"create_{artifact}_artifact", _gone)
+    monkeypatch.setattr(ingest_publication, "create_table_artifact", _gone)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from infra.errors import AccessDenied
-from tasks import prefect_runs
+from tasks import prefect_runs, prefect_tasks
 from tasks.prefect_runs import as_task_run, attempt, report
 
 
@@ -37,8 +37,8 @@ def test_work_is_done_although_no_server_takes_its_task_run(
             raise httpx.ConnectError("connection refused")
 
     monkeypatch.setattr(prefect_runs, "is_in_flow_run", lambda: True)
-    monkeypatch.setattr(prefect_runs, "run_log", lambda: logging.getLogger("derain"))
-    monkeypatch.setattr(prefect_runs, "_piece_run", Gone())
+    monkeypatch.setattr(prefect_tasks, "run_log", lambda: logging.getLogger("derain"))
+    monkeypatch.setattr(prefect_tasks, "_piece_run", Gone())
     done: list[int] = []
     as_task_run("wave", 1, lambda: done.append(1))
     assert done == [1]

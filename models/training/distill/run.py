@@ -1,11 +1,12 @@
 """Distil a student from a teacher: on labelled rain as `models.train`, and on unlabelled photographs.
 
-    python -m models.distill --preset student-small --teacher models/weights/student-base.safetensors \
-        --unlabelled-teacher self-ensemble:models/weights/student-base.safetensors --unlabelled PHOTOGRAPHS \
-        --data DATA --out checkpoints/distilled
+    python -m models.distill --preset student-small --unlabelled PHOTOGRAPHS --data DATA --out checkpoints/distilled
 
-A teacher is a weights file of any network, or `self-ensemble:FILE` (averaged over four views, without features).
-All options of `python -m models.train` are there too. Interrupted, the same command goes on, bit for bit on a CPU.
+Unless `--teacher` names another, the shipped AFR-Net teaches where it leads the shipped student by more than that
+one's self-ensemble does, and the self-ensemble where it does not. A teacher is a weights file of any network, or
+`self-ensemble:FILE` (averaged over four views, without features).
+All options of `python -m models.train` are there too. Interrupted, the same command resumes,
+bit for bit on a CPU.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from lightning_fabric import Fabric
 
 from models.errors import ModelError
 from models.evaluation.validation import render_validation, validate
+from models.images import RgbImage
 from models.modelfile import SHIPPED, build, read_model_file
 from models.networks.architectures import architecture_of, build_network, preset
 from models.rain.banks import load_training_data
 from models.training.config import TrainConfig
+from models.training.distill.default_teacher import default_teacher
 from models.training.distill.objective import Distillation, DistillConfig, Lineage
 from models.training.distill.teacher_targets import (
-    Photograph,
     cache_teacher_targets,
     digest_of,
     read_photographs,
@@ -60,7 +62,7 @@ class Teaching:
     config: DistillConfig
     teacher: Teacher
     unlabelled_teacher: Teacher
-    photographs: Sequence[Photograph] = ()
+    photographs: Sequence[RgbImage] = ()
 
     @property
     def lineage(self) -> Lineage:
@@ -205,7 +207,12 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = options(__doc__, "python -m models.distill")
-    parser.add_argument("--teacher", required=True, help="weights file, or self-ensemble:FILE")
+    parser.add_argument(
+        "--teacher",
+        default=str(default_teacher()),
+        help="weights file, or self-ensemble:FILE; default: the shipped AFR-Net where it leads, else"
+        " the self-ensemble of the shipped student",
+    )
     parser.add_argument("--unlabelled", type=Path, help="folder of rainy photographs; default: none")
     parser.add_argument("--unlabelled-teacher", help="who teaches on those; default: the teacher")
     weights = parser.add_argument_group("weights of the terms")

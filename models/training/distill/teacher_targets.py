@@ -1,4 +1,4 @@
-"""Lessons: unlabelled rainy photographs beside what a teacher makes of them, and crops of both.
+"""Lessons: unlabelled rainy photographs, what a teacher makes of them, and crops of both.
 
 The teacher derains each whole photograph once, before the training: it sees more of it than a crop shows, and a
 self-ensemble costs nothing a step.
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -22,14 +21,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from models.evaluation.validation import as_uint8
+from models.images import RgbImage, to_rgb
 from models.rain.banks import Bank, bank_of, sample
 from models.rain.crop_grids import crop_grid
 from models.rng import SampleRng
 from models.training.distill.teachers import Teacher
 
 Thing = TypeVar("Thing")
-Photograph = npt.NDArray[np.uint8]
 """RGB, (H, W, 3)."""
 MOST_PHOTOGRAPHS = 500
 LARGEST_SIDE = 1024
@@ -58,7 +56,7 @@ class TeacherTargets:
         return sample(self.rainy, index, grid), sample(self.derained, index, grid)
 
 
-def read_photographs(folder: Path) -> list[Photograph]:
+def read_photographs(folder: Path) -> list[RgbImage]:
     """Read the photographs of a folder and those below it, by name, cut by `trimmed`.
 
     Raises
@@ -74,7 +72,7 @@ def read_photographs(folder: Path) -> list[Photograph]:
     return [trimmed(_read(path)) for path in evenly(paths, MOST_PHOTOGRAPHS)]
 
 
-def _read(path: Path) -> Photograph:
+def _read(path: Path) -> RgbImage:
     try:
         with Image.open(path) as image:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
@@ -83,18 +81,18 @@ def _read(path: Path) -> Photograph:
 
 
 def evenly(things: Sequence[Thing], most: int) -> list[Thing]:
-    """Take at most so many things, evenly spaced."""
+    """Take at most `most` things, evenly spaced."""
     count = min(most, len(things))
     return [things[number * len(things) // count] for number in range(count)]
 
 
-def trimmed(photograph: Photograph) -> Photograph:
+def trimmed(photograph: RgbImage) -> RgbImage:
     """Take the middle of a photograph that is larger than what is held in memory."""
     top, left = (max(0, extent - LARGEST_SIDE) // 2 for extent in photograph.shape[:2])
     return photograph[top : top + LARGEST_SIDE, left : left + LARGEST_SIDE]
 
 
-def digest_of(photographs: Sequence[Photograph]) -> str:
+def digest_of(photographs: Sequence[RgbImage]) -> str:
     """Return the SHA-256 over sizes and pixels: what "the same unlabelled photographs" means."""
     digest = sha256()
     for photograph in photographs:
@@ -104,7 +102,7 @@ def digest_of(photographs: Sequence[Photograph]) -> str:
 
 
 def cache_teacher_targets(
-    fabric: Fabric, teacher: Teacher, photographs: Sequence[Photograph], memory: Path
+    fabric: Fabric, teacher: Teacher, photographs: Sequence[RgbImage], memory: Path
 ) -> TeacherTargets:
     """Let a teacher derain photographs, or read what it made of the same ones before.
 
@@ -138,4 +136,4 @@ def cache_teacher_targets(
 def _derained(fabric: Fabric, teacher: Teacher, picture: Tensor) -> Tensor:
     rainy = picture.to(fabric.device).permute(2, 0, 1)[None].float() / 255
     with fabric.autocast():
-        return torch.from_numpy(as_uint8(teacher.derain(rainy)[0]))
+        return torch.from_numpy(to_rgb(teacher.derain(rainy)[0]))

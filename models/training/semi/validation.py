@@ -14,10 +14,10 @@ from models.evaluation.validation import (
     VALIDATION_SEED,
     ValidationScore,
     ValidationSet,
-    as_uint8,
     mean_psnr_y,
     validate,
 )
+from models.images import to_rgb
 from models.rain.real_streaks import rerained
 from models.rng import SampleRng
 from models.training.semi.data import RealRain, Targets
@@ -77,5 +77,5 @@ def _beside_backgrounds(network: nn.Module, backgrounds: Targets) -> float:
     for number in range(min(len(backgrounds), MOST_TEMPORAL)):
         rainy, target, confidence = backgrounds.whole(number)
         judged = target.lerp(network(rainy).float(), confidence)
-        scores.append(min(psnr_y(as_uint8(judged[0]), as_uint8(target[0])), CLEAN_CEILING))
+        scores.append(min(psnr_y(to_rgb(judged[0]), to_rgb(target[0])), CLEAN_CEILING))
     return fmean(scores)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import Settings
+from infra.tracking.local_store import StoreDamaged
 from infra.tracking.model_artifact import CONFIG_FILE, WEIGHTS_FILE
 from infra.tracking.registry import Registry
 from infra.tracking.server import ModelNotFound, TrackingUnreachable
@@ -280,7 +281,7 @@ def test_a_tracking_server_that_is_not_there_is_named(tmp_path: Path, uri: str) 
 
 def test_a_broken_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(TrackingUnreachable, match=r"mlflow\.db"):
+    with pytest.raises(StoreDamaged, match=r"mlflow\.db is damaged"):
         Registry(_settings(tmp_path)).resolve(CHAMPION)
 
 

@@ -11,11 +11,11 @@ from models.evaluation.validation import (
     CLEAN_CEILING,
     KINDS,
     ValidationScore,
-    as_uint8,
     before_after,
     render_validation,
     validate,
 )
+from models.images import to_rgb
 from models.modelfile import SHIPPED, build, read_model_file
 from models.networks.student import PRESETS, Student
 from models.rain.banks import load_training_data
@@ -79,14 +79,14 @@ def test_pictures_show_rainy_derained_and_clean_side_by_side():
     for kind, picture in pictures.items():
         pair = getattr(pairs, kind)[0]
         rainy, derained, clean = np.split(picture, 3, axis=1)
-        assert np.array_equal(rainy, as_uint8(pair.rainy[0]))
-        assert np.array_equal(derained, as_uint8(pair.rainy[0] - 0.1))
-        assert np.array_equal(clean, as_uint8(pair.clean[0]))
+        assert np.array_equal(rainy, to_rgb(pair.rainy[0]))
+        assert np.array_equal(derained, to_rgb(pair.rainy[0] - 0.1))
+        assert np.array_equal(clean, to_rgb(pair.clean[0]))
 
 
 def test_floats_become_levels():
     picture = torch.tensor([-0.2, 0.0, 0.5019, 0.9979, 1.0, 1.3]).expand(3, 1, 6)
-    levels = as_uint8(picture)
+    levels = to_rgb(picture)
     assert levels.dtype == np.uint8
     assert levels[0, :, 0].tolist() == [0, 0, 128, 254, 255, 255]
 

@@ -22,6 +22,15 @@ def test_batches_rendered_ahead_are_those_of_their_steps():
             assert torch.equal(batches.take(number).rainy, batch_of(ONE, CONFIG, world, number).rainy)
 
 
+def test_batches_after_a_change_of_shares_have_the_new_ones():
+    world, dry = small_world(), {"recorded": 0.0, "bank": 0.0, "procedural": 0.0, "both": 0.0, "drops": 0.0}
+    with Batches(ONE, replace(CONFIG, batch=8), world) as batches:
+        assert batches.take(0).streaks.any()
+        pair = batches.take(1, dry)  # rendered ahead with the old shares
+        assert not pair.streaks.any()
+        assert not batches.take(2, dry).streaks.any()
+
+
 def test_what_fails_while_rendering_ahead_fails_in_the_training(monkeypatch: pytest.MonkeyPatch):
     def fails(*arguments: object) -> object:
         raise MemoryError("no room for a batch")

@@ -20,6 +20,7 @@ from models.modelfile import build, pack, read_model_file, write_model_file
 from models.networks.architectures import build_network, preset
 from models.pairs import RainyPair
 from models.rain.banks import load_training_data
+from models.rain.recipes import RECIPES
 from models.training import loop
 from models.training.batches import batch_of
 from models.training.config import TrainConfig
@@ -150,6 +151,17 @@ def test_each_group_has_its_own_rate(data: Path, out: Path):
     config = replace(CONFIG, optimizer="muon", steps=3, warm_up=1, cool_down=0.0)
     rates = [group["lr"] for group in trained(config, data, out).optimizer.param_groups]
     assert rates == pytest.approx([config.muon_rate, config.learning_rate])
+
+
+def test_shares_follow_the_lead_and_are_resumed_exactly(data: Path, tmp_path: Path):
+    config = replace(CONFIG, adaptive_shares=True, steps=8, batch=8)
+    whole = trained(config, data, tmp_path / "whole")
+    assert sum(whole.shares.values()) == pytest.approx(0.71)
+    assert whole.shares["recorded"] != RECIPES["mixed"].recorded
+    interrupted(config, data, tmp_path / "cut", 5)
+    resumed = trained(config, data, tmp_path / "cut")
+    assert resumed.shares == whole.shares
+    assert_same(resumed, whole)
 
 
 def test_steps_lost_with_the_process_are_taken_again(data: Path, tmp_path: Path):

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import skimage
-import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
+
+from models.images import to_floats
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "motorcycle_left", "rocket")
 
@@ -24,7 +25,7 @@ def photograph(name: str, side: int = 192) -> np.ndarray:
 
 def as_floats(pixels: np.ndarray) -> Tensor:
     """(H, W, 3) uint8 to (3, H, W) floats in [0, 1]."""
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+    return to_floats(pixels)
 
 
 def median(rainy: Tensor, side: int = 5) -> Tensor:

@@ -42,6 +42,7 @@ class Memory:
 
     failures: Failures = field(default_factory=dict)
     changes: set[str] = field(default_factory=set)
+    lacking: dict[str, tuple[str, ...]] = field(default_factory=dict)
     puts: dict[str, bytes] = field(default_factory=dict)
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -67,7 +68,7 @@ class Memory:
         return derained.tobytes()
 
     def dropped(self, picture: Picture) -> tuple[str, ...]:
-        return ()
+        return self.lacking.get(chr(picture.rgb.flat[0]), ())
 
     def put(self, key: str, data: bytes) -> StoredObject:
         self._call("put", key[0])
@@ -148,6 +149,11 @@ def test_every_image_gets_an_output_and_a_row(derain: Derain) -> None:
     assert (first.height, first.width, first.output_key, first.reason) == (2, 2, "a.png", None)
     assert first.rain_energy == pytest.approx(abs(255 - 2 * ord("a")) / 255)
     assert set(memory.calls.values()) == {1}
+
+
+def test_a_row_says_what_its_output_lacks(derain: Derain) -> None:
+    result = derain("abc", Memory(lacking={"b": ("gain map", "XMP")}))
+    assert _rows(result, "derained") == {"a": None, "b": "dropped: gain map, XMP", "c": None}
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """Every colour type, depth and interlacing of a PNG, with and without transparency, against libpng."""
 
 import itertools
+import zlib
 from dataclasses import dataclass
 
 import imagecodecs
 import numpy as np
 import pytest
 
-from tasks.codec import decode
+from tasks.codec import ImageRejected, decode
 from tests.support.samples.images import LIMIT, png_chunk
 from tests.support.samples.png_layouts import CHANNELS, DEPTHS, png_file
 
@@ -93,3 +94,21 @@ def test_a_wrong_checksum_of_an_ancillary_chunk_costs_that_chunk_alone(name):
     picture = decode(png_file(samples, 2, 8, interlaced=False, chunks=bytes(chunk)), LIMIT)
     np.testing.assert_array_equal(picture.rgb, samples)
     assert picture.form.dropped == (f"damaged {name.decode()}",)
+
+
+def test_data_that_ends_before_the_last_row_is_truncated_in_all_208_layouts():
+    for layout in LAYOUTS:
+        data = sample(layout)[0]
+        at = data.index(b"IDAT")
+        rows = zlib.decompress(data[at + 4 : at + 4 + int.from_bytes(data[at - 4 : at], "big")])
+        short = data[: at - 4] + png_chunk(b"IDAT", zlib.compress(rows[:-1])) + png_chunk(b"IEND", b"")
+        with pytest.raises(ImageRejected, match=r"truncated PNG|damaged PNG"):
+            decode(short, LIMIT)
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_a_picture_that_ends_in_black_is_whole(interlaced):
+    samples = np.zeros((24, 17, 3), np.uint8)
+    samples[:9] = 200
+    picture = decode(png_file(samples, 2, 8, interlaced=interlaced), LIMIT)
+    np.testing.assert_array_equal(picture.rgb, samples)

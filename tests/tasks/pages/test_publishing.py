@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import prefect.artifacts
 import pytest
 
 from infra.storage.location import ObjectNotFound
 from tasks import prefect_runs
-from tasks.pages import publishing
 from tasks.pages.publishing import Page, put_page
 
 
@@ -16,7 +16,7 @@ def links(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
     made: list[tuple[str, str, str]] = []
     monkeypatch.setattr(prefect_runs, "is_in_flow_run", lambda: True)
     monkeypatch.setattr(
-        publishing,
+        prefect.artifacts,
         "create_link_artifact",
         lambda link, link_text, key: made.append((link, link_text, key)),
     )

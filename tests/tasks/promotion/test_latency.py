@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.engine import Batch
+from models.images import RgbBatch
 from tasks.promotion.latency import REPEATS, ROUNDS, latency_ratios
 
 
@@ -15,7 +15,7 @@ class Machine:
         self.passes: list[str] = []
 
     def network(self, name: str, seconds: float):
-        def derain(photograph: Batch) -> Batch:
+        def derain(photograph: RgbBatch) -> RgbBatch:
             self.passes.append(name)
             self.now += seconds * photograph.size + (10.0 if len(self.passes) % 7 == 0 else 0.0)
             return photograph

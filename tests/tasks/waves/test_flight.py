@@ -10,7 +10,8 @@ from distributed.client import FutureCancelledError
 
 from infra.settings import Settings
 from tasks.batch.shards import REJECTED_BY_DEATH
-from tasks.waves.executors import SCHEDULER_GONE, on_dask
+from tasks.waves.dask_executor import on_dask
+from tasks.waves.executors import SCHEDULER_GONE
 from tasks.waves.flight import Flight, Quarantine, WorkersDie
 from tasks.waves.stage import Finished, halved
 from tests.support.samples.shards import JOB, Workers, death, shard_of

@@ -1,17 +1,30 @@
-"""Prefect's temporary server, with what it writes kept out of the terminal."""
+"""The temporary Prefect server of a run that has no other one: it ends with its run, even one that is killed.
+
+Prefect stops it when the run's interpreter exits, which SIGKILL does not wait for. Here the server reads a pipe
+whose other end only the run holds: the kernel closes it, whatever the run dies of.
+
+`python -m infra.temporary_server PORT` is that server.
+"""
 
 from __future__ import annotations
 
 import atexit
 import os
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from typing import IO, Any
 
 import httpx
 from prefect.server.api.server import SubprocessASGIServer
+from prefect.settings import get_current_settings
+
+_ENVIRONMENT = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+"""What Prefect sets for its own temporary server."""
+
 
 PORT_TAKEN = 3
 """Exit code of a server that found its port in use; another one is then taken."""
@@ -21,7 +34,10 @@ _TAIL_BYTES = 4096
 
 
 class TemporaryServer(SubprocessASGIServer):
-    """The one that Prefect's clients use when no server is set: they find this instance instead of their own."""
+    """Prefect's temporary server, in a process that outlives no run, with what it writes kept out of the terminal.
+
+    Prefect keeps one instance for each port: the first one made, of whichever class, is the one it starts.
+    """
 
     log: IO[bytes] | None = None
 
@@ -54,10 +70,6 @@ class TemporaryServer(SubprocessASGIServer):
                 time.sleep(POLL_SECONDS)
         return False
 
-    def _run_on_free_port(self) -> None:
-        self.port = self.find_available_port()
-        self.server_process = self._run_uvicorn_command()
-
     def last_words(self) -> str:
         """Return the last line that the server wrote, or that there is none."""
         if self.log is None:
@@ -67,13 +79,47 @@ class TemporaryServer(SubprocessASGIServer):
         words = [" ".join(line.split()) for line in lines if line.strip()]
         return words[-1][:LONGEST_WORDS] if words else "it said nothing"
 
+    def _run_on_free_port(self) -> None:
+        self.port = self.find_available_port()
+        self.server_process = self._run_uvicorn_command()
+
     def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
-        # Prefect lets its server inherit our standard error: a server that fails would fill the terminal.
         self.log = self.log or tempfile.TemporaryFile(prefix="derain-prefect-")  # noqa: SIM115 - as long as we
-        kept = os.dup(2)
-        os.dup2(self.log.fileno(), 2)
-        try:
-            return super()._run_uvicorn_command()
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+        settings = get_current_settings().to_environment_variables(exclude_unset=True)
+        return subprocess.Popen(
+            command(self.port),
+            env={**os.environ, **_ENVIRONMENT, **settings},
+            stdin=subprocess.PIPE,
+            stdout=self.log,
+            stderr=self.log,
+        )
+
+
+def command(port: int | None) -> list[str]:
+    """Return the command that serves on a port."""
+    return [sys.executable, "-m", "infra.temporary_server", str(port)]
+
+
+def main() -> None:
+    """Serve Prefect's API until the process at the other end of standard input is gone."""
+    import uvicorn
+
+    threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
+    uvicorn.run(
+        "prefect.server.api.server:create_app",
+        factory=True,
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        log_level="error",
+        lifespan="on",
+    )
+
+
+def _end_with_parent() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        continue
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""`derain` as it is typed: finds the command, and turns what it raises into one line and an exit code.
+
+Exit codes: 0 done; 1 with one line that says what is wrong; 2 usage; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any, NoReturn
+
+import typer
+
+from flows.console.derain import derain
+from flows.console.lines import announce
+from flows.console.networks import models
+from flows.console.repair import repair
+from flows.console.report import report
+from flows.console.status import status
+from infra.errors import one_line
+from infra.shown import guard_logs
+from infra.terminal import show_any_text
+from tasks.refusals import REFUSALS
+
+INTERRUPTED = 130
+COMMANDS: dict[str, Callable[..., None]] = {
+    "status": status,
+    "models": models,
+    "report": report,
+    "repair": repair,
+}
+"""What may stand first; anything else is what to derain. A folder of such a name is typed as ./status."""
+EPILOG = "Other commands: " + ", ".join(f"derain {name}" for name in COMMANDS) + " (each with --help)."
+
+
+def main() -> None:
+    """Run what was typed in the shell, and exit."""
+    show_any_text()
+    guard_logs()
+    signal.signal(signal.SIGTERM, _end)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a command; return its exit code.
+
+    Parameters
+    ----------
+    words : sequence of str
+        What was typed after `derain`.
+    """
+    name = words[0] if words and words[0] in COMMANDS else None
+    command, rest = (COMMANDS[name], words[1:]) if name else (derain, words)
+    app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=None if name else EPILOG)(_in_one_line(command))
+    try:
+        app(list(rest), prog_name=f"derain {name}" if name else "derain")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0
+
+
+def _in_one_line(command: Callable[..., None]) -> Callable[..., None]:
+    """Make one line and an exit code of what ends a command early."""
+
+    @functools.wraps(command)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except REFUSALS as error:
+            announce(one_line(error))
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            announce("interrupted; run it again to continue")
+            raise typer.Exit(INTERRUPTED) from error
+
+    return guarded
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """End at SIGTERM as at Ctrl-C: what is done gets recorded on the way out."""
+    sys.exit(128 + number)

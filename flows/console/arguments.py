@@ -1,0 +1,180 @@
+"""What was typed after `derain`, made into what is to be done; refused in the words of what was typed."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.errors import UserError, printable
+from infra.settings import absolute_url
+from tasks.codec.exports import Kind
+
+PHOTOGRAPH_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".gif",
+    ".avif",
+    ".jp2",
+    ".heic",
+)
+"""What is taken for the name of a photograph where there is no such file yet."""
+_EXPORT_OF: dict[str, Kind] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
+
+
+class ArgumentRefused(UserError):
+    """What was typed cannot be done; the message names it as it was typed, and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnePhotograph:
+    """A file that is derained into another, without a workspace."""
+
+    source: Path
+    output: Path
+    export: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A folder, bucket prefix, manifest or array, or some files of a folder, derained into another place."""
+
+    source: str
+    destination: str
+    include: tuple[str, ...] = ()
+
+
+def understand(places: Sequence[str], export: Kind) -> OnePhotograph | Collection:
+    """Find out what is derained, and where it goes.
+
+    Parameters
+    ----------
+    places : sequence of str
+        At least one: sources, and the destination where there is more than one.
+    export : str
+        `same`, `png` or `jpeg`; the name of a single output decides where it is `same`.
+
+    Raises
+    ------
+    ArgumentRefused
+        Names what was typed.
+    """
+    *sources, last = places
+    if not sources:
+        return _without_destination(last, export)
+    if len(sources) > 1:
+        return _several_files(sources, last)
+    (source,) = sources
+    if _is_remote(source):
+        return _remote(source, last)
+    path = _existing(source)
+    if path.is_dir() or path.suffix.lower() in (".csv", ".parquet"):
+        _refuse_inside(source, last)
+        return Collection(absolute_url(source), absolute_url(last))
+    if _is_remote(last):
+        return Collection(str(path.parent), absolute_url(last), (glob.escape(path.name),))
+    return _one_photograph(path, _output_of(path, last), export)
+
+
+def _without_destination(source: str, export: Kind) -> OnePhotograph | Collection:
+    """Choose a place in the folder of the source: `photo-derained.jpg`, `rainy-derained/`."""
+    if _is_remote(source):
+        raise ArgumentRefused(f"{source}: say where the derained photographs go, as in derain {source} DEST")
+    path = _existing(source)
+    if path.is_dir() and not (path / "zarr.json").exists():
+        return Collection(str(path), str(path.with_name(path.name + "-derained")))
+    if path.is_dir() or path.suffix.lower() in (".csv", ".parquet"):
+        raise ArgumentRefused(f"{source}: say where the derained photographs go, as in derain {source} DEST")
+    suffix = {"png": ".png", "jpeg": ".jpg", "same": path.suffix}[export]
+    return _one_photograph(path, path.with_name(f"{path.stem}-derained{suffix}"), export)
+
+
+def _several_files(sources: list[str], destination: str) -> Collection:
+    """Take files of one folder, as a shell makes them of `*.jpg`."""
+    paths = [_existing(source) for source in sources]
+    folders = [source for source, path in zip(sources, paths, strict=True) if path.is_dir()]
+    if folders:
+        raise ArgumentRefused(f"{folders[0]}: a folder among several places; give one folder, or files only")
+    last = Path(destination).expanduser()
+    if not _is_remote(destination) and last.is_file():
+        raise ArgumentRefused(
+            f"{destination}: the last place is where derained photographs go, but it is a file; name a folder"
+        )
+    parents = {path.parent for path in paths}
+    if len(parents) > 1:
+        raise ArgumentRefused(
+            f"{sources[-1]} is in another folder than {sources[0]}; derain one folder at a time"
+        )
+    parent = parents.pop()
+    _refuse_inside(str(parent), destination)
+    return Collection(str(parent), absolute_url(destination), tuple(glob.escape(path.name) for path in paths))
+
+
+def _remote(source: str, destination: str) -> Collection:
+    folder, _, name = source.rstrip("/").rpartition("/")
+    if name.lower().endswith(PHOTOGRAPH_SUFFIXES):
+        return Collection(folder, absolute_url(destination), (glob.escape(name),))
+    _refuse_inside(source, destination)
+    return Collection(absolute_url(source), absolute_url(destination))
+
+
+def _output_of(source: Path, typed: str) -> Path:
+    """Return the file that a photograph is derained to; a folder takes it under its own name."""
+    path = Path(absolute_url(typed))
+    return path / source.name if typed.endswith("/") or path.is_dir() else path
+
+
+def _one_photograph(source: Path, output: Path, export: Kind) -> OnePhotograph:
+    if source == output:
+        raise ArgumentRefused(
+            f"{printable(str(output))}: is the photograph itself; give the output another name"
+        )
+    suffix = output.suffix.lower()
+    if suffix == source.suffix.lower() and export == "same":
+        return OnePhotograph(source, output, "same")
+    wanted = _EXPORT_OF.get(suffix)
+    if wanted is None or export not in ("same", wanted):
+        raise ArgumentRefused(
+            f"{printable(output.name)}: an output is .png, .jpg, or named like its source"
+            + (f"; --export {export} makes another" if wanted and export != "same" else "")
+        )
+    return OnePhotograph(source, output, wanted)
+
+
+def _existing(typed: str) -> Path:
+    path = Path(absolute_url(typed))
+    if path.exists():
+        return path
+    raise ArgumentRefused(f"{printable(typed)}: no such file or folder{_suggestion(path)}")
+
+
+def _suggestion(path: Path) -> str:
+    """Name what lies in the same folder under nearly the same name."""
+    names = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.7)
+    return f"; did you mean {printable(near[0])}?" if near else ""
+
+
+def _refuse_inside(source: str, destination: str) -> None:
+    """Refuse a destination that is the source, lies inside it, or has it inside."""
+    ours, theirs = (re.split("/+", absolute_url(place)) for place in (destination, source))
+    shorter = min(len(ours), len(theirs))
+    if ours[:shorter] != theirs[:shorter]:
+        return
+    relation = "is" if len(ours) == len(theirs) else "lies inside" if len(ours) > len(theirs) else "contains"
+    raise ArgumentRefused(
+        f"{printable(destination)} {relation} {printable(source)}: derained photographs would be taken for rainy"
+        " ones; choose another place"
+    )
+
+
+def _is_remote(place: str) -> bool:
+    return "://" in place and not place.startswith("file://")

@@ -1,0 +1,148 @@
+"""`derain SOURCE DEST`: a folder or bucket into another, as derain-batch does it, without a Prefect server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from flows.console.arguments import ArgumentRefused, Collection
+from flows.console.lines import announce, say
+from flows.console.networks import model_url
+from flows.console.progress import ConsoleProgress
+from infra.errors import printable
+from infra.settings import Settings, read_settings
+from infra.storage.location import is_local
+from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
+from tasks.batch.observing import RunObserver
+from tasks.batch.planning import Plan, PlanCounts, Redo
+from tasks.batch.preflight import Prepared, prepare
+from tasks.batch.replacing import put_aside, replaced_outputs
+from tasks.batch.summary import RunSummary
+from tasks.codec.exports import Export
+from tasks.media.sources import Selection
+from tasks.resolved_model import resolve_at_once
+from tasks.waves.executors import Executor
+
+HANDFUL_PIXELS = 12_000_000
+"""Work of some ten seconds on one core: starting worker processes would take as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionOptions:
+    """How a collection is derained."""
+
+    model: str
+    export: Export
+    selection: Selection
+    redo: Redo
+    plan_only: bool
+    keep_old: bool
+
+
+def derain_collection(collection: Collection | None, options: CollectionOptions) -> int:
+    """Derain what is to do of a collection; return the exit code.
+
+    Parameters
+    ----------
+    collection : Collection or None
+        None: what the settings name, or else the samples.
+    options : CollectionOptions
+        How.
+
+    Raises
+    ------
+    DerainError, ModelError
+        What is wrong, in one line; nothing was derained.
+    """
+    model, settings = model_url(options.model), read_settings()
+    source, destination = (collection.source, collection.destination) if collection else (None, None)
+    announce(f"reading {printable(source or settings.source or 'the samples')}")
+    prepared = prepare(settings, source, destination, options.export, model, resolve_at_once)
+    if options.keep_old and prepared.medium.frames:
+        raise ArgumentRefused("--keep-old: frames of an array replace nothing; leave it out")
+    request = BatchRequest(str(uuid4()), datetime.now(UTC), options.selection, options.redo)
+    if options.plan_only:
+        return _plan_only(settings, prepared, request)
+    observer = _ConsoleObserver(prepared, options.keep_old, request)
+    summary = derain_pending(settings, prepared, request, observer)
+    return _conclude(summary, prepared, settings)
+
+
+def _plan_only(settings: Settings, prepared: Prepared, request: BatchRequest) -> int:
+    from infra.catalog.derained import Catalog
+    from tasks.batch.plan_list import write_list
+
+    with make_plan(prepared, request, Catalog(settings.workspace)) as found:
+        say(plan_line(found.counts))
+        say(f"list: {write_list(found, prepared.scope.source, settings.workspace, request.run_id)}")
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _ConsoleObserver(RunObserver):
+    """Says on the terminal what a run will do and how far it is."""
+
+    prepared: Prepared
+    keep_old: bool
+    request: BatchRequest
+
+    def planned(self, found: Plan) -> None:
+        """Say what is to do and what is replaced by it, and put that aside where it is asked for."""
+        counts, destination = found.counts, self.prepared.scope.destination
+        announce(f"{counts.pending:,} of {counts.listed:,} images are to do")
+        number = sum(1 for _ in replaced_outputs(found, self.prepared.medium))
+        if not number:
+            return
+        if not self.keep_old:
+            announce(
+                f"{number:,} outputs in {printable(destination)} will be replaced; --keep-old keeps them"
+            )
+            return
+        aside = f"{destination}-old-{self.request.started_at:%Y%m%dT%H%M%S}"
+        put_aside(replaced_outputs(found, self.prepared.medium), destination, aside)
+        announce(f"{number:,} outputs that will be replaced are kept in {printable(aside)}")
+
+    @contextmanager
+    def executor(self, settings: Settings, counts: PlanCounts) -> Iterator[Executor]:
+        """Take this process for a handful of images, and workers for more."""
+        if settings.cluster is None and (counts.pending == 1 or counts.pending_pixels <= HANDFUL_PIXELS):
+            from tasks.waves.executors import in_process
+
+            announce("loading the network")
+            with in_process(settings) as executor:
+                yield executor
+            return
+        from tasks.waves.dask_executor import on_dask
+
+        announce(f"connecting to {settings.cluster}" if settings.cluster else "starting workers")
+        with on_dask(settings) as executor:
+            yield executor
+
+    def progress(self, total: int) -> ConsoleProgress:
+        """Show progress on the terminal."""
+        return ConsoleProgress(total)
+
+
+def _conclude(summary: RunSummary, prepared: Prepared, settings: Settings) -> int:
+    """Say what was done and where it is; return the exit code."""
+    counts = summary.counts
+    say(summary.line())
+    if counts.derained or counts.derained_before:
+        say(f"outputs: {printable(summary.scope.destination)}")
+    if counts.derained or counts.rejected or counts.pending:
+        from tasks.batch.publication import publish
+
+        announce("writing the report")
+        say(f"report: {_address(publish(summary, prepared.medium, settings.workspace))}")
+    if summary.state == "Failed":
+        announce(summary.message)
+        return 1
+    return 0
+
+
+def _address(url: str) -> str:
+    return Path(url).as_uri() if is_local(url) and Path(url).is_file() else url

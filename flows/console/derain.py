@@ -1,0 +1,93 @@
+"""`derain SOURCE [DEST]`: derain a photograph or a collection."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from flows.console.arguments import ArgumentRefused, Collection, OnePhotograph, understand
+from infra.settings import read_settings
+from tasks.codec.exports import Export, Kind
+
+
+def derain(
+    places: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE... [DEST]",
+            help="A photograph, a folder, s3://bucket/prefix, a manifest (.csv, .parquet) or a Zarr array, and"
+            " where the derained ones go. Without DEST: beside SOURCE, as photo-derained.jpg or rainy-derained/.",
+        ),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="champion, a network from `derain models`, a weights file or models:/name/version."
+        ),
+    ] = "champion",
+    export: Annotated[
+        Kind, typer.Option(help="Format of the outputs: same as each source, png or jpeg.")
+    ] = "same",
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG and WebP outputs.")] = 92,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(help="Only what matches one of these globs, as '*.jpg,*.png'; may be given again."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Nothing that matches one of these globs; may be given again.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Most images of the source that are looked at.")
+    ] = None,
+    redo: Annotated[
+        Literal["none", "stale", "rejected"],
+        typer.Option(help="Also derain again what another model made (stale) or what was rejected."),
+    ] = "none",
+    plan_only: Annotated[bool, typer.Option("--plan-only", help="Only say what would be derained.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace the output of a single photograph, if it is there already."
+        ),
+    ] = False,
+    keep_old: Annotated[
+        bool, typer.Option("--keep-old", help="Put outputs aside that would be replaced.")
+    ] = False,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="With no SOURCE and no DERAIN_SOURCE: a few sample photographs.")
+    ] = False,
+) -> None:
+    """Take the rain out of photographs.
+
+    Running it again on a folder derains what is new, changed or was left over; what is done is left alone.
+    """
+    wanted = None if samples else _wanted(places, export)
+    if isinstance(wanted, OnePhotograph):
+        from flows.console.photograph import PhotographOptions, derain_photograph
+
+        derain_photograph(wanted, PhotographOptions(model, quality, overwrite, keep_old))
+        return
+    from flows.console.collection import CollectionOptions, derain_collection
+    from tasks.media.sources import Selection
+
+    chosen = (*(wanted.include if wanted else ()), *_globs(include))
+    selection = Selection(chosen, _globs(exclude), limit)
+    options = CollectionOptions(model, Export(export, quality), selection, redo, plan_only, keep_old)
+    raise typer.Exit(derain_collection(wanted, options))
+
+
+def _wanted(places: list[str] | None, export: Kind) -> OnePhotograph | Collection | None:
+    """Return what was typed, or None for what the settings name."""
+    if places:
+        return understand(places, export)
+    if read_settings().source is None:
+        raise ArgumentRefused(
+            "nothing to derain: name a photograph or a folder, as in derain photo.jpg; derain --help says more"
+        )
+    return None
+
+
+def _globs(typed: list[str] | None) -> tuple[str, ...]:
+    """Take globs that are repeated or separated by commas."""
+    return tuple(glob for part in typed or () for glob in part.split(",") if glob)

@@ -1,0 +1,57 @@
+"""`derain models`: the networks that there are; and which one the word after `--model` means."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from flows.console.lines import say
+from infra.settings import read_settings
+from infra.tracking.registry import CHAMPION_URL, Registry
+from models.shipped import DEFAULT, ShippedNetwork, shipped_networks
+from tasks.resolved_model import has_registry, weights_file
+
+_REGISTERED = re.compile(r"[\w.-]+(?:@[\w.-]+|/\d+)")
+
+
+def model_url(typed: str) -> str:
+    """Return what a typed name means: `models:/name@alias`, `models:/name/version`, or the path of a weights file.
+
+    Raises
+    ------
+    NetworkUnknown
+        If it is no name of a network and there is no such file; suggests the nearest name.
+    """
+    if typed == "champion":
+        return CHAMPION_URL
+    if typed.startswith("models:/"):
+        return typed
+    if _REGISTERED.fullmatch(typed) and not Path(typed).exists():
+        return f"models:/{typed}"
+    return str(weights_file(typed))
+
+
+def models() -> None:
+    """List the networks that ship and those that are registered, with their sizes and figures."""
+    settings = read_settings()
+    say("Networks that ship, for --model NAME; psnr_y on held-out photographs:")
+    for network in shipped_networks():
+        say(_line(network))
+    if not has_registry(settings):
+        say(f"Registered: none yet; the champion is {DEFAULT}.")
+        return
+    say("Registered, for --model NAME/VERSION or NAME@ALIAS:")
+    for version in Registry(settings).versions():
+        aliases = "".join(f"  @{alias}" for alias in version.aliases)
+        say(f"  {version.name}/{version.version}  {version.registered_at:%Y-%m-%d %H:%M}{aliases}")
+
+
+def _line(network: ShippedNetwork) -> str:
+    config = network.config
+    figures = config["facts"].get("validation_psnr_y", {})
+    known = ", ".join(f"{rain} rain {figures[rain]:.1f} dB" for rain in ("light", "heavy") if rain in figures)
+    size = network.path.stat().st_size / 1e6
+    return (
+        f"  {network.name:<14} {config['parameters'] / 1e6:5.2f} M parameters {size:5.1f} MB"
+        f" {config['gmac']:6.1f} GMAC at 512x512   {known}"
+    )

@@ -1,0 +1,14 @@
+"""`derain repair`: rebuild a damaged catalog; no output is touched."""
+
+from __future__ import annotations
+
+from flows.console.lines import say
+from infra.settings import read_settings
+
+
+def repair() -> None:
+    """Rebuild every damaged table of the workspace, and say what was lost; no output is touched."""
+    from tasks.batch import repair as tables
+
+    for line in tables.repair(read_settings()).lines():
+        say(line)

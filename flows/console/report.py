@@ -1,0 +1,49 @@
+"""`derain report`: open the newest report of the workspace."""
+
+from __future__ import annotations
+
+import re
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.console.arguments import ArgumentRefused
+from flows.console.lines import say
+from infra.errors import ObjectNotFound
+from infra.settings import read_settings
+from infra.storage.location import is_local, open_location
+
+_DATED = re.compile(r"\d{8}T\d{6}-.*\.html")
+
+
+def report(
+    browser: Annotated[
+        bool, typer.Option(help="Open it in the browser; otherwise only say where it is.")
+    ] = True,
+) -> None:
+    """Open the newest report of the workspace: before and after, every image, rejects."""
+    url = newest_report(read_settings().workspace)
+    say(url)
+    if browser and url.startswith("file://"):
+        webbrowser.open(url)
+
+
+def newest_report(workspace: str) -> str:
+    """Return the address of the newest report.
+
+    Raises
+    ------
+    ArgumentRefused
+        If there is none.
+    """
+    folder = f"{workspace}/reports"
+    try:
+        names = [ref.key for ref in open_location(folder).list() if _DATED.fullmatch(ref.key)]
+    except ObjectNotFound:
+        names = []
+    if not names:
+        raise ArgumentRefused(f"{folder}: no report yet; a run over a folder writes one")
+    url = f"{folder}/{max(names)}"
+    return Path(url).as_uri() if is_local(url) else url

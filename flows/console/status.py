@@ -1,0 +1,58 @@
+"""`derain status SOURCE DEST`: what is done, pending and rejected, and why; nothing is derained."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from flows.console.arguments import ArgumentRefused, Collection, understand
+from flows.console.lines import say
+from flows.console.networks import model_url
+from infra.errors import printable
+from infra.settings import read_settings
+from tasks.codec.exports import Export, Kind
+
+
+def status(
+    places: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE [DEST]]", help="As for derain. Default: DERAIN_SOURCE and DERAIN_DESTINATION."
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Outputs of other models than this are stale.")] = "champion",
+    export: Annotated[Kind, typer.Option(help="Format of the outputs.")] = "same",
+    quality: Annotated[
+        int, typer.Option(min=1, max=100, help="Quality that the outputs were made with.")
+    ] = 92,
+    rejects: Annotated[int, typer.Option(min=0, help="How many rejected images to list.")] = 20,
+) -> None:
+    """Say what is done, pending and rejected."""
+    from infra.catalog.derained import Catalog
+    from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
+    from tasks.batch.preflight import prepare
+    from tasks.media.sources import Selection
+    from tasks.resolved_model import resolve_at_once
+
+    settings, collection = read_settings(), _collection(places or [], export)
+    source, destination = (collection.source, collection.destination) if collection else (None, None)
+    prepared = prepare(
+        settings, source, destination, Export(export, quality), model_url(model), resolve_at_once
+    )
+    catalog = Catalog(settings.workspace)
+    request = BatchRequest("status", datetime.now(UTC), Selection(), "none")
+    with make_plan(prepared, request, catalog) as found:
+        say(plan_line(found.counts))
+    for record in catalog.rejected(prepared.scope, rejects):
+        say(f"rejected  {printable(record.key)}: {record.reason}")
+
+
+def _collection(places: list[str], export: Kind) -> Collection | None:
+    if not places:
+        return None
+    wanted = understand(places, export)
+    if isinstance(wanted, Collection):
+        return wanted
+    raise ArgumentRefused(f"{places[0]}: a single photograph has no status; give a folder")

@@ -1,0 +1,56 @@
+"""Text as it may be shown: in a terminal, a log, a state, a table.
+
+Keys are chosen by whoever fills a bucket, and may hold sequences that drive a terminal; URLs of servers and
+databases may hold passwords. Neither passes here.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+
+_UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but for tab and newline, marks that reverse the direction of text, halves of pairs."""
+_USER = re.compile(r"""(?<=://)(?:[^/\s"'<>]*@|[^:/\s@]*:(?!\d+/)[^@\s]*@)""")
+"""User and password of a URL. A slash belongs to a password only behind a colon that no port follows."""
+_SECRET = re.compile(
+    r"([?&][\w.-]*(?:password|passwd|secret|token|signature|credential)[\w.-]*=)[^&\s#]+", re.I
+)
+"""Parameters of a URL that name a secret."""
+
+
+def shown(text: str) -> str:
+    """Escape control characters, and hide users, passwords and secret parameters of URLs.
+
+    Parameters
+    ----------
+    text : str
+        Any text; tabs and newlines stay.
+    """
+    if "://" in text:
+        text = _SECRET.sub(r"\1***", _USER.sub("***@", text))
+    return _UNSHOWN.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def shown_line(text: str) -> str:
+    """Return `shown` text on one line: a newline is escaped too."""
+    return shown(text).replace("\n", "\\n")
+
+
+def guard_logs() -> None:
+    """Let every record of this process's logs be made of `shown` text, its traceback too; once is enough."""
+    make = logging.getLogRecordFactory()
+    if getattr(make, "is_guarded", False):
+        return
+
+    def make_shown(*arguments: object, **named: object) -> logging.LogRecord:
+        record = make(*arguments, **named)
+        message = record.getMessage()
+        if shown(message) != message:  # formatters may want the arguments of other records
+            record.msg, record.args = shown(message), ()
+        if record.exc_info and record.exc_info[0] is not None:
+            record.exc_text = shown(logging.Formatter().formatException(record.exc_info))
+        return record
+
+    make_shown.is_guarded = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(make_shown)

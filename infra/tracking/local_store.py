@@ -1,0 +1,213 @@
+"""MLflow's SQLite file in a workspace: whether it is whole, its backup, and where the files are that it names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from infra.errors import AccessDenied, UserError, one_line
+
+logger = logging.getLogger(__name__)
+
+DATABASE = "mlflow.db"
+BACKUP = "mlflow.db.backup"
+LOCK = "mlflow.lock"
+ARTIFACTS = "artifacts"
+_NAMED_FILES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+    ("logged_models", "artifact_location"),
+)
+"""Columns of MLflow's tables that hold the URLs of files, absolute ones."""
+
+
+class StoreDamaged(UserError):
+    """The database of the registry is empty, damaged or gone. The message names it, its backup and the ledger."""
+
+
+class LocalStore:
+    """The SQLite file and the artifacts below one folder.
+
+    Parameters
+    ----------
+    home : Path
+        The workspace, or `./var` beside a remote one.
+    ledger : str
+        URL of the ledger of promotions, which says who was champion; for messages.
+    """
+
+    def __init__(self, home: Path, ledger: str) -> None:
+        self.home = home
+        self.database = home / DATABASE
+        self.backup = home / BACKUP
+        self._ledger = ledger
+
+    def refuse_damaged(self) -> None:
+        """Refuse a database that is empty or damaged, or gone though its backup is there.
+
+        Raises
+        ------
+        StoreDamaged
+            Names the backup and the ledger.
+        """
+        if not self.database.exists():
+            if self.backup.exists():
+                raise self._damaged("is not there, though its backup is")
+            return
+        fault = _fault(self.database)
+        if fault:
+            raise self._damaged(fault)
+
+    def keep_backup(self) -> None:
+        """Copy the database beside itself, if it was changed since; a failure is logged."""
+        if not self.database.exists() or _is_newer(self.backup, self.database):
+            return
+        if not os.access(self.home, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            return  # another user's workspace, whose owner keeps the backup
+        partial = self.backup.with_suffix(f".{os.getpid()}.partial")
+        try:
+            with closing(sqlite3.connect(self.database)) as source, closing(sqlite3.connect(partial)) as copy:
+                source.backup(copy)
+            if _fault(partial) is None:
+                _sync(partial)
+                os.replace(partial, self.backup)
+        except (sqlite3.Error, OSError) as error:
+            logger.warning("%s has no new backup: %s", self.database, one_line(error))
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def adopt_moved(self) -> None:
+        """Let the database name the files beside it, where the workspace was moved or copied."""
+        if not self.database.exists():
+            return
+        try:
+            with closing(sqlite3.connect(self.database)) as connection:
+                for earlier in self._earlier_homes(connection):
+                    _replace_prefix(
+                        connection, f"{earlier}/{ARTIFACTS}/", f"{self.home.as_uri()}/{ARTIFACTS}/"
+                    )
+                    logger.info("%s: the workspace was at %s before", self.database, earlier)
+        except (
+            sqlite3.Error
+        ) as error:  # no right to write: what is read is found beside the database all the same
+            logger.warning("%s still names files of another place: %s", self.database, one_line(error))
+
+    def local_path(self, path: Path) -> Path:
+        """Return where a file of an artifact is: where the database says, or else beside the database."""
+        parts = path.parts
+        if path.exists() or ARTIFACTS not in parts:
+            return path
+        for at, part in enumerate(parts):
+            beside = self.home.joinpath(*parts[at:])
+            if part == ARTIFACTS and beside.exists():
+                return beside
+        return path
+
+    @contextmanager
+    def lock_file(self) -> Iterator[int]:
+        """Open the lock file; another user's is opened for reading, which suffices to lock it.
+
+        Raises
+        ------
+        AccessDenied
+            It can be neither made nor read.
+        """
+        path = self.home / LOCK
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            except PermissionError:
+                if not path.exists():
+                    raise
+                descriptor = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise AccessDenied(
+                f"{path}: {error.strerror}; let your group write to the workspace, or set DERAIN_WORKSPACE"
+            ) from error
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _earlier_homes(self, connection: sqlite3.Connection) -> list[str]:
+        if not _has_table(connection, "experiments"):
+            return []
+        ours = self.home.as_uri()
+        found = connection.execute("SELECT name, artifact_location FROM experiments").fetchall()
+        homes = {
+            location[: -len(ending)]
+            for name, location in found
+            if str(location).startswith("file:///") and location.endswith(ending := _ending(name))
+        }
+        return sorted(home for home in homes if home != ours and not self._is_ours(home))
+
+    def _is_ours(self, home: str) -> bool:
+        """Tell whether another path leads to this very database, as by a link or a second mount."""
+        from urllib.parse import urlsplit
+        from urllib.request import url2pathname
+
+        try:
+            return os.path.samefile(Path(url2pathname(urlsplit(home).path), DATABASE), self.database)
+        except OSError:
+            return False
+
+    def _damaged(self, fault: str) -> StoreDamaged:
+        backup = "it has no backup"
+        if self.backup.exists():
+            when = datetime.fromtimestamp(self.backup.stat().st_mtime, UTC)
+            backup = f"its backup of {when:%Y-%m-%d %H:%M} UTC is {self.backup}: copy it to {self.database}"
+        return StoreDamaged(
+            f"{self.database} {fault}; {backup}. Which version was champion stands in the ledger, {self._ledger}."
+            " To begin anew instead, move the database and its backup away"
+        )
+
+
+def _ending(experiment: str) -> str:
+    return Path("/", ARTIFACTS, experiment).as_uri().removeprefix("file://")
+
+
+def _fault(database: Path) -> str | None:
+    """Return what is wrong with a database; None where nothing is."""
+    try:
+        if database.stat().st_size == 0:
+            return "is empty"
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError as error:  # locked, or not to be read: MLflow will say
+        logger.debug("%s could not be checked: %s", database, error)
+        return None
+    except sqlite3.DatabaseError as error:
+        return f"is damaged ({one_line(error)})"
+    return None if answer == "ok" else f"is damaged ({answer})"
+
+
+def _replace_prefix(connection: sqlite3.Connection, old: str, new: str) -> None:
+    with connection:
+        for table, column in _NAMED_FILES:
+            if _has_table(connection, table):
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                    (new, len(old) + 1, len(old), old),
+                )
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return connection.execute(query, (name,)).fetchone() is not None
+
+
+def _is_newer(path: Path, than: Path) -> bool:
+    return path.exists() and path.stat().st_mtime_ns >= than.stat().st_mtime_ns
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

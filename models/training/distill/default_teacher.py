@@ -1,0 +1,40 @@
+"""Which of the shipped networks teaches a student, where none is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from models.shipped import DEFAULT, ShippedNetwork, shipped_networks
+from models.training.distill.teachers import TeacherSpec
+
+SELF_ENSEMBLE_GAIN = 0.4
+"""dB of validation that the self-ensemble of the shipped student gains over it, and so what an AFR-Net has to."""
+AFR_NETS = ("afr-net", "afr-student")
+
+
+def default_teacher(networks: Sequence[ShippedNetwork] | None = None) -> TeacherSpec:
+    """Return the best AFR-Net that ships, or else the self-ensemble of the student that ships.
+
+    The self-ensemble teaches where no AFR-Net leads the student by more than the ensemble does, by the validation
+    scores in their configs.
+
+    Parameters
+    ----------
+    networks : sequence of ShippedNetwork, optional
+        Default: those that ship.
+    """
+    by_name = {network.name: network for network in networks or shipped_networks()}
+    student = by_name[DEFAULT]
+    teachers = [network for network in by_name.values() if network.config["architecture"] in AFR_NETS]
+    best = max(teachers, key=_score, default=student)
+    if _score(best) - _score(student) > SELF_ENSEMBLE_GAIN:
+        return TeacherSpec(str(best.path))
+    return TeacherSpec(str(student.path), views=4)
+
+
+def _score(network: ShippedNetwork) -> float:
+    """Return the mean validation score under streaks, dB."""
+    scores: Mapping[str, Any] = network.config["facts"]["validation_psnr_y"]
+    return fmean(float(scores[kind]) for kind in ("light", "heavy", "fine"))

@@ -1,0 +1,65 @@
+"""Outputs that a run replaces: which they are, and how they are put aside before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from infra.records import ImageRef
+from infra.storage.location import ObjectNotFound, open_location
+from tasks.batch.planning import Plan
+from tasks.codec import ImageRejected, output_key
+from tasks.media.key_hashes import CHUNK, Hashes, chunks, find, hash_texts, sorted_hashes
+from tasks.media.medium import MediumSpec
+
+
+def replaced_outputs(found: Plan, medium: MediumSpec) -> Iterator[str]:
+    """Yield the keys of outputs that are there and will be written anew, whoever wrote them.
+
+    Parameters
+    ----------
+    found : Plan
+        What is to do.
+    medium : MediumSpec
+        Of photographs; frames replace nothing.
+    """
+    if medium.frames or not found.counts.pending:
+        return
+    there = _keys(medium.destination)
+    if not len(there):
+        return
+    for refs in chunks(found.refs(), CHUNK):
+        keys = [key for ref in refs if (key := _output_key(ref, medium)) is not None]
+        _, is_there = find(there, hash_texts(pl.Series(keys, dtype=pl.String)))
+        yield from (key for key, is_replaced in zip(keys, is_there, strict=True) if is_replaced)
+
+
+def put_aside(keys: Iterator[str], destination: str, aside: str) -> int:
+    """Copy outputs to another place, under the same keys; return how many.
+
+    Raises
+    ------
+    StorageError
+        If one cannot be copied; the outputs themselves are as they were.
+    """
+    source, target = open_location(destination), open_location(aside)
+    number = 0
+    for key in keys:
+        target.put(key, source.fetch(key))
+        number += 1
+    return number
+
+
+def _keys(destination: str) -> Hashes:
+    try:
+        return sorted_hashes(ref.key for ref in open_location(destination).list())
+    except ObjectNotFound:  # a destination that is not there has no outputs
+        return sorted_hashes(())
+
+
+def _output_key(ref: ImageRef, medium: MediumSpec) -> str | None:
+    try:
+        return output_key(ref.key, medium.export)
+    except ImageRejected:  # it becomes a row, and writes nothing
+        return None

@@ -1,0 +1,55 @@
+"""A piece of work as a task run of the flow run that is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+from prefect import State, task
+from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import PrefectException
+from prefect.states import Failed
+
+from infra.errors import DerainError, one_line
+from tasks.prefect_runs import run_log
+
+SERVER_ERRORS = (httpx.HTTPError, PrefectException)
+"""What a Prefect server that is away or overloaded raises."""
+
+
+def run_piece(name: str, number: int, work: Callable[[], None]) -> None:
+    """Do a piece of work as the task run `<name>-<number>`; see `tasks.prefect_runs.as_task_run`."""
+    piece = _Piece(work)
+    try:
+        _piece_run.with_options(name=name)(name, number, piece, return_state=True)
+    except SERVER_ERRORS as error:
+        run_log().warning(f"{name}-{number} is not shown: {type(error).__name__}: {one_line(error)}")
+    if not piece.has_begun:
+        work()
+    if piece.error is not None:
+        raise piece.error
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Work that remembers what became of it."""
+
+    work: Callable[[], None]
+    has_begun: bool = False
+    error: Exception | None = None
+
+
+@task(name="wave", task_run_name="{name}-{number}", cache_policy=NO_CACHE)
+def _piece_run(name: str, number: int, piece: _Piece) -> State[None] | None:
+    """Do the work; `name` and `number` are shown as the task run's name."""
+    piece.has_begun = True
+    try:
+        piece.work()
+    except DerainError as error:
+        piece.error = error
+        return Failed(message=str(error))
+    except Exception as error:
+        piece.error = error
+        raise
+    return None

@@ -1,0 +1,87 @@
+"""What the words after `derain` mean, and which are refused in the words of what was typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.console.arguments import ArgumentRefused, Collection, OnePhotograph, understand
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rainy").mkdir()
+    (tmp_path / "out").mkdir()
+    for name in ("photo.jpg", "rainy/a.png", "rainy/b[1].png"):
+        (tmp_path / name).write_bytes(b"")
+    return tmp_path
+
+
+def test_a_photograph_goes_beside_itself(here: Path) -> None:
+    assert understand(["photo.jpg"], "same") == OnePhotograph(
+        here / "photo.jpg", here / "photo-derained.jpg", "same"
+    )
+    assert understand(["photo.jpg"], "png") == OnePhotograph(
+        here / "photo.jpg", here / "photo-derained.png", "png"
+    )
+
+
+def test_the_name_of_the_output_decides_its_format(here: Path) -> None:
+    for name, export in (("x.png", "png"), ("x.JPG", "same"), ("x.jpeg", "jpeg")):
+        assert understand(["photo.jpg", name], "same") == OnePhotograph(
+            here / "photo.jpg", here / name, export
+        )
+
+
+@pytest.mark.parametrize("place", ["out", "out/", "new/"])
+def test_a_folder_takes_a_photograph_under_its_own_name(here: Path, place: str) -> None:
+    expected = here / place.rstrip("/") / "photo.jpg"
+    assert understand(["photo.jpg", place], "same") == OnePhotograph(here / "photo.jpg", expected, "same")
+
+
+def test_a_folder_goes_where_it_is_told_or_beside_itself(here: Path) -> None:
+    assert understand(["rainy", "out"], "same") == Collection(str(here / "rainy"), str(here / "out"))
+    assert understand(["rainy/"], "same") == Collection(str(here / "rainy"), str(here / "rainy-derained"))
+    assert understand([str(here / "rainy"), "s3://bucket/out/"], "same") == Collection(
+        str(here / "rainy"), "s3://bucket/out"
+    )
+
+
+def test_files_of_one_folder_are_taken_literally(here: Path) -> None:
+    assert understand(["rainy/a.png", "rainy/b[1].png", "out"], "same") == Collection(
+        str(here / "rainy"), str(here / "out"), ("a.png", "b[[]1].png")
+    )
+
+
+def test_one_object_of_a_bucket_is_taken_alone() -> None:
+    assert understand(["s3://bucket/rainy/x.jpg", "s3://bucket/out"], "same") == Collection(
+        "s3://bucket/rainy", "s3://bucket/out", ("x.jpg",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("places", "says"),
+    [
+        (["nosuch"], "nosuch: no such file or folder"),
+        (["foto.jpg"], "foto.jpg: no such file or folder; did you mean photo.jpg?"),
+        (["./rany/", "out"], "./rany/: no such file or folder; did you mean rainy?"),
+        (["rainy", "./rainy"], "./rainy is rainy: "),
+        (["rainy", "rainy/out"], "rainy/out lies inside rainy: "),
+        (["rainy", "."], ". contains rainy: "),
+        (["s3://b/x", "s3://b/x/out"], "s3://b/x/out lies inside s3://b/x: "),
+        (["s3://b/x"], "s3://b/x: say where the derained photographs go"),
+        (["photo.jpg", "./photo.jpg"], "photo.jpg: is the photograph itself"),
+        (["photo.jpg", "x.gif"], "x.gif: an output is .png, .jpg, or named like its source"),
+        (["rainy/a.png", "photo.jpg", "out"], "photo.jpg is in another folder than rainy/a.png"),
+        (["rainy/a.png", "rainy", "out"], "rainy: a folder among several places"),
+        (["rainy/a.png", "rainy/b[1].png", "photo.jpg"], "photo.jpg: the last place is where"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_is_refused_as_it_was_typed(places: list[str], says: str) -> None:
+    with pytest.raises(ArgumentRefused) as refused:
+        understand(places, "same")
+    assert says in str(refused.value)
+    assert "--source" not in str(refused.value)

@@ -1,0 +1,200 @@
+"""`derain SOURCE DEST`: a run of derain-batch in this process, without a Prefect server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from urllib.request import url2pathname
+
+import numpy as np
+import pytest
+
+from flows.console.app import run
+from infra.settings import Settings
+from infra.storage.lease import lease_of
+from tests.support.servers.deployments import put_photos
+from tests.support.servers.server_processes import PATIENCE, ROOT, wait_for
+
+MODEL = ["--model", "student-small"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [name for name in os.environ if name.startswith("DERAIN_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    put_photos(tmp_path / "rainy", 3)
+    return tmp_path
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_folder_is_derained_and_the_last_lines_say_where_everything_is(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "rainy" / "notes.txt").write_text("")
+    assert run(["rainy", "out", *MODEL]) == 0
+    said = capsys.readouterr()
+    summary, where, report = said.out.splitlines()
+    assert summary.startswith("3 derained, 0 rejected, 0 pending")
+    assert "1 left out (1 .txt)" in summary
+    assert where == f"outputs: {here / 'out'}"
+    assert Path(url2pathname(report.removeprefix("report: file://"))).is_file()
+    assert sorted(outputs(here / "out")) == sorted(p.name for p in (here / "rainy").glob("*.png"))
+    meanwhile = said.err.splitlines()
+    assert meanwhile[0] == f"derain: reading {here / 'rainy'}"
+    assert meanwhile[1] == "derain: 3 of 3 images are to do"
+    assert meanwhile[-2].startswith("derain: 3 of 3 images, ")
+    assert meanwhile[-2].endswith(" images/s")
+
+
+def test_a_handful_needs_no_server_and_no_workers(here: Path) -> None:
+    assert loaded(here, "rainy", "out", *MODEL) == "0 ['torch']"
+    assert len(outputs(here / "out")) == 3
+
+
+def test_with_nothing_to_do_nothing_heavy_is_loaded_and_nothing_written(here: Path) -> None:
+    run(["rainy", "out"])
+    reports = outputs(here / "var" / "reports")
+    assert loaded(here, "rainy", "out") == "0 []"
+    assert outputs(here / "var" / "reports") == reports
+
+
+def loaded(here: Path, *words: str) -> str:
+    """Run it in another process; return its exit code and which heavy packages it imported."""
+    script = (
+        "import sys; from flows.console.app import run; code = run(sys.argv[1:]);"
+        "print(code, [name for name in ('torch', 'prefect', 'mlflow') if name in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        cwd=here,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ended.stdout.splitlines()[-1]
+
+
+def test_a_second_run_takes_up_only_what_is_new(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["rainy", "out", *MODEL])
+    first = sorted((here / "rainy").iterdir())[0]
+    (here / "rainy" / "new.png").write_bytes(first.read_bytes())
+    capsys.readouterr()
+    assert run(["rainy/", "./out/", *MODEL]) == 0
+    assert "new.png" in outputs(here / "out")
+    said = capsys.readouterr().out
+    assert said.startswith("1 derained, ")
+    assert "3 done before" in said
+
+
+def test_files_and_globs_choose_what_is_derained(here: Path) -> None:
+    first, second, third = sorted(path.name for path in (here / "rainy").iterdir())
+    assert run([f"rainy/{first}", f"rainy/{second}", "some", *MODEL]) == 0
+    assert sorted(outputs(here / "some")) == [first, second]
+    assert run(["rainy", "more", "--include", f"{second},{third}", "--exclude", second, *MODEL]) == 0
+    assert sorted(outputs(here / "more")) == [third]
+
+
+def test_a_plan_derains_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["rainy", "out", "--plan-only"]) == 0
+    assert "3 pending" in capsys.readouterr().out
+    assert not (here / "out").exists()
+
+
+class TestReplacing:
+    """Outputs that are there already."""
+
+    @pytest.fixture
+    def earlier(self, here: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, bytes]:
+        run(["rainy", "out", *MODEL])
+        capsys.readouterr()
+        return outputs(here / "out")
+
+    def test_that_they_will_be_replaced_is_said_before(
+        self, here: Path, earlier: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["rainy", "out", "--redo", "stale"]) == 0
+        lines = capsys.readouterr().err.splitlines()
+        said = lines.index(f"derain: 3 outputs in {here / 'out'} will be replaced; --keep-old keeps them")
+        assert said < next(i for i, line in enumerate(lines) if "3 of 3 images, " in line)
+        assert all(outputs(here / "out")[name] != data for name, data in earlier.items())
+
+    def test_those_of_somebody_else_are_counted_too(
+        self, here: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (here / "out").mkdir()
+        name = next(path.name for path in (here / "rainy").iterdir())
+        (here / "out" / name).write_bytes(b"dear to somebody")
+        assert run(["rainy", "out", "--keep-old", *MODEL]) == 0
+        assert "1 output" in capsys.readouterr().err
+        (aside,) = here.glob("out-old-*")
+        assert outputs(aside) == {name: b"dear to somebody"}
+
+    def test_keep_old_puts_them_aside_whole(self, here: Path, earlier: dict[str, bytes]) -> None:
+        assert run(["rainy", "out", "--redo", "stale", "--keep-old"]) == 0
+        (aside,) = here.glob("out-old-*")
+        assert outputs(aside) == earlier
+
+
+def test_a_run_that_another_one_keeps_out_is_one_line_and_1(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with lease_of(Settings(_env_file=None), str(here / "out"), "another-run"):
+        assert run(["rainy", "out", *MODEL]) == 1
+    assert "another-run" in capsys.readouterr().err.splitlines()[-1]
+    assert not (here / "out").exists()
+
+
+def test_a_rejected_image_has_its_reason_in_the_last_lines_and_in_status(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "rainy" / "empty.png").write_bytes(b"")
+    assert run(["rainy", "out", *MODEL]) == 0
+    assert "1 rejected (1 zero bytes)" in capsys.readouterr().out
+    assert run(["status", "rainy", "out", *MODEL]) == 0
+    said = capsys.readouterr().out
+    assert "3 done (" in said
+    assert "1 rejected (1 zero bytes)" in said
+    assert "rejected  empty.png: zero bytes" in said
+
+
+def test_frames_become_an_array(here: Path) -> None:
+    import zarr
+
+    frames = np.random.default_rng(1).integers(0, 256, (2, 16, 24, 3), dtype=np.uint8)
+    zarr.save_array(str(here / "rainy.zarr"), frames)
+    assert run(["rainy.zarr", "derained.zarr", *MODEL]) == 0
+    assert zarr.open_array(str(here / "derained.zarr")).shape == frames.shape
+
+
+@pytest.mark.slow
+class TestTyped:
+    """In a process of its own."""
+
+    def test_many_images_go_to_workers_and_ctrl_c_ends_it_with_130(self, here: Path) -> None:
+        put_photos(here / "many", 400)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & would ignore it
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows.console", "many", "out", *MODEL],
+            cwd=here,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "DERAIN_WORKERS": "1", "DERAIN_SHARD_IMAGES": "1"},
+            start_new_session=True,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        signal.signal(signal.SIGINT, before)
+        wait_for(lambda: len(list((here / "out").glob("*.png"))) > 5, "no outputs")
+        os.killpg(process.pid, signal.SIGINT)
+        _, stderr = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 130, stderr
+        assert stderr.splitlines()[-1] == "derain: interrupted; run it again to continue"
+        assert "Traceback" not in stderr
+        assert "derain: starting workers" in stderr.splitlines()

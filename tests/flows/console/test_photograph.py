@@ -1,0 +1,79 @@
+"""`derain photo.jpg`: one file into another, without a workspace, a server or a worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.console.app import run
+from models import derain
+
+RAINY = np.random.default_rng(5).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def photograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    exif = Image.Exif()
+    exif[0x010E] = "a rainy day"
+    Image.fromarray(RAINY).save(tmp_path / "photo.png", exif=exif)
+    return tmp_path / "photo.png"
+
+
+def test_the_derained_photograph_lies_beside_it_and_nothing_else_is_made(
+    photograph: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["photo.png", "--model", "student-small"]) == 0
+    with Image.open(photograph.with_name("photo-derained.png")) as derained:
+        assert np.array_equal(np.asarray(derained), derain(RAINY, "student-small"))
+        assert derained.getexif()[0x010E] == "a rainy day"
+    said = capsys.readouterr()
+    (line,) = said.out.splitlines()
+    assert line.startswith(f"{photograph.with_name('photo-derained.png')}: rain removed: ")
+    assert said.err.splitlines()[0] == "derain: reading photo.png"
+    assert sorted(path.name for path in photograph.parent.iterdir()) == ["photo-derained.png", "photo.png"]
+
+
+def test_the_champion_that_ships_derains_where_nothing_is_registered(photograph: Path) -> None:
+    assert run(["photo.png", "out.jpg"]) == 0
+    with Image.open("out.jpg") as derained:
+        assert derained.format == "JPEG"
+        assert derained.size == (32, 24)
+    assert not Path("var").exists()
+
+
+def test_an_output_that_is_there_is_not_replaced_unasked(
+    photograph: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("out.png").write_bytes(b"dear to somebody")
+    assert run(["photo.png", "out.png"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("out.png: is there already; --overwrite replaces it, --keep-old puts it aside first")
+    assert Path("out.png").read_bytes() == b"dear to somebody"
+
+
+def test_keep_old_puts_the_earlier_output_aside(photograph: Path) -> None:
+    Path("out.png").write_bytes(b"dear to somebody")
+    assert run(["photo.png", "out.png", "--keep-old", "--model", "student-small"]) == 0
+    (aside,) = Path().glob("out-old-*.png")
+    assert aside.read_bytes() == b"dear to somebody"
+    with Image.open("out.png") as derained:
+        assert derained.size == (32, 24)
+
+
+def test_overwrite_replaces_it(photograph: Path) -> None:
+    Path("out.png").write_bytes(b"old")
+    assert run(["photo.png", "out.png", "--overwrite", "--model", "student-small"]) == 0
+    with Image.open("out.png") as derained:
+        assert derained.size == (32, 24)
+    assert list(Path().glob("*old*")) == []
+
+
+def test_what_is_no_photograph_is_one_line_and_1(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("broken.jpg").write_bytes(b"<html>not found</html>")
+    assert run(["broken.jpg"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("derain: ")
+    assert not Path("broken-derained.jpg").exists()

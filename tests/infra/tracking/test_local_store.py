@@ -1,0 +1,139 @@
+"""MLflow's SQLite file is never founded anew where one was, and moves with its workspace."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from infra.catalog.promotions import Ledger, Promotion
+from infra.errors import AccessDenied
+from infra.settings import Settings
+from infra.storage.rights import refuse_unwritable
+from infra.tracking.local_store import BACKUP, DATABASE, StoreDamaged
+from infra.tracking.registry import STUDENT, Registry
+from infra.tracking.runs import Figures, log_figures
+from infra.tracking.server import TrackingServer
+from tasks.refusals import PreflightFailed
+from tasks.resolved_model import resolve_model
+from tests.support.servers.other_user import as_another_user, open_folder
+
+CHAMPION = f"models:/{STUDENT}@champion"
+
+
+@pytest.fixture
+def home(tracking_tables: Path, tmp_path: Path) -> Path:
+    """A workspace with a registered champion."""
+    home = tmp_path / "work space"
+    shutil.copytree(tracking_tables, home)
+    registry(home).register_shipped(b"weights", b"config")
+    return home
+
+
+def settings_of(home: Path) -> Settings:
+    return Settings(workspace=str(home), _env_file=None)
+
+
+def registry(home: Path) -> Registry:
+    return Registry(settings_of(home))
+
+
+def cut_in_half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("damage", [lambda path: os.truncate(path, 0), cut_in_half, Path.unlink])
+def test_a_damaged_database_is_refused_with_its_backup_and_the_ledger(
+    home: Path, damage: Callable[[Path], None]
+) -> None:
+    database, backup = home / DATABASE, home / BACKUP
+    damage(database)
+    left = database.read_bytes() if database.exists() else None
+    with pytest.raises(StoreDamaged) as refused:
+        registry(home).resolve(CHAMPION)
+    for named in (str(database), str(backup), f"{home}/catalog/promotions"):
+        assert named in str(refused.value)
+    assert (database.read_bytes() if database.exists() else None) == left
+    shutil.copy(backup, database)
+    assert registry(home).resolve(CHAMPION).weights == b"weights"
+
+
+def test_a_backup_is_not_replaced_by_a_damaged_database(home: Path) -> None:
+    before = (home / BACKUP).read_bytes()
+    cut_in_half(home / DATABASE)
+    with pytest.raises(StoreDamaged):
+        registry(home).resolve(CHAMPION)
+    assert (home / BACKUP).read_bytes() == before
+
+
+def test_a_lost_registry_is_not_founded_anew_while_the_ledger_knows_a_champion(
+    tracking_tables: Path, tmp_path: Path
+) -> None:
+    empty = Path(shutil.copytree(tracking_tables, tmp_path / "workspace"))
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    Ledger(str(empty)).append(Promotion(STUDENT, 0, "promoted", "1", "7", "", (), None, "run", when))
+    for _ in range(2):
+        with pytest.raises(
+            PreflightFailed, match=r"version 7 has been champion since .* ledger, .*promotions"
+        ):
+            resolve_model(settings_of(empty), CHAMPION)
+    assert registry(empty).is_empty(STUDENT)
+
+
+def test_a_workspace_that_was_moved_has_its_artifacts(home: Path) -> None:
+    moved = home.rename(home.parent / "elsewhere")
+    assert registry(moved).resolve(CHAMPION).weights == b"weights"
+    log_figures(settings_of(moved), STUDENT, "run", Figures({}, {"loss": 1.0}, files={"notes.txt": b"text"}))
+    assert not home.exists()
+    version = registry(moved).register_challenger(STUDENT, b"other", b"config")
+    assert registry(moved).resolve(f"models:/{STUDENT}/{version}").weights == b"other"
+    assert not home.exists()
+    server = TrackingServer(settings_of(moved))
+    assert server.client().get_model_version(STUDENT, "1").source.startswith(moved.as_uri())
+
+
+def test_a_copy_of_a_workspace_writes_into_its_own_artifacts(home: Path) -> None:
+    before = sorted(home.rglob("*.safetensors"))
+    copy = Path(shutil.copytree(home, home.parent / "copy"))
+    registry(copy).register_challenger(STUDENT, b"other", b"config")
+    assert sorted(home.rglob("*.safetensors")) == before
+    assert registry(home).resolve(CHAMPION).weights == b"weights"
+
+
+def test_one_workspace_by_two_paths_is_left_as_it_is(home: Path) -> None:
+    link = home.parent / "link"
+    link.symlink_to(home)
+    with closing(sqlite3.connect(home / DATABASE)) as connection:
+        query = "SELECT artifact_location FROM experiments ORDER BY 1"
+        before = connection.execute(query).fetchall()
+        assert registry(link).resolve(CHAMPION).weights == b"weights"
+        assert connection.execute(query).fetchall() == before
+
+
+def test_another_users_workspace_is_refused_in_one_line() -> None:
+    with open_folder() as folder:
+        home = folder / "workspace"
+        (home / "leases").mkdir(parents=True)
+        refuse_unwritable(str(home))
+        with as_another_user(folder), pytest.raises(AccessDenied) as refused:
+            refuse_unwritable(str(home))
+    assert str(home / "leases") in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert "DERAIN_WORKSPACE" in str(refused.value)
+
+
+def test_another_users_lock_file_can_be_locked(tracking_tables: Path) -> None:
+    with open_folder() as folder:
+        shutil.copytree(tracking_tables, folder / "workspace")
+        server = TrackingServer(settings_of(folder / "workspace"))
+        with as_another_user(folder), server.alone():
+            pass
+        (folder / "workspace" / "mlflow.lock").unlink()
+        with as_another_user(folder), pytest.raises(AccessDenied, match=r"mlflow\.lock: Permission denied"):
+            server.alone().__enter__()

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.shipped import ShippedNetwork, shipped_networks
+from models.training.distill.default_teacher import default_teacher
+from models.training.distill.teachers import read_teacher
+
+
+def network(name: str, architecture: str, score: float) -> ShippedNetwork:
+    scores = dict.fromkeys(("light", "heavy", "fine", "none"), score)
+    config = {"architecture": architecture, "facts": {"validation_psnr_y": scores}}
+    return ShippedNetwork(name, Path(f"{name}.safetensors"), config)
+
+
+STUDENT = network("student-base", "student", 31.0)
+LARGE = network("student-large", "student", 35.0)
+
+
+@pytest.mark.parametrize(
+    ("lead", "teacher"),
+    [(0.5, "afr-net-base.safetensors"), (0.3, "self-ensemble-4:student-base.safetensors")],
+)
+def test_an_afr_net_teaches_where_it_leads_more_than_a_self_ensemble(lead, teacher):
+    weak, good = network("afr-net-slim", "afr-net", 29.0), network("afr-net-base", "afr-student", 31.0 + lead)
+    assert str(default_teacher([STUDENT, weak, good, LARGE])) == teacher
+
+
+def test_without_an_afr_net_the_student_teaches_itself():
+    assert str(default_teacher([STUDENT, LARGE])) == "self-ensemble-4:student-base.safetensors"
+
+
+def test_what_ships_has_a_teacher_that_can_be_read():
+    teacher = read_teacher(str(default_teacher(shipped_networks())))
+    assert teacher.digest
