@@ -91,7 +91,7 @@ class TestTyped:
         environment = {**environment, **strange}
         del environment["PREFECT_API_URL"], environment["NO_PROXY"]
         places = ["--source", str(tmp_path / "雨" / "rainy"), "--destination", str(tmp_path / "雨" / "out")]
-        ended = _typed(environment, *places)
+        ended = typed(environment, *places)
         assert ended.returncode == 0, ended.stderr
         (line,) = ended.stdout.splitlines()
         assert line.startswith("1 derained, 0 rejected, 0 pending")
