@@ -40,7 +40,8 @@ def compare_versions(found: Mapping[str, Any]) -> str | None:
     here = found["client"]["packages"]
     elsewhere = [found["scheduler"], *found["workers"].values()]
     others = [each["packages"] for each in elsewhere if each]
-    bad, harmless = [], []
+    bad: list[str] = []
+    harmless: list[str] = []
     for name, version in here.items():
         different = sorted({str(each.get(name)) for each in others} - {str(version)})
         if not different:

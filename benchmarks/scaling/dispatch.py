@@ -18,7 +18,7 @@ from infra import cluster
 from infra.catalog.derained import Catalog
 from infra.settings import Settings
 from infra.storage.lease import lease_of
-from tasks.waves.executors import on_dask
+from tasks.waves.dask_executor import on_dask
 from tasks.waves.runner import Pace, run_stage
 from tasks.waves.tally import Tally
 

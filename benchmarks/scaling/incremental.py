@@ -45,8 +45,8 @@ def measure(folder: Path) -> dict[str, float]:
 def _opened(url: str) -> int:
     """Count data files of the newest version, and entries of the log since its last checkpoint."""
     table, checkpoint = DeltaTable(url), Path(url, "_delta_log", "_last_checkpoint")
-    known = json.loads(checkpoint.read_text())["version"] if checkpoint.exists() else -1
-    return len(table.file_uris()) + table.version() - known
+    known: int = json.loads(checkpoint.read_text())["version"] if checkpoint.exists() else -1
+    return len(table.file_uris()) + int(table.version()) - known
 
 
 def _run(settings: Settings, catalog: Catalog, number: int) -> None:
