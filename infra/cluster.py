@@ -24,6 +24,7 @@ from distributed.comm import parse_address, parse_host_port
 from distributed.comm.registry import get_backend
 from tenacity import Retrying, stop_after_attempt
 
+from infra.cluster_closing import closing_client, closing_cluster
 from infra.cluster_security import local_security, remote_security, warn_of_plain_tcp
 from infra.errors import UserError
 from infra.settings import Settings
@@ -66,14 +67,20 @@ def connect(settings: Settings) -> Iterator[Client]:
     ClusterUnreachable
         If the scheduler does not answer or has no matching versions, or no workers start here.
     """
-    for name in ("distributed", "distributed.worker", "distributed.nanny", "distributed.scheduler"):
+    for name in ("distributed", "distributed.worker", "distributed.nanny"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("distributed.scheduler").setLevel(
+        logging.CRITICAL
+    )  # what an interrupted run asked for is gone
     with dask.config.set(_configuration()), _without_main():
         if settings.cluster:
             with _remote(settings, settings.cluster) as client:
                 yield client
             return
-        with _local(local_workers(settings)) as cluster, Client(cluster) as client:
+        with (
+            closing_cluster(_local(local_workers(settings))) as cluster,
+            closing_client(Client(cluster)) as client,
+        ):
             yield client
 
 
@@ -192,7 +199,7 @@ def _remote(settings: Settings, address: str) -> Iterator[Client]:
         client = Client(address, timeout="10s", security=security)
     except (OSError, ValueError, RuntimeError) as error:
         raise ClusterUnreachable(f"{address}: no Dask scheduler answers there ({error})") from error
-    with client:
+    with closing_client(client):
         _check(client, address)
         _send_code(client)
         yield client

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from infra.catalog.delta_table import CatalogError, all_of, quoted
-from infra.catalog.derained import VERSION, Catalog
+from infra.catalog.derained import Catalog
+from infra.catalog.schema import VERSION
 from infra.records import DERAINED, ImageRef
 from infra.settings import Settings, absolute_url
 from infra.storage.lease import check_workspace
