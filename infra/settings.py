@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from infra.errors import RetryPolicy, UrlRefused, UserError, one_line
+from infra.errors import RetryPolicy, UrlRefused, UserError, one_line, printable
 
 
 def absolute_url(value: str) -> str:
@@ -29,8 +29,11 @@ def absolute_url(value: str) -> str:
     Raises
     ------
     UrlRefused
-        For the home of a user who is not there (`~nobody/photos`), or links that lead in a circle.
+        For the home of a user who is not there (`~nobody/photos`), links that lead in a circle, or a path that is
+        no text: catalog and reports could not hold it.
     """
+    if not _is_text(value):
+        raise UrlRefused(f"{printable(value)}: a path must be valid UTF-8; rename it, or make a link to it")
     value = value.removeprefix("file://")
     if "://" in value:
         scheme, _, rest = value.partition("://")
@@ -39,6 +42,14 @@ def absolute_url(value: str) -> str:
         return str(Path(value).expanduser().absolute().resolve())
     except RuntimeError as error:
         raise UrlRefused(f"{value} is no path: {one_line(error)}; give the whole path") from error
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # bytes of a file name that are no UTF-8
+        return False
+    return True
 
 
 class SettingsInvalid(UserError, ValueError):

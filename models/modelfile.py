@@ -50,7 +50,7 @@ class ModelFileInvalid(ModelError):
 
 
 def read_model_file(path: Path) -> ModelFile:
-    """Read `<name>.safetensors` and the `<name>.json` beside it.
+    """Read `<name>.safetensors` and the `<name>.json` next to it.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def pack(network: Network, facts: dict[str, Any], name: str | None = None) -> Mo
     facts : dict
         Data and metrics, for the config.
     name : str, optional
-        What the model is called; unless told, by its preset or else its architecture.
+        What the model is called; by default its preset, or else its architecture.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """The decoder against 10,000 damaged images: `python -m benchmarks.codec.fuzz` writes benchmarks/results/fuzz.csv.
 
 Processes of at most 2 GiB of address space decode them with the limits of a run, and a good image after every
-seventh. A process that dies or says nothing for a minute is counted, and the rest goes on in a new one.
+seventh. A process that dies or says nothing for a minute is counted, and a new one takes the rest.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def _command(name: str, facts: dict[str, Any]) -> str:
 
 def _unlabelled(lineage: dict[str, Any]) -> str:
     count = lineage.get("unlabelled_photographs", 0)
-    return f" Beside them, {count} rainy photographs without labels." if count else ""
+    return f" Also {count} rainy photographs without labels." if count else ""
 
 
 def measured(name: str) -> str:

@@ -70,11 +70,11 @@ class Network(nn.Module, ABC):
 
     @property
     def feature_widths(self) -> Mapping[int, int]:
-        """Channels of the features that distillation matches, by the pixels a cell is wide; none unless told."""
+        """Channels of the features that distillation matches, by the width of a cell in pixels; none by default."""
         return {}
 
     def features(self, rainy: Tensor) -> Features:
-        """Derain a batch as `forward` does, and tell what was found on the way."""
+        """Derain a batch as `forward` does, and return what was found on the way."""
         return Features(self(rainy), {}, None)
 
     @abstractmethod

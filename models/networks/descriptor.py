@@ -12,7 +12,7 @@ from models.networks.architectures import architecture_of
 from models.networks.base import Network
 
 SIZE = 512
-"""Height and width, in pixels, that `Descriptor.gmac` is told for."""
+"""Height and width, in pixels, that `Descriptor.gmac` is counted for."""
 SMALL = 32
 """What is run to count: small, and a multiple of what any network pads to."""
 

@@ -30,12 +30,12 @@ from models.networks.receptive_field import input_receptive_field
 from models.pairs import RainyPair
 
 COARSE_WEIGHT = 0.1
-"""What the error before detail repair counts beside that of the result."""
+"""Weight of the error before detail repair; that of the result has 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrdNetConfig:
-    """Sizes of a DRD-Net; those of the paper unless told otherwise."""
+    """Sizes of a DRD-Net; those of the paper by default."""
 
     width: int = 64
     rain_blocks: int = 16
@@ -212,7 +212,7 @@ class DrdNet(Network):
         return self.outputs(rainy).derained
 
     def outputs(self, rainy: Tensor) -> DrdOutputs:
-        """Derain a batch as `forward` does, and tell the layers that led there."""
+        """Derain a batch as `forward` does, and return the layers that led there."""
         padded = pad_to_multiple(rainy, self.config.size_multiple).to(self.rain.head.weight.dtype)
         layer, mask_logits = self.rain(padded)
         rain = _like(rainy, layer)

@@ -111,7 +111,7 @@ def _unrounded(pictures: Tensor) -> AbstractContextManager[object]:
     """Compute in fp32 whatever a network around it computes in: bf16 would lose grey levels.
 
     Leaving an autocast context empties the cache of cast weights of all threads, so none is entered in vain: a
-    batch that is rendered beside a training step would change how that step rounds.
+    batch that is rendered during a training step would change how that step rounds.
     """
     device = pictures.device.type
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from models.rng import SampleRng
 
 PIXELS_A_DROP = 2500
-"""One place for a drop for each so many pixels of the photograph; a sample fills a share of them."""
+"""Pixels of the photograph per place for a drop; a sample fills a share of the places."""
 RADIUS = (4.0, 24.0)
 """In pixels."""
 REACH = (2.0, 6.0)

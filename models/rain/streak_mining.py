@@ -162,7 +162,7 @@ def split_layers(
         The photograph that a layer comes from, by number or name, and the layer, (H, W) of uint8. With layers of
         a single photograph, both banks hold them all.
     refused : dict, optional
-        What was refused, by reason, to be told if there is none.
+        What was refused, by reason, for the error if there is none.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def streak_bank(layers: Sequence[npt.NDArray[np.uint8]], refused: dict[str, int]
     Raises
     ------
     StreakBankEmpty
-        If there is none; tells how many were refused for what.
+        If there is none; says how many were refused for what.
     """
     if not layers:
         reasons = ", ".join(f"{count} {reason}" for reason, count in (refused or {}).items())
@@ -234,7 +234,7 @@ def measure_streaks(streaks: Tensor, background: Tensor) -> StreakFigures:
 
 
 def refusal(figures: StreakFigures, rules: StreakRules) -> str:
-    """Tell why a window is refused; empty where it is not."""
+    """Return why a window is refused; empty where it is not."""
     reasons = {
         "no rain found": figures.strength < rules.least_strength,
         "not elongated": figures.elongation < rules.least_elongation,

@@ -75,7 +75,7 @@ def procedural_layer(rng: SampleRng, family: StreakFamily, angle: Tensor, size: 
         for limits in (family.length, family.width, family.density, family.brightness)
     )
     density = torch.minimum(density, family.coverage / (2 * length * width))
-    # One number a pixel says whether a drop falls there, in which half of the layer, and how strong it is.
+    # One number per pixel says whether a drop falls there, in which half of the layer, and how strong it is.
     share = rng.uniform(shape=size) / (density[:, None, None] * _uneven(rng, size))
     strength = (2 * share) % 1
     strength = (0.4 + 0.6 * strength if family.flat else strength.square()) * (share < 1)

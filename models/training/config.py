@@ -26,7 +26,7 @@ class TrainConfig:
     """Whether each validation shifts the shares of the recipe to where the held-out lead is smallest."""
     steps: int = 40_000
     batch: int = 16
-    """Crops a step and process."""
+    """Crops per step and process."""
     crop: int = 128
     """Side of the crops in pixels, a multiple of 8."""
     optimizer: str = "auto"

@@ -1,4 +1,4 @@
-"""The processes that train one network together, for what is not told of Fabric."""
+"""The processes that train one network together, where the caller has no Fabric."""
 
 from __future__ import annotations
 

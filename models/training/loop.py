@@ -69,7 +69,7 @@ def fit(
     out : Path
         Folder for checkpoint, curve and best weights.
     recorders : sequence of Recorder
-        Told of every validation, beside the curve in `out`.
+        Receive every validation; the curve in `out` is always written.
     objective : Objective, optional
         What is minimised; unless given, the network's own loss on labelled pairs.
 

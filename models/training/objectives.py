@@ -16,14 +16,14 @@ from models.training.config import TrainConfig
 class Objective(nn.Module, ABC):
     """What a training minimises.
 
-    Parameters that an objective has train beside the network's, and its buffers are part of every checkpoint; none
-    of them ships. Every process must build the same one, and what it draws must depend on the seed and the step
-    alone, so that a resumed training is exact.
+    Parameters of an objective are trained together with the network's, and its buffers are part of every
+    checkpoint; none of them ships. Every process must build the same one, and what it draws must depend on the
+    seed and the step alone, so that a resumed training is exact.
     """
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What checkpoints and model files tell of it; a training goes on only with the same."""
+        """What checkpoints and model files record of it; a training resumes only with the same."""
         return {}
 
     def learnt(self) -> list[nn.Parameter]:

@@ -1,4 +1,4 @@
-"""Who is told how a training goes: a curve on disk always, other recorders where they are given."""
+"""Recorders of a training: a curve on disk always, others where they are given."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Recorder(Protocol):
     """Something that keeps the curve of a training."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Keep named numbers of a step; what was told of this step and later ones before is out of date."""
+        """Keep named numbers of a step; what was kept of this and later steps before is out of date."""
 
     def picture(self, step: int, name: str, picture: RgbImage) -> None:
         """Keep a picture, uint8 RGB (H, W, 3)."""

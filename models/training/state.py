@@ -22,7 +22,7 @@ from models.training.muon import Muon, split_kernels
 from models.training.objectives import Objective
 
 MAY_DIFFER = ("steps", "validate_every", "save_seconds", "compile", "patience")
-"""What a resumed training may do otherwise than the one that it goes on with."""
+"""Settings in which a resumed training may differ from its checkpoint."""
 
 
 EARLIER = {"optimizer": "adamw", "adaptive_shares": False, "compile": False, "muon_rate": 0.01}

@@ -20,7 +20,7 @@ from models.modelfile import ModelFile, build, pack, read_model_file, write_mode
 from models.networks.base import Network
 
 PARTS = 10
-"""Parts of the way that are told apart."""
+"""Steps of the way that are compared."""
 MAX_FORGETTING_DB = 0.2
 """dB of psnr_y under rendered rain that may be lost on validation. Ours, set with a look at what the rain of
 `benchmarks.learning.learning_loop` gained at several shares, and at what was lost of Rain100L then."""
@@ -97,7 +97,7 @@ def keep(fabric: Fabric, best: Path, start: ModelFile, judge: Callable[[Network]
     fabric : Fabric
         Launched: its device and precision judge.
     best : Path
-        Weights file; `blended.safetensors` comes beside it.
+        Weights file; `blended.safetensors` is written next to it.
     start : ModelFile
         What the training began from.
     judge : callable

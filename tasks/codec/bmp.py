@@ -1,7 +1,7 @@
 """A BMP with alpha: its version 4 header names the channel.
 
 Pillow writes the fourth channel of a BMP under a header that does not name it, and readers, Pillow among them,
-then take the picture for opaque; so no library of ours writes back what was read.
+then take the picture for opaque; so what was read could not be written back.
 """
 
 from __future__ import annotations

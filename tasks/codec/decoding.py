@@ -1,4 +1,4 @@
-"""Bytes of a photograph to pixels, with every fault of the image told as `ImageRejected`."""
+"""Decode the bytes of a photograph; every fault of the image is an `ImageRejected`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tasks.codec.pictures import ImageRejected, Picture, not_supported
 from tasks.codec.png_file import lacks_rows, parse_png
 from tasks.codec.png_metadata import info_of, kept_chunks, lost_from_png
 from tasks.codec.sniff import identify
-from tasks.codec.tiff_file import open_tiff, what_further_pages_are
+from tasks.codec.tiff_file import breaks_off, open_tiff, what_further_pages_are
 from tasks.codec.truncation import is_cut_short, lacks_codestream_end
 
 _TURNS = {
@@ -56,7 +56,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     Parameters
     ----------
     data
-        The whole file. What it is, its content tells.
+        The whole file; its content decides its format.
     max_pixels
         The limit against decompression bombs, checked on the header before pixels are decoded.
 
@@ -65,7 +65,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     ImageRejected
         For every fault of the image, with a short plain reason.
     MemoryError
-        A fault of the machine: not a word about the image.
+        A fault of the machine, not of the image.
     """
     _hush_pillow()
     name = identify(data)
@@ -88,7 +88,7 @@ def _read(data: bytes, name: str, max_pixels: int) -> Picture:
         image.tag_v2.get(_ORIENTATION, 1) if isinstance(image, TiffImagePlugin.TiffImageFile) else 1
     )
     image.load()
-    # Some headers tell the true size only with the pixels.
+    # Some formats give the true size only with the pixels.
     _check_size(image.size, max_pixels)
     plain = to_plain_mode(image, data)
     upright, form = describe(opened, plain.mode, turned_by_pillow)
@@ -124,6 +124,8 @@ def _open_tiff(data: bytes, max_pixels: int) -> Opened:
     image = open_tiff(data)
     _check_header(image, data, max_pixels)
     further = what_further_pages_are(image, data)
+    if breaks_off(image, data):
+        raise ImageRejected("truncated TIFF")
     # Where there is room already, the reader does not hold the size against Pillow's process-wide limit.
     stored = (image.tag_v2[_IMAGE_WIDTH], image.tag_v2[_IMAGE_LENGTH])  # as it lies, not as it is turned
     image.im = Image.new(image.mode, stored).im
@@ -173,8 +175,8 @@ def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _hush_pillow() -> None:
-    # Odd metadata makes Pillow warn, which concerns nobody here, and where warnings are errors it would
-    # reject a good image. catch_warnings is not safe between threads; one lasting filter is.
+    # Pillow warns about odd metadata. Nobody acts on that here, and where warnings are errors it would reject a
+    # good image. catch_warnings is not safe between threads; one lasting filter is.
     if _HUSHED not in warnings.filters[:1]:
         warnings.filterwarnings("ignore", module=_PILLOW_WARNINGS)
 

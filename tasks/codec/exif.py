@@ -1,4 +1,4 @@
-"""EXIF blocks: what turns a picture upright, and the block that its upright version keeps.
+"""EXIF blocks: read the orientation, and make the block that fits the upright picture.
 
 The block is edited in place and nothing in it moves: maker notes, whose offsets nobody knows, survive. Pillow's
 `Exif.tobytes` moves and alters them (https://github.com/python-pillow/Pillow/issues/7545).
@@ -15,7 +15,7 @@ from PIL import Image
 
 ORIENTATION = 0x0112
 PHOTOGRAPH = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
-"""Tags of a TIFF that tell of the photograph, not of its samples: description, make, model, software,
+"""Tags of a TIFF that describe the photograph, not its samples: description, make, model, software,
 time, artist, copyright."""
 SUB_DIRECTORIES = (0x8769, 0x8825)
 """The photograph's settings, and its place."""
@@ -74,7 +74,7 @@ def _take_orientation(block: bytes) -> Upright:
 
 
 def block_of_tiff(tags: Image.Exif) -> bytes | None:
-    """Return an EXIF block of what a TIFF's own tags tell of the photograph, or None."""
+    """Return an EXIF block of the tags of a TIFF that describe the photograph, or None."""
     block = Image.Exif()
     for tag in PHOTOGRAPH:
         if tag in tags:

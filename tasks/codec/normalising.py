@@ -34,7 +34,7 @@ def to_plain_mode(image: Image.Image, data: bytes) -> Image.Image:
     image
         Its pixels are loaded.
     data
-        The file: of a PNG, the header tells what Pillow's mode does not.
+        The file. The header of a PNG gives depth and colour type, which Pillow's mode does not.
 
     Raises
     ------

@@ -33,7 +33,7 @@ def not_supported(what: str) -> ImageRejected:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a file holds beside its pixels; writers write what their format can hold."""
+    """What a file holds besides its pixels; writers write what their format can hold."""
 
     icc_profile: bytes | None = None
     """Only a profile that describes the samples: that of a CMYK source does not fit its RGB output."""

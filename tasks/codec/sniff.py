@@ -1,7 +1,7 @@
-"""Tells from its first bytes what a file is: the content decides, never the key.
+"""Identify a file by its first bytes: the content decides its format, never its key.
 
-Written here and not left to a library (`filetype`, `puremagic`), because those name a type, and a row needs the
-reason why a file of that type is no photograph.
+Libraries such as `filetype` and `puremagic` name a type; a row needs the reason why a file of that type is not
+derained.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Tells a file that was cut short from one that is damaged: it helps whoever reads the reason.
+"""Distinguish files that were cut short from damaged ones, for whoever reads the reason.
 
-Pillow's errors do not say it for every format, and in other words for each
+Pillow's errors do not make the difference: a truncated file may be a "broken data stream"
 (https://github.com/python-pillow/Pillow/issues/1510).
 """
 

@@ -183,7 +183,9 @@ def _summary(run: _Run, seen: Tally) -> IngestSummary:
     return IngestSummary(
         run_id=run.request.run_id,
         state="Failed" if pending else "Completed",
-        message=seen.pending_line(pending) if pending else _advice(run),
+        message=seen.pending_line(pending)
+        if pending
+        else attempt("looking at the pool", lambda: _advice(run)) or "",
         sources=tuple(source.source for source in plan.sources),
         started_at=run.request.started_at,
         finished_at=datetime.now(UTC),
@@ -195,13 +197,15 @@ def _summary(run: _Run, seen: Tally) -> IngestSummary:
         pending=pending,
         train_crops=tally.train_crops,
         validation_crops=tally.validation_crops,
-        pool_crops=run.pool.count(),
+        pool_crops=attempt("counting the pool's crops", run.pool.count) or 0,
     )
 
 
 def _advice(run: _Run) -> str:
     """Say what to look at where the pool is of no use for training as it is."""
-    splits = run.pool.splits()
+    splits = attempt("looking at the pool", run.pool.splits)
+    if splits is None:
+        return ""
     if not splits:
         return "the pool is still empty: no image was accepted (limits: DERAIN_INGEST__MIN_SIDE and so on)"
     if VALIDATION not in splits and run.settings.ingest.validation_share > 0:

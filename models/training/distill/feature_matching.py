@@ -66,7 +66,7 @@ class FeatureMatch(nn.Module):
         self.norms = nn.ModuleDict({str(cell): RunningNorm(teacher[cell]) for cell in self.cells})
 
     def forward(self, ours: Mapping[int, Tensor], theirs: Mapping[int, Tensor], rain_mask: Tensor) -> Tensor:
-        """Return the distance of features (B, C, h, w) by the pixels a cell is wide, under a mask (B, 1, H, W)."""
+        """Return the distance of features (B, C, h, w), by cell width in pixels, under a mask (B, 1, H, W)."""
         total = rain_mask.new_zeros((), dtype=torch.float32)
         for cell in self.cells:
             target = self.norms[str(cell)](theirs[cell])

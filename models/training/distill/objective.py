@@ -1,4 +1,4 @@
-"""Distillation: a student is trained on labelled pairs and, beside them, towards what frozen teachers tell.
+"""Distillation: a student is trained on labelled pairs and towards the results of frozen teachers.
 
 A reconstruction. On labelled crops the student follows the teacher where that one is nearer the truth, and takes
 its features for a model of its own; on unlabelled photographs, where most of the gain is, the teacher's version is
@@ -42,7 +42,7 @@ class DistillConfig:
     fade: float = 0.3
     """Last share of the steps, over which the weights of features and attention fall to 0."""
     unlabelled_share: float = 0.5
-    """Unlabelled crops a step for each labelled one."""
+    """Unlabelled crops per labelled one."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant.
@@ -84,7 +84,7 @@ class Distillation(Objective):
     config : DistillConfig
         Weights.
     lineage : Lineage
-        Told by every checkpoint, so that no training goes on with another teacher.
+        Part of every checkpoint, so that no training resumes with another teacher.
     student : mapping
         `Network.feature_widths` of the student.
     teacher : Teacher

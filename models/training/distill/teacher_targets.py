@@ -1,4 +1,4 @@
-"""Lessons: unlabelled rainy photographs beside what a teacher makes of them, and crops of both.
+"""Lessons: unlabelled rainy photographs, what a teacher makes of them, and crops of both.
 
 The teacher derains each whole photograph once, before the training: it sees more of it than a crop shows, and a
 self-ensemble costs nothing a step.
@@ -81,7 +81,7 @@ def _read(path: Path) -> RgbImage:
 
 
 def evenly(things: Sequence[Thing], most: int) -> list[Thing]:
-    """Take at most so many things, evenly spaced."""
+    """Take at most `most` things, evenly spaced."""
     count = min(most, len(things))
     return [things[number * len(things) // count] for number in range(count)]
 

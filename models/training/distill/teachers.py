@@ -1,4 +1,4 @@
-"""Teachers: frozen networks of any architecture, alone or as a self-ensemble, and what they tell of photographs."""
+"""Teachers: frozen networks of any architecture, alone or as a self-ensemble, and what they find in photographs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def parse_teacher(text: str) -> TeacherSpec:
 
 
 class Teacher:
-    """A frozen network that tells what it sees.
+    """A frozen network that derains, and returns what it finds.
 
     It is no module: nothing that trains or is checkpointed finds its weights.
 
@@ -84,7 +84,7 @@ class Teacher:
 
     @torch.no_grad()
     def teach(self, rainy: Tensor) -> Features:
-        """Derain (B, 3, H, W) and tell what was found on the way.
+        """Derain (B, 3, H, W) and return what was found on the way.
 
         Where the network has no rain mask, the mask of the layer that it takes away stands in.
         """

@@ -210,7 +210,7 @@ class _Batch:
         self.size = pair.clean.shape[-1]
 
     def rng(self, stream: str, number: int = 0) -> SampleRng:
-        """Return the draws of a stream, a sample for each of the labelled batch; `number` tells several apart."""
+        """Return the draws of a stream, a sample for each of the labelled batch; `number` keeps several apart."""
         count, device = len(self.pair.clean), self.pair.clean.device
         first = (self.step * distributed.world_size() + distributed.rank()) * count
         seed = self.config.seed + 1_000_003 * (1 + STREAMS.index(stream) + len(STREAMS) * number)

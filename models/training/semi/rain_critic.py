@@ -1,4 +1,4 @@
-"""A small network that tells photographs from photographs with rain: a feature space that sees rain. Ours.
+"""A small network that separates photographs from photographs with rain: a feature space that sees rain. Ours.
 
 A derainer's own features cannot see the rain that it misses, so the critic learns from families of streaks that
 no derainer is trained on, and that judge nothing either.
@@ -26,7 +26,7 @@ WIDTHS = (16, 24, 32, 48, 64)
 """Of the five levels, finest first."""
 SLOPE = 0.1
 PHOTOGRAPHS = 8
-"""A step, each without rain and with it: nothing but rain tells the two apart."""
+"""A step, each without rain and with it: the two differ in nothing but rain."""
 CROP = 64
 STEPS = 600
 LEARNING_RATE = 1e-3

@@ -1,4 +1,4 @@
-"""Poisoned pools: that each poison is one, that its ending is told, and that a champion made of it is a failure."""
+"""Poisoned pools: each poison is one, its ending is reported, and a champion made of it is a failure."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_a_card_of_what_was_distilled_names_its_teachers_and_photographs(weights
     facts = FACTS | {"data": "Photographs", "validation_psnr_y": {"light": 31.5}, "lineage": asdict(lineage)}
     write_model_file(pack(random_network("student-tiny"), facts), weights / "student-tiny.safetensors")
     card = cards.card(weights / "student-tiny.safetensors")
-    assert "Photographs. Beside them, 60 rainy photographs without labels." in card
+    assert "Photographs. Also 60 rainy photographs without labels." in card
     assert "models.distill --preset student-tiny --init" in card
     assert "--teacher u-net.safetensors --unlabelled-teacher self-ensemble-4:u-net.safetensors" in card
     assert "models.train" not in card

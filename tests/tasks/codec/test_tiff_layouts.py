@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from tasks.codec import ImageRejected, Picture, decode
-from tests.support.samples.images import LIMIT
+from tests.support.samples.images import LIMIT, encoded, photo, picture, reopened
 
 HEIGHT, WIDTH = 20, 37
 KINDS: dict[str, tuple[int, str, tuple[str, ...]]] = {
@@ -166,3 +167,79 @@ def test_what_photographs_are_stored_in_is_accepted(outcomes):
     assert not {
         layout for layout in rejected if layout.kind != "RGB, another channel" or layout.planes == "contig"
     }
+
+
+JPEG_LAYOUTS = [
+    (kind, planes, pieces)
+    for kind in ("minisblack", "rgb", "ycbcr", "separated")
+    for planes in ("contig", "separate")
+    for pieces in PIECES
+    if planes == "contig" or kind in ("rgb", "separated")
+]
+
+
+def photo_as(kind: str, planes: str) -> np.ndarray:
+    pixels = photo(64, 64)
+    if kind == "minisblack":
+        return pixels[..., 0]
+    channels = np.dstack([pixels, pixels[..., :1]]) if kind == "separated" else pixels
+    return np.ascontiguousarray(np.moveaxis(channels, 2, 0)) if planes == "separate" else channels
+
+
+def test_18_layouts_of_jpeg_in_tiff_have_the_pixels_that_tifffile_reads():
+    assert len(JPEG_LAYOUTS) == 18
+    for kind, planes, pieces in JPEG_LAYOUTS:
+        buffer = io.BytesIO()
+        options = PIECES[pieces] | ({} if kind == "minisblack" else {"planarconfig": planes})
+        tifffile.imwrite(
+            buffer, photo_as(kind, planes), photometric=kind, compression="jpeg", metadata=None, **options
+        )
+        read = tifffile.imread(io.BytesIO(buffer.getvalue()))
+        colour = (np.moveaxis(read, 0, 2) if planes == "separate" else read).reshape(64, 64, -1).astype(int)
+        if kind == "separated":
+            colour = (255 - colour[..., :3]) * (255 - colour[..., 3:]) / 255
+        assert np.abs(decode(buffer.getvalue(), LIMIT).rgb - colour).max() < 1, (kind, planes, pieces)
+
+
+@pytest.mark.parametrize("pieces", [{"rowsperstrip": 192}, {"rowsperstrip": 16}, {"tile": (64, 64)}])
+@pytest.mark.parametrize("share", [0.4, 0.8])
+def test_a_jpeg_in_a_tiff_whose_scan_breaks_off_is_truncated(share, pieces):
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, photo(192, 256), photometric="rgb", compression="jpeg", metadata=None, **pieces)
+    data = bytearray(buffer.getvalue())
+    assert decode(bytes(data), LIMIT).height == 192
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        start, size = file.pages[0].dataoffsets[-1], file.pages[0].databytecounts[-1]
+    scan = data.index(b"\xff\xda", start) + 14
+    cut = scan + int((start + size - scan) * share)
+    data[cut : start + size] = b"\xff\xd9" + bytes(start + size - cut - 2)
+    with pytest.raises(ImageRejected, match="truncated TIFF"):
+        decode(bytes(data), LIMIT)
+
+
+@pytest.mark.parametrize("compression", [None, "packbits", "lzw", "zlib"])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_luma_and_chroma_become_rgb(planes, compression):
+    pixels = np.asarray(Image.fromarray(photo(64, 64)).convert("YCbCr"))
+    shaped = np.moveaxis(pixels, 2, 0) if planes == "separate" else pixels
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer, shaped, photometric="ycbcr", planarconfig=planes, compression=compression, subsampling=(1, 1),
+        metadata=None,
+    )  # fmt: skip
+    assert np.abs(decode(buffer.getvalue(), LIMIT).rgb.astype(int) - photo(64, 64)).max() <= 3
+
+
+REVERSED = bytes(int(f"{octet:08b}"[::-1], 2) for octet in range(256))
+
+
+@pytest.mark.parametrize("compression", ["raw", "packbits", "tiff_lzw", "tiff_adobe_deflate"])
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "P"])
+def test_bits_may_stand_in_reverse(mode, compression):
+    image = picture("RGB").convert(mode)
+    data = bytearray(encoded(image, "TIFF", compression=compression, tiffinfo={266: 1}))
+    page = reopened(bytes(data)).tag_v2
+    for start, size in zip(page[273], page[279], strict=True):
+        data[start : start + size] = data[start : start + size].translate(REVERSED)
+    data[data.index(b"\x0a\x01\x03\0\1\0\0\0") + 8] = 2
+    np.testing.assert_array_equal(decode(bytes(data), LIMIT).rgb, np.asarray(image.convert("RGB")))
