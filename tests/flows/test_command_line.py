@@ -112,16 +112,14 @@ class TestTyped:
     ) -> None:
         environment = {**environment, "PREFECT_HOME": str(tmp_path / "prefect")}
         del environment["PREFECT_API_URL"]
-        ended = _typed(
-            environment, "--source", str(tmp_path / "none"), "--destination", str(tmp_path / "out")
-        )
+        ended = typed(environment, "--source", str(tmp_path / "none"), "--destination", str(tmp_path / "out"))
         assert (ended.returncode, ended.stdout) == (1, "")
         (line,) = ended.stderr.splitlines()
         assert line.startswith(f"derain-batch: {tmp_path / 'none'}: ")
         assert not list((tmp_path / "prefect").glob("*.db"))
 
     def test_a_misspelt_network_is_one_line_with_the_nearest_name(self, environment: dict[str, str]) -> None:
-        ended = _typed(environment, "--model", "student-smal")
+        ended = typed(environment, "--model", "student-smal")
         assert ended.returncode == 1
         (line,) = ended.stderr.splitlines()
         assert line.endswith("did you mean student-small?")
