@@ -195,11 +195,11 @@ class Settings(WorkerSettings):
     tracking_uri: str | None = Field(default=None, repr=False)
     """MLflow server; unset: SQLite in the workspace, or in `./var` where the workspace is remote."""
     shard_pixels: int = Field(default=64_000_000, ge=1)
-    """Pixels one shard aims at: 10 to 60 seconds of one CPU core."""
+    """Most pixels of one shard; a worker hands back what it has not begun after four seconds."""
     shard_images: int = Field(default=128, ge=1)
     """Most images in one shard."""
     wave_shards: int = Field(default=4, ge=1)
-    """Shards a worker process gets between two catalog commits."""
+    """Most shards per worker process in one catalog commit; no row waits for its commit more than eight seconds."""
     stall_seconds: float = Field(default=1800.0, gt=0)
     """Where no shard comes back for this long, workers are taken to hang: the run ends, its images stay pending."""
     tile_pixels: int = Field(default=4_000_000, ge=65_536)
