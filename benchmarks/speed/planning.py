@@ -57,8 +57,8 @@ def main() -> None:
     """Measure all cases and write the results."""
     with tempfile.TemporaryDirectory(prefix="derain-benchmark-") as folder:
         for case in CASES:
-            _in_fresh_process("build", folder, case)
-        runs = [(case, _in_fresh_process("measure", folder, case)) for _ in range(REPEATS) for case in CASES]
+            in_fresh_process("build", folder, case)
+        runs = [(case, in_fresh_process("measure", folder, case)) for _ in range(REPEATS) for case in CASES]
     rows = [row for case in CASES for row in _rows(case, [figures for ran, figures in runs if ran == case])]
     RESULTS.parent.mkdir(exist_ok=True)
     with RESULTS.open("w", newline="") as file:
@@ -117,7 +117,8 @@ def _rows(case: Case, runs: list[dict[str, float]]) -> Iterator[dict[str, str]]:
         }
 
 
-def _in_fresh_process(part: str, folder: str, case: Case) -> dict[str, float]:
+def in_fresh_process(part: str, folder: str, case: Case) -> dict[str, float]:
+    """Build or measure a case in a process of its own."""
     command = [
         sys.executable,
         "-m",
