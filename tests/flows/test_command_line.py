@@ -76,12 +76,53 @@ class TestTyped:
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
         assert _unexpected(ended.stderr) == []
 
+    def test_a_strange_machine_is_no_hindrance(self, environment: dict[str, str], tmp_path: Path) -> None:
+        """A terminal that shows ASCII alone, a proxy that is gone, and Prefect's database of another version."""
+        names = put_photos(tmp_path / "雨" / "rainy", 1)
+        (tmp_path / "home").mkdir()
+        (tmp_path / "home" / "prefect.db").write_bytes(b"this was a database once " * 100)
+        strange = {
+            "DERAIN_WORKSPACE": str(tmp_path / "雨" / "workspace"),
+            "PREFECT_HOME": str(tmp_path / "home"),
+            "PYTHONIOENCODING": "ascii",
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "TMPDIR": str(tmp_path),
+        }
+        environment = {**environment, **strange}
+        del environment["PREFECT_API_URL"], environment["NO_PROXY"]
+        places = ["--source", str(tmp_path / "雨" / "rainy"), "--destination", str(tmp_path / "雨" / "out")]
+        ended = typed(environment, *places)
+        assert ended.returncode == 0, ended.stderr
+        (line,) = ended.stdout.splitlines()
+        assert line.startswith("1 derained, 0 rejected, 0 pending")
+        assert f"report: {tmp_path}/\\u96e8/workspace/reports/" in line
+        assert [path.name for path in (tmp_path / "雨" / "out").iterdir()] == names
+        (warning,) = _unexpected(ended.stderr)
+        assert f"{tmp_path / 'home' / 'prefect.db'} is of another version of Prefect" in warning
+
     def test_a_missing_source_is_one_line_and_1(self, environment: dict[str, str], tmp_path: Path) -> None:
         ended = typed(environment, "--source", str(tmp_path / "none"), "--destination", str(tmp_path / "out"))
         assert (ended.returncode, ended.stdout) == (1, "")
         (line,) = _unexpected(ended.stderr)
         assert line.startswith(f"derain-batch: {tmp_path / 'none'}: ")
         assert not (tmp_path / "out").exists()
+
+    def test_a_refusal_is_one_line_and_starts_no_server(
+        self, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        environment = {**environment, "PREFECT_HOME": str(tmp_path / "prefect")}
+        del environment["PREFECT_API_URL"]
+        ended = typed(environment, "--source", str(tmp_path / "none"), "--destination", str(tmp_path / "out"))
+        assert (ended.returncode, ended.stdout) == (1, "")
+        (line,) = ended.stderr.splitlines()
+        assert line.startswith(f"derain-batch: {tmp_path / 'none'}: ")
+        assert not list((tmp_path / "prefect").glob("*.db"))
+
+    def test_a_misspelt_network_is_one_line_with_the_nearest_name(self, environment: dict[str, str]) -> None:
+        ended = typed(environment, "--model", "student-smal")
+        assert ended.returncode == 1
+        (line,) = ended.stderr.splitlines()
+        assert line.endswith("did you mean student-small?")
 
     def test_a_silent_prefect_server_is_one_line_and_1(self, environment: dict[str, str]) -> None:
         ended = typed({**environment, "PREFECT_API_URL": "http://me:hunter2@127.0.0.1:9/api"})

@@ -108,6 +108,17 @@ def test_a_plan_derains_nothing(here: Path, capsys: pytest.CaptureFixture[str]) 
     assert not (here / "out").exists()
 
 
+def test_a_second_run_with_another_model_says_what_it_leaves_and_how_to_redo_it(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["rainy", "out", *MODEL])
+    capsys.readouterr()
+    assert run(["rainy", "out", "--model", "student-base"]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert "3 done before (by student-small" in line
+    assert "--redo stale makes what another model made again by student-base" in line
+
+
 class TestReplacing:
     """Outputs that are there already."""
 
