@@ -8,7 +8,7 @@ DEST ?=
 COMPOSE ?= docker compose
 WORKERS ?= 2
 
-.PHONY: install run test test-fast check docs bench up down
+.PHONY: install run test test-fast check docs audit bench up down
 
 install: $(INSTALLED)
 
@@ -39,6 +39,10 @@ check: install docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.style.english docs examples CONTRIBUTING.md CHANGELOG.md
+
+# Locked dependencies against known advisories, where these can be reached.
+audit: install
+	$(BIN)/python -m benchmarks.release.audit
 
 # All servers on this host (compose.yaml), with WORKERS=8 Dask workers; `make down` ends them and keeps what they keep.
 up: .env

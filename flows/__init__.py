@@ -2,5 +2,8 @@
 
 import os
 
+from infra import prefect_home
+
 # Before Prefect is imported, which otherwise reports its first use and says so on the terminal.
 os.environ.setdefault("DO_NOT_TRACK", "1")
+prefect_home.prepare(os.environ)

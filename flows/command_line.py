@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Annotated, Any, NoReturn, cast, get_type_hints
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Annotated, Any, NoReturn, get_type_hints
 
 import psutil
 import typer
 from docstring_parser import Docstring, DocstringStyle, parse
 from prefect import Flow, State
-from prefect.client.orchestration import get_client
-from prefect.settings import (
-    PREFECT_API_URL,
-    PREFECT_CLIENT_MAX_RETRIES,
-    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
-    temporary_settings,
-)
+from prefect.settings import PREFECT_API_URL
 from pydantic import TypeAdapter, ValidationError
 
+from flows.prefect_server import PrefectServerRefused, prefect_server
+from flows.watched_flow import INTERRUPTED_LINE, WatchedFlow
 from infra.errors import one_line
 from infra.shown import guard_logs, shown_line
-from infra.temporary_server import TemporaryServer
+from infra.terminal import show_any_text
 from tasks.refusals import REFUSALS
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
-
-SERVER_START_SECONDS = 180
-"""How long a temporary Prefect server may take to start: on a busy machine more than Prefect's 20 seconds."""
 
 
 def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None:
@@ -48,6 +42,7 @@ def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None
     refuse : callable, optional
         Takes the flow's parameters, and raises one of `REFUSALS` for what need not wait for a server.
     """
+    show_any_text()
     guard_logs()
     logging.getLogger("prefect").addFilter(_is_no_mere_news)
     command_of(flow, refuse)()
@@ -82,14 +77,11 @@ def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callab
         try:
             if refuse is not None:
                 refuse(**parameters)
-            with _prefect_server(flow):
-                state = cast(State[Any], flow(**parameters, return_state=True))
         except REFUSALS as error:
             _fail(flow, one_line(error))
-        except BaseException as error:
-            if _is_interrupt(error):
-                _end_at_once(flow)
-            raise
+        state = _final_state(flow, parameters)
+        if state.is_cancelled():
+            _end_at_once(flow)
         line = " ".join((state.message or str(state.name)).split())
         if not state.is_completed():
             _fail(flow, line)
@@ -99,6 +91,25 @@ def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callab
     command.__doc__ = docstring.description
     command.__signature__ = _options(function, docstring)  # type: ignore[attr-defined]
     return command
+
+
+def _final_state(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]:
+    """Run a flow; return how it ended, also where Prefect's server went away before it could be told."""
+    has_server = PREFECT_API_URL.value() is not None
+    watched = WatchedFlow(flow, None if has_server else functools.partial(_end_at_once, flow))
+    try:
+        with prefect_server():
+            return watched.run(parameters)
+    except PrefectServerRefused as error:
+        _fail(flow, one_line(error))
+    except BaseException as error:
+        if _is_interrupt(error):
+            _end_at_once(flow)
+        if watched.state is None or not isinstance(error, Exception):
+            raise
+        line = f"{flow.name}: Prefect's server does not know how the run ended: {one_line(error)}"
+        sys.stderr.write(shown_line(line) + "\n")
+    return watched.state
 
 
 def _options(function: Callable[..., Any], docstring: Docstring) -> inspect.Signature:
@@ -124,24 +135,6 @@ def _refuse_bad_values(hints: dict[str, Any], parameters: dict[str, Any]) -> Non
             raise typer.BadParameter(error.errors()[0]["msg"], param_hint=option) from error
 
 
-@contextmanager
-def _prefect_server(flow: Flow[Any, Any]) -> Iterator[None]:
-    """Refuse a Prefect server that is set but does not answer; with none set, a temporary one serves the run."""
-    url = PREFECT_API_URL.value()
-    if url is None:
-        TemporaryServer()
-        # Ctrl-C ends the temporary server too, and minutes of asking it again would only look like a hang.
-        retries, start = PREFECT_CLIENT_MAX_RETRIES, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
-        with temporary_settings({retries: 1, start: SERVER_START_SECONDS}):
-            yield
-        return
-    with get_client(sync_client=True) as client:
-        error = client.api_healthcheck()
-    if error is not None:
-        _fail(flow, f"{url}: no Prefect server answers there ({error}); start it or unset PREFECT_API_URL")
-    yield
-
-
 def _is_interrupt(error: BaseException | None) -> bool:
     """Tell whether Ctrl-C is at the bottom of an error: Prefect may fail to tell its server that it happened."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
@@ -151,7 +144,7 @@ def _is_interrupt(error: BaseException | None) -> bool:
 
 def _end_at_once(flow: Flow[Any, Any]) -> NoReturn:
     """End after Ctrl-C, when the flow has given up its lease: Prefect's threads would still wait for a server."""
-    sys.stderr.write(f"{flow.name}: interrupted; run it again to go on\n")
+    sys.stderr.write(f"{flow.name}: {INTERRUPTED_LINE}\n")
     sys.stderr.flush()
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):

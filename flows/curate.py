@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 from prefect import State, flow
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 from pydantic import Field
 
 from flows.command_line import run
+from flows.outcomes import failed
 from infra.settings import read_settings
 from tasks.curation.coordinator import curate_pool
 from tasks.curation.planning import CurationRequest
@@ -47,9 +48,9 @@ def curate(
     try:
         summary = curate_pool(read_settings(), request)
     except REFUSALS as error:
-        return Failed(message=str(error))
+        return failed(str(error))
     if summary.pending:
-        return Failed(message=summary.line())
+        return failed(summary.line())
     return Completed(message=summary.line(), data=summary)
 
 

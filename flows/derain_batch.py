@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 from prefect import State, flow
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 from pydantic import Field
 
 from flows.command_line import run
+from flows.outcomes import failed
 from infra.catalog.derained import Catalog
 from infra.settings import read_settings
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
@@ -71,9 +72,9 @@ def derain_batch(
         summary = derain_pending(settings, prepared, request)
         report = publish(summary, prepared.medium, settings.workspace)
     except REFUSALS as error:
-        return Failed(message=str(error))
+        return failed(str(error))
     if summary.state == "Failed":
-        return Failed(message=f"{summary.line()}: {summary.message}; report: {report}")
+        return failed(f"{summary.line()}: {summary.message}; report: {report}")
     return Completed(message=f"{summary.line()}; report: {report}", data=summary)
 
 

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 from prefect import State, flow
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 from pydantic import Field
 
 from flows.command_line import run
+from flows.outcomes import failed
 from infra.settings import read_settings
 from tasks.refusals import REFUSALS
 from tasks.training.distillation import distil_student
@@ -59,7 +60,7 @@ def distill(
         settings = read_settings()
         distilled = distil_student(settings, prepare_distillation(settings, request), str(flow_run.id))
     except REFUSALS as error:
-        return Failed(message=str(error))
+        return failed(str(error))
     return Completed(message=str(distilled), data=distilled)
 
 

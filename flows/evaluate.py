@@ -10,9 +10,10 @@ from typing import Any
 
 from prefect import State, flow
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 
 from flows.command_line import run
+from flows.outcomes import failed
 from infra.settings import read_settings
 from tasks.promotion.comparison import compare
 from tasks.refusals import REFUSALS
@@ -39,7 +40,7 @@ def evaluate(
     try:
         line = compare(read_settings(), champion, challenger, str(flow_run.id), training)
     except REFUSALS as error:
-        return Failed(message=str(error))
+        return failed(str(error))
     return Completed(message=line)
 
 

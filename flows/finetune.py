@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 from prefect import State, flow
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 from pydantic import Field
 
 from flows.command_line import run
+from flows.outcomes import failed
 from infra.settings import read_settings
 from models.training.semi.config import SemiConfig
 from tasks.refusals import REFUSALS
@@ -80,7 +81,7 @@ def finetune(
         request = FinetuneRequest(preset, model, data, unlabelled, steps, seed)
         tuned = finetune_on_rain(settings, prepare_finetuning(settings, request, semi), str(flow_run.id))
     except REFUSALS as error:
-        return Failed(message=str(error))
+        return failed(str(error))
     return Completed(message=str(tuned), data=tuned)
 
 

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 
 from prefect import State, flow
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 from pydantic import Field
 
 from flows.command_line import run
+from flows.outcomes import failed
 from infra.settings import read_settings
 from tasks.drift.publication import publish_drift
 from tasks.media.sources import Selection
@@ -63,10 +64,10 @@ def ingest(
         report = publish_ingest(settings, summary)
         publish_drift(settings, summary.crops)
     except REFUSALS as error:
-        return Failed(message=str(error))
+        return failed(str(error))
     line = f"{summary.line()}; report: {report}"
     line = f"{line}; {summary.message}" if summary.message else line
-    return Failed(message=line) if summary.state == "Failed" else Completed(message=line, data=summary)
+    return failed(line) if summary.state == "Failed" else Completed(message=line, data=summary)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from typing import Any
 
 from prefect import State, flow
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 
 from flows.command_line import run
+from flows.outcomes import failed
 from infra.settings import read_settings
 from tasks.promotion.transaction import promote_challenger, promotion_line
 from tasks.refusals import REFUSALS
@@ -34,9 +35,9 @@ def promote(challenger: str = "models:/derain-student@challenger", training: str
     try:
         row = promote_challenger(read_settings(), challenger, str(flow_run.id), training)
     except REFUSALS as error:
-        return Failed(message=str(error))
+        return failed(str(error))
     if row.decision == "refused":
-        return Failed(name="Refused", message=promotion_line(row))
+        return failed(promotion_line(row), name="Refused")
     return Completed(message=promotion_line(row), data=row)
 
 

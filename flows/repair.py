@@ -11,6 +11,7 @@ import typer
 
 from infra.settings import read_settings
 from infra.shown import shown_line
+from infra.terminal import show_any_text
 from tasks.batch.repair import repair
 from tasks.refusals import REFUSALS
 
@@ -26,4 +27,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    show_any_text()
     typer.run(main)

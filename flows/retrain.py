@@ -10,13 +10,14 @@ from typing import Any
 
 from prefect import State, flow
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 
 from flows.command_line import run
 from flows.curate import curate
 from flows.distill import distill
 from flows.evaluate import evaluate
 from flows.finetune import finetune
+from flows.outcomes import failed
 from flows.promote import promote
 from infra.settings import read_settings
 from tasks.refusals import REFUSALS
@@ -51,7 +52,7 @@ def retrain(
     except NothingNew as nothing:
         return Completed(message=str(nothing))
     except REFUSALS as error:
-        return Failed(message=str(error))
+        return failed(str(error))
 
 
 def _run_stages(request: RetrainRequest, retraining: Retraining) -> None:

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 from prefect import State, flow
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 from pydantic import Field
 
 from flows.command_line import run
+from flows.outcomes import failed
 from infra.settings import read_settings
 from tasks.promotion.transaction import promotion_line, roll_back
 from tasks.refusals import REFUSALS
@@ -33,7 +34,7 @@ def rollback(to: Annotated[int, Field(ge=1)] | None = None) -> State[Any]:
     try:
         row = roll_back(read_settings(), to, str(flow_run.id))
     except REFUSALS as error:
-        return Failed(message=str(error))
+        return failed(str(error))
     return Completed(message=promotion_line(row), data=row)
 
 

@@ -14,6 +14,7 @@ import typer
 from infra.catalog.derained import Catalog
 from infra.settings import read_settings
 from infra.shown import shown_line
+from infra.terminal import show_any_text
 from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
 from tasks.batch.preflight import prepare
 from tasks.codec.exports import Export, Kind
@@ -54,4 +55,5 @@ def status(
 
 
 if __name__ == "__main__":
+    show_any_text()
     typer.run(status)

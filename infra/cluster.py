@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dask
 from distributed import Client, Future, LocalCluster, WorkerPlugin
@@ -24,10 +24,13 @@ from distributed.comm import parse_address, parse_host_port
 from distributed.comm.registry import get_backend
 from tenacity import Retrying, stop_after_attempt
 
+from infra.cluster_closing import closing_client, closing_cluster
 from infra.cluster_security import local_security, remote_security, warn_of_plain_tcp
+from infra.cluster_versions import compare_versions, without_version_tables
 from infra.errors import UserError
 from infra.settings import Settings
 
+T = TypeVar("T")
 START_SECONDS = 120.0
 """A local worker that is not there after so long is given up; it takes two seconds, on a busy machine twenty."""
 PACKAGES = ("tasks", "models", "infra")
@@ -66,14 +69,20 @@ def connect(settings: Settings) -> Iterator[Client]:
     ClusterUnreachable
         If the scheduler does not answer or has no matching versions, or no workers start here.
     """
-    for name in ("distributed", "distributed.worker", "distributed.nanny", "distributed.scheduler"):
+    for name in ("distributed", "distributed.worker", "distributed.nanny"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("distributed.scheduler").setLevel(
+        logging.CRITICAL
+    )  # what an interrupted run asked for is gone
     with dask.config.set(_configuration()), _without_main():
         if settings.cluster:
             with _remote(settings, settings.cluster) as client:
                 yield client
             return
-        with _local(local_workers(settings)) as cluster, Client(cluster) as client:
+        with (
+            closing_cluster(_local(local_workers(settings))) as cluster,
+            closing_client(Client(cluster)) as client,
+        ):
             yield client
 
 
@@ -99,6 +108,16 @@ def submit(
     """
     packed = pickle.dumps((function, arguments))
     return client.submit(_caller(), packed, key=key, priority=priority, pure=False)
+
+
+def ask_workers(client: Client, function: Callable[..., T], *arguments: Any) -> dict[str, T]:
+    """Call one of our functions in every worker that is there now, and return the answers by worker address.
+
+    A worker that goes away before it answers is left out. See `submit` for the parameters.
+    """
+    packed = pickle.dumps((function, arguments))
+    answers: dict[str, T] = client.run(_caller(), packed, on_error="ignore")
+    return answers
 
 
 def local_workers(settings: Settings) -> int:
@@ -189,10 +208,11 @@ def _remote(settings: Settings, address: str) -> Iterator[Client]:
     try:
         _knock(address)
         warn_of_plain_tcp(address)
-        client = Client(address, timeout="10s", security=security)
+        with without_version_tables():
+            client = Client(address, timeout="10s", security=security)
     except (OSError, ValueError, RuntimeError) as error:
         raise ClusterUnreachable(f"{address}: no Dask scheduler answers there ({error})") from error
-    with client:
+    with closing_client(client):
         _check(client, address)
         _send_code(client)
         yield client
@@ -207,12 +227,8 @@ def _knock(address: str) -> None:
 
 
 def _check(client: Client, address: str) -> None:
-    try:
-        client.get_versions(check=True)
-    except ValueError as error:
-        raise ClusterUnreachable(
-            f"{address}: workers run other versions than this machine: {error}"
-        ) from error
+    if different := compare_versions(client.get_versions()):
+        raise ClusterUnreachable(f"{address}: the cluster runs other versions than this machine: {different}")
     if not worker_count(client):
         raise ClusterUnreachable(
             f"{address}: the scheduler has no workers; start some with 'dask worker {address}'"

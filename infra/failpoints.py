@@ -2,8 +2,8 @@
 
 `DERAIN_FAULT="after-put:group:/tmp/token"` kills this process's group (or `self` alone) with SIGKILL when the
 point `after-put` is passed, once: the token file is taken away by whoever gets there first. Without a token it
-kills each time. `after-put=a/b.jpg:self` does so for that key alone; `decode:hang` lets the thread wait for ever.
-Unset, a fault point costs one look into the environment.
+kills each time. `after-put=a/b.jpg:self` does so for that key alone; `decode:hang` lets the thread wait for ever,
+`decode:slow:0.3` for this many seconds. Unset, a fault point costs one look into the environment.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 VARIABLE = "DERAIN_FAULT"
@@ -31,7 +32,12 @@ def failpoint(name: str, key: str = "") -> None:
         return
     where, _, rest = asked.partition(":")
     whom, _, token = rest.partition(":")
-    if where not in (name, f"{name}={key}") or not _may_fire(token):
+    if where not in (name, f"{name}={key}"):
+        return
+    if whom == "slow":
+        time.sleep(float(token))
+        return
+    if not _may_fire(token):
         return
     if whom == "hang":
         threading.Event().wait()

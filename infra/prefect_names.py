@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from typing import TYPE_CHECKING, Any
 
 import prefect.plugins
 from prefect.exceptions import ObjectNotFound
 
+from infra.prefect_home import without_proxy
 from infra.shown import guard_logs
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ class AmbiguousName(ObjectNotFound):
 def setup_environment(*, ctx: prefect.plugins.HookContext) -> prefect.plugins.SetupResult | None:
     """Let Prefect's client take bare deployment names, and keep passwords out of logs; called at Prefect's start.
 
-    What it wraps is internal to Prefect: where another version has it no more, a line in the log says so, and
+    Where a proxy is set, its client and all that it starts still reach this machine itself without the proxy.
+    What it wraps is internal to Prefect: where another version does not have it, a line in the log says so, and
     full names work as ever.
 
     Parameters
@@ -50,10 +53,11 @@ def setup_environment(*, ctx: prefect.plugins.HookContext) -> prefect.plugins.Se
             ctx.prefect_version,
             error,
         )
-        return None
-    if not hasattr(original, "takes_bare_names"):
-        PrefectClient.read_deployment_by_name = _taking_bare_names(original)  # type: ignore[method-assign]
-    return None
+    else:
+        if not hasattr(original, "takes_bare_names"):
+            PrefectClient.read_deployment_by_name = _taking_bare_names(original)  # type: ignore[method-assign]
+    direct = without_proxy(os.environ)
+    return prefect.plugins.SetupResult(env=direct, note="loopback without proxy") if direct else None
 
 
 def _taking_bare_names(original: Any) -> Any:

@@ -21,10 +21,11 @@ from hashlib import md5
 from pathlib import Path
 from statistics import median
 
+import pyarrow as pa
 from deltalake import write_deltalake
 
 from infra.catalog.derained import TABLE, Catalog
-from infra.catalog.schema import records_table
+from infra.catalog.schema import VERSION, records_table
 from infra.records import DerainRecord, ImageRef, Scope
 from tasks.batch.planning import PlanRequest, plan
 from tasks.media.sources import Selection, open_source
@@ -56,8 +57,8 @@ def main() -> None:
     """Measure all cases and write the results."""
     with tempfile.TemporaryDirectory(prefix="derain-benchmark-") as folder:
         for case in CASES:
-            _in_fresh_process("build", folder, case)
-        runs = [(case, _in_fresh_process("measure", folder, case)) for _ in range(REPEATS) for case in CASES]
+            in_fresh_process("build", folder, case)
+        runs = [(case, in_fresh_process("measure", folder, case)) for _ in range(REPEATS) for case in CASES]
     rows = [row for case in CASES for row in _rows(case, [figures for ran, figures in runs if ran == case])]
     RESULTS.parent.mkdir(exist_ok=True)
     with RESULTS.open("w", newline="") as file:
@@ -116,7 +117,8 @@ def _rows(case: Case, runs: list[dict[str, float]]) -> Iterator[dict[str, str]]:
         }
 
 
-def _in_fresh_process(part: str, folder: str, case: Case) -> dict[str, float]:
+def in_fresh_process(part: str, folder: str, case: Case) -> dict[str, float]:
+    """Build or measure a case in a process of its own."""
     command = [
         sys.executable,
         "-m",
@@ -135,7 +137,9 @@ def _build_catalog(catalog: Catalog, folder: Path, rows: int) -> None:
     catalog.commit([_record(folder, 0)], replace=False)
     for start in range(1, rows, FILE_ROWS):
         records = [_record(folder, number) for number in range(start, min(start + FILE_ROWS, rows))]
-        write_deltalake(catalog.url, records_table(records, TABLE), mode="append")
+        data = records_table(records, TABLE)
+        version = pa.array([start] * len(records), pa.int64())
+        write_deltalake(catalog.url, data.append_column(VERSION, version), mode="append")
 
 
 def _record(folder: Path, number: int) -> DerainRecord:
@@ -144,11 +148,14 @@ def _record(folder: Path, number: int) -> DerainRecord:
     model = ("derain-student", "1", "digest-1", "run-1")
     statistics = (0.01 + number % 97 / 1000, 0.4, 0.2, 0.3)
     made = ("derained", None, key, md5(key.encode()).hexdigest() * 2)
-    return DerainRecord(*identity, _size(number), 1080, 1920, *made, *model, *statistics, datetime.now(UTC))
+    stored = (_size(number), _etag(number))
+    return DerainRecord(
+        *identity, _size(number), 1080, 1920, *made, *model, *statistics, datetime.now(UTC), *stored
+    )
 
 
 def _outputs(rows: int) -> Iterator[ImageRef]:
-    return (ImageRef(_key(number), "0", 1) for number in range(rows))
+    return (ImageRef(_key(number), _etag(number), _size(number)) for number in range(rows))
 
 
 def _scope(folder: Path) -> Scope:

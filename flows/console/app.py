@@ -22,6 +22,7 @@ from flows.console.report import report
 from flows.console.status import status
 from infra.errors import one_line
 from infra.shown import guard_logs
+from infra.terminal import show_any_text
 from tasks.refusals import REFUSALS
 
 INTERRUPTED = 130
@@ -37,6 +38,8 @@ EPILOG = "Other commands: " + ", ".join(f"derain {name}" for name in COMMANDS) +
 
 def main() -> None:
     """Run what was typed in the shell, and exit."""
+    show_any_text()
+    show_any_text()
     guard_logs()
     signal.signal(signal.SIGTERM, _end)
     sys.exit(run(sys.argv[1:]))

@@ -17,12 +17,10 @@ import pyarrow as pa
 
 from infra.catalog import rows
 from infra.catalog.delta_table import CatalogTable, all_of, quoted
-from infra.catalog.schema import TableSpec
+from infra.catalog.schema import VERSION, TableSpec
 from infra.records import DERAINED, REJECTED, DerainRecord, Scope
 
 _IDENTITY = ("source", "key", "etag", "destination", "export")
-VERSION = "commit_version"
-"""Column that says which row is newer: see `TableSpec.version_column`."""
 TABLE = TableSpec(
     "derained",
     DerainRecord,

@@ -9,6 +9,7 @@ be rebuilt; all versions stay.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,7 @@ import polars as pl
 from infra.catalog.delta_table import CatalogTable
 from infra.catalog.pool_zarr import CROP_SIDE, by_group
 from infra.catalog.pseudo_label_zarr import PseudoPixels, read_labels
-from infra.catalog.schema import TableSpec
+from infra.catalog.schema import VERSION, TableSpec
 from infra.records import PseudoLabelRecord
 
 TABLE = TableSpec(
@@ -25,6 +26,7 @@ TABLE = TableSpec(
     identity=("run_id", "crop_id"),
     indexed=("run_id", "crop_id", "decision", "decided_at"),
     keeps_versions=True,
+    version_column=VERSION,
 )
 
 
@@ -48,14 +50,16 @@ class PseudoLabels:
         self.url = self._table.url
 
     def rows(self, *, version: int | None = None) -> pl.DataFrame:
-        """Read every decision, oldest first; the columns are the fields of `PseudoLabelRecord`.
+        """Read every decision in the order of their commits; the columns are the fields of `PseudoLabelRecord`.
 
         Raises
         ------
         CatalogError
             The table could not be read, or has no such version.
         """
-        return self._table.frame(version=version).sort("decided_at", "crop_id")
+        columns = [field.name for field in fields(PseudoLabelRecord)]
+        rows = self._table.frame([*columns, VERSION], version=version)
+        return rows.sort(VERSION, "decided_at", "crop_id").select(columns)
 
     def accepted(self, *, version: int | None = None) -> pl.DataFrame:
         """Read the rows of the pseudo-labels that are accepted, one a crop, in the order of their ids.

@@ -24,6 +24,8 @@ from infra.storage.location import Location, ObjectNotFound, is_local, open_loca
 _FILE = "rank of the file"
 REMOVED, LIVE, UNLOGGED = 0, 1, 2
 """Files by age: replaced by a compaction or a newer commit; of the newest version; of a damaged commit."""
+_TRUE_WITHOUT_COMMIT = ("derained",)
+"""Tables whose rows are true whether their commit landed or not: see `_rank`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,8 @@ def _rank(key: str, log: TableLog, spec: TableSpec) -> int | None:
     if key in log.removed:
         return REMOVED
     has_no_log = not log.live and not log.removed
-    return UNLOGGED if key in log.named_in_damage or has_no_log or spec.version_column is not None else None
+    is_true = key in log.named_in_damage or has_no_log or spec.name in _TRUE_WITHOUT_COMMIT
+    return UNLOGGED if is_true else None
 
 
 def _newest(frames: Iterator[pl.DataFrame], spec: TableSpec) -> pl.DataFrame:

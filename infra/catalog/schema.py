@@ -12,6 +12,9 @@ import pyarrow as pa
 
 from infra.errors import UserError
 
+VERSION = "commit_version"
+"""Column that says which row is newer: see `TableSpec.version_column`."""
+
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:

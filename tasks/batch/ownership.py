@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from infra.catalog.delta_table import quoted
-from infra.catalog.derained import VERSION
+from infra.catalog.schema import VERSION
 from infra.storage.name_folding import NameFolding
 from tasks.batch.output_listing import (
     GONE,

@@ -64,6 +64,12 @@ def prepare(
         refuse_absent_device(settings)
     source, destination = _endpoints(settings, source, destination)
     found = _checked(settings, source, destination, export)
+    if settings.cluster is not None:
+        from infra.shared_folders import (
+            refuse_unshared_folders,
+        )  # Dask, which a run without one need not wait for
+
+        refuse_unshared_folders(settings, read=[found.base], written=[destination, settings.workspace])
     medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
     scope = Scope(found.base, destination, export.label)
     return Prepared(scope, found, medium, resolve(settings, model))

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from infra.catalog.delta_table import all_of
-from infra.catalog.derained import VERSION, Catalog
+from infra.catalog.derained import Catalog
+from infra.catalog.schema import VERSION
 from infra.errors import STORAGE_ERRORS, printable
 from infra.records import DERAINED, ImageRef, Scope
 from infra.settings import read_retry_policy

@@ -33,7 +33,7 @@ from tasks.codec.pictures import ImageRejected, Picture, not_supported
 from tasks.codec.png_file import lacks_rows, parse_png
 from tasks.codec.png_metadata import info_of, kept_chunks, lost_from_png
 from tasks.codec.sniff import identify
-from tasks.codec.tiff_file import open_tiff, what_further_pages_are
+from tasks.codec.tiff_file import breaks_off, open_tiff, what_further_pages_are
 from tasks.codec.truncation import is_cut_short, lacks_codestream_end
 
 _TURNS = {
@@ -124,6 +124,8 @@ def _open_tiff(data: bytes, max_pixels: int) -> Opened:
     image = open_tiff(data)
     _check_header(image, data, max_pixels)
     further = what_further_pages_are(image, data)
+    if breaks_off(image, data):
+        raise ImageRejected("truncated TIFF")
     # Where there is room already, the reader does not hold the size against Pillow's process-wide limit.
     stored = (image.tag_v2[_IMAGE_WIDTH], image.tag_v2[_IMAGE_LENGTH])  # as it lies, not as it is turned
     image.im = Image.new(image.mode, stored).im

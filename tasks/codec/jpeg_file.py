@@ -18,7 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from tasks.codec.pictures import ImageRejected, not_supported
 
-END_OF_IMAGE = b"\xff\xd9"
+START_OF_IMAGE, END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
 _SCAN, _RESTART_INTERVAL, _END = 0xDA, 0xDD, 0xD9
 _FRAMES = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
 _ARITHMETIC = frozenset(range(0xC9, 0xD0))
@@ -148,7 +148,7 @@ def is_incomplete(jpeg: JpegFile, data: bytes, image: Image.Image) -> bool:
         return jpeg.end is None
     if jpeg.end is not None and len(jpeg.scans) == 1 and not _ends_grey(image):
         return False
-    return not _are_equal(image, _load(_with_filler(jpeg, data)))
+    return not _are_equal(image, load_jpeg(_with_filler(jpeg, data)))
 
 
 def _lacks_coefficients(jpeg: JpegFile) -> bool:
@@ -203,7 +203,8 @@ def _with_filler(jpeg: JpegFile, data: bytes) -> bytes:
     return b"".join([*pieces, data[position : jpeg.end], END_OF_IMAGE])
 
 
-def _load(data: bytes) -> Image.Image:
+def load_jpeg(data: bytes) -> Image.Image:
+    """Decode a JPEG by libjpeg, as far as its scans go."""
     image = JpegImageFile(io.BytesIO(data))
     image.load()
     return image

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from PIL import TiffImagePlugin
 from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2, TiffImageFile
 
+from tasks.codec.jpeg_file import END_OF_IMAGE, START_OF_IMAGE, is_incomplete, load_jpeg, parse_jpeg
 from tasks.codec.pictures import ImageRejected, not_supported
 
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
@@ -22,6 +23,7 @@ _KIND_OF_PAGE, _OLD_KIND_OF_PAGE = 254, 255
 _REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2
 _SEPARATE_PLANES = 2
 _UNSIGNED, _UNDEFINED = 1, 4
+_JPEG, _JPEG_TABLES = 7, 347
 _WEBP = 50001  # known to Pillow, and not to the libtiff that comes with it
 _MOST_PAGES = 10_000
 _LOWEST_TAGS = 8  # entries are in the order of their tags: the kinds of a page stand first
@@ -66,15 +68,37 @@ def what_further_pages_are(image: TiffImageFile, data: bytes) -> tuple[str, ...]
     return tuple(dict.fromkeys(kind for kind in kinds if kind is not None))
 
 
+def breaks_off(image: TiffImageFile, data: bytes) -> bool:
+    """Return whether a strip or tile that is a JPEG lacks a part of its scan: libtiff makes that part grey."""
+    page = image.tag_v2
+    if _number(page, _COMPRESSION) != _JPEG:
+        return False
+    tables = page.get(_JPEG_TABLES)
+    head = tables.removesuffix(END_OF_IMAGE) if isinstance(tables, bytes) else START_OF_IMAGE
+    strips = (head + data[start + len(START_OF_IMAGE) : start + size] for start, size in _places(page))
+    return any(map(_is_incomplete_jpeg, strips))
+
+
+def _is_incomplete_jpeg(strip: bytes) -> bool:
+    jpeg = parse_jpeg(strip)
+    try:
+        return is_incomplete(jpeg, strip, load_jpeg(strip))
+    except (OSError, SyntaxError):
+        return False  # of a kind that libtiff alone reads
+
+
 def ends_beyond(data: bytes) -> bool:
     """Return whether a TIFF claims pixels behind the end of the file."""
     page = _first_page(data)
     if page is None:
         return True
-    places = zip(
-        _numbers(page, _STRIP_OFFSETS, _TILE_OFFSETS), _numbers(page, _STRIP_SIZES, _TILE_SIZES), strict=False
-    )
-    return any(start + size > len(data) for start, size in places)
+    return any(start + size > len(data) for start, size in _places(page))
+
+
+def _places(page: ImageFileDirectory_v2) -> Iterator[tuple[int, int]]:
+    """Yield where strips or tiles begin, and how long they are."""
+    starts, sizes = _numbers(page, _STRIP_OFFSETS, _TILE_OFFSETS), _numbers(page, _STRIP_SIZES, _TILE_SIZES)
+    return zip(starts, sizes, strict=False)
 
 
 def _require_photograph(page: ImageFileDirectory_v2) -> None:

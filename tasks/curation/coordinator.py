@@ -87,7 +87,7 @@ def curate_pool(
         )
         attempt("removing judged crops", lambda: _forget_judged(settings.workspace))
         attempt("compacting the ledger", labels.maintain)
-        standing = labels.accepted().height
+        standing = attempt("counting pseudo-labels", lambda: labels.accepted().height) or 0
     return CurationSummary(Decided.of(rows), tuple(pending), waiting, standing, streaks, page)
 
 

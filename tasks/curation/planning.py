@@ -14,6 +14,7 @@ from torch import Tensor
 
 from infra.catalog.pool import Pool
 from infra.settings import Settings, absolute_url
+from infra.shared_folders import refuse_unshared_folders
 from infra.storage.lease import check_workspace
 from infra.storage.location import open_location
 from models.images import to_floats
@@ -80,6 +81,7 @@ def make_plan(settings: Settings, request: CurationRequest) -> CurationPlan:
     """
     if settings.cluster is None:
         refuse_absent_device(settings)
+    refuse_unshared_folders(settings, read=[], written=[settings.workspace])
     check_workspace(settings.workspace)
     pool = Pool(settings.workspace)
     crops = pool.crops("train")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.errors import STORAGE_ERRORS
+from infra.errors import STORAGE_ERRORS, one_line
 from infra.storage.location import is_local, open_location
-from tasks.prefect_runs import report
+from tasks.prefect_runs import report, run_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,10 @@ def put_page(workspace: str, page: Page) -> str:
     url = f"{folder}/{page.name}"
     try:
         open_location(folder).put(page.name, page.render().encode())
-    except STORAGE_ERRORS as error:  # the work that the page shows is done nevertheless
-        return f"not written, {error}"
+    except Exception as error:  # noqa: BLE001 - the work that the page shows is done nevertheless
+        if not isinstance(error, STORAGE_ERRORS):
+            run_log().warning(f"{url} could not be made", exc_info=error)
+        return f"not written, {one_line(error)}"
     report("the link to the page", lambda: _link(page, Path(url).as_uri() if is_local(url) else url))
     return url
 

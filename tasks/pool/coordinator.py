@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -30,13 +30,10 @@ from tasks.progress import Progress
 from tasks.refusals import PreflightFailed
 from tasks.waves.dask_executor import on_dask
 from tasks.waves.executors import Executor, OpenExecutor
-from tasks.waves.pending import ShardLimits
 from tasks.waves.runner import Listener, Pace, run_stage
 from tasks.waves.tally import Tally
 
 Again = Literal["none", "rejected"]
-FIRST = 10
-"""Priority of crops to be written: before images that wait to be inspected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +162,12 @@ def _stage(run: _Run, source: SourcePlan, executor: Executor) -> InspectStage:
         replace=run.request.redo == "rejected" or run.known.has_archived,
     )
     return InspectStage(
-        pending=source.pending,
-        expected_pixels=source.pixels,
-        limits=ShardLimits(settings.shard_images, settings.shard_pixels, executor.workers),
+        settings=settings,
+        source=source,
         job=InspectJob(medium, settings.ingest, run_id),
         crop_job=CropJob(medium, settings.workspace, group, run_id),
         target=target,
         executor=executor,
-        pace=replace(Pace.of(settings), priority=FIRST),
         tally=run.tally,
     )
 
@@ -183,7 +178,9 @@ def _summary(run: _Run, seen: Tally) -> IngestSummary:
     return IngestSummary(
         run_id=run.request.run_id,
         state="Failed" if pending else "Completed",
-        message=seen.pending_line(pending) if pending else _advice(run),
+        message=seen.pending_line(pending)
+        if pending
+        else attempt("looking at the pool", lambda: _advice(run)) or "",
         sources=tuple(source.source for source in plan.sources),
         started_at=run.request.started_at,
         finished_at=datetime.now(UTC),
@@ -195,13 +192,15 @@ def _summary(run: _Run, seen: Tally) -> IngestSummary:
         pending=pending,
         train_crops=tally.train_crops,
         validation_crops=tally.validation_crops,
-        pool_crops=run.pool.count(),
+        pool_crops=attempt("counting the pool's crops", run.pool.count) or 0,
     )
 
 
 def _advice(run: _Run) -> str:
     """Say what to look at where the pool is of no use for training as it is."""
-    splits = run.pool.splits()
+    splits = attempt("looking at the pool", run.pool.splits)
+    if splits is None:
+        return ""
     if not splits:
         return "the pool is still empty: no image was accepted (limits: DERAIN_INGEST__MIN_SIDE and so on)"
     if VALIDATION not in splits and run.settings.ingest.validation_share > 0:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from infra.catalog.delta_table import CatalogError, all_of, quoted
-from infra.catalog.derained import VERSION, Catalog
+from infra.catalog.derained import Catalog
+from infra.catalog.schema import VERSION
 from infra.records import DERAINED, ImageRef
 from infra.settings import Settings, absolute_url
+from infra.shared_folders import refuse_unshared_folders
 from infra.storage.lease import check_workspace
 from infra.storage.listing import ListingRules
 from tasks.media.medium import is_array
@@ -58,6 +60,7 @@ def find_sources(
     if url is None:
         raise PreflightFailed("no source: give --source or set DERAIN_SOURCE")
     found = readable_source(url)
+    refuse_unshared_folders(settings, read=[found.base], written=[settings.workspace])
     refuse_oversized(found, settings)
     return [IngestSource(found, everything if found.frames else selection)]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from infra.errors import DerainError
 from infra.settings import read_settings
+from infra.terminal import show_any_text
 from infra.tracking.runs import TrackedRun
 from models.training import loop
 from models.training.config import TrainConfig
@@ -28,6 +29,7 @@ def watched(config: TrainConfig, out: Path) -> AbstractContextManager[TrackedRun
 
 def main() -> None:
     """Parse the command line and train."""
+    show_any_text()
     try:
         loop.main(watched)
     except DerainError as error:

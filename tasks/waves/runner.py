@@ -20,6 +20,7 @@ from infra.storage.lease import Lease, LeaseLost
 from tasks.prefect_runs import as_task_run, interrupts
 from tasks.waves.executors import Executor
 from tasks.waves.flight import Flight, Quarantine
+from tasks.waves.interrupts import sigterm_as_exit
 from tasks.waves.stage import Finished, Item, Row, Shard, Stage
 from tasks.waves.tally import Tally
 
@@ -74,11 +75,12 @@ def run_stage(
         What has a row now, and what does not, with reasons.
     """
     run = _StageRun(stage, lease, executor, pace, listener)
-    try:
-        run.work()
-    except interrupts():
-        run.record_now()
-        raise
+    with sigterm_as_exit():
+        try:
+            run.work()
+        except interrupts():
+            run.record_now()
+            raise
     return run.tally
 
 

@@ -23,12 +23,16 @@ from tests.support.worlds.pools import rainy_crops, write_pool
 pytestmark = pytest.mark.slow
 
 
+ELSEWHERE = ("slurm_cluster.py",)
+"""Tried in tests/containers, on a SLURM."""
+
+
 def run(example: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, f"examples/{example}", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
-def test_every_example_is_tried_here():
+def test_every_example_is_tried():
     here = Path(__file__).read_text()
     assert [path.name for path in (ROOT / "examples").glob("*.py") if f'"{path.name}"' not in here] == []
 

@@ -6,8 +6,6 @@ import inspect
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
@@ -19,7 +17,8 @@ from flows.command_line import command_of
 from flows.derain_batch import derain_batch
 from tests.support.servers.deployments import put_photos
 from tests.support.servers.prefect_server import PrefectServer
-from tests.support.servers.server_processes import PATIENCE, ROOT, wait_for
+from tests.support.servers.server_processes import PATIENCE, wait_for
+from tests.support.servers.typed import started, typed
 
 
 def test_help_explains_every_parameter_in_the_words_of_the_docstring() -> None:
@@ -65,7 +64,7 @@ class TestTyped:
 
     def test_a_run_ends_with_its_summary_and_0(self, environment: dict[str, str], tmp_path: Path) -> None:
         names = put_photos(tmp_path / "rainy", 2)
-        ended = _typed(
+        ended = typed(
             environment, "--source", str(tmp_path / "rainy"), "--destination", str(tmp_path / "out")
         )
         assert ended.returncode == 0, ended.stderr
@@ -77,17 +76,56 @@ class TestTyped:
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
         assert _unexpected(ended.stderr) == []
 
+    def test_a_strange_machine_is_no_hindrance(self, environment: dict[str, str], tmp_path: Path) -> None:
+        """A terminal that shows ASCII alone, a proxy that is gone, and Prefect's database of another version."""
+        names = put_photos(tmp_path / "雨" / "rainy", 1)
+        (tmp_path / "home").mkdir()
+        (tmp_path / "home" / "prefect.db").write_bytes(b"this was a database once " * 100)
+        strange = {
+            "DERAIN_WORKSPACE": str(tmp_path / "雨" / "workspace"),
+            "PREFECT_HOME": str(tmp_path / "home"),
+            "PYTHONIOENCODING": "ascii",
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "TMPDIR": str(tmp_path),
+        }
+        environment = {**environment, **strange}
+        del environment["PREFECT_API_URL"], environment["NO_PROXY"]
+        places = ["--source", str(tmp_path / "雨" / "rainy"), "--destination", str(tmp_path / "雨" / "out")]
+        ended = typed(environment, *places)
+        assert ended.returncode == 0, ended.stderr
+        (line,) = ended.stdout.splitlines()
+        assert line.startswith("1 derained, 0 rejected, 0 pending")
+        assert f"report: {tmp_path}/\\u96e8/workspace/reports/" in line
+        assert [path.name for path in (tmp_path / "雨" / "out").iterdir()] == names
+        (warning,) = _unexpected(ended.stderr)
+        assert f"{tmp_path / 'home' / 'prefect.db'} is of another version of Prefect" in warning
+
     def test_a_missing_source_is_one_line_and_1(self, environment: dict[str, str], tmp_path: Path) -> None:
-        ended = _typed(
-            environment, "--source", str(tmp_path / "none"), "--destination", str(tmp_path / "out")
-        )
+        ended = typed(environment, "--source", str(tmp_path / "none"), "--destination", str(tmp_path / "out"))
         assert (ended.returncode, ended.stdout) == (1, "")
         (line,) = _unexpected(ended.stderr)
         assert line.startswith(f"derain-batch: {tmp_path / 'none'}: ")
         assert not (tmp_path / "out").exists()
 
+    def test_a_refusal_is_one_line_and_starts_no_server(
+        self, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        environment = {**environment, "PREFECT_HOME": str(tmp_path / "prefect")}
+        del environment["PREFECT_API_URL"]
+        ended = typed(environment, "--source", str(tmp_path / "none"), "--destination", str(tmp_path / "out"))
+        assert (ended.returncode, ended.stdout) == (1, "")
+        (line,) = ended.stderr.splitlines()
+        assert line.startswith(f"derain-batch: {tmp_path / 'none'}: ")
+        assert not list((tmp_path / "prefect").glob("*.db"))
+
+    def test_a_misspelt_network_is_one_line_with_the_nearest_name(self, environment: dict[str, str]) -> None:
+        ended = typed(environment, "--model", "student-smal")
+        assert ended.returncode == 1
+        (line,) = ended.stderr.splitlines()
+        assert line.endswith("did you mean student-small?")
+
     def test_a_silent_prefect_server_is_one_line_and_1(self, environment: dict[str, str]) -> None:
-        ended = _typed({**environment, "PREFECT_API_URL": "http://me:hunter2@127.0.0.1:9/api"})
+        ended = typed({**environment, "PREFECT_API_URL": "http://me:hunter2@127.0.0.1:9/api"})
         assert (ended.returncode, ended.stdout) == (1, "")
         (line,) = ended.stderr.splitlines()
         assert "hunter2" not in line
@@ -101,7 +139,7 @@ class TestTyped:
         environment = {**environment, "DERAIN_SHARD_IMAGES": "1", "DERAIN_WAVE_SHARDS": "1"}
         del environment["PREFECT_API_URL"]
         places = ["--source", str(tmp_path / "rainy"), "--destination", str(tmp_path / "out")]
-        process = _started(environment, *places)
+        process = started(environment, *places)
         wait_for(lambda: len(list((tmp_path / "out").glob("*.png"))) > 5, "no outputs")
         family = psutil.Process(process.pid).children(recursive=True)
         os.killpg(process.pid, signal.SIGINT)
@@ -111,35 +149,6 @@ class TestTyped:
         assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
         (lease,) = (tmp_path / "workspace" / "leases").iterdir()
         assert json.loads(lease.read_text())["released"]
-
-
-def _started(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
-    """Start it in a process group of its own, with Ctrl-C not ignored, as it is below a shell's `&`."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-m", "flows.derain_batch", *words],
-            cwd=ROOT,
-            env=environment,
-            start_new_session=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _typed(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flows.derain_batch", *words],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
 
 
 def _unexpected(stderr: str) -> list[str]:

@@ -110,3 +110,10 @@ def test_a_damaged_bank_is_named(tmp_path):
     (tmp_path / "streaks" / "r0.safetensors").write_bytes(b"none")
     with pytest.raises(TransientError, match=r"r0\.safetensors: damaged"):
         StreakLayers(str(tmp_path)).read()
+
+
+def test_a_later_decision_counts_though_its_clock_was_behind(labels):
+    labels.commit([row(9)])
+    assert labels.accepted().height == 1
+    labels.commit([rejected(1, by="reject")])  # dated before what it rejects
+    assert labels.accepted().height == 0

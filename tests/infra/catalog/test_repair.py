@@ -12,10 +12,11 @@ from deltalake import DeltaTable
 
 from infra.catalog import delta_table, durability, repair
 from infra.catalog.damage import CatalogDamaged
-from infra.catalog.derained import TABLE, VERSION, Catalog
+from infra.catalog.derained import TABLE, Catalog
 from infra.catalog.promotions import TABLE as PROMOTIONS
 from infra.catalog.promotions import Ledger, Promotion
 from infra.catalog.repair import repair_table
+from infra.catalog.schema import VERSION
 from tests.support.samples.damages import DAMAGES, cut, data_file, log_file
 from tests.support.samples.records import record
 

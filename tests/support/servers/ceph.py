@@ -62,7 +62,7 @@ osd data = {folder}/osd
 osd objectstore = memstore
 memstore device bytes = 4294967296
 [client.rgw.s3]
-rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
+rgw frontends = beast endpoint={address}:{port} tcp_nodelay=1
 rgw data = {folder}/rgw
 rgw thread pool size = 64
 rgw enable ops log = false
@@ -85,9 +85,12 @@ def missing_programs() -> list[str]:
 
 
 @contextmanager
-def gateway(folder: Path) -> Iterator[Gateway]:
-    """Run a cluster with one user, its files in `folder`; all of it is stopped on leaving."""
-    cluster = Cluster(folder)
+def gateway(folder: Path, address: str = "127.0.0.1") -> Iterator[Gateway]:
+    """Run a cluster with one user, its files in `folder`; all of it is stopped on leaving.
+
+    The gateway alone listens at `address`, the rest of the cluster on loopback.
+    """
+    cluster = Cluster(folder, address)
     with ExitStack() as running:
         cluster.start(running)
         yield cluster.gateway
@@ -96,7 +99,7 @@ def gateway(folder: Path) -> Iterator[Gateway]:
 class Cluster:
     """The daemons of one cluster, started in the order in which they need each other."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str) -> None:
         self._folder = folder
         self._conf = folder / "ceph.conf"
         v1, v2, port = free_ports(3)
@@ -104,8 +107,9 @@ class Cluster:
         self._fsid = str(uuid.uuid4())
         for name in ("mon", "mgr", "osd", "run", "rgw", "log"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        self._conf.write_text(CONF.format(fsid=self._fsid, folder=folder, v1=v1, v2=v2, port=port))
-        self.gateway = Gateway(f"http://127.0.0.1:{port}", "testkey", "testsecret123")
+        values = {"fsid": self._fsid, "folder": folder, "v1": v1, "v2": v2, "address": address, "port": port}
+        self._conf.write_text(CONF.format(**values))
+        self.gateway = Gateway(f"http://{address}:{port}", "testkey", "testsecret123")
 
     def start(self, running: ExitStack) -> None:
         self._start_monitor(running)

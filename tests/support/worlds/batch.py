@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,9 @@ class World:
         """Run in this process."""
         return derain(self.settings, self.asked.but(**changes))
 
-    def start(self, fault: str = "", **changes: Any) -> subprocess.Popen[str]:
+    def start(
+        self, fault: str = "", variables: Mapping[str, str] | None = None, **changes: Any
+    ) -> subprocess.Popen[str]:
         """Run in a process group of its own, with workers of its own."""
         asked = self.asked.but(**changes)
         fields = {name: getattr(asked, name) for name in Asked.__slots__}
@@ -84,6 +87,7 @@ class World:
             VARIABLE: fault,
             "DERAIN_STALL_SECONDS": str(PATIENCE / 2),  # it tells what it waits for in time
             "PYTHONFAULTHANDLER": "1",  # see stacks
+            **(variables or {}),
         }
         return subprocess.Popen(
             [sys.executable, "-m", "tests.support.worlds.batch_driver", json.dumps(fields)],

@@ -10,19 +10,22 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from infra.catalog.derained import TABLE, VERSION, Catalog
-from infra.catalog.schema import records_table
+from infra.catalog.derained import TABLE, Catalog
+from infra.catalog.schema import VERSION, records_table
 from infra.records import ImageRef, Scope, StoredObject
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding, probe_name_folding
 from tasks.batch import coordinator
+from tasks.batch.observing import FlowObserver
 from tasks.batch.planning import PlanRequest, plan
 from tasks.batch.rivals import refuse_contested
 from tasks.media.sources import Selection
 from tasks.refusals import PreflightFailed
+from tasks.waves.executors import in_process
 from tests.support.samples.images import encoded, picture
 from tests.support.samples.records import SCOPE, record, ref
 from tests.support.worlds.batch import World, changed_photo, model_path
+from tests.support.worlds.batch_driver import derain
 
 IGNORES_CASE = NameFolding(ignores_case=True)
 
@@ -134,6 +137,23 @@ def test_what_was_put_is_what_a_listing_says(
     stored = location.put("a/x.jpg", b"pixels")
     (listed,) = location.list()
     assert stored == StoredObject(listed.size_bytes, listed.etag if place == "bucket" else None)
+
+
+def test_an_object_that_was_replaced_by_one_of_its_size_is_made_again(
+    moto: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Workers of other tests do not know the address of this server.
+    monkeypatch.setattr(FlowObserver, "executor", lambda self, settings, counts: in_process(settings))
+    keys = world.put_photos(2)
+    settings = world.settings.model_copy(update={"workspace": f"{moto}/workspace"})
+    asked = world.asked.but(destination=f"{moto}/out")
+    first, second = (derain(settings, asked) for _ in range(2))
+    assert (first.counts.derained, second.counts.done_before, second.state) == (2, 2, "Completed")
+    location = open_location(f"{moto}/out")
+    written = location.fetch(keys[0])
+    location.put(keys[0], b"\0" * len(written))
+    assert derain(settings, asked).counts.derained == 1
+    assert location.fetch(keys[0]) == written
 
 
 def test_the_order_of_commits_decides_and_no_clock(tmp_path: Path) -> None:

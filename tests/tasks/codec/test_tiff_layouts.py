@@ -201,6 +201,22 @@ def test_18_layouts_of_jpeg_in_tiff_have_the_pixels_that_tifffile_reads():
         assert np.abs(decode(buffer.getvalue(), LIMIT).rgb - colour).max() < 1, (kind, planes, pieces)
 
 
+@pytest.mark.parametrize("pieces", [{"rowsperstrip": 192}, {"rowsperstrip": 16}, {"tile": (64, 64)}])
+@pytest.mark.parametrize("share", [0.4, 0.8])
+def test_a_jpeg_in_a_tiff_whose_scan_breaks_off_is_truncated(share, pieces):
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, photo(192, 256), photometric="rgb", compression="jpeg", metadata=None, **pieces)
+    data = bytearray(buffer.getvalue())
+    assert decode(bytes(data), LIMIT).height == 192
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        start, size = file.pages[0].dataoffsets[-1], file.pages[0].databytecounts[-1]
+    scan = data.index(b"\xff\xda", start) + 14
+    cut = scan + int((start + size - scan) * share)
+    data[cut : start + size] = b"\xff\xd9" + bytes(start + size - cut - 2)
+    with pytest.raises(ImageRejected, match="truncated TIFF"):
+        decode(bytes(data), LIMIT)
+
+
 @pytest.mark.parametrize("compression", [None, "packbits", "lzw", "zlib"])
 @pytest.mark.parametrize("planes", ["contig", "separate"])
 def test_luma_and_chroma_become_rgb(planes, compression):

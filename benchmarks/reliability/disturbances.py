@@ -1,0 +1,152 @@
+"""What may happen to a run: each function disturbs one, with random details, and returns when it has ended."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+from benchmarks.reliability.episode import KILL_AT, Episode
+from benchmarks.reliability.victim import LEASE_SECONDS
+from infra.failpoints import VARIABLE
+from infra.storage.location import open_location
+
+HOUR = 3600.0
+
+
+def killed_at_random(episode: Episode) -> None:
+    """SIGKILL at any moment."""
+    running = episode.start()
+    episode.wait_a_while(running)
+    running.signal(signal.SIGKILL)
+    episode.finish(running)
+
+
+def killed_at_failpoint(episode: Episode) -> None:
+    """SIGKILL at a place of the code where it hurts, for one photograph or for whichever comes first."""
+    place = episode.random.choice(KILL_AT)
+    key = episode.random.choice(sorted(episode.world.versions))
+    named = {"decode": key, "during-put": key.rpartition("/")[2], "after-put": key}
+    where = f"{place}={named[place]}" if place in named else place
+    environment = {**episode.environment, VARIABLE: f"{where}:self"}
+    episode.finish(episode.start(environment=environment))
+
+
+def interrupted(episode: Episode) -> None:
+    """Ctrl-C or SIGTERM at any moment."""
+    running = episode.start()
+    episode.wait_a_while(running)
+    running.signal(episode.random.choice((signal.SIGINT, signal.SIGTERM)))
+    episode.finish(running)
+
+
+def rivals(episode: Episode) -> None:
+    """Two coordinators at once."""
+    both = [episode.start(), episode.start()]
+    for running in both:
+        episode.finish(running)
+
+
+def frozen_rival(episode: Episode) -> None:
+    """A coordinator that is frozen until another one has taken over its lease, and then goes on."""
+    frozen = episode.start()
+    episode.wait_a_while(frozen)
+    frozen.signal(signal.SIGSTOP)
+    time.sleep(2 * LEASE_SECONDS)
+    rival = episode.start()
+    rival.wait_for_puts(episode.random.randrange(6))
+    frozen.signal(signal.SIGCONT)
+    episode.finish(rival)
+    episode.finish(frozen)
+
+
+def full_disk(episode: Episode) -> None:
+    """A disk that takes a few more files, or only small ones."""
+    if episode.random.random() < 0.5:
+        limits: dict[str, object] = {"writes_left": episode.random.randrange(24)}
+    else:
+        limits = {"largest_file": episode.random.randrange(200, 20_000)}
+    environment = {**episode.environment, "DERAIN_RETRY_SECONDS": "0.2"}
+    episode.finish(episode.start(environment=environment, **limits))
+
+
+def clock_jump(episode: Episode) -> None:
+    """A clock that jumps by hours, forward or back, after the first put."""
+    shift = episode.random.choice((-1, 1)) * episode.random.uniform(0.5, 48) * HOUR
+    running = episode.start(clock_shift=shift)
+    if episode.random.random() < 0.5:
+        episode.wait_a_while(running)
+        running.signal(signal.SIGKILL)
+    episode.finish(running)
+
+
+def changed_source(episode: Episode) -> None:
+    """A photograph that is replaced by another one, before a run or in the middle of it."""
+    _meanwhile(episode, _change_source)
+
+
+def truncated_source(episode: Episode) -> None:
+    """A photograph that is cut short while a run reads it, and whole again afterwards."""
+    key = episode.random.choice(sorted(episode.world.versions))
+    source = open_location(episode.world.source)
+    running = episode.start()
+    episode.wait_a_while(running)
+    whole = source.fetch(key)
+    source.put(key, whole[: len(whole) // 2])
+    episode.damaged(key)
+    episode.finish(running)
+    source.put(key, whole)
+    episode.damaged(key)
+
+
+def damaged_output(episode: Episode) -> None:
+    """An output that is emptied, replaced by somebody else's or removed, before a run or in the middle of it."""
+    _meanwhile(episode, _damage_output)
+
+
+def undisturbed(episode: Episode) -> None:
+    """Nothing but what the storage does."""
+    episode.finish(episode.start())
+
+
+EVERYWHERE: dict[str, Callable[[Episode], None]] = {
+    "killed at random": killed_at_random,
+    "killed at a failpoint": killed_at_failpoint,
+    "interrupted": interrupted,
+    "rivals": rivals,
+    "frozen rival": frozen_rival,
+    "clock jump": clock_jump,
+    "changed source": changed_source,
+    "truncated source": truncated_source,
+    "damaged output": damaged_output,
+}
+ON_FOLDERS = {**EVERYWHERE, "full disk": full_disk}
+ON_FAULTY_S3 = {**EVERYWHERE, "faulty S3 alone": undisturbed}
+
+
+def _meanwhile(episode: Episode, act: Callable[[Episode], None]) -> None:
+    is_early = episode.random.random() < 0.5
+    if is_early:
+        act(episode)
+    running = episode.start()
+    if not is_early:
+        episode.wait_a_while(running)
+        act(episode)
+    episode.finish(running)
+
+
+def _change_source(episode: Episode) -> None:
+    episode.change(episode.random.choice(sorted(episode.world.versions)))
+
+
+def _damage_output(episode: Episode) -> None:
+    key = episode.random.choice(sorted(episode.world.versions))
+    destination = open_location(episode.world.destination)
+    if not destination.exists(key):
+        return
+    kind = episode.random.choice(("emptied", "replaced", "removed"))
+    if kind == "removed":
+        destination.delete(key)
+    else:
+        destination.put(key, b"" if kind == "emptied" else b"somebody else's, of another size")
+    episode.damaged(key)

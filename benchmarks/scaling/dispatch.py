@@ -1,0 +1,105 @@
+"""What the coordinator spends per shard, with 1 to 1,000 shards in flight on simulated workers."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.common.free_port import free_port
+from benchmarks.scaling.simulated import SCOPE, SimulatedJob, SimulatedStage
+from infra import cluster
+from infra.catalog.derained import Catalog
+from infra.settings import Settings
+from infra.storage.lease import lease_of
+from tasks.waves.dask_executor import on_dask
+from tasks.waves.runner import Pace, run_stage
+from tasks.waves.tally import Tally
+
+PROCESSES = 2
+SHARD_IMAGES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """How many shards are in flight, and how many there are in all."""
+
+    in_flight: int
+    shards: int
+    seconds: float
+    """How long a worker sleeps over a shard."""
+
+
+CASES = (Case(10, 400, 0.2), Case(100, 2000, 1.0), Case(1000, 4000, 5.0))
+
+
+def measure(folder: Path, case: Case) -> dict[str, float]:
+    """Run a case in this process, with scheduler and workers in processes of their own."""
+    threads = max(1, case.in_flight // PROCESSES)
+    with _simulated_workers(folder, threads) as address:
+        settings = Settings(workspace=str(folder / "workspace"), cluster=address, _env_file=None)
+        commits: list[float] = []
+        job = SimulatedJob("run-1", case.seconds)
+        images = range(case.shards * SHARD_IMAGES)
+        stage = SimulatedStage(Catalog(settings.workspace), job, images, SHARD_IMAGES, commit_seconds=commits)
+        pace = Pace(max(1, case.in_flight // (2 * PROCESSES)), 600.0)
+        with lease_of(settings, SCOPE.destination, "run-1") as lease, on_dask(settings) as executor:
+            before, begun = _cpu_seconds(), time.perf_counter()
+            tally = run_stage(stage, lease, executor, pace, _ignore)
+            spent, took = _cpu_seconds() - before, time.perf_counter() - begun
+        assert tally.done == len(images)
+    return {
+        "coordinator CPU, ms per shard": 1000 * spent / case.shards,
+        "of it in commits, ms per shard": 1000 * sum(commits) / case.shards,
+        "commit, s": median(commits),
+        "peak memory of the coordinator, MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "time over that of the sleeps alone, ratio": took / (case.seconds * case.shards / case.in_flight),
+    }
+
+
+def _ignore(tally: Tally) -> None:
+    """Show nobody how far the run is."""
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+@contextmanager
+def _simulated_workers(folder: Path, threads: int) -> Iterator[str]:
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    dask = [sys.executable, "-m", "dask"]
+    worker = ["worker", address, "--nthreads", str(threads), "--nworkers", str(PROCESSES), "--no-dashboard"]
+    commands = (
+        ["scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"],
+        [*worker, "--memory-limit", "0", "--local-directory", str(folder / "dask")],
+    )
+    with ExitStack() as stack:
+        for command in commands:
+            output = stack.enter_context((folder / f"{command[0]}.log").open("wb"))
+            process = subprocess.Popen([*dask, *command], stdout=output, stderr=output)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+        _wait(address)
+        yield address
+
+
+def _wait(address: str) -> None:
+    """Wait until all workers are there."""
+    until = time.monotonic() + 300
+    while time.monotonic() < until:
+        try:
+            with cluster.connect(Settings(cluster=address, _env_file=None)) as client:
+                client.wait_for_workers(PROCESSES, timeout=300)
+                return
+        except cluster.ClusterUnreachable:
+            time.sleep(1)
+    raise TimeoutError(address)

@@ -1,0 +1,37 @@
+"""Run derain-batch on workers that are SLURM jobs: `python examples/slurm_cluster.py --source /nfs/rainy ...`.
+
+Every option goes to derain-batch. Run it on a node that compute nodes can reach, such as the login node. For LSF,
+PBS or HTCondor take LSFCluster, PBSCluster or HTCondorCluster of dask_jobqueue: they have the same parameters.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from dask_jobqueue import SLURMCluster
+
+JOBS = int(os.environ.get("JOBS", "2"))
+
+
+def main() -> int:
+    """Start a scheduler here and workers as jobs, derain, and give the jobs back."""
+    with SLURMCluster(
+        cores=1,
+        processes=1,
+        memory="3GiB",
+        walltime="04:00:00",
+        python=sys.executable,
+        scheduler_options={"host": os.environ.get("SCHEDULER_HOST", "")},
+        worker_extra_args=["--no-dashboard"],
+    ) as cluster:
+        cluster.scale(jobs=JOBS)
+        cluster.wait_for_workers(1)
+        command = [sys.executable, "-m", "flows.derain_batch", *sys.argv[1:]]
+        environment = {**os.environ, "DERAIN_CLUSTER": cluster.scheduler_address}
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

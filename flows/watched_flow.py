@@ -1,0 +1,49 @@
+"""A flow run whose end is known here, whatever becomes of Prefect's server."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn, cast
+
+from prefect import Flow, State
+from prefect.states import Cancelled
+
+INTERRUPTED_LINE = "interrupted; run it again to go on"
+
+
+@dataclass(slots=True)
+class WatchedFlow:
+    """Runs a flow and remembers how it ended.
+
+    Prefect reports the end to its server, and raises if that fails: work that is done would look like a failure.
+    """
+
+    flow: Flow[Any, Any]
+    end_at_once: Callable[[], NoReturn] | None
+    """Called after Ctrl-C where the server is a temporary one: it got the Ctrl-C too, and would not answer."""
+    state: State[Any] | None = None
+    """What the flow function returned; None until then."""
+
+    def run(self, parameters: dict[str, Any]) -> State[Any]:
+        """Run the flow and return its state; Ctrl-C ends it in state Cancelled."""
+        watched = self.flow.with_options()
+        watched.fn = self._watching(self.flow.fn)
+        return cast(State[Any], watched(**parameters, return_state=True))
+
+    def _watching(self, function: Callable[..., State[Any]]) -> Callable[..., State[Any]]:
+        @functools.wraps(function)
+        def watching(*arguments: Any, **options: Any) -> State[Any]:
+            try:
+                self.state = function(*arguments, **options)
+            except KeyboardInterrupt:
+                if self.end_at_once is not None:
+                    self.end_at_once()
+                self.state = Cancelled(message=INTERRUPTED_LINE)
+            return self.state
+
+        # Prefect validates parameters by the annotations, which are text and would be looked up in this module.
+        watching.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
+        return watching

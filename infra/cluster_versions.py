@@ -1,0 +1,66 @@
+"""Versions of Python and packages on the two sides of a Dask connection: what may differ, and what may not."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from distributed.versions import VersionMismatchWarning
+
+logger = logging.getLogger(__name__)
+
+MUST_MATCH = ("python", "dask", "distributed", "cloudpickle")
+"""What travels between machines is written and read by these; of Python the minor version counts."""
+
+
+@contextmanager
+def without_version_tables() -> Iterator[None]:
+    """Keep a client that connects from printing tables of versions: `compare_versions` logs one line."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VersionMismatchWarning)
+        yield
+
+
+def compare_versions(found: Mapping[str, Any]) -> str | None:
+    """Return why a cluster cannot work with this process; log differences that do not matter, on one line.
+
+    Parameters
+    ----------
+    found : Mapping
+        What `Client.get_versions` returns.
+
+    Returns
+    -------
+    str or None
+        Every package whose versions must match and do not, or None.
+    """
+    here = found["client"]["packages"]
+    elsewhere = [found["scheduler"], *found["workers"].values()]
+    others = [each["packages"] for each in elsewhere if each]
+    bad: list[str] = []
+    harmless: list[str] = []
+    for name, version in here.items():
+        different = sorted({str(each.get(name)) for each in others} - {str(version)})
+        if not different:
+            continue
+        line = f"{name} {_short(version)} here, {' and '.join(map(_short, different))} there"
+        fatal = name in MUST_MATCH and any(
+            _counted(name, each) != _counted(name, version) for each in different
+        )
+        (bad if fatal else harmless).append(line)
+    if harmless:
+        logger.info("the cluster runs slightly other versions, which is fine: %s", "; ".join(harmless))
+    return "; ".join(bad) or None
+
+
+def _short(version: object) -> str:
+    """Return a version as people write it: Dask gives Python's as 3.11.7.final.0."""
+    return str(version).removesuffix(".final.0")
+
+
+def _counted(name: str, version: object) -> str:
+    """Return the part of a version that must be the same."""
+    return ".".join(str(version).split(".")[:2]) if name == "python" else str(version)

@@ -1,0 +1,95 @@
+"""A run that is cancelled or interrupted is Cancelled within seconds, and keeps what it has done."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.catalog.derained import Catalog
+from tests.support.servers.deployments import Deployed, put_photos
+from tests.support.servers.prefect_server import ENDED, PrefectServer
+from tests.support.servers.server_processes import PATIENCE, wait_for
+from tests.support.servers.typed import started
+
+pytestmark = pytest.mark.slow
+IMAGES = 400
+UNDER_WAY = 40
+"""Outputs of shards that are not back yet, at most."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, str]:
+    put_photos(tmp_path / "rainy", IMAGES)
+    return {
+        "DERAIN_SOURCE": str(tmp_path / "rainy"),
+        "DERAIN_DESTINATION": str(tmp_path / "out"),
+        "DERAIN_WORKSPACE": str(tmp_path / "workspace"),
+        "DERAIN_WORKERS": "1",
+        "DERAIN_SHARD_IMAGES": "4",
+    }
+
+
+def derained(folder: Path) -> int:
+    return len(list((folder / "out").glob("*.png")))
+
+
+def begun(deployed: Deployed, settings: dict[str, str]) -> str:
+    """Start a run of the deployment with settings of its own; return its id."""
+    variables = {"env": {**deployed.deployment["job_variables"].get("env", {}), **settings}}
+    path = f"deployments/{deployed.deployment['id']}/create_flow_run"
+    run: dict[str, Any] = deployed.server.post(path, job_variables=variables)
+    return str(run["id"])
+
+
+def state_of(server: PrefectServer, run: str) -> str:
+    return str(server.get(f"flow_runs/{run}")["state_type"])
+
+
+def test_a_cancelled_run_is_cancelled_and_its_rows_are_recorded(
+    deployed: Deployed, settings: dict[str, str], tmp_path: Path
+) -> None:
+    server, log = deployed.server, deployed.root / "worker.log"
+    earlier = len(log.read_text())
+    run = begun(deployed, settings)
+    wait_for(lambda: derained(tmp_path) > 20, "no outputs")
+    server.done("prefect", "flow-run", "cancel", run)
+    wait_for(lambda: state_of(server, run) in ENDED, server.log_of(run))
+    told = log.read_text()[earlier:]
+    assert state_of(server, run) == "CANCELLED", told
+    assert all(word not in told for word in ("Traceback", "ERROR", "Already running")), told
+    recorded = Catalog(str(tmp_path / "workspace")).frame()
+    assert derained(tmp_path) - UNDER_WAY <= recorded.height < IMAGES
+
+
+def test_a_refusal_in_a_worker_is_one_line(
+    deployed: Deployed, settings: dict[str, str], tmp_path: Path
+) -> None:
+    server, log = deployed.server, deployed.root / "worker.log"
+    earlier = len(log.read_text())
+    nowhere = str(tmp_path / "nowhere")
+    run = begun(deployed, {**settings, "DERAIN_SOURCE": nowhere})
+    wait_for(lambda: state_of(server, run) in ENDED, server.log_of(run))
+    wait_for(lambda: "exited with" in log.read_text()[earlier:], "the worker does not notice")
+    told = log.read_text()[earlier:]
+    assert state_of(server, run) == "FAILED", told
+    assert all(word not in told for word in ("Traceback", "unexpected exception")), told
+    (line,) = [line for line in told.splitlines() if nowhere in line]
+    assert "Finished in state Failed" in line
+
+
+def test_ctrl_c_is_cancelled_too(server: PrefectServer, settings: dict[str, str], tmp_path: Path) -> None:
+    process = started({**server.environment, **settings})
+    wait_for(lambda: derained(tmp_path) > 20, "no outputs")
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, stderr
+    assert stderr.splitlines()[-1] == "derain-batch: interrupted; run it again to go on"
+    assert all(word not in stderr for word in ("Traceback", "ERROR")), stderr
+    recorded = Catalog(str(tmp_path / "workspace")).frame()
+    (run,) = recorded["run_id"].unique()
+    assert state_of(server, run) == "CANCELLED"
+    assert derained(tmp_path) - UNDER_WAY <= recorded.height < IMAGES

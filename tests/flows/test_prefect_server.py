@@ -1,0 +1,92 @@
+"""Something else answers where Prefect's server should, or none starts: one line, and soon."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows import prefect_server as tested
+from flows.prefect_server import PrefectServerRefused, prefect_server
+from infra import temporary_server
+from infra.temporary_server import TemporaryServer
+from tests.support.servers.prefect_server import PrefectServer
+
+
+@contextmanager
+def answering(status: int, body: bytes, kind: str) -> Iterator[str]:
+    """Answer every request in the same way."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/api"
+        server.shutdown()
+
+
+ANSWERS = [
+    (200, b"<html>router</html>", "text/html", "is no Prefect server"),
+    (200, b'{"status": "ok"}', "application/json", "is no Prefect server"),
+    (200, b'"2.20.4"', "application/json", "2.20.4 answers there, but this is Prefect 3"),
+    (404, b"not here", "text/plain", "no Prefect server answers there"),
+    (503, b"busy", "text/plain", "no Prefect server answers there"),
+    (302, b"", "text/plain", "no Prefect server"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "kind", "line"), ANSWERS)
+def test_something_else_that_answers_is_one_line(status: int, body: bytes, kind: str, line: str) -> None:
+    with (
+        answering(status, body, kind) as url,
+        temporary_settings({PREFECT_API_URL: url}),
+        pytest.raises(PrefectServerRefused, match=line) as refused,
+        prefect_server(),
+    ):
+        pass
+    assert str(refused.value).startswith(url)
+    assert "\n" not in str(refused.value)
+
+
+def test_something_that_listens_and_never_answers_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tested, "ANSWER_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/api"
+        with (
+            temporary_settings({PREFECT_API_URL: url}),
+            pytest.raises(PrefectServerRefused, match="no Prefect server answers there"),
+            prefect_server(),
+        ):
+            pass
+
+
+@pytest.mark.slow
+def test_a_server_of_this_version_is_taken(server: PrefectServer) -> None:
+    with temporary_settings({PREFECT_API_URL: server.url}), prefect_server():
+        pass
+
+
+def test_a_temporary_server_that_ends_is_noticed_and_its_last_words_are_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = "import sys; sys.stderr.write('Traceback\\n' * 100 + 'no such table\\n'); sys.exit(1)"
+    monkeypatch.setattr(temporary_server, "command", lambda port: [sys.executable, "-c", words])
+    monkeypatch.setattr(TemporaryServer, "_instances", {})
+    with pytest.raises(PrefectServerRefused, match=r"starts here \(no such table\)"):
+        tested._start_temporary_server()
+    assert capfd.readouterr().err == ""

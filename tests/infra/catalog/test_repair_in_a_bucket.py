@@ -1,0 +1,64 @@
+"""A table in a bucket is rebuilt like one in a folder, though nothing can be renamed there."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.catalog.damage import CatalogDamaged
+from infra.catalog.derained import TABLE, Catalog
+from infra.catalog.repair import repair_table
+from infra.errors import StorageError
+from infra.storage.location import open_location
+from infra.storage.s3 import S3Location
+from tests.support.samples.records import record
+
+LOG = "_delta_log/00000000000000000002.json"
+
+
+@pytest.fixture
+def catalog(moto: str) -> Catalog:
+    """A table of two rows, whose last log file is cut."""
+    catalog = Catalog(f"{moto}/work space")
+    for key in ("a", "b"):
+        catalog.commit([record(key)], replace=False)
+    table = open_location(catalog.url)
+    table.put(LOG, table.fetch(LOG)[:100])
+    return catalog
+
+
+def workspace_of(catalog: Catalog) -> str:
+    return catalog.url.removesuffix("/catalog/derained")
+
+
+def test_a_damaged_table_is_rebuilt_and_kept(catalog: Catalog) -> None:
+    with pytest.raises(CatalogDamaged, match=f"{catalog.url}/{LOG} is truncated or damaged"):
+        catalog.frame()
+    repaired = repair_table(workspace_of(catalog), TABLE)
+    assert (repaired.kept, repaired.lost) == (2, 0)
+    assert sorted(catalog.frame()["key"]) == ["a", "b"]
+    assert LOG in [ref.key for ref in open_location(repaired.kept_as).list()]
+    catalog.commit([record("c")], replace=False)
+    assert catalog.frame().height == 3
+    assert repair_table(workspace_of(catalog), TABLE).damages == ()
+
+
+@pytest.mark.parametrize(("operation", "call"), [("put", 3), ("delete", 2)])
+def test_an_interrupted_repair_is_finished_by_the_next(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, operation: str, call: int
+) -> None:
+    original, calls = getattr(S3Location, operation), []
+
+    def broken(location: S3Location, *arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == call:
+            raise StorageError("away")
+        return original(location, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(S3Location, operation, broken)
+        with pytest.raises(StorageError):
+            repair_table(workspace_of(catalog), TABLE)
+    with pytest.raises(CatalogDamaged):
+        catalog.frame()
+    assert repair_table(workspace_of(catalog), TABLE).kept == 2
+    assert sorted(catalog.frame()["key"]) == ["a", "b"]
