@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from infra.errors import RetryPolicy, UrlRefused, UserError, one_line, printable
 
+ENV_FILES = (Path(__file__).parents[1] / ".env", Path(".env"))
+"""In the project's folder, and in the one that a command is run in, which wins."""
+
 
 def absolute_url(value: str) -> str:
     """Make a local path absolute; leave URLs of other schemes as they are, without a trailing slash.
@@ -70,6 +73,7 @@ class GateLimits(BaseModel):
     psnr_y: float = Field(default=0.1, ge=0)
     """dB on rainy photographs."""
     ssim_y: float = Field(default=0.002, ge=0)
+    """On rainy photographs."""
     rain_recall: float = Field(default=0.03, ge=0)
     """Share of planted rain."""
     detail_kept: float = Field(default=0.02, ge=0)
@@ -138,6 +142,7 @@ class IngestLimits(BaseModel):
     near_duplicate_bits: int = Field(default=4, ge=0, le=32)
     """Images whose perceptual hashes differ in at most so many of 64 bits are near duplicates."""
     crops_per_image: int = Field(default=4, ge=1, le=64)
+    """Most crops that are taken of one image."""
     group_pattern: str = r"^(.*?)\d*(?:\.\w+)?$"
     """Regular expression whose groups, found in a key, name its camera and day; else the key less its number."""
     validation_share: float = Field(default=0.1, ge=0, lt=1)
@@ -172,7 +177,7 @@ class WorkerSettings(BaseSettings):
     """What a worker process reads from its own environment: it may run on another machine than the coordinator."""
 
     model_config = SettingsConfigDict(
-        env_prefix="DERAIN_", env_file=".env", env_nested_delimiter="__", extra="ignore", frozen=True
+        env_prefix="DERAIN_", env_file=ENV_FILES, env_nested_delimiter="__", extra="ignore", frozen=True
     )
 
     retry_seconds: float = Field(default=45.0, ge=0)
@@ -206,11 +211,11 @@ class Settings(WorkerSettings):
     tracking_uri: str | None = Field(default=None, repr=False)
     """MLflow server; unset: SQLite in the workspace, or in `./var` where the workspace is remote."""
     shard_pixels: int = Field(default=64_000_000, ge=1)
-    """Pixels one shard aims at: 10 to 60 seconds of one CPU core."""
+    """Most pixels of one shard; a worker hands back what it has not begun after four seconds."""
     shard_images: int = Field(default=128, ge=1)
     """Most images in one shard."""
     wave_shards: int = Field(default=4, ge=1)
-    """Shards a worker process gets between two catalog commits."""
+    """Most shards per worker process in one catalog commit; no row waits for its commit more than eight seconds."""
     stall_seconds: float = Field(default=1800.0, gt=0)
     """Where no shard comes back for this long, workers are taken to hang: the run ends, its images stay pending."""
     tile_pixels: int = Field(default=4_000_000, ge=65_536)

@@ -39,6 +39,7 @@ EPILOG = "Other commands: " + ", ".join(f"derain {name}" for name in COMMANDS) +
 def main() -> None:
     """Run what was typed in the shell, and exit."""
     show_any_text()
+    show_any_text()
     guard_logs()
     signal.signal(signal.SIGTERM, _end)
     sys.exit(run(sys.argv[1:]))

@@ -107,6 +107,23 @@ class TestTyped:
         assert line.startswith(f"derain-batch: {tmp_path / 'none'}: ")
         assert not (tmp_path / "out").exists()
 
+    def test_a_refusal_is_one_line_and_starts_no_server(
+        self, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        environment = {**environment, "PREFECT_HOME": str(tmp_path / "prefect")}
+        del environment["PREFECT_API_URL"]
+        ended = typed(environment, "--source", str(tmp_path / "none"), "--destination", str(tmp_path / "out"))
+        assert (ended.returncode, ended.stdout) == (1, "")
+        (line,) = ended.stderr.splitlines()
+        assert line.startswith(f"derain-batch: {tmp_path / 'none'}: ")
+        assert not list((tmp_path / "prefect").glob("*.db"))
+
+    def test_a_misspelt_network_is_one_line_with_the_nearest_name(self, environment: dict[str, str]) -> None:
+        ended = typed(environment, "--model", "student-smal")
+        assert ended.returncode == 1
+        (line,) = ended.stderr.splitlines()
+        assert line.endswith("did you mean student-small?")
+
     def test_a_silent_prefect_server_is_one_line_and_1(self, environment: dict[str, str]) -> None:
         ended = typed({**environment, "PREFECT_API_URL": "http://me:hunter2@127.0.0.1:9/api"})
         assert (ended.returncode, ended.stdout) == (1, "")

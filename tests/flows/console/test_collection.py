@@ -56,6 +56,7 @@ def test_a_folder_is_derained_and_the_last_lines_say_where_everything_is(
 def test_a_handful_needs_no_server_and_no_workers(here: Path) -> None:
     assert loaded(here, "rainy", "out", *MODEL) == "0 ['torch']"
     assert len(outputs(here / "out")) == 3
+    assert not (here / ".prefect").exists()
 
 
 def test_with_nothing_to_do_nothing_heavy_is_loaded_and_nothing_written(here: Path) -> None:
@@ -74,7 +75,7 @@ def loaded(here: Path, *words: str) -> str:
     ended = subprocess.run(
         [sys.executable, "-c", script, *words],
         cwd=here,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(here)},
         capture_output=True,
         text=True,
         check=True,
@@ -106,6 +107,17 @@ def test_a_plan_derains_nothing(here: Path, capsys: pytest.CaptureFixture[str]) 
     assert run(["rainy", "out", "--plan-only"]) == 0
     assert "3 pending" in capsys.readouterr().out
     assert not (here / "out").exists()
+
+
+def test_a_second_run_with_another_model_says_what_it_leaves_and_how_to_redo_it(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["rainy", "out", *MODEL])
+    capsys.readouterr()
+    assert run(["rainy", "out", "--model", "student-base"]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert "3 done before (by student-small" in line
+    assert "--redo stale makes what another model made again by student-base" in line
 
 
 class TestReplacing:

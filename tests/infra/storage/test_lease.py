@@ -18,7 +18,15 @@ import pytest
 from infra.errors import AccessDenied, ObjectNotFound, TransientError
 from infra.process_identity import Holder
 from infra.storage import lease as lease_module
-from infra.storage.lease import Lease, LeaseContent, LeaseHeld, LeaseLost, LeaseUnreadable, lease_location
+from infra.storage.lease import (
+    Lease,
+    LeaseContent,
+    LeaseHeld,
+    LeaseLost,
+    LeaseUnreadable,
+    held_leases,
+    lease_location,
+)
 from tests.support.servers import forked
 from tests.support.worlds.batch import PATIENCE
 
@@ -79,6 +87,20 @@ def test_a_released_lease_is_taken_at_once_and_leaves_one_file(leases):
         assert content(leases)["released"]
     assert len(files(leases)) == 1
     assert files(leases)[0].endswith(".000000003.json")
+
+
+def test_an_earlier_lease_that_another_user_wrote_may_stay(leases, monkeypatch):
+    with lease(leases):
+        pass
+
+    def denied(location, key):
+        raise AccessDenied(f"{key}: not yours")
+
+    monkeypatch.setattr(type(leases), "delete", denied)
+    with lease(leases, "run-2") as held:
+        held.check()
+        assert len(files(leases)) == 2
+    assert held_leases(leases) == []
 
 
 def test_it_is_released_when_the_work_fails(leases):

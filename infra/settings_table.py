@@ -1,0 +1,92 @@
+"""The table of all settings, made from the class that defines them.
+
+python -m infra.settings_table > docs/reference/settings.md
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from inspect import get_annotations
+from itertools import pairwise
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from infra import settings
+
+PREFIX = "DERAIN_"
+HEAD = """\
+# Settings
+
+Environment variables, or lines of a `.env` file in the project's folder or in the one that a command is run in; the
+environment wins over the latter, and that over the former. This page is made from `infra/settings.py` by
+`python -m infra.settings_table`.
+
+| variable | meaning | default |
+|---|---|---|
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One variable."""
+
+    variable: str
+    meaning: str
+    default: str
+
+
+def all_settings() -> Iterator[Setting]:
+    """Yield every setting in the order of the source, those of a group under their own variables."""
+    meanings = _meanings(Path(settings.__file__).read_text(encoding="utf-8"))
+    yield from _settings_of(settings.Settings, PREFIX, meanings)
+
+
+def page() -> str:
+    """Return the page of all settings, as Markdown."""
+    rows = (f"| `{each.variable}` | {each.meaning} | {each.default} |\n" for each in all_settings())
+    return HEAD + "".join(rows)
+
+
+def _settings_of(
+    kind: type[BaseModel], prefix: str, meanings: dict[tuple[str, str], str]
+) -> Iterator[Setting]:
+    for name, field in kind.model_fields.items():
+        variable = prefix + name.upper()
+        if isinstance(field.default, BaseModel):
+            yield from _settings_of(type(field.default), f"{variable}__", meanings)
+            continue
+        owner = next(base.__name__ for base in kind.__mro__ if name in get_annotations(base))
+        yield Setting(variable, _cell(meanings.get((owner, name), "")), _default(field))
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is None:
+        return "unset"
+    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    return f"`{_cell(str(value))}`"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _meanings(source: str) -> dict[tuple[str, str], str]:
+    """Return the docstring below each attribute, by class and name."""
+    found = {}
+    for kind in ast.parse(source).body:
+        body = kind.body if isinstance(kind, ast.ClassDef) else []
+        for line, after in pairwise(body):
+            is_attribute = isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
+            is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            if is_attribute and is_text:
+                found[kind.name, line.target.id] = str(after.value.value)  # type: ignore[attr-defined]
+    return found
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
