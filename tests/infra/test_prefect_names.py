@@ -29,6 +29,9 @@ class Client:
     async def read_deployment_by_name(self, name: str) -> str:
         return f"read {name}"
 
+    async def create_flow_run_from_deployment(self, deployment_id: str) -> str:
+        return f"a run of {deployment_id}"
+
     async def read_deployments(self, *, deployment_filter: Any) -> list[SimpleNamespace]:
         assert deployment_filter.name.any_ == ["derain"]
         return [SimpleNamespace(flow_id=flow) for flow in self.flows]
@@ -78,8 +81,12 @@ def test_started_twice_it_wraps_once(client_class: type[Client]) -> None:
 
 @pytest.mark.parametrize(
     "attributes",
-    [{}, {"read_deployment_by_name": lambda self, name: None}],
-    ids=["gone", "no coroutine function any more"],
+    [
+        {},
+        {"read_deployment_by_name": Client.read_deployment_by_name},
+        {"read_deployment_by_name": lambda self, name: None},
+    ],
+    ids=["gone", "one of two gone", "no coroutine function any more"],
 )
 def test_another_prefect_is_left_alone_and_the_log_says_so(
     attributes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

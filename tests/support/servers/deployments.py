@@ -29,6 +29,8 @@ class Watched:
 
     run: dict[str, Any]
     second: dict[str, Any]
+    warning: str
+    """What the command that made the other one wrote to stderr."""
     progress: list[float] = field(default_factory=list)
     """The values that its progress artifact had, one after the other."""
 

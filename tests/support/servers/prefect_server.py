@@ -74,7 +74,8 @@ def prefect_server(folder: Path) -> Iterator[PrefectServer]:
     """Run a server with a database of its own in `folder`."""
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}/api"
-    server = PrefectServer(url, _environment(folder, url))
+    environment = {**shell_environment(), "PREFECT_HOME": str(folder), "PREFECT_API_URL": url}
+    server = PrefectServer(url, environment)
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
     with running(command, server.environment, folder / "server.log") as process:
         process.wait_for_answer(f"{url}/health")
@@ -90,7 +91,7 @@ def process_worker(server: PrefectServer, folder: Path, settings: Mapping[str, s
         yield
 
 
-def _environment(folder: Path, url: str) -> dict[str, str]:
+def shell_environment() -> dict[str, str]:
     """What a user's shell in the project's folder has, without this developer's own settings."""
     inherited = {
         name: value
@@ -101,8 +102,6 @@ def _environment(folder: Path, url: str) -> dict[str, str]:
         **inherited,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PWD": str(ROOT),
-        "PREFECT_HOME": str(folder),
-        "PREFECT_API_URL": url,
         "DO_NOT_TRACK": "1",
         "NO_PROXY": "127.0.0.1,localhost",
         "COLUMNS": "200",
