@@ -99,7 +99,7 @@ def _final_state(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]
     watched = WatchedFlow(flow, None if has_server else functools.partial(_end_at_once, flow))
     try:
         with prefect_server():
-            watched.run(parameters)
+            return watched.run(parameters)
     except PrefectServerRefused as error:
         _fail(flow, one_line(error))
     except BaseException as error:
@@ -109,8 +109,6 @@ def _final_state(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]
             raise
         line = f"{flow.name}: Prefect's server does not know how the run ended: {one_line(error)}"
         sys.stderr.write(shown_line(line) + "\n")
-    if watched.state is None:
-        raise RuntimeError(f"{flow.name} was not run: Prefect did not let it begin")
     return watched.state
 
 

@@ -9,14 +9,14 @@ from prefect import State
 from prefect.exceptions import FailedRun
 from prefect.states import Failed
 
-_ENGINE_LOG = "prefect.engine"
+_ENGINE_LOGS = ("prefect.flow_runs", "prefect.engine")
 
 
 def failed(message: str, name: str = "Failed") -> State[Any]:
     """Return the state of a run that failed for an expected reason.
 
-    In the process of a Prefect worker the engine raises such a state and would log it as an unexpected exception,
-    with a traceback; the line "Finished in state" has the message already.
+    In the process of a Prefect worker the engine raises such a state and would log it twice as an unexpected
+    exception, with tracebacks; the line "Finished in state" has the message already.
 
     Parameters
     ----------
@@ -25,7 +25,8 @@ def failed(message: str, name: str = "Failed") -> State[Any]:
     name : str
         Of the state.
     """
-    logging.getLogger(_ENGINE_LOG).addFilter(_is_unexpected)
+    for log in _ENGINE_LOGS:
+        logging.getLogger(log).addFilter(_is_unexpected)
     return Failed(name=name, message=message)
 
 

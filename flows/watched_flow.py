@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from prefect import Flow, State
 from prefect.states import Cancelled
@@ -26,11 +27,15 @@ class WatchedFlow:
     state: State[Any] | None = None
     """What the flow function returned; None until then."""
 
-    def run(self, parameters: dict[str, Any]) -> None:
-        """Run the flow; Ctrl-C ends it in state Cancelled."""
+    def run(self, parameters: dict[str, Any]) -> State[Any]:
+        """Run the flow and return its state; Ctrl-C ends it in state Cancelled."""
+        return cast(State[Any], self.watched()(**parameters, return_state=True))
+
+    def watched(self) -> Flow[Any, Any]:
+        """Return a copy of the flow that notes here how it ends."""
         watched = self.flow.with_options()
         watched.fn = self._watching(self.flow.fn)
-        watched(**parameters, return_state=True)
+        return watched
 
     def _watching(self, function: Callable[..., State[Any]]) -> Callable[..., State[Any]]:
         @functools.wraps(function)
@@ -43,4 +48,6 @@ class WatchedFlow:
                 self.state = Cancelled(message=INTERRUPTED_LINE)
             return self.state
 
+        # Prefect validates parameters by the annotations, which are text and would be looked up in this module.
+        watching.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
         return watching

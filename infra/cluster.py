@@ -43,7 +43,9 @@ _WORKER_ENVIRONMENT = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
     "OMP_NUM_THREADS": "1",
-    "DASK_LOGGING__DISTRIBUTED": "error",  # the configuration below comes too late for this
+    # A heartbeat lost while the cluster closes is logged as an error with a traceback; errors that matter come back
+    # with the tasks. The configuration below comes too late for this.
+    "DASK_LOGGING__DISTRIBUTED": "critical",
 }
 _ALLOWED_FAILURES = 2
 """Number of times that a shard may lose its worker before the shard is taken to be the cause."""

@@ -81,9 +81,10 @@ def _home_of(environment: Environment) -> Path | None:
 
 
 def _is_writable(home: Path) -> bool:
+    """Return whether Prefect can use a home; it makes the last folder itself, so that other commands leave none."""
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home):
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home if home.exists() else home.parent):
             pass
     except OSError:
         return False

@@ -212,11 +212,11 @@ class Settings(WorkerSettings):
     tracking_uri: str | None = Field(default=None, repr=False)
     """URL of an MLflow server; unset: SQLite in the workspace, or in `./var` if the workspace is remote."""
     shard_pixels: int = Field(default=64_000_000, ge=1)
-    """Target number of pixels per shard: 10 to 60 seconds of one CPU core."""
+    """Most pixels per shard; a worker hands back images that it has not started after four seconds."""
     shard_images: int = Field(default=128, ge=1)
     """Most images per shard."""
     wave_shards: int = Field(default=4, ge=1)
-    """Shards per worker process between two catalog commits."""
+    """Most shards per worker process in one catalog commit; no row waits more than eight seconds for its commit."""
     stall_seconds: float = Field(default=1800.0, gt=0)
     """Seconds without a finished shard after which workers count as hung: the run ends, its images stay pending."""
     tile_pixels: int = Field(default=4_000_000, ge=65_536)

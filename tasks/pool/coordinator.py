@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -30,13 +30,10 @@ from tasks.progress import Progress
 from tasks.refusals import PreflightFailed
 from tasks.waves.dask_executor import on_dask
 from tasks.waves.executors import Executor, OpenExecutor
-from tasks.waves.pending import ShardLimits
 from tasks.waves.runner import Listener, Pace, run_stage
 from tasks.waves.tally import Tally
 
 Again = Literal["none", "rejected"]
-FIRST = 10
-"""Priority of crops to be written: before images that wait to be inspected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +162,12 @@ def _stage(run: _Run, source: SourcePlan, executor: Executor) -> InspectStage:
         replace=run.request.redo == "rejected" or run.known.has_archived,
     )
     return InspectStage(
-        pending=source.pending,
-        expected_pixels=source.pixels,
-        limits=ShardLimits(settings.shard_images, settings.shard_pixels, executor.workers),
+        settings=settings,
+        source=source,
         job=InspectJob(medium, settings.ingest, run_id),
         crop_job=CropJob(medium, settings.workspace, group, run_id),
         target=target,
         executor=executor,
-        pace=replace(Pace.of(settings), priority=FIRST),
         tally=run.tally,
     )
 

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from infra.catalog.pool import Pool, Split
 from infra.catalog.pool_zarr import make_room
 from infra.failpoints import failpoint
 from infra.records import ImageRef, PoolRecord
+from infra.settings import Settings
 from infra.storage.lease import Lease
 from tasks.pool.cropping import CropJob, ImageCrops
 from tasks.pool.inspection import InspectedImage, InspectJob
 from tasks.pool.known_images import KnownImages, image_id
+from tasks.pool.planning import SourcePlan
 from tasks.pool.rows import Candidate, Origin, judge, place, pool_rows
 from tasks.pool.summary import IngestTally
 from tasks.waves.executors import Executor
-from tasks.waves.pending import Pending, ShardLimits, cut
+from tasks.waves.pending import ShardLimits, cut
 from tasks.waves.runner import Pace, run_stage
 from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
 from tasks.waves.tally import Tally
 
 TWIN_NOT_WRITTEN = "the crops of the image that it looks like were not written"
+FIRST = 10
+"""Priority of crops to be written: before images that wait to be inspected."""
 UNTRIED = "its crops were not written, nor those of others before it"
 
 
@@ -46,21 +50,20 @@ class InspectStage:
     was killed and run again ends with the same crops.
     """
 
-    pending: Pending
-    expected_pixels: int
-    limits: ShardLimits
+    settings: Settings
+    source: SourcePlan
     job: InspectJob
     crop_job: CropJob
     target: PoolTarget
     executor: Executor
-    pace: Pace
     tally: IngestTally
     wave_name: str = "ingest-wave"
     in_order: bool = True
 
     def shards(self, workers: int) -> Iterator[Shard[ImageRef]]:
         """Stream the images in the order of the listing."""
-        return cut(self.pending.refs(), self.expected_pixels, self.limits)
+        limits = ShardLimits(self.settings.shard_images, self.settings.shard_pixels, workers)
+        return cut(self.source.pending.refs(), self.source.pixels, limits)
 
     def outcome(self, row: InspectedImage) -> Outcome:
         """Return the pixels of an image that nothing speaks against so far, or what does."""
@@ -95,7 +98,8 @@ class InspectStage:
             return {}
         make_room(self.crop_job.workspace, self.crop_job.group, shards[-1].index + 1)
         stage = CropStage(self.crop_job, shards)
-        tally = run_stage(stage, self.target.lease, self.executor, self.pace, _ignore)
+        pace = replace(Pace.of(self.settings), priority=FIRST)
+        tally = run_stage(stage, self.target.lease, self.executor, pace, _ignore)
         why = {item.key: item.reason for item in tally.unfinished}
         return {
             image.ref: why.get(image.key, tally.stopped_by or UNTRIED)

@@ -1,4 +1,4 @@
-"""The images that are to do, in a temporary file, and the shards they are cut in."""
+"""Pending images in a temporary file, and the shards they are cut into."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from infra.records import ImageRef
 from tasks.waves.stage import Shard
 
 PIXELS_PER_BYTE = {"png": 0.7, "bmp": 0.33, "tif": 0.4, "tiff": 0.4, "gif": 1.5, "webp": 6.0}
-"""Typical of photographs; anything else is taken for a JPEG."""
+"""Typical of photographs; any other suffix counts as JPEG."""
 JPEG_PIXELS_PER_BYTE = 4.0
 LEAST_SHARD_PIXELS = 500_000
-"""Smaller shards would cost more in coming and going than they gain."""
+"""Smaller shards would spend more time on their way than they gain; it is a fraction of a second of work."""
 IMAGE_PIXELS = 50_000
-"""What an image costs beside its pixels: a request there and back, headers, a row."""
+"""What an image costs apart from its pixels: requests, headers, a row."""
 
 
 def estimated_pixels(ref: ImageRef) -> int:

@@ -1,0 +1,62 @@
+"""What a refused run leaves in the log of a Prefect worker."""
+
+from __future__ import annotations
+
+import logging
+from uuid import uuid4
+
+import pytest
+from prefect import State
+from prefect.client.schemas.objects import FlowRun
+from prefect.engine import handle_engine_signals
+from prefect.exceptions import FailedRun
+from prefect.logging.loggers import flow_run_logger
+
+from flows.outcomes import failed
+
+LOGS = ("prefect.flow_runs", "prefect.engine")
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[logging.LogRecord]:
+    """The records that the loggers of Prefect's engine let through."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    for name in LOGS:
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [handler])
+        monkeypatch.setattr(logging.getLogger(name), "propagate", False)
+        monkeypatch.setattr(logging.getLogger(name), "filters", [])
+    return records
+
+
+def raised_by_the_engine(error: Exception) -> None:
+    """Log an error as the engine does in a worker's process: `run_flow` first, then what called it."""
+    run = FlowRun(id=uuid4(), name="tested", flow_id=uuid4())
+    with pytest.raises(SystemExit), handle_engine_signals(run.id):
+        _run_flow(run, error)
+
+
+def _run_flow(run: FlowRun, error: Exception) -> None:
+    try:
+        raise error
+    except Exception:
+        flow_run_logger(run).error("Engine execution exited with unexpected exception", exc_info=True)
+        raise
+
+
+def test_a_refusal_is_not_logged_as_an_unexpected_exception(lines: list[logging.LogRecord]) -> None:
+    assert failed("./rainy: No such file or directory").is_failed()
+    raised_by_the_engine(FailedRun("./rainy: No such file or directory"))
+    assert lines == []
+
+
+def test_an_error_of_ours_is_logged_with_its_traceback(lines: list[logging.LogRecord]) -> None:
+    failed("an earlier refusal")
+    raised_by_the_engine(ZeroDivisionError("division by zero"))
+    assert [line.exc_info is not None for line in lines] == [True, True]
+
+
+def test_a_refused_promotion_keeps_its_name() -> None:
+    state: State[None] = failed("worse", name="Refused")
+    assert (state.name, state.message) == ("Refused", "worse")
