@@ -43,7 +43,9 @@ _WORKER_ENVIRONMENT = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
     "OMP_NUM_THREADS": "1",
-    "DASK_LOGGING__DISTRIBUTED": "error",  # the configuration below comes too late for it
+    # A heartbeat that is lost while the cluster closes is an error with a traceback; what matters comes back with
+    # the tasks. The configuration below comes too late for it.
+    "DASK_LOGGING__DISTRIBUTED": "critical",
 }
 _ALLOWED_FAILURES = 2
 """Times a shard may lose its worker before it is taken to be the cause."""
