@@ -1,4 +1,4 @@
-"""The Prefect plugin for bare deployment names, alone; tests/flows/test_deployment.py has it in a real command."""
+"""The Prefect plugin for bare deployment names; tests/flows/test_deployment.py tests it in a real command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLIENT = "prefect.client.orchestration.PrefectClient"
 
 @dataclass
 class Client:
-    """As much of Prefect's client as the plugin asks, with the flows that have a deployment of any name asked."""
+    """The part of Prefect's client that the plugin uses, with the flows that have a deployment of any name."""
 
     flows: tuple[str, ...] = ()
 
@@ -42,7 +42,7 @@ class Client:
 
 @pytest.fixture
 def client_class(monkeypatch: pytest.MonkeyPatch) -> type[Client]:
-    """A class of its own that the plugin was started on."""
+    """Return a fresh client class that the plugin has been applied to."""
     fresh = type("FreshClient", (Client,), {})
     monkeypatch.setattr(CLIENT, fresh)
     assert setup_environment(ctx=CONTEXT) is None
