@@ -116,7 +116,7 @@ class CurationLimits(BaseModel):
     neighbours: int = Field(default=8, ge=0)
     """Frames of the same camera that are considered for a temporal background; 0 makes none."""
     task_crops: int = Field(default=8, ge=1)
-    """Crops that a worker judges at a time."""
+    """Crops per task that a worker judges."""
 
     @field_validator("scales")
     @classmethod
@@ -202,7 +202,7 @@ class Settings(WorkerSettings):
     tls_ca: Url | None = None
     """PEM file of the authority that signed the certificates of a `tls://` cluster; unset: Dask's own setting."""
     tls_cert: Url | None = None
-    """PEM file of this client's certificate there."""
+    """PEM file of this client's certificate for a `tls://` cluster."""
     tls_key: Url | None = None
     """PEM file of its private key; unset: the key is in `tls_cert` too."""
     workers: int | None = Field(default=None, ge=1)
@@ -235,7 +235,7 @@ class Settings(WorkerSettings):
     validation: Url | None = None
     """Manifest (CSV) of the photographs that decide on promotion; unset: a small generated one."""
     gates: GateLimits = GateLimits()
-    """Limits of promotion."""
+    """Limits on what a challenger may lose."""
     curation: CurationLimits = CurationLimits()
     """Which pseudo-labels are accepted."""
     ingest: IngestLimits = IngestLimits()

@@ -42,7 +42,7 @@ class LeaseHeld(UserError):
 
 
 class LeaseLost(UserError):
-    """The lease belongs to another process now: nothing more may be committed."""
+    """This process no longer holds the lease: nothing more may be committed."""
 
 
 class LeaseUnreadable(UserError):
