@@ -42,7 +42,7 @@ class LeaseHeld(UserError):
 
 
 class LeaseLost(UserError):
-    """This process no longer holds the lease: nothing more may be committed."""
+    """The lease is no longer held by this process: nothing more may be committed."""
 
 
 class LeaseUnreadable(UserError):
