@@ -128,5 +128,5 @@ def _connect(**settings: str) -> None:
 def _status(url: str) -> int | None:
     try:
         return httpx.get(url, timeout=10).status_code
-    except httpx.TransportError:  # it speaks TLS
+    except httpx.TransportError:  # the server uses TLS
         return None

@@ -35,7 +35,7 @@ DIFFERS = ("run_id", "ingested_at", "zarr_group", "zarr_row")
 
 @dataclass(frozen=True, slots=True)
 class IngestWorld:
-    """A folder of photographs, and the settings of ingests of it."""
+    """A folder of photographs, and the settings of ingests from it."""
 
     root: Path
     settings: Settings

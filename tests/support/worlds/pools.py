@@ -48,7 +48,7 @@ ACCEPTED = PseudoLabelRecord(
     run_id="r0",
     decided_at=BEGAN,
 )
-"""A row of the ledger of pseudo-labels."""
+"""An accepted row of the ledger of pseudo-labels, as a template."""
 
 
 def rainy_crops(count: int = len(PHOTOGRAPHS), side: int = SIDE) -> list[np.ndarray]:
