@@ -1,4 +1,4 @@
-"""What ends a run from outside, and when it may record what it has."""
+"""Handling of signals that end a run (`sigterm_as_exit`), so that finished work is still recorded."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 TERMINATED = 128 + signal.SIGTERM
-"""Exit code after SIGTERM, as shells have it."""
+"""Exit code after SIGTERM, by the convention of shells."""
 
 
 @contextmanager
 def sigterm_as_exit() -> Iterator[None]:
-    """Let SIGTERM raise `SystemExit` in the block, unless something handles it already, as Prefect does in a flow.
+    """Raise `SystemExit` in the block on SIGTERM, unless a handler is installed already, as by Prefect in a flow.
 
-    Without a handler it would end the process where it stands, and rows that wait for their commit would be lost.
+    Without a handler, SIGTERM would end the process at once and lose rows that wait for their commit.
     """
-    in_main = threading.current_thread() is threading.main_thread()  # Python sets handlers nowhere else
+    in_main = threading.current_thread() is threading.main_thread()  # Python can set handlers only there
     if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
