@@ -153,7 +153,7 @@ def perceptual_hash(rgb: RgbImage) -> str:
 def neighbour_correlation(rgb: RgbImage) -> float:
     """Return the correlation of neighbouring pixels: about 0 for noise, 0.75 to 1 for photographs.
 
-    This is the mean of the vertical and horizontal lag-1 autocorrelations of the luma; 1 for an image of one colour.
+    The mean of the vertical and horizontal lag-1 autocorrelations of the luma; 1 for an image of one colour.
     """
     luma = np.asarray(Image.fromarray(rgb).convert("L"), np.float32)
     luma -= luma.mean()
