@@ -29,9 +29,13 @@ class WatchedFlow:
 
     def run(self, parameters: dict[str, Any]) -> State[Any]:
         """Run the flow and return its state; Ctrl-C ends it in state Cancelled."""
+        return cast(State[Any], self.watched()(**parameters, return_state=True))
+
+    def watched(self) -> Flow[Any, Any]:
+        """Return a copy of the flow that notes here how it ends."""
         watched = self.flow.with_options()
         watched.fn = self._watching(self.flow.fn)
-        return cast(State[Any], watched(**parameters, return_state=True))
+        return watched
 
     def _watching(self, function: Callable[..., State[Any]]) -> Callable[..., State[Any]]:
         @functools.wraps(function)

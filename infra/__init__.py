@@ -1,1 +1,1 @@
-"""One file for each outside system: settings, storage, catalog, lease, cluster, registry."""
+"""Adapters to everything outside the process: settings, storage, catalog, leases, cluster and model registry."""

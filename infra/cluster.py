@@ -1,4 +1,4 @@
-"""Dask workers: processes on this machine, or a scheduler elsewhere."""
+"""Connection to Dask workers: processes on this machine, or those of a remote scheduler. Start at `connect`."""
 
 from __future__ import annotations
 
@@ -32,48 +32,51 @@ from infra.settings import Settings
 
 T = TypeVar("T")
 START_SECONDS = 120.0
-"""A local worker that is not there after so long is given up; it takes two seconds, on a busy machine twenty."""
+"""Seconds that a local worker may take to start; it usually takes two, on a busy machine twenty."""
 PACKAGES = ("tasks", "models", "infra")
-"""What workers elsewhere are sent, so that they run the coordinator's code."""
+"""Packages that are sent to remote workers, so that they run the coordinator's code."""
 ROOT = Path(__file__).parent.parent
-"""Where these packages lie."""
+"""Folder that contains these packages."""
 
 _WORKER_ENVIRONMENT = {
     # Freed activations stay in the process instead of going back to the system page by page: up to twice as fast.
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
     "OMP_NUM_THREADS": "1",
-    "DASK_LOGGING__DISTRIBUTED": "error",  # the configuration below comes too late for it
+    # A heartbeat lost while the cluster closes is logged as an error with a traceback; errors that matter come back
+    # with the tasks. The configuration below comes too late for this.
+    "DASK_LOGGING__DISTRIBUTED": "critical",
 }
 _ALLOWED_FAILURES = 2
-"""Times a shard may lose its worker before it is taken to be the cause."""
+"""Number of times that a shard may lose its worker before the shard is taken to be the cause."""
 
 
 class ClusterUnreachable(UserError):
-    """The Dask scheduler does not answer, or runs other versions than this machine."""
+    """The Dask scheduler does not answer, or its versions do not match those of this machine."""
 
 
 @contextmanager
 def connect(settings: Settings) -> Iterator[Client]:
-    """Yield a client of the cluster the settings name.
+    """Yield a client of the cluster that the settings name.
 
     Yields
     ------
     Client
-        Of one process per core on this machine (per GPU where `device` is `cuda`), or of `settings.cluster`.
+        Connected to one process per core on this machine (per GPU if `device` is `cuda`), or to
+        `settings.cluster`.
 
     Raises
     ------
     CertificatesInvalid
         If `settings.cluster` is a `tls://` address and there are no certificates for it.
     ClusterUnreachable
-        If the scheduler does not answer or has no matching versions, or no workers start here.
+        If the scheduler does not answer, its versions do not match, or no workers start on this machine.
     """
     for name in ("distributed", "distributed.worker", "distributed.nanny"):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("distributed.scheduler").setLevel(
         logging.CRITICAL
-    )  # what an interrupted run asked for is gone
+    )  # an interrupted run has cancelled its tasks
     with dask.config.set(_configuration()), _without_main():
         if settings.cluster:
             with _remote(settings, settings.cluster) as client:
@@ -89,31 +92,31 @@ def connect(settings: Settings) -> Iterator[Client]:
 def submit(
     client: Client, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
 ) -> Future:
-    """Submit a call of one of our functions.
+    """Submit a call of a function of this project.
 
-    It travels as bytes: a scheduler elsewhere looks into what it is sent, but has neither our code nor torch.
+    The call is sent as bytes: a remote scheduler unpickles what it receives, but has neither our code nor torch.
 
     Parameters
     ----------
     client : Client
         From `connect`.
     function : callable
-        At the top of one of our modules.
+        A function at the top level of one of our modules.
     arguments : Any
-        Its arguments, which can be pickled.
+        Arguments of the call; they must be picklable.
     key : Any
-        Dask's name for the task; unset: one of its own.
+        Dask's name for the task. Default: one that Dask generates.
     priority : int
-        What is higher goes before what waits already.
+        Tasks of higher priority run before those that are already waiting.
     """
     packed = pickle.dumps((function, arguments))
     return client.submit(_caller(), packed, key=key, priority=priority, pure=False)
 
 
 def ask_workers(client: Client, function: Callable[..., T], *arguments: Any) -> dict[str, T]:
-    """Call one of our functions in every worker that is there now, and return the answers by worker address.
+    """Call one of our functions in every worker that is connected now, and return the results by worker address.
 
-    A worker that goes away before it answers is left out. See `submit` for the parameters.
+    Workers that leave before they answer are omitted. See `submit` for the parameters.
     """
     packed = pickle.dumps((function, arguments))
     answers: dict[str, T] = client.run(_caller(), packed, on_error="ignore")
@@ -121,7 +124,7 @@ def ask_workers(client: Client, function: Callable[..., T], *arguments: Any) -> 
 
 
 def local_workers(settings: Settings) -> int:
-    """Return how many worker processes this machine gets: what is set, one a GPU, or one a core."""
+    """Return the number of worker processes on this machine: the setting, or else one per GPU or per core."""
     if settings.workers:
         return settings.workers
     if settings.device.startswith("cuda"):
@@ -132,7 +135,7 @@ def local_workers(settings: Settings) -> int:
 
 
 def worker_count(client: Client) -> int:
-    """Return how many workers a cluster has now."""
+    """Return the number of workers that a cluster has now."""
     return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
@@ -140,24 +143,24 @@ def _configuration() -> dict[str, object]:
     return {
         "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
         "distributed.scheduler.allowed-failures": _ALLOWED_FAILURES,
-        # What waits behind a shard that kills its worker would be blamed with it: let it wait at the scheduler.
+        # A task queued behind a shard that kills its worker would be blamed too: keep it queued at the scheduler.
         "distributed.scheduler.worker-saturation": 1.0,
-        # A worker that died comes back by itself; one that takes longer than this would be given up for good, and
-        # at the default (15 s) a busy machine loses all of them, one after the other.
+        # A worker that died is restarted. One that takes longer than this is given up for good, and at the
+        # default (15 s) a busy machine loses all of them, one after the other.
         "distributed.deploy.lost-worker-timeout": "1h",
         "distributed.comm.timeouts.connect": "10s",
-        # At their defaults (20 ms, 500 ms) these take some 3 % of a core in each process that has nothing to do.
+        # At their defaults (20 ms, 500 ms) these take about 3 % of a core in each idle process.
         "distributed.admin.tick.interval": "1s",
         "distributed.admin.system-monitor.interval": "5s",
-        "distributed.worker.profile.enabled": False,  # nobody looks at it, and see stop_profiler
-        # Their HTTP servers ask for no certificate: without routes they answer nothing.
+        "distributed.worker.profile.enabled": False,  # nobody reads the profile; see also stop_profiler
+        # Their HTTP servers do not ask for a certificate: without routes, they serve nothing.
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
     }
 
 
 def _local(workers: int) -> LocalCluster:
-    """Start workers here; once more, if a worker dies or hangs as it starts."""
+    """Start workers on this machine, and try once more if one dies or hangs during its start."""
     twice = Retrying(stop=stop_after_attempt(2), reraise=True)
     try:
         with _deaf_to_interrupts():
@@ -167,20 +170,22 @@ def _local(workers: int) -> LocalCluster:
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=None,
-                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # not a port that others may have
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # any free port
                 memory_limit=0,
                 death_timeout=START_SECONDS,
                 security=local_security(),
             )
-    except Exception as error:  # Dask tells it in many ways: RuntimeError, TimeoutError, AssertionError
+    except Exception as error:  # Dask reports it as RuntimeError, TimeoutError, AssertionError ...
         reason = error.__cause__ or error.__context__ or error
         raise ClusterUnreachable(f"no worker processes start on this machine: {reason}") from error
 
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Let processes that start now ignore Ctrl-C, which all of a terminal get: the coordinator will end them."""
-    if threading.current_thread() is not threading.main_thread():  # where Python sets no signal handlers
+    """Let processes that start now ignore Ctrl-C, which a terminal sends to all: the coordinator ends them."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # only the main thread may set signal handlers
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -192,7 +197,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Hide the main module, so that spawned workers do not import it: Prefect and all, a second or two each."""
+    """Hide the main module, so that spawned workers do not import it (and Prefect, which takes a second or two)."""
     main = sys.modules["__main__"]
     file, spec = getattr(main, "__file__", None), main.__spec__
     main.__file__, main.__spec__ = None, None
@@ -219,7 +224,7 @@ def _remote(settings: Settings, address: str) -> Iterator[Client]:
 
 
 def _knock(address: str) -> None:
-    """Raise at once where nothing listens or what is no address: a client would wait, or hang over the latter."""
+    """Raise at once if the address is invalid or nothing listens there; a client would hang or wait."""
     scheme, place = parse_address(address)
     get_backend(scheme)
     with socket.create_connection(parse_host_port(place), timeout=10):
@@ -236,12 +241,12 @@ def _check(client: Client, address: str) -> None:
 
 
 def _send_code(client: Client) -> None:
-    """Send our packages to all workers, those that join later too."""
+    """Send our packages to all workers, including those that join later."""
     client.register_plugin(_code_plugin(_packed(ROOT)), name="derain-code")
 
 
 def _packed(root: Path) -> bytes:
-    """Pack our packages in a zip, the same bytes for the same code."""
+    """Pack our packages into a zip archive whose bytes are the same for the same code."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as packed:
         for package in PACKAGES:
@@ -251,11 +256,11 @@ def _packed(root: Path) -> bytes:
 
 
 def _code_plugin(archive: bytes) -> WorkerPlugin:
-    """Make what puts our code on a worker's path, before any other that it may have.
+    """Return the plugin that puts our code first on a worker's import path.
 
-    `Client.upload_file` would not do: it keeps what a long-lived worker has loaded of an older version, and the
-    scheduler would gather one plugin a run. The class is defined in here because it then travels by value:
-    workers cannot import this module yet.
+    `Client.upload_file` would not do: a long-lived worker would keep modules of an older version that it has
+    loaded, and the scheduler would accumulate one plugin per run. The class is defined inside this function so that
+    it is pickled by value: workers cannot import this module yet.
     """
     digest = hashlib.sha256(archive).hexdigest()[:16]
 
@@ -265,7 +270,7 @@ def _code_plugin(archive: bytes) -> WorkerPlugin:
                 self.stop_profiler(worker)
             path = os.path.join(worker.local_directory, f"derain-code-{digest}.zip")
             if path in sys.path:
-                return  # and what is loaded stays loaded
+                return  # and modules stay loaded
             with open(path, "wb") as file:
                 file.write(archive)
             sys.path[:] = [path, *(other for other in sys.path if "derain-code-" not in other)]
@@ -274,8 +279,8 @@ def _code_plugin(archive: bytes) -> WorkerPlugin:
             importlib.invalidate_caches()
 
         def stop_profiler(self, worker: Any) -> None:
-            # In Python 3.11 it blocks all threads for good when one starts as it asks where they are, and ours
-            # start many: python/cpython#106883.
+            # In Python 3.11 the profiler deadlocks all threads if one starts while it takes their stacks, and
+            # ours start many: python/cpython#106883.
             for name in ("profile", "profile-cycle"):
                 timer = worker.periodic_callbacks.pop(name, None)
                 if timer is not None:
@@ -285,7 +290,7 @@ def _code_plugin(archive: bytes) -> WorkerPlugin:
 
 
 def _caller() -> Callable[[bytes], Any]:
-    """Make what unpacks a call and makes it; like the plugin's class it travels by value."""
+    """Return a function that unpacks a call and runs it; like the plugin's class, it is pickled by value."""
 
     def call(packed: bytes) -> Any:
         function, arguments = pickle.loads(packed)

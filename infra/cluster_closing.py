@@ -1,8 +1,8 @@
-"""Closing Dask clusters and clients: it comes after the work, so it may fail without making the work fail.
+"""Context managers that close Dask clusters and clients without failing work that is already done.
 
-On a busy machine it does fail. `Nanny.kill` gives a worker process 9 seconds to end and to be joined, and then
-raises `TimeoutError`, which `LocalCluster.close` passes on; Prefect takes any `TimeoutError` that a flow raises for
-the time-out of that flow.
+On a busy machine, closing does fail. `Nanny.kill` gives a worker process 9 seconds to exit and to be joined, and
+then raises `TimeoutError`, which `LocalCluster.close` passes on; Prefect takes any `TimeoutError` raised by a flow
+for the time-out of that flow.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from distributed import Client, LocalCluster
 from infra.errors import one_line
 
 CLOSE_SECONDS = 60.0
-"""How long a cluster or a client may take to close."""
+"""Seconds that a cluster or a client may take to close."""
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def closing_client(client: Client) -> Iterator[Client]:
-    """Close a client after the block; where that fails, the log has a warning."""
+    """Close a client after the block; log a warning if that fails."""
     try:
         yield client
     finally:
@@ -34,7 +34,7 @@ def closing_client(client: Client) -> Iterator[Client]:
 
 @contextmanager
 def closing_cluster(cluster: LocalCluster) -> Iterator[LocalCluster]:
-    """Close the workers of this machine after the block; where that fails, they are killed."""
+    """Close the workers of this machine after the block; kill them if that fails."""
     try:
         yield cluster
     finally:

@@ -1,7 +1,7 @@
-"""TLS between the coordinator, the Dask scheduler and its workers.
+"""TLS credentials for the connections between the coordinator, the Dask scheduler and its workers.
 
-Whoever reaches a Dask scheduler or worker can run code as its user, so every connection is authenticated on both
-sides: with certificates that live as long as the run on this machine, with those of the cluster elsewhere.
+Anyone who can reach a Dask scheduler or worker can run code as its user, so both sides of every connection are
+authenticated: on this machine with certificates that exist only for the run, elsewhere with those of the cluster.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class CertificatesInvalid(UserError):
-    """Certificates of a remote cluster are missing or cannot be used. The message names the file or variable."""
+    """Certificates of a remote cluster are missing or unusable. The message names the file or variable."""
 
 
 def local_security() -> Security:
@@ -33,13 +33,13 @@ def local_security() -> Security:
 def remote_security(settings: Settings) -> Security:
     """Return the certificates for the cluster that `settings.cluster` names.
 
-    They are those of `DERAIN_TLS_CA`, `DERAIN_TLS_CERT` and `DERAIN_TLS_KEY`, or else of Dask's own configuration
+    They come from `DERAIN_TLS_CA`, `DERAIN_TLS_CERT` and `DERAIN_TLS_KEY`, or else from Dask's own configuration
     (`distributed.comm.tls` in a file of `~/.config/dask`, or `DASK_DISTRIBUTED__COMM__TLS__CA_FILE` and so on).
 
     Raises
     ------
     CertificatesInvalid
-        If a `tls://` address has no certificates, or a file of them is absent or holds none.
+        If there are no certificates for a `tls://` address, or one of the files is missing or contains none.
     """
     given = {"tls_ca_file": settings.tls_ca, "tls_client_cert": settings.tls_cert}
     if settings.tls_key:
@@ -51,12 +51,12 @@ def remote_security(settings: Settings) -> Security:
 
 
 def warn_of_plain_tcp(address: str) -> None:
-    """Log a warning where a connection without TLS leaves this machine.
+    """Log a warning if a connection without TLS leaves this machine.
 
     Parameters
     ----------
     address : str
-        Of a scheduler, such as `tcp://scheduler:8786`.
+        Address of a scheduler, such as `tcp://scheduler:8786`.
     """
     scheme, place = parse_address(address)
     if scheme != "tcp" or _is_loopback(parse_host_port(place)[0]):
@@ -71,7 +71,7 @@ def warn_of_plain_tcp(address: str) -> None:
 def _is_loopback(host: str) -> bool:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:  # connecting reports it
+    except OSError:  # reported by the attempt to connect
         return True
     return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
 

@@ -1,4 +1,4 @@
-"""Versions of Python and packages on the two sides of a Dask connection: what may differ, and what may not."""
+"""Comparison of Python and package versions between the two sides of a Dask connection: see `compare_versions`."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from distributed.versions import VersionMismatchWarning
 logger = logging.getLogger(__name__)
 
 MUST_MATCH = ("python", "dask", "distributed", "cloudpickle")
-"""What travels between machines is written and read by these; of Python the minor version counts."""
+"""Packages that serialise what travels between machines; of Python, the minor version counts."""
 
 
 @contextmanager
 def without_version_tables() -> Iterator[None]:
-    """Keep a client that connects from printing tables of versions: `compare_versions` logs one line."""
+    """Keep a connecting client from printing version tables: `compare_versions` logs one line instead."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VersionMismatchWarning)
         yield
 
 
 def compare_versions(found: Mapping[str, Any]) -> str | None:
-    """Return why a cluster cannot work with this process; log differences that do not matter, on one line.
+    """Return why a cluster cannot work with this process; log harmless differences on one line.
 
     Parameters
     ----------
     found : Mapping
-        What `Client.get_versions` returns.
+        Return value of `Client.get_versions`.
 
     Returns
     -------
     str or None
-        Every package whose versions must match and do not, or None.
+        All packages whose versions must match but do not, or None.
     """
     here = found["client"]["packages"]
     elsewhere = [found["scheduler"], *found["workers"].values()]
@@ -57,7 +57,7 @@ def compare_versions(found: Mapping[str, Any]) -> str | None:
 
 
 def _short(version: object) -> str:
-    """Return a version as people write it: Dask gives Python's as 3.11.7.final.0."""
+    """Return a version as people write it: Dask reports Python's as 3.11.7.final.0."""
     return str(version).removesuffix(".final.0")
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with the world outside, sorted by what to do about it, and the patience to try again."""
+"""The family of errors below `DerainError`, grouped by how to handle them, and `retry` for the transient ones."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 
 ARCHIVED = "archived; restore it first"
-"""Why an object in an archive is rejected. Once it is restored, the next run takes it up."""
+"""Reason for rejecting an object in an archive. Once it is restored, the next run processes it."""
 
 
 class DerainError(Exception):
-    """Base of every error that this project raises on purpose. Its message is the one line that a user needs.
+    """Base class of every error that this project raises on purpose. Its message is the one line that a user needs.
 
-    As text it can be shown anywhere: without passwords of URLs, control characters of keys escaped.
+    `str()` of it is safe to show anywhere: passwords in URLs are removed and control characters in keys escaped.
     """
 
     def __str__(self) -> str:
@@ -28,7 +28,7 @@ class DerainError(Exception):
 
 
 class UserError(DerainError):
-    """What was asked for cannot be done. The message names it and the way out; trying again does not help."""
+    """The request cannot be fulfilled. The message names the cause and the way out; retrying does not help."""
 
 
 class ItemRejected(DerainError):
@@ -36,101 +36,101 @@ class ItemRejected(DerainError):
 
 
 class TransientError(DerainError):
-    """Something outside failed that can heal: a time-out, throttling, a reset, a full disk.
+    """Something outside the process failed that may recover: a time-out, throttling, a reset, a full disk.
 
-    Never the image's fault: the image stays pending, without a row.
+    It is never the image's fault: the image stays pending, without a row.
     """
 
 
 class StorageError(TransientError):
-    """Storage failed and trying again did not help, or cannot. The message names the URL and the cause."""
+    """Storage failed, and retrying did not or cannot help. The message names the URL and the cause."""
 
 
 class RequestUnsupported(StorageError):
-    """The store does not have what was asked of it, however often it is asked."""
+    """The store does not support the request, however often it is sent."""
 
 
 class ExclusiveWritesMissing(UserError):
-    """The store cannot create an object only where there is none, so nothing could keep two runs apart there."""
+    """The store has no exclusive creation of objects, without which two runs cannot be kept apart."""
 
 
 class RenamingMissing(UserError):
-    """The file system cannot rename files, so nothing could be written whole there."""
+    """The file system cannot rename files, without which files cannot be written atomically."""
 
 
 class ObjectArchived(ItemRejected):
-    """The object lies in an archive and cannot be read before someone restores it."""
+    """The object is in an archive and cannot be read until someone restores it."""
 
     def __init__(self) -> None:
         super().__init__(ARCHIVED)
 
 
 class ObjectChanged(TransientError):
-    """What was read is whole, but not of the size that was listed: it changed in between."""
+    """The object was read completely, but its size is not the one listed: it has changed since."""
 
 
 class ObjectStillChanging(StorageError):
-    """An object was again and again not of the size that was listed: storage answers, but the object is another."""
+    """The object repeatedly did not have the size that was listed: storage works, but the object keeps changing."""
 
 
 class ObjectNotFound(UserError):
-    """The object, bucket or folder is not there. The message names it."""
+    """The object, bucket or folder does not exist. The message names it."""
 
 
 class AccessDenied(UserError):
-    """Credentials are absent or were refused. The message names the URL and a way out."""
+    """Credentials are missing or were refused. The message names the URL and a way out."""
 
 
 STORAGE_ERRORS = (TransientError, ObjectNotFound, AccessDenied)
-"""What storage may answer at any moment, though all was well before: a time-out, a lapsed token, a bucket gone."""
+"""Errors that storage may raise at any time: a time-out, an expired token, a bucket that was deleted."""
 
 
 class UrlRefused(UserError, ValueError):
-    """A URL that names no place where images can be. The message names it and what would."""
+    """The URL does not name a place that can hold images. The message names it and says what would."""
 
 
 class KeyRefused(UserError):
-    """The store can never hold this key, or no file lies there: too long, outside the folder, a pipe, a device.
+    """The store can never hold a file under this key: it is too long, outside the folder, a pipe or a device.
 
-    The key's own fault, so the image may become a row with this reason; waiting does not help.
+    The key itself is at fault, so the image may become a row with this reason; waiting does not help.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long one operation is tried again."""
+    """How long one operation is retried."""
 
     budget_seconds: float
-    """No new attempt starts after this long."""
+    """Seconds after which no new attempt starts."""
     attempt_seconds: float | None = None
-    """Limit of one attempt; none: only the sockets' own time-outs hold."""
+    """Limit of one attempt in seconds; None: only the time-outs of the sockets apply."""
     first_wait: float = 0.2
     longest_wait: float = 8.0
 
     def short(self) -> RetryPolicy:
-        """Return the patience of a preflight, whose user waits at the terminal."""
+        """Return the shorter policy of a preflight, during which a user waits at the terminal."""
         return RetryPolicy(min(self.budget_seconds, 3.0), 8.0, self.first_wait, 1.0)
 
 
-CHANGED_ATTEMPTS = 3  # a cut answer with a matching length is rare, an overwritten object is not
+CHANGED_ATTEMPTS = 3  # truncated responses of matching length are rare, overwritten objects are not
 
 
 def retry(attempt: Callable[[], T], policy: RetryPolicy, url: str) -> T:
-    """Run `attempt` until it succeeds, fails for good, or patience ends.
+    """Run `attempt` until it succeeds, fails permanently, or the policy's budget is used up.
 
     Parameters
     ----------
     attempt : Callable[[], T]
-        Raises `TransientError` for what can heal; anything else, and `StorageError`, ends the loop at once.
-    patience : RetryPolicy
-        When to stop. Waits are random and double, so that workers do not come back all together.
+        Raises `TransientError` for what may recover; anything else, and `StorageError`, ends the loop at once.
+    policy : RetryPolicy
+        When to stop. Waits are random and grow twofold, so that workers do not all come back at once.
     url : str
-        What is being asked for, for the message.
+        The URL that is accessed, for the message.
 
     Raises
     ------
     StorageError
-        When patience has ended.
+        If the budget is used up.
     """
     retrying = Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, TransientError) and _can_heal(error)),
@@ -148,7 +148,7 @@ def one_line(error: BaseException) -> str:
 
 
 def printable(url: str) -> str:
-    """Return a URL as it can stand in a one-line message: keys may hold newlines and worse."""
+    """Return a URL that is safe in a one-line message: keys may contain newlines and worse."""
     return url if url.isprintable() else repr(url)[1:-1]
 
 

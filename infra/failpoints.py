@@ -1,9 +1,10 @@
-"""Places where a test may kill a process or let it hang, so that what comes of it can be looked at.
+"""Failpoints, named places where a test may kill a process or make it hang, to examine what that leaves behind.
 
-`DERAIN_FAULT="after-put:group:/tmp/token"` kills this process's group (or `self` alone) with SIGKILL when the
-point `after-put` is passed, once: the token file is taken away by whoever gets there first. Without a token it
-kills each time. `after-put=a/b.jpg:self` does so for that key alone; `decode:hang` lets the thread wait for ever,
-`decode:slow:0.3` for this many seconds. Unset, a fault point costs one look into the environment.
+`DERAIN_FAULT="after-put:group:/tmp/token"` kills the group of this process (with `self`, only the process) with
+SIGKILL when it reaches the failpoint `after-put`. This happens once: the first process to arrive removes the token
+file. Without a token it happens every time. `after-put=a/b.jpg:self` applies to that key only; `decode:hang` makes
+the thread wait for ever, `decode:slow:0.3` for this many seconds. If the variable is unset, a failpoint costs one
+look-up in the environment.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ VARIABLE = "DERAIN_FAULT"
 
 
 def failpoint(name: str, key: str = "") -> None:
-    """Die or hang here if a test asked for it.
+    """Die, hang or wait here if a test has asked for it.
 
     Parameters
     ----------
     name : str
-        The place.
+        Name of the failpoint.
     key : str
-        What is being worked on, where a test may choose by it.
+        Key of the object that is being processed, so that a test can select it.
     """
     asked = os.environ.get(VARIABLE)
     if asked is None or not asked.startswith(name):

@@ -1,4 +1,4 @@
-"""The git checkout that the code runs from, where there is one."""
+"""The git checkout that the code runs from, if any."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def commit() -> str | None:
-    """Return the commit of the checkout, with `-dirty` where files were changed; None outside of one."""
+    """Return the commit of the checkout, with suffix `-dirty` if files were changed; None without a checkout."""
     words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     if not (ROOT / ".git").exists():
         return None

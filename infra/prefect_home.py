@@ -1,6 +1,6 @@
-"""What Prefect finds in the environment when it is imported: a home that it can use, and no proxy before loopback.
+"""Preparation of the environment that Prefect is imported in: a usable home, and no proxy in front of loopback.
 
-`prepare` must run before Prefect is imported, which looks for its home once and for all.
+`prepare` must run before Prefect is imported, because Prefect looks for its home only then.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ DATABASES = (
     "PREFECT_SERVER_DATABASE_CONNECTION_URL",
     "PREFECT_API_DATABASE_CONNECTION_URL",
 )
-"""Where somebody may have said which database a server uses."""
+"""Variables that may name the database of a Prefect server."""
 
 Environment = MutableMapping[str, str]
 
 
 def prepare(environment: Environment) -> None:
-    """Make an environment one in which Prefect can be imported and a temporary server of it starts.
+    """Change an environment so that Prefect can be imported and its temporary server can start.
 
-    A home that is not there, cannot be written, or holds the database of another version is not touched: this
-    process and what it starts get a private one, and a line in the log says so.
+    A home that does not exist, is not writable, or holds the database of another version is left alone: this
+    process and its children get a private home, and a line in the log says so.
 
     Parameters
     ----------
@@ -53,12 +53,12 @@ def prepare(environment: Environment) -> None:
 
 
 def without_proxy(environment: Environment) -> dict[str, str]:
-    """Return what to set so that no request to this machine itself goes through a proxy.
+    """Return the variables to set so that no request to this machine itself goes through a proxy.
 
     Parameters
     ----------
     environment : mutable mapping
-        Where proxies may be set.
+        Environment in which proxies may be set.
     """
     if not any(environment.get(name) or environment.get(name.lower()) for name in PROXIES):
         return {}
@@ -71,9 +71,9 @@ def without_proxy(environment: Environment) -> dict[str, str]:
 
 
 def _home_of(environment: Environment) -> Path | None:
-    """Return Prefect's home; None where this user has no home at all."""
+    """Return Prefect's home; None if this user has no home folder."""
     try:
-        users_home = Path.home()  # Prefect asks for it at its import, whatever else is set
+        users_home = Path.home()  # Prefect needs it at import, whatever else is set
     except RuntimeError:
         return None
     given = environment.get("PREFECT_HOME")
@@ -81,9 +81,10 @@ def _home_of(environment: Environment) -> Path | None:
 
 
 def _is_writable(home: Path) -> bool:
+    """Return whether Prefect can use a home; it makes the last folder itself, so that other commands leave none."""
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home):
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home if home.exists() else home.parent):
             pass
     except OSError:
         return False
@@ -95,7 +96,7 @@ def _move_home(environment: Environment, home: Path | None) -> None:
     private = _private_folder()
     if home is None:
         environment["HOME"] = str(private)
-        environment.setdefault("USER", str(os.getuid()))  # the name of a user who has no entry
+        environment.setdefault("USER", str(os.getuid()))  # for a user without an entry in the user database
         logger.warning("this user has no home folder; this run uses %s", private)
     else:
         logger.warning("%s cannot be written, and Prefect needs it; this run uses %s", home, private)
@@ -106,13 +107,13 @@ def _move_home(environment: Environment, home: Path | None) -> None:
 
 
 def _is_usable(database: Path) -> bool:
-    """Tell whether Prefect's database is one that the installed version knows, or can be made into one."""
+    """Return whether the installed version of Prefect can use or upgrade this database."""
     if not database.exists():
         return True
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=1)) as connection:
             found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-    except sqlite3.OperationalError:  # no such table yet, or locked by a server that uses it
+    except sqlite3.OperationalError:  # the table does not exist yet, or a server has locked it
         return True
     except sqlite3.DatabaseError:
         return False
@@ -120,7 +121,7 @@ def _is_usable(database: Path) -> bool:
 
 
 def _is_known(revision: str) -> bool:
-    spec = find_spec("prefect")  # does not import it
+    spec = find_spec("prefect")  # does not import Prefect
     folders = spec.submodule_search_locations if spec is not None else None
     return any(
         any(Path(folder, "server/database/_migrations/versions/sqlite").glob(f"*_{revision}_*.py"))
@@ -129,7 +130,7 @@ def _is_known(revision: str) -> bool:
 
 
 def _private_folder() -> Path:
-    """Return a folder of this user's own, the same one each time: to make a database takes seconds."""
+    """Return a private folder of this user, always the same one, because creating a database takes seconds."""
     folder = Path(tempfile.gettempdir(), f"derain-prefect-{version('prefect')}-{os.getuid()}")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -1,7 +1,8 @@
-"""A Prefect startup plugin: inside the project, a deployment may be called by its bare name.
+"""A Prefect startup plugin that lets deployments of this project be called by their bare name.
 
-`prefect deployment run derain-batch` instead of `derain-batch/derain-batch`. Loaded by Prefect through the entry
-point `prefect.plugins` of the installed package; `[tool.prefect.plugins]` in pyproject.toml turns it on.
+With it, `prefect deployment run derain-batch` works as well as `derain-batch/derain-batch`. Prefect loads it
+through the entry point `prefect.plugins` of the installed package; `[tool.prefect.plugins]` in pyproject.toml
+enables it.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ if TYPE_CHECKING:
 
 
 class AmbiguousName(ObjectNotFound):
-    """A bare name that several flows have a deployment of: Prefect's commands then say that it is not found."""
+    """Several flows have a deployment of this name; Prefect's commands then report that it is not found."""
 
 
 @prefect.plugins.register_hook
 def setup_environment(*, ctx: prefect.plugins.HookContext) -> prefect.plugins.SetupResult | None:
-    """Let Prefect's client take bare deployment names, and keep passwords out of logs; called at Prefect's start.
+    """Let Prefect's client accept bare deployment names, and keep passwords out of logs; Prefect calls it at start.
 
-    Where a proxy is set, its client and all that it starts still reach this machine itself without the proxy.
-    What it wraps is internal to Prefect: where another version does not have it, a line in the log says so, and
-    full names work as ever.
+    If a proxy is set, the client and the processes that it starts still reach this machine itself without it.
+    The wrapped method is internal to Prefect: if another version does not have it, a line in the log says so, and
+    full names keep working.
 
     Parameters
     ----------
     ctx : HookContext
-        What Prefect tells a plugin.
+        Context that Prefect passes to a plugin.
     """
     guard_logs()
     try:
@@ -72,12 +73,12 @@ def _taking_bare_names(original: Any) -> Any:
 
 
 async def _full_name(client: PrefectClient, name: str) -> str:
-    """Find the one deployment of this name; a name that nobody has is passed on as flow and deployment.
+    """Return the full name of the only deployment of this name; an unknown name counts as flow and deployment.
 
     Raises
     ------
     AmbiguousName
-        If several flows have one; the log says which, since Prefect's commands do not show the message.
+        If several flows have one; they are logged, since Prefect's commands do not show the message.
     """
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
     from prefect.logging import get_logger

@@ -1,4 +1,4 @@
-"""Which process holds something, told in a way that another process can check."""
+"""`Holder`, the identity of a process in a form that another process can check."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _START_TOLERANCE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process: where it runs and how to recognise it there."""
+    """The identity of a process: where it runs, and how to recognise it there."""
 
     host: str
-    """The host's name, for people: two machines may share one."""
+    """Name of the host, for people only: two machines may share one."""
     machine: str
-    """16 hex digits for this boot of this machine and its set of process ids (a container has its own)."""
+    """16 hex digits that identify this boot of the machine and its PID namespace (a container has its own)."""
     pid: int
     started: float
-    """Seconds from boot to the start of the process: a process id is used again, this with it is not."""
+    """Seconds from boot to the start of the process: process ids are reused, but not together with this."""
 
     @classmethod
     def this_process(cls) -> Self:
@@ -34,7 +34,7 @@ class Holder:
         return cls(socket.gethostname(), _machine(), os.getpid(), _started(psutil.Process()))
 
     def is_dead(self) -> bool:
-        """Tell whether the process is known to have ended; of another machine nothing is known."""
+        """Return whether the process is known to have ended; nothing is known about other machines."""
         if self.machine != _machine():
             return False
         try:
@@ -49,7 +49,7 @@ class Holder:
 
 
 def _started(process: psutil.Process) -> float:
-    # From boot, not from 1970: setting the clock must not make a living process look like another one.
+    # Relative to boot, not to 1970: setting the clock must not make a live process look like another one.
     return float(process.create_time() - psutil.boot_time())
 
 

@@ -1,4 +1,4 @@
-"""Settings of one installation, from `DERAIN_*` environment variables or a `.env` file."""
+"""Settings of one installation, read from `DERAIN_*` environment variables or a `.env` file by `read_settings`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from infra.errors import RetryPolicy, UrlRefused, UserError, one_line, printable
 
 ENV_FILES = (Path(__file__).parents[1] / ".env", Path(".env"))
-"""In the project's folder, and in the one that a command is run in, which wins."""
+"""The `.env` files of the project's folder and of the current one; the latter takes precedence."""
 
 
 def absolute_url(value: str) -> str:
@@ -32,8 +32,8 @@ def absolute_url(value: str) -> str:
     Raises
     ------
     UrlRefused
-        For the home of a user who is not there (`~nobody/photos`), links that lead in a circle, or a path that is
-        no text: catalog and reports could not hold it.
+        For the home of a user who does not exist (`~nobody/photos`), for links that form a circle, or for a path
+        that is not valid text, which catalog and reports could not hold.
     """
     if not _is_text(value):
         raise UrlRefused(f"{printable(value)}: a path must be valid UTF-8; rename it, or make a link to it")
@@ -50,13 +50,13 @@ def absolute_url(value: str) -> str:
 def _is_text(value: str) -> bool:
     try:
         value.encode()
-    except UnicodeEncodeError:  # bytes of a file name that are no UTF-8
+    except UnicodeEncodeError:  # bytes of a file name that are not UTF-8
         return False
     return True
 
 
 class SettingsInvalid(UserError, ValueError):
-    """A `DERAIN_*` variable has a value that it cannot have."""
+    """A `DERAIN_*` variable has an invalid value."""
 
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
@@ -64,24 +64,24 @@ Url = Annotated[str, BeforeValidator(lambda value: absolute_url(str(value)))]
 
 
 class GateLimits(BaseModel):
-    """What a challenger may lose, at most, as the upper bound of an interval; `DERAIN_GATES__PSNR_Y` and so on."""
+    """Most that a challenger may lose, as the upper bound of an interval; `DERAIN_GATES__PSNR_Y` and so on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_images: int = Field(default=20, ge=2)
-    """A validation set with fewer pairs decides nothing."""
+    """Fewest pairs of a validation set that a decision may rest on."""
     psnr_y: float = Field(default=0.1, ge=0)
-    """dB on rainy photographs."""
+    """Loss of PSNR in dB on rainy photographs."""
     ssim_y: float = Field(default=0.002, ge=0)
-    """On rainy photographs."""
+    """Loss of SSIM on rainy photographs."""
     rain_recall: float = Field(default=0.03, ge=0)
-    """Share of planted rain."""
+    """Loss in the share of planted rain that is removed."""
     detail_kept: float = Field(default=0.02, ge=0)
-    """Share of planted detail."""
+    """Loss in the share of planted detail that is kept."""
     clean_change: float = Field(default=0.25, ge=0)
-    """Grey levels of 255 by which clean photographs are altered more than the champion alters them."""
+    """Grey levels (of 255) by which it alters clean photographs more than the champion does."""
     latency_ratio: float = Field(default=1.1, gt=0)
-    """Seconds of the challenger for each of the champion's."""
+    """Ratio of the challenger's time per photograph to the champion's."""
 
 
 class CurationLimits(BaseModel):
@@ -90,31 +90,31 @@ class CurationLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     scales: tuple[float, ...] = (1.0,)
-    """Sizes that each crop is derained at, full size first; `[1, 0.75, 0.5]` was measured not to pay."""
+    """Scales at which each crop is derained, full size first; `[1, 0.75, 0.5]` was measured not to pay."""
     rain_found: float = Field(default=0.002, ge=0)
-    """Least mean brightness of the rain that two independent networks, or the background, tell of."""
+    """Least mean brightness of the rain that two independent networks, or the background, agree on."""
     agreement: float = Field(default=0.3, ge=0, le=1)
-    """Least share of the found rain that judged and independent network both found."""
+    """Least share of the detected rain that both the judged and the independent network detected."""
     informedness: float = Field(default=0.3, ge=-1, le=1)
-    """Least rain recall + detail kept - 1 of planted probes on the crop."""
+    """Least value of rain recall + detail kept - 1, measured with probes planted on the crop."""
     detail_kept: float = Field(default=0.5, ge=0)
-    """Least share of planted detail that is left."""
+    """Least share of planted detail that is kept."""
     structure_leak: float = Field(default=0.9, ge=0, le=1)
-    """Most correlation of what was taken away with the structure of the background, where there is no rain."""
+    """Largest correlation of the removed layer with the structure of the background, where there is no rain."""
     feature_distance: float = Field(default=3.0, gt=0)
-    """Most distance of the pseudo-label from labelled photographs, which themselves lie at about 1."""
+    """Largest feature distance from labelled photographs, which are themselves about 1 apart."""
     score: float = Field(default=0.4, ge=0, le=1)
-    """Least score, which pseudo-labels are ranked by."""
+    """Least score; pseudo-labels are ranked by it."""
     confident: float = Field(default=0.002, ge=0, le=1)
-    """Least mean of the confidence map: with less, nothing can be learned."""
+    """Least mean of the confidence map; with less, there is nothing to learn."""
     quota: int = Field(default=20, ge=1)
-    """Most crops of one source group that rules accept, the best first; and as many that reviewers accept."""
+    """Most crops per source group that rules accept, best first, and as many again that reviewers accept."""
     frames: int = Field(default=5, ge=3)
-    """Least frames that a temporal background is made from."""
+    """Fewest frames from which a temporal background is made."""
     static: float = Field(default=0.5, ge=0, le=1)
-    """Least share of a temporal background that stands still."""
+    """Least share of a temporal background that is static."""
     neighbours: int = Field(default=8, ge=0)
-    """Frames of the same camera that are looked at for it; 0: none is made."""
+    """Frames of the same camera that are considered for a temporal background; 0 makes none."""
     task_crops: int = Field(default=8, ge=1)
     """Crops that a worker judges at a time."""
 
@@ -127,28 +127,29 @@ class CurationLimits(BaseModel):
 
 
 class IngestLimits(BaseModel):
-    """What goes into the pool; `DERAIN_INGEST__MIN_SIDE` and so on."""
+    """Limits on what enters the pool; `DERAIN_INGEST__MIN_SIDE` and so on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_side: int = Field(default=128, ge=2)
-    """Pixels of the shorter side of an image."""
+    """Least length of the shorter side of an image in pixels."""
     min_sharpness: float = Field(default=0.006, ge=0)
-    """Mean absolute Laplacian of the luma, grey levels in [0, 1]: below it an image or a crop is blurred."""
+    """Least mean absolute Laplacian of the luma in [0, 1]; below it, an image or crop counts as blurred."""
     min_contrast: float = Field(default=0.02, ge=0)
-    """Standard deviation of the luma: below it an image or a crop is flat."""
+    """Least standard deviation of the luma in [0, 1]; below it, an image or crop counts as flat."""
     min_correlation: float = Field(default=0.5, ge=-1, le=1)
-    """Of neighbouring pixels: below it an image is noise."""
+    """Least correlation of neighbouring pixels; below it, an image counts as noise."""
     near_duplicate_bits: int = Field(default=4, ge=0, le=32)
-    """Images whose perceptual hashes differ in at most so many of 64 bits are near duplicates."""
+    """Most bits, of 64, in which the perceptual hashes of near duplicates differ."""
     crops_per_image: int = Field(default=4, ge=1, le=64)
-    """Most crops that are taken of one image."""
+    """Most crops per image."""
     group_pattern: str = r"^(.*?)\d*(?:\.\w+)?$"
-    """Regular expression whose groups, found in a key, name its camera and day; else the key less its number."""
+    """Regular expression whose groups, matched in a key, name its camera and day. The default drops the number at
+    the end of the key."""
     validation_share: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the images that is kept for validation, whole source groups at a time."""
+    """Share of the images that is set aside for validation, in whole source groups."""
     grown_crops: int = Field(default=1000, ge=1)
-    """So many new crops since the last training are worth another one: `derain.pool.grown` is emitted."""
+    """Number of new crops since the last training from which `derain.pool.grown` is emitted."""
 
     @field_validator("group_pattern")
     @classmethod
@@ -161,37 +162,37 @@ class IngestLimits(BaseModel):
 
 
 class DriftLimits(BaseModel):
-    """When the newest photographs are taken to be of another kind; `DERAIN_DRIFT__ALPHA` and so on."""
+    """When the newest photographs count as different from earlier ones; `DERAIN_DRIFT__ALPHA` and so on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     window: int = Field(default=200, ge=10)
-    """Newest crops, or images, that are compared with four times as many earlier ones."""
+    """Number of newest crops or images, which are compared with four times as many earlier ones."""
     alpha: float = Field(default=0.01, gt=0, lt=1)
-    """Odds of an alarm where nothing has changed, for all tests of one run together."""
+    """Probability of a false alarm, for all tests of one run together."""
     feature_crops: int = Field(default=64, ge=10)
-    """Crops of each side that the student looks at."""
+    """Crops per side from which the student extracts features."""
 
 
 class WorkerSettings(BaseSettings):
-    """What a worker process reads from its own environment: it may run on another machine than the coordinator."""
+    """Settings that a worker reads from its own environment; it may run on another machine than the coordinator."""
 
     model_config = SettingsConfigDict(
         env_prefix="DERAIN_", env_file=ENV_FILES, env_nested_delimiter="__", extra="ignore", frozen=True
     )
 
     retry_seconds: float = Field(default=45.0, ge=0)
-    """No request that failed is begun again after this long."""
+    """Seconds after which a failed request is not retried."""
     image_bytes: int | None = Field(default=None, ge=1)
-    """Memory that each worker may spend on one image; of larger ones a machine takes one at a time. Unset: the
-    machine's memory (or the container's) by its cores, less what a worker needs anyway."""
+    """Bytes of memory that each worker may use for one image; a machine processes larger images one at a time.
+    Unset: the memory of the machine or container per core, minus what a worker needs anyway."""
 
 
 class Settings(WorkerSettings):
-    """Where things are and how much may be used; read at run time, never at import."""
+    """All settings of an installation: where things are, and limits; read at run time, never at import."""
 
     workspace: Url = Field(default="./var", validate_default=True)
-    """Catalog, leases, reports and staged models live here: a folder or `s3://bucket/prefix`."""
+    """Folder or `s3://bucket/prefix` that holds catalog, leases, reports and staged models."""
     source: Url | None = None
     """Default source of derain-batch."""
     destination: Url | None = None
@@ -205,42 +206,42 @@ class Settings(WorkerSettings):
     tls_key: Url | None = None
     """PEM file of its private key; unset: the key is in `tls_cert` too."""
     workers: int | None = Field(default=None, ge=1)
-    """Worker processes on this machine; unset: one a core."""
+    """Worker processes on this machine; unset: one per core."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """`auto`, `cpu`, `cuda` or `cuda:N`; whether it is there is looked at before any work."""
+    """`auto`, `cpu`, `cuda` or `cuda:N`; its presence is checked before any work."""
     tracking_uri: str | None = Field(default=None, repr=False)
-    """MLflow server; unset: SQLite in the workspace, or in `./var` where the workspace is remote."""
+    """URL of an MLflow server; unset: SQLite in the workspace, or in `./var` if the workspace is remote."""
     shard_pixels: int = Field(default=64_000_000, ge=1)
-    """Most pixels of one shard; a worker hands back what it has not begun after four seconds."""
+    """Most pixels per shard; a worker hands back images that it has not started after four seconds."""
     shard_images: int = Field(default=128, ge=1)
-    """Most images in one shard."""
+    """Most images per shard."""
     wave_shards: int = Field(default=4, ge=1)
-    """Most shards per worker process in one catalog commit; no row waits for its commit more than eight seconds."""
+    """Most shards per worker process in one catalog commit; no row waits more than eight seconds for its commit."""
     stall_seconds: float = Field(default=1800.0, gt=0)
-    """Where no shard comes back for this long, workers are taken to hang: the run ends, its images stay pending."""
+    """Seconds without a finished shard after which workers count as hung: the run ends, its images stay pending."""
     tile_pixels: int = Field(default=4_000_000, ge=65_536)
-    """Larger images are derained in tiles, or rejected where the model cannot be tiled."""
+    """Larger images are derained in tiles, or rejected if the model does not support tiles."""
     max_pixels: int = Field(default=300_000_000, ge=1)
-    """Larger images, frames and Zarr chunks are rejected unread: decompression bombs."""
+    """Most pixels of an image, frame or Zarr chunk; larger ones are rejected unread as decompression bombs."""
     max_frames: int = Field(default=10_000_000, ge=1)
-    """A Zarr array that claims more frames is refused: its metadata alone would make a list without end."""
+    """Most frames of a Zarr array; its metadata alone could otherwise demand an endless listing."""
     lease_seconds: float = Field(default=60.0, gt=0)
-    """A lease that was not renewed for this long has expired."""
+    """Seconds after which a lease that was not renewed has expired."""
     min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
-    """Local disks must have this much left beyond what the outputs are expected to take."""
+    """Bytes that must remain free on local disks beyond the expected size of the outputs."""
 
     training: str | None = None
     """Default folder of labelled training data, on this machine (see `models/rain/banks.py`)."""
     validation: Url | None = None
-    """Manifest (CSV) of the photographs that promotion is decided on; unset: a small one that is made here."""
+    """Manifest (CSV) of the photographs that decide on promotion; unset: a small generated one."""
     gates: GateLimits = GateLimits()
     """Limits of promotion."""
     curation: CurationLimits = CurationLimits()
     """Which pseudo-labels are accepted."""
     ingest: IngestLimits = IngestLimits()
-    """What goes into the pool."""
+    """Limits on what enters the pool."""
     drift: DriftLimits = DriftLimits()
-    """When the newest photographs are taken to be of another kind."""
+    """When the newest photographs count as different from earlier ones."""
 
     @field_validator(
         "source",
@@ -265,29 +266,29 @@ def read_settings() -> Settings:
     Raises
     ------
     SettingsInvalid
-        Names the variable and what is wrong with it, in one line.
+        If a variable is invalid; the message names it and the fault in one line.
     """
     return _read(Settings)
 
 
 def read_retry_policy() -> RetryPolicy:
-    """Read how long storage is asked again, in a process that may know nothing but its environment: a worker.
+    """Read how long storage is retried, in a process that may have only its environment, such as a worker.
 
     Raises
     ------
     SettingsInvalid
-        If `DERAIN_RETRY_SECONDS` is no number of seconds.
+        If `DERAIN_RETRY_SECONDS` is not a number of seconds.
     """
     return RetryPolicy(read_worker_settings().retry_seconds)
 
 
 def read_worker_settings() -> WorkerSettings:
-    """Read what concerns a worker.
+    """Read the settings of a worker.
 
     Raises
     ------
     SettingsInvalid
-        Names the variable and what is wrong with it, in one line.
+        If a variable is invalid; the message names it and the fault in one line.
     """
     return _read(WorkerSettings)
 

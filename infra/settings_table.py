@@ -1,4 +1,4 @@
-"""The table of all settings, made from the class that defines them.
+"""Generator of the documentation page of all settings, from the class that defines them.
 
 python -m infra.settings_table > docs/reference/settings.md
 """
@@ -41,13 +41,13 @@ class Setting:
 
 
 def all_settings() -> Iterator[Setting]:
-    """Yield every setting in the order of the source, those of a group under their own variables."""
+    """Yield every setting in source order, with one variable per setting of a group."""
     meanings = _meanings(Path(settings.__file__).read_text(encoding="utf-8"))
     yield from _settings_of(settings.Settings, PREFIX, meanings)
 
 
 def page() -> str:
-    """Return the page of all settings, as Markdown."""
+    """Return the documentation page of all settings as Markdown."""
     rows = (f"| `{each.variable}` | {each.meaning} | {each.default} |\n" for each in all_settings())
     return HEAD + "".join(rows)
 

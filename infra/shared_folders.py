@@ -1,4 +1,4 @@
-"""Folders of this machine that workers elsewhere must see too: on a network file system, under the same path."""
+"""Check that remote workers see the folders of a run, as on a network file system under the same path."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from infra.storage.location import is_local
 from infra.storage.temporary_files import nearest_folder, temporary_name
 
 _NAMES = 20
-"""Entries of a source that workers are asked for."""
+"""Number of entries of a source that workers must find."""
 
 
 class FolderNotShared(UserError):
-    """Workers elsewhere do not see a folder of this machine. The message names both, and the way out."""
+    """Remote workers do not see a folder of this machine. The message names both and the way out."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedFolder:
-    """A folder that workers look for, and what they must find in it."""
+    """A folder that workers must see, and the names that they must find in it."""
 
     url: str
     folder: str
@@ -33,14 +33,14 @@ class SharedFolder:
     writable: bool
 
     def fault(self) -> str | None:
-        """Return what is wrong with it in this process, or None; run on workers."""
+        """Return what is wrong with the folder as seen by this process, or None; runs on workers."""
         if not all(os.path.lexists(os.path.join(self.folder, name)) for name in self.names):
             return "do not see"
         return "may not write to" if self.writable and not os.access(self.folder, os.W_OK) else None
 
 
 def refuse_unshared_folders(settings: Settings, read: Iterable[str], written: Iterable[str]) -> None:
-    """Ask the workers of a remote cluster whether they see the folders of a run; without one, do nothing.
+    """Check that the workers of a remote cluster see the folders of a run; do nothing without such a cluster.
 
     Parameters
     ----------
@@ -49,12 +49,12 @@ def refuse_unshared_folders(settings: Settings, read: Iterable[str], written: It
     read : iterable of str
         Folders or URLs that workers read from.
     written : iterable of str
-        Folders or URLs that they write to: a file that appears there for a moment must appear to them too.
+        Folders or URLs that they write to: they must see a temporary file that is created there.
 
     Raises
     ------
     FolderNotShared
-        If a worker does not see one, or may not write to it.
+        If a worker does not see one of them, or may not write to it.
     ClusterUnreachable
         If the cluster cannot be asked.
     """
@@ -82,7 +82,7 @@ def _refuse(cluster: str, folder: SharedFolder, answers: dict[str, str | None]) 
 
 
 def _listed(path: str) -> SharedFolder:
-    """Describe a source by the first of its entries."""
+    """Describe a source by its first entries."""
     if not os.path.isdir(path):
         return SharedFolder(path, os.path.dirname(path), (os.path.basename(path),), writable=False)
     names = heapq.nsmallest(_NAMES, (entry.name for entry in os.scandir(path)))
@@ -91,7 +91,7 @@ def _listed(path: str) -> SharedFolder:
 
 @contextmanager
 def _marked(path: str) -> Iterator[SharedFolder]:
-    """Describe a folder by a file that is there as long as the block lasts."""
+    """Describe a folder by a file that exists for the duration of the block."""
     folder, name = nearest_folder(path), temporary_name()
     mark = Path(folder, name)
     mark.touch()

@@ -1,7 +1,7 @@
-"""Text as it may be shown: in a terminal, a log, a state, a table.
+"""`shown` makes text safe to display in a terminal, a log, a state or a table.
 
-Keys are chosen by whoever fills a bucket, and may hold sequences that drive a terminal; URLs of servers and
-databases may hold passwords. Neither passes here.
+Whoever fills a bucket chooses its keys, which may contain terminal escape sequences; URLs of servers and databases
+may contain passwords. Both are removed here.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import logging
 import re
 
 _UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters but for tab and newline, marks that reverse the direction of text, halves of pairs."""
+"""Control characters except tab and newline, marks that change the direction of text, and lone surrogates."""
 _USER = re.compile(r"""(?<=://)(?:[^/\s"'<>]*@|[^:/\s@]*:(?!\d+/)[^@\s]*@)""")
-"""User and password of a URL. A slash belongs to a password only behind a colon that no port follows."""
+"""User and password of a URL. A password may contain a slash only after a colon that is not followed by a port."""
 _SECRET = re.compile(
     r"([?&][\w.-]*(?:password|passwd|secret|token|signature|credential)[\w.-]*=)[^&\s#]+", re.I
 )
-"""Parameters of a URL that name a secret."""
+"""Query parameters of a URL whose name suggests a secret."""
 
 
 def shown(text: str) -> str:
@@ -25,7 +25,7 @@ def shown(text: str) -> str:
     Parameters
     ----------
     text : str
-        Any text; tabs and newlines stay.
+        Any text; tabs and newlines are kept.
     """
     if "://" in text:
         text = _SECRET.sub(r"\1***", _USER.sub("***@", text))
@@ -33,12 +33,12 @@ def shown(text: str) -> str:
 
 
 def shown_line(text: str) -> str:
-    """Return `shown` text on one line: a newline is escaped too."""
+    """Return `shown` text on one line, with newlines escaped too."""
     return shown(text).replace("\n", "\\n")
 
 
 def guard_logs() -> None:
-    """Let every record of this process's logs be made of `shown` text, its traceback too; once is enough."""
+    """Make every log record of this process consist of `shown` text, including tracebacks; one call is enough."""
     make = logging.getLogRecordFactory()
     if getattr(make, "is_guarded", False):
         return
@@ -46,7 +46,7 @@ def guard_logs() -> None:
     def make_shown(*arguments: object, **named: object) -> logging.LogRecord:
         record = make(*arguments, **named)
         message = record.getMessage()
-        if shown(message) != message:  # formatters may want the arguments of other records
+        if shown(message) != message:  # formatters may need the arguments of other records
             record.msg, record.args = shown(message), ()
         if record.exc_info and record.exc_info[0] is not None:
             record.exc_text = shown(logging.Formatter().formatException(record.exc_info))

@@ -1,9 +1,9 @@
-"""The temporary Prefect server of a run that has no other one: it ends with its run, even one that is killed.
+"""The temporary Prefect server of a run that has no other server; it exits with its run, even if that is killed.
 
-Prefect stops it when the run's interpreter exits, which SIGKILL does not wait for. Here the server reads a pipe
-whose other end only the run holds: the kernel closes it, whatever the run dies of.
+Prefect stops its server when the run's interpreter exits, which does not happen after SIGKILL. Here, the server
+reads a pipe whose other end only the run holds: the kernel closes it however the run ends.
 
-`python -m infra.temporary_server PORT` is that server.
+`python -m infra.temporary_server PORT` runs that server.
 """
 
 from __future__ import annotations
@@ -23,33 +23,34 @@ from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import get_current_settings
 
 _ENVIRONMENT = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-"""What Prefect sets for its own temporary server."""
+"""Variables that Prefect sets for its own temporary server."""
 
 
 PORT_TAKEN = 3
-"""Exit code of a server that found its port in use; another one is then taken."""
+"""Exit code of a server that found its port in use; another port is then tried."""
 POLL_SECONDS = 0.1
 LONGEST_WORDS = 200
 _TAIL_BYTES = 4096
 
 
 class TemporaryServer(SubprocessASGIServer):
-    """Prefect's temporary server, in a process that outlives no run, with what it writes kept out of the terminal.
+    """Prefect's temporary server, in a process that never outlives its run and does not write to the terminal.
 
-    Prefect keeps one instance for each port: the first one made, of whichever class, is the one it starts.
+    Prefect keeps one instance per port and starts the first one created, of whichever class.
     """
 
     log: IO[bytes] | None = None
 
     def answers_within(self, seconds: float) -> bool:
-        """Start the server, unless it runs already, and wait until it answers.
+        """Start the server unless it is already running, and wait until it answers.
 
-        `start` of Prefect itself waits for all its time where the server has ended, and gives up where it is slow.
+        Prefect's own `start` waits for its full time-out even if the server has exited, and gives up on a slow
+        server.
 
         Returns
         -------
         bool
-            False if the server ended by itself, or did not answer in time.
+            False if the server exited by itself or did not answer in time.
         """
         if self.running:
             return True
@@ -71,7 +72,7 @@ class TemporaryServer(SubprocessASGIServer):
         return False
 
     def last_words(self) -> str:
-        """Return the last line that the server wrote, or that there is none."""
+        """Return the last line that the server wrote, or say that there is none."""
         if self.log is None:
             return "it was not started"
         self.log.seek(max(self.log.seek(0, os.SEEK_END) - _TAIL_BYTES, 0))
@@ -96,12 +97,12 @@ class TemporaryServer(SubprocessASGIServer):
 
 
 def command(port: int | None) -> list[str]:
-    """Return the command that serves on a port."""
+    """Return the command that runs the server on a port."""
     return [sys.executable, "-m", "infra.temporary_server", str(port)]
 
 
 def main() -> None:
-    """Serve Prefect's API until the process at the other end of standard input is gone."""
+    """Serve Prefect's API until the process at the other end of standard input exits."""
     import uvicorn
 
     threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()

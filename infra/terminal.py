@@ -1,4 +1,4 @@
-"""What a terminal can show."""
+"""Output to terminals whose encoding cannot represent every character."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 
 
 def show_any_text() -> None:
-    r"""Let standard output and error show any text: what their encoding lacks is written as `\xe9` or `\u2614`.
+    r"""Let standard output and error show any text: characters they cannot encode appear as `\xe9` or `\u2614`.
 
-    A path may hold characters that the terminal has not, or bytes that are no text at all; a run that is over must
-    not fail for telling where its outputs are.
+    A path may contain characters that the terminal cannot show, or bytes that are not text; a finished run must not
+    fail because it prints where its outputs are.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -39,12 +39,15 @@ def main() -> None:
     parser.add_argument(
         "--beats", type=Path, help="what it has to beat; default: what ships under its name, if anything does"
     )
+    parser.add_argument(
+        "--photographs", type=int, default=40, help="held-out ones to compare on; default: 40"
+    )
     parser.add_argument("--note", default="", help="what else is to be known of the training")
     arguments = parser.parse_args()
     (candidate,) = (
         path for path in arguments.out.glob("*.safetensors") if path.with_suffix(".json").exists()
     )
-    pairs = render_validation(load_training_data(arguments.data, held_out=True), 40)
+    pairs = render_validation(load_training_data(arguments.data, held_out=True), arguments.photographs)
     new = score(candidate, pairs)
     shipped = SHIPPED.with_name(candidate.name)
     rivals = [arguments.beats] if arguments.beats else []

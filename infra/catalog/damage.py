@@ -1,4 +1,7 @@
-"""Refusing a damaged table: which file it is, and how the table is rebuilt."""
+"""Checks that refuse a damaged table with a message that names the file and the command that rebuilds the table.
+
+`refuse_damaged` is the usual entry point.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class CatalogDamaged(UserError):
 
 
 def find_damages(url: str, policy: RetryPolicy | None = None) -> list[Damage]:
-    """Find what is damaged in a table: its log, or else its data files, all of which are read."""
+    """Find the damaged files of a table: those of its log or, if the log is whole, those of its data."""
     location = open_location(url, policy)
     if repair_marker_exists(url):
         return [Damage(LOG, "is not whole: a repair was interrupted")]
@@ -33,10 +36,10 @@ def find_damages(url: str, policy: RetryPolicy | None = None) -> list[Damage]:
 
 
 def refuse_damaged(url: str) -> None:
-    """Raise `CatalogDamaged` where a table that could not be read is damaged; do nothing where it is whole."""
+    """Raise `CatalogDamaged` if a table that could not be read is damaged; do nothing if it is whole."""
     try:
         damages = find_damages(url, read_retry_policy().short())
-    except STORAGE_ERRORS as error:  # then it is storage that failed, which the caller reports
+    except STORAGE_ERRORS as error:  # storage failed, which the caller reports
         logger.debug("%s could not be looked through: %s", url, error)
         return
     if damages:
@@ -44,14 +47,14 @@ def refuse_damaged(url: str) -> None:
 
 
 def refuse_empty_log_files(url: str) -> None:
-    """Refuse a local table with an empty log file: deltalake takes it for a commit of nothing, and rows are gone.
+    """Refuse a local table with an empty log file: deltalake reads it as an empty commit, and rows disappear.
 
     Raises
     ------
     CatalogDamaged
-        Names the file.
+        The message names the file.
     """
-    if not is_local(url):  # an object of a bucket is written whole or not at all
+    if not is_local(url):  # an object in a bucket is written whole or not at all
         return
     with os.scandir(Path(url, LOG)) as entries:
         empty = sorted(
@@ -62,12 +65,12 @@ def refuse_empty_log_files(url: str) -> None:
 
 
 def refuse_table_without_log(url: str) -> None:
-    """Refuse to found a table anew where one was: data files without a log, or a repair that was interrupted.
+    """Refuse to create a table where one existed: there are data files without a log, or a repair was interrupted.
 
     Raises
     ------
     CatalogDamaged
-        Says which.
+        The message says which of the two.
     """
     if repair_marker_exists(url):
         raise damaged(url, Damage(LOG, "is not whole: a repair was interrupted"))
@@ -76,17 +79,17 @@ def refuse_table_without_log(url: str) -> None:
 
 
 def damaged(url: str, damage: Damage) -> CatalogDamaged:
-    """Make the refusal."""
+    """Return the error for a damaged file."""
     return CatalogDamaged(f"{url}/{damage.key} {damage.what}: {WAY_OUT}")
 
 
 def repair_marker(url: str) -> tuple[Location, str]:
-    """Return where the note of a repair that is under way lies: the folder of all tables, and the key there."""
+    """Return where a running repair leaves its marker: the folder of all tables, and the key in it."""
     folder, _, name = url.rpartition("/")
     return open_location(folder), f"{name}.repairing"
 
 
 def repair_marker_exists(url: str) -> bool:
-    """Tell whether a repair of the table is under way or was interrupted."""
+    """Return whether a repair of the table is under way or was interrupted."""
     location, key = repair_marker(url)
     return location.exists(key)

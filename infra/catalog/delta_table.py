@@ -1,4 +1,4 @@
-"""A Delta table of the catalog: opened anew for each call, tried again after lost races and faults of the world."""
+"""`CatalogTable`, a Delta table of the catalog, opened per call; lost races and transient errors are retried."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ from infra.storage.credentials import delta_options
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 12
-"""Tries of one commit, over about half a minute."""
+"""Attempts per commit, spread over about 30 seconds."""
 READ_ATTEMPTS = 3
-"""Tries of opening the table to read it."""
+"""Attempts to open the table for reading."""
 COMPACT_AT = 64
-"""So many small files make compaction pay; each commit adds one."""
+"""Number of small files from which compaction pays; each commit adds one file."""
 FILE_BYTES = 16 * 1024 * 1024
-"""What compaction aims at: about 250,000 rows, so that making an output again rewrites little."""
+"""Target size of a compacted file in bytes: about 250,000 rows, so that replacing a row rewrites little."""
 RETENTION = "interval 7 days"
 FOR_GOOD = "interval 5200 weeks"
 HEALS = (DeltaError, OSError)
@@ -63,22 +63,22 @@ Answer = TypeVar("Answer")
 
 
 class CatalogError(TransientError):
-    """The catalog could not be read or written, though tried again: the work stays pending."""
+    """The catalog could not be read or written, even after retries; the work stays pending."""
 
 
 class WorkspaceRefused(UserError, ValueError):
-    """No Delta table can be kept under this path."""
+    """A Delta table cannot be kept under this path."""
 
 
 class CatalogTable:
-    """One table below `<workspace>/catalog`; holds no state, so every call sees the newest version.
+    """One table below `<workspace>/catalog`; it holds no state, so every call sees the newest version.
 
     Parameters
     ----------
     workspace : str
         An absolute local path or `s3://bucket/prefix`.
     spec : TableSpec
-        Which table it is.
+        The table to open.
 
     Raises
     ------
@@ -99,16 +99,16 @@ class CatalogTable:
     def scan(
         self, columns: Sequence[str] | None = None, where: str | None = None, version: int | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Stream rows, a bounded number at a time, in no particular order.
+        """Stream rows in batches of bounded size, in no particular order.
 
         Parameters
         ----------
         columns : Sequence[str], optional
-            The columns wanted: only these are read. Unset: the fields of the record.
+            Columns to read. Default: the fields of the record.
         where : str, optional
-            A condition in SQL, applied while reading.
+            SQL condition, applied while reading.
         version : int, optional
-            Of the table; unset: the newest.
+            Version of the table. Default: the newest.
 
         Raises
         ------
@@ -125,7 +125,7 @@ class CatalogTable:
         present = pa.schema([column for column in schema if column.name not in absent])
         try:
             stream = table.scan(columns=present.names, predicate=where)
-            # The engine gives views of strings; few readers know these.
+            # The engine returns string views, which few readers support.
             for batch in pa.RecordBatchReader.from_stream(stream).cast(present):
                 yield _with_nulls(batch, schema) if absent else batch
         except (*HEALS, pa.ArrowException) as error:
@@ -135,12 +135,12 @@ class CatalogTable:
     def frame(
         self, columns: Sequence[str] | None = None, where: str | None = None, version: int | None = None
     ) -> pl.DataFrame:
-        """Read at once the rows that `scan` streams; where there are none the columns have their types too."""
+        """Read the rows that `scan` streams into one data frame; an empty one has the column types too."""
         batches = self.scan(columns, where, version)
         return pl.DataFrame(pa.Table.from_batches(batches, schema=self._schema_of(columns)))
 
     def version(self) -> int | None:
-        """Return the number of the newest version, to come back to it; None where nothing was committed yet.
+        """Return the number of the newest version, for later time travel; None if nothing has been committed yet.
 
         Raises
         ------
@@ -151,35 +151,35 @@ class CatalogTable:
         return None if table is None else int(table.version())
 
     def commit(self, records: Sequence[object], *, replace: bool) -> None:
-        """Add records as one atomic commit; a lost race is run again on the newer version.
+        """Add records as one atomic commit; after a lost race, retry on the newer version.
 
         Parameters
         ----------
         records : Sequence of the table's records
             An empty sequence commits nothing.
         replace : bool
-            Whether a row of the same identity that is there is replaced or stays.
+            Whether records replace existing rows of the same identity; if not, the existing rows stay.
 
         Raises
         ------
         CatalogError
-            Every attempt failed.
+            All attempts failed.
         CatalogDamaged
             A file of the table is damaged.
         CatalogSchemaMismatch
-            The workspace holds a table of another schema.
+            The workspace holds a table with another schema.
         """
         if records:
             rows = records_table(records, self._spec)
             self._persistently("commit", lambda: self._merge(rows, replace=replace))
 
     def found(self, rows: pa.Table) -> None:
-        """Create the table with rows, as its one commit; their version column stays as it is.
+        """Create the table with rows as its only commit; their version column is left unchanged.
 
         Raises
         ------
         CatalogError
-            It is there already, or could not be written.
+            The table exists already, or could not be written.
         """
         try:
             write_deltalake(
@@ -196,10 +196,11 @@ class CatalogTable:
         sync_version(self.url, 0)
 
     def maintain(self) -> bool:
-        """Compact once many small files have gathered, and remove what that replaced; cheap after every commit.
+        """Compact once many small files have accumulated, and vacuum; cheap enough to call after every commit.
 
-        No row is lost, and readers are undisturbed: replaced files, and with them earlier versions, stay for seven
-        days, or for good. A race lost to a commit leaves the table as it is, for the next call.
+        No row is lost, and readers are not disturbed: replaced files, and with them earlier versions, stay for
+        seven days, or for ever if the table keeps its versions. A race lost to a commit leaves the table unchanged
+        until the next call.
 
         Returns
         -------
@@ -228,8 +229,8 @@ class CatalogTable:
         return self._schema if columns is None else pa.schema([self._stored.field(name) for name in columns])
 
     def _open(self, version: int | None = None) -> DeltaTable | None:
-        """Open the newest version or an earlier one; None where nothing was committed yet."""
-        # Not asking is_deltatable first: it stops all threads of the process, the lease's too, until it is told.
+        """Open the newest version or an earlier one; return None if nothing has been committed yet."""
+        # is_deltatable is not called first: it blocks all threads of the process, the lease's too, while it waits.
         try:
             table = DeltaTable(self.url, version=version, storage_options=self._options())
         except TableNotFoundError:
@@ -240,12 +241,12 @@ class CatalogTable:
         return table
 
     def _merge(self, rows: pa.Table, *, replace: bool) -> None:
-        """Insert rows as one commit; lost races are not tried again here."""
+        """Insert rows as one commit, without retrying lost races."""
         table = self._with_all_columns(self._open() or self._create())
         if self._spec.version_column is not None:  # never rebased, so a commit that lands has this version
             version = pa.array([table.version() + 1] * rows.num_rows, pa.int64())
             rows = rows.append_column(self._stored.field(self._spec.version_column), version)
-        # Not streamed: the merge then knows the rows' smallest and largest keys and skips files outside them.
+        # Not streamed: the merge then knows the smallest and largest key and skips files outside that range.
         merge = table.merge(
             rows,
             predicate=" AND ".join(f"target.{name} = source.{name}" for name in self._spec.identity),
@@ -261,7 +262,7 @@ class CatalogTable:
         sync_version(self.url, table.version())
 
     def _with_all_columns(self, table: DeltaTable) -> DeltaTable:
-        """Add the columns that an earlier version of this project did not write; its rows have nulls there."""
+        """Add the columns that an earlier version of this project did not write, as nulls in its rows."""
         absent = missing_columns(_schema_in(table), self._stored)
         if not absent:
             return table
@@ -269,12 +270,12 @@ class CatalogTable:
         return self._open() or self._create()
 
     def _persistently(self, doing: str, attempt: Callable[[], Answer], attempts: int = ATTEMPTS) -> Answer:
-        """Call until it works, so many times at most; what lost a race then sees the winner's version.
+        """Call `attempt` up to `attempts` times until it succeeds; after a lost race it sees the winner's version.
 
         Raises
         ------
         CatalogError
-            Every attempt failed.
+            All attempts failed.
         """
         until = time.monotonic() + _patience_seconds()
         for number in range(1, attempts + 1):
@@ -314,7 +315,7 @@ class CatalogTable:
 
     def _options(self) -> dict[str, str]:
         options = delta_options(self.url)
-        if options:  # each of its requests is tried again by itself, for three minutes if it is not told
+        if options:  # by default, deltalake retries each of its requests for three minutes
             options["retry_timeout"] = f"{_patience_seconds() * 1000:.0f}ms"
         return options
 
@@ -324,7 +325,7 @@ def _schema_in(table: DeltaTable) -> pa.Schema:
 
 
 def _with_nulls(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Add null columns, so that rows of an earlier version of this project have all columns."""
+    """Add missing columns as nulls, so that rows of an earlier version of this project have all columns."""
     columns = [
         batch.column(field.name) if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
         for field in schema
@@ -338,22 +339,22 @@ def _small_files(table: DeltaTable) -> int:
 
 
 def all_of(*conditions: str | None) -> str | None:
-    """Join conditions of SQL; None is no condition."""
+    """Join SQL conditions with AND; None stands for no condition."""
     return " AND ".join(condition for condition in conditions if condition) or None
 
 
 def quoted(text: str) -> str:
-    """Write text as SQL does."""
+    """Return text as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def once() -> CommitProperties:
-    """Never rebase a commit onto another's: what lost a race must look at the rows again."""
+    """Return commit properties that forbid rebasing: a commit that lost a race must look at the rows again."""
     return CommitProperties(max_commit_retries=0)
 
 
 def one_line(error: BaseException) -> str:
-    """Tell an error of deltalake in one line, without its colours."""
+    """Return a deltalake error as one line, without colour codes."""
     return " ".join(_COLOUR.sub("", str(error)).split())
 
 

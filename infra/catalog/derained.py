@@ -1,11 +1,11 @@
-"""The catalog: which images are done. One Delta table, `<workspace>/catalog/derained`.
+"""The catalog of derained images: one Delta table, `<workspace>/catalog/derained`, read and written by `Catalog`.
 
 Only the coordinator writes. A commit is a merge on the identity of an output (source, key, etag, destination,
-export), so that no row can double, however often and from however many coordinators it is sent. Readers
-(Spark, DuckDB, Polars) see whole commits and may go on with an older version while a newer one is written.
+export), so that rows are never duplicated, however often and by however many coordinators they are sent. Readers
+(Spark, DuckDB, Polars) see whole commits and may keep reading an older version while a newer one is written.
 
-Removed files stay readable for seven days (`RETENTION` of `infra.catalog.delta_table`), so versions of the last
-week can be travelled back to; the log of changes is kept for thirty days.
+Removed files stay readable for seven days (`RETENTION` of `infra.catalog.delta_table`), which allows time travel
+to any version of the last week; the log of changes is kept for thirty days.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TABLE = TableSpec(
 
 
 class Catalog:
-    """The `derained` table of one workspace; holds no state, so every call sees the newest version.
+    """The `derained` table of one workspace; it holds no state, so every call sees the newest version.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Catalog:
         self.url = self._table.url
 
     def commit(self, records: Sequence[DerainRecord], *, replace: bool) -> None:
-        """Add the rows of a wave; `replace` where outputs were made again: see `CatalogTable.commit`."""
+        """Add the rows of a wave; set `replace` if outputs were made again. See `CatalogTable.commit`."""
         self._table.commit(records, replace=replace)
 
     def scan(
@@ -58,16 +58,16 @@ class Catalog:
         columns: Sequence[str] | None = None,
         where: str | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Stream rows, a bounded number at a time, in no particular order.
+        """Stream rows in batches of bounded size, in no particular order.
 
         Parameters
         ----------
         scope : Scope | None
-            Rows of this source, destination and export alone; None: all.
+            Restricts the rows to one source, destination and export; None: all rows.
         columns : Sequence[str] | None
-            The columns wanted: only these are read; None: all.
+            Columns to read; None: all.
         where : str | None
-            A further condition in SQL, applied while reading.
+            Further SQL condition, applied while reading.
         """
         return self._table.scan(columns, all_of(_in_scope(scope), where))
 
@@ -77,27 +77,27 @@ class Catalog:
         columns: Sequence[str] | None = None,
         where: str | None = None,
     ) -> pl.DataFrame:
-        """Read at once the rows that `scan` streams: they must have room in memory."""
+        """Read the rows that `scan` streams into one data frame, which must fit in memory."""
         return self._table.frame(columns, all_of(_in_scope(scope), where))
 
     def worst(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
-        """Give the derained rows with the largest rain energy, most rain first."""
+        """Return the derained rows with the largest rain energy, largest first."""
         return rows.rainiest(self.scan(scope, where=all_of(DERAINED, _of_run(run_id))), limit)
 
     def sample(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
-        """Give derained rows at random, the same ones each time: those whose keys hash lowest."""
+        """Return a random but repeatable sample of derained rows: those whose keys have the lowest hashes."""
         return rows.lowest_hashes(self.scan(scope, where=all_of(DERAINED, _of_run(run_id))), limit)
 
     def of_run(self, scope: Scope, limit: int, run_id: str) -> list[DerainRecord]:
-        """Give the rows that a run wrote, those with the largest rain energy first and the rejected ones last."""
+        """Return the rows that a run wrote, by falling rain energy, with the rejected ones last."""
         return rows.rainiest(self.scan(scope, where=_of_run(run_id)), limit)
 
     def rejected(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
-        """Give the first rejected rows by key, with their reasons."""
+        """Return the first rejected rows by key, with their reasons."""
         return rows.first_keys(self.scan(scope, where=all_of(REJECTED, _of_run(run_id))), limit)
 
     def maintain(self) -> bool:
-        """Compact and vacuum when it pays: see `CatalogTable.maintain`."""
+        """Compact and vacuum if it pays: see `CatalogTable.maintain`."""
         return self._table.maintain()
 
 

@@ -1,6 +1,6 @@
-"""Commits of a local table are synced to disk: deltalake leaves that to the operating system.
+"""Syncing of a local table's commits to disk, which deltalake leaves to the operating system.
 
-Without it a power cut may leave a commit whose log file or data file is empty.
+Without it, a power cut may leave a commit with an empty log file or data file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ logger = logging.getLogger(__name__)
 
 
 def sync_version(url: str, version: int) -> None:
-    """Sync the log file of a version, the data files that it adds, and their folders.
+    """Sync to disk the log file of a version, the data files that it adds, and their folders.
 
     Parameters
     ----------
     url : str
-        Of the table; one in a bucket needs nothing.
+        URL of the table; a table in a bucket is left alone.
     version : int
-        Just committed.
+        The version that was just committed.
     """
     if not is_local(url):
         return
@@ -38,7 +38,7 @@ def sync_version(url: str, version: int) -> None:
         hint = [log / "_last_checkpoint"] if checkpoint else []
         for path in (*added, commit, *checkpoint, *hint, log, Path(url)):
             _sync(path)
-    except (OSError, ValueError) as error:  # the commit has landed: what it lacks is safety from a power cut
+    except (OSError, ValueError) as error:  # the commit has landed, but may not survive a power cut
         logger.warning("%s: version %d is not synced to disk: %s", url, version, error)
 
 

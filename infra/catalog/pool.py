@@ -1,8 +1,8 @@
-"""The pool: unlabelled training crops. Pixels in Zarr groups, what is known of them in a Delta table.
+"""`Pool`, the unlabelled training crops: pixels in Zarr groups, metadata in a Delta table.
 
-`<workspace>/catalog/pool` has a row a crop, and one for each image that was rejected (`PoolRecord`). The pixels
-of a crop are row `zarr_row` of the array `rainy` in the group `<workspace>/<zarr_group>`; the table alone tells
-which rows of a group count: a group, a shard or a row that it does not name is garbage.
+`<workspace>/catalog/pool` has one row per crop and one per rejected image (`PoolRecord`). The pixels of a crop are
+row `zarr_row` of the array `rainy` in the group `<workspace>/<zarr_group>`. Only the table says which rows of a
+group count: a group, shard or row that it does not name is garbage.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TABLE = TableSpec(
 
 
 class Pool:
-    """The pool of one workspace; holds no state, so every call sees the newest version.
+    """The pool of one workspace; it holds no state, so every call sees the newest version.
 
     Parameters
     ----------
@@ -59,15 +59,15 @@ class Pool:
         Parameters
         ----------
         split : str, optional
-            `train` or `validation`; unset: both.
+            `train` or `validation`. Default: both.
         version : int, optional
-            Of the table, as `version` gave it then; unset: the newest.
+            Version of the table, as returned by `version`. Default: the newest.
 
         Returns
         -------
         polars.DataFrame
-            The columns are the fields of `PoolRecord`; none is null but `reason` and `duplicate_of`. No rows
-            where nothing was ingested yet.
+            Its columns are the fields of `PoolRecord`; only `reason` and `duplicate_of` may be null. It has no rows
+            if nothing has been ingested yet.
 
         Raises
         ------
@@ -78,35 +78,35 @@ class Pool:
         return self._table.frame(where=all_of(ACCEPTED, of_split), version=version).sort("crop_id")
 
     def near_duplicates(self, image_ids: Sequence[str]) -> pl.DataFrame:
-        """Read the rows of images that were left out as duplicates of these: frames of a fixed camera.
+        """Read the rows of images that were left out as near duplicates of these, such as frames of a fixed camera.
 
-        They have no pixels in the pool: `source`, `key` and `etag` tell where they are.
+        They have no pixels in the pool: `source`, `key` and `etag` say where the images are.
         """
         duplicates = self.frame(where="duplicate_of IS NOT NULL")
         return duplicates.filter(pl.col("duplicate_of").is_in(image_ids)).sort("source", "key", "etag")
 
     def pixels(self, rows: pl.DataFrame) -> Crops:
-        """Read the pixels of crops, in the order of the rows; only these are fetched.
+        """Read the pixels of crops in the order of the rows, and fetch nothing else.
 
-        768 KiB a crop: ask for as many as may be in memory.
+        A crop takes 768 KiB: do not ask for more than fit in memory.
 
         Parameters
         ----------
         rows : polars.DataFrame
-            Rows of `crops`; `zarr_group` and `zarr_row` are looked at.
+            Rows of `crops`; only `zarr_group` and `zarr_row` are used.
 
         Returns
         -------
         ndarray
-            (len(rows), 512, 512, 3) uint8. Only the first `height` rows and `width` columns of a crop are
-            pixels of the image, the rest is their reflection.
+            (len(rows), 512, 512, 3) uint8 RGB. Only the first `height` rows and `width` columns of a crop are
+            pixels of the image; the rest is their reflection.
 
         Raises
         ------
         TransientError
             Storage failed.
         ObjectNotFound
-            A group is gone.
+            A Zarr group is missing.
         """
         pixels = np.empty((rows.height, CROP_SIDE, CROP_SIDE, 3), np.uint8)
         for group, places, wanted, position in by_group(rows):
@@ -114,32 +114,32 @@ class Pool:
         return pixels
 
     def count(self, since: datetime | None = None) -> int:
-        """Count the crops, or those that came in after a moment."""
+        """Count the crops, or only those ingested after `since`."""
         moment = None if since is None else f"ingested_at > TIMESTAMP '{since.astimezone(UTC).isoformat()}'"
         return sum(batch.num_rows for batch in self.scan(["status"], all_of(ACCEPTED, moment)))
 
     def splits(self) -> set[str]:
-        """Tell which splits have crops."""
+        """Return the splits that have crops."""
         return {split for batch in self.scan(["split"], ACCEPTED) for split in batch["split"].to_pylist()}
 
     def version(self) -> int | None:
-        """Return the table's version, to come back to it; None where nothing was ingested yet."""
+        """Return the table's version, for later time travel; None if nothing has been ingested yet."""
         return self._table.version()
 
     def scan(
         self, columns: Sequence[str] | None = None, where: str | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Stream rows, those of rejected images too: see `CatalogTable.scan`."""
+        """Stream rows, including those of rejected images: see `CatalogTable.scan`."""
         return self._table.scan(columns, where)
 
     def frame(self, columns: Sequence[str] | None = None, where: str | None = None) -> pl.DataFrame:
-        """Read at once the rows that `scan` streams: they must have room in memory."""
+        """Read the rows that `scan` streams into one data frame, which must fit in memory."""
         return self._table.frame(columns, where)
 
     def commit(self, records: Sequence[PoolRecord], *, replace: bool) -> None:
-        """Add rows as one atomic commit, when their pixels are there: see `CatalogTable.commit`."""
+        """Add rows as one atomic commit, once their pixels are stored: see `CatalogTable.commit`."""
         self._table.commit(records, replace=replace)
 
     def maintain(self) -> bool:
-        """Compact when it pays, which makes another version; earlier ones stay: see `CatalogTable.maintain`."""
+        """Compact if it pays, which adds a version and keeps the earlier ones: see `CatalogTable.maintain`."""
         return self._table.maintain()

@@ -1,8 +1,8 @@
-"""Zarr groups of the pool: how crops lie in them, one writer a shard, and what of them is garbage.
+"""Zarr groups of the pool: their layout, writing (one writer per shard), reading, and the removal of garbage.
 
-`<workspace>/pool/<run_id>.zarr` has two arrays, a row a crop: `rainy` (N, 512, 512, 3) uint8, a chunk a crop and
-64 crops a shard, and `valid_size` (N, 2) uint16, height and width of what is no reflection. Rows of a shard that
-no crop needed are zeros. N is a multiple of 64, so that every shard is written whole, in one piece.
+`<workspace>/pool/<run_id>.zarr` has two arrays with one row per crop: `rainy` (N, 512, 512, 3) uint8, with one crop
+per chunk and 64 crops per shard, and `valid_size` (N, 2) uint16, the height and width of the part that is not
+reflection. Unused rows of a shard are zeros. N is a multiple of 64, so that every shard is written in one piece.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ _SUFFIX = ".zarr"
 
 
 class RowsOfGroup(NamedTuple):
-    """Rows of the catalog whose pixels lie in one group."""
+    """Catalog rows whose pixels lie in one group."""
 
     group: str
     places: npt.NDArray[np.int64]
-    """Which of the rows these are."""
+    """Indices of these rows among all rows that were given."""
     wanted: npt.NDArray[np.int64]
-    """Rows of the group, rising, each once."""
+    """Distinct rows of the group to read, in rising order."""
     position: npt.NDArray[np.int64]
-    """Where among `wanted` each of them is."""
+    """Index into `wanted` for each entry of `places`."""
 
 
 def group_name(run_id: str) -> str:
-    """Name the group of a run, relative to the workspace."""
+    """Return the path of a run's group, relative to the workspace."""
     return f"{FOLDER}/{run_id}{_SUFFIX}"
 
 
 def make_room(workspace: str, group: str, shards: int) -> None:
-    """Create a group with room for so many shards, or let it grow to that."""
+    """Create a group with room for `shards` shards, or enlarge it to that."""
     url, rows = f"{workspace}/{group}", shards * SHARD_CROPS
-    if not open_location(url).exists(f"{_VALID_SIZE}/zarr.json"):  # made last
+    if not open_location(url).exists(f"{_VALID_SIZE}/zarr.json"):  # created last
         zarr.open_group(LocationStore(open_location(url)), mode="a")
         crop = (CROP_SIDE, CROP_SIDE, 3)
         create_array(f"{url}/{_RAINY}", (rows, *crop), (1, *crop), (SHARD_CROPS, *crop))
@@ -58,18 +58,18 @@ def make_room(workspace: str, group: str, shards: int) -> None:
 def write_shard(
     workspace: str, group: str, number: int, crops: npt.NDArray[np.uint8], sizes: npt.NDArray[np.uint16]
 ) -> None:
-    """Write one shard, whole; nobody else may write it.
+    """Write one shard as a whole; it must have no other writer.
 
     Parameters
     ----------
     workspace, group : str
-        Where; there is room for it.
+        The group, which must have room for the shard.
     number : int
-        Of the shard: its first crop is row `64 * number`.
+        Number of the shard, whose first crop is row `64 * number`.
     crops : ndarray
-        (64, 512, 512, 3) uint8; rows that no crop needs are zeros.
+        (64, 512, 512, 3) uint8 RGB; unused rows are zeros.
     sizes : ndarray
-        (64, 2) uint16, valid height and width of each.
+        (64, 2) uint16, valid height and width of each crop in pixels.
     """
     rows = slice(number * SHARD_CROPS, (number + 1) * SHARD_CROPS)
     _open(workspace, group, _RAINY)[rows] = crops
@@ -77,20 +77,20 @@ def write_shard(
 
 
 def read_crops(workspace: str, group: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    """Read crops by row, (n, 512, 512, 3); only these are fetched.
+    """Read crops by row, (n, 512, 512, 3) uint8 RGB, and fetch nothing else.
 
     Parameters
     ----------
     workspace, group : str
-        Where.
+        The group to read from.
     rows : ndarray
-        (n,) rising, committed in the catalog: what was never written reads as zeros.
+        (n,) rising row numbers. They must be committed in the catalog: rows that were never written read as zeros.
     """
     return read_rows(f"{workspace}/{group}/{_RAINY}", rows)
 
 
 def by_group(rows: pl.DataFrame) -> Iterator[RowsOfGroup]:
-    """Sort rows of the catalog by the Zarr group that holds their pixels; `zarr_group` and `zarr_row` are read."""
+    """Group catalog rows by the Zarr group that holds their pixels; only `zarr_group` and `zarr_row` are used."""
     groups, numbers = rows["zarr_group"].to_numpy(), rows["zarr_row"].to_numpy()
     for group in rows["zarr_group"].unique(maintain_order=True):
         places = np.flatnonzero(groups == group)
@@ -99,19 +99,19 @@ def by_group(rows: pl.DataFrame) -> Iterator[RowsOfGroup]:
 
 
 def sweep(workspace: str, committed: Collection[tuple[str, int]]) -> int:
-    """Remove what no committed row needs: whole groups, or shards of groups that others of it need.
+    """Remove what no committed row needs: whole groups, or single shards of a group that is otherwise in use.
 
     Parameters
     ----------
     workspace : str
-        No ingest may be under way in it but the caller's, which has not written yet.
+        No other ingest may be running in it, and the caller's must not have written yet.
     committed : collection of (str, int)
-        Group and number of every shard that has a committed row.
+        Group and shard number of every shard that has a committed row.
 
     Returns
     -------
     int
-        How many objects were removed.
+        Number of removed objects.
     """
     location = open_location(f"{workspace}/{FOLDER}")
     groups = {group for group, _ in committed}
@@ -131,7 +131,7 @@ def sweep(workspace: str, committed: Collection[tuple[str, int]]) -> int:
 def _is_needed(
     group: str, inside: str, groups: Collection[str], committed: Collection[tuple[str, int]]
 ) -> bool:
-    """Tell whether an object of a group is needed: metadata with the group, `<array>/c/<shard>/...` by itself."""
+    """Return whether an object is needed: metadata if its group is, `<array>/c/<shard>/...` if its shard is."""
     if group not in groups:
         return False
     _, *rest = inside.split("/")

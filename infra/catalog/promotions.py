@@ -1,7 +1,8 @@
-"""The ledger of promotions: who became champion when, and why. A Delta table, `<workspace>/catalog/promotions`.
+"""The ledger of promotions (`Ledger`), a Delta table that records which version became champion when, and why.
 
-Rows are numbered for each model and only ever added. A row is written before the registry's alias moves, so that
-every champion can be accounted for; of two that would write the same number one wins, and the other learns of it.
+The table is `<workspace>/catalog/promotions`. Rows are numbered per model and only ever added. A row is written
+before the alias of the registry moves, so that every champion can be accounted for. If two runs write the same
+number, one wins and the other raises `PromotionRaced`.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from infra.catalog.schema import TableSpec
 from infra.errors import UserError
 
 Decision = Literal["promoted", "refused", "rolled_back", "adopted"]
-"""`adopted`: the champion that was found, when the ledger began or after someone moved the alias by hand."""
+"""`adopted`: an existing champion was recorded, at the start of the ledger or after the alias was moved by hand."""
 
 
 class PromotionRaced(UserError):
-    """Another run wrote the row that this one was to write: nothing of this one was recorded."""
+    """Another run wrote the row that this run was about to write; nothing of this run was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One figure of champion and challenger, how much of it is lost, and how much may be.
+    """One metric of champion and challenger, how much of it the challenger loses, and how much it may lose.
 
-    Losses are positive where the challenger is worse, in the figure's own unit; of `latency` the loss is the
-    ratio challenger / champion.
+    Losses are positive if the challenger is worse, in the unit of the metric; the loss of `latency` is the ratio
+    challenger / champion.
     """
 
     name: str
@@ -47,22 +48,22 @@ class Promotion:
 
     model: str
     number: int
-    """Counts the rows of a model from 1."""
+    """Number of the row within its model, from 1."""
     decision: str
     from_version: str | None
-    """The champion before; None where the ledger begins."""
+    """The champion before; None in the first row of a model."""
     to_version: str
-    """The champion after; of a refusal the version that was refused."""
+    """The champion after or, in a refusal, the refused version."""
     reasons: str
     gates: tuple[Gate, ...]
     evaluation: str | None
-    """URL of the table of figures by image."""
+    """URL of the table of metrics per image."""
     run_id: str
     decided_at: datetime
 
     @property
     def is_move(self) -> bool:
-        """Tell whether the champion is another one since this row."""
+        """Return whether this row changed the champion."""
         return self.decision != "refused"
 
 
@@ -71,7 +72,7 @@ TABLE = TableSpec("promotions", Promotion, _IDENTITY, indexed=_IDENTITY, keeps_v
 
 
 class Ledger:
-    """The `promotions` table of one workspace; holds no state, so every call sees the newest version.
+    """The `promotions` table of one workspace; it holds no state, so every call sees the newest version.
 
     Parameters
     ----------
@@ -103,14 +104,14 @@ class Ledger:
         return sorted(found, key=lambda row: row.number)
 
     def append(self, row: Promotion) -> Promotion:
-        """Add a row under the next number, and read it back; return it with that number.
+        """Add a row under the next number, read it back and return it with that number.
 
         Raises
         ------
         PromotionRaced
             Another run took the number.
         CatalogError
-            The table could not be written; the row may or may not be there.
+            The table could not be written; the row may or may not have been added.
         """
         numbered = replace(row, number=1 + max((each.number for each in self.rows(row.model)), default=0))
         self._table.commit([numbered], replace=False)
@@ -121,11 +122,11 @@ class Ledger:
         return numbered
 
     def last_move(self, model: str) -> Promotion | None:
-        """Give the row that made the champion of today."""
+        """Return the row that made the current champion."""
         return next((row for row in reversed(self.rows(model)) if row.is_move), None)
 
     def champion_on(self, model: str, when: datetime) -> str | None:
-        """Tell which version was champion at a moment; None before the ledger began."""
+        """Return the version that was champion at a moment; None before the first row."""
         moves = [row for row in self.rows(model) if row.is_move and row.decided_at <= when]
         return moves[-1].to_version if moves else None
 

@@ -1,8 +1,8 @@
-"""Zarr groups of pseudo-labels: how they lie in them, one writer a group, and which groups are garbage.
+"""Zarr groups of pseudo-labels: their layout, writing (one writer per group), reading, and removal of garbage.
 
-`<workspace>/pseudo/<run_id>.zarr` has two arrays, a row a pseudo-label: `pseudo_label` (N, 512, 512, 3) uint8 and
-`confidence` (N, 512, 512) uint8, a chunk a crop and 64 crops a shard. N is a multiple of 64, so that every shard is
-written whole, in one piece; rows beyond the last pseudo-label are zeros.
+`<workspace>/pseudo/<run_id>.zarr` has two arrays with one row per pseudo-label: `pseudo_label` (N, 512, 512, 3)
+uint8 and `confidence` (N, 512, 512) uint8, with one crop per chunk and 64 crops per shard. N is a multiple of 64,
+so that every shard is written in one piece; rows beyond the last pseudo-label are zeros.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class PseudoPixels(NamedTuple):
-    """Pixels of pseudo-labels, of one (without N) or several."""
+    """Pixels of one pseudo-label (without the axis N) or of several."""
 
     pseudo_label: Pixels
-    """(N, 512, 512, 3) RGB."""
+    """(N, 512, 512, 3) uint8 RGB."""
     confidence: Pixels
-    """(N, 512, 512): 0 where nothing is known, 255 where it is sure."""
+    """(N, 512, 512) uint8, from 0 (nothing known) to 255 (certain)."""
 
 
 def group_name(run_id: str) -> str:
-    """Name the group of a run, relative to the workspace."""
+    """Return the path of a run's group, relative to the workspace."""
     return f"{FOLDER}/{run_id}{_SUFFIX}"
 
 
 def write_group(workspace: str, group: str, count: int, labels: Iterable[PseudoPixels]) -> None:
-    """Write a whole group, a shard at a time; nobody else may write it.
+    """Write a whole group, one shard at a time; it must have no other writer.
 
     Parameters
     ----------
     workspace, group : str
-        Where; what a killed run left there must be swept.
+        The group to write; the remains of a killed run must have been swept.
     count : int
-        How many there are.
+        Number of pseudo-labels.
     labels : iterable of PseudoPixels
-        One each, in the order of their rows; only a shard's are held at once.
+        The pseudo-labels in the order of their rows; only one shard of them is held in memory.
     """
     url, rows = f"{workspace}/{group}", -(-count // SHARD_CROPS) * SHARD_CROPS
     zarr.open_group(LocationStore(open_location(url)), mode="a")
@@ -70,14 +70,14 @@ def write_group(workspace: str, group: str, count: int, labels: Iterable[PseudoP
 
 
 def read_labels(workspace: str, group: str, rows: npt.NDArray[np.int64]) -> PseudoPixels:
-    """Read pseudo-labels by row, rising; only these are fetched."""
+    """Read pseudo-labels by row, in rising order, and fetch nothing else."""
     return PseudoPixels(*(read_rows(f"{workspace}/{group}/{name}", rows) for name in _REST))
 
 
 def sweep(workspace: str, committed: Collection[str]) -> int:
-    """Remove the groups that no committed row names; return how many objects.
+    """Remove the groups that no committed row names; return the number of removed objects.
 
-    No other curation may be under way in the workspace.
+    No other curation may be running in the workspace.
     """
     location, swept = open_location(f"{workspace}/{FOLDER}"), 0
     for key in _keys_of_groups(workspace):

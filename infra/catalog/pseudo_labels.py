@@ -1,9 +1,9 @@
-"""The ledger of pseudo-labels: every decision on a crop of the pool. One Delta table, `catalog/pseudo_labels`.
+"""The ledger of pseudo-labels (`PseudoLabels`), a Delta table with every decision on a crop of the pool.
 
-Rows are only ever added, one a run and crop, after the pixels of what was accepted are in Zarr
-(`infra.catalog.pseudo_label_zarr`). Which pseudo-labels are accepted follows from the rows: of each crop the last
-one that was accepted, unless a reviewer rejected it since. So a version of the table is a training set that can
-be rebuilt; all versions stay.
+The table is `<workspace>/catalog/pseudo_labels`. Rows are only ever added, one per run and crop, after the pixels
+of accepted pseudo-labels are in Zarr (`infra.catalog.pseudo_label_zarr`). The rows determine which pseudo-labels
+are accepted: the last accepted one of each crop, unless a reviewer has rejected it since. A version of the table
+is therefore a training set that can be rebuilt; all versions are kept.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TABLE = TableSpec(
 
 
 class PseudoLabels:
-    """The `pseudo_labels` table of one workspace; holds no state, so every call sees the newest version.
+    """The `pseudo_labels` table of one workspace; it holds no state, so every call sees the newest version.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class PseudoLabels:
         self.url = self._table.url
 
     def rows(self, *, version: int | None = None) -> pl.DataFrame:
-        """Read every decision in the order of their commits; the columns are the fields of `PseudoLabelRecord`.
+        """Read all decisions in commit order; the columns are the fields of `PseudoLabelRecord`.
 
         Raises
         ------
@@ -62,20 +62,20 @@ class PseudoLabels:
         return rows.sort(VERSION, "decided_at", "crop_id").select(columns)
 
     def accepted(self, *, version: int | None = None) -> pl.DataFrame:
-        """Read the rows of the pseudo-labels that are accepted, one a crop, in the order of their ids.
+        """Read the rows of the accepted pseudo-labels, one per crop, in the order of their ids.
 
         Parameters
         ----------
         version : int, optional
-            Of the table, as `version` gave it then: the set of that time. Unset: the newest.
+            Version of the table, as returned by `version`. Default: the newest.
         """
         return standing(self.rows(version=version))
 
     def pixels(self, rows: pl.DataFrame) -> PseudoPixels:
-        """Read pseudo-labels and confidence maps, in the order of the rows; only these are fetched.
+        """Read pseudo-labels and confidence maps in the order of the rows, and fetch nothing else.
 
-        1 MiB each: ask for as many as may be in memory. Beyond the crop's valid size (`Pool.crops`) the
-        confidence is 0.
+        Each takes 1 MiB: do not ask for more than fit in memory. Outside the valid size of a crop (`Pool.crops`)
+        the confidence is 0.
 
         Parameters
         ----------
@@ -97,11 +97,11 @@ class PseudoLabels:
         return PseudoPixels(label, confidence)
 
     def version(self) -> int | None:
-        """Return the table's version, to come back to it; None where nothing was decided yet."""
+        """Return the table's version, for later time travel; None if nothing has been decided yet."""
         return self._table.version()
 
     def commit(self, records: Sequence[PseudoLabelRecord]) -> None:
-        """Add rows as one atomic commit, when their pixels are there; a row of the same run and crop stays.
+        """Add rows as one atomic commit, once their pixels are stored; existing rows of the same run and crop stay.
 
         Raises
         ------
@@ -111,14 +111,14 @@ class PseudoLabels:
         self._table.commit(records, replace=False)
 
     def maintain(self) -> bool:
-        """Compact when it pays, which makes another version; earlier ones stay: see `CatalogTable.maintain`."""
+        """Compact if it pays, which adds a version and keeps the earlier ones: see `CatalogTable.maintain`."""
         return self._table.maintain()
 
 
 def standing(rows: pl.DataFrame) -> pl.DataFrame:
-    """Choose the accepted pseudo-labels among all decisions, given oldest first.
+    """Select the accepted pseudo-labels from all decisions, which must be sorted oldest first.
 
-    Of each crop the last row that was accepted, if no reviewer rejected it afterwards; rules never take back.
+    They are the last accepted row of each crop, unless a reviewer rejected it afterwards; rules never revoke one.
     """
     deciding = (pl.col("decision") == "accepted") | (
         (pl.col("decision") == "rejected") & (pl.col("reviewer_decision") == "reject")

@@ -1,8 +1,8 @@
-"""Rebuilding a damaged table from every data file that can be read.
+"""Repair of a damaged table from every data file that can be read; `repair_table` is the entry point.
 
-No row of a table is ever deleted, it is only replaced by a newer row of its identity. So what the readable files
-hold together, each identity once and the newest row of it, is the table, less what only unreadable files held.
-The damaged table is kept beside the rebuilt one.
+Rows of a table are never deleted, only replaced by a newer row of the same identity. The newest row per identity,
+taken over all readable files, is therefore the table without what only unreadable files held. The damaged table is
+kept next to the rebuilt one.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from infra.storage.location import Location, ObjectNotFound, is_local, open_loca
 
 _FILE = "rank of the file"
 REMOVED, LIVE, UNLOGGED = 0, 1, 2
-"""Files by age: replaced by a compaction or a newer commit; of the newest version; of a damaged commit."""
+"""Ranks of files by age: replaced by a compaction or a newer commit; in the newest version; of a damaged commit."""
 _TRUE_WITHOUT_COMMIT = ("derained",)
-"""Tables whose rows are true whether their commit landed or not: see `_rank`."""
+"""Tables whose rows are true whether or not their commit landed: see `_rank`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RepairedTable:
-    """What became of a table."""
+    """The outcome of repairing one table."""
 
     name: str
     damages: tuple[Damage, ...] = ()
-    """Empty where the table was whole and left alone."""
+    """Damaged files; empty if the table was whole and left alone."""
     kept: int = 0
-    """Rows of the rebuilt table."""
+    """Number of rows in the rebuilt table."""
     lost: int = 0
-    """Rows that the log counts and no readable file holds."""
+    """Number of rows that the log counts but no readable file holds."""
     kept_as: str = ""
     """URL of the damaged table."""
 
@@ -51,12 +51,12 @@ def repair_table(workspace: str, spec: TableSpec) -> RepairedTable:
     workspace : str
         An absolute local path or `s3://bucket/prefix`; no run may be working on it.
     spec : TableSpec
-        Which table.
+        The table to repair.
 
     Raises
     ------
     TransientError, AccessDenied
-        Storage failed; called again, it goes on where it ended.
+        Storage failed; the next call resumes the repair.
     """
     table = CatalogTable(workspace, spec)
     damages = find_damages(table.url)
@@ -64,7 +64,7 @@ def repair_table(workspace: str, spec: TableSpec) -> RepairedTable:
         return RepairedTable(spec.name)
     marker, key = repair_marker(table.url)
     try:
-        kept_as = marker.fetch(key).decode()  # a repair was interrupted: what it moved lies there
+        kept_as = marker.fetch(key).decode()  # an interrupted repair moved the table there
     except ObjectNotFound:
         kept_as = f"{table.url}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         marker.put(key, kept_as.encode())
@@ -81,7 +81,7 @@ def repair_table(workspace: str, spec: TableSpec) -> RepairedTable:
 
 
 def _is_rebuilt(url: str, kept_as: str) -> bool:
-    """Tell whether the table was written anew before a repair was interrupted: its one commit holds all rows."""
+    """Return whether an interrupted repair had already rebuilt the table: its only commit holds all rows."""
     if not listed(open_location(kept_as)):
         return False
     log = read_log(open_location(url))
@@ -103,10 +103,11 @@ def _readable_rows(location: Location, log: TableLog, spec: TableSpec) -> Iterat
 
 
 def _rank(key: str, log: TableLog, spec: TableSpec) -> int | None:
-    """Return how new a file is; None for one that no commit is known to have named.
+    """Return how new a file is; None if no commit is known to have named it.
 
-    Such a file may be of a commit that never landed. Rows of `derained` are true nonetheless: an output is put
-    before its row, and planning compares the two. Rows of other tables name what a sweep may have removed since.
+    Such a file may belong to a commit that never landed. Rows of `derained` are true nonetheless: an output is
+    written before its row, and planning compares the two. Rows of other tables name objects that a sweep may have
+    removed.
     """
     if key in log.live:
         return LIVE
@@ -128,13 +129,13 @@ def _newest(frames: Iterator[pl.DataFrame], spec: TableSpec) -> pl.DataFrame:
     rows = rows.unique(spec.identity, keep="last", maintain_order=True).drop(_FILE)
     if spec.version_column is None:
         return rows
-    # The rebuilt table counts its versions anew: older rows go below them, in the order they had.
+    # The rebuilt table numbers its versions from the start: older rows are placed below them, in the same order.
     version = pl.col(spec.version_column)
     return rows.with_columns(version - version.max())
 
 
 def _move(url: str, to: str) -> None:
-    """Move a table aside; called again, it goes on where it was interrupted."""
+    """Move a table aside; the next call resumes an interrupted move."""
     if is_local(url):
         if os.path.isdir(url) and not os.path.exists(to):
             os.rename(url, to)

@@ -1,4 +1,4 @@
-"""Small answers out of a stream of catalog rows: never more than one batch and the answer in memory."""
+"""Top-k queries over a stream of catalog rows, with never more than one batch and the answer in memory."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ Batches = Iterable[pa.RecordBatch]
 
 
 def rainiest(batches: Batches, limit: int) -> list[DerainRecord]:
-    """Give the rows with the largest `rain_energy`, largest first; rows without one come last."""
+    """Return the rows with the largest `rain_energy`, largest first; rows without one come last."""
     return _smallest(
         batches, limit, lambda batch: [-(energy or 0.0) for energy in _values(batch, "rain_energy")]
     )
 
 
 def lowest_hashes(batches: Batches, limit: int) -> list[DerainRecord]:
-    """Give the rows whose keys have the lowest hashes: random, but the same ones on any machine."""
+    """Return the rows whose keys have the lowest hashes: a random sample that is the same on any machine."""
     return _smallest(batches, limit, lambda batch: [_digest(key) for key in _values(batch, "key")])
 
 
 def first_keys(batches: Batches, limit: int) -> list[DerainRecord]:
-    """Give the rows whose keys come first in the alphabet."""
+    """Return the rows whose keys come first in sorted order."""
     return _smallest(batches, limit, lambda batch: [""] * batch.num_rows)
 
 
 def _smallest(
     batches: Batches, limit: int, ranks: Callable[[pa.RecordBatch], list[Any]]
 ) -> list[DerainRecord]:
-    """Keep the `limit` rows of lowest rank; of equal rank those with the first key and etag."""
+    """Keep the `limit` rows of lowest rank; ties are broken by key and etag."""
     kept: list[tuple[Any, str, str, DerainRecord]] = []
     for batch in batches:
         ranked = zip(

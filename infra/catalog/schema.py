@@ -1,4 +1,4 @@
-"""Tables of the catalog, and their rows as Arrow: the columns follow from the records, one for each field."""
+"""Specifications of the catalog's tables, and their Arrow schemas, which have one column per field of a record."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ import pyarrow as pa
 from infra.errors import UserError
 
 VERSION = "commit_version"
-"""Column that says which row is newer: see `TableSpec.version_column`."""
+"""Name of the column that says which row is newer: see `TableSpec.version_column`."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """One table of the catalog: where its rows lie, and what they are."""
+    """The specification of one table of the catalog."""
 
     name: str
-    """Its folder below `<workspace>/catalog`."""
+    """Folder of the table below `<workspace>/catalog`."""
     kind: type
-    """The record that a row is, a dataclass; a table of other columns is refused."""
+    """Dataclass of a row; a table with other columns is refused."""
     identity: tuple[str, ...]
-    """What makes a row itself: there is one for each of these, whatever happens."""
+    """Columns that identify a row: there is never more than one row per combination of their values."""
     indexed: tuple[str, ...]
-    """Columns whose smallest and largest values are kept for each file."""
+    """Columns whose smallest and largest values are kept per file."""
     keeps_versions: bool = False
-    """Whether all versions stay, to come back to; else those older than seven days may go."""
+    """Whether all versions stay available; otherwise those older than seven days may be removed."""
     version_column: str | None = None
-    """Column that holds the version of the table that each row was committed with: the order of the rows,
-    whatever the clocks of the machines said. Not a field of `kind`; null in rows of earlier versions of this
-    project, which are older than all others."""
+    """Column with the version of the table that committed the row. It orders the rows whatever the machines' clocks
+    said. It is not a field of `kind`, and is null in rows written by earlier versions of this project, which are
+    older than all others."""
 
 
 class CatalogSchemaMismatch(UserError):
-    """The workspace holds a table with other columns than this version writes."""
+    """The workspace holds a table whose columns differ from those that this version writes."""
 
 
 def record_schema(kind: type) -> pa.Schema:
-    """Give the Arrow schema of a record's table, in the order of its fields."""
+    """Return the Arrow schema of a record type, in the order of its fields."""
     hints = get_type_hints(kind)
     return pa.schema([_column(field.name, hints[field.name]) for field in fields(kind)])
 
@@ -60,9 +60,9 @@ def missing_columns(found: pa.Schema, wanted: pa.Schema) -> list[pa.Field]:
 
 
 def records_table(records: Iterable[object], spec: TableSpec) -> pa.Table:
-    """Turn records into rows of a table; of several with one identity the last stays.
+    """Convert records to rows of a table; of several records with the same identity, the last is kept.
 
-    A merge sees its own rows side by side: two of one identity would both be inserted.
+    A merge does not compare its own rows with one another: two of the same identity would both be inserted.
     """
     unique = {tuple(getattr(record, name) for name in spec.identity): record for record in records}
     schema = record_schema(spec.kind)
@@ -70,14 +70,14 @@ def records_table(records: Iterable[object], spec: TableSpec) -> pa.Table:
 
 
 def check_schema(url: str, found: pa.Schema, wanted: pa.Schema) -> None:
-    """Refuse a table that neither this version nor an earlier one wrote.
+    """Refuse a table that was written by neither this version nor an earlier one.
 
-    A nullable column may be missing: earlier versions did not know it.
+    Nullable columns may be missing, because earlier versions did not have them.
 
     Raises
     ------
     CatalogSchemaMismatch
-        Names the table, the columns that differ and the way out.
+        The message names the table, the columns that differ and the way out.
     """
     there = _named_types(found)
     ours = _named_types(pa.schema([field for field in wanted if field.name in there or not field.nullable]))
@@ -95,7 +95,7 @@ def check_schema(url: str, found: pa.Schema, wanted: pa.Schema) -> None:
 
 def _values(records: Iterable[object], column: pa.Field) -> list[Any]:
     values = [getattr(record, column.name) for record in records]
-    if pa.types.is_list(column.type):  # of records, which Arrow knows as dictionaries alone
+    if pa.types.is_list(column.type):  # a list of records, which Arrow only takes as dictionaries
         return [[asdict(item) for item in items] for items in values]
     return values
 
@@ -107,7 +107,7 @@ def _column(name: str, hint: object) -> pa.Field:
 
 
 def _arrow_type(kind: object) -> pa.DataType:
-    """Find the Arrow type of a plain type, or of a tuple of records, which becomes a list of structs."""
+    """Return the Arrow type of a plain type, or of a tuple of records, which becomes a list of structs."""
     if get_origin(kind) is tuple:
         (item, _) = get_args(kind)
         return pa.list_(pa.field("element", pa.struct(list(record_schema(item)))))
@@ -115,7 +115,7 @@ def _arrow_type(kind: object) -> pa.DataType:
 
 
 def _named_types(schema: pa.Schema) -> dict[str, str]:
-    """Column types by name; a view or large string holds the same text as a string."""
+    """Return column types by name, where string views and large strings count as strings."""
     return {field.name: _plain_name(field.type) for field in schema}
 
 

@@ -1,7 +1,8 @@
-"""The bank of real streaks: layers cut from accepted pseudo-labels, `<workspace>/streaks/<run_id>.safetensors`.
+"""The bank of real streaks (`StreakLayers`): rain layers cut from accepted pseudo-labels.
 
-A file a run, written whole once the run's rows are in the ledger of pseudo-labels. What counts is what is accepted
-now: layers of a crop that a reviewer rejected since, or that a better pseudo-label replaced, are left out.
+There is one file per run, `<workspace>/streaks/<run_id>.safetensors`, written whole once the run's rows are in the
+ledger of pseudo-labels. Only crops that are accepted now count: layers of a crop that a reviewer rejected later, or
+whose pseudo-label was replaced by a better one, are left out.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ from infra.storage.location import ObjectNotFound, open_location
 
 _SUFFIX = ".safetensors"
 Layer = npt.NDArray[np.uint8]
-"""(H, W) grey levels."""
+"""(H, W) uint8 grey levels."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredLayers:
-    """What the bank holds of the crops that are accepted now."""
+    """The contents of the bank for the crops that are accepted now."""
 
     layers: tuple[tuple[str, Layer], ...]
-    """The crop that a layer comes from, and the layer."""
+    """Pairs of crop id and layer cut from that crop."""
     refused: dict[str, int]
-    """Windows that no layer was taken from, by reason, over all runs."""
+    """Number of windows that gave no layer, by reason, over all runs."""
 
 
 class StreakLayers:
-    """The layers of one workspace.
+    """The streak layers of one workspace.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ class StreakLayers:
     def write(
         self, run_id: str, layers: Sequence[Layer], crop_ids: Sequence[str], refused: dict[str, int]
     ) -> None:
-        """Write the layers of a run, all of one size, with the crop that each comes from."""
+        """Write the layers of a run, all of the same size, with the id of the crop that each comes from."""
         side = layers[0].shape if layers else (0, 0)
         stacked = np.stack(layers) if layers else np.zeros((0, *side), np.uint8)
         told = json.dumps({"crop_ids": list(crop_ids), "refused": refused})
@@ -59,11 +60,11 @@ class StreakLayers:
         self._location.put(f"{run_id}{_SUFFIX}", save(arrays))
 
     def has(self, run_id: str) -> bool:
-        """Tell whether the layers of a run are there."""
+        """Return whether the layers of a run have been written."""
         return self._location.exists(f"{run_id}{_SUFFIX}")
 
     def read(self) -> StoredLayers:
-        """Read the layers of what is accepted now, run after run.
+        """Read the layers of all crops that are accepted now, run by run.
 
         Raises
         ------
@@ -82,7 +83,7 @@ class StreakLayers:
     def _runs(self) -> Iterator[tuple[str, npt.NDArray[np.uint8], dict[str, dict[str, int]]]]:
         try:
             keys = sorted(ref.key for ref in self._location.list() if ref.key.endswith(_SUFFIX))
-        except ObjectNotFound:  # nothing was curated yet
+        except ObjectNotFound:  # nothing has been curated yet
             return
         for key in keys:
             try:

@@ -1,6 +1,7 @@
-"""The log of a Delta table, read file by file: what is damaged in it, and which data files it names.
+"""File-by-file reading of a Delta table's log, to find damaged files and the data files that it names.
 
-deltalake reads a log whole or not at all, and does not see some damage: an empty log file is a commit of nothing.
+deltalake reads a log completely or not at all, and misses some damage: it takes an empty log file for an empty
+commit.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ LAST_CHECKPOINT = f"{LOG}/_last_checkpoint"
 _COMMIT = re.compile(rf"{LOG}/(\d{{20}})\.json")
 _CHECKPOINT = re.compile(rf"{LOG}/(\d{{20}})\.checkpoint\.parquet")
 DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError)
-"""What reading a damaged file raises."""
+"""Exceptions that reading a damaged file raises."""
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A file of a table that is not as it should be."""
+    """A damaged or missing file of a table."""
 
     key: str
-    """Relative to the table."""
+    """Key of the file, relative to the table."""
     what: str
 
 
@@ -46,19 +47,19 @@ class DataFile:
 
 @dataclass(slots=True)
 class TableLog:
-    """What could be read of a log."""
+    """The readable part of a table's log."""
 
     live: dict[str, DataFile] = field(default_factory=dict)
     """Data files of the newest version, by key."""
     removed: set[str] = field(default_factory=set)
-    """Data files of earlier versions; they stay for some days."""
+    """Keys of data files of earlier versions, which stay for some days."""
     named_in_damage: set[str] = field(default_factory=set)
-    """Data files that can be made out in damaged log files."""
+    """Keys of data files that can be recognised in damaged log files."""
     damages: list[Damage] = field(default_factory=list)
     last_version: int | None = None
 
     def apply(self, actions: Iterator[dict[str, Any]]) -> None:
-        """Take in the actions of one commit or checkpoint."""
+        """Apply the actions of one commit or checkpoint."""
         for action in actions:
             if action.get("add"):
                 key = unquote(action["add"]["path"])
@@ -92,7 +93,7 @@ def read_log(location: Location) -> TableLog:
 
 
 def data_damages(location: Location, log: TableLog, *, thorough: bool) -> list[Damage]:
-    """Find data files of the newest version that are missing or of another size; thoroughly, read each of them."""
+    """Find data files of the newest version that are missing or of another size; if thorough, read each of them."""
     sizes = {ref.key: ref.size_bytes for ref in listed(location)}
     found = []
     for key, file in log.live.items():
@@ -106,7 +107,7 @@ def data_damages(location: Location, log: TableLog, *, thorough: bool) -> list[D
 
 
 def read_data(location: Location, key: str) -> pa.Table | None:
-    """Read a data file whole; None where it is damaged."""
+    """Read a whole data file; return None if it is damaged."""
     try:
         return pq.read_table(io.BytesIO(location.fetch(key)))
     except (*DAMAGE, ObjectNotFound):
@@ -114,12 +115,12 @@ def read_data(location: Location, key: str) -> pa.Table | None:
 
 
 def is_data(key: str) -> bool:
-    """Tell whether a key is that of a data file."""
+    """Return whether a key names a data file."""
     return key.endswith(".parquet") and not key.startswith(f"{LOG}/")
 
 
 def listed(location: Location) -> list[ImageRef]:
-    """List a table's folder; one that is not there holds nothing."""
+    """List a table's folder; a missing folder counts as empty."""
     try:
         return list(location.list())
     except ObjectNotFound:
@@ -127,7 +128,7 @@ def listed(location: Location) -> list[ImageRef]:
 
 
 def _apply_checkpoint(location: Location, sizes: dict[str, int], log: TableLog) -> int:
-    """Read the newest checkpoint that can be read; return its version, or -1."""
+    """Apply the newest readable checkpoint; return its version, or -1 if there is none."""
     checkpoints = {int(match[1]): key for key in sizes if (match := _CHECKPOINT.fullmatch(key))}
     _check_hint(location, sizes, checkpoints, log)
     for version in sorted(checkpoints, reverse=True):
@@ -142,7 +143,7 @@ def _apply_checkpoint(location: Location, sizes: dict[str, int], log: TableLog) 
 def _check_hint(
     location: Location, sizes: dict[str, int], checkpoints: dict[int, str], log: TableLog
 ) -> None:
-    """Look whether the checkpoint is there that the table's hint names; a damaged hint goes unheeded."""
+    """Check that the checkpoint named by the table's hint exists; a damaged hint is ignored."""
     if LAST_CHECKPOINT not in sizes:
         return
     try:

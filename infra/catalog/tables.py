@@ -1,4 +1,4 @@
-"""All tables of a catalog."""
+"""The list of all tables of a catalog."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Folders and buckets: objects, credentials, leases, Zarr stores."""
+"""Storage in folders and buckets: objects, credentials, leases and Zarr stores."""

@@ -1,6 +1,6 @@
-"""Who we are to S3, resolved as every AWS tool does it: environment, profile, then the machine's role.
+"""Credentials for S3, resolved as every AWS tool does it: environment, profile, then the role of the machine.
 
-Nothing here is ever logged, shown or made a parameter; what comes back goes straight into a client.
+Nothing here is ever logged, shown or made a parameter; the results go straight into a client.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from botocore.exceptions import BotoCoreError
 from infra.errors import AccessDenied, one_line
 
 WAY_OUT = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-DEFAULT_REGION = "us-east-1"  # S3-compatible servers take any, signatures need one
+DEFAULT_REGION = "us-east-1"  # S3-compatible servers accept any region, but signatures need one
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where S3 is and how it is addressed, with botocore's credentials, which renew themselves."""
+    """Address and addressing style of S3, with botocore's credentials, which renew themselves."""
 
     credentials: Any
     endpoint: str | None
@@ -35,17 +35,17 @@ class Account:
 
 
 def s3_options() -> dict[str, Any]:
-    """Return what s3fs needs to reach S3 as this user.
+    """Return the options with which s3fs reaches S3 as this user.
 
     Returns
     -------
     dict[str, Any]
-        Keyword arguments of `s3fs.S3FileSystem`. They hold secrets: hand them on, never show them.
+        Keyword arguments of `s3fs.S3FileSystem`. They contain secrets: pass them on, never show them.
 
     Raises
     ------
     AccessDenied
-        Without usable credentials.
+        If there are no usable credentials.
     """
     account = _account()
     key, secret, token = _frozen(account)
@@ -57,7 +57,7 @@ def s3_options() -> dict[str, Any]:
         "client_kwargs": {"region_name": account.region},
         "config_kwargs": {"s3": {"addressing_style": "path" if account.path_style else "auto"}},
     }
-    if account.endpoint:  # servers other than AWS may not know the newer checksum trailers
+    if account.endpoint:  # servers other than AWS may not support the newer checksum trailers
         options["config_kwargs"] |= {
             "request_checksum_calculation": "when_required",
             "response_checksum_validation": "when_required",
@@ -66,17 +66,17 @@ def s3_options() -> dict[str, Any]:
 
 
 def delta_options(url: str) -> dict[str, str]:
-    """Return what deltalake needs to open a table at `url`; call it anew for each commit: tokens expire.
+    """Return the options with which deltalake opens a table; call it again for each commit, because tokens expire.
 
     Parameters
     ----------
     url : str
-        A local path, which needs nothing, or `s3://bucket/prefix`.
+        A local path, which needs no options, or `s3://bucket/prefix`.
 
     Returns
     -------
     dict[str, str]
-        `storage_options`. They hold secrets: hand them on, never show them.
+        `storage_options`. They contain secrets: pass them on, never show them.
     """
     if not url.startswith("s3://"):
         return {}
@@ -87,7 +87,7 @@ def delta_options(url: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": secret,
         "AWS_REGION": account.region,
         "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": str(not account.path_style).lower(),
-        "conditional_put": "etag",  # two commits at once: one wins, the other learns of it
+        "conditional_put": "etag",  # of two concurrent commits one wins, and the other gets an error
     }
     if token:
         options["AWS_SESSION_TOKEN"] = token
@@ -98,20 +98,20 @@ def delta_options(url: str) -> dict[str, str]:
 
 
 def is_amazon() -> bool:
-    """Tell whether S3 is Amazon's own: only there is the meaning of storage classes known."""
+    """Return whether S3 is Amazon's own; only there is the meaning of storage classes known."""
     endpoint = _account().endpoint
     host = urlsplit(endpoint).hostname or "" if endpoint else "amazonaws.com"
     return host.endswith(("amazonaws.com", "amazonaws.com.cn"))
 
 
 def renew() -> None:
-    """Forget what was resolved, so that the next call reads environment and profile files again."""
+    """Forget resolved credentials, so that the next call reads environment and profile files again."""
     _resolve.cache_clear()
 
 
 def _account() -> Account:
-    # The environment is part of the cache's key: a changed AWS_PROFILE is another account, a forked child
-    # must not share locks with its parent.
+    # The environment and the process id are part of the cache key: a changed AWS_PROFILE is another account, and
+    # a forked child must not share locks with its parent.
     environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
     try:
         return _resolve(os.getpid(), environment)

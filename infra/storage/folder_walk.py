@@ -1,6 +1,6 @@
-"""Listing a folder and all below it in the order of keys, with only the names of one branch in memory.
+"""Recursive listing of a folder in key order, with only the names of one branch in memory: see `FolderWalk`.
 
-Links to folders are followed, but not in a circle. A sub-folder that cannot be read is logged and counted: the
+Links to folders are followed, but not in circles. A sub-folder that cannot be read is logged and counted, and the
 rest of the source is still listed.
 """
 
@@ -38,10 +38,10 @@ from infra.storage.temporary_files import is_temporary
 
 logger = logging.getLogger(__name__)
 
-GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # since the folder was read, or links to nothing
+GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}  # vanished since the folder was read, or broken links
 
 Identity = tuple[int, int]
-"""Device and inode."""
+"""Device and inode number of a file."""
 
 
 class LinkIntoDestination(UserError):
@@ -50,15 +50,15 @@ class LinkIntoDestination(UserError):
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    """A folder that is being listed."""
+    """A folder whose listing is in progress."""
 
     path: str
     prefix: str
     identity: Identity
     names: Iterator[str]
-    """Those that are left, in the order of keys; the names of folders end with a slash."""
+    """Remaining names in key order; names of folders end with a slash."""
     links: frozenset[str]
-    """Those of the names that are links."""
+    """The names that are links."""
 
 
 class FolderWalk:
@@ -69,9 +69,9 @@ class FolderWalk:
     root : str
         Absolute path of the folder.
     rules : ListingRules
-        What is not entered, and where that is counted.
+        Which folders are not entered, and where they are counted.
     policy : RetryPolicy
-        How long a folder that fails is tried again.
+        How long a folder that cannot be read is retried.
     """
 
     def __init__(self, root: str, rules: ListingRules, policy: RetryPolicy) -> None:
@@ -82,14 +82,14 @@ class FolderWalk:
         self._barred = _identity_of(rules.barred)
 
     def refs(self) -> Iterator[ImageRef]:
-        """Yield every file in the order of keys.
+        """Yield every file in key order.
 
         Raises
         ------
         ObjectNotFound, AccessDenied, StorageError
             If the root cannot be read.
         LinkIntoDestination
-            If a link leads to the barred folder or into it.
+            If a link leads to or into the barred folder.
         """
         branches = [self._refuse_if_barred(self._opened(self._root, ""))]
         while branches:
@@ -111,7 +111,7 @@ class FolderWalk:
         return retry(lambda: translate_errors(attempt, printable(path)), self._policy, printable(path))
 
     def _below(self, branches: list[_Branch], name: str) -> list[_Branch]:
-        """Open a sub-folder; nothing if it is not to be entered or cannot be."""
+        """Open a sub-folder and return its branch, or nothing if it must not or cannot be entered."""
         parent = branches[-1]
         path, key = os.path.join(parent.path, name[:-1]), parent.prefix + text_of(name)
         reason = self._rules.closed(key)
@@ -137,7 +137,7 @@ class FolderWalk:
         return []
 
     def _refuse_if_barred(self, branch: _Branch) -> _Branch:
-        """Refuse the destination under another name, such as a second mount of it."""
+        """Refuse the destination under another name, such as a second mount."""
         if branch.identity == self._barred:
             raise _into_destination(branch.path, str(self._rules.barred))
         return branch
@@ -166,7 +166,7 @@ class FolderWalk:
             self._left_out.leave_object(NOT_A_FILE)
 
     def _leave_unseen(self, path: str, error: OSError, *, is_link: bool) -> None:
-        """Count a file that cannot be looked at; one that vanished meanwhile is no part of the source."""
+        """Count a file that cannot be inspected; one that has vanished is not part of the source."""
         if error.errno not in GONE:
             logger.warning("left out: %s: %s", printable(path), error.strerror)
             self._left_out.leave_object(UNREADABLE)
@@ -175,12 +175,12 @@ class FolderWalk:
 
 
 def text_of(name: str) -> str:
-    r"""Return a file name as text: bytes that are no UTF-8 become `\xNN`."""
+    r"""Return a file name as text, in which bytes that are not UTF-8 become `\xNN`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _names(folder: str) -> tuple[list[str], frozenset[str]]:
-    """Return the names in a folder in the order of keys, and which of them are links."""
+    """Return the names in a folder in key order, and those that are links."""
     names, links = [], set()
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -194,7 +194,7 @@ def _names(folder: str) -> tuple[list[str], frozenset[str]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, or to what may not be looked at
+    except OSError:  # a link to itself, or to something inaccessible
         return False
 
 
@@ -203,7 +203,7 @@ def _identity_of(path: str | None) -> Identity | None:
         return None
     try:
         found = os.stat(path)
-    except OSError:  # it is made later
+    except OSError:  # it is created later
         return None
     return found.st_dev, found.st_ino
 

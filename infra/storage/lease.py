@@ -1,15 +1,15 @@
-"""One lease for each (workspace, destination): it keeps two coordinators apart.
+"""`Lease`, which keeps two coordinators from writing to the same destination of a workspace.
 
-A lease is a row of generations, files `<sha of destination>.<generation>.json` under `<workspace>/leases`,
-each created exclusively. Who made the highest generation holds the lease; its file tells until when, and is
-written again while the holder lives. Taking over an expired, released or orphaned lease is making the next
-generation. The highest file is never deleted, so generations only rise, and one that finds a higher one knows
-that it lost. A holder that slept through its time (a laptop was closed, a machine stood still) makes the next
-generation itself, if nobody else did. This needs exclusive creation and a consistent listing, no more: a local
-folder or S3.
+A lease is a sequence of generations, files `<sha of destination>.<generation>.json` under `<workspace>/leases`,
+each created exclusively. Whoever created the highest generation holds the lease; its file says until when, and is
+rewritten while the holder lives. To take over an expired, released or orphaned lease, a process creates the next
+generation. The highest file is never deleted, so generations only rise, and a holder that finds a higher one knows
+that it has lost the lease. A holder that slept past its expiry (a closed laptop, a paused machine) creates the next
+generation itself unless somebody else has. All of this needs only exclusive creation and a consistent listing: a
+local folder or S3.
 
 Clocks: hosts that share a workspace must agree on the time to within a quarter of the lease (15 s of 60 s).
-If they do not, two coordinators may work at once; then the catalog's merge still keeps every row single.
+Otherwise two coordinators may work at once; the catalog's merge still keeps rows from being duplicated.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from infra.storage.location import AccessDenied, Location, ObjectNotFound, open_
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 20
-"""Rounds of looking and creating before giving up; each lost round means that another one won it."""
+"""Rounds of listing and creating before giving up; each lost round was won by another process."""
 GRACE = 0.25
-"""A lease is taken over when it is expired by this part of its time: what clocks may differ by."""
+"""Fraction of its duration by which a lease must have expired before it is taken over: the allowed clock skew."""
 
 
 class LeaseHeld(UserError):
-    """Another coordinator works on this destination; the message tells which, since when and until when."""
+    """Another coordinator works on this destination. The message says which, since when and until when."""
 
 
 class LeaseLost(UserError):
-    """The lease is no longer ours: nothing more may be committed."""
+    """The lease belongs to another process now: nothing more may be committed."""
 
 
 class LeaseUnreadable(UserError):
-    """A file among the leases is none."""
+    """A file in the folder of leases is not a lease."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseContent:
-    """What a generation file holds; times are seconds since 1970."""
+    """Contents of a generation file; times are in seconds since 1970."""
 
     destination: str
     run_id: str
@@ -61,28 +61,28 @@ class LeaseContent:
     expires_at: float
     released: bool
     line: str
-    """All of it in words, for someone who opens the file."""
+    """The same in words, for somebody who opens the file."""
 
 
 def lease_location(workspace: str) -> Location:
-    """Open the folder of the leases of a workspace."""
+    """Open the folder of leases of a workspace."""
     return open_location(f"{workspace.rstrip('/')}/leases")
 
 
 def lease_of(settings: Settings, destination: str, run_id: str) -> Lease:
-    """Return the lease of a destination, or of whatever else only one run may work on at a time."""
+    """Return the lease of a destination, or of another resource that only one run may use at a time."""
     return Lease(lease_location(settings.workspace), destination, run_id, settings.lease_seconds)
 
 
 def check_workspace(workspace: str) -> None:
-    """Make sure, before any work, that a workspace can be written and that leases hold there.
+    """Check, before any work, that a workspace is writable and that leases work there.
 
     Raises
     ------
     ExclusiveWritesMissing
-        If two runs could not be kept apart.
+        If two runs cannot be kept apart.
     ObjectNotFound, AccessDenied, StorageError, RenamingMissing
-        If it cannot be written.
+        If the workspace is not writable.
     """
     location = open_location(workspace)
     location.check(writable=True)
@@ -90,7 +90,7 @@ def check_workspace(workspace: str) -> None:
 
 
 def held_leases(leases: Location) -> list[str]:
-    """Return the lines of the leases that runs hold now, for someone who must be alone in a workspace."""
+    """Return the lines of the leases that are held now, for a caller that needs the workspace to itself."""
     try:
         keys = [ref.key for ref in leases.list() if ref.key.endswith(".json")]
     except ObjectNotFound:
@@ -99,7 +99,7 @@ def held_leases(leases: Location) -> list[str]:
     for key in keys:
         try:
             content = _decode(leases.fetch(key))
-        except (ObjectNotFound, ValueError, TypeError, KeyError):  # gone meanwhile, or no lease
+        except (ObjectNotFound, ValueError, TypeError, KeyError):  # deleted meanwhile, or not a lease
             continue
         if _is_held(content):
             found.append(f"{content.destination}: {content.line}")
@@ -107,7 +107,7 @@ def held_leases(leases: Location) -> list[str]:
 
 
 class Lease:
-    """The right to write to one destination, for as long as the `with` block runs.
+    """The right to write to one destination for the duration of the `with` block.
 
     Parameters
     ----------
@@ -116,14 +116,14 @@ class Lease:
     destination : str
         URL of the destination.
     run_id : str
-        The run that works on it.
+        Id of the run that works on it.
     seconds : float
-        Time to expiry; renewed after every third of it.
+        Duration of the lease in seconds; it is renewed after each third of it.
 
     Raises
     ------
     LeaseHeld
-        On entering: another coordinator holds the lease.
+        On entry, if another coordinator holds the lease.
     """
 
     def __init__(self, leases: Location, destination: str, run_id: str, seconds: float) -> None:
@@ -132,7 +132,7 @@ class Lease:
         self._seconds = seconds
         self._content = _content(destination, run_id, seconds)
         self._generation = 0
-        # Monotonic; beside expires_at, so that neither a stopped nor a set-back clock helps.
+        # Monotonic; used as well as expires_at, so that neither a stopped clock nor one set back extends the lease.
         self._good_until = 0.0
         self._is_lost = False
         self._changing = threading.Lock()
@@ -161,12 +161,12 @@ class Lease:
             )
 
     def check(self) -> None:
-        """Make sure that the lease is ours; to be called before each commit.
+        """Check that this process holds the lease; call it before each commit.
 
         Raises
         ------
         LeaseLost
-            Another coordinator took it over.
+            If another coordinator has taken it over.
         TransientError, ObjectNotFound, AccessDenied
             If the leases cannot be reached.
         """
@@ -186,7 +186,7 @@ class Lease:
         generation = self._highest()
         if generation:
             current = self._read(generation)
-            if current is None:  # deleted by one that is higher still: look again
+            if current is None:  # deleted by a still higher one: look again
                 return False
             if _is_held(current):
                 raise LeaseHeld(f"{current.destination} is being written: {current.line}")
@@ -197,7 +197,7 @@ class Lease:
         content = _content(self._content.destination, self._content.run_id, self._seconds)
         if not self._leases.create(self._key(generation), _encode(content)):
             return False
-        if self._highest() != generation:  # we slept between looking and creating: others came and went
+        if self._highest() != generation:  # we slept between listing and creating, and others came and went
             self._leases.delete(self._key(generation))
             return False
         self._generation, self._content, self._good_until = generation, content, begun + self._seconds
@@ -207,7 +207,7 @@ class Lease:
         return True
 
     def _remove(self, generation: int) -> None:
-        """Remove a generation that counts no more; another user's may have to stay."""
+        """Remove an obsolete generation; one of another user may have to stay."""
         try:
             self._leases.delete(self._key(generation))
         except AccessDenied as error:
@@ -218,7 +218,7 @@ class Lease:
             try:
                 with self._changing:
                     self._renew()
-            except STORAGE_ERRORS as fault:  # also where access is denied: a token may lapse for a minute
+            except STORAGE_ERRORS as fault:  # including denied access: a token may expire for a minute
                 logger.warning("lease of %s not renewed, trying again: %s", self._content.destination, fault)
 
     def _renew(self) -> None:
@@ -253,7 +253,7 @@ class Lease:
                 name, _, rest = ref.key.partition(".")
                 if name == self._name and rest.removesuffix(".json").isdigit():
                     numbers.append(int(rest.removesuffix(".json")))
-        except ObjectNotFound:  # no lease yet: the folder is made by the first one
+        except ObjectNotFound:  # no lease yet: the first one creates the folder
             return []
         return numbers
 

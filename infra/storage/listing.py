@@ -1,4 +1,4 @@
-"""What a listing need not enter, and an account of everything that it does not yield."""
+"""Rules for what a listing leaves out (`ListingRules`), and counts of everything it left out (`LeftOut`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 MOST_REASONS = 200
-"""Distinct reasons that are counted apart: file names may end in anything, and all of it is held in memory."""
+"""Most distinct reasons that are counted separately, since file names may have any suffix and counts use memory."""
 OTHER_REASONS = "other"
 
 NOT_A_FILE = "not a regular file"
@@ -21,17 +21,17 @@ LOOP = "link to a folder above"
 
 @dataclass(slots=True)
 class LeftOut:
-    """How many objects and folders of a source a run leaves alone, by reason."""
+    """Numbers of objects and folders of a source that a run leaves out, by reason."""
 
     objects: Counter[str] = field(default_factory=Counter)
     folders: Counter[str] = field(default_factory=Counter)
-    """Folders that were not entered; what lies in them was never listed and is not among `objects`."""
+    """Folders that were not entered; their contents were never listed and are not counted in `objects`."""
     stopped_at: int | None = None
-    """The limit at which the listing ended; what comes after it was not looked at."""
+    """Limit at which the listing stopped; nothing after it was examined."""
 
     @property
     def total(self) -> int:
-        """Objects that were listed and left out."""
+        """Number of objects that were listed and left out."""
         return self.objects.total()
 
     def leave_object(self, reason: str) -> None:
@@ -44,7 +44,7 @@ class LeftOut:
 
 
 def count_reason(counts: Counter[str], reason: str) -> None:
-    """Count a reason; beyond `MOST_REASONS` distinct ones, new reasons are counted together."""
+    """Count a reason; after `MOST_REASONS` distinct ones, new reasons are counted together."""
     known = reason in counts or len(counts) < MOST_REASONS
     counts[reason if known else OTHER_REASONS] += 1
 
@@ -55,15 +55,15 @@ def _enter_all(folder: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ListingRules:
-    """What a listing may leave out, and where it counts that.
+    """What a listing may leave out, and where it counts what it left out.
 
     Parameters
     ----------
     left_out : LeftOut
-        Counts what is not yielded.
+        Counts everything that is not yielded.
     closed : callable
-        Takes the key of a folder, which ends with a slash, and returns why it is not entered, or None. A bucket
-        has no folders to enter: all its keys are listed, and the selection leaves out the same ones.
+        Takes the key of a folder, which ends with a slash, and returns the reason for not entering it, or None.
+        A bucket has no folders: all its keys are listed, and the selection leaves out the same ones.
     barred : str or None
         Absolute path of a folder that no link may lead to.
     """

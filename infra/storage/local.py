@@ -1,7 +1,7 @@
-r"""A folder on this machine as a location.
+r"""`LocalLocation`, a folder on this machine as a location.
 
-File names that are not valid UTF-8 cannot be stored in a table: their stray bytes are listed as `\xNN`, and
-such a key finds its file again.
+File names that are not valid UTF-8 cannot be stored in a table: listings show their invalid bytes as `\xNN`, and
+such a key leads back to the file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 UNSUPPORTED = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EXDEV}
-"""What file systems answer that have no links, or cannot rename."""
+"""Error numbers from file systems that do not support links or renaming."""
 NO_LINKS = UNSUPPORTED | {errno.EMLINK}
 NO_RENAMING = UNSUPPORTED | {errno.EEXIST}
 NO_SYNCING = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -53,9 +53,9 @@ STRAY_BYTE = re.compile(rb"\\x([89a-f][0-9a-f])")
 class LocalLocation:
     """A folder; see `infra.storage.location.Location`.
 
-    A put is written beside its target, synced to disk and renamed: a crash of the machine leaves the old file
-    or the whole new one. The folder itself is not synced: a rename that a power cut undoes shows as a missing
-    output, which the next run makes again.
+    `put` writes next to the target, syncs to disk and renames: a crash of the machine leaves the old file or the
+    whole new one. The folder itself is not synced: if a power cut undoes a rename, the output is missing, and the
+    next run makes it again.
     """
 
     def __init__(self, url: str, policy: RetryPolicy) -> None:
@@ -63,11 +63,11 @@ class LocalLocation:
         self._policy = policy
 
     def list(self, rules: ListingRules | None = None) -> Iterator[ImageRef]:
-        """Yield every file in the order of keys; see `infra.storage.folder_walk`."""
+        """Yield every file in key order; see `infra.storage.folder_walk`."""
         return FolderWalk(self.url, rules or ListingRules(), self._policy).refs()
 
     def fetch(self, key: str, size_bytes: int | None = None) -> bytes:
-        """Return the bytes of a file, whose size must be what was listed and must not change meanwhile."""
+        """Return the bytes of a file, whose size must be the listed one and must not change during the read."""
 
         def attempt() -> bytes:
             with _open(self._find(key)) as file:
@@ -81,7 +81,7 @@ class LocalLocation:
         return self._retry(attempt, key)
 
     def fetch_part(self, key: str, start: int, stop: int | None = None) -> bytes:
-        """Return some of the bytes of a file; fewer where it ends before."""
+        """Return a range of bytes of a file; fewer if the file ends earlier."""
 
         def attempt() -> bytes:
             with _open(self._find(key)) as file:
@@ -93,47 +93,47 @@ class LocalLocation:
         return self._retry(attempt, key)
 
     def put(self, key: str, data: bytes) -> StoredObject:
-        """Write a file atomically, and the folders above it."""
+        """Write a file atomically, and create the folders above it."""
         target = self._path(key)
         self._retry(lambda: _replace(target, data), key)
         return StoredObject(len(data), None)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write a file atomically unless there is one; tell whether it was written."""
+        """Write a file atomically unless it exists; return whether it was written."""
         target = self._path(key)
         return self._retry(lambda: _link(target, data), key)
 
     def delete(self, key: str) -> None:
-        """Remove a file if it is there."""
+        """Remove a file if it exists."""
         try:
             self._retry(lambda: os.unlink(self._find(key)), key)
         except ObjectNotFound:
             return
 
     def exists(self, key: str) -> bool:
-        """Tell whether there is such a file."""
+        """Return whether a file exists."""
         try:
             return stat.S_ISREG(self._retry(lambda: os.stat(self._find(key)), key).st_mode)
         except ObjectNotFound:
             return False
 
     def free_bytes(self) -> int:
-        """Return the space left on the disk that the folder is or will be on."""
+        """Return the free bytes on the disk that the folder is, or will be, on."""
         return shutil.disk_usage(nearest_folder(self.url)).free
 
     def sweep(self) -> int:
-        """Remove what killed runs left half-written; return how many files."""
+        """Remove the half-written files of killed runs; return their number."""
         return sweep(self.url)
 
     def check(self, *, writable: bool) -> None:
-        """Make sure that the folder can be read, or that it can be written or made."""
+        """Check that the folder can be read or, if asked, written or created."""
         if not writable:
             self._retry(lambda: os.scandir(self.url).close(), "", self._policy.short())
             return
         self._retry(lambda: _try_to_replace(self._probe()), "", self._policy.short())
 
     def check_exclusive(self) -> None:
-        """Make sure that of two who create a file one is told that it is there."""
+        """Check that the second of two attempts to create a file fails."""
         probe = self._probe()
 
         def attempt() -> bool:
@@ -149,7 +149,7 @@ class LocalLocation:
             )
 
     def _probe(self) -> str:
-        """Return a path for a probe in the folder, or in the nearest one above it that exists."""
+        """Return the path of a probe file in the folder, or in the nearest existing folder above it."""
         nearest = nearest_folder(self.url)
         if not os.path.isdir(nearest):
             raise ObjectNotFound(f"{self.url}: {nearest} is not a folder")
@@ -175,22 +175,22 @@ class LocalLocation:
 
 
 def _open(path: str) -> BinaryIO:
-    """Open a regular file for reading: a pipe would block its reader, and opening a device may act on it.
+    """Open a regular file for reading: a pipe would block its reader, and opening a device may have effects.
 
     Raises
     ------
     KeyRefused
-        If something else lies there.
+        If it is not a regular file.
     """
     kind = stat.S_IFMT(os.stat(path).st_mode)
     if kind != stat.S_IFREG:
         raise KeyRefused(f"{printable(path)} is {_KINDS.get(kind, 'something else')}, not a file")
-    # Where a pipe has taken its place since, this does not wait for a writer.
+    # If a pipe has taken its place meanwhile, this does not wait for a writer.
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
 
 
 def _write(path: str, data: bytes) -> None:
-    # The mode of the user's umask; tempfile would make files that only their owner can read.
+    # The mode follows the user's umask; tempfile would create files that only their owner can read.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     with open(descriptor, "wb") as file:
         file.write(data)
@@ -208,12 +208,12 @@ def _sync(descriptor: int) -> None:
 
 
 def _try_to_replace(probe: str) -> None:
-    """Write a file and rename it over another one, as `put` does.
+    """Write a file and rename it over another, as `put` does.
 
     Raises
     ------
     RenamingMissing
-        If writing works, but renaming does not.
+        If writing works but renaming does not.
     """
     renamed = os.path.join(os.path.dirname(probe), temporary_name())
     try:
@@ -269,7 +269,7 @@ def _link(target: str, data: bytes) -> bool:
 
 
 def _open_exclusively(target: str, data: bytes) -> bool:
-    """Create where the file system has no links; a reader may see the file while it is being written."""
+    """Create a file on a file system without links; a reader may see it half-written."""
     try:
         _write(target, data)
     except FileExistsError:

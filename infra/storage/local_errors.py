@@ -1,4 +1,4 @@
-"""What the errors of the operating system mean."""
+"""Translation of operating system errors into the errors of this project."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ REFUSALS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno
 
 
 def translate_errors(action: Callable[[], T], url: str) -> T:
-    """Run `action` and say what an `OSError` of it means.
+    """Run `action` and translate an `OSError` that it raises.
 
     Parameters
     ----------
     action : Callable[[], T]
         One operation on a file.
     url : str
-        What it is about, for the message.
+        The URL that is accessed, for the message.
 
     Raises
     ------
     ObjectNotFound, AccessDenied, KeyRefused
-        As they say.
+        Where these apply.
     TransientError
-        Anything else: it may heal.
+        For anything else, which may recover.
     """
     try:
         return action()

@@ -1,6 +1,7 @@
-"""Folders and buckets behind one small interface: whole objects in, whole ones or parts out, listed as a stream.
+"""`Location`, one small interface to folders and buckets: whole objects in, whole ones or parts out, and listings.
 
-Locations are opened by URL in every process that needs one; they are cheap, picklable and thread-safe.
+Every process opens the locations that it needs by URL with `open_location`; they are cheap, picklable and
+thread-safe.
 """
 
 from __future__ import annotations
@@ -37,46 +38,46 @@ __all__ = [
 
 
 class Location(Protocol):
-    """A folder or a bucket prefix. Keys are relative to it and literal: nothing is quoted or normalised."""
+    """A folder or bucket prefix. Keys are relative to it and literal: nothing is quoted or normalised."""
 
     url: str
 
     def list(self, rules: ListingRules | None = None) -> Iterator[ImageRef]:
-        """Yield every object, page by page; what is not yielded is counted in `rules.left_out`."""
+        """Yield every object, page by page, and count what is left out in `rules.left_out`."""
 
     def fetch(self, key: str, size_bytes: int | None = None) -> bytes:
-        """Return a whole object; `size_bytes` is what the listing said of it."""
+        """Return a whole object; `size_bytes` is its size according to the listing."""
 
     def fetch_part(self, key: str, start: int, stop: int | None = None) -> bytes:
-        """Return the bytes from `start` up to `stop`; a negative start alone means so many of the end."""
+        """Return the bytes from `start` up to `stop`; a negative start without a stop counts from the end."""
 
     def put(self, key: str, data: bytes) -> StoredObject:
-        """Write a whole object at once, over what may be there; return what a listing says of it from now on."""
+        """Write a whole object atomically, replacing any other; return how listings describe it from now on."""
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write a whole object unless there is one; tell whether it was written."""
+        """Write a whole object unless it exists; return whether it was written."""
 
     def delete(self, key: str) -> None:
-        """Remove an object; an absent one is fine."""
+        """Remove an object; do nothing if it does not exist."""
 
     def exists(self, key: str) -> bool:
-        """Tell whether there is such an object."""
+        """Return whether an object exists."""
 
     def free_bytes(self) -> int | None:
-        """Return the space left, where that is known."""
+        """Return the free space in bytes; None if it is unknown."""
 
     def sweep(self) -> int:
-        """Remove what killed runs left half-written; return how many files."""
+        """Remove the half-written files of killed runs; return their number."""
 
     def check(self, *, writable: bool) -> None:
-        """Raise `ObjectNotFound`, `AccessDenied`, `StorageError` or `RenamingMissing` where it cannot be used."""
+        """Raise `ObjectNotFound`, `AccessDenied`, `StorageError` or `RenamingMissing` if it cannot be used."""
 
     def check_exclusive(self) -> None:
-        """Raise `ExclusiveWritesMissing` where `create` would not tell that an object is there already."""
+        """Raise `ExclusiveWritesMissing` if `create` would not notice an existing object."""
 
 
 def is_local(url: str) -> bool:
-    """Tell whether a URL is a path on this machine.
+    """Return whether a URL is a path on this machine.
 
     Parameters
     ----------
@@ -87,25 +88,25 @@ def is_local(url: str) -> bool:
 
 
 def open_location(url: str, policy: RetryPolicy | None = None) -> Location:
-    """Open a folder or a bucket prefix, without touching it yet.
+    """Open a folder or bucket prefix, without accessing it yet.
 
     Parameters
     ----------
     url : str
         A local path or `s3://bucket/prefix`, taken literally.
     policy : RetryPolicy, optional
-        How long to try again; by default `DERAIN_RETRY_SECONDS`, or 45 seconds.
+        How long to retry. Default: `DERAIN_RETRY_SECONDS`, or 45 seconds.
 
     Raises
     ------
     UrlRefused
-        For another scheme, a URL without a bucket, or a path that leads nowhere.
+        For an unsupported scheme, a URL without a bucket, or a path that leads nowhere.
     """
     policy = policy or read_retry_policy()
     if is_local(url):
         return LocalLocation(absolute_url(url), policy)
     if _scheme(url) == "s3":
-        from infra.storage.s3 import S3Location  # a second of imports: only where a bucket is used
+        from infra.storage.s3 import S3Location  # imports take a second: only if a bucket is used
 
         return S3Location(absolute_url(url), policy)
     raise UrlRefused(f"{url}: {_scheme(url)}:// is not supported; use a local path or s3://bucket/prefix")

@@ -1,6 +1,6 @@
-"""Whether a folder takes two different names for one: `A.jpg` and `a.jpg`, or the two ways to write `é` in Unicode.
+"""Detection of folders that treat two names as the same, such as `A.jpg` and `a.jpg`, or `é` in two Unicode forms.
 
-exFAT, NTFS, APFS and most network shares do so. Buckets and the usual file systems of Linux take names literally.
+exFAT, NTFS, APFS and most network shares do. Buckets and the usual Linux file systems take names literally.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class NameFolding:
-    """Which differences between names a folder does not see."""
+    """The differences between names that a folder ignores."""
 
     ignores_case: bool = False
     normalises: bool = False
-    """`é` is one name, whether written as one character or as `e` with an accent."""
+    """Whether `é` as one character and as `e` with a combining accent are the same name."""
 
     def __bool__(self) -> bool:
         return self.ignores_case or self.normalises
 
     def fold(self, names: pl.Series) -> pl.Series:
-        """Return names that are equal where the folder takes them for one."""
+        """Return folded names, which are equal if the folder treats the names as the same."""
         if self.normalises:
             names = names.str.normalize("NFC")
         return names.str.to_lowercase() if self.ignores_case else names
 
 
 def probe_name_folding(url: str) -> NameFolding:
-    """Find out by writing an empty file whether a folder, or the one that it will be made in, folds names.
+    """Write an empty file to find out whether a folder, or the one that it will be created in, folds names.
 
     Parameters
     ----------
     url : str
-        An absolute local path; anything else takes names literally.
+        An absolute local path; any other URL takes names literally.
     """
     if not is_local(url):
         return NameFolding()
@@ -61,6 +61,6 @@ def probe_name_folding(url: str) -> NameFolding:
     except (
         OSError,
         UnicodeEncodeError,
-    ) as error:  # whether it can be written at all is for the preflight to say
+    ) as error:  # the preflight reports a folder that is not writable
         logger.warning("%s: whether it ignores case is not known: %s", folder, error)
         return NameFolding()

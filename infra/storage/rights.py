@@ -1,4 +1,4 @@
-"""Whether this user may write what another user made in a workspace."""
+"""Check that this user may write what another user created in a workspace."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _WRITTEN = (
     "mlflow.db",
     "artifacts",
 )
-"""What runs write in a workspace: folders and files, as globs."""
+"""Globs of the folders and files that runs write in a workspace."""
 
 
 def refuse_unwritable(workspace: str) -> None:
-    """Refuse a local workspace that another user made and that this one may not write.
+    """Refuse a local workspace that another user created and this user may not write to.
 
     Raises
     ------
     AccessDenied
-        Names the first such file or folder, its owner, its mode and the way out.
+        The message names the first such file or folder, its owner, its mode and the way out.
     """
     if not is_local(workspace):
         return
@@ -51,5 +51,5 @@ def _line(path: Path, workspace: str) -> str:
 def _name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
-    except KeyError:  # a container may run as a user without a name
+    except KeyError:  # in a container, the user may have no name
         return f"user {uid}"

@@ -1,8 +1,8 @@
-"""A bucket prefix as a location.
+"""`S3Location`, a bucket prefix as a location.
 
-s3fs gives the session, its event loop in a thread and what a fork needs; requests go to its client directly,
-because the paths of s3fs take `?versionId=` and slashes out of keys, its listings are cached and held whole,
-and its retries cannot be bounded in time.
+s3fs provides the session, its event loop in a thread and the handling of forks. Requests go to its client directly,
+because s3fs strips `?versionId=` and slashes from keys, caches whole listings in memory, and cannot limit the time
+of its retries.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ CONFIG = {
     "connect_timeout": 5,
     "read_timeout": 15,
     "max_pool_connections": 32,
-    "retries": {"total_max_attempts": 1},  # retry() tries again; two layers of it would take minutes
+    "retries": {"total_max_attempts": 1},  # retry() does the retries; two layers of them would take minutes
 }
 ARCHIVES = {"GLACIER", "DEEP_ARCHIVE"}
-"""Storage classes whose objects cannot be read at once; those of `GLACIER_IR` can."""
+"""Storage classes whose objects must be restored before they can be read; `GLACIER_IR` is not one of them."""
 WRITER = "derain-writer"
 _kept: set[S3FileSystem] = set()
 
 
 class S3Location:
-    """A bucket or a prefix in it; see `infra.storage.location.Location`.
+    """A bucket or a prefix in a bucket; see `infra.storage.location.Location`.
 
-    Holds no client: each process has one for each set of credentials, made when it is first used.
+    It holds no client: each process creates one per set of credentials when it is first used.
     """
 
     def __init__(self, url: str, policy: RetryPolicy) -> None:
@@ -66,7 +66,7 @@ class S3Location:
         self._policy = policy
 
     def list(self, rules: ListingRules | None = None) -> Iterator[ImageRef]:
-        """Yield every object in the order of keys, holding one page of 1,000."""
+        """Yield every object in key order, with one page of 1,000 in memory."""
         left_out = (rules or ListingRules()).left_out
         request: dict[str, object] = {"Bucket": self._bucket, "Prefix": self._prefix}
         if amazon := is_amazon():
@@ -81,7 +81,7 @@ class S3Location:
             request = request | {"ContinuationToken": token}
 
     def fetch(self, key: str, size_bytes: int | None = None) -> bytes:
-        """Return the bytes of an object, which must be as many as the answer announced and as were listed."""
+        """Return the bytes of an object, whose size must be the one in the response header and in the listing."""
 
         def attempt() -> bytes:
             announced, data = self._run(partial(_read, request=self._named(key)))
@@ -94,7 +94,7 @@ class S3Location:
         return self._retry(key, attempt)
 
     def fetch_part(self, key: str, start: int, stop: int | None = None) -> bytes:
-        """Return some of the bytes of an object; fewer where it ends before."""
+        """Return a range of bytes of an object; fewer if the object ends earlier."""
         last = "" if stop is None else str(stop - 1)
         wanted = f"bytes={start}" if start < 0 else f"bytes={start}-{last}"
 
@@ -107,21 +107,21 @@ class S3Location:
         return self._retry(key, attempt)
 
     def put(self, key: str, data: bytes) -> StoredObject:
-        """Write an object in one request, which the server checks by its MD5."""
+        """Write an object in one request, which the server verifies by its MD5 digest."""
         answer = self._retry(key, lambda: self._put(key, data))
         etag = answer.get("ETag")
         return StoredObject(len(data), etag.strip('"') if etag else None)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object unless there is one; tell whether it was written.
+        """Write an object unless it exists; return whether it was written.
 
         Raises
         ------
         RequestUnsupported
-            If the store refuses conditional writes.
+            If the store does not support conditional writes.
         """
-        # The answer to a first attempt may be lost and the second refused because of the first, also below
-        # us: aiohttp sends a PUT again by itself. So the object carries who wrote it.
+        # The response to a first attempt may be lost, and the second refused because of the first, even
+        # without our retries: aiohttp resends a PUT by itself. So the object's metadata name its writer.
         writer = secrets.token_hex(16)
 
         def attempt() -> bool:
@@ -138,14 +138,14 @@ class S3Location:
         return self._retry(key, attempt)
 
     def delete(self, key: str) -> None:
-        """Remove an object if it is there."""
+        """Remove an object if it exists."""
         try:
             self._retry(key, partial(self._ask, "delete_object", self._named(key)))
         except ObjectNotFound:
             return
 
     def exists(self, key: str) -> bool:
-        """Tell whether there is such an object."""
+        """Return whether an object exists."""
         try:
             self._retry(key, partial(self._ask, "head_object", self._named(key)))
         except ObjectNotFound:
@@ -153,14 +153,14 @@ class S3Location:
         return True
 
     def free_bytes(self) -> None:
-        """Return nothing: a bucket does not say."""
+        """Return None: the free space of a bucket is unknown."""
 
     def sweep(self) -> int:
-        """Do nothing: an object is there whole or not at all."""
+        """Do nothing: objects are never half-written."""
         return 0
 
     def check(self, *, writable: bool) -> None:
-        """Make sure that the bucket can be listed and, if asked, written; a probe object is deleted again."""
+        """Check that the bucket can be listed and, if asked, written; a probe object is deleted again."""
         hurried = S3Location(self.url, self._policy.short())
         first = {"Bucket": self._bucket, "Prefix": self._prefix, "MaxKeys": 1}
         hurried._retry("", partial(hurried._ask, "list_objects_v2", first))
@@ -170,7 +170,7 @@ class S3Location:
             hurried.delete(probe)
 
     def check_exclusive(self) -> None:
-        """Make sure that the store heeds conditional writes; a probe object is deleted again."""
+        """Check that the store honours conditional writes; a probe object is deleted again."""
         hurried, probe = S3Location(self.url, self._policy.short()), temporary_name()
         try:
             heeds = hurried.create(probe, b"is there one?") and not hurried.create(
@@ -228,14 +228,14 @@ class S3Location:
         try:
             return retry(attempt, self._policy, url)
         except AccessDenied:
-            renew()  # environment and profile are read again: a token may have run out
+            renew()  # read environment and profile again: a token may have expired
             if _options(url) == used:
                 raise
         return retry(attempt, self._policy, url)
 
 
 def is_archived(entry: Mapping[str, Any]) -> bool:
-    """Tell whether an entry of a listing is of an object that must be restored before it can be read."""
+    """Return whether the object of a listing entry must be restored before it can be read."""
     if entry.get("StorageClass") not in ARCHIVES:
         return False
     status = entry.get("RestoreStatus", {})
@@ -250,13 +250,13 @@ def _options(url: str) -> dict[str, Any]:
 
 
 def _filesystem() -> S3FileSystem:
-    # s3fs keeps one instance for each process and set of options, so this is cheap; tokens that botocore
-    # renewed are other options and so another instance.
+    # s3fs keeps one instance per process and set of options, so this is cheap; a token that botocore has renewed
+    # is another option and thus gives another instance.
     options = s3_options()
     options["config_kwargs"] |= CONFIG
     filesystem = S3FileSystem(**options, use_listings_cache=False)
-    # A fork empties the cache of fsspec in the child. Were this not kept, its sockets would be closed there,
-    # which takes them out of the epoll set shared with the parent: the parent would wait for answers in vain.
+    # A fork clears the cache of fsspec in the child. Without this reference, the sockets would be closed there,
+    # which removes them from the epoll set shared with the parent: the parent would wait for ever.
     _kept.add(filesystem)
     return filesystem
 

@@ -1,4 +1,4 @@
-"""What the errors of S3 and of the way to it mean."""
+"""Translation of errors of S3 and of the network into the errors of this project."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ DENIED_CODES = {
     "UnauthorizedAccess", "UnrecognizedClientException",
     "", "401", "403",  # the answer to a HEAD has no code of its own
 }  # fmt: skip
-"""About rights or credentials. A server refuses with 403 for other reasons too: a quota, an archive, a clock."""
+"""Codes about rights or credentials; servers also use 403 for other reasons: a quota, an archive, a clock."""
 CLOCK_CODES = {"RequestTimeTooSkewed", "RequestInTheFuture"}
 UNSUPPORTED_CODES = {"NotImplemented", "NotSupported", "UnsupportedOperation", "MethodNotAllowed"}
 CONDITION_CODES = UNSUPPORTED_CODES | {"InvalidArgument", "InvalidRequest"}
@@ -80,25 +80,25 @@ BUCKET_CODES = {"InvalidBucketName", "NoSuchBucket"}
 
 
 def translate_errors(action: Callable[[], T], url: str) -> T:
-    """Run one request and say in our words what went wrong.
+    """Run one request and translate the error that it raises.
 
     Parameters
     ----------
     action : Callable[[], T]
         The request.
     url : str
-        What it is about, for the message.
+        The URL that is accessed, for the message.
 
     Raises
     ------
     TransientError
-        It can heal.
+        If the error may be temporary.
     StorageError
-        It cannot, or nobody knows.
+        If the error is permanent, or unknown.
     RequestUnsupported
-        It cannot, because the store does not have it.
+        If the store does not support the request.
     ObjectNotFound, ObjectArchived, AccessDenied, KeyRefused
-        As they say.
+        Where these apply.
     """
     try:
         return action()
@@ -112,17 +112,17 @@ def translate_errors(action: Callable[[], T], url: str) -> T:
         raise AccessDenied(f"{url}: {one_line(error)}; {WAY_OUT}") from error
     except ParamValidationError as error:
         raise _invalid(error, url) from error
-    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
+    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
         raise StorageError(f"{url}: {one_line(error)}") from error
 
 
 def is_precondition(error: ClientError) -> bool:
-    """Tell whether a conditional request was refused because its condition did not hold."""
+    """Return whether a conditional request was refused because its condition did not hold."""
     return _status(error) == 412
 
 
 def refuses_conditions(error: ClientError) -> bool:
-    """Tell whether a conditional request was refused because the store knows no conditions."""
+    """Return whether a conditional request was refused because the store does not support conditions."""
     return _code(error) in CONDITION_CODES or _status(error) == 501
 
 

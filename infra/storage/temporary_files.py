@@ -1,6 +1,6 @@
-"""Files that are being written. Their names tell which process writes them: what a killed one left can be removed.
+"""Temporary files of unfinished writes, whose names identify the writing process, so that leftovers can be removed.
 
-`.derain-<machine>-<pid>-<start>-<random>.tmp`. Only files of such a name are ever removed.
+They are named `.derain-<machine>-<pid>-<start>-<random>.tmp`. Only files with such a name are ever removed.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from infra.process_identity import Holder
 logger = logging.getLogger(__name__)
 
 OLD_SECONDS = 24 * 3600.0
-"""A file of a process of which nothing is known is nobody's after this long: writing one takes seconds."""
+"""Age in seconds at which the file of an unknown process counts as abandoned; writing one takes seconds."""
 _OURS = re.compile(r"\.derain-([0-9a-f]{16})-(\d+)-(\d+)-[0-9a-f]{16}\.tmp")
 
 
 def temporary_name() -> str:
-    """Return a name for a file that is being written; listings skip it."""
+    """Return a name for a file that is about to be written; listings skip it."""
     return f".derain-{_mark(os.getpid())}-{secrets.token_hex(8)}.tmp"
 
 
 def is_temporary(key: str) -> bool:
-    """Tell whether a key names one of our files that was being written."""
+    """Return whether a key names a temporary file of ours."""
     name = key.rpartition("/")[2]
     return name.startswith(".derain-") and name.endswith(".tmp")
 
 
 def nearest_folder(path: str) -> str:
-    """Return a folder itself, or the nearest one above it that exists."""
+    """Return the folder itself, or the nearest existing one above it."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return path
 
 
 def sweep(folder: str) -> int:
-    """Remove what killed processes left half-written below a folder; links are not followed.
+    """Remove the temporary files that killed processes left below a folder; links are not followed.
 
     Returns
     -------
     int
-        How many files were removed.
+        Number of removed files.
     """
     swept = 0
     for parent, _, names in os.walk(folder):
@@ -58,7 +58,7 @@ def sweep(folder: str) -> int:
 
 
 def _is_nobodys(path: Path) -> bool:
-    """Tell whether a file is certainly not being written: its process is dead, or unknown and the file old."""
+    """Return whether a file is certainly abandoned: its process is dead, or is unknown and the file is old."""
     mark = _OURS.fullmatch(path.name)
     if mark is None:
         return False
@@ -66,7 +66,7 @@ def _is_nobodys(path: Path) -> bool:
         return True
     try:
         return time.time() - path.stat().st_mtime > OLD_SECONDS
-    except OSError:  # gone, or not to be looked at
+    except OSError:  # gone, or inaccessible
         return False
 
 
@@ -81,6 +81,6 @@ def _removed(path: Path) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def _mark(pid: int) -> str:
-    # By process id, because a fork is another process.
+    # Cached by process id, because a fork is another process.
     holder = Holder.this_process()
     return f"{holder.machine}-{pid}-{holder.started:.0f}"

@@ -1,4 +1,7 @@
-"""Zarr on our own storage, so that arrays get the same retries, atomic writes and named faults as photographs."""
+"""A Zarr store on our own storage, which gives arrays the same retries, atomic writes and errors as photographs.
+
+`open_array`, `create_array` and `read_rows` are the functions that others use.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ from infra.storage.location import Location, ObjectNotFound, open_location
 
 
 class LocationStore(Store):
-    """A Zarr store over one Location; objects are written whole.
+    """A Zarr store on one `Location`; objects are written whole.
 
-    Read whole too, by default: the object read last is kept, because a shard is read in parts, its index, then
-    one chunk after the other. `in_parts`: only what is asked for is fetched, as suits few chunks out of many.
-    `stored`, where it is given, gets an entry for each object that is written.
+    By default objects are also read whole, and the last one read is kept, because a shard is read in parts: first
+    its index, then one chunk after another. With `in_parts`, only the requested ranges are fetched, which suits
+    reading few chunks out of many. `stored`, if given, gets an entry per written object.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class LocationStore(Store):
         return isinstance(other, LocationStore) and other._location.url == self._location.url
 
     def with_read_only(self, read_only: bool = False) -> LocationStore:
-        """Return the same store with another setting."""
+        """Return the same store with another value of `read_only`."""
         return LocationStore(
             self._location, read_only=read_only, in_parts=self._in_parts, stored=self._stored
         )
@@ -51,7 +54,7 @@ class LocationStore(Store):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Return an object or a part of it; None if it is not there."""
+        """Return an object or a range of it; None if it does not exist."""
         try:
             if byte_range is not None and self._in_parts:
                 data = await asyncio.to_thread(self._location.fetch_part, key, *_bounds(byte_range))
@@ -64,15 +67,15 @@ class LocationStore(Store):
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
     ) -> list[Buffer | None]:
-        """Return several parts, one after the other."""
+        """Return several ranges, one after another."""
         return [await self.get(key, prototype, byte_range) for key, byte_range in key_ranges]
 
     async def exists(self, key: str) -> bool:
-        """Tell whether an object is there."""
+        """Return whether an object exists."""
         return await asyncio.to_thread(self._location.exists, key)
 
     async def set(self, key: str, value: Buffer) -> None:
-        """Write an object whole."""
+        """Write a whole object."""
         self._check_writable()
         self._last = None
         stored = await asyncio.to_thread(self._location.put, key, value.to_bytes())
@@ -137,28 +140,28 @@ def open_array(
     in_parts: bool = False,
     stored: dict[str, StoredObject] | None = None,
 ) -> zarr.Array[Any]:
-    """Open an array at a URL; all-zero chunks are written like any other, since a missing one means undone.
+    """Open an array at a URL; all-zero chunks are written like any other, since a missing chunk means pending work.
 
     Parameters
     ----------
     url : str
-        Where the array is.
+        URL of the array.
     read_only : bool
         Whether writing is refused.
     in_parts : bool
         See `LocationStore`.
     stored : dict, optional
-        Gets an entry for each object that is written through this array, by its key.
+        Gets an entry, by key, for each object that is written through this array.
     """
     store = LocationStore(open_location(url), read_only=read_only, in_parts=in_parts, stored=stored)
     array = zarr.open_array(store, mode="r" if read_only else "r+")
-    return array.with_config({"write_empty_chunks": True})  # given to open_array it would go unheeded
+    return array.with_config({"write_empty_chunks": True})  # zarr.open_array would ignore it
 
 
 def read_rows(url: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """Read rows of an array, given rising, by their chunks; only these are fetched."""
+    """Read rows of an array, given in rising order, and fetch only their chunks."""
     array = open_array(url, in_parts=True)
-    # Neighbours in one piece: for single rows at once (`oindex`) Zarr takes a hundred times as long.
+    # Neighbouring rows are read in one slice: selecting single rows (`oindex`) takes Zarr a hundred times as long.
     runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
     return np.concatenate([np.asarray(array[run[0] : run[-1] + 1]) for run in runs])
 
@@ -170,7 +173,7 @@ def create_array(
     shards: tuple[int, ...] | None = None,
     dtype: str = "uint8",
 ) -> zarr.Array[Any]:
-    """Create an array whose chunks are compressed and checksummed; with shards, each of them one object."""
+    """Create an array with compressed, checksummed chunks; with `shards`, each shard is one object."""
     return zarr.create_array(
         LocationStore(open_location(url)),
         shape=shape,

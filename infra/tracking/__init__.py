@@ -1,1 +1,1 @@
-"""MLflow: the server, tracked runs, the registry and what a registered version holds."""
+"""MLflow: the server, tracked runs, the model registry and the contents of a registered version."""

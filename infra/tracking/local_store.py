@@ -1,4 +1,4 @@
-"""MLflow's SQLite file in a workspace: whether it is whole, its backup, and where the files are that it names."""
+"""`LocalStore`, MLflow's SQLite file in a workspace: its integrity, its backup and the files that it names."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _NAMED_FILES = (
     ("model_versions", "storage_location"),
     ("logged_models", "artifact_location"),
 )
-"""Columns of MLflow's tables that hold the URLs of files, absolute ones."""
+"""Tables and columns of MLflow that hold absolute URLs of files."""
 
 
 class StoreDamaged(UserError):
-    """The database of the registry is empty, damaged or gone. The message names it, its backup and the ledger."""
+    """The registry's database is empty, damaged or missing. The message names it, its backup and the ledger."""
 
 
 class LocalStore:
@@ -38,9 +38,9 @@ class LocalStore:
     Parameters
     ----------
     home : Path
-        The workspace, or `./var` beside a remote one.
+        The workspace, or `./var` if that is remote.
     ledger : str
-        URL of the ledger of promotions, which says who was champion; for messages.
+        URL of the ledger of promotions, which records the champions; used in messages.
     """
 
     def __init__(self, home: Path, ledger: str) -> None:
@@ -50,12 +50,12 @@ class LocalStore:
         self._ledger = ledger
 
     def refuse_damaged(self) -> None:
-        """Refuse a database that is empty or damaged, or gone though its backup is there.
+        """Refuse a database that is empty or damaged, or missing although its backup exists.
 
         Raises
         ------
         StoreDamaged
-            Names the backup and the ledger.
+            The message names the backup and the ledger.
         """
         if not self.database.exists():
             if self.backup.exists():
@@ -66,11 +66,11 @@ class LocalStore:
             raise self._damaged(fault)
 
     def keep_backup(self) -> None:
-        """Copy the database beside itself, if it was changed since; a failure is logged."""
+        """Back up the database in its own folder if it has changed since the last backup; log a failure."""
         if not self.database.exists() or _is_newer(self.backup, self.database):
             return
         if not os.access(self.home, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-            return  # another user's workspace, whose owner keeps the backup
+            return  # workspace of another user, whose runs keep the backup
         partial = self.backup.with_suffix(f".{os.getpid()}.partial")
         try:
             with closing(sqlite3.connect(self.database)) as source, closing(sqlite3.connect(partial)) as copy:
@@ -84,7 +84,7 @@ class LocalStore:
             partial.unlink(missing_ok=True)
 
     def adopt_moved(self) -> None:
-        """Let the database name the files beside it, where the workspace was moved or copied."""
+        """Rewrite the database's URLs to the files in its own folder if the workspace was moved or copied."""
         if not self.database.exists():
             return
         try:
@@ -94,13 +94,11 @@ class LocalStore:
                         connection, f"{earlier}/{ARTIFACTS}/", f"{self.home.as_uri()}/{ARTIFACTS}/"
                     )
                     logger.info("%s: the workspace was at %s before", self.database, earlier)
-        except (
-            sqlite3.Error
-        ) as error:  # no right to write: what is read is found beside the database all the same
+        except sqlite3.Error as error:  # not writable: files are found next to the database all the same
             logger.warning("%s still names files of another place: %s", self.database, one_line(error))
 
     def local_path(self, path: Path) -> Path:
-        """Return where a file of an artifact is: where the database says, or else beside the database."""
+        """Return the path of an artifact's file: the one in the database, or else the one next to the database."""
         parts = path.parts
         if path.exists() or ARTIFACTS not in parts:
             return path
@@ -112,12 +110,12 @@ class LocalStore:
 
     @contextmanager
     def lock_file(self) -> Iterator[int]:
-        """Open the lock file; another user's is opened for reading, which suffices to lock it.
+        """Open the lock file; one of another user is opened for reading, which suffices to lock it.
 
         Raises
         ------
         AccessDenied
-            It can be neither made nor read.
+            If it can be neither created nor read.
         """
         path = self.home / LOCK
         try:
@@ -150,7 +148,7 @@ class LocalStore:
         return sorted(home for home in homes if home != ours and not self._is_ours(home))
 
     def _is_ours(self, home: str) -> bool:
-        """Tell whether another path leads to this very database, as by a link or a second mount."""
+        """Return whether another path leads to this same database, for example by a link or a second mount."""
         from urllib.parse import urlsplit
         from urllib.request import url2pathname
 
@@ -175,13 +173,13 @@ def _ending(experiment: str) -> str:
 
 
 def _fault(database: Path) -> str | None:
-    """Return what is wrong with a database; None where nothing is."""
+    """Return what is wrong with a database; None if nothing is."""
     try:
         if database.stat().st_size == 0:
             return "is empty"
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
             (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.OperationalError as error:  # locked, or not to be read: MLflow will say
+    except sqlite3.OperationalError as error:  # locked or unreadable: MLflow will report it
         logger.debug("%s could not be checked: %s", database, error)
         return None
     except sqlite3.DatabaseError as error:

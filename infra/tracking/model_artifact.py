@@ -1,4 +1,4 @@
-"""The folder of a registered version: weights, config, and what MLflow needs to load and serve them."""
+"""Writer of the folder of a registered version: weights, config, and what MLflow needs to load and serve them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 CODE_FILE = "pyfunc_model.py"
 REQUIREMENTS = ("mlflow", "numpy", "pillow", "safetensors", "torch")
-"""What a version needs beside this package, which is on no index: served with `--env-manager local`."""
+"""Packages that a version needs in addition to this one, which is on no index: serve with `--env-manager local`."""
 
 
 def write_model_folder(folder: Path, weights: bytes, config: bytes) -> None:
     """Write all files of a version into an empty folder.
 
-    `mlflow.pyfunc.save_model` is not used: it runs the code it saves and asks pip for versions, a second and more,
-    and notes the paths of this machine.
+    `mlflow.pyfunc.save_model` is not used: it runs the code that it saves and asks pip for versions, which takes
+    more than a second, and it records paths of this machine.
     """
     (folder / WEIGHTS_FILE).write_bytes(weights)
     (folder / CONFIG_FILE).write_bytes(config)
@@ -29,7 +29,7 @@ def write_model_folder(folder: Path, weights: bytes, config: bytes) -> None:
 
 
 def _write_description(folder: Path) -> None:
-    """Write `MLmodel`, by which MLflow knows what the other files are."""
+    """Write `MLmodel`, in which MLflow looks up the meaning of the other files."""
     import numpy as np
     from mlflow.models import Model
     from mlflow.models.signature import ModelSignature

@@ -1,4 +1,4 @@
-"""Unsent records of a tracked run, on disk: they outlive an absent server and a killed process."""
+"""`Outbox`, the unsent records of a tracked run on disk, which survive a missing server and a killed process."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """Messages in sending order, one JSON file each; a picture has the name of its message."""
+    """Messages in sending order, one JSON file per message; a picture has the name of its message."""
 
     folder: Path
 
     def put_scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Keep named numbers of a step, of now."""
+        """Store named numbers of a step, with the current time."""
         self._put(
             self._next(), {"step": step, "milliseconds": int(1000 * time.time()), "values": dict(values)}
         )
 
     def put_picture(self, step: int, name: str, picture: npt.NDArray[np.uint8]) -> None:
-        """Keep a picture, uint8 RGB (H, W, 3), of a step."""
+        """Record a picture of a step, (H, W, 3) uint8 RGB."""
         path = self._next()
         Image.fromarray(picture).save(path.with_suffix(".png"))
         self._put(path, {"step": step, "picture": name})
 
     def send(self, client: MlflowClient, run_id: str) -> None:
-        """Send all there is; each message is forgotten when it has arrived."""
+        """Send all messages; each is deleted once it has arrived."""
         for path in sorted(self.folder.glob("*.json")):
             self._send(client, run_id, path)
             path.unlink()
@@ -59,7 +59,7 @@ class Outbox:
         client.log_batch(run_id, metrics=metrics)
 
     def _next(self) -> Path:
-        """Name the next message: after all that are there, also those of a process that was killed."""
+        """Return the path of the next message, after all existing ones, including those of a killed process."""
         self.folder.mkdir(parents=True, exist_ok=True)
         last = max((int(path.stem) for path in self.folder.glob("*.json")), default=0)
         return self.folder / f"{last + 1:08d}.json"

@@ -1,9 +1,9 @@
-"""A registered network as MLflow's generic model: uint8 photographs in, uint8 photographs out.
+"""`DerainingModel`, a registered network as MLflow's generic model: uint8 photographs in, uint8 photographs out.
 
-The registry stores this file with the weights of each version, and MLflow runs it where a version is loaded
-(models from code: nothing is unpickled). It needs this package installed there. The version does not bring the
-package's code along: MLflow would take it or not, depending on what a process has imported before, and every
-config that was ever written is read by today's code. Nothing here imports this file.
+The registry stores this file with the weights of each version, and MLflow runs it when a version is loaded (models
+from code: nothing is unpickled). This package must be installed there. A version does not include the package's
+code: whether MLflow used it would depend on what the process had already imported, and the current code reads every
+config that was ever written. Nothing in this project imports this file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from models.modelfile import ModelFile, build
 
 
 class DerainingModel(PythonModel):  # type: ignore[misc]  # mlflow is untyped
-    """Derain photographs of one size a call, in tiles where they are large."""
+    """Derain photographs, all of one size per call; large ones are derained in tiles."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Build the network from the two files of the version.
@@ -27,7 +27,7 @@ class DerainingModel(PythonModel):  # type: ignore[misc]  # mlflow is untyped
         Raises
         ------
         ModelFileInvalid
-            If they are damaged or do not fit each other.
+            If the files are damaged or do not match each other.
         """
         weights, config = (Path(context.artifacts[part]) for part in ("weights", "config"))
         network = build(ModelFile(weights.read_bytes(), config.read_bytes()), name=str(weights))
@@ -35,7 +35,7 @@ class DerainingModel(PythonModel):  # type: ignore[misc]  # mlflow is untyped
         self._engine = Engine(network, device, fast_dtype(device))
 
     def predict(self, model_input: np.ndarray) -> np.ndarray:
-        """Derain a batch, (N, H, W, 3) uint8 RGB."""
+        """Derain a batch; input and output are (N, H, W, 3) uint8 RGB."""
         return self._engine.derain(model_input)
 
 

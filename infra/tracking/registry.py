@@ -1,8 +1,8 @@
-"""The model registry: MLflow, on SQLite in the workspace or on a server.
+"""`Registry`, the model registry: MLflow, on SQLite in the workspace or on a server.
 
-A version is `model.safetensors`, `config.json`, and the files by which MLflow loads and serves it (see
-`infra.tracking.model_artifact`). Aliases say which version serves. A tag of the model holds the number of the last
-row of the promotion ledger that was applied to its aliases.
+A version consists of `model.safetensors`, `config.json`, and the files with which MLflow loads and serves it (see
+`infra.tracking.model_artifact`). Aliases say which version is in use. A tag of the model holds the number of the
+last row of the promotion ledger that was applied to its aliases.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ CHALLENGER = "challenger"
 PREVIOUS = "previous"
 CHAMPION_URL = f"models:/{STUDENT}@{CHAMPION}"
 SETTLED = "derain.settled"
-"""Tag of a model: the number of the last row of the ledger that its aliases agree with."""
+"""Tag of a model with the number of the last ledger row that its aliases agree with."""
 CANDIDATE = "derain.candidate"
-"""Tag of a version that was registered as a challenger: with none but these, the shipped weights may still come."""
+"""Tag of a version registered as a challenger; a model with only these may still get the shipped weights."""
 FOUNDING_SECONDS = 15
-"""How long a first run waits for another first run that is registering the shipped weights."""
+"""Seconds that a first run waits for another first run to register the shipped weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredModel:
-    """One version from the registry, resolved once: what its files hold will not change."""
+    """One version from the registry, resolved once; the contents of its files never change."""
 
     name: str
     version: str
@@ -49,18 +49,18 @@ class RegisteredModel:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Which versions a model's aliases mean now; None where there is no such alias."""
+    """The versions that a model's aliases refer to now; None for a missing alias."""
 
     champion: str | None
     challenger: str | None
     previous: str | None
     settled: int
-    """Number of the last row of the ledger that they agree with; 0 before the first."""
+    """Number of the last ledger row that the aliases agree with; 0 before the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredVersion:
-    """One version as a list of models shows it."""
+    """One version, as shown in a list of models."""
 
     name: str
     version: str
@@ -69,24 +69,24 @@ class RegisteredVersion:
 
 
 class Registry:
-    """Registered models of one tracking server.
+    """The registered models of one tracking server.
 
     Parameters
     ----------
     settings : Settings
-        Say which server.
+        They name the server.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._server = TrackingServer(settings)
 
     def resolve(self, url: str) -> RegisteredModel:
-        """Fetch the version that `models:/name@alias` or `models:/name/version` means now.
+        """Fetch the version that `models:/name@alias` or `models:/name/version` refers to now.
 
         Raises
         ------
         ModelNotFound
-            If there is no such model, version or alias; names what there is.
+            If there is no such model, version or alias; the message lists what exists.
         TrackingUnreachable
             If the tracking server does not answer.
         """
@@ -119,7 +119,7 @@ class Registry:
         return Standing(champion, challenger, previous, int(model.tags.get(SETTLED, 0)))
 
     def versions(self) -> list[RegisteredVersion]:
-        """List all versions of all models, by name and the newest first.
+        """List all versions of all models, by name and then newest first.
 
         Raises
         ------
@@ -150,12 +150,12 @@ class Registry:
         return datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
 
     def move_alias(self, name: str, alias: str, version: str) -> None:
-        """Let an alias mean this version from now on.
+        """Make an alias refer to this version.
 
         Raises
         ------
         ModelNotFound
-            If there is no such version; the alias stays where it is.
+            If there is no such version; the alias is not moved.
         TrackingUnreachable
             If the tracking server does not answer.
         """
@@ -165,32 +165,32 @@ class Registry:
             client.set_registered_model_alias(name, alias, version)
 
     def describe_version(self, name: str, version: str, tags: Mapping[str, str]) -> None:
-        """Keep what is known of a version as its tags."""
+        """Set tags of a version."""
         with self._server.alone(), self._server.faults_named(f"models:/{name}/{version}"):
             client = self._server.client()
             for key, value in tags.items():
                 client.set_model_version_tag(name, version, key, value)
 
     def settle(self, name: str, number: int) -> None:
-        """Remember that the aliases agree with the ledger up to this row."""
+        """Record that the aliases agree with the ledger up to this row."""
         with self._server.alone(), self._server.faults_named(f"models:/{name}"):
             self._server.client().set_registered_model_tag(name, SETTLED, str(number))
 
     def register_challenger(
         self, name: str, weights: bytes, config: bytes, training_run: str | None = None
     ) -> str:
-        """Make two files the next version of a model and its challenger; return its number.
+        """Register two files as the next version of a model and its challenger; return the version number.
 
-        The same files as the challenger's are not registered again.
+        Files identical to the current challenger's are not registered again.
 
         Parameters
         ----------
         name : str
-            Registered model; created if there is none of this name.
+            Name of the registered model, which is created if it does not exist.
         weights, config : bytes
-            The two files.
+            Contents of the two files.
         training_run : str, optional
-            Id of the tracked run that trained them: the version then belongs to it, and its files lie there.
+            Id of the tracked run that trained them: the version then belongs to that run, which keeps its files.
 
         Raises
         ------
@@ -219,7 +219,7 @@ class Registry:
             return False
 
     def is_empty(self, name: str) -> bool:
-        """Tell whether no version of a model is registered.
+        """Return whether no version of a model is registered.
 
         Raises
         ------
@@ -231,13 +231,13 @@ class Registry:
 
     @property
     def uri(self) -> str:
-        """Where the registry is."""
+        """URI of the registry."""
         return self._server.uri
 
     def register_shipped(self, weights: bytes, config: bytes, name: str = STUDENT) -> None:
-        """Make the weights that come with the package version 1 and champion, if nothing is registered yet.
+        """Register the weights that ship with the package as version 1 and champion, if nothing is registered yet.
 
-        Of several first runs one does it, and a later one finishes what a killed one began.
+        Of several first runs one does this, and a later run finishes what a killed one began.
 
         Raises
         ------
@@ -253,7 +253,7 @@ class Registry:
             client.set_registered_model_alias(name, CHAMPION, number)
 
     def _is_settled(self, client: MlflowClient, name: str, weights: bytes) -> bool:
-        """Return whether there is nothing to register; create the model, or wait for whoever did."""
+        """Return whether there is nothing to register; create the model, or wait for the run that did."""
         if self._has_champion(client, name):
             return True
         if _create_model(client, name):
@@ -267,7 +267,7 @@ class Registry:
         return self._is_taken(client, name, weights)
 
     def _is_taken(self, client: MlflowClient, name: str, weights: bytes) -> bool:
-        """Return whether versions without a champion are a choice, and not a first run that was cut short."""
+        """Return whether versions without a champion are intended, not the result of an interrupted first run."""
         if SETTLED in client.get_registered_model(name).tags:
             return True
         founders = self._founders(client, name)
@@ -276,7 +276,7 @@ class Registry:
         return bool(founders)
 
     def _founders(self, client: MlflowClient, name: str) -> list[ModelVersion]:
-        """Return the versions that nobody registered as a challenger."""
+        """Return the versions that were not registered as challengers."""
         versions = client.search_model_versions(f"name = '{name}'")
         return [version for version in versions if CANDIDATE not in version.tags]
 
@@ -285,21 +285,21 @@ class Registry:
         return any(CHAMPION in model.aliases for model in found)
 
     def add_version(self, name: str, weights: bytes, config: bytes) -> str:
-        """Log two files as a run's artifacts and make them the next version of a model; return its number."""
+        """Log two files as artifacts of a run and register them as a model's next version; return its number."""
         client = self._server.client()
         _create_model(client, name)
         source, run_id = self._upload(name, weights, config, None)
         return str(client.create_model_version(name, source, run_id).version)
 
     def _upload(self, name: str, weights: bytes, config: bytes, training_run: str | None) -> tuple[str, str]:
-        """Log a version's folder to the run of its training, or to one of its own; return its URL and the run."""
+        """Log a version's folder to the run of its training, or to a new run; return its URL and the run id."""
         client = self._server.client()
         if training_run is None:
             run = client.create_run(self._server.experiment(client, name), run_name=name)
         else:
             with self._server.faults_named(f"run {training_run}"):
                 run = client.get_run(training_run)
-        # A training may register several times, and what a version names must not be written over.
+        # A training may register several versions, and the files of a version must not be overwritten.
         part = f"model-{sha256(config + weights).hexdigest()[:12]}"
         with tempfile.TemporaryDirectory() as folder:
             write_model_folder(Path(folder), weights, config)

@@ -1,4 +1,4 @@
-"""Tracked runs: curves, pictures and figures of a training, kept by MLflow."""
+"""Tracked runs, in which MLflow keeps curves, pictures and metrics of a training; `open_run` starts one."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 class TrackedRun:
-    """A run of an MLflow experiment that keeps curve and pictures of a training.
+    """A run of an MLflow experiment that records the curves and pictures of a training.
 
-    What the server does not take is kept on disk and sent with what comes next, by a later process too: a training
-    does not end because its records cannot be written.
+    Records that the server does not accept are kept on disk and sent with later ones, even by a later process: a
+    training does not stop because its records cannot be sent.
 
     Parameters
     ----------
     server : TrackingServer
-        Where the run is.
+        Server of the run.
     run_id : str
-        The run, already there.
+        Id of the run, which must exist.
     outbox : Outbox
-        What was not sent yet.
+        Records that have not been sent yet.
     """
 
     def __init__(self, server: TrackingServer, run_id: str, outbox: Outbox) -> None:
@@ -45,7 +45,7 @@ class TrackedRun:
         self._is_away = False
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Keep named numbers of a step."""
+        """Record named numbers of a step."""
         self._outbox.put_scalars(step, values)
         self._send()
         failpoint("after-scalars")
@@ -53,11 +53,11 @@ class TrackedRun:
     def picture(self, step: int, name: str, picture: npt.NDArray[np.uint8]) -> None:
         """Keep a picture, uint8 RGB (H, W, 3), of a step."""
         self._outbox.put_picture(step, name, picture)
-        if not self._is_away:  # one attempt a validation: each may last until a time-out
+        if not self._is_away:  # one attempt per validation, since each may last until a time-out
             self._send()
 
     def describe(self, tags: Mapping[str, str], figures: Mapping[str, float]) -> None:
-        """Keep what is known of the run as a whole: tags, and figures without a step.
+        """Record tags and metrics of the run as a whole.
 
         Raises
         ------
@@ -75,7 +75,7 @@ class TrackedRun:
             )
 
     def file(self, path: Path, folder: str) -> None:
-        """Keep a file among the run's artifacts.
+        """Store a file among the run's artifacts.
 
         Raises
         ------
@@ -86,12 +86,12 @@ class TrackedRun:
             self._client.log_artifact(self.run_id, str(path), folder)
 
     def end(self, status: str = "FINISHED") -> None:
-        """Send what was not sent, and close the run.
+        """Send all unsent records, and close the run.
 
         Raises
         ------
         TrackingUnreachable
-            If the server still does not take it.
+            If the server still does not accept them.
         """
         with self._server.faults_named(self.run_id):
             self._outbox.send(self._client, self.run_id)
@@ -103,24 +103,24 @@ class TrackedRun:
                 self._outbox.send(self._client, self.run_id)
             self._is_away = False
         except (TrackingUnreachable, ModelNotFound):
-            self._is_away = True  # kept for the next time
+            self._is_away = True  # kept for the next attempt
 
 
 def open_run(
     settings: Settings, experiment: str, name: str, parameters: Mapping[str, object], memory: Path
 ) -> TrackedRun:
-    """Begin a tracked run, or resume the one that a killed process began.
+    """Start a tracked run, or resume the one that a killed process started.
 
     Parameters
     ----------
     settings : Settings
-        Say which server.
+        They name the server.
     experiment, name : str
-        Where the run is filed and how it is called.
+        Names of the experiment and of the run.
     parameters : mapping
-        Shown with the run.
+        Parameters to show with the run.
     memory : Path
-        File that holds the run's id, in the folder of the checkpoint; unsent records lie in the same folder.
+        File with the run's id, in the checkpoint folder; unsent records are kept in the same folder.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def open_run(
 
 
 def _goes_on(client: MlflowClient, run_id: str) -> bool:
-    """Mark a run as running again; False if the server has it no more."""
+    """Mark a run as running again; return False if the server no longer has it."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -160,19 +160,19 @@ def _log_parameters(client: MlflowClient, run_id: str, parameters: Mapping[str, 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is kept of something that was measured at one time."""
+    """Results of one measurement: metrics, tables and pictures."""
 
     parameters: Mapping[str, object]
     metrics: Mapping[str, float]
     tables: Mapping[str, Sequence[Mapping[str, object]]] = field(default_factory=dict)
-    """Rows by file name, `.json`, which MLflow shows as tables."""
+    """Rows by file name (`.json`), which MLflow shows as tables."""
     files: Mapping[str, bytes] = field(default_factory=dict)
     pictures: Mapping[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
-    """Pictures, uint8 RGB (H, W, 3), by name."""
+    """Pictures by name, (H, W, 3) uint8 RGB."""
 
 
 def log_figures(settings: Settings, experiment: str, name: str, figures: Figures) -> None:
-    """Keep what was measured as a finished run.
+    """Log a measurement as a finished run.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The MLflow server behind registry and tracked runs: SQLite in the workspace, or a server elsewhere."""
+"""`TrackingServer`, the MLflow behind registry and tracked runs: SQLite in the workspace, or a remote server."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}
-"""Tag of an experiment: MLflow's pages then show runs of trainings, and not those of language models."""
+"""Tag of an experiment that makes MLflow's pages show it as model training rather than as a language model."""
 LOCK_SECONDS = 300.0
-"""After so long whoever holds the lock is taken to hang: it is needed for seconds."""
+"""Seconds after which the holder of the lock counts as hung; the lock is needed for seconds only."""
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 
 
 class ModelNotFound(UserError):
-    """A model name, version or alias that the registry does not have."""
+    """The registry does not have this model name, version or alias."""
 
 
 class TrackingUnreachable(UserError):
@@ -51,23 +51,25 @@ class TrackingServer:
         self._store = LocalStore(self._home, f"{settings.workspace.rstrip('/')}/catalog/promotions")
         self.is_remote = settings.tracking_uri is not None
         self.uri = settings.tracking_uri or f"sqlite:///{self._home / 'mlflow.db'}"
-        # MLflow reads these when it is imported, which therefore comes later.
+        # MLflow reads these at import, which therefore comes later.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # it logs each table that it creates
+        os.environ.setdefault(
+            "MLFLOW_LOGGING_LEVEL", "WARNING"
+        )  # otherwise it logs each table that it creates
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
     def client(self) -> MlflowClient:
-        """Connect.
+        """Return a client of the server.
 
         Raises
         ------
         TrackingUnreachable
-            If this can be no tracking server.
+            If the URI cannot be that of a tracking server.
         """
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-        from mlflow import MlflowClient  # two seconds: only where a server is used
+        from mlflow import MlflowClient  # imports take two seconds: only if a server is used
         from mlflow.exceptions import MlflowException
 
         try:
@@ -78,7 +80,7 @@ class TrackingServer:
             ) from error
 
     def experiment(self, client: MlflowClient, name: str) -> str:
-        """Return the id of an experiment, created where it is not there."""
+        """Return the id of an experiment, which is created if it does not exist."""
         known = client.get_experiment_by_name(name)
         if known is not None:
             return str(known.experiment_id)
@@ -97,16 +99,16 @@ class TrackingServer:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other processes off the SQLite file: two that create its tables at once break it.
+        """Lock the SQLite file against other processes: two that create its tables at once break it.
 
         Raises
         ------
         TrackingUnreachable
-            If another process does not let go of it, as one that was stopped.
+            If another process does not release it, for example because it is suspended.
         StoreDamaged
             If the file is empty or damaged.
         AccessDenied
-            If this user may not use it.
+            If this user may not use the file.
         """
         if self.is_remote:
             yield
@@ -120,12 +122,12 @@ class TrackingServer:
 
     @contextmanager
     def faults_named(self, what: str) -> Iterator[None]:
-        """Turn whatever MLflow raises into one clear line about `what`.
+        """Translate whatever MLflow raises into an error with one clear line about `what`.
 
         Raises
         ------
         ModelNotFound
-            If the server has no such thing, or its files are gone.
+            If the server does not have it, or its files are missing.
         TrackingUnreachable
             If the server does not answer.
         """
@@ -164,7 +166,7 @@ def _lock(file: int, name: str) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the message of the first cause: the later ones repeat it at length."""
+    """Return the message of the first cause, which the later ones repeat at length."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

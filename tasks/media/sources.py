@@ -34,8 +34,8 @@ class Source:
     """A source that has been opened: the base URL of its keys, and how to list it."""
 
     base: str
-    """URL that keys are relative to. It is part of an output's identity, so objects listed by two manifests, or by a
-    manifest and by their folder, are recognised as the same work."""
+    """URL that keys are relative to. It is part of an output's identity, so objects listed by two manifests, or by
+    a manifest and by their folder, are recognised as the same work."""
     listed_by: Callable[[ListingRules], Iterator[ImageRef]]
     frames: bool = False
     """Whether the source is a Zarr array, whose frames are listed."""

@@ -53,6 +53,13 @@ def test_loaded_code_stays_loaded_where_it_is_the_same(elsewhere: DaskCluster) -
     assert len(identities) == 1
 
 
+def test_workers_here_write_no_tracebacks_of_dask(capfd: pytest.CaptureFixture[str]) -> None:
+    lost = "__import__('logging').getLogger('distributed.worker').error('CommClosedError: lost heartbeat')"
+    with connect(Settings(workers=1, _env_file=None)) as client:
+        client.run(eval, lost)
+    assert "CommClosedError" not in capfd.readouterr().err
+
+
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="later ones do not block")
 def test_no_profiler_blocks_the_threads_of_workers(elsewhere: DaskCluster) -> None:
     for settings in (

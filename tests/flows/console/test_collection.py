@@ -56,6 +56,7 @@ def test_a_folder_is_derained_and_the_last_lines_say_where_everything_is(
 def test_a_handful_needs_no_server_and_no_workers(here: Path) -> None:
     assert loaded(here, "rainy", "out", *MODEL) == "0 ['torch']"
     assert len(outputs(here / "out")) == 3
+    assert not (here / ".prefect").exists()
 
 
 def test_with_nothing_to_do_nothing_heavy_is_loaded_and_nothing_written(here: Path) -> None:
@@ -74,7 +75,7 @@ def loaded(here: Path, *words: str) -> str:
     ended = subprocess.run(
         [sys.executable, "-c", script, *words],
         cwd=here,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(here)},
         capture_output=True,
         text=True,
         check=True,

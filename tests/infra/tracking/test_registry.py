@@ -140,7 +140,7 @@ def test_versions_of_two_plain_files_are_still_read(new: Callable[..., Registry]
 
 @pytest.mark.parametrize(
     ("name", "weights"),
-    [("afr-net", "afr-net-slim.safetensors"), ("semi-drdnet", "drd-net-slim.safetensors")],
+    [("afr-net", "afr-net-large.safetensors"), ("semi-drdnet", "drd-net-slim.safetensors")],
 )
 def test_a_teacher_that_ships_is_registered_when_it_is_asked_for(
     tracking_tables: Path, tmp_path: Path, name: str, weights: str

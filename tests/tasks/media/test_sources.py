@@ -171,10 +171,10 @@ def test_an_include_glob_that_names_a_leftover_takes_it():
     assert not is_selected("#recycle/@eaDir/a.jpg")
 
 
-def test_the_readme_names_every_kind_of_leftover():
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
+def test_the_documents_name_every_kind_of_leftover():
+    page = (Path(__file__).parents[3] / "docs/how-to/derain-a-bucket.md").read_text()
     for name in (*(name for names in leftovers.FOLDERS.values() for name in names), *leftovers.FILES):
-        assert f"`{name}`".replace("\r", "") in readme
+        assert f"`{name}`".replace("\r", "") in page
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -171,3 +173,27 @@ def test_a_commit_that_is_interrupted_is_not_begun_again() -> None:
     with pytest.raises(KeyboardInterrupt):
         run(stage)
     assert [line for line in stage.happened if line.startswith("commit")] == ["commit ab"]
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python's own answer to Ctrl-C, which workers of pytest-xdist ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_waits_for_the_commit_under_way() -> None:
+    class Interrupted(Letters):
+        def commit(self, finished: Sequence[Finished]) -> Sequence[Unfinished]:
+            if not self.happened[-1].startswith("commit"):
+                os.kill(os.getpid(), signal.SIGINT)
+            super().commit(finished)
+            self.happened.append("committed")
+            return ()
+
+    stage = Interrupted("abcdef")
+    with pytest.raises(KeyboardInterrupt):
+        run(stage)
+    assert [line for line in stage.happened if "commit" in line] == ["commit ab", "committed"]
