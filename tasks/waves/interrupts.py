@@ -1,4 +1,4 @@
-"""Handling of signals that end a run (`sigterm_as_exit`, `delayed_ctrl_c`), so that finished work is still recorded."""
+"""Handlers of signals (`sigterm_as_exit`, `delayed_ctrl_c`), so that finished work is still recorded."""
 
 from __future__ import annotations
 
