@@ -1,9 +1,9 @@
-"""One Prefect flow a file: wiring only. Each docstring opens with the command that runs it."""
+"""The Prefect flows, one per module. They contain only wiring; each module docstring shows how to run its flow."""
 
 import os
 
 from infra import prefect_home
 
-# Before Prefect is imported, which otherwise reports its first use and says so on the terminal.
+# Set before Prefect is imported, which otherwise reports its first use and prints a notice about it.
 os.environ.setdefault("DO_NOT_TRACK", "1")
 prefect_home.prepare(os.environ)

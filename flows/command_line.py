@@ -1,4 +1,4 @@
-"""A flow as a command: options and help from its signature and docstring, one line and an exit code at the end."""
+"""Flows as commands: `run` takes options and help from a flow's signature and docstring, and sets an exit code."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from infra.terminal import show_any_text
 from tasks.refusals import REFUSALS
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, as in shells."""
 
 
 def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None:
     """Run a flow from the command line.
 
-    Exit code 0 when it completed, 1 with one line when it did not, 2 for usage errors, 130 after Ctrl-C.
-    `--help` explains every parameter in the words of the docstring's `Args`.
+    The exit code is 0 if the flow completes, 1 (with one line) if it does not, 2 for usage errors, and 130 after
+    Ctrl-C. `--help` explains every parameter in the words of the docstring's `Args`.
 
     Parameters
     ----------
     flow : Flow
-        Every parameter has a default.
+        A flow whose parameters all have defaults.
     refuse : callable, optional
-        Takes the flow's parameters, and raises one of `REFUSALS` for what need not wait for a server.
+        Takes the flow's parameters, and raises one of `REFUSALS` for faults that can be found without a server.
     """
     show_any_text()
     guard_logs()
@@ -49,12 +49,12 @@ def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None
 
 
 def command_of(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> typer.Typer:
-    """Make the command that `run` runs.
+    """Return the command that `run` runs.
 
     Parameters
     ----------
     flow : Flow
-        Every parameter has a default.
+        A flow whose parameters all have defaults.
     refuse : callable, optional
         See `run`.
     """
@@ -64,7 +64,7 @@ def command_of(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) 
 
 
 def _is_no_mere_news(record: logging.LogRecord) -> bool:
-    """Leave out that a temporary server starts and stops; the lines of flow and task runs have other loggers."""
+    """Suppress news of a temporary server's start and stop; lines of flow and task runs have other loggers."""
     return record.levelno > logging.INFO
 
 
@@ -94,7 +94,7 @@ def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callab
 
 
 def _final_state(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]:
-    """Run a flow; return how it ended, also where Prefect's server went away before it could be told."""
+    """Run a flow and return its final state, even if Prefect's server disappeared before it could be reported."""
     has_server = PREFECT_API_URL.value() is not None
     watched = WatchedFlow(flow, None if has_server else functools.partial(_end_at_once, flow))
     try:
@@ -126,7 +126,7 @@ def _options(function: Callable[..., Any], docstring: Docstring) -> inspect.Sign
 
 
 def _refuse_bad_values(hints: dict[str, Any], parameters: dict[str, Any]) -> None:
-    """Hold values against the limits in the signature before Prefect does: it would tell at length, and exit 1."""
+    """Check values against the limits in the signature before Prefect does, which would print pages and exit 1."""
     for name, value in parameters.items():
         try:
             TypeAdapter(hints[name]).validate_python(value)
@@ -136,14 +136,14 @@ def _refuse_bad_values(hints: dict[str, Any], parameters: dict[str, Any]) -> Non
 
 
 def _is_interrupt(error: BaseException | None) -> bool:
-    """Tell whether Ctrl-C is at the bottom of an error: Prefect may fail to tell its server that it happened."""
+    """Return whether Ctrl-C caused an error: Prefect may fail while it reports the interruption to its server."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
 def _end_at_once(flow: Flow[Any, Any]) -> NoReturn:
-    """End after Ctrl-C, when the flow has given up its lease: Prefect's threads would still wait for a server."""
+    """Exit after Ctrl-C, once the flow has released its lease: Prefect's threads would still wait for a server."""
     sys.stderr.write(f"{flow.name}: {INTERRUPTED_LINE}\n")
     sys.stderr.flush()
     for child in psutil.Process().children(recursive=True):

@@ -1,4 +1,4 @@
-"""Decide which pseudo-labels of the pool can be trained on.
+"""The flow curate, which decides which pseudo-labels of the pool are good enough for training.
 
 python -m flows.curate
 python -m flows.curate --decisions decisions.json
@@ -30,18 +30,19 @@ def curate(
     decisions: str | None = None,
     limit: Annotated[int, Field(ge=1)] | None = None,
 ) -> State[Any]:
-    """Derain the pool's training crops, score what comes out, and accept what can be trusted.
+    """Derain the pool's training crops, score the results, and accept those that can be trusted.
 
-    Every decision is a row of the ledger; accepted pseudo-labels and their confidence lie in the workspace. What
-    was judged by the same networks before is not judged again. The review page shows the most doubtful crops.
+    Every decision becomes a row of the ledger; accepted pseudo-labels and their confidence maps are stored in the
+    workspace. Crops that the same networks have already judged are skipped. The review page shows the most doubtful
+    crops.
 
     Args:
-        teacher: The network that makes the pseudo-labels: registered model or path of a weights file.
-        independent: Networks that must have found the same rain. Default: two that ship.
-        labelled: Folder of clean photographs like those that were trained on. Default: a few that scikit-image
+        teacher: Network that makes the pseudo-labels: registered model or path of a weights file.
+        independent: Networks that must find the same rain. Default: two that ship.
+        labelled: Folder of clean photographs like those in the training data. Default: a few that scikit-image
             ships.
         decisions: File of decisions (JSON or CSV, a path or URL) that the review page of an earlier run saved.
-        limit: Judge at most so many new crops, spread evenly; the next run takes up the others.
+        limit: Judge at most this many new crops, spread evenly; the next run continues with the others.
     """
     chosen = None if independent is None else tuple(independent)
     request = CurationRequest(str(flow_run.id), teacher, chosen, labelled, decisions, limit)

@@ -1,4 +1,4 @@
-"""Derain a folder or bucket of rainy photographs.
+"""The flow derain-batch, which derains a folder or bucket of rainy photographs.
 
 python -m flows.derain_batch --source ./rainy --destination ./derained
 prefect deployment run derain-batch
@@ -41,23 +41,23 @@ def derain_batch(
     plan_only: bool = False,
     redo: Redo = "none",
 ) -> State[Any]:
-    """Derain every photograph of a source that is not derained yet.
+    """Derain every photograph of a source that has not been derained yet.
 
-    Running it again takes up what is new, changed, or was left pending; what is done is left alone.
+    Run again, it derains only images that are new, changed or pending.
 
     Args:
         source: Folder, bucket prefix (s3://bucket/prefix), manifest (CSV or Parquet with key, etag, size) or
             Zarr array (T, H, W, 3). Default: DERAIN_SOURCE, or else a few sample photographs.
         destination: Folder or bucket prefix for the derained photographs. Default: DERAIN_DESTINATION.
-        model: Registered model (models:/name@alias or models:/name/version), name of a network that ships
+        model: Registered model (models:/name@alias or models:/name/version), name of a shipped network
             (student-small), or path of a weights file.
         export: Format of the outputs: that of each source image, or always PNG or JPEG.
         quality: JPEG and WebP quality of the outputs, 1 to 100.
-        include: Only keys that match one of these globs. Default: what is named like an image.
-        exclude: No keys that match one of these globs.
-        limit: At most so many images of the source.
-        plan_only: Say what would be done and list it in the workspace, as a manifest; derain nothing.
-        redo: Also do again what another model made (stale), or what was rejected (rejected).
+        include: Process only keys that match one of these globs. Default: keys with the suffix of an image.
+        exclude: Skip keys that match one of these globs.
+        limit: Process at most this many images of the source.
+        plan_only: Report what would be done and list it as a manifest in the workspace; derain nothing.
+        redo: Also redo outputs of another model (stale), or rejected images (rejected).
     """
     selection = Selection(tuple(include or ()), tuple(exclude or ()), limit)
     request = BatchRequest(str(flow_run.id), datetime.now(UTC), selection, redo)
@@ -81,7 +81,7 @@ def derain_batch(
 def refuse(
     source: str | None, destination: str | None, model: str, export: Kind, quality: int, **_: object
 ) -> None:
-    """Refuse what the parameters alone tell, before a server starts."""
+    """Refuse parameters that are wrong in themselves, before a server starts."""
     refuse_at_once(read_settings(), source, destination, Export(export, quality), model)
 
 

@@ -1,4 +1,4 @@
-"""Distil a student from its teachers, and register it as the challenger.
+"""The flow distill, which distils a student from its teachers and registers it as the challenger.
 
 python -m flows.distill --preset smoke
 python -m flows.distill --preset small --data DATA --unlabelled s3://photos/rainy
@@ -34,24 +34,25 @@ def distill(
     attention: bool = False,
     seed: int = 1,
 ) -> State[Any]:
-    """Train a student on labelled rain and on what its teachers make of unlabelled photographs.
+    """Train a student on labelled rain and on its teachers' outputs for unlabelled photographs.
 
-    The same request goes on where it was killed. Curves, pictures and lineage become a run of the experiment
-    distillation in MLflow, the best weights the challenger of derain-student.
+    The same request resumes an interrupted run. Curves, pictures and lineage become a run of the experiment
+    distillation in MLflow; the best weights become the challenger of derain-student.
 
     Args:
-        preset: smoke (minutes, on generated data unless there is some), small or base.
-        student: What the student begins from, champion or a model named as a teacher is: it goes on at a low
-            rate, and only as far as it forgets little. Default: new weights.
+        preset: smoke (minutes, on generated data unless other data is given), small or base.
+        student: Start of the student: champion, or a model named like a teacher. It trains on at a low rate, and
+            only as far as it forgets little. Default: new weights.
         teacher: Registered model (models:/name@alias or models:/name/version) or path of a weights file;
             self-ensemble:MODEL averages it over four views.
-        unlabelled_teacher: Who derains the unlabelled photographs, named in the same way. Default: the teacher.
+        unlabelled_teacher: Network that derains the unlabelled photographs, named in the same way. Default: the
+            teacher.
         data: Folder with clean/ photographs and streaks/ or garg/ layers. Default: DERAIN_TRAINING.
-        unlabelled: Folder or bucket prefix of rainy photographs, or pool: what flows.ingest gathered.
-            Default: none.
-        steps: How many steps. Default: those of the preset.
-        attention: Match the teacher's attention maps too.
-        seed: Of new weights, rain and crops.
+        unlabelled: Folder or bucket prefix of rainy photographs, or pool for the crops of flows.ingest. Default:
+            none.
+        steps: Number of training steps. Default: that of the preset.
+        attention: Also match the teacher's attention maps.
+        seed: Seed of new weights, rain and crops.
     """
     request = DistillRequest(
         preset, student, teacher, unlabelled_teacher, data, unlabelled, steps, attention, seed

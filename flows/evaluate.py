@@ -1,4 +1,4 @@
-"""Compare two networks on the validation manifest; nothing is promoted.
+"""The flow evaluate, which compares two networks on the validation manifest and promotes nothing.
 
 python -m flows.evaluate --challenger checkpoints/student-base/student-base.safetensors
 prefect deployment run evaluate
@@ -25,17 +25,17 @@ def evaluate(
     champion: str = "models:/derain-student@champion",
     training: str | None = None,
 ) -> State[Any]:
-    """Measure two networks side by side on the photographs of the validation manifest.
+    """Measure two networks on the photographs of the validation manifest.
 
-    The figures of each photograph become a Parquet table in the workspace, and a page beside it shows champion and
-    challenger side by side, the worst photographs first. Both, with means and intervals, are also a run of the
-    experiment `evaluation` in MLflow.
+    The metrics of each photograph become a Parquet table in the workspace. A page next to it shows champion and
+    challenger side by side, the worst photographs first. Both, with means and intervals, are also logged as a run
+    of the experiment `evaluation` in MLflow.
 
     Args:
         challenger: Registered model (models:/name@alias or models:/name/version) or path of a weights file.
-        champion: What it is compared with, named in the same way.
-        training: Folder or manifest of the photographs that the challenger was trained on: nothing is evaluated if
-            one of them is in the validation manifest too, cut a little, scaled or stored differently.
+        champion: Network to compare it with, named in the same way.
+        training: Folder or manifest of the photographs that the challenger was trained on. Nothing is evaluated if
+            one of them is also in the validation manifest, even slightly cropped, scaled or stored differently.
     """
     try:
         line = compare(read_settings(), champion, challenger, str(flow_run.id), training)

@@ -1,4 +1,4 @@
-"""Fine-tune a derainer on unlabelled photographs of real rain (Semi-DRDNet).
+"""The flow finetune, which fine-tunes a derainer on unlabelled photographs of real rain (Semi-DRDNet).
 
 python -m flows.finetune --preset smoke
 python -m flows.finetune --preset slim --data DATA --unlabelled s3://photos/rainy
@@ -43,24 +43,24 @@ def finetune(
     streak_contrast: Weight = TERMS.streak_contrast,
     background_contrast: Weight = TERMS.background_contrast,
 ) -> State[Any]:
-    """Train on labelled rain, and on the streaks that are in unlabelled photographs.
+    """Train on labelled rain, and on the streaks in unlabelled photographs.
 
-    The same request goes on where it was killed. The curve is a run of the experiment finetuning in MLflow; weights
-    that are better on validation than those it started from become the challenger of semi-drdnet. A network that
-    collapses ends the run as Failed.
+    The same request resumes an interrupted run. The curve is a run of the experiment finetuning in MLflow. Weights
+    that are better on validation than the initial ones become the challenger of semi-drdnet. If the network
+    collapses, the run fails.
 
     Args:
         preset: smoke (minutes, on generated data unless there is some), slim (a CPU), mid or paper (a GPU).
-        model: What to start from, a registered model (models:/name@alias or models:/name/version) or path of a
-            weights file. Default: the DRD-Net that comes with the package.
+        model: Initial weights: a registered model (models:/name@alias or models:/name/version) or the path of a
+            weights file. Default: the DRD-Net that ships with the package.
         data: Folder with clean/ photographs and streaks/ or garg/ layers. Default: DERAIN_TRAINING.
-        unlabelled: Folder or bucket prefix of rainy photographs, or pool: what flows.ingest gathered.
-        steps: How many steps. Default: those of the preset.
-        seed: Of rain and crops.
+        unlabelled: Folder or bucket prefix of rainy photographs, or pool for the crops of flows.ingest.
+        steps: Number of training steps. Default: that of the preset.
+        seed: Seed of rain and crops.
         rerain: Weight of clean photographs under real streaks.
-        temporal: Weight of the backgrounds of cameras that stand still, where the pool has some.
+        temporal: Weight of the backgrounds of fixed cameras, if the pool has any.
         pseudo_label: Weight of other accepted pseudo-labels of the pool. Tried with 0.5.
-        anchor: Weight of leaving photographs alone where no rain was found. Tried with 0.1.
+        anchor: Weight of leaving photographs unchanged where no rain was found. Tried with 0.1.
         rain_on_rain: Weight of rain added to rain, with a mean teacher's target. Tried with 0.2.
         mean_teacher: Weight of a mean teacher's own targets. Tried with 0.2.
         streak_contrast: Weight of the contrast of streaks. Tried with 0.01.

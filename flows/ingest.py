@@ -1,4 +1,4 @@
-"""Take photographs of rain into the pool that the networks learn from.
+"""The flow ingest, which adds photographs of rain to the pool that the networks learn from.
 
 python -m flows.ingest --source ./rainy
 python -m flows.ingest --source catalog --where "rain_energy > 0.02"
@@ -36,20 +36,20 @@ def ingest(
     plan_only: bool = False,
     redo: Again = "none",
 ) -> State[Any]:
-    """Take photographs of rain into the pool of training crops.
+    """Add photographs of rain to the pool of training crops.
 
-    Duplicates and what is too small, blurred, flat or noise is left out, with a reason. Running it again takes
-    up what is new or changed.
+    Images that are duplicates, too small, blurred, flat or noise are left out, with a reason. Run again, it
+    processes only images that are new or changed.
 
     Args:
         source: Folder, bucket prefix (s3://bucket/prefix), manifest, Zarr array (T, H, W, 3), or catalog: the
             images that derain-batch has derained. Default: DERAIN_SOURCE.
-        where: Of the catalog only images whose row meets this condition in SQL, such as rain_energy > 0.02.
-        include: Only keys that match one of these globs. Default: what is named like an image.
-        exclude: No keys that match one of these globs.
-        limit: At most so many images of the source.
-        plan_only: Say what would be done, and do nothing.
-        redo: Also look again at what was rejected earlier (rejected), after limits were changed.
+        where: SQL condition on the rows of the catalog, such as rain_energy > 0.02.
+        include: Process only keys that match one of these globs. Default: keys with the suffix of an image.
+        exclude: Skip keys that match one of these globs.
+        limit: Process at most this many images of the source.
+        plan_only: Report what would be done, and do nothing.
+        redo: Also process rejected images again (rejected), for example after limits were changed.
     """
     selection = Selection(tuple(include or ()), tuple(exclude or ()), limit)
     request = IngestRequest(str(flow_run.id), datetime.now(UTC), redo)

@@ -1,4 +1,4 @@
-"""How a flow says that it cannot do what was asked for: one line, wherever it runs."""
+"""The final state of a flow that fails for an expected reason: `failed`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _ENGINE_LOGS = ("prefect.flow_runs", "prefect.engine")
 def failed(message: str, name: str = "Failed") -> State[Any]:
     """Return the state of a run that failed for an expected reason.
 
-    In the process of a Prefect worker the engine raises such a state and would log it twice as an unexpected
-    exception, with tracebacks; the line "Finished in state" has the message already.
+    In the process of a Prefect worker, the engine raises such a state and would log it twice as an unexpected
+    exception, with tracebacks, although the line "Finished in state" already contains the message.
 
     Parameters
     ----------
     message : str
         One line that names what is wrong and the way out.
     name : str
-        Of the state.
+        Name of the state.
     """
     for log in _ENGINE_LOGS:
         logging.getLogger(log).addFilter(_is_unexpected)

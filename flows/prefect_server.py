@@ -1,4 +1,4 @@
-"""The Prefect server that a flow on the command line runs with: one that is set, or a temporary one."""
+"""The Prefect server for a flow on the command line: the one that is configured, or a temporary one."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from prefect.settings import (
 from infra.errors import UserError, one_line
 
 ANSWER_SECONDS = 8.0
-"""How long a server that is set may take to answer the first questions."""
+"""Seconds that a configured server may take to answer the first requests."""
 START_SECONDS = 180
-"""How long a temporary server may take to start: on a busy machine more than Prefect's 20 seconds."""
+"""Seconds that a temporary server may take to start: on a busy machine more than Prefect's 20."""
 
 
 class PrefectServerRefused(UserError):
-    """No Prefect server that this version could work with; the message says which and why."""
+    """The Prefect server does not work with this version. The message says which server, and why."""
 
 
 @contextmanager
 def prefect_server() -> Iterator[None]:
-    """Refuse a Prefect server that is set but is none; with none set, a temporary one serves the run.
+    """Check the configured Prefect server; if none is configured, provide a temporary one for the block.
 
     Raises
     ------
     PrefectServerRefused
-        Within seconds, in one line.
+        Within seconds, if no usable Prefect server answers; the message is one line.
     """
     url = PREFECT_API_URL.value()
     if url is not None:
         _refuse_other_server(str(url))
         yield
         return
-    # Ctrl-C ends the temporary server too, and minutes of asking it again would only look like a hang.
+    # Ctrl-C ends the temporary server too, and retrying its requests for minutes would only look like a hang.
     retries, start = PREFECT_CLIENT_MAX_RETRIES, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
     with temporary_settings({retries: 1, start: START_SECONDS}):
         _start_temporary_server()
@@ -83,7 +83,7 @@ def _refuse_other_version(url: str, client: SyncPrefectClient) -> None:
 
 
 def _start_temporary_server() -> None:
-    from infra.temporary_server import TemporaryServer  # a second of imports, only where it is used
+    from infra.temporary_server import TemporaryServer  # imports take a second: only if it is used
 
     server = TemporaryServer()
     if not server.answers_within(START_SECONDS):

@@ -1,4 +1,4 @@
-"""Compare a challenger with the champion, and make it champion if it is better.
+"""The flow promote, which compares a challenger with the champion and makes it champion if it is better.
 
 python -m flows.promote --challenger checkpoints/student-base/student-base.safetensors
 prefect deployment run promote
@@ -21,16 +21,16 @@ from tasks.refusals import REFUSALS
 
 @flow(name="promote")
 def promote(challenger: str = "models:/derain-student@challenger", training: str | None = None) -> State[Any]:
-    """Make a challenger champion if it is better than the champion and loses nothing that counts.
+    """Make a challenger champion if it is better than the champion and stays within the limits on losses.
 
-    Every figure, limit and reason goes to the ledger, whatever is decided. A challenger that is refused ends the
-    run as Failed, with the reasons.
+    All metrics, limits and reasons are recorded in the ledger, whatever the decision. If the challenger is refused,
+    the run fails with the reasons.
 
     Args:
         challenger: Registered model (models:/derain-student@alias or models:/derain-student/version), or path of
             a weights file, which is registered as the challenger.
-        training: Folder or manifest of the photographs that the challenger was trained on: nothing is decided if
-            one of them is in the validation manifest too, cut a little, scaled or stored differently.
+        training: Folder or manifest of the photographs that the challenger was trained on. Nothing is decided if
+            one of them is also in the validation manifest, even slightly cropped, scaled or stored differently.
     """
     try:
         row = promote_challenger(read_settings(), challenger, str(flow_run.id), training)

@@ -1,4 +1,4 @@
-"""Rebuild a damaged catalog from what can be read of it, and say what was lost; no output is touched.
+"""The command that rebuilds a damaged catalog from its readable files and reports what was lost.
 
 python -m flows.repair
 """
@@ -17,7 +17,7 @@ from tasks.refusals import REFUSALS
 
 
 def main() -> None:
-    """Rebuild every damaged table of the workspace (DERAIN_WORKSPACE); what is in order is left alone."""
+    """Rebuild the damaged tables of the workspace (DERAIN_WORKSPACE); intact tables and outputs are not touched."""
     try:
         report = repair(read_settings())
     except REFUSALS as error:

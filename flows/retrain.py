@@ -1,4 +1,4 @@
-"""Learn from the pool, and promote the student that results if it is better.
+"""The flow retrain, which learns from the pool and promotes the resulting student if it is better.
 
 python -m flows.retrain --preset smoke
 prefect deployment run retrain
@@ -38,10 +38,10 @@ def retrain(
 
     Args:
         preset: smoke (shows in minutes that everything works), cpu (hours on a few cores) or gpu.
-        data: Folder with clean/ photographs and streaks/ or garg/ layers. Default: DERAIN_TRAINING; for smoke
-            without it, photographs that are generated.
+        data: Folder with clean/ photographs and streaks/ or garg/ layers. Default: DERAIN_TRAINING or, for smoke,
+            generated photographs.
         decisions: File of decisions (JSON or CSV, a path or URL) that a review page saved.
-        anew: Begin another retraining even if one is incomplete, or if there is nothing new.
+        anew: Start another retraining even if one is incomplete, or if there is nothing new.
     """
     try:
         settings = read_settings()

@@ -1,4 +1,4 @@
-"""Go back to the champion before.
+"""The flow rollback, which returns to the previous champion.
 
 python -m flows.rollback
 python -m flows.rollback --to 3
@@ -23,13 +23,13 @@ from tasks.refusals import REFUSALS
 
 @flow(name="rollback")
 def rollback(to: Annotated[int, Field(ge=1)] | None = None) -> State[Any]:
-    """Make the previous version champion again, at once and without a comparison.
+    """Make the previous version champion again, immediately and without a comparison.
 
-    The ledger keeps both moves. What was derained meanwhile stays as it is, until derain-batch is asked for
+    The ledger keeps both moves. Images that were derained in between stay as they are until derain-batch runs with
     `--redo stale`.
 
     Args:
-        to: Number of the version that becomes champion. Default: the one before the champion of today.
+        to: Number of the version that becomes champion. Default: the one before the current champion.
     """
     try:
         row = roll_back(read_settings(), to, str(flow_run.id))

@@ -1,4 +1,4 @@
-"""Tell what is done, pending, rejected and stale.
+"""The command that shows what is done, pending, rejected and stale.
 
 python -m flows.status --source ./rainy --destination ./derained
 """
@@ -37,7 +37,7 @@ def status(
     quality: Annotated[int, typer.Option(help="Quality the outputs were made with.", min=1, max=100)] = 92,
     rejects: Annotated[int, typer.Option(help="How many rejected images to list.", min=0)] = 20,
 ) -> None:
-    """Tell what is done, pending, rejected and stale, and whether photographs drift; nothing is derained."""
+    """Show what is done, pending, rejected and stale, and whether photographs drift; nothing is derained."""
     request = BatchRequest("status", datetime.now(UTC), Selection(), "none")
     try:
         settings = read_settings()

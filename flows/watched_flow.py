@@ -1,4 +1,4 @@
-"""A flow run whose end is known here, whatever becomes of Prefect's server."""
+"""`WatchedFlow`, a flow run whose final state is known here even if Prefect's server fails."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ INTERRUPTED_LINE = "interrupted; run it again to go on"
 class WatchedFlow:
     """Runs a flow and remembers how it ended.
 
-    Prefect reports the end to its server, and raises if that fails: work that is done would look like a failure.
+    Prefect reports the final state to its server and raises if that fails, which would make completed work look
+    like a failure.
     """
 
     flow: Flow[Any, Any]
     end_at_once: Callable[[], NoReturn] | None
-    """Called after Ctrl-C where the server is a temporary one: it got the Ctrl-C too, and would not answer."""
+    """Called after Ctrl-C if the server is temporary: it received the Ctrl-C too, and would not answer."""
     state: State[Any] | None = None
-    """What the flow function returned; None until then."""
+    """State returned by the flow function; None until it returns."""
 
     def run(self, parameters: dict[str, Any]) -> State[Any]:
-        """Run the flow and return its state; Ctrl-C ends it in state Cancelled."""
+        """Run the flow and return its state, which is Cancelled after Ctrl-C."""
         return cast(State[Any], self.watched()(**parameters, return_state=True))
 
     def watched(self) -> Flow[Any, Any]:
-        """Return a copy of the flow that notes here how it ends."""
+        """Return a copy of the flow that records its final state here."""
         watched = self.flow.with_options()
         watched.fn = self._watching(self.flow.fn)
         return watched
@@ -48,6 +49,6 @@ class WatchedFlow:
                 self.state = Cancelled(message=INTERRUPTED_LINE)
             return self.state
 
-        # Prefect validates parameters by the annotations, which are text and would be looked up in this module.
+        # Prefect validates parameters by their annotations, which are strings and would be resolved in this module.
         watching.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
         return watching

@@ -62,5 +62,5 @@ def _short(version: object) -> str:
 
 
 def _counted(name: str, version: object) -> str:
-    """Return the part of a version that must be the same."""
+    """Return the part of a version that must be the same on both sides."""
     return ".".join(str(version).split(".")[:2]) if name == "python" else str(version)

@@ -32,8 +32,8 @@ Environment = MutableMapping[str, str]
 def prepare(environment: Environment) -> None:
     """Change an environment so that Prefect can be imported and its temporary server can start.
 
-    A home that does not exist, is not writable, or holds the database of another version is left alone: this
-    process and its children get a private home, and a line in the log says so.
+    If Prefect's home is missing, not writable, or holds the database of another version, it is left alone: this
+    process and its children get a private home or database, and a line in the log says so.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def _home_of(environment: Environment) -> Path | None:
 
 
 def _is_writable(home: Path) -> bool:
-    """Return whether Prefect can use a home; it makes the last folder itself, so that other commands leave none."""
+    """Return whether Prefect can use a home; Prefect creates the last folder itself, this function does not."""
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home if home.exists() else home.parent):

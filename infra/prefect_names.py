@@ -1,8 +1,8 @@
 """A Prefect startup plugin that lets deployments of this project be called by their bare name.
 
-With it, `prefect deployment run derain-batch` works as well as `derain-batch/derain-batch`. Prefect loads it
-through the entry point `prefect.plugins` of the installed package; `[tool.prefect.plugins]` in pyproject.toml
-enables it.
+With it, `prefect deployment run derain-batch` works as well as `derain-batch/derain-batch`, and so do `inspect`,
+`delete` and `schedule`. It also warns of a run that the concurrency limit will cancel. Prefect loads it through the
+entry point `prefect.plugins` of the installed package; `[tool.prefect.plugins]` in pyproject.toml enables it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import prefect.plugins
 from prefect.exceptions import ObjectNotFound
 
 from infra.prefect_home import without_proxy
+from infra.prefect_limits import warning_of_limits
 from infra.shown import guard_logs
 
 if TYPE_CHECKING:
@@ -42,11 +44,9 @@ def setup_environment(*, ctx: prefect.plugins.HookContext) -> prefect.plugins.Se
     """
     guard_logs()
     try:
-        from prefect.client.orchestration import PrefectClient
-
-        original = PrefectClient.read_deployment_by_name
-        if not inspect.iscoroutinefunction(original):
-            raise AttributeError("PrefectClient.read_deployment_by_name is no coroutine function")
+        _wrap_client()
+        if {"deployment", "deployments"} & set(sys.argv[1:]):  # elsewhere the import would only cost time
+            _let_commands_take_bare_names()
     except (ImportError, AttributeError) as error:
         ctx.logger_factory(__name__).warning(
             "Prefect %s takes no bare deployment names (%s): call them flow/deployment, like"
@@ -54,11 +54,34 @@ def setup_environment(*, ctx: prefect.plugins.HookContext) -> prefect.plugins.Se
             ctx.prefect_version,
             error,
         )
-    else:
-        if not hasattr(original, "takes_bare_names"):
-            PrefectClient.read_deployment_by_name = _taking_bare_names(original)  # type: ignore[method-assign]
     direct = without_proxy(os.environ)
     return prefect.plugins.SetupResult(env=direct, note="loopback without proxy") if direct else None
+
+
+def _wrap_client() -> None:
+    from prefect.client.orchestration import PrefectClient
+
+    wrappers = {
+        "read_deployment_by_name": _taking_bare_names,
+        "create_flow_run_from_deployment": warning_of_limits,
+    }
+    originals = {name: getattr(PrefectClient, name) for name in wrappers}
+    for name, original in originals.items():
+        if not inspect.iscoroutinefunction(original):
+            raise AttributeError(f"PrefectClient.{name} is no coroutine function")
+    if not hasattr(PrefectClient, "takes_bare_names"):
+        PrefectClient.takes_bare_names = True  # type: ignore[attr-defined]
+        for name, original in originals.items():
+            setattr(PrefectClient, name, wrappers[name](original))
+
+
+def _let_commands_take_bare_names() -> None:
+    """Drop the check that refuses a bare name before the client is asked; an unknown one is still not found."""
+    from prefect.cli import deployment
+
+    if not hasattr(deployment, "_assert_deployment_name_format"):
+        raise AttributeError("prefect.cli.deployment checks names elsewhere")
+    deployment._assert_deployment_name_format = lambda name: None
 
 
 def _taking_bare_names(original: Any) -> Any:
@@ -68,7 +91,6 @@ def _taking_bare_names(original: Any) -> Any:
         found: DeploymentResponse = await original(client, full)
         return found
 
-    read_deployment_by_name.takes_bare_names = True  # type: ignore[attr-defined]
     return read_deployment_by_name
 
 

@@ -102,7 +102,7 @@ class CurationLimits(BaseModel):
     structure_leak: float = Field(default=0.9, ge=0, le=1)
     """Largest correlation of the removed layer with the structure of the background, where there is no rain."""
     feature_distance: float = Field(default=3.0, gt=0)
-    """Largest feature distance from labelled photographs, which are themselves about 1 apart."""
+    """Largest feature distance of a pseudo-label; labelled photographs themselves have about 1."""
     score: float = Field(default=0.4, ge=0, le=1)
     """Least score; pseudo-labels are ranked by it."""
     confident: float = Field(default=0.002, ge=0, le=1)
@@ -116,7 +116,7 @@ class CurationLimits(BaseModel):
     neighbours: int = Field(default=8, ge=0)
     """Frames of the same camera that are considered for a temporal background; 0 makes none."""
     task_crops: int = Field(default=8, ge=1)
-    """Crops that a worker judges at a time."""
+    """Crops per task that a worker judges."""
 
     @field_validator("scales")
     @classmethod
@@ -202,7 +202,7 @@ class Settings(WorkerSettings):
     tls_ca: Url | None = None
     """PEM file of the authority that signed the certificates of a `tls://` cluster; unset: Dask's own setting."""
     tls_cert: Url | None = None
-    """PEM file of this client's certificate there."""
+    """PEM file of this client's certificate for a `tls://` cluster."""
     tls_key: Url | None = None
     """PEM file of its private key; unset: the key is in `tls_cert` too."""
     workers: int | None = Field(default=None, ge=1)
@@ -220,11 +220,11 @@ class Settings(WorkerSettings):
     stall_seconds: float = Field(default=1800.0, gt=0)
     """Seconds without a finished shard after which workers count as hung: the run ends, its images stay pending."""
     tile_pixels: int = Field(default=4_000_000, ge=65_536)
-    """Larger images are derained in tiles, or rejected if the model does not support tiles."""
+    """Pixels of an image above which it is derained in tiles, or rejected if the model does not support tiles."""
     max_pixels: int = Field(default=300_000_000, ge=1)
     """Most pixels of an image, frame or Zarr chunk; larger ones are rejected unread as decompression bombs."""
     max_frames: int = Field(default=10_000_000, ge=1)
-    """Most frames of a Zarr array; its metadata alone could otherwise demand an endless listing."""
+    """Most frames of a Zarr array; arrays that claim more are refused, since listing them would never end."""
     lease_seconds: float = Field(default=60.0, gt=0)
     """Seconds after which a lease that was not renewed has expired."""
     min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
@@ -235,7 +235,7 @@ class Settings(WorkerSettings):
     validation: Url | None = None
     """Manifest (CSV) of the photographs that decide on promotion; unset: a small generated one."""
     gates: GateLimits = GateLimits()
-    """Limits of promotion."""
+    """Limits on what a challenger may lose."""
     curation: CurationLimits = CurationLimits()
     """Which pseudo-labels are accepted."""
     ingest: IngestLimits = IngestLimits()

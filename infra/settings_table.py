@@ -33,7 +33,7 @@ environment wins over the latter, and that over the former. This page is made fr
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One variable."""
+    """One row of the table: a variable, its meaning and its default."""
 
     variable: str
     meaning: str

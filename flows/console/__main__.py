@@ -1,4 +1,4 @@
-"""`python -m flows.console`: the same as `derain`."""
+"""`python -m flows.console`, which is the same as `derain`."""
 
 from flows.console.app import main
 

@@ -1,6 +1,6 @@
-"""`derain` as it is typed: finds the command, and turns what it raises into one line and an exit code.
+"""The entry point of `derain`: `run` finds the command and turns errors into one line and an exit code.
 
-Exit codes: 0 done; 1 with one line that says what is wrong; 2 usage; 130 Ctrl-C.
+Exit codes: 0 for success; 1, with one line, for an error; 2 for wrong usage; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": report,
     "repair": repair,
 }
-"""What may stand first; anything else is what to derain. A folder of such a name is typed as ./status."""
+"""Commands by name; any other first word is a source. A folder with such a name is typed as ./status."""
 EPILOG = "Other commands: " + ", ".join(f"derain {name}" for name in COMMANDS) + " (each with --help)."
 
 
 def main() -> None:
-    """Run what was typed in the shell, and exit."""
+    """Run the command that was typed in the shell, and exit."""
     show_any_text()
     show_any_text()
     guard_logs()
@@ -51,7 +51,7 @@ def run(words: Sequence[str]) -> int:
     Parameters
     ----------
     words : sequence of str
-        What was typed after `derain`.
+        Words that were typed after `derain`.
     """
     name = words[0] if words and words[0] in COMMANDS else None
     command, rest = (COMMANDS[name], words[1:]) if name else (derain, words)
@@ -65,7 +65,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _in_one_line(command: Callable[..., None]) -> Callable[..., None]:
-    """Make one line and an exit code of what ends a command early."""
+    """Turn an exception that ends a command early into one line and an exit code."""
 
     @functools.wraps(command)
     def guarded(*arguments: Any, **options: Any) -> None:
@@ -82,5 +82,5 @@ def _in_one_line(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """End at SIGTERM as at Ctrl-C: what is done gets recorded on the way out."""
+    """Exit on SIGTERM as on Ctrl-C: finished work is recorded on the way out."""
     sys.exit(128 + number)

@@ -1,4 +1,4 @@
-"""What was typed after `derain`, made into what is to be done; refused in the words of what was typed."""
+"""Interpretation of the words after `derain`: `understand` returns the job, or refuses in the user's own words."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ PHOTOGRAPH_SUFFIXES = (
     ".jp2",
     ".heic",
 )
-"""What is taken for the name of a photograph where there is no such file yet."""
+"""Suffixes by which the name of a file that does not exist yet counts as that of a photograph."""
 _EXPORT_OF: dict[str, Kind] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 
 
 class ArgumentRefused(UserError):
-    """What was typed cannot be done; the message names it as it was typed, and the way out."""
+    """The arguments cannot be used. The message quotes them as typed, and names the way out."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnePhotograph:
-    """A file that is derained into another, without a workspace."""
+    """A file to derain into another file, without a workspace."""
 
     source: Path
     output: Path
@@ -45,7 +45,7 @@ class OnePhotograph:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A folder, bucket prefix, manifest or array, or some files of a folder, derained into another place."""
+    """A folder, bucket prefix, manifest or array, or some files of a folder, to derain into another place."""
 
     source: str
     destination: str
@@ -53,19 +53,19 @@ class Collection:
 
 
 def understand(places: Sequence[str], export: Kind) -> OnePhotograph | Collection:
-    """Find out what is derained, and where it goes.
+    """Determine what to derain and where the output goes.
 
     Parameters
     ----------
     places : sequence of str
-        At least one: sources, and the destination where there is more than one.
+        One source, or one or more sources followed by the destination.
     export : str
-        `same`, `png` or `jpeg`; the name of a single output decides where it is `same`.
+        `same`, `png` or `jpeg`; with `same`, the name of a single output decides.
 
     Raises
     ------
     ArgumentRefused
-        Names what was typed.
+        If the words cannot be used; the message quotes them.
     """
     *sources, last = places
     if not sources:
@@ -85,7 +85,7 @@ def understand(places: Sequence[str], export: Kind) -> OnePhotograph | Collectio
 
 
 def _without_destination(source: str, export: Kind) -> OnePhotograph | Collection:
-    """Choose a place in the folder of the source: `photo-derained.jpg`, `rainy-derained/`."""
+    """Choose an output next to the source: `photo-derained.jpg` or `rainy-derained/`."""
     if _is_remote(source):
         raise ArgumentRefused(f"{source}: say where the derained photographs go, as in derain {source} DEST")
     path = _existing(source)
@@ -98,7 +98,7 @@ def _without_destination(source: str, export: Kind) -> OnePhotograph | Collectio
 
 
 def _several_files(sources: list[str], destination: str) -> Collection:
-    """Take files of one folder, as a shell makes them of `*.jpg`."""
+    """Accept several files of one folder, as a shell expands `*.jpg`."""
     paths = [_existing(source) for source in sources]
     folders = [source for source, path in zip(sources, paths, strict=True) if path.is_dir()]
     if folders:
@@ -127,7 +127,7 @@ def _remote(source: str, destination: str) -> Collection:
 
 
 def _output_of(source: Path, typed: str) -> Path:
-    """Return the file that a photograph is derained to; a folder takes it under its own name."""
+    """Return the output file of a photograph; in a folder, it has the name of the source."""
     path = Path(absolute_url(typed))
     return path / source.name if typed.endswith("/") or path.is_dir() else path
 
@@ -157,14 +157,14 @@ def _existing(typed: str) -> Path:
 
 
 def _suggestion(path: Path) -> str:
-    """Name what lies in the same folder under nearly the same name."""
+    """Return a suggestion of a file in the same folder with a similar name."""
     names = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.7)
     return f"; did you mean {printable(near[0])}?" if near else ""
 
 
 def _refuse_inside(source: str, destination: str) -> None:
-    """Refuse a destination that is the source, lies inside it, or has it inside."""
+    """Refuse a destination that is the source, lies inside it, or contains it."""
     ours, theirs = (re.split("/+", absolute_url(place)) for place in (destination, source))
     shorter = min(len(ours), len(theirs))
     if ours[:shorter] != theirs[:shorter]:

@@ -1,4 +1,4 @@
-"""`derain SOURCE DEST`: a folder or bucket into another, as derain-batch does it, without a Prefect server."""
+"""`derain SOURCE DEST`, which derains a folder or bucket as derain-batch does, without a Prefect server."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from tasks.resolved_model import resolve_at_once
 from tasks.waves.executors import Executor
 
 HANDFUL_PIXELS = 12_000_000
-"""Work of some ten seconds on one core: starting worker processes would take as long."""
+"""Pixels that take about ten seconds on one core, no longer than starting worker processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionOptions:
-    """How a collection is derained."""
+    """Options for deraining a collection."""
 
     model: str
     export: Export
@@ -44,19 +44,19 @@ class CollectionOptions:
 
 
 def derain_collection(collection: Collection | None, options: CollectionOptions) -> int:
-    """Derain what is to do of a collection; return the exit code.
+    """Derain the pending images of a collection; return the exit code.
 
     Parameters
     ----------
     collection : Collection or None
-        None: what the settings name, or else the samples.
+        None: the source that the settings name, or else the samples.
     options : CollectionOptions
-        How.
+        How to derain.
 
     Raises
     ------
     DerainError, ModelError
-        What is wrong, in one line; nothing was derained.
+        If nothing could be derained; the message names the cause in one line.
     """
     model, settings = model_url(options.model), read_settings()
     source, destination = (collection.source, collection.destination) if collection else (None, None)
@@ -84,14 +84,14 @@ def _plan_only(settings: Settings, prepared: Prepared, request: BatchRequest) ->
 
 @dataclass(frozen=True, slots=True)
 class _ConsoleObserver(RunObserver):
-    """Says on the terminal what a run will do and how far it is."""
+    """Reports the plan and the progress of a run on the terminal."""
 
     prepared: Prepared
     keep_old: bool
     request: BatchRequest
 
     def planned(self, found: Plan) -> None:
-        """Say what is to do and what is replaced by it, and put that aside where it is asked for."""
+        """Print the plan and which outputs it replaces, and move those aside if asked."""
         counts, destination = found.counts, self.prepared.scope.destination
         announce(f"{counts.pending:,} of {counts.listed:,} images are to do")
         number = sum(1 for _ in replaced_outputs(found, self.prepared.medium))
@@ -108,7 +108,7 @@ class _ConsoleObserver(RunObserver):
 
     @contextmanager
     def executor(self, settings: Settings, counts: PlanCounts) -> Iterator[Executor]:
-        """Take this process for a handful of images, and workers for more."""
+        """Use this process for a handful of images, and workers for more."""
         if settings.cluster is None and (counts.pending == 1 or counts.pending_pixels <= HANDFUL_PIXELS):
             from tasks.waves.executors import in_process
 
@@ -128,7 +128,7 @@ class _ConsoleObserver(RunObserver):
 
 
 def _conclude(summary: RunSummary, prepared: Prepared, settings: Settings) -> int:
-    """Say what was done and where it is; return the exit code."""
+    """Print what was done and where the outputs are; return the exit code."""
     counts = summary.counts
     say(summary.line())
     if counts.derained or counts.derained_before:

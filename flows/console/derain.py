@@ -1,4 +1,4 @@
-"""`derain SOURCE [DEST]`: derain a photograph or a collection."""
+"""`derain SOURCE [DEST]`, which derains a photograph or a collection."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def derain(
         bool, typer.Option("--samples", help="With no SOURCE and no DERAIN_SOURCE: a few sample photographs.")
     ] = False,
 ) -> None:
-    """Take the rain out of photographs.
+    """Remove rain from photographs.
 
-    Running it again on a folder derains what is new, changed or was left over; what is done is left alone.
+    Run again on the same folder, it derains only images that are new, changed or pending.
     """
     wanted = None if samples else _wanted(places, export)
     if isinstance(wanted, OnePhotograph):
@@ -78,7 +78,7 @@ def derain(
 
 
 def _wanted(places: list[str] | None, export: Kind) -> OnePhotograph | Collection | None:
-    """Return what was typed, or None for what the settings name."""
+    """Return the job that was typed, or None for the source that the settings name."""
     if places:
         return understand(places, export)
     if read_settings().source is None:
@@ -89,5 +89,5 @@ def _wanted(places: list[str] | None, export: Kind) -> OnePhotograph | Collectio
 
 
 def _globs(typed: list[str] | None) -> tuple[str, ...]:
-    """Take globs that are repeated or separated by commas."""
+    """Return globs that were given repeatedly or separated by commas."""
     return tuple(glob for part in typed or () for glob in part.split(",") if glob)

@@ -1,4 +1,4 @@
-"""What the console says: results on standard output, what happens meanwhile on standard error."""
+"""Output of the console: results go to standard output, progress to standard error."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from infra.shown import shown_line
 
 
 def say(line: str) -> None:
-    """Say a result."""
+    """Print a result."""
     sys.stdout.write(shown_line(line) + "\n")
     sys.stdout.flush()
 
 
 def announce(line: str) -> None:
-    """Say what is being done."""
+    """Print what is being done."""
     sys.stderr.write(f"derain: {shown_line(line)}\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""`derain models`: the networks that there are; and which one the word after `--model` means."""
+"""`derain models`, which lists the available networks, and the meaning of the word after `--model`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _REGISTERED = re.compile(r"[\w.-]+(?:@[\w.-]+|/\d+)")
 
 
 def model_url(typed: str) -> str:
-    """Return what a typed name means: `models:/name@alias`, `models:/name/version`, or the path of a weights file.
+    """Resolve a typed name to `models:/name@alias`, `models:/name/version`, or the path of a weights file.
 
     Raises
     ------
     NetworkUnknown
-        If it is no name of a network and there is no such file; suggests the nearest name.
+        If it is neither a network nor a file; the message suggests the most similar name.
     """
     if typed == "champion":
         return CHAMPION_URL
@@ -32,7 +32,7 @@ def model_url(typed: str) -> str:
 
 
 def models() -> None:
-    """List the networks that ship and those that are registered, with their sizes and figures."""
+    """List the shipped and the registered networks, with their sizes and metrics."""
     settings = read_settings()
     say("Networks that ship, for --model NAME; psnr_y on held-out photographs:")
     for network in shipped_networks():

@@ -1,4 +1,4 @@
-"""`derain photo.jpg [out.png]`: one file into another, without a workspace."""
+"""`derain photo.jpg [out.png]`, which derains one file into another, without a workspace."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tasks.statistics import image_statistics
 
 @dataclass(frozen=True, slots=True)
 class PhotographOptions:
-    """How a photograph is derained, and what happens to an output that is there already."""
+    """Options for deraining a photograph, and for handling an existing output."""
 
     model: str
     quality: int
@@ -32,12 +32,12 @@ class PhotographOptions:
 
 
 def derain_photograph(photograph: OnePhotograph, options: PhotographOptions) -> None:
-    """Derain a photograph; orientation, ICC profile and EXIF are kept as in any run.
+    """Derain a photograph; orientation, ICC profile and EXIF are preserved as in any run.
 
     Raises
     ------
     ArgumentRefused
-        If the output is there already and may not be replaced, or the photograph cannot be derained.
+        If the output exists and must not be replaced, or the photograph cannot be derained.
     """
     started = time.monotonic()
     model = model_url(options.model)
@@ -76,7 +76,7 @@ def _read(source: Path, settings: Settings, export: Export) -> Picture:
 
 def _derained(picture: Picture, model: str, settings: Settings) -> np.ndarray:
     resolved = resolve_at_once(settings, model)
-    from models.engine import Engine, choose_device, fast_dtype  # PyTorch only where it is used
+    from models.engine import Engine, choose_device, fast_dtype  # imports PyTorch only if it is used
     from models.modelfile import build
 
     device = choose_device(settings.device)
@@ -88,7 +88,7 @@ def _derained(picture: Picture, model: str, settings: Settings) -> np.ndarray:
 
 
 def _put_aside(output: Path) -> Path:
-    """Give a file another name in its folder."""
+    """Rename a file within its folder to keep it."""
     aside = output.with_name(f"{output.stem}-old-{datetime.now():%Y%m%dT%H%M%S}{output.suffix}")
     output.rename(aside)
     return aside

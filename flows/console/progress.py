@@ -1,4 +1,4 @@
-"""What a run shows on standard error while it works: a bar on a terminal, lines anywhere else."""
+"""Progress of a run on standard error: a bar on a terminal, lines anywhere else."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tasks.readable import duration, rate
 from tasks.waves.tally import Tally
 
 LINE_SECONDS = 5.0
-"""Least time between two lines where there is no terminal."""
+"""Least number of seconds between two lines if there is no terminal."""
 
 
 class ConsoleProgress:
-    """Shows how far the images of a run are.
+    """Shows the progress of a run's images.
 
     Parameters
     ----------
     total : int
-        Images that are to do.
+        Number of pending images.
     """
 
     def __init__(self, total: int) -> None:
@@ -42,7 +42,7 @@ class ConsoleProgress:
             self._bar.close()
 
     def show(self, tally: Tally) -> None:
-        """Show what has come back so far."""
+        """Show the results so far."""
         if self._bar is not None:
             self._bar.update(tally.images - self._bar.n)
             return

@@ -1,4 +1,4 @@
-"""`derain repair`: rebuild a damaged catalog; no output is touched."""
+"""`derain repair`, which rebuilds a damaged catalog without touching outputs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from infra.settings import read_settings
 
 
 def repair() -> None:
-    """Rebuild every damaged table of the workspace, and say what was lost; no output is touched."""
+    """Rebuild every damaged table of the workspace, and report what was lost; no output is touched."""
     from tasks.batch import repair as tables
 
     for line in tables.repair(read_settings()).lines():

@@ -1,4 +1,4 @@
-"""`derain report`: open the newest report of the workspace."""
+"""`derain report`, which opens the newest report of the workspace."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def report(
         bool, typer.Option(help="Open it in the browser; otherwise only say where it is.")
     ] = True,
 ) -> None:
-    """Open the newest report of the workspace: before and after, every image, rejects."""
+    """Open the newest report of the workspace: before and after, all images, rejects."""
     url = newest_report(read_settings().workspace)
     say(url)
     if browser and url.startswith("file://"):

@@ -1,4 +1,4 @@
-"""`derain status SOURCE DEST`: what is done, pending and rejected, and why; nothing is derained."""
+"""`derain status SOURCE DEST`, which lists what is done, pending and rejected, and why, and derains nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def status(
     ] = 92,
     rejects: Annotated[int, typer.Option(min=0, help="How many rejected images to list.")] = 20,
 ) -> None:
-    """Say what is done, pending and rejected."""
+    """Show what is done, pending and rejected."""
     from infra.catalog.derained import Catalog
     from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
     from tasks.batch.preflight import prepare

@@ -174,7 +174,7 @@ class CatalogTable:
             self._persistently("commit", lambda: self._merge(rows, replace=replace))
 
     def found(self, rows: pa.Table) -> None:
-        """Create the table with rows as its only commit; their version column is left unchanged.
+        """Create the table, with `rows` as its only commit; their version column is left unchanged.
 
         Raises
         ------

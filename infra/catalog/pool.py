@@ -23,7 +23,7 @@ from infra.records import ACCEPTED, PoolRecord
 
 Split = Literal["train", "validation"]
 Crops = npt.NDArray[np.uint8]
-"""Crops, (N, 512, 512, 3) RGB."""
+"""Crops, (N, 512, 512, 3) uint8 RGB."""
 
 TABLE = TableSpec(
     "pool",

@@ -44,7 +44,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """One row of the ledger."""
+    """One row of the ledger: a decision on one version of a model."""
 
     model: str
     number: int

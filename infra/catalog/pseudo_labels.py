@@ -87,7 +87,7 @@ class PseudoLabels:
         TransientError
             Storage failed.
         ObjectNotFound
-            A group is gone.
+            A Zarr group is missing.
         """
         label = np.empty((rows.height, CROP_SIDE, CROP_SIDE, 3), np.uint8)
         confidence = np.empty((rows.height, CROP_SIDE, CROP_SIDE), np.uint8)

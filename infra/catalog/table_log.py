@@ -50,7 +50,7 @@ class TableLog:
     """The readable part of a table's log."""
 
     live: dict[str, DataFile] = field(default_factory=dict)
-    """Data files of the newest version, by key."""
+    """Data files of the newest version by key."""
     removed: set[str] = field(default_factory=set)
     """Keys of data files of earlier versions, which stay for some days."""
     named_in_damage: set[str] = field(default_factory=set)

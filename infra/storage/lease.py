@@ -42,7 +42,7 @@ class LeaseHeld(UserError):
 
 
 class LeaseLost(UserError):
-    """The lease belongs to another process now: nothing more may be committed."""
+    """The lease is no longer held by this process: nothing more may be committed."""
 
 
 class LeaseUnreadable(UserError):

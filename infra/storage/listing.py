@@ -35,7 +35,7 @@ class LeftOut:
         return self.objects.total()
 
     def leave_object(self, reason: str) -> None:
-        """Count an object."""
+        """Count an object that was left out."""
         count_reason(self.objects, reason)
 
     def leave_folder(self, reason: str) -> None:

@@ -33,7 +33,7 @@ class StoreDamaged(UserError):
 
 
 class LocalStore:
-    """The SQLite file and the artifacts below one folder.
+    """MLflow's SQLite file and artifacts below one folder.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ class TrackedRun:
         failpoint("after-scalars")
 
     def picture(self, step: int, name: str, picture: npt.NDArray[np.uint8]) -> None:
-        """Keep a picture, uint8 RGB (H, W, 3), of a step."""
+        """Record a picture of a step, (H, W, 3) uint8 RGB."""
         self._outbox.put_picture(step, name, picture)
         if not self._is_away:  # one attempt per validation, since each may last until a time-out
             self._send()

@@ -88,7 +88,7 @@ class TrackingServer:
         return str(client.create_experiment(name, artifact_location=location, tags=SHOWN_AS))
 
     def artifact(self, folder: str, part: str) -> bytes:
-        """Read a file of a logged folder."""
+        """Return the bytes of a file in a logged folder."""
         if folder.startswith(("/", "file:")):
             return self._store.local_path(Path(url2pathname(urlsplit(folder).path), part)).read_bytes()
         from mlflow.artifacts import download_artifacts

@@ -78,6 +78,28 @@ def test_a_run_that_comes_while_one_runs_is_cancelled(called: Watched) -> None:
     assert called.run["state_type"] == "COMPLETED"
 
 
+def test_the_command_that_makes_such_a_run_warns_of_it(called: Watched) -> None:
+    assert "another run of 'derain-batch' is at work" in called.warning
+    assert f"{called.second['name']!r} will be cancelled" in " ".join(called.warning.split())
+
+
+@pytest.mark.parametrize("command", ["inspect", "schedule ls"])
+def test_other_commands_take_the_bare_name_too(command: str, deployed: Deployed) -> None:
+    said = deployed.server.done("prefect", "deployment", *command.split(), "derain-batch")
+    assert "0 * * * *" in said
+
+
+def test_other_commands_do_not_find_an_unknown_bare_name(server: PrefectServer) -> None:
+    ended = server.command("prefect", "deployment", "inspect", "derain-nothing")
+    assert ended.returncode == 1
+    assert "Deployment 'derain-nothing' not found!" in ended.stdout + ended.stderr
+
+
+def test_automations_have_telling_names(deployed: Deployed) -> None:
+    names = {automation["name"] for automation in deployed.server.post("automations/filter")}
+    assert names == {"retrain when the pool has grown", "retrain when the rain has changed"}
+
+
 def test_an_ambiguous_bare_name_says_what_to_choose_from(server: PrefectServer, twins: str) -> None:
     ended = server.command("prefect", "deployment", "run", twins)
     assert ended.returncode == 1

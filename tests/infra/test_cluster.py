@@ -1,4 +1,4 @@
-"""A Dask scheduler elsewhere: our code reaches its workers, and what is wrong with it is told in a line."""
+"""A remote Dask scheduler: our code reaches its workers, and faults are reported in one line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_workers_run_the_code_they_are_sent_and_not_what_an_earlier_run_sent(
         with connect(Settings(cluster=elsewhere.address, _env_file=None)) as client:
             answers.append(submit(client, output_key, "a.jpg", None).result(timeout=180))
     assert answers == ["another/first/a.jpg", "another/second/a.jpg", "another/first/a.jpg"]
-    assert not knows_our_code(elsewhere, of_workers=False)  # the scheduler needs none
+    assert not knows_our_code(elsewhere, of_workers=False)  # the scheduler does not need it
 
 
 def test_loaded_code_stays_loaded_where_it_is_the_same(elsewhere: DaskCluster) -> None:
@@ -72,7 +72,7 @@ def test_no_profiler_blocks_the_threads_of_workers(elsewhere: DaskCluster) -> No
 
 
 def test_a_worker_here_that_takes_long_to_come_back_is_waited_for() -> None:
-    impatient = {"distributed.deploy.lost-worker-timeout": "1ms"}  # any worker takes longer
+    impatient = {"distributed.deploy.lost-worker-timeout": "1ms"}  # shorter than any worker takes
     with dask.config.set(impatient), connect(Settings(workers=1, _env_file=None)) as client:
         (process,) = client.run(os.getpid).values()
         os.kill(process, signal.SIGKILL)
@@ -80,7 +80,7 @@ def test_a_worker_here_that_takes_long_to_come_back_is_waited_for() -> None:
 
 
 def test_workers_here_that_die_as_they_start_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONHOME", "")  # Dask will set it for good: this lets it be taken away again
+    monkeypatch.setenv("PYTHONHOME", "")  # Dask sets it permanently; this lets monkeypatch remove it again
     monkeypatch.delenv("PYTHONHOME")
     monkeypatch.setitem(cluster._WORKER_ENVIRONMENT, "PYTHONHOME", "/nowhere")
     with pytest.raises(ClusterUnreachable, match="no worker processes start on this machine"):
@@ -139,7 +139,7 @@ def enter(address: str) -> None:
 
 
 def changed_code(root: Path, folder: str) -> Path:
-    """Copy our packages, and let outputs go to another folder."""
+    """Copy our packages, changed so that outputs go to another folder."""
     left_out = shutil.ignore_patterns("weights", "__pycache__")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, root / package, ignore=left_out)

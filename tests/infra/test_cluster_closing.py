@@ -1,4 +1,4 @@
-"""Workers that cannot be closed in order do not take the work with them."""
+"""Workers that fail to close do not make the finished work fail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def test_a_worker_that_is_not_joined_in_time_is_a_warning_and_is_killed(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a starved machine does: the call that raised the TimeoutError of a run that had done all its work."""
+    """On a starved machine, this call raised the TimeoutError of a run that had done all its work."""
 
     async def late(self: Nanny, *arguments: Any, **options: Any) -> None:
         raise TimeoutError

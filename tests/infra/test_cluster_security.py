@@ -1,4 +1,4 @@
-"""Nobody without the run's certificate reaches a scheduler or worker."""
+"""Without the run's certificate, nobody can reach a scheduler or worker."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_client_with_other_certificates_is_refused(here: Client, security: Sec
         for scheme in ("tls", "tcp"):
             with pytest.raises((OSError, TypeError, RuntimeError)):
                 Client(address.replace("tls", scheme), security=security, timeout="2s")
-    assert submit(here, len, (1, 2)).result(timeout=60) == 2  # and it still works
+    assert submit(here, len, (1, 2)).result(timeout=60) == 2  # the cluster still works
 
 
 @pytest.mark.slow
@@ -128,5 +128,5 @@ def _connect(**settings: str) -> None:
 def _status(url: str) -> int | None:
     try:
         return httpx.get(url, timeout=10).status_code
-    except httpx.TransportError:  # it speaks TLS
+    except httpx.TransportError:  # the server uses TLS
         return None

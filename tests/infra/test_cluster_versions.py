@@ -1,4 +1,4 @@
-"""What may differ between a cluster and the process that uses it is said in a line; what may not is refused."""
+"""Harmless version differences between a cluster and its client are logged in one line; others are refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HERE = {"python": "3.11.7.final.0", "distributed": "2026.8.0", "numpy": "2.4.6",
 
 
 def found(**there: str) -> dict[str, Any]:
-    """The answer of a cluster whose second worker runs other versions."""
+    """Return the answer of a cluster whose second worker runs other versions."""
     same, other = {"packages": HERE}, {"packages": HERE | there}
     return {"client": same, "scheduler": same, "workers": {"tcp://a:1": same, "tcp://b:1": other}}
 

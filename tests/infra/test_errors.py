@@ -1,4 +1,4 @@
-"""Trying again: what heals is waited for, what does not is said at once, and patience ends."""
+"""Retries: temporary errors are retried until the budget is used up, and permanent ones are raised at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUICK = RetryPolicy(budget_seconds=5.0, first_wait=0.001, longest_wait=0.01)
 
 
 def failing(*errors: Exception) -> tuple[Callable[[], int], list[int]]:
-    """Return an action that fails with these errors in turn and then gives 7, and the list of its calls."""
+    """Return an action that raises these errors in turn and then returns 7, and the list of its calls."""
     calls: list[int] = []
 
     def action() -> int:

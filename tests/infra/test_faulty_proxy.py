@@ -1,4 +1,4 @@
-"""The proxy itself: its faults are those that were planned, and the same every time."""
+"""The faulty proxy causes exactly the planned faults, and the same ones every time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.servers.faulty_proxy import HARSH, Fault, FaultyProxy, Weathe
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers with the Host and the path that it saw."""
+    """Answers with the Host and the path that it received."""
 
     seen: list[str]
 

@@ -1,4 +1,4 @@
-"""A process gets an environment in which Prefect can be imported and a temporary server of it starts."""
+"""A process gets an environment in which Prefect can be imported and its temporary server can start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An own home and an own place for temporary files."""
+    """Return a home of the test's own, with its own folder for temporary files."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -78,13 +78,13 @@ def test_a_database_of_another_version_is_neither_used_nor_touched(
 def test_a_home_that_cannot_be_written_is_replaced_and_its_profiles_are_read(
     home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    home.parent.joinpath("home").write_text("a file")  # nor can root write below a file
+    home.parent.joinpath("home").write_text("a file")  # not even root can write below a file
     environment = prepared()
     private = Path(environment["PREFECT_HOME"])
     assert private.parent == Path(tempfile.gettempdir())
     assert private.stat().st_mode & 0o777 == 0o700
     assert "cannot be written" in caplog.text
-    assert prepared() == environment  # the same each time
+    assert prepared() == environment  # always the same
 
 
 def test_a_user_without_a_home_gets_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The Prefect plugin for bare deployment names, alone; tests/flows/test_deployment.py has it in a real command."""
+"""The Prefect plugin for bare deployment names; tests/flows/test_deployment.py tests it in a real command."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ CLIENT = "prefect.client.orchestration.PrefectClient"
 
 @dataclass
 class Client:
-    """As much of Prefect's client as the plugin asks, with the flows that have a deployment of any name asked."""
+    """The part of Prefect's client that the plugin uses, with the flows that have a deployment of any name."""
 
     flows: tuple[str, ...] = ()
 
     async def read_deployment_by_name(self, name: str) -> str:
         return f"read {name}"
+
+    async def create_flow_run_from_deployment(self, deployment_id: str) -> str:
+        return f"a run of {deployment_id}"
 
     async def read_deployments(self, *, deployment_filter: Any) -> list[SimpleNamespace]:
         assert deployment_filter.name.any_ == ["derain"]
@@ -39,7 +42,7 @@ class Client:
 
 @pytest.fixture
 def client_class(monkeypatch: pytest.MonkeyPatch) -> type[Client]:
-    """A class of its own that the plugin was started on."""
+    """Return a fresh client class that the plugin has been applied to."""
     fresh = type("FreshClient", (Client,), {})
     monkeypatch.setattr(CLIENT, fresh)
     assert setup_environment(ctx=CONTEXT) is None
@@ -78,8 +81,12 @@ def test_started_twice_it_wraps_once(client_class: type[Client]) -> None:
 
 @pytest.mark.parametrize(
     "attributes",
-    [{}, {"read_deployment_by_name": lambda self, name: None}],
-    ids=["gone", "no coroutine function any more"],
+    [
+        {},
+        {"read_deployment_by_name": Client.read_deployment_by_name},
+        {"read_deployment_by_name": lambda self, name: None},
+    ],
+    ids=["gone", "one of two gone", "no coroutine function any more"],
 )
 def test_another_prefect_is_left_alone_and_the_log_says_so(
     attributes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

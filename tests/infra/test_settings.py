@@ -1,4 +1,4 @@
-"""Settings from the environment."""
+"""Settings are read from the environment, and invalid ones are refused with the name of the variable."""
 
 from __future__ import annotations
 

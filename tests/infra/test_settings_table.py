@@ -1,4 +1,4 @@
-"""The page of all settings says what the class says."""
+"""The documentation page of all settings matches the class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
 
 def test_the_page_is_that_of_the_class() -> None:
-    """If it is not: `python -m infra.settings_table > docs/reference/settings.md`."""
+    """If this fails, run `python -m infra.settings_table > docs/reference/settings.md`."""
     assert DOCUMENT.read_text(encoding="utf-8") == page()
 
 

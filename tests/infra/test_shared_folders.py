@@ -31,13 +31,13 @@ def look(cluster: str | None, folder: Path) -> None:
 
 def test_folders_that_workers_see_are_taken(elsewhere: DaskCluster, tmp_path: Path) -> None:
     look(elsewhere.address, tmp_path)
-    assert os.listdir(tmp_path) == ["rainy"]  # and nothing is left of the look
+    assert os.listdir(tmp_path) == ["rainy"]  # the check leaves nothing behind
 
 
 def test_a_folder_that_workers_do_not_see_is_named_with_the_way_out(
     elsewhere: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Path, "touch", lambda path: None)  # as if it had appeared on this machine alone
+    monkeypatch.setattr(Path, "touch", lambda path: None)  # as if it had appeared only on this machine
     (tmp_path / "rainy").mkdir()
     with pytest.raises(FolderNotShared) as refused:
         look(elsewhere.address, tmp_path)

@@ -1,4 +1,4 @@
-"""What is shown drives no terminal and gives no password away."""
+"""Shown text cannot control a terminal and reveals no password."""
 
 from __future__ import annotations
 

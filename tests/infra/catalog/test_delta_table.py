@@ -1,4 +1,4 @@
-"""A table of the catalog by itself: what is read where nothing is, and what a commit leaves behind."""
+"""Tests of one table of the catalog: reading it before the first commit, and the effects of a commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalog keeps one row an identity, whoever writes, however often, whatever fails on the way."""
+"""The catalog keeps one row per identity, whoever writes, however often, and whatever fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def catalog(tmp_path: Path) -> Catalog:
 
 @pytest.fixture(params=["folder", pytest.param("bucket", marks=[pytest.mark.ceph, pytest.mark.slow])])
 def workspace(request, tmp_path) -> str:
-    """A folder, and a bucket of the real object gateway."""
+    """Return a folder or a bucket of the real object gateway."""
     return str(tmp_path) if request.param == "folder" else f"{request.getfixturevalue('bucket')}/work space"
 
 
@@ -141,7 +141,7 @@ def test_odd_workspaces_work(tmp_path, name):
 
 
 class Failing:
-    """Fails the commits of the given numbers, before or after they land."""
+    """Fails the commits with the given numbers, before or after they land."""
 
     def __init__(self, monkeypatch, calls: set[int], error: Exception, *, landed: bool = False) -> None:
         self.calls, self.count = calls, 0
@@ -188,7 +188,7 @@ def test_what_cannot_heal_is_not_tried_again(catalog, monkeypatch):
 
 @pytest.mark.parametrize("replace_rows", [False, True])
 def test_a_stale_writer_looks_again(catalog, monkeypatch, replace_rows):
-    """A second coordinator commits the same rows between our reading of the table and our commit."""
+    """A second coordinator commits the same rows after this one has read the table and before it commits."""
     catalog.commit([record("a")], replace=False)
     execute = TableMerger.execute
     rivals = [1]

@@ -1,4 +1,4 @@
-"""The pool as its readers see it: rows in order, pixels in the order of the rows, earlier versions, sweeping."""
+"""The pool as seen by its readers: ordered rows, pixels in the order of the rows, earlier versions, sweeping."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZES = np.full((SHARD_CROPS, 2), 512, np.uint16)
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Two groups of 64 and 128 crops, each crop of one grey level: its row, and 100 more in the second group."""
+    """Return a workspace with groups of 64 and 128 crops of one grey level: the row, plus 100 in the second."""
     url = str(tmp_path_factory.mktemp("workspace"))
     for run, shards in (("a", 1), ("b", 2)):
         for number in range(shards):

@@ -1,4 +1,4 @@
-"""The ledger of promotions keeps each decision once, in order, and tells who was champion when."""
+"""The ledger of promotions keeps each decision once and in order, and says which version was champion when."""
 
 from __future__ import annotations
 

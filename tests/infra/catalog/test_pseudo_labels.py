@@ -1,4 +1,4 @@
-"""The ledger of pseudo-labels: what is accepted follows from its rows, at any version."""
+"""The rows of the ledger determine which pseudo-labels are accepted, at any version."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_an_empty_ledger_accepts_nothing(labels):
 
 
 def test_each_version_is_a_training_set_for_good(labels, monkeypatch):
-    """Replaced by a better one, kept, rejected by a rule, by a reviewer, and accepted by a reviewer again."""
+    """Pseudo-labels are replaced by better ones, kept, rejected by a rule or a reviewer, and accepted again."""
     monkeypatch.setattr(delta_table, "RETENTION", "interval 0 seconds")
     monkeypatch.setattr(delta_table, "COMPACT_AT", 2)
     kept = replace(row(2, decision="kept", zarr_group=None), zarr_row=None)

@@ -1,4 +1,4 @@
-"""A damaged table is refused by the name of the file, and rebuilt from what can be read."""
+"""A damaged table is refused with the name of the file, and rebuilt from its readable files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMITS = 5
 
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace whose catalog has a commit for each of a few rows, and a checkpoint before the last two."""
+    """Return a workspace whose catalog has one commit per row, and a checkpoint before the last two."""
     workspace = tmp_path_factory.mktemp("sound")
     catalog = Catalog(str(workspace))
     for number in range(COMMITS):

@@ -1,4 +1,4 @@
-"""A table in a bucket is rebuilt like one in a folder, though nothing can be renamed there."""
+"""A table in a bucket is rebuilt like one in a folder, although a bucket cannot rename objects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOG = "_delta_log/00000000000000000002.json"
 
 @pytest.fixture
 def catalog(moto: str) -> Catalog:
-    """A table of two rows, whose last log file is cut."""
+    """Return a table of two rows whose last log file is truncated."""
     catalog = Catalog(f"{moto}/work space")
     for key in ("a", "b"):
         catalog.commit([record(key)], replace=False)

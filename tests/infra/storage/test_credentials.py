@@ -1,4 +1,4 @@
-"""Who we are to S3 comes from where every AWS tool takes it, is handed to both clients, and is never shown."""
+"""Credentials for S3 are found as by every AWS tool, passed to both clients, and never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listing a folder that is not as it should be: what cannot be read is counted, and the rest is still listed."""
+"""Listing of an irregular folder: entries that cannot be read are counted, and the rest is still listed."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ DEPTH = 1200
 
 @pytest.fixture
 def deep(tmp_path: Path) -> Iterator[Path]:
-    """A file below more folders than Python has stack for; taken away again, since pytest could not do it."""
+    """Yield a file nested deeper than Python's stack allows; remove it afterwards, because pytest cannot."""
     here, folder = os.getcwd(), tmp_path / "deep"
     folder.mkdir()
     os.chdir(folder)

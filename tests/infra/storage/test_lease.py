@@ -1,4 +1,4 @@
-"""A destination has one coordinator at a time, and a dead one costs no waiting."""
+"""A destination has one coordinator at a time, and a dead one causes no wait."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def leases(tmp_path: Path):
 
 @pytest.fixture(params=["folder", pytest.param("bucket", marks=[pytest.mark.ceph, pytest.mark.slow])])
 def workspace(request, tmp_path) -> str:
-    """A folder, and a bucket of the real object gateway."""
+    """Return a folder or a bucket of the real object gateway."""
     return str(tmp_path) if request.param == "folder" else f"{request.getfixturevalue('bucket')}/work space"
 
 
 @pytest.fixture
 def elsewhere(monkeypatch):
-    """Make the leases taken from now on look like another machine's."""
+    """Make the leases taken from now on look like those of another machine."""
     here = Holder.this_process()
     monkeypatch.setattr(Holder, "this_process", lambda: replace(here, machine="other", host="other-host"))
 
@@ -155,7 +155,9 @@ def test_of_a_sleeper_and_its_successor_only_one_goes_on(leases, elsewhere, monk
 
         def overtaken(self, key, data):
             monkeypatch.setattr(type(leases), "create", create)
-            later.enter_context(lease(leases, "run-2"))  # it comes between the sleeper's look and its taking
+            later.enter_context(
+                lease(leases, "run-2")
+            )  # comes between the sleeper's listing and its take-over
             return create(self, key, data)
 
         monkeypatch.setattr(type(leases), "create", overtaken)
@@ -214,7 +216,7 @@ def test_a_killed_holder_on_this_machine_costs_no_waiting(leases, tmp_path):
     with pytest.raises(LeaseHeld, match="run killed"), lease(leases):
         pass
     os.kill(holder.pid, signal.SIGKILL)
-    while not current(leases).holder.is_dead():  # a zombie at first: nobody has waited for it
+    while not current(leases).holder.is_dead():  # a zombie at first, since nobody has waited for it
         time.sleep(0.01)
     with lease(leases, "heir") as heir:
         heir.check()
@@ -258,7 +260,7 @@ def test_of_racing_processes_exactly_one_wins(workspace):
 
 
 def test_of_racing_threads_never_two_work_at_once(workspace):
-    """Over many releases and acquisitions: generations are made, taken over and cleaned away all the time."""
+    """Generations are created, taken over and removed all the time, over many releases and acquisitions."""
     leases = lease_location(workspace)
     working = threading.Lock()
     done = Counter()
@@ -282,7 +284,7 @@ def test_of_racing_threads_never_two_work_at_once(workspace):
 
 
 def test_one_that_slept_between_looking_and_creating_does_not_win(leases, monkeypatch):
-    """Others acquire and release meanwhile, and clean away the generation that it is about to make."""
+    """Meanwhile, others acquire, release, and remove the generation that it is about to create."""
     sleeper = lease(leases, "sleeper")
     create = type(leases).create
     sleeping = [True]

@@ -1,4 +1,4 @@
-"""A folder as a location: order, links, odd names, atomicity, full disks."""
+"""A folder as a location: order, links, unusual names, atomicity, full disks."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_listing_is_a_stream(folder: Path) -> None:
         opened(folder).put(name, b"")
     refs = opened(folder).list()
     assert [ref.key for ref in islice(refs, 1)] == ["a/1"]
-    (folder / "b" / "2").unlink()  # what vanishes while listing is skipped, files and folders
+    (folder / "b" / "2").unlink()  # files and folders that vanish during the listing are skipped
     (folder / "c" / "3").unlink()
     (folder / "c").rmdir()
     assert [ref.key for ref in refs] == []

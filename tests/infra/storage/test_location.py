@@ -1,4 +1,4 @@
-"""What every location does, whatever it is made of: folder, imitation of S3, real object gateway."""
+"""Behaviour that all locations share: a folder, simulated S3, and a real object gateway."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ONLY_S3 = [
 
 REAL = pytest.param(
     "ceph", marks=[pytest.mark.ceph, pytest.mark.slow]
-)  # asked for at run time, so marked here
+)  # requested at run time, so marked here
 
 
 @pytest.fixture(params=["folder", "moto", REAL])

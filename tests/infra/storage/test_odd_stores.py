@@ -1,4 +1,4 @@
-"""Stores that are not like Amazon's, wrong clocks, archives, and file systems that cannot do everything."""
+"""Stores that deviate from Amazon's, wrong clocks, archives, and file systems with missing features."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def odd(odd_server: tuple[OddS3, Gateway], monkeypatch: pytest.MonkeyPatch) -> t
     bucket = fresh_bucket(gateway, monkeypatch)
     open_location(bucket).delete(
         "x"
-    )  # makes the client, which on a busy machine takes longer than a check may
+    )  # creates the client, which on a busy machine takes longer than a check may
     server.requests.clear()
     return server, bucket
 
@@ -158,7 +158,7 @@ def test_the_listing_of_amazon_tells_what_is_archived(entry: dict[str, object], 
 def test_storage_classes_count_on_amazon_alone(
     odd: tuple[OddS3, str], monkeypatch: pytest.MonkeyPatch, amazon: bool
 ) -> None:
-    """Elsewhere a class named GLACIER may be read like any other."""
+    """On other servers, objects of a class named GLACIER may be readable like any other."""
     _, bucket = odd
     boto3.client("s3").put_object(
         Bucket=bucket.removeprefix("s3://"), Key="x", Body=b"1", StorageClass="GLACIER"

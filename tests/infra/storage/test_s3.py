@@ -1,4 +1,4 @@
-"""S3 that fails: a real gateway behind a proxy that makes requests fail, and servers that are not there."""
+"""Failures of S3: a real gateway behind a proxy that makes requests fail, and servers that do not exist."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_what_always_fails_is_a_fault_of_the_world(
 def test_a_truncated_body_is_never_returned(patient: S3Location, proxy: FaultyProxy) -> None:
     patient.put("x", BODY)
     proxy.script("GET */x", [Fault.TRUNCATED])
-    assert patient.fetch("x") == BODY  # nor where nobody knows the size
+    assert patient.fetch("x") == BODY  # nor if the size is unknown
     assert proxy.count("GET */x") == 2
 
 
@@ -261,7 +261,7 @@ def test_processes_open_their_own_client(patient: S3Location, proxy: FaultyProxy
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_process_opens_its_own_client(patient: S3Location, proxy: FaultyProxy) -> None:
-    child_that_fetches(patient, proxy, "fork")  # how it exits is up to what else the parent had open
+    child_that_fetches(patient, proxy, "fork")  # its exit code depends on what else the parent had open
 
 
 def child_that_fetches(location: S3Location, proxy: FaultyProxy, method: str) -> BaseProcess:
@@ -274,5 +274,5 @@ def child_that_fetches(location: S3Location, proxy: FaultyProxy, method: str) ->
     child.join(timeout=60)
     assert (pid, body == BODY) == (child.pid, True)
     assert location.fetch("x") == BODY
-    assert proxy.count("GET */x") == 2  # neither had to ask twice: they do not share connections
+    assert proxy.count("GET */x") == 2  # neither had to retry: they do not share connections
     return child

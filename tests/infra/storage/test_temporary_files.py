@@ -1,4 +1,4 @@
-"""What is being written has a name of its own; what a killed process left of it is removed, and nothing else."""
+"""Files have a temporary name while they are written; those that killed processes left are removed, no others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PUT = (
 
 
 def killed_in_a_put(folder: Path) -> Path:
-    """Return the file that a process left which was killed while it wrote."""
+    """Return the file left by a process that was killed while it wrote."""
     ended = subprocess.run(
         [sys.executable, "-c", PUT, str(folder)],
         cwd=ROOT,
@@ -40,7 +40,7 @@ def killed_in_a_put(folder: Path) -> Path:
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names are made as on another machine."""
+    """Generate names as on another machine."""
     there = replace(Holder.this_process(), machine="0123456789abcdef")
     monkeypatch.setattr(Holder, "this_process", lambda: there)
     temporary_files._mark.cache_clear()

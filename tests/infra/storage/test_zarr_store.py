@@ -16,7 +16,7 @@ from infra.storage.zarr_store import LocationStore, create_array, open_array
 
 
 class Counting:
-    """A location that counts what is fetched, and fails where it is told to."""
+    """A location that counts fetches, and fails on request."""
 
     def __init__(self, inner: Location) -> None:
         self.inner = inner

@@ -1,4 +1,4 @@
-"""MLflow's SQLite file is never founded anew where one was, and moves with its workspace."""
+"""MLflow's SQLite file is never recreated where one existed, and moves with its workspace."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHAMPION = f"models:/{STUDENT}@champion"
 
 @pytest.fixture
 def home(tracking_tables: Path, tmp_path: Path) -> Path:
-    """A workspace with a registered champion."""
+    """Return a workspace with a registered champion."""
     home = tmp_path / "work space"
     shutil.copytree(tracking_tables, home)
     registry(home).register_shipped(b"weights", b"config")

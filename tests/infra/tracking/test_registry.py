@@ -1,4 +1,4 @@
-"""The registry on SQLite, as it comes, and on a server that is not there."""
+"""The registry on SQLite, which is the default, and on a server that does not exist."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_what_was_damaged_in_the_registry_is_named(
 
 
 def test_versions_of_two_plain_files_are_still_read(new: Callable[..., Registry], tmp_path: Path) -> None:
-    """As registered before versions could be loaded by MLflow itself."""
+    """Such versions were registered before MLflow itself could load them."""
     registry = new()
     registry.register_shipped(b"weights", b"config")
     for path in (tmp_path / "workspace" / "artifacts").rglob("*"):
@@ -217,7 +217,7 @@ def _first_run(workspace: str, barrier: Barrier, versions: SimpleQueue[str]) -> 
 
 @pytest.mark.slow
 def test_first_runs_that_race_register_once(tmp_path: Path) -> None:
-    """On a fresh machine: they also create the tables at once."""
+    """On a fresh machine, they also create the tables at the same time."""
     barrier, versions = forked.forks().Barrier(2, timeout=PATIENCE), forked.forks().SimpleQueue()
     runs = [forked.start(_first_run, str(tmp_path / "fresh"), barrier, versions) for _ in range(2)]
     for run in runs:
@@ -268,7 +268,7 @@ def test_a_tracking_server_that_is_not_there_is_named(tmp_path: Path, uri: str) 
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         if uri == "silent":
-            silent.listen()  # takes connections and says nothing
+            silent.listen()  # accepts connections but never answers
         if uri in ("silent", "refused"):
             uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         registry = Registry(_settings(tmp_path, uri))

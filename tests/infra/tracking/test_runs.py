@@ -84,7 +84,7 @@ def test_what_was_not_sent_outlives_its_process(settings: Settings, tmp_path: Pa
         for name in ("light", "heavy", "fine"):
             run.picture(1, name, np.full((8, 24, 3), 90, np.uint8))
         run.scalars(2, {"light": 2.0})
-    assert len(asked) == 2  # one attempt a validation
+    assert len(asked) == 2  # one attempt per validation
     del run
     again = run_of(settings, tmp_path / "run")
     again.scalars(3, {"light": 3.0})

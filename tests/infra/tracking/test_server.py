@@ -21,4 +21,4 @@ def test_a_lock_that_nobody_lets_go_of_is_named(tmp_path: Path, monkeypatch: pyt
         ):
             pytest.fail("it is not ours")
     with server.alone():
-        pass  # and is free again
+        pass  # the lock is free again

@@ -1,4 +1,4 @@
-"""Ways in which a power cut, a full disk or a careless hand damages a Delta table in a folder."""
+"""Damages to a Delta table in a folder, such as a power cut, a full disk or a careless user may cause."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 Damage = Callable[[Path], Path]
-"""Damages a table and returns the file that a refusal has to name."""
+"""Function that damages a table and returns the file that the refusal must name."""
 
 
 def log_file(table: Path, back: int = 0) -> Path:
-    """The newest log file of a table, or an earlier one."""
+    """Return the newest log file of a table, or the one `back` versions earlier."""
     return sorted(table.glob("_delta_log/*[0-9].json"))[-1 - back]
 
 
 def data_file(table: Path) -> Path:
-    """The data file that was written last."""
+    """Return the data file that was written last."""
     return max(table.glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns)
 
 

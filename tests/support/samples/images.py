@@ -15,7 +15,7 @@ LIMIT = 10_000_000
 
 
 def photo(height: int = 24, width: int = 16, seed: int = 0) -> np.ndarray:
-    """Smooth colours with a little noise: compresses like a photograph."""
+    """Return smooth colours with a little noise, (height, width, 3), which compress like a photograph."""
     generator = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:height, 0:width]
     planes = [rows * 200 // height, columns * 200 // width, (rows + columns) * 200 // (height + width)]
@@ -54,19 +54,19 @@ def exif_block(orientation: int = 1) -> bytes:
 
 @cache
 def srgb_profile() -> bytes:
-    """A profile; one for all, since it says at which second it was made."""
+    """Return an sRGB profile; always the same one, since a profile contains the second of its creation."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def labelled_profile(colour_space: bytes) -> bytes:
-    """A profile of another colour space, true only in the header that tells so."""
+    """Return a profile whose header claims another colour space."""
     profile = bytearray(srgb_profile())
     profile[16:20] = colour_space
     return bytes(profile)
 
 
 def png_of(samples: np.ndarray, colour_type: int, depth: int = 16, transparent: bytes = b"") -> bytes:
-    """A PNG of a kind that Pillow does not write, from rows of 16-bit samples or of packed bytes."""
+    """Return a PNG of a kind that Pillow does not write, from rows of 16-bit samples or of packed bytes."""
     height = samples.shape[0]
     width = samples.shape[1] if depth == 16 else samples.shape[1] * 8 // depth
     rows = samples.astype(">u2") if depth == 16 else samples
@@ -82,7 +82,7 @@ def png_chunk(name: bytes, body: bytes) -> bytes:
 
 
 def samples() -> dict[str, bytes]:
-    """One file of every format that is read, and of the layouts within."""
+    """Return one file per format that can be read, and per layout within a format."""
     rgb, grey = picture("RGB"), picture("L")
     frames = {"save_all": True, "append_images": [picture("RGB", seed=3)]}
     return {

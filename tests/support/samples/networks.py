@@ -1,4 +1,4 @@
-"""What is asked of every network: how far it looks, what it costs, what it does in tiles."""
+"""Measurements for tests of every network: its receptive field, its cost, its output in tiles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.samples.students import random_pictures
 
 
 def random_network(config: NetworkConfig | str, seed: int = 0) -> Network:
-    """A network of these sizes, or of a preset, with weights in place of the zeros that new ones start from."""
+    """Return a network of a config or preset with random weights in place of the initial zeros."""
     torch.manual_seed(seed)
     network = build_network(preset(config) if isinstance(config, str) else config)
     for parameter in network.parameters():
@@ -27,7 +27,7 @@ def random_network(config: NetworkConfig | str, seed: int = 0) -> Network:
 
 
 def rainy_pair(height: int = 32, width: int = 32, pictures: int = 1) -> RainyPair:
-    """Grey photographs under slanting streaks."""
+    """Return grey photographs with and without slanting streaks."""
     clean = random_pictures(pictures, 3, 1, 1).expand(pictures, 3, height, width).contiguous()
     slanted = (torch.arange(width) + torch.arange(height)[:, None]) % 9 < 2
     streaks = (0.4 * slanted).expand(pictures, 1, height, width).contiguous()
@@ -48,7 +48,7 @@ def fit(network: nn.Module, pair: RainyPair, steps: int) -> list[dict[str, float
 
 
 def untouched(network: nn.Module, loss: Tensor) -> list[str]:
-    """Names of the parameters that no gradient of the loss reaches."""
+    """Return the names of the parameters that receive no gradient from the loss."""
     names, parameters = zip(*network.named_parameters(), strict=True)
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     return [
@@ -59,10 +59,10 @@ def untouched(network: nn.Module, loss: Tensor) -> list[str]:
 
 
 def farthest_gradient(network: nn.Module) -> int:
-    """Columns between an output pixel and the farthest input pixel that changes it.
+    """Return the number of columns between an output pixel and the farthest input pixel that changes it.
 
-    With positive weights and inputs no path is switched off by a ReLU and none cancels another; they are small,
-    so that no sigmoid is flat. Kernels are square: rows are as far.
+    With positive weights and inputs, no path is switched off by a ReLU and none cancels another; the weights are
+    small, so that no sigmoid is flat. Kernels are square, so the distance is the same in rows.
     """
     multiple = network.config.size_multiple
     network = network.double()
@@ -80,7 +80,7 @@ def farthest_gradient(network: nn.Module) -> int:
 
 
 def derain_in_tiles(network: nn.Module, rainy: Tensor) -> tuple[Tensor, int]:
-    """Derain in the smallest tiles the engine would cut; return the result and the number of tiles."""
+    """Derain in the smallest tiles that the engine uses; return the result and the number of tiles."""
     sizes = network.config
     halo = math.ceil(sizes.receptive_radius / sizes.size_multiple) * sizes.size_multiple
     cuts = list(tiles(*rainy.shape[-2:], halo, 1, sizes.size_multiple))
@@ -97,9 +97,9 @@ def millions_of_parameters(network: nn.Module) -> float:
 
 @contextmanager
 def counted_gmac(network: nn.Module) -> Iterator[list[float]]:
-    """Collect the multiplications of all convolutions while the network runs, in 10^9, one number a call.
+    """Collect the multiplications of all convolutions while the network runs, in 10^9, one number per call.
 
-    A transposed convolution multiplies each pixel it reads with its whole kernel.
+    A transposed convolution multiplies each input pixel by its whole kernel.
     """
     counts: list[float] = []
 

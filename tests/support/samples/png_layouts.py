@@ -1,4 +1,4 @@
-"""PNG files of every colour type, depth and interlacing, written from samples by the standard alone."""
+"""Writer of PNG files of every colour type, depth and interlacing, made from the standard alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (
 def png_file(
     samples: np.ndarray, colour_type: int, depth: int, *, interlaced: bool, chunks: bytes = b""
 ) -> bytes:
-    """A PNG of (H, W, C) samples; `chunks` stand before the data."""
+    """Return a PNG of (H, W, C) samples; `chunks` are placed before the data."""
     height, width, _ = samples.shape
     header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, int(interlaced))
     steps = ADAM7 if interlaced else ((0, 0, 1, 1),)
@@ -35,7 +35,7 @@ def png_file(
 
 
 def _rows(part: np.ndarray, depth: int) -> bytes:
-    """Rows of a pass, each behind the filter "none"; an empty pass has none."""
+    """Return the rows of a pass, each after the filter byte "none"; an empty pass has no rows."""
     if not part.size:
         return b""
     flat = part.reshape(len(part), -1)

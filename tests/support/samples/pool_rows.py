@@ -1,4 +1,4 @@
-"""Rows of the pool, for tests of what reads it."""
+"""Rows of the pool for tests of its readers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def pool_row(crop_id: str, **changes: object) -> PoolRecord:
-    """A crop of a photograph of 512 x 512 pixels, in row 0 of the group of `run-0`."""
+    """Return the row of a crop of a 512 x 512 photograph, stored in row 0 of the group of `run-0`."""
     row = PoolRecord(
         crop_id=crop_id,
         image_id=crop_id.rpartition("-")[0] or crop_id,

@@ -16,7 +16,7 @@ def ref(key: str, etag: str = "e1", size_bytes: int = 1000) -> ImageRef:
 
 
 def record(key: str, etag: str = "e1", minute: int = 0, **changes: object) -> DerainRecord:
-    """A derained row of `SCOPE`, made `minute` minutes after the start."""
+    """Return a derained row of `SCOPE`, written `minute` minutes after the start."""
     derained = DerainRecord(
         source=SCOPE.source,
         key=key,

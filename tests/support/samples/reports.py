@@ -1,4 +1,4 @@
-"""Reports for tests: photographs that scikit-image ships, rained on, and rejects with hostile keys."""
+"""Reports for tests, with photographs that scikit-image ships under added rain, and rejects with hostile keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infra.records import DerainRecord, Scope
 from tasks.batch.report import Report, Sample
 from tasks.batch.summary import Counts, RunSummary
 
-PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")  # in the wheel: nothing is downloaded
+PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")  # part of the wheel: nothing is downloaded
 STARTED = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 HOSTILE_KEYS = (
     "\"><script>window.hacked = 'script'</script>.jpg",
@@ -27,7 +27,7 @@ HOSTILE_KEYS = (
 
 
 def record(key: str, **changes: object) -> DerainRecord:
-    """Make a derained row."""
+    """Return a derained row."""
     row = DerainRecord(
         source="s3://traffic/2026/03",
         key=key,
@@ -55,13 +55,13 @@ def record(key: str, **changes: object) -> DerainRecord:
 
 
 def reject(key: str, reason: str = "truncated JPEG") -> DerainRecord:
-    """Make a rejected row."""
+    """Return a rejected row."""
     nothing = dict.fromkeys(("height", "width", "output_key", "output_sha256", "rain_energy"))
     return record(key, status="rejected", reason=reason, **nothing)
 
 
 def sample(key: str, clean: np.ndarray, strength: float = 0.5) -> Sample:
-    """Rain on a photograph, which is its own derained version."""
+    """Return a sample that is a photograph under added rain, with the photograph itself as derained version."""
     rainy = rained_on(clean, strength)
     energy = float(np.abs(rainy.astype(np.float64) - clean).mean() / 255)
     height, width = clean.shape[:2]
@@ -69,7 +69,7 @@ def sample(key: str, clean: np.ndarray, strength: float = 0.5) -> Sample:
 
 
 def rained_on(clean: np.ndarray, strength: float, seed: int = 0) -> np.ndarray:
-    """Add slanted bright streaks: seeds smeared along a diagonal."""
+    """Add slanted bright streaks, which are seed points smeared along a diagonal."""
     draws = np.random.default_rng(seed).random(clean.shape[:2])
     streaks = np.zeros_like(draws)
     for step in range(28):
@@ -78,20 +78,20 @@ def rained_on(clean: np.ndarray, strength: float, seed: int = 0) -> np.ndarray:
 
 
 def listed() -> list[DerainRecord]:
-    """Make the rows of 120 images of growing change, and those of the hostile keys, derained or rejected."""
+    """Return the rows of 120 images with growing change, and those of the hostile keys, derained or rejected."""
     plain = [record(f"camera-{i % 3}/frame-{i:03}.png", rain_energy=i / 1000) for i in range(120)]
     hostile = [record(key, rain_energy=0.2) for key in HOSTILE_KEYS[:4]]
     return [*plain, *hostile, *(reject(key) for key in HOSTILE_KEYS[4:])]
 
 
 def photographs() -> list[np.ndarray]:
-    """Load the photographs, and a portrait cut from one."""
+    """Load the photographs, and a portrait cropped from one of them."""
     landscape = [getattr(data, name)() for name in PHOTOGRAPHS]
     return [*landscape, landscape[0][:, 120:400]]
 
 
 def summary(counts: Counts | None = None, **changes: object) -> RunSummary:
-    """Make the summary of a run that completed."""
+    """Return the summary of a completed run."""
     counts = counts or Counts(listed=100, skipped=4, done_before=10, derained=86, rejected=8, pending=0)
     whole = RunSummary(
         run_id="7b9f3d6e-1c1b-4a55-9a0e-3f1a2b3c4d5e",
@@ -111,7 +111,7 @@ def summary(counts: Counts | None = None, **changes: object) -> RunSummary:
 
 
 def report(**changes: object) -> Report:
-    """Make a report with real photographs, hostile keys among them, and every hostile key rejected."""
+    """Return a report with real photographs, some under hostile keys, and a reject for every hostile key."""
     pictures = photographs()
     worst = [sample(f"camera-{i}/frame {i}.png", rgb, 0.9 - i / 10) for i, rgb in enumerate(pictures)]
     whole = Report(

@@ -1,4 +1,4 @@
-"""A job and its shards for tests of what sends them, and workers that answer at once, die, or never answer."""
+"""A job and its shards for tests of their dispatch, and workers that answer at once, die, or never answer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shard_of(*keys: str, index: int = 0, replace: bool = False) -> Shard:
 
 
 class Answer:
-    """A future that is there already, or never will be."""
+    """A future that has finished already, or never will."""
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer
@@ -48,7 +48,7 @@ class Answer:
 
 
 class Workers:
-    """An executor that fails at some images, each in its way, or dies of anything once it is `broken`."""
+    """An executor that fails on some images, each in its own way, or on everything if it is `broken`."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Workers:
         self.fails = fails or {}
         self.broken = broken
         self.most = most
-        """Items of a shard that are begun before its time is up; None: all."""
+        """Most items of a shard that are started before its time is up; None: all."""
         self.workers = workers
         self.waves_ahead = 2
         self.tried: list[str] = []

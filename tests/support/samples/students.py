@@ -1,4 +1,4 @@
-"""Students with random weights, for tests: a new one has a head of zeros and changes nothing."""
+"""Students with random weights for tests, since a new student has a head of zeros and changes nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from models.networks.student import PRESETS, Student
 
 
 def random_student(preset: str = "tiny", seed: int = 0) -> Student:
-    """A student that alters photographs visibly and looks as far as it can."""
+    """Return a student that alters photographs visibly and uses its full receptive field."""
     torch.manual_seed(seed)
     student = Student(PRESETS[preset])
     nn.init.normal_(student.head.weight, std=0.05)
@@ -17,5 +17,5 @@ def random_student(preset: str = "tiny", seed: int = 0) -> Student:
 
 
 def random_pictures(*shape: int, seed: int = 0) -> Tensor:
-    """Uniform noise in [0, 1]."""
+    """Return uniform noise in [0, 1] of a shape."""
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))

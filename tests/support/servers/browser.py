@@ -1,4 +1,4 @@
-"""Chromium without a window, where it is installed."""
+"""Headless Chromium, if it is installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 FLAGS = (
-    "--no-sandbox",  # tests may run as root, in a container
+    "--no-sandbox",  # tests may run as root in a container
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -24,7 +24,7 @@ FLAGS = (
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Run it; where it is not installed the test is skipped, and fails where all must run."""
+    """Run Chromium; if it is not installed, skip the test, or fail if all tests must run."""
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if executable is None:
         reason = "Chromium is not installed (Debian: apt-get install chromium)"
@@ -36,7 +36,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def with_a_script(address: str, folder: Path) -> str:
-    """Copy a page, and let a script slip into it that its own did not; return the copy's address."""
+    """Copy a page, inject a foreign script into it, and return the address of the copy."""
     html = Path(address.removeprefix("file://")).read_text(encoding="utf-8")
     path = folder / "slipped.html"
     path.write_text(html.replace("<main>", "<main><script>window.hacked = 1</script>"), encoding="utf-8")

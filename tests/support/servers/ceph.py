@@ -1,6 +1,6 @@
-"""A throw-away Ceph object gateway on loopback: monitor, manager, one storage daemon in memory, gateway.
+"""A temporary Ceph object gateway on loopback: monitor, manager, one storage daemon in memory, gateway.
 
-To look at one by hand: `python -m tests.support.servers.ceph /tmp/ceph`, which runs it until it is interrupted.
+To inspect one by hand, run `python -m tests.support.servers.ceph /tmp/ceph`, which keeps it up until interrupted.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ rgw enable usage log = false
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Where a gateway listens and who may use it."""
+    """Address and credentials of a gateway."""
 
     endpoint: str
     access_key: str
@@ -80,15 +80,15 @@ class Gateway:
 
 
 def missing_programs() -> list[str]:
-    """Return which of the programs that a gateway needs are not installed."""
+    """Return the programs that a gateway needs and that are not installed."""
     return [name for name in PROGRAMS if shutil.which(name) is None]
 
 
 @contextmanager
 def gateway(folder: Path, address: str = "127.0.0.1") -> Iterator[Gateway]:
-    """Run a cluster with one user, its files in `folder`; all of it is stopped on leaving.
+    """Run a cluster with one user and its files in `folder`; stop all of it after the block.
 
-    The gateway alone listens at `address`, the rest of the cluster on loopback.
+    Only the gateway listens at `address`; the rest of the cluster listens on loopback.
     """
     cluster = Cluster(folder, address)
     with ExitStack() as running:
@@ -97,7 +97,7 @@ def gateway(folder: Path, address: str = "127.0.0.1") -> Iterator[Gateway]:
 
 
 class Cluster:
-    """The daemons of one cluster, started in the order in which they need each other."""
+    """The daemons of one cluster, started in the order of their dependencies."""
 
     def __init__(self, folder: Path, address: str) -> None:
         self._folder = folder
@@ -165,7 +165,7 @@ class Cluster:
         return done.stdout
 
     def _daemon(self, running: ExitStack, *command: str) -> subprocess.Popen[bytes]:
-        # A killed test run must not leave a cluster behind: the kernel ends the daemon with its parent.
+        # A killed test run must not leave a cluster running: the kernel kills the daemon with its parent.
         tied = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         output = running.enter_context((self._folder / "log" / f"{command[0]}.out").open("wb"))
         process = subprocess.Popen(
@@ -179,12 +179,12 @@ class Cluster:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on, all different.
+    """Return distinct ports that nobody listens on.
 
-    They lie below those that systems give to outgoing connections, which may take a port in the seconds that a
-    server needs until it listens.
+    They are below the range for outgoing connections, which might take a port in the seconds before a server
+    listens on it.
     """
-    # Not the seeded generator, which would give several test processes the same ports at once.
+    # Not the seeded generator, which would give the same ports to several test processes at once.
     shuffled = random.SystemRandom().sample(SERVER_PORTS, len(SERVER_PORTS))
     return list(itertools.islice(filter(_is_free, shuffled), count))
 
@@ -199,7 +199,7 @@ def _is_free(port: int) -> bool:
 
 
 def wait_for_port(endpoint: str, process: subprocess.Popen[bytes]) -> None:
-    """Wait until something accepts connections, or its process has ended."""
+    """Wait until something accepts connections, or its process exits."""
     address, port = endpoint.removeprefix("http://").split(":")
     until = time.monotonic() + READY_SECONDS
     while time.monotonic() < until:
@@ -215,7 +215,7 @@ def wait_for_port(endpoint: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a daemon; there is nothing on its disk to be careful with."""
+    """Kill a daemon; nothing on its disk needs care."""
     process.kill()
     process.wait()
 

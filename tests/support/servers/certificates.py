@@ -1,4 +1,4 @@
-"""Certificates of a temporary Dask cluster as files, for processes and settings that take paths."""
+"""Certificate files of a temporary Dask cluster, for processes and settings that take paths."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from distributed import Security
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """PEM files; the certificate is its own authority."""
+    """Paths of the PEM files; the certificate is self-signed."""
 
     certificate: Path
     key: Path
 
     def settings(self, address: str) -> dict[str, str]:
-        """Fields of `infra.settings.Settings` for a cluster at this address."""
+        """Return the fields of `infra.settings.Settings` for a cluster at this address."""
         paths = {"tls_ca": self.certificate, "tls_cert": self.certificate, "tls_key": self.key}
         return {"cluster": address, **{name: str(path) for name, path in paths.items()}}
 
     def options(self) -> list[str]:
-        """Options of `dask scheduler` and `dask worker`."""
+        """Return the options of `dask scheduler` and `dask worker`."""
         paths = {"ca-file": self.certificate, "cert": self.certificate, "key": self.key}
         return [part for name, path in paths.items() for part in (f"--tls-{name}", str(path))]
 
     def security(self) -> Security:
-        """What a client of such a cluster needs."""
+        """Return the security options of a client of the cluster."""
         return Security(
             require_encryption=True,
             tls_ca_file=str(self.certificate),

@@ -1,4 +1,4 @@
-"""The installation of compose.yaml, run by podman-compose under a name of its own, on loopback."""
+"""The installation of compose.yaml, run by podman-compose under its own project name on loopback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.servers.prefect_server import PATIENCE
 from tests.support.servers.server_processes import ROOT, wait_for
 
 LISTEN = "127.77.15.1"
-"""An address of loopback that nothing else of this machine uses."""
+"""A loopback address that nothing else on this machine uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class Installation:
         return self.compose("exec", "-T", service, *words)
 
     def log(self, service: str) -> str:
-        """What a service has printed."""
+        """Return the output of a service."""
         return self.compose("logs", service)
 
     def is_deployed(self) -> bool:
-        """Tell whether the one-shot service has registered derain-batch."""
+        """Return whether the one-shot service has registered derain-batch."""
         try:
             asked = httpx.get(f"{self.prefect_url}/deployments/name/derain-batch/derain-batch", timeout=30)
         except httpx.TransportError:
@@ -59,7 +59,7 @@ class Installation:
 def installation(
     engine: Podman, folder: Path, storage: Path, settings: Mapping[str, str]
 ) -> Iterator[Installation]:
-    """Bring all services up with two workers; they and their volumes are gone after the block."""
+    """Start all services with two workers; remove them and their volumes after the block."""
     name = f"derain-{secrets.token_hex(4)}"
     (folder / "data").mkdir()
     (folder / "data").chmod(0o777)

@@ -1,7 +1,7 @@
-"""Podman with a store of its own, and the images of this project in it, built once and kept for the next run.
+"""Podman with its own store, and the images of this project in it, which are built once and kept for later runs.
 
-Where no registry can be reached, the base image is made of Debian's packages; pip in a build uses what this
-machine's pip is configured to use.
+If no registry can be reached, the base image is made from Debian's packages. pip in a build uses the pip
+configuration of this machine.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ runroot = "{folder}/run"
 
 
 def missing() -> str | None:
-    """Return why no containers can be run here."""
+    """Return why containers cannot be run here, or None."""
     absent = [name for name in PROGRAMS if shutil.which(name) is None]
     if absent:
         return f"no containers here: {', '.join(absent)} (apt-get install {PACKAGES})"
@@ -57,7 +57,7 @@ def missing() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Podman:
-    """Podman and buildah over one store."""
+    """Podman and buildah with one store."""
 
     environment: Mapping[str, str]
 
@@ -66,7 +66,7 @@ class Podman:
         return self.done("podman", *words, seconds=seconds)
 
     def done(self, *words: str, seconds: float = COMMAND_SECONDS) -> str:
-        """Run any command over the store, which must succeed."""
+        """Run any command with the store; it must succeed."""
         ended = subprocess.run(
             words,
             cwd=ROOT,
@@ -81,12 +81,12 @@ class Podman:
         return ended.stdout.strip()
 
     def has(self, image: str) -> bool:
-        """Tell whether an image is in the store."""
+        """Return whether an image is in the store."""
         return bool(self("images", "--quiet", image))
 
     @contextmanager
     def container(self, *words: str) -> Iterator[str]:
-        """Run a container in the background; it is removed with the block."""
+        """Run a container in the background, and remove it after the block."""
         name = self("run", "--detach", "--pull", "never", *words)
         try:
             yield name
@@ -97,7 +97,7 @@ class Podman:
 def podman() -> Podman:
     """Set podman up for this machine."""
     STORE.mkdir(parents=True, exist_ok=True)
-    # Where limits cannot be raised, podman's own defaults are refused.
+    # On systems where limits cannot be raised, podman's own defaults are refused.
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     conf, storage = STORE / "containers.conf", STORE / "storage.conf"
     conf.write_text(CONF.format(files=files))
@@ -112,7 +112,7 @@ def podman() -> Podman:
 
 @contextmanager
 def alone(name: str) -> Iterator[None]:
-    """Keep other test processes of this machine out of the block."""
+    """Lock the block against other test processes of this machine."""
     STORE.mkdir(parents=True, exist_ok=True)
     with (STORE / f"{name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -120,7 +120,7 @@ def alone(name: str) -> Iterator[None]:
 
 
 def images() -> Podman:
-    """Build what is not built yet, or has changed; the images are WORKER, DERAIN and POSTGRES."""
+    """Build the images WORKER, DERAIN and POSTGRES if they are missing or out of date."""
     engine = podman()
     with alone("build"):
         if not engine.has(_DEBIAN):
@@ -133,7 +133,7 @@ def images() -> Podman:
 
 
 def _import_debian(engine: Podman) -> None:
-    """Make a base image of Debian's packages, from where this machine gets its own."""
+    """Make a base image from Debian's packages, fetched from this machine's own sources."""
     archive = STORE / "debian.tar"
     packages = "ca-certificates,python3,python3-pip,python3-venv,postgresql-15"
     sources = Path("/etc/apt/sources.list.d/debian.sources")
@@ -151,7 +151,7 @@ def _build(engine: Podman, image: str, context: str, *options: str) -> None:
 
 
 def _pip_mounts() -> list[str]:
-    """Mount the files of this machine's pip configuration, and the local paths in them, into a build."""
+    """Return the mounts that give a build this machine's pip configuration and the local paths in it."""
     asked = [sys.executable, "-m", "pip", "config", "debug"]
     told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     files = re.findall(r"^\s*(/.*), exists: True$", told, re.MULTILINE)

@@ -1,7 +1,7 @@
-"""A Dask scheduler and workers as processes of their own, which cannot import our packages by themselves.
+"""A Dask scheduler and workers in separate processes, which cannot import our packages by themselves.
 
-The interpreter runs without its `site` module (`-S`), so that an editable install is not seen, and without the
-current folder on the path (`-P`): what workers run is what they are sent.
+The interpreter runs without its `site` module (`-S`), which hides an editable install, and without the current
+folder on the path (`-P`): workers run only the code that they are sent.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ READY_SECONDS = 180.0
 
 @dataclass(frozen=True, slots=True)
 class DaskCluster:
-    """A scheduler and its workers, which are running."""
+    """A running scheduler and its workers."""
 
     address: str
     folder: Path
 
     def pids(self) -> list[int]:
-        """Return the process ids of the workers, each of which a nanny starts again when it dies."""
+        """Return the process ids of the workers; a nanny restarts each of them when it dies."""
         with Client(self.address, timeout=READY_SECONDS) as client:
             return sorted(client.run(os.getpid).values())
 
     def set_environment(self, variables: Mapping[str, str]) -> None:
-        """Set variables in all workers; one that is started again has forgotten them."""
+        """Set variables in all workers; a restarted worker has lost them."""
         with Client(self.address, timeout=READY_SECONDS) as client:
             client.run(_setter(), dict(variables))
 
     def output(self) -> str:
-        """Return all that scheduler and workers have printed."""
+        """Return the output of scheduler and workers."""
         return "".join(path.read_text() for path in sorted(self.folder.glob("*.out")))
 
 
@@ -54,18 +54,18 @@ def dask_cluster(
     variables: Mapping[str, str] | None = None,
     certificates: Certificates | None = None,
 ) -> Iterator[DaskCluster]:
-    """Run a scheduler and workers with nannies, each in a folder of its own; all end with the block.
+    """Run a scheduler and workers with nannies, each in its own folder; stop all of them after the block.
 
     Parameters
     ----------
     folder : Path
-        For their output and their working folders; may not be there yet.
+        Holds their output and their working folders; created if missing.
     workers : int
-        How many; none is a scheduler alone.
+        Number of workers; 0 runs only a scheduler.
     variables : Mapping[str, str], optional
-        What the workers have in their environment.
+        Additional environment variables of the workers.
     certificates : Certificates, optional
-        With them the cluster speaks TLS.
+        If given, the cluster uses TLS.
     """
     tls = certificates.options() if certificates else []
     security = certificates.security() if certificates else None
@@ -83,12 +83,12 @@ def dask_cluster(
 
 
 def wait_until(is_true: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
-    """Wait for something to come true, as long as the process that makes it true is alive.
+    """Wait until a condition is true, while the process that makes it true is alive.
 
     Raises
     ------
     TimeoutError
-        It did not.
+        If it does not become true in time.
     """
     until = time.monotonic() + READY_SECONDS
     while not is_true():
@@ -101,7 +101,7 @@ def _setter() -> Callable[[dict[str, str]], None]:
     def set_all(variables: dict[str, str]) -> None:
         os.environ.update(variables)
 
-    return set_all  # a function in a function travels by value: workers cannot import this module
+    return set_all  # a nested function is pickled by value: workers cannot import this module
 
 
 def _start_scheduler(folder: Path, running: ExitStack, options: Sequence[str]) -> str:
@@ -127,7 +127,7 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True)
     output = running.enter_context(folder.with_suffix(".out").open("wb"))
-    # A killed test run must not leave a cluster behind: the kernel ends it with its parent.
+    # A killed test run must not leave a cluster running: the kernel kills it with its parent.
     tied = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     command = [*tied, sys.executable, "-S", "-P", "-m", "dask", *arguments]
     packages = os.pathsep.join([*site.getsitepackages(), site.getusersitepackages()])

@@ -1,4 +1,4 @@
-"""derain-batch deployed on a server for tests, and what is seen of a run of it."""
+"""Deployments of derain-batch on a server for tests, and observations of their runs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tests.support.samples.images import encoded, picture
 from tests.support.servers.prefect_server import PrefectServer
 
 IMAGES = 100
-"""Each a wave of its own, so that the run takes long enough to be watched."""
+"""Number of images, each in its own wave, so that the run takes long enough to be watched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """A server with the deployment, and the folders its worker was told of."""
+    """A server with the deployment, and the folders that its worker uses."""
 
     server: PrefectServer
     root: Path
@@ -25,16 +25,18 @@ class Deployed:
 
 @dataclass(slots=True)
 class Watched:
-    """What was seen of a run and of another that came while it ran."""
+    """Observations of a run and of another that was started meanwhile."""
 
     run: dict[str, Any]
     second: dict[str, Any]
+    warning: str
+    """What the command that made the other one wrote to stderr."""
     progress: list[float] = field(default_factory=list)
-    """The values that its progress artifact had, one after the other."""
+    """Successive values of the run's progress artifact."""
 
 
 def put_photos(folder: Path, number: int) -> list[str]:
-    """Small photographs; returns their names."""
+    """Write small photographs; return their names."""
     folder.mkdir(parents=True)
     names = [f"{index:03d}.png" for index in range(number)]
     for index, name in enumerate(names):
@@ -54,7 +56,7 @@ def worker_settings(root: Path) -> dict[str, str]:
 
 
 def copy_every_minute(server: PrefectServer, root: Path, deployment: dict[str, Any]) -> dict[str, Any]:
-    """Deploy the same once more, on another schedule and with folders of its own."""
+    """Deploy a copy with another schedule and its own folders."""
     put_photos(root / "scheduled" / "rainy", 2)
     same = ("flow_id", "entrypoint", "path", "pull_steps", "work_pool_name", "parameter_openapi_schema")
     copied: dict[str, Any] = server.post(

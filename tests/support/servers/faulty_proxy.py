@@ -1,7 +1,7 @@
-"""An HTTP proxy in front of an S3 endpoint that makes requests fail, the same ones every time.
+"""An HTTP proxy in front of an S3 endpoint that makes requests fail reproducibly.
 
-Signatures survive: clients sign the proxy's address as Host, and it is passed on unchanged, which servers of
-path-style requests accept.
+Signatures stay valid: clients sign the proxy's address as Host, and the proxy forwards it unchanged, which servers
+accept for path-style requests.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from typing import Self
 
 
 class Fault(StrEnum):
-    """What can happen to a request."""
+    """Fault that can happen to a request."""
 
     ERROR = "500"
     SLOW_DOWN = "503"
     RESET = "reset"
-    """Nothing reaches the server."""
+    """The connection is reset before the request reaches the server."""
     LOST = "lost"
-    """The server acts on it, its answer is lost."""
+    """The server processes the request, but the response is lost."""
     TRUNCATED = "truncated"
-    """Half of the body, though all of it was announced."""
+    """Only half of the announced body arrives."""
     SLOW = "slow"
 
 
@@ -45,21 +45,21 @@ ERROR_BODIES = {
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """How often requests fail at random, and how: one function of seed, request and its count."""
+    """Random faults and their frequency, determined by seed, request and its count."""
 
     share: float = 0.0
     seed: int = 0
     faults: tuple[Fault, ...] = HARSH
 
     def strike(self, request: str, count: int) -> Fault | None:
-        """Tell what happens to the `count`-th request of this method and path."""
+        """Return the fault of the `count`-th request with this method and path, if any."""
         draw = random.Random(f"{self.seed} {count} {request}")
         return draw.choice(self.faults) if draw.random() < self.share else None
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that arrived: `GET /bucket/key?query`, and what was done to it."""
+    """A received request, such as `GET /bucket/key?query`, and its fault."""
 
     request: str
     fault: Fault | None
@@ -67,7 +67,7 @@ class Call:
 
 @dataclass(slots=True)
 class Answer:
-    """What the server said."""
+    """The response of the server."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -76,23 +76,23 @@ class Answer:
 
 @dataclass(slots=True)
 class Script:
-    """What happens to the requests of a pattern, one after the other; nothing once it is at its end."""
+    """Successive faults of the requests that match a pattern; none once the script is used up."""
 
     pattern: str
     faults: Iterator[Fault | None] = field(repr=False)
 
 
 class FaultyProxy:
-    """A proxy that runs in threads of its own while its `with` block does.
+    """A proxy that runs in its own threads for the duration of its `with` block.
 
     Parameters
     ----------
     upstream : str
         `http://host:port` of the real server.
     weather : Weather
-        Random faults; by default none.
+        Random faults. Default: none.
     slow_seconds : float
-        How long `Fault.SLOW` holds an answer back.
+        Seconds by which `Fault.SLOW` delays a response.
     """
 
     def __init__(self, upstream: str, weather: Weather | None = None, slow_seconds: float = 1.0) -> None:
@@ -119,23 +119,24 @@ class FaultyProxy:
         self._thread.join()
 
     def script(self, pattern: str, faults: Iterable[Fault | str | None]) -> None:
-        """Plan what happens on call 1, 2, 3… of requests that match, as `GET /bucket/*`.
+        """Script the faults of call 1, 2, 3… of the requests that match a pattern such as `GET /bucket/*`.
 
-        `itertools.repeat("500")` fails always. Scripts go before the weather and the first that matches rules.
+        `itertools.repeat("500")` fails every time. Scripts take precedence over the weather, and the first matching
+        script applies.
         """
         planned = (Fault(fault) if fault else None for fault in faults)
         self._scripts.append(Script(pattern, planned))
 
     def count(self, pattern: str = "*") -> int:
-        """Return how many requests arrived that match."""
+        """Return the number of received requests that match."""
         return sum(fnmatchcase(call.request, pattern) for call in list(self.calls))
 
     def struck(self) -> Counter[Fault]:
-        """Return how often each fault happened."""
+        """Return the number of occurrences of each fault."""
         return Counter(call.fault for call in list(self.calls) if call.fault)
 
     def decide(self, request: str) -> Fault | None:
-        """Note a request and tell what is to happen to it."""
+        """Record a request and return its fault, if any."""
         with self._lock:
             self._counts[request] += 1
             fault = self._planned(request)
@@ -149,7 +150,7 @@ class FaultyProxy:
         return self.weather.strike(request, self._counts[request])
 
     def forward(self, request: BaseHTTPRequestHandler, body: bytes) -> Answer:
-        """Send a request on as it came and return the whole answer."""
+        """Forward a request unchanged and return the whole response."""
         upstream = http.client.HTTPConnection(self._address, timeout=30)
         try:
             upstream.putrequest(request.command, request.path, skip_host=True, skip_accept_encoding=True)
@@ -165,7 +166,7 @@ class FaultyProxy:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    block_on_close = False  # clients keep connections open; their threads end with the process
+    block_on_close = False  # clients keep connections open, and their threads end with the process
     request_queue_size = 128
 
     def __init__(self, proxy: FaultyProxy) -> None:
@@ -173,7 +174,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: a client that goes away is what tests are made of."""
+        """Print nothing: clients that disconnect are expected."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -215,13 +216,13 @@ class _Handler(BaseHTTPRequestHandler):
         return announced if self.command == "HEAD" else str(len(answer.body))
 
     def _reset(self) -> None:
-        # Lingering for zero seconds sends RST instead of a polite end.
+        # Lingering for zero seconds sends RST instead of closing the connection properly.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
         self.connection.close()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Keep quiet; `calls` has it all."""
+        """Print nothing: `calls` records every request."""
 
 
 def _error(fault: Fault) -> bytes:

@@ -1,6 +1,6 @@
-"""Processes forked from one that has imported everything already, and has not started a thread.
+"""Processes forked from one that has already imported everything and has started no thread.
 
-A new interpreter would take seconds for each.
+A new interpreter would take seconds per process.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ PRELOADED = ("mlflow", "tasks.promotion.transaction", "tests.support.worlds.batc
 
 
 def forks() -> ForkServerContext:
-    """The context whose queues and barriers such processes share."""
+    """Return the context whose queues and barriers such processes share."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
     return context
 
 
 def here() -> tuple[dict[str, str], str]:
-    """This process's environment and folder: the server that forks was started under others."""
+    """Return the environment and folder of this process, which may differ from those of the fork server."""
     return dict(os.environ), os.getcwd()
 
 
 def start(target: Callable[..., None], *arguments: object) -> ForkServerProcess:
-    """Start a function of a module in a process that has this one's environment and folder."""
+    """Start a module-level function in a process with this process's environment and folder."""
     process = forks().Process(target=run, args=(*here(), target, arguments))
     process.start()
     return process
@@ -35,7 +35,7 @@ def start(target: Callable[..., None], *arguments: object) -> ForkServerProcess:
 def run(
     environment: dict[str, str], folder: str, target: Callable[..., None], arguments: tuple[object, ...]
 ) -> None:
-    """Call a function in an environment and a folder."""
+    """Call a function with an environment and a current folder."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

@@ -1,4 +1,4 @@
-"""Hosts of a network that exists on this machine alone: each a network namespace, all on one bridge."""
+"""Simulated hosts on this machine: one network namespace per host, all on one bridge."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Host:
 
     @property
     def network(self) -> str:
-        """What podman calls this host's network."""
+        """Return the name of this host's network in podman."""
         return f"ns:/run/netns/{self.namespace}"
 
     def cut(self) -> None:
-        """Take the link down, as where a cable is pulled."""
+        """Take the link down, as if a cable were pulled."""
         _ip("link", "set", self._link, "down")
 
     def mend(self) -> None:
@@ -36,7 +36,7 @@ class Host:
 
 @dataclass(slots=True)
 class Network:
-    """A bridge; this machine itself has the first address on it."""
+    """A bridge on which this machine itself has the first address."""
 
     number: int
     running: ExitStack
@@ -44,11 +44,11 @@ class Network:
 
     @property
     def address(self) -> str:
-        """This machine's address on the bridge."""
+        """Return this machine's address on the bridge."""
         return f"10.77.{self.number}.1"
 
     def host(self) -> Host:
-        """Add a host, which is gone when the network is."""
+        """Add a host, which is removed together with the network."""
         ordinal = len(self.hosts) + 2
         host = Host(f"d{self.number}h{ordinal}", f"10.77.{self.number}.{ordinal}")
         name, link = host.namespace, f"v{host.namespace}"
@@ -66,7 +66,7 @@ class Network:
 
 @contextmanager
 def network() -> Iterator[Network]:
-    """Make a bridge with a subnet of its own; it and its hosts are gone after the block."""
+    """Create a bridge with its own subnet; remove it and its hosts after the block."""
     with ExitStack() as running:
         made = Network(random.SystemRandom().randrange(1, 250), running)
         bridge = f"derain{made.number}"

@@ -1,4 +1,4 @@
-"""A real MLflow server on loopback, and a model served from it."""
+"""A real MLflow server on loopback, and a model server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.servers.server_processes import running
 
 @contextmanager
 def mlflow_server(folder: Path, artifacts: str) -> Iterator[str]:
-    """Run a tracking server with SQLite in a folder, which keeps artifacts at a URL for all; give its own."""
+    """Run a tracking server with SQLite in a folder and artifacts at a URL; yield the server's URL."""
     database = f"sqlite:///{folder / 'mlflow.db'}"
     command = ["server", "--workers", "1", "--backend-store-uri", database]
     command += ["--artifacts-destination", artifacts]
@@ -24,9 +24,9 @@ def mlflow_server(folder: Path, artifacts: str) -> Iterator[str]:
 
 @contextmanager
 def served_model(folder: Path, tracking_uri: str, model: str) -> Iterator[str]:
-    """Serve a registered model from an empty folder; give the URL."""
+    """Serve a registered model from an empty folder; yield the URL."""
     command = ["models", "serve", "--model-uri", model, "--env-manager", "local"]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it calls uvicorn by name
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow starts uvicorn by name
     with _mlflow(command, folder, "ping", {"MLFLOW_TRACKING_URI": tracking_uri, "PATH": path}) as url:
         yield url
 

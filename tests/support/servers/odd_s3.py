@@ -1,4 +1,4 @@
-"""An S3 server that is not like Amazon's: an imitation with something in front of it that answers first."""
+"""An S3 server that deviates from Amazon's: a simulated server behind a layer that may answer first."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.support.servers.ceph import Gateway
 Environ = dict[str, Any]
 Start = Callable[[str, list[tuple[str, str]]], Any]
 Oddity = Callable[[Environ], "tuple[str, str] | None"]
-"""Looks at a request, which it may change; returns a status and a code to refuse it with, or None."""
+"""Function that may change a request, and returns the status and code of a refusal, or None."""
 
 
 def ignores_conditions(request: Environ) -> None:
-    """Forget that a write was to happen only where there is no object."""
+    """Drop the condition of a write that must not replace an object."""
     request.pop("HTTP_IF_NONE_MATCH", None)
 
 
@@ -29,7 +29,7 @@ def refusing_conditions(status: str, code: str) -> Oddity:
 
 
 def refusing_reads(status: str, code: str) -> Oddity:
-    """Refuse to hand out objects, but list them."""
+    """Refuse to return objects, but list them."""
 
     def oddity(request: Environ) -> tuple[str, str] | None:
         is_object = request["PATH_INFO"].count("/") > 1 and "list-type" not in request["QUERY_STRING"]
@@ -44,7 +44,7 @@ def refusing_all(status: str, code: str) -> Oddity:
 
 
 class OddS3:
-    """The server, what is odd about it at the moment, and the requests it saw."""
+    """The server, its current oddity, and the requests that it has received."""
 
     def __init__(self) -> None:
         self.oddity: Oddity | None = None
@@ -66,7 +66,7 @@ class OddS3:
 
 @contextmanager
 def odd_s3() -> Iterator[tuple[OddS3, Gateway]]:
-    """Run the server in a thread; nothing is odd about it at first."""
+    """Run the server in a thread, initially without an oddity."""
     odd = OddS3()
     server = make_server("127.0.0.1", 0, odd, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

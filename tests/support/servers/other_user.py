@@ -1,4 +1,4 @@
-"""A folder that this process may not write, also where tests run as root."""
+"""A folder that this process may not write to, even if tests run as root."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOBODY = 65_534
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """A temporary folder that every user can enter; those of pytest are for their owner alone."""
+    """Yield a temporary folder that every user can enter; those of pytest are private to their owner."""
     folder = Path(tempfile.mkdtemp(prefix="derain-test-"))
     folder.chmod(0o755)
     try:
@@ -25,7 +25,7 @@ def open_folder() -> Iterator[Path]:
 
 @contextmanager
 def as_another_user(folder: Path) -> Iterator[None]:
-    """Act as a user who may read everything below a folder and write nothing of it."""
+    """Act as a user who may read everything below a folder but write nothing."""
     paths = [folder, *folder.rglob("*")]
     modes = {path: path.stat().st_mode & 0o7777 for path in paths}
     for path, mode in modes.items():

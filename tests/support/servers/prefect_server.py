@@ -1,4 +1,4 @@
-"""A real Prefect server and a real process worker, each in its own process, for a session's tests."""
+"""A real Prefect server and a real process worker, each in its own process, for the tests of a session."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ENDED = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
 
 @dataclass(frozen=True, slots=True)
 class PrefectServer:
-    """Where a server listens, and what a client of it needs in its environment."""
+    """Address of a server, and the environment of its clients."""
 
     url: str
     environment: dict[str, str]
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Type a command in the project's folder, whatever its exit code."""
+        """Run a command in the project's folder, whatever its exit code."""
         return subprocess.run(
             words,
             cwd=ROOT,
@@ -40,7 +40,7 @@ class PrefectServer:
         )
 
     def done(self, *words: str) -> str:
-        """Type a command that must succeed, and return what it said."""
+        """Run a command that must succeed, and return its output."""
         ended = self.command(*words)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
@@ -52,29 +52,30 @@ class PrefectServer:
         return _content(_sent("POST", f"{self.url}/{url_path}", json=body))
 
     def runs_of(self, deployment_id: str) -> list[dict[str, Any]]:
-        """The flow runs of a deployment, scheduled ones too."""
+        """Return the flow runs of a deployment, including scheduled ones."""
         found: list[dict[str, Any]] = self.post(
             "flow_runs/filter", deployments={"id": {"any_": [deployment_id]}}, sort="EXPECTED_START_TIME_ASC"
         )
         return found
 
     def artifacts_of(self, run_id: str) -> dict[str, dict[str, Any]]:
-        """The artifacts of a flow run by key."""
+        """Return the artifacts of a flow run by key."""
         found = self.post("artifacts/filter", artifacts={"flow_run_id": {"any_": [run_id]}})
         return {artifact["key"]: artifact for artifact in found}
 
     def log_of(self, run_id: str) -> str:
-        """What a flow run logged, for the message of a test that fails."""
+        """Return the log of a flow run, for the message of a failing test."""
         found = self.post("logs/filter", logs={"flow_run_id": {"any_": [run_id]}}, sort="TIMESTAMP_ASC")
         return "\n".join(line["message"] for line in found)
 
 
 @contextmanager
 def prefect_server(folder: Path) -> Iterator[PrefectServer]:
-    """Run a server with a database of its own in `folder`."""
+    """Run a server with its own database in `folder`."""
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}/api"
-    server = PrefectServer(url, _environment(folder, url))
+    environment = {**shell_environment(), "PREFECT_HOME": str(folder), "PREFECT_API_URL": url}
+    server = PrefectServer(url, environment)
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
     with running(command, server.environment, folder / "server.log") as process:
         process.wait_for_answer(f"{url}/health")
@@ -83,15 +84,15 @@ def prefect_server(folder: Path) -> Iterator[PrefectServer]:
 
 @contextmanager
 def process_worker(server: PrefectServer, folder: Path, settings: Mapping[str, str]) -> Iterator[None]:
-    """Run a worker of the pool `derain`, with settings in its environment; its log goes to `folder`."""
+    """Run a worker of the pool `derain` with settings in its environment and its log in `folder`."""
     environment = {**server.environment, **settings, "PREFECT_WORKER_QUERY_SECONDS": "2"}
     command = ["prefect", "worker", "start", "--pool", "derain", "--name", "tested"]
     with running(command, environment, folder / "worker.log"):
         yield
 
 
-def _environment(folder: Path, url: str) -> dict[str, str]:
-    """What a user's shell in the project's folder has, without this developer's own settings."""
+def shell_environment() -> dict[str, str]:
+    """Return the environment of a user's shell in the project's folder, without this developer's settings."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -101,8 +102,6 @@ def _environment(folder: Path, url: str) -> dict[str, str]:
         **inherited,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PWD": str(ROOT),
-        "PREFECT_HOME": str(folder),
-        "PREFECT_API_URL": url,
         "DO_NOT_TRACK": "1",
         "NO_PROXY": "127.0.0.1,localhost",
         "COLUMNS": "200",
@@ -110,8 +109,8 @@ def _environment(folder: Path, url: str) -> dict[str, str]:
 
 
 @retry(
-    # A server on SQLite answers so, or for long not at all, while its database is locked; Prefect's own client
-    # asks again too.
+    # While its database is locked, a server on SQLite answers so, or not at all for a long time; Prefect's own
+    # client retries too.
     retry=retry_if_result(lambda response: response.status_code == httpx.codes.SERVICE_UNAVAILABLE)
     | retry_if_exception_type(httpx.TransportError),
     stop=stop_after_delay(PATIENCE),

@@ -1,4 +1,4 @@
-"""Servers in processes of their own: started, asked until they answer, and ended with all that they started."""
+"""Servers in their own processes, which are polled until they answer and killed with all their children."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ import psutil
 T = TypeVar("T")
 ROOT = Path(__file__).parents[3]
 PATIENCE = 240.0
-"""Seconds after which something that should happen on a busy machine is taken not to happen any more."""
+"""Seconds after which an expected event counts as failed, even on a busy machine."""
 TOLD = 4000
-"""Characters of a server's log that a failed test shows."""
+"""Number of characters of a server's log that a failing test shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
-    """A server that runs, and where it writes its log."""
+    """A running server and its log file."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
     def wait_for_answer(self, url: str) -> None:
-        """Ask it until it answers; where it never will, the error shows its log."""
+        """Poll the server until it answers; if it never will, raise an error that shows its log."""
         try:
             wait_for(lambda: self._answers(url), f"{url} does not answer")
         except (ChildProcessError, TimeoutError) as error:
@@ -52,8 +52,8 @@ class ServerProcess:
 def running(
     command: list[str], environment: Mapping[str, str], log: Path, folder: Path = ROOT
 ) -> Iterator[ServerProcess]:
-    """Run a server in a folder; it and all that it started end with the block."""
-    # A killed test run must not leave a server behind: the kernel ends it with its parent.
+    """Run a server in a folder; kill it and all its children after the block."""
+    # A killed test run must not leave a server running: the kernel kills it with its parent.
     tied = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -71,8 +71,8 @@ def running(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and all that it started, which would outlive it: its group, and children with another one."""
-    with suppress(psutil.NoSuchProcess):  # it may have ended by itself
+    """Kill a process and everything that it started: its process group, and children in other groups."""
+    with suppress(psutil.NoSuchProcess):  # it may have exited by itself
         for child in psutil.Process(process.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 child.kill()
@@ -82,7 +82,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_for(found: Callable[[], T | None], what: str, pause: float = 0.2) -> T:
-    """Ask again and again until there is an answer that is true."""
+    """Poll until the answer is true, and return it."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         answer = found()

@@ -1,4 +1,4 @@
-"""A SLURM of one node on this machine: munge, controller and node daemon, with all their files in one folder."""
+"""A SLURM cluster of one node on this machine: munge, controller and node daemon, with files in one folder."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ PartitionName=all Nodes=ALL Default=YES State=UP
 
 
 def missing_programs() -> list[str]:
-    """Return which programs are not installed."""
+    """Return the required programs that are not installed."""
     return [name for name in PROGRAMS if shutil.which(name) is None]
 
 
 @contextmanager
 def slurm(folder: Path) -> Iterator[dict[str, str]]:
-    """Run the daemons as root; give the environment in which `sbatch` and company find them."""
+    """Run the daemons as root; yield the environment in which `sbatch` and the other commands find them."""
     host = socket.gethostname().partition(".")[0]
     controller, node = free_ports(2)
     for name in ("state", "spool"):
@@ -78,5 +78,5 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _runs_a_job(environment: dict[str, str]) -> bool:
-    command = ["timeout", "20", "srun", "--ntasks=1", "true"]  # srun may wait for ever
+    command = ["timeout", "20", "srun", "--ntasks=1", "true"]  # srun might wait for ever
     return subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0

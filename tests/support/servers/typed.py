@@ -1,4 +1,4 @@
-"""derain-batch as it is typed in a shell."""
+"""derain-batch as run from a shell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.servers.server_processes import PATIENCE, ROOT
 
 
 def started(environment: Mapping[str, str], *words: str) -> subprocess.Popen[str]:
-    """Start it in a process group of its own, with Ctrl-C not ignored, as it is below a shell's `&`."""
+    """Start it in its own process group, without ignoring Ctrl-C as a shell's `&` would."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return subprocess.Popen(
@@ -28,7 +28,7 @@ def started(environment: Mapping[str, str], *words: str) -> subprocess.Popen[str
 
 
 def typed(environment: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
+    """Run it to completion."""
     return subprocess.run(
         [sys.executable, "-m", "flows.derain_batch", *words],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""A small world for whole runs: rainy images, a destination, a workspace, a tiny model."""
+"""A small world for complete runs: rainy images, a destination, a workspace and a tiny model."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.support.worlds.batch_driver import Asked, derain
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 300
-"""Seconds that a process may take on a busy machine before a test is given up."""
+"""Seconds that a process may take on a busy machine before its test fails."""
 DIFFERS = ("run_id", "derained_at")
-"""What two runs over the same images may tell differently."""
+"""Columns in which two runs over the same images may differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Folders below one root, and the settings of runs over them."""
+    """Folders below one root, and the settings of runs on them."""
 
     root: Path
     settings: Settings
@@ -58,7 +58,7 @@ class World:
         return path
 
     def put_photos(self, number: int) -> list[str]:
-        """Photographs of a few sizes and formats in two folders; returns their keys."""
+        """Write photographs of a few sizes and formats to two folders; return their keys."""
         keys = []
         for index in range(number):
             name, suffix = ("PNG", "png") if index % 3 == 0 else ("JPEG", "jpg")
@@ -69,13 +69,13 @@ class World:
         return sorted(keys)
 
     def derain(self, **changes: Any) -> RunSummary:
-        """Run in this process."""
+        """Run in this process; return the summary."""
         return derain(self.settings, self.asked.but(**changes))
 
     def start(
         self, fault: str = "", variables: Mapping[str, str] | None = None, **changes: Any
     ) -> subprocess.Popen[str]:
-        """Run in a process group of its own, with workers of its own."""
+        """Start a run in its own process group, with its own workers."""
         asked = self.asked.but(**changes)
         fields = {name: getattr(asked, name) for name in Asked.__slots__}
         environment = {
@@ -85,7 +85,7 @@ class World:
             "DERAIN_SHARD_IMAGES": str(self.settings.shard_images),
             "DERAIN_WAVE_SHARDS": str(self.settings.wave_shards),
             VARIABLE: fault,
-            "DERAIN_STALL_SECONDS": str(PATIENCE / 2),  # it tells what it waits for in time
+            "DERAIN_STALL_SECONDS": str(PATIENCE / 2),  # short enough to report what it waits for
             "PYTHONFAULTHANDLER": "1",  # see stacks
             **(variables or {}),
         }
@@ -100,12 +100,12 @@ class World:
         )
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every row of the catalog in the order of keys, whatever run made it and when."""
+        """Return all rows of the catalog in key order, without the columns that differ between runs."""
         rows = self.catalog.frame().drop(DIFFERS).to_dicts()
         return sorted(rows, key=lambda row: (row["destination"], row["key"], row["etag"]))
 
     def reasons(self) -> dict[str, str | None]:
-        """Why each image with a row was rejected; None for derained ones."""
+        """Return the reason of each image with a row by key; None for derained images."""
         return {row["key"]: row["reason"] for row in self.rows()}
 
     def outputs(self) -> dict[str, bytes]:
@@ -113,13 +113,13 @@ class World:
 
 
 def stacks(process: subprocess.Popen[str]) -> str:
-    """End a started run that hangs, and return where all threads of it and of its workers stood."""
+    """Kill a run that hangs, and return the stacks of all its threads and of its workers' threads."""
     os.killpg(process.pid, signal.SIGABRT)
     return process.communicate(timeout=PATIENCE)[1]
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder but the temporary ones of killed runs."""
+    """Return all files below a folder except the temporary ones of killed runs."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -128,7 +128,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 
 def model_path(root: Path, seed: int = 0) -> Path:
-    """A tiny model's file, one for each seed."""
+    """Return the path of a tiny model's file, one per seed."""
     path = root / f"tiny-{seed}.safetensors"
     if not path.exists():
         write_model_file(pack(random_student(seed=seed), {"seed": seed}), path)
@@ -140,7 +140,7 @@ def changed_photo(seed: int) -> bytes:
 
 
 def frames(number: int, height: int = 24, width: int = 32) -> Any:
-    """A short film, (T, H, W, 3)."""
+    """Return a short film, (T, H, W, 3) uint8 RGB."""
     import numpy as np
 
     return np.stack([photo(height, width, seed=index) for index in range(number)])

@@ -1,7 +1,7 @@
-"""Runs derain-batch as the flow does, outside any flow run, so that it costs no server.
+"""A driver that runs derain-batch as the flow does, but outside any flow run, so that it needs no server.
 
-`python -m tests.support.worlds.batch_driver '{"source": ..., "destination": ..., "model": ...}'` does it in a
-process of its own, which a test may kill; settings come from the environment.
+`python -m tests.support.worlds.batch_driver '{"source": ..., "destination": ..., "model": ...}'` does this in a
+separate process, which a test may kill; settings come from the environment.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tasks.refusals import REFUSALS
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The flow's parameters."""
+    """Parameters of the flow."""
 
     source: str
     destination: str
@@ -42,7 +42,7 @@ class Asked:
 
 
 def derain(settings: Settings, asked: Asked) -> RunSummary:
-    """One run, in this process."""
+    """Run once, in this process."""
     prepared = prepare(
         settings, asked.source, asked.destination, Export(asked.export, asked.quality), asked.model
     )

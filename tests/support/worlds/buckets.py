@@ -1,4 +1,4 @@
-"""A rainy source, a destination and a workspace, wherever they lie, and runs of derain-batch over them."""
+"""A rainy source, a destination and a workspace at any URLs, and runs of derain-batch on them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SAME = Export("same", 92)
 
 @dataclass(frozen=True, slots=True)
 class Rain:
-    """Rainy photographs at a source, and the settings of runs over them."""
+    """Rainy photographs at a source, and the settings of runs on them."""
 
     source: str
     destination: str
@@ -45,19 +45,19 @@ class Rain:
     settings: Settings
 
     def fill(self) -> Rain:
-        """Put the photographs at the source."""
+        """Write the photographs to the source."""
         source = open_location(self.source)
         for key, data in self.photographs.items():
             source.put(key, data)
         return self
 
     def but(self, **changes: Any) -> Rain:
-        """Return the same with other settings."""
+        """Return a copy with other settings."""
         return replace(self, settings=self.settings.model_copy(update=changes))
 
     @property
     def asked(self) -> Asked:
-        """What a run is asked for."""
+        """Return the parameters of a run."""
         return Asked(self.source, self.destination, str(self.model))
 
     def derain(self, **changes: Any) -> RunSummary:
@@ -66,7 +66,7 @@ class Rain:
 
     @contextmanager
     def started(self, printed: Path, fault: str = "") -> Iterator[subprocess.Popen[bytes]]:
-        """Run in a process group of its own, which prints to a file and ends with the block."""
+        """Run in a separate process group, which prints to a file and is killed after the block."""
         asked = {name: getattr(self.asked, name) for name in Asked.__slots__}
         command = [sys.executable, "-m", "tests.support.worlds.batch_driver", json.dumps(asked)]
         environment = {**os.environ, **as_environment(self.settings), VARIABLE: fault}
@@ -82,13 +82,13 @@ class Rain:
             process.wait(PATIENCE)
 
     def killed_when(self, is_time: Callable[[], bool], printed: Path) -> None:
-        """Run in a process group of its own, which is killed when it is time to."""
+        """Run in a separate process group, and kill it when `is_time` returns True."""
         with self.started(printed) as process:
             wait_until(is_time, process)
         assert process.returncode == -signal.SIGKILL, printed.read_text()
 
     def killed_at(self, place: str, folder: Path) -> None:
-        """Run in a process group of its own, which is killed when it passes a fault point."""
+        """Run in a separate process group, which is killed when it reaches a failpoint."""
         (token := folder / "token").touch()
         with self.started(folder / "printed", f"{place}:group:{token}") as process:
             process.wait(PATIENCE)
@@ -96,20 +96,20 @@ class Rain:
         assert not token.exists()
 
     def outputs(self) -> dict[str, bytes]:
-        """Return all that lies at the destination."""
+        """Return all objects at the destination."""
         return contents(self.destination)
 
     def expected(self) -> dict[str, bytes]:
-        """Return what a plain loop over the photographs gives, without storage, catalog and workers."""
+        """Return the outputs of a plain loop over the photographs, without storage, catalog and workers."""
         return {key: made for key, data in self.photographs.items() if (made := plainly(self.model, data))}
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the catalog in the order of keys, whatever run made it and when."""
+        """Return the rows of the catalog in key order, without the columns that differ between runs."""
         rows = Catalog(self.settings.workspace).frame().drop(DIFFERS).to_dicts()
         return sorted(rows, key=lambda row: (row["key"], row["etag"]))
 
     def assert_done(self) -> None:
-        """Make sure that every photograph has its output and one row, and nothing else is there."""
+        """Assert that every photograph has its output and one row, and that nothing else exists."""
         assert self.outputs() == self.expected()
         derained = {row["key"]: row for row in self.rows() if row["status"] == "derained"}
         assert set(derained) == set(self.expected())
@@ -124,7 +124,7 @@ def contents(url: str) -> dict[str, bytes]:
 
 @cache
 def plainly(model: Path, data: bytes) -> bytes | None:
-    """Derain one photograph; None for what is none."""
+    """Derain one photograph; return None if it is not a photograph."""
     try:
         rainy = decode(data, LIMIT)
     except ImageRejected:
@@ -139,7 +139,7 @@ def _engine(model: Path) -> Engine:
 
 
 def photographs(number: int) -> dict[str, bytes]:
-    """Small photographs of a few sizes and formats, in three folders."""
+    """Return small photographs of a few sizes and formats, in three folders, by key."""
     return {f"camera {n % 3}/{n:03d}.{_NAMES[n % 2].lower()}": _photograph(n) for n in range(number)}
 
 
@@ -152,7 +152,7 @@ def _photograph(number: int) -> bytes:
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
-    """Return the variables that give these settings."""
+    """Return the environment variables for these settings."""
     given = settings.model_dump(mode="json", exclude_none=True)
     return {f"DERAIN_{name.upper()}": _written(value) for name, value in given.items()}
 

@@ -1,7 +1,6 @@
-"""A small world for whole ingests: photographs of rain, a workspace, and workers that are this process.
+"""A small world for complete ingests: photographs of rain, a workspace, and this process as worker.
 
-`python -m tests.support.worlds.ingest ROOT WORKSPACE` runs one ingest of it in a process of its own, which a test
-may kill.
+`python -m tests.support.worlds.ingest ROOT WORKSPACE` runs one ingest in a separate process, which a test may kill.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from tests.support.samples.images import encoded
 
 LIMITS = IngestLimits(min_side=24, min_sharpness=0.004, validation_share=0.3)
 AGAIN = 500
-"""Added to the number of a scene for its near duplicate, which another camera has taken."""
+"""Offset from the number of a scene to that of its near duplicate, taken by another camera."""
 DIFFERS = ("run_id", "ingested_at", "zarr_group", "zarr_row")
-"""What two pools of the same images may tell differently."""
+"""Columns in which two pools of the same images may differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestWorld:
-    """A folder of photographs, and the settings of ingests of it."""
+    """A folder of photographs, and the settings of ingests from it."""
 
     root: Path
     settings: Settings
@@ -58,7 +57,7 @@ class IngestWorld:
         path.write_bytes(data)
 
     def put_cameras(self, images: int) -> None:
-        """Photographs of three cameras, with a near duplicate of each fourth one and a flat one."""
+        """Write photographs of three cameras, a near duplicate of every fourth one, and a flat one."""
         for number in range(images):
             rgb = scene(number, height=32 + 8 * (number % 3))
             self.put(f"camera-{'abc'[number % 3]}/{number:03d}.png", rgb)
@@ -67,29 +66,29 @@ class IngestWorld:
         self.put("camera-a/999.png", np.full((40, 40, 3), 90, np.uint8))
 
     def scene_of(self, key: str) -> np.ndarray:
-        """What the file of a camera shows."""
+        """Return the scene in the file of a camera."""
         return np.asarray(Image.open(self.source / key))
 
     def ingest(self, source: str | None = None, where: str | None = None, **asked: Any) -> IngestSummary:
-        """Run in this process, without Prefect and without workers of its own."""
+        """Run in this process, without Prefect and without separate workers."""
         chosen, executor = Selection(asked.pop("include", ())), asked.pop("open_executor", in_process)
         sources = find_sources(self.settings, source or str(self.source), where, chosen)
         request = IngestRequest(uuid.uuid4().hex, datetime.now(UTC), **asked)
         return ingest_pending(self.settings, sources, request, executor)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every row of the table in the order of ids, whatever run made it and when."""
+        """Return all rows of the table in the order of ids, without the columns that differ between runs."""
         return self.pool.frame().sort("crop_id").drop(DIFFERS).to_dicts()
 
     def reasons(self) -> dict[str, str | None]:
         return {row["key"]: row["reason"] for row in self.rows()}
 
     def left(self) -> tuple[list[dict[str, Any]], bytes]:
-        """All that counts of the pool: rows and pixels."""
+        """Return the contents of the pool: rows and pixels."""
         return self.rows(), self.pool.pixels(self.pool.crops()).tobytes()
 
     def objects(self) -> set[str]:
-        """Every object of the pool's groups but metadata."""
+        """Return all objects of the pool's groups except metadata."""
         try:
             keys = {ref.key for ref in open_location(f"{self.settings.workspace}/{FOLDER}").list()}
         except ObjectNotFound:
@@ -104,7 +103,7 @@ def new_world(root: Path, **changes: object) -> IngestWorld:
 
 
 def scene(seed: int, height: int = 40, width: int = 48) -> np.ndarray:
-    """A picture unlike those of other seeds: a few coarse shapes and fine texture."""
+    """Return a picture unlike those of other seeds, with a few coarse shapes and fine texture."""
     generator = np.random.default_rng(seed)
     shapes = Image.fromarray(generator.integers(20, 200, (6, 6, 3)).astype(np.uint8))
     coarse = np.asarray(shapes.resize((width, height), Image.Resampling.BICUBIC)).astype(np.int16)
@@ -112,7 +111,7 @@ def scene(seed: int, height: int = 40, width: int = 48) -> np.ndarray:
 
 
 def brighter(rgb: np.ndarray) -> np.ndarray:
-    """The same picture a little later."""
+    """Return the same picture a little later."""
     return (rgb + np.minimum(4, 255 - rgb)).astype(np.uint8)
 
 

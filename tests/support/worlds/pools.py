@@ -1,4 +1,4 @@
-"""Small pools of crops, written straight to a workspace, and curation without a cluster."""
+"""Small pools of crops, written directly to a workspace, and curation without a cluster."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ ACCEPTED = PseudoLabelRecord(
     run_id="r0",
     decided_at=BEGAN,
 )
-"""A row of the ledger of pseudo-labels."""
+"""An accepted row of the ledger of pseudo-labels, as a template."""
 
 
 def rainy_crops(count: int = len(PHOTOGRAPHS), side: int = SIDE) -> list[np.ndarray]:
-    """Photographs under rain that the shipped networks know, (side, side, 3)."""
+    """Return photographs under rain that the shipped networks know, (side, side, 3) uint8 RGB each."""
     return [rain_on(photograph(name, side), number, RAIN) for number, name in enumerate(PHOTOGRAPHS[:count])]
 
 
@@ -118,7 +118,7 @@ def settings_of(workspace: Path | str, **limits: object) -> Settings:
 
 
 class HereAndNow:
-    """Judges in this process, and remembers what it was asked for."""
+    """Judges in this process, and records the requests."""
 
     def __init__(self) -> None:
         self.judged: list[str] = []

@@ -1,4 +1,4 @@
-"""Students that are better and worse than one another for certain, and a small set to tell it on."""
+"""Students whose ranking is certain, and a small validation set to measure it on."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.support.samples.photographs import PHOTOGRAPHS, photograph
 
 SIDE = 64
 DENSE = (FINE, FINE, FINE, MEDIUM)
-"""Rain that falls on the smallest photograph too."""
+"""Rain dense enough to fall on even the smallest photograph."""
 PAIRS = 3
-"""Of the validation set: the smallest that the tests' limits allow."""
+"""Pairs in the validation set: the fewest that the limits of the tests allow."""
 
 
 def with_strength(strength: float) -> ModelFile:
-    """The shipped student, which takes so large a share of the streaks that it sees: 0 changes nothing."""
+    """Return the shipped student, scaled to remove this share of the streaks that it detects; 0 changes nothing."""
     network = build(read_model_file(SHIPPED))
     with torch.no_grad():
         for part in (network.head.weight, network.head.bias):
@@ -35,7 +35,7 @@ def with_strength(strength: float) -> ModelFile:
 
 
 def write_validation(folder: Path, pairs: int = PAIRS) -> Path:
-    """A manifest of small photographs under rain, each a scene."""
+    """Write a manifest of small photographs under rain, one scene each; return its path."""
     rows = []
     for number, name in enumerate(PHOTOGRAPHS[:pairs]):
         clean = photograph(name, SIDE)
@@ -64,7 +64,7 @@ def settings_of(root: Path, **limits: float) -> Settings:
 
 
 def found(settings: Settings, champion: ModelFile) -> Registry:
-    """A registry whose version 1 is champion."""
+    """Return a registry whose version 1 is champion."""
     registry = Registry(settings)
     registry.register_shipped(champion.weights, champion.config)
     return registry

@@ -1,4 +1,4 @@
-"""Promotions and rollbacks in processes of their own that are killed on the way."""
+"""Promotions and rollbacks in separate processes that are killed before they finish."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ PATIENCE = 300
 
 
 def killed(target: Callable[..., None], settings: Settings, *arguments: str) -> int | None:
-    """Run in another process; return how it ended."""
+    """Run a function in another process; return its exit code."""
     process = forked.start(target, settings, *arguments)
     process.join(PATIENCE)
     return process.exitcode
 
 
 def promote_to_the_end(settings: Settings, challenger: str, place: str) -> None:
-    """Promote a challenger that is better whatever it is, until the process is killed at a place."""
+    """Promote a challenger, which counts as better in any case, until a failpoint kills the process."""
     os.environ[VARIABLE] = f"{place}:self"
     promotion._compared = lambda *arguments: (Verdict((GATE,), ()), None)
     promotion.promote_challenger(settings, challenger, "killed")
 
 
 def roll_back_to_the_end(settings: Settings, place: str) -> None:
-    """Roll back until the process is killed at a place."""
+    """Roll back until a failpoint kills the process."""
     os.environ[VARIABLE] = f"{place}:self"
     promotion.roll_back(settings, None, "killed")

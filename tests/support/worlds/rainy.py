@@ -1,4 +1,4 @@
-"""Small training data for tests: noise for photographs, bright layers, and a training folder on disk."""
+"""Small training data for tests: noise as photographs, bright layers, and a training folder on disk."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from models.rng import SampleRng
 
 
 def sample_rng(first: int, last: int, seed: int = 1) -> SampleRng:
-    """Streams of the samples first to last - 1."""
+    """Return the random streams of the samples `first` to `last - 1`."""
     return SampleRng(seed, torch.arange(first, last))
 
 
 def noise(*shape: int, seed: int = 0, low: int = 0, high: int = 256) -> Tensor:
-    """A picture (H, W, C) of independent uint8 pixels."""
+    """Return a picture (H, W, C) of independent uint8 pixels."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(low, high, shape, generator=generator, dtype=torch.uint8)
 
 
 def small_world() -> TrainingData:
-    """Three photographs, the first two with a recorded layer, and two layers in the bank."""
+    """Return three photographs, the first two with a recorded layer, and a bank of two layers."""
     return TrainingData(
         photographs=bank_of([noise(80, 90, 3), noise(70, 96, 3, seed=1), noise(66, 72, 3, seed=2)]),
         layers=bank_of([noise(80, 90, 1, seed=3), noise(70, 96, 1, seed=4)]),
@@ -40,7 +40,7 @@ def small_world() -> TrainingData:
 
 
 def write_training_folder(root: Path) -> Path:
-    """Ten photographs that scikit-image ships, layers for half of them, and rendered layers of two scenes."""
+    """Write ten photographs that scikit-image ships, layers for half of them, and rendered layers of two scenes."""
     for folder in ("clean", "streaks", "garg"):
         (root / folder).mkdir(parents=True)
     crops = _crops()

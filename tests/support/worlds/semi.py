@@ -1,4 +1,4 @@
-"""Real rain for tests: small photographs, a bank of streaks, targets."""
+"""Real rain for tests: small photographs, a bank of streaks and targets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.worlds.rainy import noise, sample_rng
 
 
 def streak_layers(first: int, last: int, side: int = 64) -> Bank:
-    """Layers of upright streaks, one a number."""
+    """Return layers of upright streaks, one per number."""
     layers = [
         procedural_layer(
             sample_rng(number, number + 1), family, sample_rng(0, 1).uniform(-0.2, 0.2), (side, side)
@@ -21,7 +21,7 @@ def streak_layers(first: int, last: int, side: int = 64) -> Bank:
 
 
 def targets(seed: int = 0) -> Targets:
-    """Two photographs with other ones as targets, trusted here and there."""
+    """Return two photographs with others as targets, which are trusted in places."""
     return Targets(
         bank_of([noise(64, 72, 3, seed=seed), noise(70, 66, 3, seed=seed + 1)]),
         bank_of([noise(64, 72, 3, seed=seed + 2), noise(70, 66, 3, seed=seed + 3)]),
@@ -30,7 +30,7 @@ def targets(seed: int = 0) -> Targets:
 
 
 def real_rain(*, with_targets: bool = False) -> RealRain:
-    """Three unlabelled photographs of noise and a bank."""
+    """Return three unlabelled photographs of noise and a bank of streaks."""
     photographs = bank_of([noise(66, 80, 3, seed=number, low=60, high=200) for number in range(3)])
     some = targets() if with_targets else None
     held_out = targets(9) if with_targets else None

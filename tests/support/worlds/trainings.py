@@ -1,4 +1,4 @@
-"""Trainings of a few steps, whole and interrupted, and all that is in their state."""
+"""Trainings of a few steps, complete and interrupted, and the contents of their state."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def launched(config: TrainConfig) -> Fabric:
 def interrupted(
     config: TrainConfig, data: Path, out: Path, before_step: int, objective: Objective | None = None
 ) -> None:
-    """Train until something ends the process before it takes this step."""
+    """Train until the process is ended before it takes this step."""
     take = loop.step
 
     def step(fabric: Fabric, config: TrainConfig, state: State, pair: Any) -> Tensor:
@@ -45,7 +45,7 @@ def interrupted(
 
 
 def contents(state: State) -> dict[str, Any]:
-    """Everything in a state, flat, by name."""
+    """Return everything in a state as a flat mapping by name."""
     parts: dict[str, Any] = {
         name: getattr(state, name).state_dict() for name in ("network", "average", "optimizer", "objective")
     }

@@ -1,0 +1,53 @@
+"""A warning, as a run is made, that the concurrency limit of its deployment will cancel it.
+
+Prefect itself says nothing: the run is made, and is cancelled once a worker takes it up.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.responses import DeploymentResponse
+
+
+def warning_of_limits(original: Any) -> Any:
+    """Wrap `PrefectClient.create_flow_run_from_deployment`; the run is made in any case.
+
+    Parameters
+    ----------
+    original : coroutine function
+        The method of Prefect's client.
+    """
+
+    @functools.wraps(original)
+    async def create_flow_run_from_deployment(
+        client: PrefectClient, deployment_id: UUID, **options: Any
+    ) -> FlowRun:
+        from prefect.logging import get_logger
+
+        # Asked before the run is made: afterwards the slot in use may be its own.
+        deployment = await client.read_deployment(deployment_id)
+        made: FlowRun = await original(client, deployment_id, **options)
+        if _cancels_new_runs(deployment):
+            get_logger(__name__).warning(
+                "another run of %r is at work, and its concurrency limit lets no second one run: %r will be"
+                " cancelled, unless the other one ends before a worker takes it up",
+                deployment.name,
+                made.name,
+            )
+        return made
+
+    return create_flow_run_from_deployment
+
+
+def _cancels_new_runs(deployment: DeploymentResponse) -> bool:
+    limit, options = deployment.global_concurrency_limit, deployment.concurrency_options
+    if limit is None or options is None:
+        return False
+    return limit.active_slots >= limit.limit and options.collision_strategy == "CANCEL_NEW"
