@@ -1,1 +1,1 @@
-"""derain-batch: what is to do, what a worker does with it, what is told of it."""
+"""derain-batch: planning a run, deraining its shards on workers, and reporting the result."""

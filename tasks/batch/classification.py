@@ -1,4 +1,4 @@
-"""Each listed image is done or to do; done or not, it is counted."""
+"""Classification of a listing (`Classifier`): every listed image is counted as done, pending or colliding."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from tasks.media.key_hashes import CHUNK, chunks
 from tasks.waves.pending import Pending, estimated_pixels
 
 CONTESTED_EXAMPLES = 64
-"""Contested images whose rivals are looked up."""
+"""Largest number of contested images whose rivals are looked up."""
 CONTESTED_A_CHUNK = 4
-"""Most examples out of one chunk, so that they come from all over a listing."""
+"""Largest number of examples per chunk, so that examples come from all parts of a listing."""
 
 
 class Classifier:
-    """Sorts a listing, chunk by chunk, into done, to do, contested and colliding.
+    """Divides a listing, chunk by chunk, into done, pending, contested and colliding images.
 
     Parameters
     ----------
     request : PlanRequest
-        What is asked for.
+        Scope, selection and what to redo.
     index : DoneIndex
-        What the catalog says of the scope.
+        The catalog's rows of the scope.
     owners : Owners
-        Whose the outputs in the destination are.
+        The owners of the outputs in the destination.
     pending : Pending
-        Takes what is to do.
+        Receives the pending images.
     """
 
     def __init__(self, request: PlanRequest, index: DoneIndex, owners: Owners, pending: Pending) -> None:
@@ -56,11 +56,11 @@ class Classifier:
 
     @property
     def made_by(self) -> tuple[MadeBy, ...]:
-        """Which models made the outputs of the images that are done."""
+        """Models that made the outputs of images that are done."""
         return self._index.models.count(self._made)
 
     def add(self, refs: Sequence[ImageRef]) -> None:
-        """Look up one chunk, count it, and keep what is to do."""
+        """Classify one chunk of the listing and queue its pending images."""
         frame = pl.DataFrame(
             {"key": [ref.key for ref in refs], "etag": [ref.etag for ref in refs]},
             schema={"key": pl.String, "etag": pl.String},
@@ -72,7 +72,7 @@ class Classifier:
         self._keep(refs, frame["key"], verdict.known, to_do)
 
     def finish(self, catalog: Catalog) -> None:
-        """Settle which candidates collide, once the whole listing is known."""
+        """Decide which candidates collide, after the whole listing has been added."""
         if not self._candidates:
             return
         settled = settle(
@@ -91,7 +91,7 @@ class Classifier:
         return stays_rejected | stays_derained
 
     def _restored(self, refs: Sequence[ImageRef], verdict: Verdict) -> Mask:
-        """Tell which images were rejected as archived, and are not said to be so by the listing."""
+        """Return which images were rejected as archived but are no longer archived in the listing."""
         archived = np.fromiter((ref.archived for ref in refs), np.bool_, len(refs))
         return self._index.is_rejected_for(verdict, ARCHIVED) & ~archived
 
@@ -115,7 +115,7 @@ class Classifier:
         self._made = made
 
     def _keep(self, refs: Sequence[ImageRef], keys: pl.Series, known: Mask, to_do: Mask) -> None:
-        """Keep what is to do of a chunk, less what collides."""
+        """Queue the pending images of a chunk, except colliding ones."""
         if not to_do.any():
             return
         outputs = self._request.output_urls(keys)

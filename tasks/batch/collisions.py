@@ -1,6 +1,7 @@
-"""Images whose names differ, but not for their destination: `A.jpg` and `a.jpg` where case is ignored.
+"""Name collisions (`settle`): different keys with one output name, as `A.jpg` and `a.jpg` where case is ignored.
 
-The image whose output is there already keeps it, or else the one that was listed first. The others become rows.
+The image that owns the existing output keeps the name, or else the first one listed. The others become rejected
+rows.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ if TYPE_CHECKING:
     from tasks.batch.shards import ShardJob
 
 COLLISION = "collides with another name"
-"""What the counts of a run call it; each row names the other image."""
+"""The reason in the counts of a run; each row names the other image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An image that may collide with another one."""
+    """An image that may collide with another."""
 
     ref: ImageRef
     output: str
-    """URL that its output would have."""
+    """URL of its output."""
     has_row: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Collision:
-    """An image that cannot be derained into this destination, and why."""
+    """An image that cannot be derained into this destination, and the reason."""
 
     ref: ImageRef
     reason: str
@@ -46,13 +47,13 @@ class Collision:
 
 @dataclass(slots=True)
 class ClaimedNames:
-    """The folded names of the outputs that a plan will write, 16 bytes each."""
+    """The folded names of all outputs that a plan will write, 16 bytes each."""
 
     folding: NameFolding
     _taken: Hashes = field(default_factory=lambda: np.empty(0, "S16"))
 
     def claim(self, outputs: pl.Series, wanted: Mask) -> Mask:
-        """Claim the names of the wanted outputs; return which of these were taken."""
+        """Claim the names of the wanted outputs; return which of them were already taken."""
         hashes = hash_texts(self.folding.fold(outputs))
         positions = np.flatnonzero(wanted)
         first = np.zeros(len(hashes), np.bool_)
@@ -64,11 +65,11 @@ class ClaimedNames:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of the candidates."""
+    """The decisions on the candidates."""
 
     collisions: tuple[Collision, ...]
     free: tuple[Candidate, ...]
-    """Images whose rival is gone: they can be derained."""
+    """Images whose rival no longer exists; they can be derained."""
 
 
 def settle(
@@ -78,7 +79,7 @@ def settle(
     scope: Scope,
     folding: NameFolding,
 ) -> Settled:
-    """Find out with which image each candidate collides.
+    """Find the image with which each candidate collides.
 
     Parameters
     ----------
@@ -87,11 +88,11 @@ def settle(
     pending : Iterable[Candidate]
         The images that will be derained; read as a stream.
     catalog : Catalog
-        Says whose the outputs are that are there.
+        Names the owners of existing outputs.
     scope : Scope
-        Of the run.
+        Scope of the run.
     folding : NameFolding
-        Of the destination.
+        How the destination folds names.
     """
     outputs = [candidate.output for candidate in candidates]
     rivals = read_rivals(catalog, scope.destination, outputs, folding)
@@ -109,8 +110,8 @@ def settle(
 
 
 def record_collisions(found: Sequence[Collision], job: ShardJob, catalog: Catalog) -> None:
-    """Commit a rejected row for each image that collides, with the other image as its reason."""
-    from tasks.batch.shards import rejected_record  # PyTorch only where it is used
+    """Commit a rejected row for each colliding image; the reason names the other image."""
+    from tasks.batch.shards import rejected_record  # imports PyTorch only if needed
 
     rows = [rejected_record(job, collision.ref, collision.reason) for collision in found]
     catalog.commit(rows, replace=True)

@@ -1,4 +1,4 @@
-"""One run of derain-batch: plan under the lease, run the stage, sum up."""
+"""The coordinator of one derain-batch run (`derain_pending`): plan under the lease, run the stage, summarise."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
-    """Which run this is and which images it takes."""
+    """The run's identity and its selection of images."""
 
     run_id: str
     started_at: datetime
@@ -45,27 +45,27 @@ class BatchRequest:
 def make_plan(
     prepared: Prepared, request: BatchRequest, catalog: Catalog, folding: NameFolding | None = None
 ) -> Plan:
-    """Find out what is to do.
+    """Plan a run: classify the images of the source.
 
     Parameters
     ----------
     prepared : Prepared
         Source, destination and model.
     request : BatchRequest
-        Which images are taken.
+        The selection of images.
     catalog : Catalog
-        Says what is done.
+        Knows which images are done.
     folding : NameFolding, optional
-        Which names the destination takes for one; finding it out writes a file, so a mere question assumes none.
+        How the destination folds names. Detecting it writes a file, so a read-only caller assumes no folding.
 
     Raises
     ------
     PreflightFailed
-        If the source has no image that the globs take, or an output belongs to another image.
+        If no image of the source matches the globs, or an output belongs to another image.
     """
     selection = request.selection
     if prepared.medium.frames and not selection.include:
-        selection = replace(selection, include=("*",))  # the number of a frame is not named like an image
+        selection = replace(selection, include=("*",))  # keys of frames are numbers and have no image suffix
     plan_request = PlanRequest(
         prepared.scope,
         selection,
@@ -91,7 +91,7 @@ def make_plan(
 
 
 def plan_line(counts: PlanCounts) -> str:
-    """Account for every object of a source in one line."""
+    """Describe all objects of a source by category in one line."""
     rejected = sum(counts.rejected_for.values())
     made = ", ".join(f"{each.images:,} by {each.label}" for each in counts.made_by)
     parts = [
@@ -115,23 +115,23 @@ def plan_line(counts: PlanCounts) -> str:
 def derain_pending(
     settings: Settings, prepared: Prepared, request: BatchRequest, observer: RunObserver | None = None
 ) -> RunSummary:
-    """Derain what is to do and record it.
+    """Derain the pending images and record them.
 
     Parameters
     ----------
     settings : Settings
         Budgets and the cluster.
     prepared : Prepared
-        What `prepare` found in order.
+        The result of `prepare`.
     request : BatchRequest
-        Which run this is.
+        The run's identity and selection.
     observer : RunObserver, optional
-        Shows what is to do and how far it is, and opens the workers; unset: `FlowObserver`.
+        Shows the plan and the progress, and opens the workers; by default `FlowObserver`.
 
     Raises
     ------
     LeaseHeld
-        If another run works on the destination.
+        If another run is working on the destination.
     """
     catalog, scope, observer = Catalog(settings.workspace), prepared.scope, observer or FlowObserver()
     folding = probe_name_folding(scope.destination)
@@ -147,7 +147,7 @@ def derain_pending(
         started, tally = time.monotonic(), Tally()
         with observer.progress(found.counts.pending) as progress:
             if stage and found.counts.pending:
-                from tasks.waves.runner import Pace, run_stage  # Dask only where there is something to do
+                from tasks.waves.runner import Pace, run_stage  # imports Dask only if there is work
 
                 with observer.executor(settings, found.counts) as executor:
                     tally = run_stage(stage, lease, executor, Pace.of(settings), progress.show)
@@ -168,7 +168,7 @@ def _has_work(found: Plan) -> bool:
 def _stage(
     settings: Settings, prepared: Prepared, request: BatchRequest, found: Plan, catalog: Catalog
 ) -> DerainStage:
-    """Put the model where workers find it, and say what they do."""
+    """Stage the model for workers and return the stage."""
     from tasks.batch.shards import ShardJob
     from tasks.batch.stage import DerainStage
     from tasks.waves.loaded import stage
@@ -182,7 +182,7 @@ def _stage(
 
 
 def _make_room(settings: Settings, prepared: Prepared, counts: PlanCounts) -> None:
-    """Sweep away what killed runs left, refuse a disk that is too full, and create an array for frames."""
+    """Delete remains of killed runs, refuse a disk that is too full, and create the array for frames."""
     for url in (prepared.scope.destination, settings.workspace):
         open_location(url).sweep()
     refuse_full_disk(settings, prepared.scope.destination, prepared.medium.export, counts.pending_bytes)
@@ -192,7 +192,7 @@ def _make_room(settings: Settings, prepared: Prepared, counts: PlanCounts) -> No
 
 def prepare_frames(source: str, destination: str) -> None:
     """Create the destination array of a run over frames."""
-    from tasks.media.frames import prepare_destination  # Zarr only where it is used
+    from tasks.media.frames import prepare_destination  # imports Zarr only if needed
 
     prepare_destination(source, destination)
 
@@ -235,7 +235,7 @@ def _summary(
 
 
 def _message(scope: Scope, pending: int, tally: Tally, loss: Loss) -> str:
-    """Say why images are pending; nothing where none are."""
+    """Return why images are pending; empty if none are."""
     if not pending:
         return ""
     if pending == loss.images:

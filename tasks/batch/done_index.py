@@ -1,4 +1,4 @@
-"""What a catalog knows of the images of one scope, in 39 bytes a row; looked up for thousands at once."""
+"""Index of a scope's catalog rows (`build_index`): 39 bytes per row, looked up for thousands of images at once."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ COLUMNS = (
     "key", "etag", "status", "reason", "destination", "output_key", "model_name", "model_version", "model_digest",
     VERSION, "derained_at",
 )  # fmt: skip
-"""The catalog's columns that an index is made of."""
+"""The catalog columns from which an index is built."""
 
 _REJECTED, _GONE, _REPLACED, _OVERWRITTEN = 1, 2, 4, 8
-# A row is packed in bytes, key and age first: sorted as text, the rows of a key stand together, the latest last.
+# A row is packed in bytes, key and age first: sorting the bytes groups the rows of a key, the latest last.
 _KEY, _ORDER, _ETAG, _FLAGS, _NUMBER = (
     slice(0, 16),
     slice(16, 16 + ORDER_BYTES),
@@ -40,31 +40,31 @@ _WIDTH = 39
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is known of some images, a flag for each.
+    """The status of several images, one flag per image.
 
-    All but `known` refer to the latest row of a key, and only where it has the etag that was listed; `known` says
-    that the identity has a row, the latest or not.
+    All flags except `known` refer to the latest row of a key, and only if that row has the listed etag. `known`
+    means that a row with this identity exists, not necessarily the latest.
     """
 
     known: Mask
     rejected: Mask
     derained: Mask
     gone: Mask
-    """Derained, but the output is not there any more."""
+    """Derained, but the output no longer exists."""
     replaced: Mask
-    """Derained, but the output is not as it was written: truncated, or written by somebody else."""
+    """Derained, but the output differs from what was written: it was truncated or replaced."""
     overwritten: Mask
-    """Derained, but another row has written the output since."""
+    """Derained, but the output belongs to a newer row."""
     numbers: npt.NDArray[np.uint16]
-    """Of a derained image the number of its model in `DoneIndex.models`, of a rejected one that of its reason."""
+    """For a derained image, its model's number in `DoneIndex.models`; for a rejected one, its reason's number."""
 
 
 @dataclass(frozen=True, slots=True)
 class DoneIndex:
     """The latest row of each key, and the identities of the earlier ones.
 
-    The latest row decides: an object that went from A to B and back to A has a row for A, yet its output is
-    B's.
+    The latest row decides: an object that changed from A to B and back to A has a row for A, but its output is that
+    of B.
     """
 
     keys: Hashes
@@ -77,7 +77,7 @@ class DoneIndex:
     reason_names: tuple[str, ...]
 
     def look_up(self, keys: pl.Series, etags: pl.Series) -> Verdict:
-        """Return what is known of images."""
+        """Return the status of images."""
         key_hashes, etag_hashes = hash_texts(keys), hash_briefly(etags)
         positions, same = find(self.keys, key_hashes)
         flags, numbers = np.zeros(len(keys), np.uint8), np.zeros(len(keys), np.uint16)
@@ -97,13 +97,13 @@ class DoneIndex:
         )
 
     def count_reasons(self, verdict: Verdict, among: Mask) -> Counter[str]:
-        """Count why images were rejected, of those that a mask chooses."""
+        """Count the reasons for rejection among the images that a mask selects."""
         chosen = verdict.numbers[verdict.rejected & among]
         numbers, counts = np.unique(chosen, return_counts=True)
         return Counter({self.reason_names[n]: int(count) for n, count in zip(numbers, counts, strict=True)})
 
     def is_rejected_for(self, verdict: Verdict, reason: str) -> Mask:
-        """Tell which images were rejected for a reason."""
+        """Return which images were rejected for a reason."""
         number = self.reason_names.index(reason) if reason in self.reason_names else -1
         has_reason: Mask = verdict.numbers == number
         return verdict.rejected & has_reason
@@ -117,9 +117,9 @@ def build_index(rows: Iterable[pa.RecordBatch], owners: Owners, folding: NameFol
     rows : Iterable[pyarrow.RecordBatch]
         All rows of the scope, with `COLUMNS`.
     owners : Owners
-        Whose the outputs in the destination are.
+        The owners of the outputs in the destination.
     folding : NameFolding
-        Of the destination.
+        How the destination folds names.
     """
     models, reasons = ModelNumbers(), ReasonNames()
     parts = []
@@ -144,22 +144,22 @@ def build_index(rows: Iterable[pa.RecordBatch], owners: Owners, folding: NameFol
 
 
 class ReasonNames:
-    """Numbers for the reasons of rejected rows, so that a row holds two bytes instead of a text."""
+    """Numbers for the reasons of rejected rows, so that a row takes two bytes instead of a text."""
 
     MOST = 1000
-    """Reasons with a number of their own; any further one counts as `OTHER_REASONS`."""
+    """Number of reasons with a number of their own; further ones count as `OTHER_REASONS`."""
 
     def __init__(self) -> None:
         self.numbers = {OTHER_REASONS: 0}
 
     def encode(self, reasons: pl.Series) -> npt.NDArray[np.uint16]:
         """Return the numbers of reasons."""
-        # A column of few distinct texts: each is looked up once, not once a row.
+        # The column has few distinct texts: each is looked up once, not once per row.
         number_of = {reason: self.number(reason) for reason in reasons.unique()}
         return np.fromiter(map(number_of.__getitem__, reasons), np.uint16, len(reasons))
 
     def number(self, reason: str | None) -> int:
-        """Return the number of a reason, without the figures that it has in brackets."""
+        """Return the number of a reason, ignoring the figures that it has in brackets."""
         name = short_reason(reason)
         if name in self.numbers or len(self.numbers) < self.MOST:
             return self.numbers.setdefault(name, len(self.numbers))
@@ -169,7 +169,7 @@ class ReasonNames:
 def _packed(
     frame: pl.DataFrame, owners: Owners, folding: NameFolding, numbers: npt.NDArray[np.uint16]
 ) -> npt.NDArray[np.uint8]:
-    """Pack rows in new memory, so that nothing of the batch they came in is kept."""
+    """Pack rows into new memory, so that their batch can be freed."""
     orders = row_orders(frame)
     packed = np.empty((frame.height, _WIDTH), np.uint8)
     packed[:, _KEY] = as_bytes(hash_texts(frame["key"]))

@@ -1,4 +1,4 @@
-"""Which models made the outputs that are there already."""
+"""Counts of existing outputs per model that made them (`MadeBy`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_NUMBERS = 65_535
 
 @dataclass(frozen=True, slots=True)
 class MadeBy:
-    """How many outputs one model made."""
+    """The number of outputs that one model made."""
 
     name: str
     version: str
@@ -24,18 +24,18 @@ class MadeBy:
 
     @property
     def label(self) -> str:
-        """Name the model for people: `derain-student/3`, or the name of its file and the head of its digest."""
+        """Readable name of the model: `derain-student/3`, or its file name and the start of its digest."""
         return f"{self.name}/{self.version}" if self.version != "file" else f"{self.name} ({self.digest[:8]})"
 
 
 @dataclass(slots=True)
 class ModelNumbers:
-    """A number for each model that a catalog names: two bytes a row instead of three texts."""
+    """Numbers for the models in a catalog: two bytes per row instead of three texts."""
 
     _numbers: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
     def encode(self, frame: pl.DataFrame) -> npt.NDArray[np.uint16]:
-        """Return the number of the model of each row; beyond 65,535 models, rows share the last number."""
+        """Return the model number of each row; beyond 65,535 models, rows share the last number."""
         models = frame.select(_COLUMNS).unique().rows()
         for model in models:
             self._numbers.setdefault(model, min(len(self._numbers), _MOST_NUMBERS))
@@ -51,17 +51,17 @@ class ModelNumbers:
         )
 
     def stale(self, numbers: npt.NDArray[np.uint16], digest: str) -> npt.NDArray[np.bool_]:
-        """Return which numbers are of another model than that of a digest."""
+        """Return which numbers stand for a model with another digest."""
         current = [number for (*_, known), number in self._numbers.items() if known == digest]
         return ~np.isin(numbers, current)
 
     def count(self, images: npt.NDArray[np.int64]) -> tuple[MadeBy, ...]:
-        """Name the models that made outputs, most outputs first.
+        """Return the models that made outputs, most outputs first.
 
         Parameters
         ----------
         images : numpy.ndarray
-            (numbers,) int64: outputs by number.
+            (numbers,) int64: outputs per model number.
         """
         made = [
             MadeBy(*model, int(images[number]))
@@ -72,7 +72,7 @@ class ModelNumbers:
 
 
 def made_by_others(made: Sequence[MadeBy], digest: str) -> str:
-    """Say by which models outputs were made; nothing where all are of the model of this digest."""
+    """Describe which models made outputs; empty if all are from the model with this digest."""
     if all(each.digest == digest for each in made):
         return ""
     if len(made) == 1:

@@ -1,4 +1,4 @@
-"""Who watches a run of derain-batch and chooses where it works: Prefect's flow, or the console."""
+"""Observers of a derain-batch run, which show its progress and choose its executor; for Prefect, `FlowObserver`."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from tasks.waves.tally import Tally
 
 
 class ShowsProgress(Protocol):
-    """Shows how far a run is."""
+    """Shows the progress of a run."""
 
     def show(self, tally: Tally) -> None:
-        """Show what has come back so far."""
+        """Show the results so far."""
 
 
 class RunObserver(Protocol):
-    """Watches a run and chooses where it works."""
+    """Observes a run and chooses its executor."""
 
     def planned(self, found: Plan) -> None:
-        """Called once it is known what is to do, under the lease and before any work."""
+        """Called with the finished plan, under the lease and before any work."""
 
     def progress(self, total: int) -> AbstractContextManager[ShowsProgress]:
         """Show progress towards a number of images."""
 
     def executor(self, settings: Settings, counts: PlanCounts) -> AbstractContextManager[Executor]:
-        """Open the workers; called only where there is something to do."""
+        """Open the workers; called only if there is work."""
 
 
 class FlowObserver:
-    """Shows a run in Prefect, where it is part of a flow run, and works on Dask."""
+    """Shows a run in Prefect if it is part of a flow run, and runs it on Dask."""
 
     def planned(self, found: Plan) -> None:
-        """Say nothing: the run's last line has it all."""
+        """Do nothing: the last line of the run has all counts."""
 
     def progress(self, total: int) -> AbstractContextManager[ShowsProgress]:
-        """Show a bar or log lines, and the progress artifact."""
+        """Show a progress bar or log lines, and the progress artifact."""
         from tasks.progress import Progress
 
         return Progress(total)
 
     def executor(self, settings: Settings, counts: PlanCounts) -> AbstractContextManager[Executor]:
-        """Take the workers that the settings name."""
-        from tasks.waves.dask_executor import on_dask  # Dask and PyTorch only where there is something to do
+        """Use the workers that the settings name."""
+        from tasks.waves.dask_executor import on_dask  # imports Dask and PyTorch only if needed
 
         return on_dask(settings)

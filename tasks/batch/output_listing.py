@@ -1,4 +1,4 @@
-"""What a destination holds, in 24 bytes an object, compared with what the catalog says was written there."""
+"""Compact listing of a destination (`read_listing`): 24 bytes per object, compared with the catalog's rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.media.key_hashes import Hashes, chunks, find, hash_briefly, hash_text
 
 CHUNK = 65_536
 GONE, REPLACED, INTACT = 0, 1, 2
-"""An output is not there; is there, but not as it was written; is as it was written."""
+"""The output does not exist; it exists but differs from what was written; it is as it was written."""
 
 _KEY, _SIZE, _ETAG = slice(0, 16), slice(16, 20), slice(20, 24)
 _WIDTH = 24
@@ -28,21 +28,21 @@ Words = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True, slots=True)
 class OutputListing:
-    """The objects of a destination by the hash of their URL, with 32 bits each of size and etag."""
+    """The objects of a destination by the hash of their URL, with 32 bits of the size and 32 of the etag."""
 
     urls: Hashes
     sizes: Words
     etags: Words
 
     def states(self, urls: Hashes, sizes: pl.Series, etags: pl.Series) -> States:
-        """Compare outputs with what their rows say: `GONE`, `REPLACED` or `INTACT`.
+        """Compare outputs with their rows: `GONE`, `REPLACED` or `INTACT`.
 
         Parameters
         ----------
         urls : Hashes
             Hashes of the outputs' URLs.
         sizes, etags : polars.Series
-            What the rows say; null where a row says nothing. No output is empty, whatever its row says.
+            Values of the rows; null if unknown. An output is never empty, whatever its row says.
         """
         if not len(self.urls):
             return np.full(len(urls), GONE, np.uint8)
@@ -55,7 +55,7 @@ class OutputListing:
 
 
 def read_listing(destination: str, objects: Iterable[ImageRef], folding: NameFolding) -> OutputListing:
-    """Read the listing of a destination as a stream; one that is not there holds nothing."""
+    """Read the listing of a destination as a stream; a missing destination is empty."""
     try:
         parts = [_packed(destination, part, folding) for part in chunks(objects, CHUNK)]
     except ObjectNotFound:
@@ -71,7 +71,7 @@ def read_listing(destination: str, objects: Iterable[ImageRef], folding: NameFol
 
 
 def output_urls(destinations: pl.Series, keys: pl.Series) -> pl.Series:
-    """Join destinations and keys: an output is the same one below `a` and below `a/b`."""
+    """Join destinations and keys, so that an output has one URL whether listed from `a` or from `a/b`."""
     return pl.select(pl.concat_str(destinations, keys, separator="/")).to_series()
 
 
@@ -81,7 +81,7 @@ def as_bytes(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def columns(packed: npt.NDArray[np.uint8], part: slice) -> npt.NDArray[np.uint8]:
-    """Copy some columns of packed rows, so that they can be viewed as another type."""
+    """Copy some byte columns of packed rows, so that they can be viewed as another type."""
     return np.ascontiguousarray(packed[:, part])
 
 

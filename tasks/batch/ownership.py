@@ -1,7 +1,7 @@
-"""Which row an output belongs to: the newest one that wrote it, whatever its source and export.
+"""Ownership of outputs (`find_owners`): an output belongs to the newest row that wrote it.
 
-Two sources in one destination, or two exports of one source, may have outputs of the same name; then only the
-newest row says what is there. Newer is what was committed in a later version of the table: clocks may be wrong.
+Two sources in one destination, or two exports of one source, may have outputs of the same name; only the newest row
+then describes the output. Rows are ordered by the table version of their commit, because clocks may be wrong.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tasks.batch.output_listing import (
 from tasks.media.key_hashes import Hashes, ShortHashes, find, hash_briefly, hash_texts
 
 COLUMNS = ("source", "key", "destination", "output_key", "output_size", "output_etag", VERSION, "derained_at")
-"""The catalog's columns that owners are made of."""
+"""The catalog columns from which owners are determined."""
 
 ORDER_BYTES = 12
 _URL, _ORDER, _EXACT, _IMAGE, _STATE = (
@@ -48,20 +48,20 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Owners:
-    """The newest row of each output below a destination, in 45 bytes."""
+    """The newest row of each output below a destination, 45 bytes each."""
 
     urls: Hashes
-    """Of the outputs, folded as the destination folds them."""
+    """Hashes of the outputs' URLs, folded as the destination folds names."""
     orders: npt.NDArray[np.bytes_]
     exact: ShortHashes
-    """Hashes of the URLs as the rows have them."""
+    """Hashes of the URLs as they are in the rows."""
     images: ShortHashes
-    """Hashes of source and key of the image."""
+    """Hashes of the images' sources and keys."""
     states: States
-    """Whether the output is as the row says: see `tasks.batch.output_listing`."""
+    """Whether each output agrees with its row; see `tasks.batch.output_listing`."""
 
     def states_of(self, urls: Hashes, orders: npt.NDArray[np.bytes_]) -> tuple[States, Mask]:
-        """Return the state of outputs, and whether the rows of these orders are their newest ones."""
+        """Return the state of outputs, and whether the rows of these orders are their newest rows."""
         if not len(self.urls):
             return np.full(len(urls), GONE, np.uint8), np.zeros(len(urls), np.bool_)
         positions, is_known = find(self.urls, urls)
@@ -69,14 +69,14 @@ class Owners:
         return states, is_known & (self.orders[positions] == orders)
 
     def contested(self, urls: pl.Series, images: ShortHashes, folding: NameFolding) -> tuple[Mask, Mask]:
-        """Tell which outputs belong to another image.
+        """Return which outputs belong to another image.
 
         Returns
         -------
         contested : numpy.ndarray
-            The intact output of another source or key is in the way.
+            Whether an intact output of another source or key has the name.
         same_name : numpy.ndarray
-            It has the very same name; else the destination takes two names for one.
+            Whether it has exactly the same name, rather than one that the destination folds to the same.
         """
         if not len(self.urls):
             return np.zeros(len(urls), np.bool_), np.zeros(len(urls), np.bool_)
@@ -93,9 +93,9 @@ def find_owners(rows: Iterable[pa.RecordBatch], outputs: OutputListing, folding:
     rows : Iterable[pyarrow.RecordBatch]
         The derained rows of a destination (`written_below`), with `COLUMNS`.
     outputs : OutputListing
-        What is in the destination.
+        The objects in the destination.
     folding : NameFolding
-        Of the destination.
+        How the destination folds names.
     """
     parts = [_packed(pl.DataFrame(batch), outputs, folding) for batch in rows]
     packed = np.concatenate(parts) if parts else np.empty((0, _WIDTH), np.uint8)
@@ -115,9 +115,9 @@ def find_owners(rows: Iterable[pa.RecordBatch], outputs: OutputListing, folding:
 
 
 def row_orders(frame: pl.DataFrame) -> npt.NDArray[np.uint8]:
-    """Return bytes that sort as rows are newer: the version they were committed with, then their time.
+    """Return bytes that sort rows by age, the newest last: by the table version of their commit, then by time.
 
-    Rows of earlier versions of this project have no version and come before all others.
+    Rows written by earlier versions of this project have no table version and sort before all others.
     """
     versions = frame[VERSION].fill_null(-_BEFORE_ALL).to_numpy() + _BEFORE_ALL
     times = frame["derained_at"].dt.timestamp("us").to_numpy()
@@ -125,15 +125,15 @@ def row_orders(frame: pl.DataFrame) -> npt.NDArray[np.uint8]:
 
 
 def image_hashes(sources: pl.Series, keys: pl.Series) -> ShortHashes:
-    """Hash what makes two images different ones, whatever their bytes are: source and key."""
+    """Hash the source and key of each image, which distinguish images whatever their bytes."""
     return hash_briefly(pl.select(pl.concat_str(sources, keys, separator="\n")).to_series())
 
 
 def written_below(destination: str) -> str:
-    """Return the condition, in SQL, for rows whose outputs may lie below a destination or have it below them."""
+    """Return an SQL condition for rows whose destination may lie below or above this one."""
     path = PurePosixPath(destination)
     above = ", ".join(quoted(_as_written(str(parent))) for parent in (path, *path.parents))
-    # A range, not a function of the column: files of other destinations are then skipped unread.
+    # A range instead of a function of the column lets the reader skip files of other destinations.
     return (
         f"(destination IN ({above})"
         f" OR (destination > {quoted(f'{destination}/')} AND destination < {quoted(f'{destination}0')}))"
@@ -141,7 +141,7 @@ def written_below(destination: str) -> str:
 
 
 def _as_written(path: str) -> str:
-    """Give a URL the second slash back that `PurePosixPath` takes away."""
+    """Restore the second slash of a URL that `PurePosixPath` removes."""
     scheme, colon, rest = path.partition(":/")
     return f"{scheme}://{rest}" if colon and scheme and "/" not in scheme else path
 

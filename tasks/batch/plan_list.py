@@ -1,7 +1,7 @@
-"""The list of what a plan would do: a manifest.
+"""The list of a plan's pending images (`write_list`), written as a manifest.
 
-Of photographs it is one that derain-batch takes as a source; frames of a Zarr array are listed by number, for
-reading alone.
+derain-batch accepts a list of photographs as a source. Frames of a Zarr array are listed by number, for information
+only.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def write_list(found: Plan, base: str, workspace: str, run_id: str) -> str:
     Parameters
     ----------
     found : Plan
-        Read as a stream.
+        The plan; read as a stream.
     base : str
-        What the keys are relative to.
+        URL that the keys are relative to.
     workspace, run_id : str
-        Where it goes and what it is called.
+        Determine the path of the list.
     """
     file = io.BytesIO()
     with pyarrow.parquet.ParquetWriter(file, SCHEMA, compression="zstd") as writer:

@@ -1,4 +1,4 @@
-"""What a plan is asked for."""
+"""The request for a plan (`PlanRequest`)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Redo = Literal["none", "stale", "rejected"]
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """What is asked for; `model_digest` is the digest of the model that would derain."""
+    """The scope, selection and options of a plan; `model_digest` is the digest of the model that would derain."""
 
     scope: Scope
     selection: Selection
     redo: Redo
     model_digest: str
     frames: bool = False
-    """The source is a Zarr array."""
+    """Whether the source is a Zarr array."""
     folding: NameFolding = field(default_factory=NameFolding)
-    """Of the destination."""
+    """How the destination folds names."""
 
     def output_urls(self, keys: pl.Series) -> pl.Series:
         """Return the URLs of the outputs of images."""

@@ -1,10 +1,10 @@
-"""What is to do: the listing of a source less what the catalog says is done, cut in shards.
+"""Planning (`plan`): the listing of a source minus the images that are done, divided into shards.
 
-The listing is read as a stream. Of the catalog and of the destination only hashes are held (84 bytes a row and 24
-an object), and what is pending goes to a temporary file. A plan only reads; the same listing and catalog give the
-same shards in the same order.
+The listing is read as a stream. Only hashes of the catalog and of the destination are held in memory (84 bytes per
+row and 24 per object); pending images go to a temporary file. Planning only reads, and the same listing and catalog
+give the same shards in the same order.
 
-A destination inside its source is not looked for here: the preflight refuses it.
+The preflight refuses a destination inside its source, so planning does not check for it.
 """
 
 from __future__ import annotations
@@ -36,54 +36,54 @@ __all__ = ["Plan", "PlanCounts", "PlanRequest", "Redo", "plan"]
 
 @dataclass(frozen=True, slots=True)
 class PlanCounts:
-    """How the objects of a source stand: each is done, rejected, pending or left out."""
+    """Counts of the objects of a source: each is done, rejected, pending or left out."""
 
     listed: int = 0
-    """Objects that the selection took."""
+    """Objects that match the selection."""
     done: int = 0
-    """Derained with an output that exists, or rejected: nothing to do."""
+    """Derained with an existing output, or rejected."""
     pending: int = 0
-    """To do: `listed` less `done` and `colliding`."""
+    """Images to derain: `listed` minus `done` and `colliding`."""
     stale: int = 0
-    """Derained by another model than the current one, be they to do again or not."""
+    """Derained by a model other than the current one, whether pending again or not."""
     rejected: int = 0
-    """Rejected earlier, be they to do again or not."""
+    """Rejected earlier, whether pending again or not."""
     gone: int = 0
-    """Derained earlier, but the output is not there any more; pending."""
+    """Derained earlier, but the output no longer exists; pending."""
     replaced: int = 0
-    """Derained earlier, but the output is not as it was written: truncated or replaced; pending."""
+    """Derained earlier, but the output was truncated or replaced; pending."""
     overwritten: int = 0
-    """Derained earlier, but another row has written the output since; pending."""
+    """Derained earlier, but the output belongs to a newer row; pending."""
     colliding: int = 0
-    """Would have the output of another image, where the destination takes two names for one; not pending."""
+    """Images whose output name the destination folds to that of another image; not pending."""
     pending_bytes: int = 0
     pending_pixels: int = 0
-    """An estimate from sizes in bytes: no image was opened."""
+    """Estimated from sizes in bytes, without opening any image."""
     rejected_for: Mapping[str, int] = field(default_factory=dict)
-    """Of `done` the rejected ones by reason; they stay rejected."""
+    """The rejected images among `done`, by reason; they stay rejected."""
     left_out: LeftOut = field(default_factory=LeftOut)
-    """Objects that the selection did not take, and folders that were not entered."""
+    """Objects that do not match the selection, and folders that were not entered."""
     made_by: tuple[MadeBy, ...] = ()
-    """Which models made the outputs of the images that are done."""
+    """Models that made the outputs of images that are done."""
 
     @property
     def skipped(self) -> int:
-        """Objects that were left out."""
+        """Number of objects left out."""
         return self.left_out.total
 
     @property
     def derained(self) -> int:
-        """Derained earlier, with an output that exists."""
+        """Number of images derained earlier whose output exists."""
         return self.done - sum(self.rejected_for.values())
 
     @property
     def objects(self) -> int:
-        """All objects of the source."""
+        """Number of all objects of the source."""
         return self.listed + self.skipped
 
 
 class Plan:
-    """What is to do. Holds a temporary file: use it in a `with` block."""
+    """The pending images of a run. A plan holds a temporary file: use it in a `with` block."""
 
     def __init__(
         self,
@@ -94,9 +94,9 @@ class Plan:
     ) -> None:
         self.counts = counts
         self.contest = contest or Contest()
-        """Images whose outputs belong to other images: see `tasks.batch.rivals.refuse_contested`."""
+        """Images whose outputs belong to other images; see `tasks.batch.rivals.refuse_contested`."""
         self.collisions = collisions
-        """Images that are to be rejected, because the destination takes their names for other ones."""
+        """Images to be rejected, because the destination folds their output names to those of others."""
         self._pending = pending
 
     def __enter__(self) -> Self:
@@ -108,15 +108,15 @@ class Plan:
         self.close()
 
     def close(self) -> None:
-        """Give the disk space back."""
+        """Free the disk space."""
         self._pending.close()
 
     def refs(self) -> Iterator[ImageRef]:
-        """Stream the pending images in the order they were listed."""
+        """Yield the pending images in the order of the listing."""
         return (ref for ref, _ in self._pending.refs())
 
     def shards(self, limits: ShardLimits) -> Iterator[Shard[ImageRef]]:
-        """Stream the shards; may be called again, for the same ones."""
+        """Yield the shards; further calls yield the same ones."""
         return cut(self._pending.refs(), self.counts.pending_pixels, limits)
 
 
@@ -127,12 +127,12 @@ def plan(
     outputs: Iterable[ImageRef],
     left_out: LeftOut | None = None,
 ) -> Plan:
-    """Find out what is to do.
+    """Classify all images of a listing and return the pending ones.
 
-    Done is an image whose key has, as its latest row, one of the listed etag that says rejected, or derained with
-    an output that is still there, of the size (on S3 of the etag) that was written, and was not written by another
-    row since. `redo="rejected"` does the rejected again, `redo="stale"` what another model made.
-    What was rejected as archived is tried again, unless the listing says that it still is.
+    An image is done if the latest row of its key has the listed etag and says either rejected, or derained with an
+    output that still exists, has the size (on S3 the etag) that was written, and belongs to no newer row.
+    `redo="rejected"` repeats rejected images, `redo="stale"` those that another model derained.
+    Images that were rejected as archived are tried again unless the listing still marks them as archived.
 
     Parameters
     ----------
@@ -141,11 +141,11 @@ def plan(
     catalog : Catalog
         The catalog of the workspace.
     listing : Iterable[ImageRef]
-        The objects of the source; read once, as a stream.
+        The objects of the source; iterated once, as a stream.
     outputs : Iterable[ImageRef]
-        The objects of the destination; listed only if the catalog has rows of the destination.
+        The objects of the destination; iterated only if the catalog has rows of the destination.
     left_out : LeftOut, optional
-        Counts what the listing leaves out; what the selection leaves out is added.
+        Counts the objects that the listing leaves out; those that the selection leaves out are added.
     """
     left_out = left_out if left_out is not None else LeftOut()
     owners = _owners(request, catalog, outputs)

@@ -1,4 +1,4 @@
-"""What must be right before derain-batch begins: looked at in full before any work."""
+"""Preflight checks of derain-batch (`prepare`), completed before any work starts."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model, weights_file
 
 OUTPUT_BYTES_PER_SOURCE_BYTE = {"same": 1.5, "jpeg": 1.5, "png": 8.0}
-"""How much room outputs are expected to take; PNG of what came as JPEG grows most."""
+"""Expected size of outputs relative to inputs; PNG outputs of JPEG inputs grow most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A run that may begin."""
+    """A checked run that is ready to start."""
 
     scope: Scope
     source: Source
@@ -39,26 +39,26 @@ def prepare(
     model: str,
     resolve: Callable[[Settings, str], ResolvedModel] = resolve_model,
 ) -> Prepared:
-    """Look at everything a run needs; samples, and version 1 of a model that ships, are made where they are wanted.
+    """Check everything that a run needs; create samples and version 1 of a shipped model if requested.
 
     Parameters
     ----------
     settings : Settings
-        Where defaults come from.
+        Provide the defaults.
     source, destination : str or None
-        URLs; unset: those of the settings, or else the samples.
+        URLs; by default those of the settings, or else the samples.
     export : Export
         Format of the outputs.
     model : str
-        `models:/name@alias`, `models:/name/version`, a network that ships, or the path of a weights file.
+        `models:/name@alias`, `models:/name/version`, a shipped network, or the path of a weights file.
     resolve : callable
         Finds the model.
 
     Raises
     ------
     PreflightFailed
-        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line. Nothing was derained or recorded;
-        samples may have been written, and version 1 of a model that ships may have been registered.
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line. Nothing has been derained or recorded;
+        samples may have been written, and version 1 of a shipped model may have been registered.
     """
     if settings.cluster is None:
         refuse_absent_device(settings)
@@ -67,7 +67,7 @@ def prepare(
     if settings.cluster is not None:
         from infra.shared_folders import (
             refuse_unshared_folders,
-        )  # Dask, which a run without one need not wait for
+        )  # imports Dask only for runs that use it
 
         refuse_unshared_folders(settings, read=[found.base], written=[destination, settings.workspace])
     medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
@@ -78,12 +78,12 @@ def prepare(
 def refuse_at_once(
     settings: Settings, source: str | None, destination: str | None, export: Export, model: str
 ) -> None:
-    """Refuse what `prepare` would, as far as it can be known without MLflow and PyTorch; nothing is made.
+    """Refuse what `prepare` would refuse, as far as that needs no MLflow or PyTorch; create nothing.
 
     Raises
     ------
     PreflightFailed
-        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line.
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line.
     """
     if settings.cluster is None:
         refuse_absent_device(settings)
@@ -95,7 +95,7 @@ def refuse_at_once(
 
 
 def _checked(settings: Settings, source: str, destination: str, export: Export) -> Source:
-    """Look at source, destination and workspace."""
+    """Check source, destination and workspace; return the source."""
     refuse_overlap(source, destination)
     open_location(destination).check(writable=True)
     check_workspace(settings.workspace)
@@ -107,7 +107,7 @@ def _checked(settings: Settings, source: str, destination: str, export: Export) 
 
 
 def refuse_overlap(source: str, destination: str) -> None:
-    """Refuse a destination that is the source, lies inside it, or has it inside."""
+    """Refuse a destination that is the source, lies inside it, or contains it."""
     ours, theirs = (PurePosixPath(url).parts for url in (destination, source))
     shorter = min(len(ours), len(theirs))
     if ours[:shorter] == theirs[:shorter]:
@@ -118,7 +118,7 @@ def refuse_overlap(source: str, destination: str) -> None:
 
 
 def _refuse_other_kind(source: Source, destination: str, export: Export) -> None:
-    """Refuse photographs into an array, frames into a folder of photographs, and frames in an image format."""
+    """Refuse to write photographs to an array, frames to a folder of photographs, or frames in an image format."""
     if source.frames and export.kind != "same":
         raise PreflightFailed(f"{source.base}: frames become a Zarr array; leave out --export {export.kind}")
     if source.frames == is_array(destination):
@@ -142,7 +142,7 @@ def _has_objects(url: str) -> bool:
 
 
 def refuse_full_disk(settings: Settings, destination: str, export: Export, pending_bytes: int) -> None:
-    """Refuse to begin where the outputs are not expected to fit."""
+    """Refuse to start if the outputs are not expected to fit on the disk."""
     expected = int(pending_bytes * OUTPUT_BYTES_PER_SOURCE_BYTE[export.kind])
     for url, needed in ((destination, expected), (settings.workspace, 0)):
         free = open_location(url).free_bytes()
@@ -157,7 +157,7 @@ def _endpoints(settings: Settings, source: str | None, destination: str | None) 
     source = absolute_url(source) if source else settings.source
     destination = absolute_url(destination) if destination else settings.destination
     if source is None and destination is None:
-        from tasks.media.samples import make_samples  # PyTorch only where it is used
+        from tasks.media.samples import make_samples  # imports PyTorch only if needed
 
         return make_samples(settings.workspace)
     if source is None or destination is None:

@@ -1,4 +1,4 @@
-"""What a run leaves to look at: the report page in the workspace, and artifacts on its page in Prefect."""
+"""Publication of a run (`publish`): the report page in the workspace, and artifacts in Prefect."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tasks.waves.reading import UNREADABLE
 
 
 def publish(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
-    """Write the report of a run and its artifacts; return the report's URL, or why there is none.
+    """Publish the report and artifacts of a run; return the report's URL, or why there is none.
 
     Parameters
     ----------
     summary : RunSummary
-        The run.
+        The summary of the run.
     medium : MediumSpec
-        Where its samples are read from.
+        The medium from which samples are read.
     workspace : str
-        The report goes to `<workspace>/reports`.
+        URL; the report is written to `<workspace>/reports`.
     """
     report("the table of counts", lambda: _table_artifact(summary))
     page = Page(
@@ -55,14 +55,14 @@ def _rendered(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
 
 
 def _links(medium: MediumSpec, workspace: str) -> str | None:
-    """Return where a page of the workspace finds the outputs as files; None where a browser could not open them."""
+    """Return the URL at which a page of the workspace can link outputs; None if a browser cannot open them."""
     if medium.frames or not (is_local(medium.destination) and is_local(workspace)):
         return None
     return Path(medium.destination).as_uri() + "/"
 
 
 def samples(medium: MediumSpec, records: Iterable[DerainRecord]) -> Iterator[Sample]:
-    """Load rainy and derained pixels again; what is gone or changed by now is left out."""
+    """Reload rainy and derained pixels; skip images that have disappeared or changed."""
     opened = open_medium(medium)
     for record in records:
         try:
@@ -75,7 +75,7 @@ def samples(medium: MediumSpec, records: Iterable[DerainRecord]) -> Iterator[Sam
 
 
 def _table_artifact(summary: RunSummary) -> None:
-    from prefect.artifacts import create_table_artifact  # Prefect only within its runs
+    from prefect.artifacts import create_table_artifact  # imports Prefect only within its runs
 
     counts = summary.counts
     rows = [

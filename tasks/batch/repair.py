@@ -1,4 +1,4 @@
-"""Repairing a workspace: damaged tables of its catalog are rebuilt, and what was lost is said."""
+"""Repair of a workspace (`repair`): damaged catalog tables are rebuilt and losses are reported."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from tasks.refusals import PreflightFailed
 
 @dataclass(frozen=True, slots=True)
 class Unrecorded:
-    """Objects of a destination that no row of the catalog accounts for."""
+    """Objects of a destination without a row in the catalog."""
 
     destination: str
     objects: int
     fault: str = ""
-    """Why the destination could not be listed."""
+    """Reason why the destination could not be listed."""
 
     def line(self) -> str:
-        """Describe it in one line."""
+        """Return a description in one line."""
         if self.fault:
             return f"{self.destination} could not be listed: {self.fault}"
         return (
@@ -41,13 +41,13 @@ class Unrecorded:
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """What became of the tables of a workspace."""
+    """The outcome of repairing the tables of a workspace."""
 
     tables: tuple[RepairedTable, ...]
     unrecorded: tuple[Unrecorded, ...] = ()
 
     def lines(self) -> list[str]:
-        """Describe it for people, one line for each thing."""
+        """Return a readable description, one line per finding."""
         lines = []
         for table in self.tables:
             if not table.damages:
@@ -66,19 +66,19 @@ class RepairReport:
 
 
 def repair(settings: Settings) -> RepairReport:
-    """Rebuild every damaged table of a workspace; outputs are listed and left alone.
+    """Rebuild every damaged table of a workspace; outputs are listed but not changed.
 
     Parameters
     ----------
     settings : Settings
-        Say which workspace.
+        Name the workspace.
 
     Raises
     ------
     PreflightFailed
-        A run holds a lease in the workspace.
+        If a run holds a lease in the workspace.
     TransientError, AccessDenied
-        Storage failed; called again, it goes on where it ended.
+        If storage fails; another call resumes the repair.
     """
     held = held_leases(lease_location(settings.workspace))
     if held:
@@ -89,7 +89,7 @@ def repair(settings: Settings) -> RepairReport:
 
 
 def _unrecorded(catalog: Catalog) -> Iterator[Unrecorded]:
-    """Compare the listing of each destination with the rebuilt table."""
+    """Yield the objects of each destination that the rebuilt table does not list."""
     batches = catalog.scan(None, ["destination"], DERAINED)
     for destination in sorted(
         {name for batch in batches for name in batch["destination"].unique().to_pylist()}

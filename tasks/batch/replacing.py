@@ -1,4 +1,4 @@
-"""Outputs that a run replaces: which they are, and how they are put aside before."""
+"""Outputs that a run replaces: finding them (`replaced_outputs`) and backing them up first (`put_aside`)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tasks.media.medium import MediumSpec
 
 
 def replaced_outputs(found: Plan, medium: MediumSpec) -> Iterator[str]:
-    """Yield the keys of outputs that are there and will be written anew, whoever wrote them.
+    """Yield the keys of existing outputs that will be overwritten, whoever wrote them.
 
     Parameters
     ----------
     found : Plan
-        What is to do.
+        The pending images.
     medium : MediumSpec
-        Of photographs; frames replace nothing.
+        The medium of a run over photographs; frames replace nothing.
     """
     if medium.frames or not found.counts.pending:
         return
@@ -36,12 +36,12 @@ def replaced_outputs(found: Plan, medium: MediumSpec) -> Iterator[str]:
 
 
 def put_aside(keys: Iterator[str], destination: str, aside: str) -> int:
-    """Copy outputs to another place, under the same keys; return how many.
+    """Copy outputs to another folder under the same keys; return their number.
 
     Raises
     ------
     StorageError
-        If one cannot be copied; the outputs themselves are as they were.
+        If an output cannot be copied; the outputs themselves are unchanged.
     """
     source, target = open_location(destination), open_location(aside)
     number = 0
@@ -54,12 +54,12 @@ def put_aside(keys: Iterator[str], destination: str, aside: str) -> int:
 def _keys(destination: str) -> Hashes:
     try:
         return sorted_hashes(ref.key for ref in open_location(destination).list())
-    except ObjectNotFound:  # a destination that is not there has no outputs
+    except ObjectNotFound:  # a missing destination has no outputs
         return sorted_hashes(())
 
 
 def _output_key(ref: ImageRef, medium: MediumSpec) -> str | None:
     try:
         return output_key(ref.key, medium.export)
-    except ImageRejected:  # it becomes a row, and writes nothing
+    except ImageRejected:  # the image becomes a rejected row without an output
         return None

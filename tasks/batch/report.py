@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that needs nothing else, with sliders between rainy and derained."""
+"""The report of a run (`render`): one self-contained HTML file with sliders between rainy and derained images."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tasks.pages.pictures import LONGEST_SIDE, data_uri, shrunk
 from tasks.pages.templates import page_template, visible
 from tasks.readable import percentage
 
-# These bound the page: 16 pairs of at most `LONGEST_SIDE` pixels a side are some megabytes at worst.
+# These limit the page size: 16 pairs of at most `LONGEST_SIDE` pixels per side take a few megabytes at worst.
 MOST_SAMPLES = 8
 MOST_REJECTED = 200
 MOST_LISTED = 50_000
-"""Images in the table, some 80 bytes each."""
+"""Largest number of images in the table, about 80 bytes each."""
 VIEWABLE = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".avif")
-"""Suffixes of files that a browser opens."""
+"""Suffixes of files that browsers can open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image of the run before and after; both uint8 (H, W, 3) of one size."""
+    """One image of the run before and after deraining; both uint8 (H, W, 3) of one size."""
 
     record: DerainRecord
     rainy: np.ndarray
@@ -35,7 +35,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the page shows. `images` and `rejected` may be cut; the summary and `rejected_total` count them all."""
+    """The content of the page. `images` and `rejected` may be truncated; the counts cover all of them."""
 
     summary: RunSummary
     worst: Sequence[Sample]
@@ -46,18 +46,18 @@ class Report:
     images: Sequence[DerainRecord] = ()
     """Derained and rejected images of the run, for the table."""
     links: str | None = None
-    """`file://` URL of the folder of the outputs, ending in a slash; None where a browser cannot open it."""
+    """`file://` URL of the output folder, ending in a slash; None if a browser cannot open it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A sample as the template needs it; pictures are data URIs of `width` x `height`."""
+    """A sample as the template needs it; pictures are data URIs of `width` x `height` pixels."""
 
     key: str
     full_width: int
     full_height: int
     rain_removed: str
-    """In words."""
+    """Share of removed rain, in words."""
     link: str | None
     """URL of the output."""
     rainy: str
@@ -67,7 +67,7 @@ class Card:
 
 
 class Row(NamedTuple):
-    """A row of the table, as its script reads it."""
+    """A row of the table, as the page's script reads it."""
 
     name: str
     output_key: str | None
@@ -75,16 +75,16 @@ class Row(NamedTuple):
     height: int | None
     rain_removed: float | None
     reason: str | None
-    """Why it was rejected; None where it was derained."""
+    """Reason for rejection; None if the image was derained."""
     dropped: str | None
-    """What an output lacks of its source."""
+    """Contents of the source file that the output lacks."""
 
 
 def render(report: Report) -> str:
-    """Write the report as one self-contained HTML page.
+    """Render the report as one self-contained HTML page.
 
-    At most `MOST_SAMPLES` of each kind, `MOST_REJECTED` rejects and `MOST_LISTED` rows of the table are shown; a
-    random sample that is among the worst is not shown twice.
+    The page shows at most `MOST_SAMPLES` samples of each kind, `MOST_REJECTED` rejects and `MOST_LISTED` table
+    rows. A random sample that is also among the worst is shown once.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def render(report: Report) -> str:
 
 
 def rain_removed(record: DerainRecord) -> float | None:
-    """Return how much an image changed as a share of its brightness, at most 1; None where that is unknown."""
+    """Return the change of an image as a fraction of its brightness, at most 1; None if unknown."""
     if record.rain_energy is None or not record.brightness:
         return None
     return min(record.rain_energy / record.brightness, 1.0)

@@ -1,4 +1,4 @@
-"""Images whose outputs would have the name of another image's output."""
+"""Rivals: other images that own the output name of an image (`refuse_contested`, `read_rivals`)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COLUMNS = ("source", "key", "export", "destination", "output_key", VERSION, "de
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """The image that an output belongs to."""
+    """The image that owns an output."""
 
     source: str
     key: str
@@ -42,7 +42,7 @@ class Rival:
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """Images whose outputs belong to other images, under the very same name."""
+    """Images whose outputs belong to other images under exactly the same name."""
 
     images: int = 0
     examples: tuple[ImageRef, ...] = ()
@@ -51,14 +51,14 @@ class Contest:
 
 
 def refuse_contested(contest: Contest, catalog: Catalog, scope: Scope) -> None:
-    """Refuse to write over the outputs of other images: the two would overwrite each other for ever.
+    """Refuse to overwrite outputs of other images, because both images would overwrite each other in every run.
 
-    What another source does not hold any more is no rival: a source may have moved.
+    An image that no longer exists at its source is no rival, since the source may have moved.
 
     Raises
     ------
     PreflightFailed
-        Names both images, the output and the way out.
+        If there is a rival; the message names both images, the output and the remedy.
     """
     rivals = read_rivals(catalog, scope.destination, contest.outputs, NameFolding())
     for ref, output in zip(contest.examples, contest.outputs, strict=True):
@@ -84,23 +84,23 @@ def refuse_contested(contest: Contest, catalog: Catalog, scope: Scope) -> None:
 def read_rivals(
     catalog: Catalog, destination: str, outputs: Sequence[str], folding: NameFolding
 ) -> dict[str, Rival]:
-    """Find the images that outputs belong to.
+    """Return the images that own outputs.
 
     Parameters
     ----------
     catalog : Catalog
-        Read as a stream, if there is anything to find.
+        Read as a stream, and only if `outputs` is not empty.
     destination : str
-        Where the outputs are.
+        URL of the destination.
     outputs : Sequence[str]
         URLs of outputs.
     folding : NameFolding
-        Of the destination.
+        How the destination folds names.
 
     Returns
     -------
     dict[str, Rival]
-        The newest row's image, by the URL of `outputs`; URLs without a row are absent.
+        The image of the newest row, by the URL in `outputs`; URLs without a row are absent.
     """
     if not outputs:
         return {}
@@ -126,7 +126,7 @@ def _matching(frame: pl.DataFrame, wanted: Hashes, folding: NameFolding) -> tupl
 
 
 def is_there(rival: Rival) -> bool:
-    """Tell whether a rival is still at its source; one that cannot be looked at is taken to be."""
+    """Return whether a rival still exists at its source; assume so if it cannot be checked."""
     try:
         if is_array(rival.source):
             return True
@@ -139,10 +139,10 @@ def is_there(rival: Rival) -> bool:
 
 
 def is_same_file(source: str, key: str, other: str) -> bool:
-    """Tell whether two keys of a source name one file, as where a photograph was renamed from A.JPG to a.jpg."""
+    """Return whether two keys of a source name one file, for example after a renaming from A.JPG to a.jpg."""
     if not is_local(source):
         return False
     try:
         return os.path.samefile(os.path.join(source, key), os.path.join(source, other))
-    except OSError:  # one of them is not there
+    except OSError:  # one of them does not exist
         return False

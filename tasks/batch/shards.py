@@ -1,7 +1,8 @@
-"""What a worker does with a shard: fetch, decode, derain, encode, put, for each of its images.
+"""The deraining job (`derain_shard`): fetch, decode, derain, encode and put each image of a shard.
 
-Fetching runs ahead and putting lags behind in threads of their own, so that the one computing thread does not
-wait for storage. A fault of an image becomes a row with a reason; a fault of the world leaves the image pending.
+Images are prefetched and outputs are written in threads of their own, so that the one computing thread does not
+wait for storage. A fault of an image becomes a row with a reason; a fault of storage or workers leaves the image
+pending.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from tasks.waves.reading import SHARD_SECONDS, Reading
 from tasks.waves.stage import Shard, ShardResult, halved, unfinished
 
 WRITE_BEHIND = 3
-"""Outputs that may still be on their way while the next image is derained."""
+"""Largest number of outputs still being written while the next image is derained."""
 BATCH_PIXELS = 64_000_000
-"""What the images of one forward pass hold together, unless a single one holds more."""
+"""Largest number of pixels per forward pass, unless a single image has more."""
 REJECTED_BY_DEATH = "the process that derains it dies each time"
 
 
 @dataclass(frozen=True, slots=True)
 class ShardJob:
-    """What all shards of a run have in common; sent with each, without pixels, weights or credentials."""
+    """The state that all shards of a run share; sent with each, without pixels, weights or credentials."""
 
     scope: Scope
     medium: MediumSpec
@@ -60,14 +61,14 @@ class ShardJob:
         return halved(shard)
 
     def killed(self, shard: Shard[ImageRef]) -> ShardResult[DerainRecord]:
-        """Reject an image that kills each process that derains it."""
+        """Reject an image that kills every process that derains it."""
         rows = tuple(rejected_record(self, ref, REJECTED_BY_DEATH) for ref in shard.items)
         return ShardResult(rows, (), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rainy:
-    """An image that is to be derained, and where its output goes."""
+    """An image to derain, and the key of its output."""
 
     ref: ImageRef
     output_key: str
@@ -76,7 +77,7 @@ class _Rainy:
 
 
 def derain_shard(job: ShardJob, shard: Shard[ImageRef]) -> ShardResult[DerainRecord]:
-    """Derain the images of a shard and put their outputs; recording them is up to the coordinator.
+    """Derain the images of a shard and write their outputs; the coordinator records them.
 
     Parameters
     ----------
@@ -88,17 +89,17 @@ def derain_shard(job: ShardJob, shard: Shard[ImageRef]) -> ShardResult[DerainRec
     Returns
     -------
     ShardResult
-        A row for each image that is done or rejected; the others are unfinished, or left once its time is up.
+        One row per derained or rejected image; the others are unfinished, or not started before the time was up.
     """
     try:
         run = _ShardRun(job)
-    except STORAGE_ERRORS as error:  # no model here, or no array: other shards may fare better elsewhere
+    except STORAGE_ERRORS as error:  # no model or no array here: other shards may succeed on other workers
         return unfinished(shard, str(error))
     return run.run(shard.items)
 
 
 class _ShardRun:
-    """One pass over the images of a shard, and what it has got to so far."""
+    """One pass over the images of a shard, and its results so far."""
 
     def __init__(self, job: ShardJob) -> None:
         self.job = job
@@ -122,7 +123,7 @@ class _ShardRun:
         return ShardResult(records, tuple(reading.unfinished), reading.image_seconds, reading.left)
 
     def _rainy(self, refs: tuple[ImageRef, ...]) -> Iterator[_Rainy]:
-        """Yield the images that could be read and whose outputs have a place."""
+        """Yield the images that can be read and whose output key is valid."""
         for image in self.reading.decoded(refs):
             try:
                 yield _Rainy(image.ref, self.medium.output_key(image.ref), image.data, image.picture)
@@ -160,7 +161,7 @@ class _ShardRun:
         return None
 
     def _finish_puts(self, leave: int) -> None:
-        """Wait for puts until at most `leave` are under way."""
+        """Wait for puts until at most `leave` are in flight."""
         while len(self.putting) > leave:
             record, ref, put = self.putting.popleft()
             try:
@@ -175,7 +176,7 @@ class _ShardRun:
 
 
 def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:
-    """Group neighbours of one size, up to `most` of them and `BATCH_PIXELS`: what one forward pass takes."""
+    """Group consecutive images of one size into batches of at most `most` images and `BATCH_PIXELS` pixels."""
     batch: list[_Rainy] = []
     for image in images:
         if batch and image.picture.rgb.shape != batch[0].picture.rgb.shape:
@@ -213,7 +214,7 @@ def _derained_record(
 
 
 def can_derain(job: ShardJob) -> bool:
-    """Derain a grey square: tells whether a worker can do without any image what it should do with one."""
+    """Derain a grey square and return whether that worked, to tell faults of a worker from faults of an image."""
     grey = np.full((1, 64, 64, 3), 128, np.uint8)
     return loaded_engine(job.model, job.device, job.tile_pixels).derain(grey).shape == grey.shape
 

@@ -1,4 +1,4 @@
-"""derain-batch as a stage: photographs in shards, a row of the catalog for each."""
+"""derain-batch as a stage (`DerainStage`): shards of images, one catalog row per image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
 
 @dataclass(frozen=True, slots=True)
 class DerainStage:
-    """What one run of derain-batch does; see `tasks.waves.stage.Stage`."""
+    """Derains the images of one run; see `tasks.waves.stage.Stage`."""
 
     settings: Settings
     plan: Plan
@@ -27,18 +27,18 @@ class DerainStage:
     in_order: bool = False
 
     def shards(self, workers: int) -> Iterator[Shard[ImageRef]]:
-        """Stream the pending photographs."""
+        """Yield shards of the pending images."""
         limits = ShardLimits(self.settings.shard_images, self.settings.shard_pixels, workers)
         return self.plan.shards(limits)
 
     def outcome(self, row: DerainRecord) -> Outcome:
-        """Return the pixels of a derained photograph, or why it was rejected."""
+        """Return the pixels of a derained image, or the reason for its rejection."""
         if row.status == "rejected":
             return Outcome(rejected_for=row.reason or "")
         return Outcome((row.height or 0) * (row.width or 0))
 
     def commit(self, finished: Sequence[Finished[ImageRef, DerainRecord]]) -> Sequence[Unfinished]:
-        """Commit the rows; those of photographs that had one already replace it."""
+        """Commit the rows; an existing row of an image is replaced."""
         failpoint("before-commit")
         for replace in (False, True):
             rows = [row for part in finished if part.shard.replace == replace for row in part.result.records]

@@ -1,4 +1,4 @@
-"""What one run of derain-batch did: the flow's result, the console's last line, the report's head."""
+"""The summary of a derain-batch run (`RunSummary`): the flow's result, last console line and report header."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from tasks.readable import duration, rate, with_reasons
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Objects of a source, by what became of them in one run."""
+    """Counts of a source's objects by outcome in one run."""
 
     listed: int
-    """Images that the selection took."""
+    """Images that match the selection."""
     skipped: int
-    """Other objects, which were left out."""
+    """Other objects."""
     done_before: int
-    """Already in the catalog: derained with their output in place, or rejected."""
+    """Images already in the catalog: derained with an existing output, or rejected."""
     derained: int
     rejected: int
     pending: int
-    """Still to do: the next run takes them up."""
+    """Images left for the next run."""
     rejected_for: Mapping[str, int] = field(default_factory=dict)
-    """Of `rejected`, by reason."""
+    """The images in `rejected`, by reason."""
     rejected_before: Mapping[str, int] = field(default_factory=dict)
-    """Of `done_before` the rejected ones, by reason."""
+    """The rejected images in `done_before`, by reason."""
     left_out: LeftOut = field(default_factory=LeftOut)
-    """Of `skipped`, by reason, and folders that were not entered."""
+    """The objects in `skipped` by reason, and folders that were not entered."""
 
     @property
     def derained_before(self) -> int:
-        """Derained by earlier runs, with their output in place."""
+        """Number of images derained by earlier runs whose output exists."""
         return self.done_before - sum(self.rejected_before.values())
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One run: where from and to, with which model, how many images, how fast.
+    """One run: its source, destination, model, counts and speed.
 
-    `state` is `Completed` or `Failed`, `message` its reason (empty where there is none). `pixels` are those
-    of the images that were derained; `wall_seconds` is the time that their rates refer to, `image_seconds` the
-    CPU time that workers spent on decoding, deraining and encoding.
+    `state` is `Completed` or `Failed`, and `message` its reason, which may be empty. `pixels` counts the pixels of
+    derained images; rates refer to `wall_seconds`; `image_seconds` is the CPU time that workers spent on decoding,
+    deraining and encoding.
     """
 
     run_id: str
@@ -63,7 +63,7 @@ class RunSummary:
     wall_seconds: float
     image_seconds: float = 0.0
     made_before: tuple[MadeBy, ...] = ()
-    """Which models made the outputs of the images that were done before."""
+    """Models that made the outputs of images that were done before."""
 
     @property
     def images_per_second(self) -> float:
@@ -76,7 +76,7 @@ class RunSummary:
         return self.pixels / 1e6 / self.wall_seconds if self.wall_seconds > 0 else 0.0
 
     def line(self) -> str:
-        """Account for every object in one line.
+        """Return the counts of all objects in one line.
 
         `86 derained, 2 rejected (2 zero bytes), 0 pending in 41 s (2.1 images/s, 3.4 MP/s); 9 done before`.
         """
@@ -98,7 +98,7 @@ class RunSummary:
         return "; ".join([text, ", ".join(others)]) if others else text
 
     def _by_others(self) -> str:
-        """Say by which models earlier outputs were made, where the run's own is not the only one."""
+        """Describe the models that made earlier outputs; empty if the run's own is the only one."""
         made = made_by_others(self.made_before, self.model_digest)
         if not made:
             return ""

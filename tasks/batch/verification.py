@@ -1,4 +1,4 @@
-"""A last look at what a run wrote: a destination or workspace that was removed in mid-run is noticed."""
+"""Verification of a finished run (`find_loss`): detects a destination or workspace removed during the run."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from tasks.batch.output_listing import INTACT, output_urls, read_listing
 from tasks.media.key_hashes import hash_texts
 
 EXAMPLES = 3
-"""Missing outputs that the run's message names."""
+"""Largest number of missing outputs that the run's message names."""
 _COLUMNS = ("status", "destination", "output_key", "output_size", "output_etag")
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What a run wrote and is not there at its end."""
+    """Outputs and rows that a run wrote but that are missing at its end."""
 
     outputs: int = 0
-    """Outputs with a row that are not in the destination, or not as they were written."""
+    """Number of outputs with a row that are missing from the destination or were changed."""
     rows: int = 0
-    """Rows that were committed and are not in the catalog."""
+    """Number of committed rows that are missing from the catalog."""
     examples: tuple[str, ...] = ()
-    """Keys of some of the outputs."""
+    """Keys of some of the missing outputs."""
 
     @property
     def images(self) -> int:
-        """Images that the next run has to derain again."""
+        """Number of images that the next run has to derain again."""
         return self.outputs + self.rows
 
     def line(self, destination: str) -> str:
-        """Say what is missing, and of what; nothing where nothing is."""
+        """Describe the loss in one line; empty if nothing is missing."""
         parts = []
         if self.outputs:
             named = ", ".join(self.examples) + (", ..." if self.outputs > len(self.examples) else "")
@@ -54,25 +54,25 @@ class Loss:
 
 
 def find_loss(catalog: Catalog, scope: Scope, run_id: str, recorded: int, folding: NameFolding) -> Loss:
-    """List the destination once, and compare it and the catalog with what a run recorded.
+    """List the destination once, and compare it and the catalog with the records of a run.
 
     Parameters
     ----------
     catalog : Catalog
-        Of the workspace.
+        Catalog of the workspace.
     scope : Scope
-        Of the run.
+        Scope of the run.
     run_id : str
-        The run.
+        Id of the run.
     recorded : int
-        Images that the run has committed rows for.
+        Number of images for which the run committed rows.
     folding : NameFolding
-        Of the destination.
+        How the destination folds names.
 
     Raises
     ------
     TransientError, AccessDenied
-        Catalog or destination cannot be read now.
+        If the catalog or the destination cannot be read.
     """
     if not recorded:
         return Loss()

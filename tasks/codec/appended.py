@@ -1,4 +1,4 @@
-"""What a phone or camera stores with the picture that it shows, and that no output keeps."""
+"""Data that phones and cameras append to the visible picture, and that no output keeps."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _START_OF_JPEG = b"\xff\xd8\xff"
 _BRAND_OF_TONE_MAP = b"tmap"
 _COLOUR_CODES = b"colrnclx"
 _UNSPECIFIED = 2
-_HEAD = 4096  # where the boxes that describe the picture lie
+_HEAD = 4096  # bytes that contain the boxes describing the picture
 
 
 def appended_to_jpeg(jpeg: JpegFile, data: bytes) -> tuple[str, ...]:
-    """Return in plain words what follows a JPEG in its file: a gain map (Ultra HDR), pictures (MPO), a video."""
+    """Return, in words, what follows a JPEG in its file: a gain map (Ultra HDR), pictures (MPO) or a video."""
     rest = b"" if jpeg.end is None else data[jpeg.end :]
     found = []
     if _has_gain_map(jpeg, rest):
@@ -31,20 +31,20 @@ def appended_to_jpeg(jpeg: JpegFile, data: bytes) -> tuple[str, ...]:
 
 
 def kept_with_avif(data: bytes) -> tuple[str, ...]:
-    """Return in plain words what an AVIF holds besides its picture."""
+    """Return, in words, what an AVIF holds besides its picture."""
     size = min(int.from_bytes(data[:4], "big"), 256)
     return ("gain map",) if _BRAND_OF_TONE_MAP in data[8:size] else ()
 
 
 def colour_codes_of_avif(data: bytes) -> tuple[Chunk, ...]:
-    """Return how to show the colours of an AVIF, as the chunk that a PNG says it in."""
+    """Return the colour description of an AVIF as a PNG chunk (cICP)."""
     at = data.find(_COLOUR_CODES, 0, _HEAD)
     if at < 0:
         return ()
     primaries, transfer = struct.unpack_from(">HH", data, at + len(_COLOUR_CODES))
     if _UNSPECIFIED in (primaries, transfer) or max(primaries, transfer) > 255:
         return ()
-    return ((b"cICP", bytes([primaries, transfer, 0, 1])),)  # RGB by now, in full range
+    return ((b"cICP", bytes([primaries, transfer, 0, 1])),)  # already RGB, in full range
 
 
 def _has_gain_map(jpeg: JpegFile, rest: bytes) -> bool:

@@ -1,7 +1,7 @@
-"""A BMP with alpha: its version 4 header names the channel.
+"""A BMP writer with alpha (`write_bmp_with_alpha`), whose version 4 header names the alpha channel.
 
-Pillow writes the fourth channel of a BMP under a header that does not name it, and readers, Pillow among them,
-then take the picture for opaque; so what was read could not be written back.
+Pillow writes the fourth channel of a BMP under a header that does not name it. Readers, including Pillow, then
+treat the picture as opaque, so transparency would be lost.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _INCHES_PER_METRE = 1 / 0.0254
 
 
 def write_bmp_with_alpha(rgba: RgbImage, dpi: tuple[float, float] | None) -> bytes:
-    """Return a BMP of (H, W, 4) samples, thirty-two bits a pixel."""
+    """Return a BMP of (H, W, 4) samples with 32 bits per pixel."""
     height, width = rgba.shape[:2]
     size = rgba.size
     across, down = (round(dots * _INCHES_PER_METRE) for dots in dpi or (96, 96))
     head = struct.pack("<2sIII", b"BM", _HEADER_BYTES + size, 0, _HEADER_BYTES)
     layout = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, _BITFIELDS, size, across, down, 0, 0)
     colours = struct.pack("<4I4s", *_MASKS, _SRGB).ljust(68, b"\0")
-    rows = np.ascontiguousarray(rgba[::-1, :, [2, 1, 0, 3]])  # from the bottom, blue first
+    rows = np.ascontiguousarray(rgba[::-1, :, [2, 1, 0, 3]])  # bottom row first, BGRA
     return b"".join([head, layout, colours, rows.tobytes()])

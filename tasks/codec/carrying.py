@@ -1,4 +1,4 @@
-"""Which of a source's metadata its output holds, and what is dropped because the output's format has no place."""
+"""Transfer of metadata to an output (`carry`): what is kept, and what the output's format cannot hold."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _NOTHING = Metadata()
 
 
 def carry(form: PictureForm, target: str) -> tuple[Metadata, tuple[str, ...]]:
-    """Return what an output holds of its source's metadata, and what it lacks, in plain words.
+    """Return the source's metadata that the output keeps, and descriptions of what it lacks.
 
     Parameters
     ----------
     form
-        The source.
+        The form of the source.
     target
         The format of the output.
     """

@@ -1,7 +1,7 @@
-"""How many pixels a file can hold at most: a header may claim a size that costs gigabytes to decode.
+"""Limits on the pixels that a file can hold: a header may claim a size that takes gigabytes to decode.
 
-A file of a few hundred bytes that claims hundreds of megapixels is no photograph, whatever a decoder would make
-of it. The limits below are those of each format's densest encoding, so no file that holds its pixels exceeds them.
+A file of a few hundred bytes that claims hundreds of megapixels is no photograph. The limits below are those of
+each format's densest encoding, so no file that holds its pixels exceeds them.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from tasks.codec.pictures import ImageRejected
 from tasks.codec.sniff import identify
 
 _DEFLATE = 1032
-"""Bytes that one deflated byte becomes, at most."""
+"""Largest number of bytes that one deflated byte can expand to."""
 _LZW = 2560
-"""One code of 12 bits stands for at most 3,838 samples."""
+"""A code of 12 bits stands for at most 3,838 samples."""
 _DCT = 512
-"""A bit for each block of 8x8 pixels: the shortest Huffman code, in a progressive file."""
+"""One bit per block of 8x8 pixels: the shortest Huffman code, in a progressive file."""
 _RAW = 8
-"""One bit a pixel."""
+"""One bit per pixel."""
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Of a PNG, by its colour type."""
+"""Samples per pixel of a PNG, by its colour type."""
 _TIFF = {
     "raw": _RAW,
     "packbits": 64 * _RAW,
@@ -35,26 +35,26 @@ _TIFF = {
     "jpeg": _DCT,
 }
 _UNBOUNDED = 100_000
-"""Of formats that can store an empty picture in no bits at all. Black photographs stay well below it."""
+"""Limit for formats that can store an empty picture in no bits. Black photographs stay well below it."""
 _CHEAP_PIXELS = 16_000_000
-"""So many cost little to decode, and may be empty in such a format."""
+"""Pixels that are cheap to decode and are therefore allowed even for an empty picture in such a format."""
 _MORE_THAN_PILLOW_OPENS = 2**31
-"""Pillow refuses to open what is larger than a limit of its own, and does not say how large it is."""
+"""Pillow's own limit, above which it refuses to open a file without naming the size."""
 _ARITHMETIC = (b"\xff\xc9", b"\xff\xca")
-"""Markers of a JPEG whose blocks may take far less than a bit."""
+"""Markers of JPEG types whose blocks may take far less than a bit."""
 
 
 def claimed_pixels(data: bytes) -> int:
-    """Return the height times the width that a header claims, without decoding; 0 where it cannot be read.
+    """Return the number of pixels that a header claims, without decoding; 0 if it cannot be read.
 
     Raises
     ------
     MemoryError
-        A fault of the machine.
+        If the machine has too little memory.
     """
     try:
         name = identify(data)
-        if name == "PNG":  # whatever is wrong with its other chunks
+        if name == "PNG":  # even if its other chunks are damaged
             return math.prod(struct.unpack_from(">II", data, 16))
         with Image.open(io.BytesIO(data), formats=[name]) as image:
             return math.prod(image.size)
@@ -62,7 +62,7 @@ def claimed_pixels(data: bytes) -> int:
         return _MORE_THAN_PILLOW_OPENS
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - readers raise anything; `decode` meets the same fault, and reports it
+    except Exception:  # noqa: BLE001 - readers raise anything; `decode` meets the same fault and reports it
         return 0
 
 
@@ -72,14 +72,14 @@ def require_plausible_size(image: ImageFile, data: bytes) -> None:
     Parameters
     ----------
     image
-        Opened, not decoded.
+        The opened image, not decoded.
     data
         The file.
 
     Raises
     ------
     ImageRejected
-        Names both figures.
+        If it does; the reason has both numbers.
     """
     pixels = image.size[0] * image.size[1]
     most = _pixels_per_byte(image, data)
@@ -91,7 +91,7 @@ def require_plausible_size(image: ImageFile, data: bytes) -> None:
 
 
 def _pixels_per_byte(image: ImageFile, data: bytes) -> float | None:
-    """Return how many pixels a byte can stand for, or None where the format sets no limit."""
+    """Return the largest number of pixels per byte, or None if the format has no limit."""
     name = image.format
     if name == "JPEG":
         return None if any(marker in data for marker in _ARITHMETIC) else _DCT

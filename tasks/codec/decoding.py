@@ -1,4 +1,4 @@
-"""Decode the bytes of a photograph; every fault of the image is an `ImageRejected`."""
+"""The decoder of photographs (`decode`): raises `ImageRejected` for every fault of the image."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     Raises
     ------
     ImageRejected
-        For every fault of the image, with a short plain reason.
+        For every fault of the image, with a short reason.
     MemoryError
-        A fault of the machine, not of the image.
+        If the machine has too little memory, which is no fault of the image.
     """
     _hush_pillow()
     name = identify(data)
@@ -76,7 +76,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     except Image.DecompressionBombError as fault:
         raise ImageRejected(f"more pixels than Pillow reads of a {name}") from fault
     except Exception as fault:
-        # Readers raise whatever a flipped bit provokes: OSError, SyntaxError, struct.error, KeyError, ...
+        # Flipped bits make readers raise anything: OSError, SyntaxError, struct.error, KeyError, ...
         kind = "truncated" if is_cut_short(data, name, fault) else "damaged"
         raise ImageRejected(f"{kind} {name}") from fault
 
@@ -88,7 +88,7 @@ def _read(data: bytes, name: str, max_pixels: int) -> Picture:
         image.tag_v2.get(_ORIENTATION, 1) if isinstance(image, TiffImagePlugin.TiffImageFile) else 1
     )
     image.load()
-    # Some formats give the true size only with the pixels.
+    # In some formats, the true size is known only after decoding.
     _check_size(image.size, max_pixels)
     plain = to_plain_mode(image, data)
     upright, form = describe(opened, plain.mode, turned_by_pillow)
@@ -126,8 +126,8 @@ def _open_tiff(data: bytes, max_pixels: int) -> Opened:
     further = what_further_pages_are(image, data)
     if breaks_off(image, data):
         raise ImageRejected("truncated TIFF")
-    # Where there is room already, the reader does not hold the size against Pillow's process-wide limit.
-    stored = (image.tag_v2[_IMAGE_WIDTH], image.tag_v2[_IMAGE_LENGTH])  # as it lies, not as it is turned
+    # If the buffer exists already, the reader does not apply Pillow's process-wide size limit.
+    stored = (image.tag_v2[_IMAGE_WIDTH], image.tag_v2[_IMAGE_LENGTH])  # as stored, before orientation
     image.im = Image.new(image.mode, stored).im
     return Opened(image, data, dropped=further)
 
@@ -169,7 +169,7 @@ def _megapixels(pixels: int) -> str:
 
 
 def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
-    # np.array, not np.asarray: torch takes only arrays that it may write to.
+    # np.array, not np.asarray: torch needs a writable array.
     rgb = np.array(image if image.mode == "RGB" else image.convert("RGB"))
     return rgb, np.array(image.getchannel("A")) if "A" in image.mode else None
 

@@ -1,4 +1,4 @@
-"""Derained pixels back to bytes, in the form that their source came in."""
+"""The encoder of derained pixels (`encode`), which keeps the form of the source."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _IPTC_RESOURCE = 0x0404
 
 
 def encode(rgb: RgbImage, picture: Picture, export: Export) -> bytes:
-    """Write derained pixels, the same bytes for the same pixels every time.
+    """Encode derained pixels; equal pixels always give equal bytes.
 
     Parameters
     ----------
     rgb
         (H, W, 3), the derained version of `picture.rgb`. A grey source is averaged back to grey (BT.601).
     picture
-        The source: its alpha, form and metadata go to the output.
+        The source, whose alpha, form and metadata are carried over to the output.
     export
         The format to write.
 
@@ -50,7 +50,7 @@ def encode(rgb: RgbImage, picture: Picture, export: Export) -> bytes:
 
 
 def dropped(picture: Picture, export: Export) -> tuple[str, ...]:
-    """Return in plain words what the output lacks of what its source holds besides pixels.
+    """Return, in words, the contents of the source besides pixels that the output lacks.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def _write_webp(rgb: RgbImage, picture: Picture, metadata: Metadata, quality: in
     lossless = picture.form.lossless
     options: dict[str, Any] = {"quality": quality, "lossless": lossless, "exact": lossless}
     if lossless:
-        options["quality"] = 50  # of lossless WebP it is the effort, not the fidelity
+        options["quality"] = 50  # for lossless WebP this is the effort, not the fidelity
     for name in ("icc_profile", "exif", "xmp"):
         if getattr(metadata, name) is not None:
             options[name] = getattr(metadata, name)
@@ -108,13 +108,13 @@ def _write_jpeg(rgb: RgbImage, picture: Picture, metadata: Metadata, quality: in
         try:
             return _save(image, "JPEG", {**options, "progressive": True})
         except OSError:
-            # Pillow gives a progressive file a byte a pixel of room; pure noise needs more. Same pixels.
+            # Pillow reserves one byte per pixel for a progressive file; noise needs more. The pixels are the same.
             pass
     return _save(image, "JPEG", options)
 
 
 def _subsampling(form: PictureForm) -> int:
-    # Samplings that Pillow cannot write (-1: 4:4:0, 4:1:1) and other formats keep all the chroma they have.
+    # Samplings that Pillow cannot write (-1: 4:4:0, 4:1:1) and other formats keep full chroma.
     return _FULL_CHROMA if form.subsampling in (None, -1) else form.subsampling or 0
 
 

@@ -1,7 +1,7 @@
-"""EXIF blocks: read the orientation, and make the block that fits the upright picture.
+"""EXIF blocks (`make_upright`): reads the orientation and returns the block that fits the upright picture.
 
-The block is edited in place and nothing in it moves: maker notes, whose offsets nobody knows, survive. Pillow's
-`Exif.tobytes` moves and alters them (https://github.com/python-pillow/Pillow/issues/7545).
+The block is edited in place and nothing in it moves, so maker notes, whose offsets are undocumented, survive.
+Pillow's `Exif.tobytes` moves and alters them (https://github.com/python-pillow/Pillow/issues/7545).
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _ENTRY = 12
 
 @dataclass(frozen=True, slots=True)
 class Upright:
-    """How to turn a picture, and what remains of its EXIF once it is turned."""
+    """The orientation of a picture, and its EXIF block after the orientation has been applied."""
 
     orientation: int
     block: bytes | None
     is_damaged: bool = False
-    """There was a block, and it could not be read."""
+    """Whether there is a block that could not be read."""
 
 
 def make_upright(raw: bytes) -> Upright:
-    """Read the orientation of an EXIF block and take it out, with the link to the thumbnail.
+    """Return the orientation of an EXIF block, and the block without it and without the link to the thumbnail.
 
-    A block that cannot be read turns nothing and is not kept: no fault of it is a fault of the picture.
+    An unreadable block gives no orientation and is dropped: its faults are not faults of the picture.
     """
     block = raw
     while block.startswith(b"Exif\0\0"):
@@ -66,7 +66,7 @@ def _take_orientation(block: bytes) -> Upright:
             kept += block[position : position + _ENTRY]
     if not kept:
         return Upright(orientation, None)
-    # Next directory 0: the thumbnail it would lead to still shows the rain, and lies on its side.
+    # Next directory 0: it would lead to the thumbnail, which still shows the rain and is not upright.
     table = struct.pack(order + "H", len(kept) // _ENTRY) + bytes(kept) + bytes(4)
     room = min(end + 4, len(block)) - start
     table = table.ljust(room, b"\0")
@@ -74,7 +74,7 @@ def _take_orientation(block: bytes) -> Upright:
 
 
 def block_of_tiff(tags: Image.Exif) -> bytes | None:
-    """Return an EXIF block of the tags of a TIFF that describe the photograph, or None."""
+    """Return an EXIF block of those tags of a TIFF that describe the photograph, or None."""
     block = Image.Exif()
     for tag in PHOTOGRAPH:
         if tag in tags:
@@ -89,7 +89,7 @@ def block_of_tiff(tags: Image.Exif) -> bytes | None:
 
 
 def tiff_tags(block: bytes) -> Mapping[int, Any]:
-    """Return what of an EXIF block belongs in the directory of a TIFF."""
+    """Return the tags of an EXIF block that belong in the directory of a TIFF."""
     exif = Image.Exif()
     exif.load(block)
     tags: dict[int, Any] = {tag: exif[tag] for tag in PHOTOGRAPH if tag in exif}

@@ -1,4 +1,4 @@
-"""Which format an output takes, and whether its picture fits there."""
+"""Output formats (`Export`, `target_format`), and whether they can hold a picture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 from tasks.codec.pictures import ImageRejected, Picture, not_supported
 
 _WRITTEN_BACK = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
-_LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # what libjpeg and libwebp write
+_LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # limits of libjpeg and libwebp
 
 
 Kind = Literal["same", "png", "jpeg"]
@@ -23,12 +23,12 @@ class Export:
     kind
         "same" as the source, or "png" or "jpeg" for all.
     quality
-        Of lossy formats, 1 to 100.
+        Quality of lossy formats, 1 to 100.
 
     Raises
     ------
     ValueError
-        For another kind or quality.
+        If kind or quality is invalid.
     """
 
     kind: Kind = "same"
@@ -42,7 +42,7 @@ class Export:
 
     @property
     def label(self) -> str:
-        """The export's part of an output's identity: quality belongs to it wherever it changes bytes."""
+        """The export's part of an output's identity; it contains the quality wherever that changes bytes."""
         return self.kind if self.kind == "png" else f"{self.kind}-q{self.quality}"
 
 
@@ -52,7 +52,7 @@ def target_format(picture: Picture, export: Export) -> str:
     Raises
     ------
     ImageRejected
-        When the format cannot hold the picture; the reason names the way out.
+        If the format cannot hold the picture; the reason names the remedy.
     """
     target = picture.form.format if export.kind == "same" else export.kind.upper()
     if target not in _WRITTEN_BACK:

@@ -1,4 +1,4 @@
-"""What is kept of a file besides its pixels, and how its picture lies."""
+"""The form of a file (`describe`): its metadata besides pixels, and its orientation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.codec.xmp import speaks_of_appended_data, speaks_of_more, upright_xmp
 
 _COLOUR_SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB "}
 _QUARTER_TURNS = (5, 6, 7, 8)
-_LARGEST_DPI = 65_535.0  # what JPEG can hold
+_LARGEST_DPI = 65_535.0  # the limit of JPEG
 _IPTC_TAG, _IPTC_RESOURCE = 33723, 0x0404
 _WHERE_IT_LIES = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 """Tags of GeoTIFF and of GDAL."""
@@ -26,27 +26,27 @@ _WHERE_IT_LIES = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A file whose pixels can be loaded, and what was found in it that Pillow does not say."""
+    """A file whose pixels can be loaded, and findings that Pillow does not report."""
 
     image: ImageFile
     data: bytes
     png_chunks: tuple[Chunk, ...] = ()
-    """What a PNG keeps as it is."""
+    """Chunks that a PNG output keeps unchanged."""
     dropped: tuple[str, ...] = ()
-    """What no output can hold, in plain words."""
+    """Contents that no output can hold, in words."""
 
 
 def describe(opened: Opened, mode: str, tiff_orientation: int) -> tuple[int, PictureForm]:
-    """Return the orientation that is still to be applied, and the form to give the output.
+    """Return the orientation that is still to be applied, and the form of the output.
 
     Parameters
     ----------
     opened
-        Its image is loaded: some formats hold their metadata after the pixels.
+        An opened file whose image is loaded, because some formats store metadata after the pixels.
     mode
-        The plain mode that the pixels were brought to.
+        The plain mode to which the pixels were converted.
     tiff_orientation
-        That of a TIFF, which loading has applied.
+        The orientation of a TIFF, which loading has already applied.
     """
     image = opened.image
     upright = _upright(image)
@@ -93,7 +93,7 @@ def _metadata(
 
 def _upright(image: ImageFile) -> Upright:
     if image.format == "TIFF":
-        return Upright(1, _exif_of_tiff(image))  # Pillow has turned its pixels by now
+        return Upright(1, _exif_of_tiff(image))  # Pillow has already applied the orientation
     raw = image.info.get("exif")
     if not isinstance(raw, bytes):
         raw = _exif_in_text(image.info.get("Raw profile type exif"))
@@ -105,12 +105,12 @@ def _exif_of_tiff(image: Image.Image) -> bytes | None:
         return block_of_tiff(image.getexif())
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - odd tags make Pillow raise anything, and are no reason to reject
+    except Exception:  # noqa: BLE001 - odd tags make Pillow raise anything and are no reason to reject
         return None
 
 
 def _exif_in_text(text: object) -> bytes | None:
-    # ImageMagick's way, from before PNG had a place for EXIF: a title, a length, then hexadecimal digits.
+    # The format of ImageMagick from before PNG had an EXIF chunk: a title, a length, then hexadecimal digits.
     try:
         return bytes.fromhex("".join(str(text).split("\n")[3:])) if text else None
     except ValueError:
@@ -148,7 +148,7 @@ def _dpi(dpi: Iterable[SupportsFloat] | None, swapped: bool) -> tuple[float, flo
         across, down = (float(dots) for dots in dpi or ())
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return None
-    # 1 is what a TIFF without a resolution is read as.
+    # A TIFF without a resolution is read as 1.
     if not all(math.isfinite(dots) and 1 < dots <= _LARGEST_DPI for dots in (across, down)):
         return None
     return (down, across) if swapped else (across, down)

@@ -1,7 +1,7 @@
-"""The structure of a JPEG file: its frame, its scans, where it ends, and whether the scans are complete.
+"""Parser of a JPEG file's structure (`parse_jpeg`): frame, scans, end, and whether the scans are complete.
 
-libjpeg fills a scan that breaks off with grey and warns, and Pillow passes no warning on
-(https://github.com/python-pillow/Pillow/issues/9106): whether a scan is complete has to be found out here.
+libjpeg fills a truncated scan with grey and warns, but Pillow does not pass on the warning
+(https://github.com/python-pillow/Pillow/issues/9106), so completeness is checked here.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the start-of-frame segment says."""
+    """The contents of the start-of-frame segment."""
 
     marker: int
     bits: int
@@ -53,13 +53,13 @@ class Frame:
 
     @property
     def is_progressive(self) -> bool:
-        """Whether the coefficients come in several scans, coarse to fine."""
+        """Whether the coefficients are spread over several scans, coarse to fine."""
         return self.marker in _PROGRESSIVE
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Entropy-coded data at `[start, end)`, and which coefficients of which components it brings."""
+    """Entropy-coded data at `[start, end)`, and the components and coefficients that it codes."""
 
     start: int
     end: int
@@ -68,28 +68,28 @@ class Scan:
     lowest_bit: int
     restart_interval: int
     restarts: int
-    """Restart markers found in the data."""
+    """Number of restart markers in the data."""
 
 
 @dataclass(frozen=True, slots=True)
 class JpegFile:
-    """The segments of a JPEG that matter here."""
+    """The relevant segments of a JPEG."""
 
     frame: Frame
     scans: tuple[Scan, ...]
     segments: tuple[tuple[int, bytes], ...]
-    """Application segments before the first scan, marker and body."""
+    """Marker and body of the application segments before the first scan."""
     end: int | None
-    """Where the picture ends, or None where the end marker is missing."""
+    """Offset of the end of the picture, or None if the end marker is missing."""
 
 
 def parse_jpeg(data: bytes) -> JpegFile:
-    """Read the structure of a JPEG, tolerant of all that libjpeg tolerates.
+    """Read the structure of a JPEG, tolerating everything that libjpeg tolerates.
 
     Raises
     ------
     ImageRejected
-        When no frame can be found.
+        If no frame can be found.
     """
     frame: Frame | None = None
     scans: list[Scan] = []
@@ -113,12 +113,12 @@ def parse_jpeg(data: bytes) -> JpegFile:
 
 
 def require_supported(frame: Frame) -> None:
-    """Reject a JPEG of a kind that libjpeg knows and Pillow does not read.
+    """Reject a JPEG of a type that libjpeg knows but Pillow does not read.
 
     Raises
     ------
     ImageRejected
-        Names the kind.
+        If it is one; the reason names the type.
     """
     if frame.marker not in _READ_FRAMES:
         raise not_supported(_FRAME_KINDS.get(frame.marker, "hierarchical JPEG"))
@@ -131,20 +131,20 @@ def require_supported(frame: Frame) -> None:
 
 
 def is_incomplete(jpeg: JpegFile, data: bytes, image: Image.Image) -> bool:
-    """Return whether a part of the picture is missing.
+    """Return whether part of the picture is missing.
 
     Parameters
     ----------
     jpeg, data
         The file.
     image
-        Its decoded picture. Where that ends in the grey of missing data, the file has no end marker, or the
-        picture came in several scans, of which the last ones add what is hardly seen, the file is decoded once
-        more, with further bits at the end of each scan: a complete scan does not heed them.
+        Its decoded picture. The file is decoded again with extra bits at the end of each scan, which a complete
+        scan ignores, if the picture ends in the grey of missing data, the file has no end marker, or there are
+        several scans, the last of which add hardly visible detail.
     """
     if _lacks_coefficients(jpeg) or any(_lacks_restarts(jpeg.frame, scan) for scan in jpeg.scans):
         return True
-    if jpeg.frame.marker in _ARITHMETIC:  # may leave out zeros at the end of a scan
+    if jpeg.frame.marker in _ARITHMETIC:  # may omit zeros at the end of a scan
         return jpeg.end is None
     if jpeg.end is not None and len(jpeg.scans) == 1 and not _ends_grey(image):
         return False
@@ -170,7 +170,7 @@ def _lacks_restarts(frame: Frame, scan: Scan) -> bool:
 
 
 def _units(frame: Frame, scan: Scan) -> int:
-    """Return how many units (MCUs) a scan codes: blocks of one component, or groups of several ones."""
+    """Return the number of units (MCUs) that a scan codes: blocks of one component, or groups of several."""
     across = max(component.across for component in frame.components)
     down = max(component.down for component in frame.components)
     if len(scan.components) > 1:
@@ -182,7 +182,7 @@ def _units(frame: Frame, scan: Scan) -> int:
 
 
 def _ends_grey(image: Image.Image) -> bool:
-    # Brightness alone: where chroma is coarser, it is blended with that of neighbours.
+    # Only luma is compared: subsampled chroma is blended with that of neighbours.
     last = image.crop((image.width - 1, image.height - 1, image.width, image.height))
     brightness = last.getchannel(0) if last.mode == "CMYK" else last.convert("L")
     return brightness.getpixel((0, 0)) in _LUMA_OF_NOTHING
@@ -198,13 +198,16 @@ def _are_equal(one: Image.Image, other: Image.Image) -> bool:
 def _with_filler(jpeg: JpegFile, data: bytes) -> bytes:
     pieces, position = [], 0
     for scan in jpeg.scans:
-        pieces += [data[position : scan.end].rstrip(b"\xff"), _FILLER]  # those are padding before a marker
+        pieces += [
+            data[position : scan.end].rstrip(b"\xff"),
+            _FILLER,
+        ]  # these bytes are padding before a marker
         position = scan.end
     return b"".join([*pieces, data[position : jpeg.end], END_OF_IMAGE])
 
 
 def load_jpeg(data: bytes) -> Image.Image:
-    """Decode a JPEG by libjpeg, as far as its scans go."""
+    """Decode a JPEG with libjpeg, as far as its scans go."""
     image = JpegImageFile(io.BytesIO(data))
     image.load()
     return image
@@ -244,7 +247,7 @@ class _Markers:
         self._names = names[is_marker]
 
     def segments(self) -> Iterator[tuple[int, bytes, int]]:
-        """Yield marker, body and the position behind them, up to and including the end of the image."""
+        """Yield marker, body and the position after them, up to and including the end of the image."""
         position = 2
         while (index := int(np.searchsorted(self._places, position))) < len(self._places):
             marker, position = int(self._names[index]), int(self._places[index]) + 2
@@ -260,7 +263,7 @@ class _Markers:
             position += size
 
     def entropy(self, start: int) -> tuple[int, int]:
-        """Return where the data of a scan ends, and how many restart markers it holds."""
+        """Return the end of a scan's data, and the number of restart markers in it."""
         first = int(np.searchsorted(self._places, start))
         restarts = np.isin(self._names[first:], list(_RESTARTS))
         count = int(np.argmin(restarts)) if len(restarts) and not restarts.all() else len(restarts)

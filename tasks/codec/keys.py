@@ -1,4 +1,4 @@
-"""Where an image's output goes: a pure, one-to-one function of its key."""
+"""Output keys (`output_key`): a pure, one-to-one function of the image's key."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _OUR_TEMPORARY = re.compile(r"\.derain-[^/\\]*\.tmp")
 
 
 def output_suffix(label: str) -> str:
-    """Return what an export, given by its label, appends to the key of a source."""
+    """Return the suffix that an export, given by its label, appends to the key of a source."""
     return _SUFFIX[label.partition("-")[0]]
 
 
 def output_key(key: str, export: Export) -> str:
     """Return the key of the output, relative to the destination.
 
-    One-to-one for each export: the source's own suffix stays, a forced format's is appended.
-    Keys are literal: spaces, percent signs, any letters and trailing dots stay as they are.
+    The mapping is one-to-one per export: the source's suffix is kept, and that of a forced format is appended. Keys
+    are literal: spaces, percent signs, letters of any script and trailing dots are kept.
 
     Raises
     ------
     ImageRejected
-        When the key could leave the destination, meet another key there, or be taken for a file that
-        is still being written.
+        If the key could leave the destination, collide with another key there, or be mistaken for a file that is
+        still being written.
     """
     fault = _fault(key)
     if fault is not None:
@@ -40,7 +40,7 @@ def _fault(key: str) -> str | None:
         return "the key is empty or holds a NUL"
     if key[0] in "/\\" or _DRIVE.match(key):
         return "the key is an absolute path"
-    # A backslash is a letter in S3 and on Linux, but not to every reader of a destination.
+    # A backslash is an ordinary character in S3 and on Linux, but not for every reader of a destination.
     if ".." in re.split(r"[/\\]", key):
         return "the key could leave the destination (..)"
     # A file system folds these away: a//b and a/./b would overwrite a/b.
@@ -54,7 +54,7 @@ def _fault(key: str) -> str | None:
 
 
 def _is_unicode(key: str) -> bool:
-    # File names that are not UTF-8 arrive as lone surrogates, which no bucket and no table can hold.
+    # File names that are not UTF-8 arrive as lone surrogates, which neither buckets nor tables can store.
     try:
         key.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Any pixel layout to the four that are worked on: L, LA, RGB, RGBA of eight bits."""
+"""Conversion of any pixel layout to one of four (`to_plain_mode`): L, LA, RGB or RGBA of eight bits."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def to_plain_mode(image: Image.Image, data: bytes) -> Image.Image:
     Parameters
     ----------
     image
-        Its pixels are loaded.
+        An image with loaded pixels.
     data
-        The file. The header of a PNG gives depth and colour type, which Pillow's mode does not.
+        The file; the header of a PNG has depth and colour type, which Pillow's mode does not show.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def to_plain_mode(image: Image.Image, data: bytes) -> Image.Image:
         For wide integers, floats and LAB.
     """
     key = image.info.get("transparency")
-    # Only a PGM of more than eight bits is "I" and 16 bits wide at once.
+    # Only a PGM of more than eight bits is both "I" and 16 bits wide.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         return _from_sixteen_bits(image, key)
     if image.mode == "P":
@@ -65,7 +65,7 @@ def _from_sixteen_bits(image: Image.Image, key: int | None) -> Image.Image:
     bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
     high = (samples >> (bits - 8)).astype(np.uint8)
     if tags.get(_PHOTOMETRIC) == 0:
-        high = 255 - high  # white is zero: Pillow turns only narrower samples
+        high = 255 - high  # white is zero: Pillow inverts only narrower samples
     plain = Image.fromarray(high)
     if key is not None:
         plain.putalpha(Image.fromarray(np.where(samples == key, 0, 255).astype(np.uint8)))
@@ -79,7 +79,7 @@ def _png_layout(image: Image.Image, data: bytes) -> tuple[int, int | None]:
 
 
 def _key_in_eight_bits(key: int | tuple[int, ...], depth: int) -> list[int]:
-    # The colour that is transparent counts in the file's own depth. Pillow leaves it so, but for one bit.
+    # The transparent colour has the file's own depth. Pillow keeps it so, except for one bit.
     levels = [key] if isinstance(key, int) else list(key)
     if depth > 8:
         return [level >> (depth - 8) for level in levels]

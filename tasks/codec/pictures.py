@@ -1,4 +1,4 @@
-"""The data types of the image codec: a decoded picture, the form it came in, and why an image is rejected."""
+"""The data types of the image codec: a decoded picture, the form of its source, and the rejection of an image."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Mode = Literal["L", "LA", "RGB", "RGBA"]
 
 
 class ImageRejected(ItemRejected):
-    """A fault of the image itself, not of the world: it becomes a row, and retrying cannot help.
+    """A fault of the image itself, not of storage or workers: it becomes a row, and a retry cannot help.
 
     Parameters
     ----------
     reason
-        A few plain words for the catalog and the report, such as "truncated JPEG".
+        A few words for the catalog and the report, such as "truncated JPEG".
     """
 
     def __init__(self, reason: str) -> None:
@@ -27,67 +27,67 @@ class ImageRejected(ItemRejected):
 
 
 def not_supported(what: str) -> ImageRejected:
-    """Return the rejection of a file that is valid, and of a kind that is not read or not written."""
+    """Return the rejection of a valid file of an unsupported kind."""
     return ImageRejected(f"not supported: {what}")
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a file holds besides its pixels; writers write what their format can hold."""
+    """The contents of a file besides its pixels; writers keep what their format can hold."""
 
     icc_profile: bytes | None = None
-    """Only a profile that describes the samples: that of a CMYK source does not fit its RGB output."""
+    """ICC profile, if it describes the output; the profile of a CMYK source does not fit its RGB output."""
     exif: bytes | None = None
-    """A TIFF-style block without orientation and thumbnail, and without the leading `Exif`."""
+    """A TIFF-style block without orientation, thumbnail and the leading `Exif`."""
     dpi: tuple[float, float] | None = None
-    """Horizontal and vertical, after orientation."""
+    """Horizontal and vertical dots per inch, after orientation."""
     xmp: bytes | None = None
-    """A packet that is true of the upright picture."""
+    """An XMP packet that is correct for the upright picture."""
     iptc: bytes | None = None
     comment: bytes | None = None
     """The comment of a JPEG or GIF."""
     png_chunks: tuple[tuple[bytes, bytes], ...] = ()
-    """Chunks that only a PNG holds, name and body: how to show its colours, and texts."""
+    """Name and body of chunks that only a PNG holds: colour description and texts."""
     tiff_tags: Mapping[int, tuple[int, Any]] = field(default_factory=dict)
-    """Tags that only a TIFF holds, type and value: where an orthophoto lies."""
+    """Type and value of tags that only a TIFF holds: the georeference of an orthophoto."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureForm:
-    """What an output needs from its source besides pixels."""
+    """The properties of a source, besides pixels, that its output needs."""
 
     format: str
-    """The format that the content is in, whatever its name says: JPEG, PNG, WEBP, TIFF, BMP, GIF, ..."""
+    """The format of the content, whatever the file name says: JPEG, PNG, WEBP, TIFF, BMP, GIF, ..."""
     mode: Mode
-    """The samples to go back to: eight bits, grey or colour, with or without alpha."""
+    """Mode of the output's samples: eight bits, grey or colour, with or without alpha."""
     metadata: Metadata = Metadata()
     dropped: tuple[str, ...] = ()
-    """What the file held besides and no output can hold, in plain words."""
+    """Further contents of the file that no output can hold, in words."""
     subsampling: int | None = None
-    """Chroma of a JPEG as Pillow numbers it: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0; None for all others."""
+    """Chroma subsampling of a JPEG in Pillow's numbering: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0; None otherwise."""
     progressive: bool = False
     lossless: bool = False
-    """A WebP whose pixels are stored exactly."""
+    """Whether a WebP is lossless."""
     compressed: bool = False
-    """A TIFF that is not raw."""
+    """Whether a TIFF is compressed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A decoded image: upright, eight bits a sample, always RGB for the network."""
+    """A decoded image: upright, eight bits per sample, always RGB for the network."""
 
     rgb: RgbImage
     """(H, W, 3); three equal channels for a grey source."""
     alpha: RgbImage | None
-    """(H, W), or None where the source has no transparency."""
+    """(H, W), or None if the source has no transparency."""
     form: PictureForm
 
     @property
     def height(self) -> int:
-        """Rows of the upright picture."""
+        """Number of rows of the upright picture."""
         return int(self.rgb.shape[0])
 
     @property
     def width(self) -> int:
-        """Columns of the upright picture."""
+        """Number of columns of the upright picture."""
         return int(self.rgb.shape[1])

@@ -1,8 +1,8 @@
-"""A small PNG writer for photographs: every row filtered by "up", deflated by ISA-L at its level 1.
+"""A small PNG writer for photographs (`write_png`): filter "up" for every row, deflated by ISA-L at level 1.
 
-By `benchmarks/results/encoders.csv` it is nine times as fast as Pillow at its level 1 and four times as fast as
-libpng at its fastest, for files as small: on photographs, choosing a filter for each row costs far more time than
-it saves bytes.
+According to `benchmarks/results/encoders.csv` it is nine times as fast as Pillow at level 1 and four times as fast
+as libpng at its fastest setting, for files of the same size: on photographs, choosing a filter per row costs much
+time and saves few bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tasks.codec.png_file import SIGNATURE, chunk
 
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # channels: grey, grey + alpha, RGB, RGBA
 _UP = 2
-_LONGEST_CHUNK = 1 << 30  # the format ends at 2 GiB - 1
+_LONGEST_CHUNK = 1 << 30  # the limit of the format is 2 GiB - 1
 _INCHES_PER_METRE = 1 / 0.0254
 
 
@@ -32,12 +32,12 @@ def write_png(pixels: RgbImage, metadata: Metadata) -> bytes:
     pixels
         (H, W) or (H, W, C): grey, grey + alpha, RGB or RGBA.
     metadata
-        Written before the pixels, so that a reader of the head finds it.
+        Written before the pixels, so that readers of the header find it.
 
     Raises
     ------
     ValueError
-        For another number of channels.
+        If the number of channels is different.
     """
     height, width = pixels.shape[:2]
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
@@ -60,7 +60,7 @@ def _filter_up(rows: RgbImage) -> RgbImage:
     height, width = rows.shape
     filtered = np.empty((height, 1 + width), np.uint8)
     filtered[:, 0] = _UP
-    filtered[0, 1:] = rows[0]  # above the first row, the format sees zeros
+    filtered[0, 1:] = rows[0]  # the row above the first one counts as zeros
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     return filtered
 

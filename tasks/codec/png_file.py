@@ -1,7 +1,8 @@
-"""The chunks of a PNG: the pixels apart from all else.
+"""Parser of a PNG's chunks (`parse_png`), which separates the pixels from everything else.
 
-Pillow rejects a picture for an ancillary chunk that is large (https://github.com/python-pillow/Pillow/issues/8363)
-or has a wrong checksum, which every viewer shows. It gets the chunks that hold the pixels, and no others.
+Pillow rejects a picture because of an ancillary chunk that is large
+(https://github.com/python-pillow/Pillow/issues/8363) or has a wrong checksum, although every viewer shows it.
+Pillow is therefore given only the chunks that hold the pixels.
 """
 
 from __future__ import annotations
@@ -21,36 +22,36 @@ _INCHES_PER_METRE = 1 / 0.0254
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _FRAMES = (b"acTL", b"fcTL", b"fdAT")
 _MOST_METADATA = 32 << 20
-"""Bytes that one compressed chunk of metadata may inflate to; a JPEG holds an ICC profile of half of that."""
+"""Largest inflated size in bytes of a metadata chunk, twice the largest ICC profile that a JPEG can hold."""
 
 _DEFLATED_AT_ONCE, _INFLATED_AT_ONCE = 1 << 16, 1 << 20
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ONE_PASS = ((0, 0, 1, 1),)
 _ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
-_LAST_ROWS = 2  # where rows are interlaced, the last pass has every second one
+_LAST_ROWS = 2  # in interlaced files, the last pass has every second row
 
 Chunk = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class PngFile:
-    """A PNG taken apart."""
+    """The parts of a PNG."""
 
     pixels: bytes
-    """A PNG of what makes the picture: header, palette, transparent colour, data."""
+    """A PNG of only the picture: header, palette, transparent colour, data."""
     ancillary: tuple[Chunk, ...]
-    """All other chunks that are intact, in their order: name, body."""
+    """Name and body of all other intact chunks, in order."""
     damaged: tuple[str, ...]
-    """Names of chunks that were left out for a wrong checksum."""
+    """Names of chunks that were dropped because of a wrong checksum."""
 
 
 def parse_png(data: bytes) -> PngFile:
-    """Take a PNG apart.
+    """Split a PNG into its parts.
 
     Raises
     ------
     ImageRejected
-        For an animation, a chunk that is critical and unknown, and a wrong checksum of a critical one.
+        For an animation, an unknown critical chunk, or a critical chunk with a wrong checksum.
     """
     pixels, ancillary, damaged = [], [], []
     for name, body, is_intact in _chunks(data):
@@ -71,14 +72,14 @@ def parse_png(data: bytes) -> PngFile:
 
 
 def lacks_rows(pixels: bytes, image: Image.Image) -> bool:
-    """Return whether the data of a PNG ends before its last row, which Pillow would leave black without a word.
+    """Return whether the data of a PNG ends before its last row, which Pillow would silently leave black.
 
     Parameters
     ----------
     pixels
-        Of a `PngFile`.
+        `pixels` of a `PngFile`.
     image
-        Its decoded picture. Only where a row at its end is black, or is transparent, is the data looked at.
+        Its decoded picture. The data is checked only if a row at its end is black or transparent.
     """
     last_rows = (image.crop((0, top, image.width, top + 1)) for top in range(image.height)[-_LAST_ROWS:])
     if all(any(row.tobytes()) for row in last_rows):
@@ -88,7 +89,7 @@ def lacks_rows(pixels: bytes, image: Image.Image) -> bool:
 
 
 def _inflated_bytes(data: bytes) -> int:
-    """Count what data inflates to, a little at a time; where it is damaged, up to there."""
+    """Return the inflated size of data, counted piece by piece, up to any damage."""
     reader, total = zlib.decompressobj(), 0
     for start in range(0, len(data), _DEFLATED_AT_ONCE):
         part = data[start : start + _DEFLATED_AT_ONCE]
@@ -102,7 +103,7 @@ def _inflated_bytes(data: bytes) -> int:
 
 
 def _bytes_of_rows(pixels: bytes) -> int:
-    """Return how many bytes the rows of all passes have, by the header."""
+    """Return the size in bytes of the rows of all passes, according to the header."""
     width, height, depth, colour_type, _, _, interlaced = struct.unpack_from(">IIBBBBB", pixels, 16)
     total = 0
     for top, left, down, across in _ADAM7 if interlaced else _ONE_PASS:
@@ -112,13 +113,13 @@ def _bytes_of_rows(pixels: bytes) -> int:
 
 
 def chunk(name: bytes, body: bytes) -> bytes:
-    """Return a chunk as it stands in a file."""
+    """Return a chunk as it is stored in a file."""
     checksum = isal_zlib.crc32(body, isal_zlib.crc32(name))
     return b"".join([struct.pack(">I", len(body)), name, body, struct.pack(">I", checksum)])
 
 
 def inflate(body: bytes) -> bytes | None:
-    """Return the text or profile that a chunk compresses, or None where it is damaged or a bomb."""
+    """Return the compressed text or profile of a chunk, or None if it is damaged or a decompression bomb."""
     reader = zlib.decompressobj()
     try:
         plain = reader.decompress(body, _MOST_METADATA)
@@ -134,7 +135,7 @@ def profile_of(body: bytes) -> bytes | None:
 
 
 def dpi_of(body: bytes) -> tuple[float, float] | None:
-    """Return the dots per inch of a pHYs chunk, or None where it gives a mere aspect ratio."""
+    """Return the dots per inch of a pHYs chunk, or None if it has only an aspect ratio."""
     if len(body) != 9 or body[8] != 1:
         return None
     across, down = struct.unpack(">II", body[:8])
@@ -147,7 +148,7 @@ def keyword_of(body: bytes) -> bytes:
 
 
 def text_of(name: bytes, body: bytes) -> bytes | None:
-    """Return the text of a tEXt, zTXt or iTXt chunk, or None where it is damaged or a bomb."""
+    """Return the text of a tEXt, zTXt or iTXt chunk, or None if it is damaged or a decompression bomb."""
     _, _, rest = body.partition(b"\0")
     if name == b"tEXt":
         return rest
@@ -160,12 +161,12 @@ def text_of(name: bytes, body: bytes) -> bytes | None:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool | None]]:
-    """Yield name, body, and whether the checksum is right: None where the file ends within the chunk."""
+    """Yield name, body, and whether the checksum is right: None if the file ends within the chunk."""
     position = len(SIGNATURE)
     while position + 8 <= len(data):
         (size,) = struct.unpack_from(">I", data, position)
         name, start = data[position + 4 : position + 8], position + 8
-        if not name.isalpha():  # no chunk: what follows the last one is nobody's business
+        if not name.isalpha():  # not a chunk: trailing data is ignored
             return
         body, stored = data[start : start + size], data[start + size : start + size + 4]
         position = start + size + 4

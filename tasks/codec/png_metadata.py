@@ -1,4 +1,4 @@
-"""What the ancillary chunks of a PNG say, and which of them its output keeps."""
+"""The metadata in a PNG's ancillary chunks (`info_of`), and which of them its output keeps (`kept_chunks`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP, _RAW_PROFILE = b"XML:com.adobe.xmp", b"Raw profile type "
 _SRGB_GAMMA, _SRGB_COLOURS = 45_455, (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
 _SRGB_CODES = (b"\1\x0d",)  # primaries and transfer function of cICP
-_TOLERANCE = 60  # encoders round differently; seen by nobody
+_TOLERANCE = 60  # encoders round differently; the difference is invisible
 
 
 def info_of(chunks: Iterable[Chunk]) -> dict[str, Any]:
@@ -33,12 +33,12 @@ def info_of(chunks: Iterable[Chunk]) -> dict[str, Any]:
 
 
 def kept_chunks(chunks: Iterable[Chunk]) -> tuple[Chunk, ...]:
-    """Return what an output in PNG keeps as it is: how to show the colours, and texts."""
+    """Return the chunks that a PNG output keeps unchanged: colour description and texts."""
     return tuple((name, body) for name, body in chunks if name in _COLOURS or _is_plain_text(name, body))
 
 
 def lost_from_png(chunks: Iterable[Chunk]) -> tuple[str, ...]:
-    """Return what no output holds: profiles in ImageMagick's hexadecimal text, other than EXIF."""
+    """Return, in words, what no output keeps: profiles in ImageMagick's hexadecimal text, other than EXIF."""
     keywords = {keyword_of(body) for name, body in chunks if name in _TEXTS}
     profiles = sorted(
         keyword.removeprefix(_RAW_PROFILE) for keyword in keywords if keyword.startswith(_RAW_PROFILE)
@@ -47,14 +47,14 @@ def lost_from_png(chunks: Iterable[Chunk]) -> tuple[str, ...]:
 
 
 def lost_outside_png(chunks: Iterable[Chunk], *, has_profile: bool) -> tuple[str, ...]:
-    """Return what an output in another format lacks of these chunks: colours other than sRGB, and texts.
+    """Return, in words, what an output in another format lacks: colours other than sRGB, and texts.
 
     Parameters
     ----------
     chunks
-        Those that `kept_chunks` returned.
+        The result of `kept_chunks`.
     has_profile
-        An ICC profile goes before all of them but cICP.
+        Whether there is an ICC profile, which takes precedence over all of them except cICP.
     """
     by_name = dict(chunks)
     is_described = has_profile or b"sRGB" in by_name

@@ -1,14 +1,14 @@
-"""Identify a file by its first bytes: the content decides its format, never its key.
+"""Identification of a file's format by its first bytes (`identify`); its key plays no part.
 
-Libraries such as `filetype` and `puremagic` name a type; a row needs the reason why a file of that type is not
-derained.
+Libraries such as `filetype` and `puremagic` name a type, whereas a row needs the reason why a file of that type
+is not derained.
 """
 
 from __future__ import annotations
 
 from tasks.codec.pictures import ImageRejected, not_supported
 
-# Only formats whose first bytes are unmistakable, and whose reader starts no other program.
+# Only formats with unmistakable first bytes and a reader that starts no other program.
 _PICTURES = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -55,12 +55,12 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 
 
 def identify(data: bytes) -> str:
-    """Return the format, by Pillow's name for it, of the picture that the bytes claim to be.
+    """Return the format of a picture, by Pillow's name, judging by its first bytes.
 
     Raises
     ------
     ImageRejected
-        When they are no picture, or one of a kind that is not read.
+        If the bytes are no picture, or one of an unsupported kind.
     """
     if not data:
         raise ImageRejected("zero bytes")

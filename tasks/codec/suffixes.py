@@ -1,23 +1,23 @@
-"""The endings of keys that are taken for images; what such a file really is, its content decides."""
+"""Suffixes of keys that are treated as images; the content of a file decides its actual format."""
 
 from __future__ import annotations
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".jp2",
 )  # fmt: skip
-"""In any case of letters."""
+"""Lower-case suffixes; matching ignores case."""
 NO_SUFFIX = "no suffix"
 OTHER_SUFFIX = "other suffixes"
 _LONGEST = 8
 
 
 def suffix_of(key: str) -> str:
-    """Return the suffix of a key in small letters, dot included.
+    """Return the suffix of a key in lower case, including the dot.
 
     Returns
     -------
     str
-        `NO_SUFFIX` where there is none, `OTHER_SUFFIX` for what follows a dot but is no suffix that anyone uses.
+        `NO_SUFFIX` if there is none, `OTHER_SUFFIX` if the text after the dot is no usual suffix.
     """
     name = key.rpartition("/")[2]
     stem, dot, suffix = name.rpartition(".")

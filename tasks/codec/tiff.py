@@ -1,7 +1,7 @@
-"""A small TIFF writer: eight bits, raw or deflated, with the EXIF directories of a photograph.
+"""A small TIFF writer (`write_tiff`): eight bits, raw or deflated, with the EXIF directories of a photograph.
 
-Pillow writes those directories into raw TIFFs only: its compressed ones go through libtiff, which takes no
-dictionary for a tag (https://github.com/python-pillow/Pillow/pull/8110 drops them by default). tifffile writes no
+Pillow writes these directories only to raw TIFFs: its compressed ones are written by libtiff, which does not accept
+a dictionary as a tag (https://github.com/python-pillow/Pillow/pull/8110 drops them by default). tifffile writes no
 EXIF directories.
 """
 
@@ -28,7 +28,7 @@ _UNASSOCIATED_ALPHA = 2
 def write_tiff(pixels: RgbImage, metadata: Metadata, *, compressed: bool) -> bytes:
     """Return a single-page TIFF of (H, W) or (H, W, C) samples: grey, grey + alpha, RGB or RGBA.
 
-    An EXIF block that does not fit into a TIFF is left out: it is no reason to lose the picture.
+    An EXIF block that does not fit into a TIFF is dropped rather than rejecting the picture.
     """
     samples = pixels.reshape(*pixels.shape[:2], -1)
     rows_per_strip = max(1, _STRIP_BYTES // (samples.shape[1] * samples.shape[2]))
@@ -39,14 +39,14 @@ def write_tiff(pixels: RgbImage, metadata: Metadata, *, compressed: bool) -> byt
     directory[273] = tuple(int(start) for start in np.cumsum([0, *lengths[:-1]]))  # from the directory's end
     directory[279] = tuple(lengths)
     for tag in (273, 279):
-        directory.tagtype[tag] = 4  # LONG: Pillow would choose by today's values, not by the shifted ones
+        directory.tagtype[tag] = 4  # LONG: Pillow would choose by the present values, not the shifted ones
     buffer = io.BytesIO()
     directory.save(buffer)
     return b"".join([buffer.getvalue(), *strips])
 
 
 def tags_of_exif(block: bytes) -> Mapping[int, Any] | None:
-    """Return what of an EXIF block goes into the directory of a TIFF, or None where it does not fit."""
+    """Return the tags of an EXIF block for the directory of a TIFF, or None if it does not fit."""
     try:
         tags = tiff_tags(block)
         _directory(tags, Metadata()).save(io.BytesIO())
@@ -90,7 +90,7 @@ def _layout(samples: RgbImage, rows_per_strip: int, compressed: bool) -> dict[in
     if channels in (2, 4):
         tags[338] = _UNASSOCIATED_ALPHA
     if compressed:
-        tags[317] = 2  # horizontal differences
+        tags[317] = 2  # horizontal differencing
     return tags
 
 

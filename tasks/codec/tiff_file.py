@@ -1,7 +1,7 @@
-"""What a TIFF holds, looked at before its pixels are: further pages, and layouts that are not read right.
+"""Checks of a TIFF before its pixels are read (`open_tiff`): further pages, and layouts that are read wrongly.
 
-Pillow decodes what it knows by a table of layouts, and some layouts that are in the table come out wrong; the
-grid of `tests/tasks/codec/test_tiff_layouts.py` holds all of them against tifffile.
+Pillow decodes by a table of layouts, and decodes some layouts in that table wrongly. The grid in
+`tests/tasks/codec/test_tiff_layouts.py` compares all of them with tifffile.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ _REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2
 _SEPARATE_PLANES = 2
 _UNSIGNED, _UNDEFINED = 1, 4
 _JPEG, _JPEG_TABLES = 7, 347
-_WEBP = 50001  # known to Pillow, and not to the libtiff that comes with it
+_WEBP = 50001  # known to Pillow, but not to the libtiff bundled with it
 _MOST_PAGES = 10_000
-_LOWEST_TAGS = 8  # entries are in the order of their tags: the kinds of a page stand first
+_LOWEST_TAGS = 8  # entries are sorted by tag, so the tags for the kind of a page come first
 _SHORT = 3
 _PHOTOMETRICS = {0: "grey", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
 
 
 def open_tiff(data: bytes) -> TiffImageFile:
-    """Open a TIFF whose first page is a photograph that is read right.
+    """Open a TIFF whose first page is a photograph in a layout that Pillow reads correctly.
 
     Raises
     ------
     ImageRejected
-        Says what is not supported of a valid file.
+        Otherwise; the reason names the unsupported feature of a valid file.
     """
     if data.startswith(b"MM\0+"):
         raise not_supported("BigTIFF in big-endian order")
@@ -55,12 +55,12 @@ def open_tiff(data: bytes) -> TiffImageFile:
 
 
 def what_further_pages_are(image: TiffImageFile, data: bytes) -> tuple[str, ...]:
-    """Return in plain words what the pages behind the first one are: reduced copies of it, and masks.
+    """Return, in words, the kinds of pages after the first one: reduced copies of it, and masks.
 
     Raises
     ------
     ImageRejected
-        When there is another photograph among them.
+        If one of them is another photograph.
     """
     kinds = [_kind(*tags) for tags in _further_pages(image.tag_v2.next, data)]
     if None in kinds:
@@ -69,7 +69,7 @@ def what_further_pages_are(image: TiffImageFile, data: bytes) -> tuple[str, ...]
 
 
 def breaks_off(image: TiffImageFile, data: bytes) -> bool:
-    """Return whether a strip or tile that is a JPEG lacks a part of its scan: libtiff makes that part grey."""
+    """Return whether a JPEG strip or tile has a truncated scan, which libtiff fills with grey."""
     page = image.tag_v2
     if _number(page, _COMPRESSION) != _JPEG:
         return False
@@ -84,11 +84,11 @@ def _is_incomplete_jpeg(strip: bytes) -> bool:
     try:
         return is_incomplete(jpeg, strip, load_jpeg(strip))
     except (OSError, SyntaxError):
-        return False  # of a kind that libtiff alone reads
+        return False  # of a kind that only libtiff reads
 
 
 def ends_beyond(data: bytes) -> bool:
-    """Return whether a TIFF claims pixels behind the end of the file."""
+    """Return whether a TIFF claims pixels beyond the end of the file."""
     page = _first_page(data)
     if page is None:
         return True
@@ -96,14 +96,14 @@ def ends_beyond(data: bytes) -> bool:
 
 
 def _places(page: ImageFileDirectory_v2) -> Iterator[tuple[int, int]]:
-    """Yield where strips or tiles begin, and how long they are."""
+    """Yield offset and length of strips or tiles."""
     starts, sizes = _numbers(page, _STRIP_OFFSETS, _TILE_OFFSETS), _numbers(page, _STRIP_SIZES, _TILE_SIZES)
     return zip(starts, sizes, strict=False)
 
 
 def _require_photograph(page: ImageFileDirectory_v2) -> None:
     if _DNG_VERSION in page or _number(page, _KIND_OF_PAGE) & _REDUCED:
-        # What a TIFF reader finds in these is the thumbnail.
+        # In these files, a TIFF reader finds only the thumbnail.
         raise not_supported("raw camera file")
 
 
@@ -124,7 +124,7 @@ def _kind(kind: int, old_kind: int) -> str | None:
 
 
 def _further_pages(place: int, data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield what each further page says of its kind, by the new tag and by the old one."""
+    """Yield the kind of each further page, by the new tag and by the old one."""
     order = "<" if data.startswith(b"II") else ">"
     seen: set[int] = set()
     while place and place not in seen and len(seen) < _MOST_PAGES:
@@ -164,7 +164,7 @@ def _first_page(data: bytes) -> ImageFileDirectory_v2 | None:
 
 
 def _layout(data: bytes) -> str | None:
-    """Describe a page that Pillow has no reader for, or return None where it is no whole page."""
+    """Describe a page that Pillow cannot read; None if the page is incomplete."""
     page = _first_page(data)
     if page is None or not (_number(page, _WIDTH) and _number(page, _LENGTH)):
         return None
@@ -179,7 +179,7 @@ def _layout(data: bytes) -> str | None:
 
 
 def _numbers(page: ImageFileDirectory_v2, *tags: int) -> tuple[int, ...]:
-    """Return the whole numbers of the first of some tags that the page has; none where they cannot be read."""
+    """Return the integers of the first of these tags that the page has; empty if they cannot be read."""
     try:
         value = next((page[tag] for tag in tags if tag in page), ())
     except MemoryError:

@@ -1,6 +1,6 @@
-"""Distinguish files that were cut short from damaged ones, for whoever reads the reason.
+"""Detection of truncated files (`is_cut_short`), so that the reason distinguishes them from damaged ones.
 
-Pillow's errors do not make the difference: a truncated file may be a "broken data stream"
+Pillow's errors do not distinguish them: a truncated file may be reported as a "broken data stream"
 (https://github.com/python-pillow/Pillow/issues/1510).
 """
 
@@ -13,14 +13,14 @@ _TAIL = 64
 
 
 def is_cut_short(data: bytes, name: str, fault: Exception) -> bool:
-    """Return whether an unreadable file lacks its end.
+    """Return whether an unreadable file is truncated.
 
     Parameters
     ----------
     data, name
         The file and its format.
     fault
-        What its reader raised.
+        The exception of its reader.
     """
     if name in _ENDINGS:
         return _ENDINGS[name] not in data[-_TAIL:]
@@ -35,7 +35,7 @@ def is_cut_short(data: bytes, name: str, fault: Exception) -> bool:
 
 
 def lacks_codestream_end(data: bytes) -> bool:
-    """Return whether a JPEG 2000 stops short of its end: its reader would call the missing part black."""
+    """Return whether a JPEG 2000 is truncated: its reader would return the missing part as black."""
     # Neither marker can occur within coded pixels.
     start_of_data, end_of_codestream = b"\xff\x93", b"\xff\xd9"
     return data.rfind(end_of_codestream) <= data.find(start_of_data)

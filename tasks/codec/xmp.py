@@ -1,4 +1,4 @@
-"""XMP packets: what is no longer true of an output is put right, or the packet is left out."""
+"""XMP packets (`upright_xmp`): corrected where they do not hold for the output, or dropped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PREFIXES_OF_APPENDED = {b"x", b"rdf", b"hdrgm", b"HDRGainMap", b"Container", b"
 
 
 def upright_xmp(packet: bytes) -> bytes:
-    """Return a packet that no longer says that the picture lies on its side."""
+    """Return a packet whose orientation is upright."""
     return _ORIENTATION.sub(rb"\g<1>1", packet)
 
 
@@ -23,7 +23,7 @@ def speaks_of_gain_map(packet: bytes) -> bool:
 
 
 def speaks_of_appended_data(packet: bytes) -> bool:
-    """Return whether a packet describes what follows the picture in its file, and in no output."""
+    """Return whether a packet describes data after the picture, which no output has."""
     return speaks_of_gain_map(packet) or bool(_APPENDED.search(packet))
 
 

@@ -1,1 +1,1 @@
-"""curate: which pseudo-labels can be trusted, by rules and by reviewers."""
+"""Curation: selecting trustworthy pseudo-labels by rules and by reviewers' decisions."""

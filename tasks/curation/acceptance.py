@@ -1,4 +1,4 @@
-"""Which pseudo-labels are accepted: rules with names, quotas, and what a reviewer said, which wins."""
+"""Acceptance of pseudo-labels (`rule_on`): named rules, quotas, and reviewers' decisions, which override rules."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from models.evaluation.probes import ProbeScore
 from models.pseudo_labels.scores import LayerScore, trust
 
 AGREE = "agree-1"
-"""Independent networks found the same rain, and the judged one leaves detail alone on this very crop."""
+"""Rule: independent networks found the same rain, and the judged network keeps detail on this very crop."""
 TEMPORAL = "temporal-1"
-"""The background was seen in neighbouring frames."""
+"""Rule: the background was visible in neighbouring frames."""
 REVIEWER = "reviewer-1"
-"""A reviewer accepted or rejected it."""
+"""Rule: a reviewer accepted or rejected the pseudo-label."""
 RANKS = {AGREE: 0, TEMPORAL: 1, REVIEWER: 2}
-"""A background that was seen is better than one that was guessed, whatever the scores; what a reviewer accepted
-is replaced by no rule."""
+"""Ranks of the rules: an observed background beats a predicted one whatever the scores, and no rule replaces what a
+reviewer accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What was measured of a pseudo-label: see `infra.records.PseudoLabelRecord`."""
+    """The scores of a pseudo-label; see `infra.records.PseudoLabelRecord`."""
 
     score: float
     rain_found: float
@@ -39,7 +39,7 @@ class Scores:
 
     @classmethod
     def of_networks(cls, found: LayerScore, probes: ProbeScore, feature_distance: float, sure: float) -> Self:
-        """Gather what was measured of a pseudo-label that a network made; `sure` is its mean confidence."""
+        """Combine the scores of a network's pseudo-label; `sure` is its mean confidence."""
         return cls(
             score=trust(found, probes).overall,
             rain_found=found.rain_found,
@@ -55,7 +55,7 @@ class Scores:
 
     @property
     def informedness(self) -> float | None:
-        """Rain recall + detail kept - 1: see `models.evaluation.probes`."""
+        """Rain recall + detail kept - 1; see `models.evaluation.probes`."""
         if self.rain_recall is None or self.detail_kept is None:
             return None
         return ProbeScore(self.rain_recall, self.detail_kept).informedness
@@ -66,39 +66,39 @@ NOTHING_MEASURED = Scores(0.0, 0.0, None, None, None, None, None, None, 0.0, Non
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A crop that was judged, as the last decision needs it."""
+    """A judged crop, as the final decision needs it."""
 
     crop_id: str
     source_group: str
     content: str
-    """The same for crops of the same pixels."""
+    """Equal for crops with the same pixels."""
     rule: str
     scores: Scores
     refusal: str | None
 
     @property
     def rank(self) -> tuple[int, float]:
-        """What candidates are compared by."""
+        """Sort key by which candidates are compared."""
         return RANKS[self.rule], self.scores.score
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What earlier runs decided, as far as it counts today."""
+    """Decisions of earlier runs that are still in force."""
 
     ranks: Mapping[str, tuple[int, float]]
-    """Of the accepted pseudo-labels, by crop id."""
+    """Ranks of the accepted pseudo-labels, by crop id."""
     rejected: frozenset[str]
-    """Crops that a reviewer rejected, and none accepted since."""
+    """Crops that a reviewer rejected and that no reviewer has accepted since."""
     taken: Mapping[str, int]
-    """How many crops of each source group rules have accepted."""
+    """Number of crops that rules have accepted, per source group."""
     contents: Mapping[str, str]
-    """Of the accepted crops: crop id by content."""
+    """Crop ids of the accepted crops, by content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What becomes of a candidate: `accepted`, `rejected` or `kept`."""
+    """The decision on a candidate: `accepted`, `rejected` or `kept`."""
 
     candidate: Candidate
     decision: str
@@ -106,7 +106,7 @@ class Ruling:
 
 
 def refusal_of(rule: str, scores: Scores, limits: CurationLimits) -> str | None:
-    """Tell why a rule refuses a pseudo-label, with figure and limit; None if it does not."""
+    """Return why a rule refuses a pseudo-label, with value and limit; None if it does not."""
     return next(_refusals(rule, scores, limits), None)
 
 
@@ -138,22 +138,22 @@ def _below(scores: Scores, words: Mapping[str, str], limits: Mapping[str, float]
 
 
 def rule_on(candidates: Sequence[Candidate], history: History, quota: int) -> list[Ruling]:
-    """Decide on candidates: the best of each source group until its quota is full.
+    """Decide on candidates, accepting the best of each source group until its quota is full.
 
     Parameters
     ----------
     candidates : sequence of Candidate
-        All that one run judged.
+        All candidates that one run judged.
     history : History
-        A crop that has an accepted pseudo-label keeps it unless the new one is better, and its place in the quota;
-        one that a reviewer rejected stays rejected.
+        A crop with an accepted pseudo-label keeps it, and its place in the quota, unless the new one is better. A
+        crop that a reviewer rejected stays rejected.
     quota : int
-        Most crops of one source group.
+        Largest number of accepted crops per source group.
 
     Returns
     -------
     list of Ruling
-        One a candidate, best first.
+        One per candidate, best first.
     """
     taken, contents, rulings = Counter(history.taken), dict(history.contents), []
     for each in sorted(candidates, key=lambda one: (one.rank, one.crop_id), reverse=True):

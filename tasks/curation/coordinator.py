@@ -1,7 +1,7 @@
-"""One curation: judge the crops of the pool on workers, decide, keep what is accepted, record, show.
+"""The coordinator of one curation (`curate_pool`): judge crops on workers, decide, store, record, publish.
 
-Judged crops wait in the workspace until their rows are recorded; pixels of what is accepted are in Zarr before.
-So a run that is killed at any point leaves no half-committed group, and the next one judges nothing twice.
+Judged crops stay in the workspace until their rows are recorded; pixels of accepted ones are written to Zarr first.
+A run that is killed at any point therefore leaves no half-committed group, and the next run judges nothing twice.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from tasks.waves.stage import Unfinished
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One curation: what it was asked for, what it is to do, and the ledger as it found it."""
+    """The state of one curation: its request, its plan, and the ledger as it was at the start."""
 
     settings: Settings
     request: CurationRequest
@@ -52,21 +52,21 @@ class _Run:
 def curate_pool(
     settings: Settings, request: CurationRequest, open_executor: OpenExecutor = on_dask
 ) -> CurationSummary:
-    """Judge what is new in the pool, decide and record it.
+    """Judge the new crops of the pool, decide on them and record the decisions.
 
     Parameters
     ----------
     settings : Settings
         Budgets, limits and the cluster.
     request : CurationRequest
-        Which run this is, and who judges.
+        The run's identity and the networks that judge.
     open_executor : OpenExecutor
-        Opens the workers, once there is something to judge.
+        Opens the workers; called only if there is something to judge.
 
     Raises
     ------
     PreflightFailed, DecisionsInvalid
-        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line.
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line.
     """
     plan = make_plan(settings, request)
     with lease_of(settings, "pseudo-labels", request.run_id) as lease:
@@ -92,10 +92,10 @@ def curate_pool(
 
 
 def _wanted(run: _Run) -> tuple[pl.DataFrame, int]:
-    """Return what these networks have not judged yet, and what a reviewer accepted unseen by rules.
+    """Return the crops to judge: those new to these networks, and those whose pixels a reviewer's decision needs.
 
-    A limit takes the latter first, then new crops by their ids, which are hashes; the second number counts those
-    that it leaves.
+    If there is a limit, crops with a reviewer's decision come first, then new crops in the order of their ids,
+    which are hashes. The second value is the number of crops that the limit leaves for later runs.
     """
     plan, ledger = run.plan, run.ledger
     known = ledger.filter(pl.col("judgement") == plan.judgement, pl.col("reviewer_decision").is_null())
@@ -108,7 +108,7 @@ def _wanted(run: _Run) -> tuple[pl.DataFrame, int]:
 def _judged(
     run: _Run, wanted: pl.DataFrame, lease: Lease, open_executor: OpenExecutor
 ) -> tuple[dict[str, Judged], list[Unfinished]]:
-    """Judge crops on workers."""
+    """Judge the crops on workers."""
     if wanted.is_empty():
         return {}, []
     settings = run.settings
@@ -142,7 +142,7 @@ def _job(run: _Run) -> JudgingJob:
 
 
 def _decided(run: _Run, judged: dict[str, Judged]) -> list[PseudoLabelRecord]:
-    """Decide by rules, then let reviewers have the last word; one row a crop."""
+    """Decide by rules, then apply reviewers' decisions, which override them; one row per crop."""
     plan, ledger, quota = run.plan, run.ledger, run.settings.curation.quota
     stamp = LedgerStamp(plan.teachers, plan.judgement, run.request.run_id, datetime.now(UTC))
     rulings = rule_on(list(candidates_of(judged, plan.crops)), history_of(ledger, plan.crops), quota)
@@ -154,7 +154,7 @@ def _decided(run: _Run, judged: dict[str, Judged]) -> list[PseudoLabelRecord]:
 def _with_pixels(
     settings: Settings, rows: Sequence[PseudoLabelRecord], judgement: str
 ) -> list[PseudoLabelRecord]:
-    """Write the pixels of what is newly accepted, and tell the rows where they are."""
+    """Write the pixels of newly accepted crops, and return the rows with their locations."""
     new = [row.crop_id for row in rows if row.decision == "accepted" and row.zarr_group is None]
     if not new:
         return list(rows)
@@ -177,7 +177,7 @@ def _pixels(workspace: str, judgement: str, crop_id: str) -> PseudoPixels:
 
 
 def _last_run(ledger: pl.DataFrame) -> list[PseudoLabelRecord]:
-    """Give the rows of the newest run: it may have been killed before its page was written."""
+    """Return the rows of the newest run, which may have been killed before it published its page."""
     if ledger.is_empty():
         return []
     newest = ledger.filter(pl.col("run_id") == ledger["run_id"][-1])
@@ -185,7 +185,7 @@ def _last_run(ledger: pl.DataFrame) -> list[PseudoLabelRecord]:
 
 
 def _forget_judged(workspace: str) -> None:
-    """Remove what waited to be recorded, also what an earlier run by other networks left."""
+    """Delete all judged crops from the workspace, including those of earlier runs with other networks."""
     location = open_location(f"{workspace}/{JUDGED_FOLDER}")
     try:
         keys = [ref.key for ref in location.list()]

@@ -1,7 +1,7 @@
-"""What a reviewer decided: the file that the review page saves, as the next curation reads it.
+"""Reviewers' decisions (`read_decisions`): the file that the review page saves and the next curation reads.
 
-JSON, a list of objects, or CSV with a header; both have `crop_id`, `judgement` (which pseudo-label was seen) and
-`decision` (`accept` or `reject`), and nothing else.
+The file is a JSON list of objects or a CSV with a header. Both have exactly the fields `crop_id`, `judgement`
+(which pseudo-label was seen) and `decision` (`accept` or `reject`).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from infra.storage.location import open_location
 DECISIONS = ("accept", "reject")
 MOST_BYTES = 64 * 1024 * 1024
 _NAMED = 3
-"""Crops that an error names."""
+"""Largest number of crops that an error message names."""
 
 
 class DecisionsInvalid(UserError):
-    """A file of decisions cannot be used; the message names the file, the place in it and what to do."""
+    """Raised if a decision file cannot be used; the message names the file, the position in it and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a reviewer says of one pseudo-label."""
+    """A reviewer's decision on one pseudo-label."""
 
     crop_id: str
     judgement: str
@@ -40,19 +40,20 @@ _COLUMNS = tuple(field.name for field in fields(Decision))
 
 
 def read_decisions(url: str, crop_ids: Collection[str]) -> list[Decision]:
-    """Read and check a file of decisions.
+    """Read and check a decision file.
 
     Parameters
     ----------
     url : str
         A path or URL, ending in `.json` or `.csv`.
     crop_ids : collection of str
-        The crops that may be decided on.
+        The crops that decisions may refer to.
 
     Raises
     ------
     DecisionsInvalid
-        If it is none: another kind of file, other columns, unknown words or crops, or two words on one crop.
+        If the file is not a decision file: another format, other columns, unknown words or crops, or two decisions
+        on one crop.
     ObjectNotFound, AccessDenied, TransientError
         If it cannot be fetched.
     """
@@ -69,7 +70,7 @@ def read_decisions(url: str, crop_ids: Collection[str]) -> list[Decision]:
 
 
 def fetch_decisions(url: str) -> bytes:
-    """Fetch a file of decisions, a path or URL, as it is.
+    """Return the raw bytes of a decision file, given its path or URL.
 
     Raises
     ------
@@ -124,5 +125,5 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _cut(text: str) -> str:
-    """Show the beginning of a hostile text, without characters that could do something to a terminal."""
+    """Return the beginning of an untrusted text, without control characters that could affect a terminal."""
     return "".join(char if char.isprintable() else "?" for char in text[:60])

@@ -1,6 +1,6 @@
-"""What a worker does with a crop of the pool: derain it by every network, take its background, score, and decide.
+"""The judging job (`JudgingJob`): derain a crop with every network, look for its background, score it, apply rules.
 
-What was found is kept in the workspace until the run has recorded it: a run that was killed goes on from there.
+Results stay in the workspace until the run has recorded them, so an interrupted run resumes from there.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ from tasks.waves.reading import SHARD_SECONDS
 from tasks.waves.stage import Shard, ShardResult, Unfinished, halved
 
 JUDGED_FOLDER = "pseudo/judged"
-"""Where judged crops wait to be recorded, relative to the workspace."""
+"""Folder of judged crops that are not recorded yet, relative to the workspace."""
 KILLED = "the process that judges it dies each time"
 PROBED_SIDE = 256
-"""Probes are planted in the middle of a crop, at most this high and wide: it takes eight passes."""
+"""Height and width in pixels of the central part in which probes are planted, at most; this takes eight passes."""
 
 
 @dataclass(frozen=True, slots=True)
 class CropRef:
-    """One crop of the pool, and where frames of the same camera are."""
+    """One crop of the pool and the neighbouring frames of the same camera."""
 
     key: str
-    """Its id."""
+    """Crop id."""
     zarr_group: str
     zarr_row: int
     height: int
-    """Rows that are no reflection."""
+    """Number of rows that are not padding by reflection."""
     width: int
     neighbourhood: Neighbourhood | None
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A crop that was judged: which rule, which scores, and why it is refused, if it is."""
+    """The judgement of a crop: the rule, the scores, and the reason for refusal, if any."""
 
     crop_id: str
     rule: str
@@ -68,7 +68,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class JudgingJob:
-    """What all crops of a run have in common; sent with each task."""
+    """The state that all crops of a run share; sent with each task."""
 
     workspace: str
     run_id: str
@@ -82,7 +82,7 @@ class JudgingJob:
     labelled: LabelledFeatures
 
     def do(self, shard: Shard[CropRef]) -> ShardResult[Judged]:
-        """Judge crops one after the other; what a killed run has judged already is taken as it is."""
+        """Judge crops one after the other; reuse what an interrupted run has already judged."""
         started, until = time.thread_time(), time.monotonic() + SHARD_SECONDS
         judged, unfinished = [], []
         for number, crop in enumerate(shard.items):
@@ -96,7 +96,7 @@ class JudgingJob:
         return ShardResult(tuple(judged), tuple(unfinished), time.thread_time() - started, left)
 
     def try_without_image(self) -> bool:
-        """Derain a grey square by every network."""
+        """Derain a grey square with every network."""
         grey = torch.full((1, 3, 64, 64), 0.5)
         return all(_derain(self, model)(grey).shape == grey.shape for model in self._networks)
 
@@ -105,7 +105,7 @@ class JudgingJob:
         return halved(shard)
 
     def killed(self, shard: Shard[CropRef]) -> ShardResult[Judged]:
-        """Refuse a crop that kills each process that judges it."""
+        """Refuse a crop that kills every process that judges it."""
         refused = tuple(Judged(crop.key, AGREE, NOTHING_MEASURED, KILLED) for crop in shard.items)
         return ShardResult(refused, (), 0.0)
 
@@ -115,7 +115,7 @@ class JudgingJob:
 
 
 def read_judged(workspace: str, judgement: str, crop_id: str) -> tuple[Judged, PseudoPixels] | None:
-    """Read what a worker kept of a crop; None where there is nothing, or nothing whole."""
+    """Read the stored judgement of a crop; None if there is none or it is incomplete."""
     try:
         data = open_location(f"{workspace}/{JUDGED_FOLDER}/{judgement}").fetch(f"{crop_id}.npz")
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
@@ -150,12 +150,12 @@ def _judge_and_keep(job: JudgingJob, crop: CropRef) -> Judged:
 
 
 def judge(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, PseudoPixels]:
-    """Judge the valid part of a crop, (H, W, 3) uint8; a background that passes is taken before a network's work.
+    """Judge the valid part of a crop, (H, W, 3) uint8; prefer an acceptable background to a network's output.
 
     Returns
     -------
     Judged, PseudoPixels
-        The pixels are of a whole crop, (512, 512, 3) and (512, 512), filled up with zeros.
+        The pixels are those of a whole crop, (512, 512, 3) and (512, 512), padded with zeros.
     """
     background = _background(job, crop, rainy)
     if background is not None:
@@ -186,7 +186,7 @@ def _by_networks(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Jud
 
 
 def _probes(job: JudgingJob, crop: CropRef, rainy: Tensor) -> ProbeScore:
-    """Plant probes in the middle of the crop; always the same ones in the same crop."""
+    """Score planted probes in the middle of the crop; a crop always gets the same probes."""
     top, left = (max(0, (extent - PROBED_SIDE) // 2) for extent in rainy.shape[-2:])
     part = rainy[:, top : top + PROBED_SIDE, left : left + PROBED_SIDE]
     seed = int.from_bytes(sha256(crop.key.encode()).digest()[:4], "big")
@@ -198,7 +198,7 @@ def _derain(job: JudgingJob, model: StagedModel) -> Derain:
 
 
 def _background_scores(job: JudgingJob, rainy: np.ndarray, found: TemporalBackground) -> Scores:
-    """Score a background by how much of it stands still; rain is what is brighter than it there, beyond noise."""
+    """Score a background by its static share; rain is what is brighter than the background there, beyond noise."""
     brighter = (rainy.astype(np.float32) - found.background).mean(axis=-1) / 255
     brighter *= brighter > FLOOR
     static = found.confidence / 255
@@ -231,7 +231,7 @@ def _distance(derained: np.ndarray, job: JudgingJob) -> float:
 
 
 def _whole(derained: np.ndarray, sure: np.ndarray) -> PseudoPixels:
-    """Fill up to a whole crop with zeros: confidence is 0 there."""
+    """Pad to a whole crop with zeros, so that the confidence of the padding is 0."""
     below, right = CROP_SIDE - derained.shape[0], CROP_SIDE - derained.shape[1]
     return PseudoPixels(
         np.pad(derained, ((0, below), (0, right), (0, 0))), np.pad(sure, ((0, below), (0, right)))

@@ -1,4 +1,4 @@
-"""From decisions to rows of the ledger of pseudo-labels, and from its rows to what counts today."""
+"""Rows of the pseudo-label ledger from decisions, and the current state from its rows (`history_of`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.curation.judging import Judged
 
 @dataclass(frozen=True, slots=True)
 class LedgerStamp:
-    """What all rows of a run have in common."""
+    """Values that all rows of a run share."""
 
     teachers: str
     judgement: str
@@ -27,7 +27,7 @@ class LedgerStamp:
 
 
 def history_of(ledger: pl.DataFrame, crops: pl.DataFrame) -> History:
-    """Gather what counts today from all rows of the ledger, oldest first."""
+    """Return the current state, given all rows of the ledger, oldest first."""
     accepted = standing(ledger)
     reviewed = ledger.filter(pl.col("reviewer_decision").is_not_null()).unique("crop_id", keep="last")
     rejected = reviewed.filter(pl.col("reviewer_decision") == "reject")["crop_id"]
@@ -43,13 +43,13 @@ def history_of(ledger: pl.DataFrame, crops: pl.DataFrame) -> History:
 
 
 def contents_of(crops: pl.DataFrame) -> dict[str, str]:
-    """Name the content of each crop of the pool: crops of the same pixels have the same."""
+    """Return the content id of each crop of the pool; crops with the same pixels share it."""
     columns = ("crop_id", "pixels_sha256", "top", "left")
     return {crop: f"{pixels}/{top}/{left}" for crop, pixels, top, left in crops.select(columns).iter_rows()}
 
 
 def candidates_of(judged: Mapping[str, Judged], crops: pl.DataFrame) -> Iterator[Candidate]:
-    """Join what was judged with what the pool knows."""
+    """Join judged crops with their rows of the pool."""
     contents = contents_of(crops)
     for crop_id, group in crops.select("crop_id", "source_group").iter_rows():
         if crop_id in judged:
@@ -58,7 +58,7 @@ def candidates_of(judged: Mapping[str, Judged], crops: pl.DataFrame) -> Iterator
 
 
 def ruled_row(ruling: Ruling, stamp: LedgerStamp) -> PseudoLabelRecord:
-    """Make the row of a decision by a rule; where its pixels lie is not known yet."""
+    """Make the row of a decision by a rule; the location of its pixels is not known yet."""
     candidate = ruling.candidate
     return PseudoLabelRecord(
         crop_id=candidate.crop_id,
@@ -75,7 +75,7 @@ def ruled_row(ruling: Ruling, stamp: LedgerStamp) -> PseudoLabelRecord:
 
 
 def reviewed_row(row: PseudoLabelRecord, decision: Decision) -> PseudoLabelRecord:
-    """Turn a row into that of a reviewer's decision."""
+    """Return a row changed to a reviewer's decision."""
     is_accepted = decision.decision == "accept"
     return replace(
         row,

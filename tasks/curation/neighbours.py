@@ -1,4 +1,4 @@
-"""Frames of the same camera as a crop: which they are, and the same part of each."""
+"""Neighbouring frames of the same camera (`neighbourhoods`), and the part of them that a crop shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.media.medium import Medium, MediumSpec, is_array
 from tasks.media.opening import open_medium
 
 REMEMBERED = 12
-"""Decoded frames that a worker keeps: crops of one image have the same neighbours."""
+"""Number of decoded frames that a worker caches: crops of one image share their neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Neighbourhood:
     source: str
     frames: tuple[ImageRef, ...]
     image_size: tuple[int, int]
-    """Height and width; frames of another size are none of this camera."""
+    """Height and width in pixels; frames of another size are from another camera."""
     top: int
     left: int
     height: int
@@ -36,21 +36,21 @@ class Neighbourhood:
 
 
 def neighbourhoods(crops: pl.DataFrame, frames: pl.DataFrame, count: int) -> dict[str, Neighbourhood]:
-    """Find the frames nearest to each crop in the order of their keys.
+    """Return the frames nearest to each crop in the order of their keys.
 
     Parameters
     ----------
     crops : polars.DataFrame
         Rows of the pool.
     frames : polars.DataFrame
-        `source`, `source_group`, `key`, `etag`, `size_bytes` of every image of the pool, near duplicates too.
+        `source`, `source_group`, `key`, `etag`, `size_bytes` of every image of the pool, with near duplicates.
     count : int
-        Most frames a crop.
+        Largest number of frames per crop.
 
     Returns
     -------
     dict
-        By crop id; a crop without another frame in its source group has none.
+        Neighbourhoods by crop id; a crop without another frame in its source group is missing.
     """
     found = {}
     cameras = _cameras(frames)
@@ -65,7 +65,7 @@ def neighbourhoods(crops: pl.DataFrame, frames: pl.DataFrame, count: int) -> dic
 
 
 def neighbouring_parts(neighbourhood: Neighbourhood, max_pixels: int) -> Iterator[np.ndarray]:
-    """Yield the part of each frame where the crop is, (H, W, 3) uint8; what cannot be read is left out."""
+    """Yield the part of each frame that the crop shows, (H, W, 3) uint8; skip unreadable frames."""
     rows = slice(neighbourhood.top, neighbourhood.top + neighbourhood.height)
     columns = slice(neighbourhood.left, neighbourhood.left + neighbourhood.width)
     for ref in neighbourhood.frames:
@@ -83,7 +83,7 @@ def _cameras(frames: pl.DataFrame) -> Mapping[tuple[str, str], list[ImageRef]]:
 
 
 def _nearest(refs: Sequence[ImageRef], key: str, count: int) -> tuple[ImageRef, ...]:
-    """Choose the frames whose keys stand nearest to a key, nearest first."""
+    """Return the frames whose keys are nearest to a key in order, nearest first."""
     place = bisect.bisect_left(refs, key, key=lambda ref: ref.key)
     around = range(max(0, place - count), min(len(refs), place + count + 1))
     order = sorted(around, key=lambda number: abs(number - place))
@@ -92,7 +92,7 @@ def _nearest(refs: Sequence[ImageRef], key: str, count: int) -> tuple[ImageRef, 
 
 @functools.lru_cache(maxsize=REMEMBERED)
 def _frame(source: str, ref: ImageRef, max_pixels: int) -> np.ndarray | None:
-    """Read one frame; None where its source has it no more, or it is none."""
+    """Read one frame; None if its source no longer has it, or if it cannot be decoded."""
     try:
         medium = _medium(source, max_pixels)
         return medium.decode(medium.fetch(ref)).rgb

@@ -1,4 +1,4 @@
-"""What a curation would do: looked at in full before anything is changed."""
+"""The plan of a curation (`make_plan`): all inputs are read and checked before anything is changed."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
 
 INDEPENDENT = ("drd-net-slim", "student-small")
-"""Networks that ship and are asked unless others are named."""
+"""Shipped networks that are used unless others are named."""
 JUDGING_VERSION = 1
-"""Raised when scores come to mean something else: then everything is judged again."""
+"""Version of the scores; increase it when their meaning changes, and everything is judged again."""
 MOST_LABELLED = 200
 LABELLED_SIDE = 256
-"""Labelled photographs are measured in squares of this side."""
+"""Side in pixels of the squares in which labelled photographs are measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class CurationRequest:
-    """What was asked for."""
+    """The options of a curation."""
 
     run_id: str
     teacher: str
     independent: tuple[str, ...] | None
-    """None: those that ship."""
+    """None: the shipped networks."""
     labelled: str | None
-    """Folder of clean photographs; None: those that scikit-image ships."""
+    """Folder of clean photographs; None: the photographs of scikit-image."""
     decisions: str | None
     limit: int | None = None
-    """Of new crops; None: all."""
+    """Largest number of new crops to judge; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
 class CurationPlan:
-    """A curation that may begin."""
+    """A checked curation that is ready to start."""
 
     crops: pl.DataFrame
     """The pool's training crops."""
@@ -63,21 +63,21 @@ class CurationPlan:
     labelled: LabelledFeatures
     decisions: tuple[Decision, ...]
     judgement: str
-    """Digest over all that the scores depend on."""
+    """Digest of everything that the scores depend on."""
 
     @property
     def teachers(self) -> str:
-        """Digests of all networks, the judged one first."""
+        """Digests of all networks, the judged network first."""
         return ",".join(model.model_file.digest for model in (self.teacher, *self.independent))
 
 
 def make_plan(settings: Settings, request: CurationRequest) -> CurationPlan:
-    """Look at everything that a curation needs.
+    """Read and check everything that a curation needs.
 
     Raises
     ------
     PreflightFailed, DecisionsInvalid
-        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line. Nothing was changed.
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line. Nothing is changed.
     """
     if settings.cluster is None:
         refuse_absent_device(settings)
@@ -105,7 +105,7 @@ def make_plan(settings: Settings, request: CurationRequest) -> CurationPlan:
 def _independent(
     settings: Settings, request: CurationRequest, teacher: ResolvedModel
 ) -> tuple[ResolvedModel, ...]:
-    """Choose the networks that are asked; the judged one under another name says nothing."""
+    """Return the independent networks; the judged network under another name gives no independent evidence."""
     shipped = tuple(str(SHIPPED.with_name(f"{name}.safetensors")) for name in INDEPENDENT)
     urls = shipped if request.independent is None else request.independent
     chosen = {model.model_file.digest: model for model in (resolve_model(settings, url) for url in urls)}
@@ -124,7 +124,7 @@ def _features(folder: str | None, max_pixels: int) -> LabelledFeatures:
 
 
 def _labelled(folder: str | None, max_pixels: int) -> list[Tensor]:
-    """Cut labelled photographs into squares, as floats (3, H, W)."""
+    """Cut labelled photographs into squares, (3, H, W) floats."""
     if folder is None:
         pictures: Sequence[np.ndarray] = [photograph(name) for name in PHOTOGRAPHS]
     else:
@@ -157,7 +157,7 @@ def _squares(picture: np.ndarray) -> list[np.ndarray]:
 
 
 def _judgement(settings: Settings, models: Sequence[str], labelled: LabelledFeatures) -> str:
-    """Digest what scores and rules depend on: what was judged by the same is not judged again."""
+    """Digest everything that scores and rules depend on; crops with the same judgement are not judged again."""
     told = json.dumps(
         {
             "version": JUDGING_VERSION,

@@ -1,7 +1,7 @@
-"""The review page of a curation: pseudo-labels beside their crops, to accept or reject by key.
+"""The review page of a curation (`publish_review`): pseudo-labels and their crops, to accept or reject by key.
 
-The most doubtful come first. One HTML file that needs nothing else; what was decided is saved as a file that the
-next curation reads.
+The most doubtful decisions come first. The page is one self-contained HTML file; it saves decisions as a file that
+the next curation reads.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from tasks.pages.templates import page_template
 
 FOLDER = "reviews"
 MOST_SHOWN = 60
-"""Crops of four pictures each: some 15 MB at most."""
+"""Largest number of crops on a page, four pictures each: about 15 MB."""
 AMPLIFIED = 4
-"""Differences are shown so many times as strong."""
+"""Factor by which differences are amplified."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """One crop as the page shows it; uint8, (H, W, 3) and confidence (H, W)."""
+    """One crop as the page shows it; pictures are uint8 (H, W, 3), confidence is (H, W)."""
 
     row: PseudoLabelRecord
     image: str
-    """Key of the photograph that the crop is cut from."""
+    """Key of the photograph from which the crop was cut."""
     rainy: np.ndarray
     pseudo_label: np.ndarray
     confidence: np.ndarray
@@ -43,7 +43,7 @@ class Reviewed:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A crop as the template needs it; pictures are data URIs of one size."""
+    """A crop as the template needs it; all pictures are data URIs of one size."""
 
     crop_id: str
     judgement: str
@@ -52,31 +52,31 @@ class Card:
     reason: str
     facts: tuple[tuple[str, str], ...]
     pictures: tuple[tuple[str, str], ...]
-    """What each is, and its data URI."""
+    """Caption and data URI of each picture."""
     width: int
     height: int
 
 
 def render_review(shown: Sequence[Reviewed], run_id: str, decided: int) -> str:
-    """Write the page.
+    """Render the page.
 
     Parameters
     ----------
     shown : sequence of Reviewed
-        In this order.
+        The crops to show, in this order.
     run_id : str
-        Which run curated.
+        Id of the curation run.
     decided : int
-        How many crops it decided on.
+        Number of crops that the run decided on.
     """
     cards = [_card(each) for each in shown]
     return page_template("review.html").render(cards=cards, run_id=run_id, decided=decided)
 
 
 def publish_review(settings: Settings, crops: pl.DataFrame, rows: Sequence[PseudoLabelRecord]) -> str | None:
-    """Put the page of a run into the workspace and return its URL; None where there is nothing to show.
+    """Write the page of a run to the workspace and return its URL; None if there is nothing to show.
 
-    Called again for the rows of an earlier run, it returns the page that is there.
+    If the page of the run exists already, its URL is returned.
     """
     if not rows:
         return None
@@ -98,7 +98,7 @@ def publish_review(settings: Settings, crops: pl.DataFrame, rows: Sequence[Pseud
 
 
 def doubt(row: PseudoLabelRecord, settings: Settings) -> float:
-    """Tell how doubtful a decision is: the nearer the score is to the limit, the more; what showed no rain last."""
+    """Return how doubtful a decision is: more so near the limit of the score; crops without rain come last."""
     if row.reviewer_decision is not None or row.confident == 0:
         return -1.0
     limit = settings.curation.static if row.rule == TEMPORAL else settings.curation.score
@@ -106,7 +106,7 @@ def doubt(row: PseudoLabelRecord, settings: Settings) -> float:
 
 
 def _reviewed(settings: Settings, crops: pl.DataFrame, row: PseudoLabelRecord) -> Reviewed | None:
-    """Gather the pixels of a crop, while its judged ones still wait in the workspace."""
+    """Collect the pixels of a crop while its judgement is still in the workspace."""
     found = read_judged(settings.workspace, row.judgement, row.crop_id)
     of_pool = crops.filter(pl.col("crop_id") == row.crop_id)
     if found is None or of_pool.is_empty():

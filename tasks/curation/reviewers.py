@@ -1,4 +1,4 @@
-"""What reviewers decided becomes rows of the ledger: it wins over rules, and is bounded by a quota of its own."""
+"""Rows of reviewers' decisions (`reviewed_rows`): they override rules and have a quota of their own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _UNSEEN = (
 
 
 def to_judge_for(decisions: Sequence[Decision], judgement: str, ledger: pl.DataFrame) -> list[str]:
-    """List the crops whose pixels are needed: accepted by a reviewer as these networks made them, and not kept."""
+    """List the crops of which a reviewer accepted these networks' output but no pixels are stored."""
     kept = set(_standing_as(ledger, judgement))
     return [
         each.crop_id
@@ -37,25 +37,25 @@ def reviewed_rows(
     stamp: LedgerStamp,
     quota: int,
 ) -> dict[str, PseudoLabelRecord]:
-    """Make the rows of what reviewers decided, in place of those of rules.
+    """Make the rows of reviewers' decisions, which replace those of rules.
 
     Parameters
     ----------
     plan : CurationPlan
-        Has the decisions.
+        Contains the decisions.
     ledger : polars.DataFrame
         All earlier rows, oldest first.
     ruled : mapping
-        The rows of this run's rules by crop id.
+        The rows of this run's rules, by crop id.
     stamp : LedgerStamp
-        What all rows of the run have in common.
+        Values that all rows of the run share.
     quota : int
-        Most crops of a source group that reviewers accept.
+        Largest number of crops per source group that reviewers may accept.
 
     Returns
     -------
     dict
-        By crop id. A decision that the ledger has already gives no row.
+        Rows by crop id. A decision that is in the ledger already gives no row.
     """
     groups = dict(plan.crops.select("crop_id", "source_group").iter_rows())
     last = {row["crop_id"]: row for row in ledger.iter_rows(named=True)}
@@ -82,7 +82,7 @@ def reviewed_rows(
 
 
 def _refusal(row: PseudoLabelRecord | None, taken: Mapping[str, int], quota: int) -> str | None:
-    """Tell why even a reviewer cannot accept a pseudo-label; None if nothing is against it."""
+    """Return why even a reviewer cannot accept a pseudo-label; None if nothing prevents it."""
     if row is None:
         return _UNSEEN
     if row.confident == 0:
@@ -99,7 +99,7 @@ def _accepted(
     stamp: LedgerStamp,
     judgement: str,
 ) -> PseudoLabelRecord | None:
-    """Make the row of a pseudo-label that is there, or was made again just now; None where it is neither."""
+    """Make the row of a pseudo-label that is stored or was just remade; None if it is neither."""
     kept = _standing_as(ledger, decision.judgement).get(decision.crop_id)
     if kept is not None:
         return reviewed_row(_stamped(kept, stamp), decision)
@@ -109,13 +109,13 @@ def _accepted(
 
 
 def _standing_as(ledger: pl.DataFrame, judgement: str) -> dict[str, dict[str, object]]:
-    """Find the accepted pseudo-labels of one judgement, by crop id."""
+    """Return the accepted pseudo-labels of one judgement, by crop id."""
     accepted = standing(ledger).filter(pl.col("judgement") == judgement)
     return {row["crop_id"]: row for row in accepted.iter_rows(named=True)}
 
 
 def _is_known(decision: Decision, last: Mapping[str, Mapping[str, object]]) -> bool:
-    """Tell whether the ledger's last word on a crop is this decision: the same file may be given again."""
+    """Return whether the ledger's latest decision on a crop is this one: a file may be passed more than once."""
     row = last.get(decision.crop_id)
     return (
         row is not None
@@ -135,13 +135,13 @@ def _earlier(row: Mapping[str, object] | None, stamp: LedgerStamp) -> PseudoLabe
 
 
 def _stamped(row: Mapping[str, object], stamp: LedgerStamp) -> PseudoLabelRecord:
-    """Make a row anew from one of an earlier run; teachers and scores are still its own."""
+    """Copy an earlier run's row with this run's id and time; its teachers and scores stay."""
     known = {field.name: row[field.name] for field in fields(PseudoLabelRecord)}
     return PseudoLabelRecord(**{**known, "run_id": stamp.run_id, "decided_at": stamp.decided_at})  # type: ignore[arg-type]
 
 
 def _blank(decision: Decision, group: str, stamp: LedgerStamp) -> PseudoLabelRecord:
-    """Make the row of a crop that was never judged, which a reviewer may still reject."""
+    """Make the row of a crop that was never judged; a reviewer may still reject it."""
     empty: dict[str, object] = dict.fromkeys(
         field.name for field in fields(PseudoLabelRecord) if "None" in str(field.type)
     )

@@ -1,4 +1,4 @@
-"""Curation as a stage: crops of the pool in shards, a judgement of each."""
+"""Curation as a stage (`JudgeStage`): shards of crops from the pool, one judgement per crop."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
 
 @dataclass(frozen=True, slots=True)
 class JudgeStage:
-    """Judges crops; the decision on all of them together, and the ledger, are up to the coordinator.
+    """Judges crops; the coordinator makes the joint decision and writes the ledger.
 
-    What a worker has judged lies in the workspace already, so an interrupted run loses none of it.
+    Workers store judgements in the workspace, so an interrupted run loses none of them.
     """
 
     settings: Settings
     job: JudgingJob
     wanted: pl.DataFrame
-    """Rows of the pool that are to be judged."""
+    """Rows of the pool to be judged."""
     crops: pl.DataFrame
-    """All training rows of the pool: frames of the same camera are found among them."""
+    """All training rows of the pool, among which frames of the same camera are found."""
     judged: dict[str, Judged] = field(default_factory=dict)
     wave_name: str = "curate-wave"
     in_order: bool = False
 
     def shards(self, workers: int) -> Iterator[Shard[CropRef]]:
-        """Cut crops in shards, neighbours side by side: they share the frames around them."""
+        """Yield shards of crops; neighbouring crops stay together because they share frames."""
         wanted = self.wanted.sort("source", "source_group", "key", "crop_id")
         frames = _frames(self.settings, self.crops)
         limits = self.settings.curation
@@ -53,17 +53,17 @@ class JudgeStage:
             yield Shard(number, refs, False)
 
     def outcome(self, row: Judged) -> Outcome:
-        """Return why a crop is refused, if it is; pixels are not counted."""
+        """Return the reason for refusing a crop, if any; pixels are not counted."""
         return Outcome(rejected_for=row.refusal)
 
     def commit(self, finished: Sequence[Finished[CropRef, Judged]]) -> Sequence[Unfinished]:
-        """Collect what was judged."""
+        """Collect the judged crops."""
         self.judged.update({row.crop_id: row for part in finished for row in part.result.records})
         return ()
 
 
 def _frames(settings: Settings, crops: pl.DataFrame) -> pl.DataFrame:
-    """List the images that crops come from, and those left out as near duplicates: frames of a fixed camera."""
+    """List the images of the crops and their near duplicates, which are often frames of a fixed camera."""
     columns = ["source", "source_group", "key", "etag", "size_bytes"]
     if not settings.curation.neighbours:
         return crops.select(columns).clear()

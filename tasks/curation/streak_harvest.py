@@ -1,4 +1,4 @@
-"""Streaks of real rain from accepted pseudo-labels, for the bank that clean photographs are rained on."""
+"""Harvest of real rain streaks from accepted pseudo-labels (`harvest_accepted`), for synthetic rain."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from infra.catalog.streak_bank import Layer, StreakLayers
 from models.rain.streak_mining import StreakRules, harvest_streaks
 
 MOST_LAYERS = 2048
-"""Of one run: 32 MiB."""
+"""Largest number of layers per run: 32 MiB."""
 _AT_ONCE = 16
 
 
 def harvest_accepted(workspace: str, crops: pl.DataFrame) -> int:
-    """Cut streaks out of what each run accepted, where that was not done yet; return how many were found.
+    """Cut streaks from the accepted crops of each run that was not harvested yet; return their number.
 
-    Nothing is taken where the confidence is 0.
+    Pixels with a confidence of 0 are ignored.
     """
     bank, accepted = StreakLayers(workspace), PseudoLabels(workspace).accepted()
     missing = [run_id for run_id in accepted["run_id"].unique().sort() if not bank.has(run_id)]
@@ -51,7 +51,7 @@ def _harvest(workspace: str, bank: StreakLayers, crops: pl.DataFrame, labels: pl
 def _pairs(
     workspace: str, crops: pl.DataFrame, part: pl.DataFrame
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Read the valid part of rainy crops and their pseudo-labels, the same where nothing is sure."""
+    """Yield the valid parts of rainy crops and their pseudo-labels, equal to the crop where the confidence is 0."""
     rows = crops.filter(pl.col("crop_id").is_in(part["crop_id"].implode())).sort("crop_id")
     part = part.filter(pl.col("crop_id").is_in(rows["crop_id"].implode())).sort("crop_id")
     rainy, found = Pool(workspace).pixels(rows), PseudoLabels(workspace).pixels(part)

@@ -1,4 +1,4 @@
-"""What one curation decided, for the last line of its run."""
+"""The summary of a curation (`CurationSummary`), printed as the last line of its run."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ REASONS_TOLD = 3
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """The decisions of one run, counted."""
+    """Counts of the decisions of one run."""
 
     accepted: int
     rejected: int
     kept: int
     reviewed: int
-    """Of all these, those that a reviewer decided."""
+    """Number of these decisions that a reviewer made."""
     reasons: tuple[tuple[str, int], ...]
-    """Why crops were rejected, most frequent first."""
+    """Reasons for rejection, most frequent first."""
 
     @classmethod
     def of(cls, rows: Sequence[PseudoLabelRecord]) -> Self:
@@ -42,21 +42,21 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class CurationSummary:
-    """What one run decided, and what it left."""
+    """The decisions of one run, and the crops left for the next one."""
 
     decided: Decided
     pending: tuple[Unfinished, ...]
-    """Crops that could not be judged."""
+    """Number of crops that could not be judged."""
     waiting: int
-    """New crops that the limit left for the next run."""
+    """Number of new crops that the limit left for the next run."""
     standing: int
-    """Pseudo-labels that are accepted after this run."""
+    """Number of accepted pseudo-labels after this run."""
     streaks: int
-    """Layers of real rain that were added to the bank."""
+    """Number of real rain layers added to the bank."""
     page: str | None
 
     def line(self) -> str:
-        """Tell the run in one line."""
+        """Return the run in one line."""
         decided = self.decided
         count = decided.accepted + decided.rejected + decided.kept
         text = (

@@ -1,7 +1,7 @@
-"""The background behind the rain, from neighbouring frames of one camera that stands still or can be registered.
+"""Background estimation (`temporal_background`) from neighbouring frames of a static or registrable camera.
 
-Rain passes, what stands still stays: the median of registered frames is a pseudo-label that no network made. It is
-the way that SPA-Data (Wang et al., CVPR 2019) and GT-RAIN (Ba et al., ECCV 2022) got their labels.
+Rain moves and the scene does not, so the median of registered frames is a pseudo-label without any network.
+SPA-Data (Wang et al., CVPR 2019) and GT-RAIN (Ba et al., ECCV 2022) obtained their labels in this way.
 """
 
 from __future__ import annotations
@@ -23,50 +23,50 @@ GIVE_UP = 3
 
 @dataclass(frozen=True, slots=True)
 class TemporalLimits:
-    """When frames may be taken together."""
+    """Conditions under which frames may be combined."""
 
     least_frames: int = 5
-    """Registered frames, the judged one among them; with fewer, rain of several frames may lie on one pixel."""
+    """Least number of registered frames, including the judged one; with fewer, rain may overlap at a pixel."""
     most_shift: float = 12.0
-    """RgbImage; frames farther apart are refused, and so much is lost at the borders at most."""
+    """Largest shift in pixels; frames farther apart are refused. It bounds the loss at the borders."""
     least_correlation: float = 0.85
-    """Of a registered frame with the judged one, on grey levels; below it the scene is another."""
+    """Least correlation of a registered frame with the judged one, on grey levels; below it the scene differs."""
     static_spread: float = 8.0
-    """Grey levels between the median and the tenth percentile: rain only brightens, what moves also darkens."""
+    """Largest grey-level difference of median and tenth percentile: rain only brightens, motion also darkens."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemporalBackground:
-    """A background and how far it may be trusted."""
+    """A background and its reliability."""
 
     background: RgbImage
     confidence: npt.NDArray[np.uint8]
-    """(H, W): 255 where the scene is static and covered by all frames."""
+    """(H, W) uint8: 255 where the scene is static and covered by all frames."""
     frames: int
 
 
 class NotRegistrable(Exception):
-    """The frames do not show one scene from one place; the message says how many did."""
+    """Raised if the frames do not show one scene from one place; the message says how many do."""
 
 
 def temporal_background(
     judged: RgbImage, neighbours: Iterable[RgbImage], limits: TemporalLimits | None = None
 ) -> TemporalBackground:
-    """Take the background of a frame from its neighbours.
+    """Estimate the background of a frame from its neighbours.
 
     Parameters
     ----------
     judged : ndarray
         (H, W, 3) uint8.
     neighbours : iterable of ndarray
-        Other frames of the camera, the same part and size.
+        The same part of other frames of the camera, of the same size.
     limits : TemporalLimits, optional
-        The defaults unless given.
+        Conditions on the frames.
 
     Raises
     ------
     NotRegistrable
-        If too few neighbours can be laid over the frame.
+        If too few neighbours can be registered to the frame.
     """
     limits = limits or TemporalLimits()
     registered = [judged.astype(np.float32)]
@@ -78,7 +78,7 @@ def temporal_background(
     stack = np.stack(registered)  # (T, H, W, 3), NaN where a shifted frame does not reach
     covered = np.isfinite(stack[..., 0]).sum(axis=0)
     stack[:, covered < limits.least_frames] = registered[0][covered < limits.least_frames]
-    stack.sort(axis=0)  # what is not there comes last
+    stack.sort(axis=0)  # NaN is sorted last
     low, middle = (_percentile(stack, np.maximum(covered, 1), share) for share in (0.1, 0.5))
     spread = ndimage.uniform_filter((middle - low).mean(axis=-1), 5)
     static = np.clip(2 - spread / limits.static_spread, 0, 1) * (covered >= limits.least_frames)
@@ -90,7 +90,7 @@ def temporal_background(
 
 
 def _registered(judged: RgbImage, neighbours: Iterable[RgbImage], limits: TemporalLimits) -> list[Floats]:
-    """Lay neighbours over the judged frame; where the first few cannot be, none is tried."""
+    """Register neighbours to the judged frame; give up if the first few cannot be registered."""
     reference = _structure(judged)
     registered, refused = [], 0
     for neighbour in neighbours:
@@ -105,7 +105,7 @@ def _registered(judged: RgbImage, neighbours: Iterable[RgbImage], limits: Tempor
 
 
 def _laid_over(reference: Floats, neighbour: RgbImage, limits: TemporalLimits) -> Floats | None:
-    """Shift a frame onto the reference; None where it is too far away or shows something else."""
+    """Shift a frame onto the reference; None if it is too far away or shows another scene."""
     from skimage.registration import phase_cross_correlation  # slow to import
 
     moving = _structure(neighbour)
@@ -122,7 +122,7 @@ def _laid_over(reference: Floats, neighbour: RgbImage, limits: TemporalLimits) -
 
 
 def _structure(pixels: RgbImage) -> Floats:
-    """Grey levels at half the size without thin lines: streaks of rain are not what frames are registered by."""
+    """Return grey levels at half size without thin lines, so that rain streaks do not affect registration."""
     grey = pixels.mean(axis=-1, dtype=np.float32)
     height, width = (extent // 2 * 2 for extent in grey.shape)
     halved = grey[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
@@ -131,7 +131,7 @@ def _structure(pixels: RgbImage) -> Floats:
 
 
 def _percentile(ordered: Floats, counts: npt.NDArray[np.intp], share: float) -> Floats:
-    """Interpolate between the sorted frames of each pixel; the first `counts` (H, W) of them are there."""
+    """Interpolate between the sorted frames of each pixel, of which the first `counts` (H, W) are valid."""
     place = share * (counts - 1)
     below = np.floor(place).astype(np.intp)
     above = np.minimum(below + 1, counts - 1)
@@ -141,7 +141,7 @@ def _percentile(ordered: Floats, counts: npt.NDArray[np.intp], share: float) -> 
 
 
 def _shifted(picture: Floats, shift: npt.NDArray[np.float64]) -> Floats:
-    if np.abs(shift).max() < 0.05:  # a camera that stands still: not blurred by interpolation
+    if np.abs(shift).max() < 0.05:  # a static camera: avoid blur by interpolation
         return picture
     moved: Floats = ndimage.shift(picture, shift, order=1, mode="constant", cval=np.nan)
     return moved

@@ -1,1 +1,1 @@
-"""Where images come from and go to: photographs under a URL, frames of Zarr arrays, manifests, samples."""
+"""Sources and destinations of images: photographs under a URL, frames of Zarr arrays, manifests, samples."""

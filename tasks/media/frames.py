@@ -1,8 +1,8 @@
-"""Zarr arrays as source and destination: frames (T, H, W, 3) of a camera, one frame an image.
+"""Zarr arrays as source and destination (`Frames`): frames (T, H, W, 3) of a camera, one image per frame.
 
 A source is Zarr v2 or v3; a destination is always v3.
 
-The key of a frame is its number; its output is one chunk of the destination array, which one worker writes whole.
+The key of a frame is its index; its output is one chunk of the destination array, which one worker writes whole.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 FRAME_DIGITS = 9
 _DAMAGE = (ValueError, RuntimeError, OSError, EOFError, zlib.error, lzma.LZMAError)
-"""What codecs raise for bytes that are not what was written."""
+"""Exceptions of codecs for damaged bytes."""
 
 
 class Frames:
-    """Frames of one array, derained to the frames of another; see `tasks.media.medium.Medium`."""
+    """Frames of one array, derained to frames of another; see `tasks.media.medium.Medium`."""
 
     def __init__(self, spec: MediumSpec) -> None:
         self._source_url = spec.source
@@ -50,7 +50,7 @@ class Frames:
         return f"c/{int(ref.key)}/0/0/0"
 
     def fetch(self, ref: ImageRef) -> bytes:
-        """Read one frame; one that is too large, or cannot be unpacked when it is read anew either, is rejected."""
+        """Read one frame; reject it if it is too large, or if it cannot be unpacked after a second read."""
         if self._oversize is not None:
             raise ImageRejected(self._oversize)
         number = int(ref.key)
@@ -63,24 +63,24 @@ class Frames:
                 raise ImageRejected(f"damaged frame ({one_line(error)})") from error
 
     def pixels(self, data: bytes) -> int:
-        """Return the pixels of any frame: all are of one size."""
+        """Return the number of pixels of a frame; all frames have one size."""
         return math.prod(self._source.shape[1:3])
 
     def decode(self, data: bytes) -> Picture:
-        """Give a frame its shape."""
+        """Reshape the bytes of a frame."""
         frame = np.frombuffer(data, np.uint8).reshape(self._source.shape[1:])
         return Picture(frame, None, PictureForm("ZARR", "RGB"))
 
     def encode(self, derained: np.ndarray, picture: Picture) -> bytes:
-        """Return the pixels as they are: the array compresses them."""
+        """Return the raw pixels: the array compresses them."""
         return derained.tobytes()
 
     def dropped(self, picture: Picture) -> tuple[str, ...]:
-        """Return nothing: a frame is all pixels."""
+        """Return an empty tuple: a frame holds nothing but pixels."""
         return ()
 
     def put(self, key: str, data: bytes) -> StoredObject:
-        """Write one frame; what is stored of it is its compressed chunk."""
+        """Write one frame; return its compressed chunk as the stored object."""
         if self._destination is None:
             self._destination = open_array(self._destination_url, read_only=False, stored=self._stored)
         frame = np.frombuffer(data, np.uint8).reshape(self._destination.shape[1:])
@@ -93,9 +93,9 @@ class Frames:
 
 
 def list_frames(source: str) -> Iterator[ImageRef]:
-    """List the frames of an array; the etag is the frame's number and the digest of the array's metadata.
+    """List the frames of an array; the etag is the frame's index and a digest of the array's metadata.
 
-    Less the number of frames: an array that grows is the same one, and its earlier frames stay done.
+    The digest excludes the number of frames, so the earlier frames of a growing array stay done.
 
     Raises
     ------
@@ -111,12 +111,12 @@ def list_frames(source: str) -> Iterator[ImageRef]:
 
 
 def refuse_oversized(source: str, settings: Settings) -> None:
-    """Refuse an array whose metadata claims more than can be held or listed.
+    """Refuse an array whose metadata claims more than fits in memory or can be listed.
 
     Raises
     ------
     FramesRefused
-        Names the limit and the setting that moves it.
+        If a limit is exceeded; the message names the limit and its setting.
     """
     frames, _, _ = _checked_shape(source)
     if frames > settings.max_frames:
@@ -129,12 +129,12 @@ def refuse_oversized(source: str, settings: Settings) -> None:
 
 
 def prepare_destination(source: str, destination: str) -> None:
-    """Create the destination array, or let it grow with its source.
+    """Create the destination array, or resize it to its source.
 
     Raises
     ------
     FramesRefused
-        If there is an array of other frames already, or something that is no array.
+        If the URL holds an array of other frames, or something other than an array.
     """
     frames, height, width = _checked_shape(source)
     if not is_array(destination):
@@ -167,7 +167,7 @@ def _checked_shape(url: str) -> tuple[int, int, int]:
 
 
 def _oversize(array: zarr.Array[Any], max_pixels: int) -> str | None:
-    """Say which of what is held whole is too large: a frame, or a chunk that frames are cut from."""
+    """Describe which unit held in memory is too large, a frame or a chunk; None if none is."""
     pieces = {"a frame": array.shape[1:3], "a chunk": array.chunks[:3]}
     for piece, sides in pieces.items():
         pixels = math.prod(sides)

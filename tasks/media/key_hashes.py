@@ -1,8 +1,8 @@
-"""Keys as 128-bit hashes: millions of them in a few megabytes, compared all at once.
+"""Keys as 128-bit hashes (`hash_texts`): vectorised comparison of millions of keys in little memory.
 
-16 bytes a key, whatever its length. Among n keys some two share a hash by chance with odds of n² / 2^129: for
-a thousand million keys one in 10^20. The seeds are drawn anew in each process, so nobody can prepare keys
-that collide; hashes are therefore never stored, and nothing may depend on their order.
+A key takes 16 bytes, whatever its length. Among n keys, the probability that any two share a hash is n² / 2^129:
+one in 10^20 for a thousand million keys. Every process draws new seeds, so nobody can prepare colliding keys;
+hashes are therefore never stored, and nothing may depend on their order.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy.typing as npt
 import polars as pl
 
 Hashes = npt.NDArray[np.bytes_]
-"""Hashes as fixed-width byte strings (S16), which numpy sorts and searches whole."""
+"""Hashes as fixed-width byte strings (S16), which NumPy can sort and search."""
 ShortHashes = npt.NDArray[np.uint64]
 
 CHUNK = 32_768
-"""References looked up at once."""
+"""Number of references looked up at once."""
 
 _SEEDS = (secrets.randbits(64), secrets.randbits(64))
 
@@ -35,12 +35,12 @@ def hash_texts(texts: pl.Series) -> Hashes:
 
 
 def hash_briefly(texts: pl.Series) -> ShortHashes:
-    """Hash each text to 64 bits: enough to tell two etags of one key apart."""
+    """Hash each text to 64 bits, which is enough to distinguish the etags of one key."""
     return texts.hash(_SEEDS[0]).to_numpy()
 
 
 def hash_pairs(hashes: Hashes, others: ShortHashes) -> Hashes:
-    """Join two hashes each into one of 192 bits."""
+    """Concatenate pairs of hashes to 192 bits."""
     thirds = np.column_stack([hashes.view(np.uint64).reshape(-1, 2), others])
     return np.ascontiguousarray(thirds).view("S24").ravel()
 
@@ -54,14 +54,14 @@ def sorted_hashes(texts: Iterable[str], chunk: int = 65_536) -> Hashes:
 
 
 def find(sorted_ones: Hashes, wanted: Hashes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
-    """Look for hashes among sorted ones.
+    """Find hashes in a sorted array.
 
     Returns
     -------
     positions : numpy.ndarray
-        Where each was found; meaningless, yet a valid index, where it was not (0 if there are none at all).
+        Index of each hash; an arbitrary valid index if it was not found (0 if the array is empty).
     found : numpy.ndarray
-        Whether it was found.
+        Whether each hash was found.
     """
     if not len(sorted_ones):
         return np.zeros(len(wanted), np.intp), np.zeros(len(wanted), np.bool_)
@@ -70,7 +70,7 @@ def find(sorted_ones: Hashes, wanted: Hashes) -> tuple[npt.NDArray[np.intp], npt
 
 
 def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Cut a stream in lists of `size`; the last may be shorter."""
+    """Split a stream into lists of `size` items; the last may be shorter."""
     stream = iter(items)
     while part := list(islice(stream, size)):
         yield part

@@ -1,4 +1,4 @@
-"""What a run leaves alone, in words."""
+"""Descriptions of the objects that a run leaves out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tasks.readable import by_reason, with_reasons
 
 
 def left_out_parts(left_out: LeftOut) -> list[str]:
-    """Return what a run's line says of what it leaves alone; nothing where there is nothing."""
+    """Return the parts of a run's line about objects that were left out; empty if there are none."""
     parts = []
     if left_out.total:
         parts.append(with_reasons(f"{left_out.total:,} left out", left_out.objects))
@@ -22,7 +22,7 @@ def left_out_parts(left_out: LeftOut) -> list[str]:
 
 
 def nothing_but(left_out: LeftOut) -> str:
-    """Return what a source without images has instead."""
+    """Describe the contents of a source without images."""
     text = f"{left_out.total:,} other object{'' if left_out.total == 1 else 's'}"
     if left_out.total:
         text += f": {by_reason(left_out.objects)}"

@@ -1,7 +1,7 @@
-"""What NAS systems, desktops, phones and sync tools leave beside photographs.
+"""Leftovers (`leftover_names`): files of NAS systems, desktops, phones and sync tools among photographs.
 
-Thumbnails, recycle bins, old versions and AppleDouble files look like images by their names. Folders and files of
-these names are left out, in any case of letters; an `include` glob that contains such a name takes it after all.
+Thumbnails, recycle bins, old versions and AppleDouble files look like images by their names. Folders and files with
+these names are left out, ignoring case, unless an `include` glob contains the name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import fnmatch
 import re
 
 LEFTOVER = "NAS or desktop leftover"
-"""The reason under which they are counted."""
+"""The reason under which leftovers are counted."""
 
 FOLDERS = {
     "thumbnails": ("@eaDir", ".@__thumb", ".thumbnails", ".thumbs", ".thumb", ".AppleDouble", ".picasaoriginals"),
@@ -29,22 +29,22 @@ FOLDERS = {
         ".local",
     ),
 }  # fmt: skip
-"""Names of folders by what they hold; `*` stands for any letters of one name."""
+"""Names of folders by kind of content; `*` matches any characters within one name."""
 
 FILES = (
     "Thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", ".DS_Store", "._*", "~$*", ".trashed-*",
     ".pending-*", ".picasa.ini", ".directory", "*@SynoEAStream", "*@SynoResource", "Icon\r",
 )  # fmt: skip
-"""Names of files, in the same way."""
+"""Names of files, with the same patterns."""
 
 
 def leftover_names(key: str) -> list[str]:
-    """Return the parts of a key that are names of leftovers; none for a photograph.
+    """Return the parts of a key that are names of leftovers; empty for a photograph.
 
     Parameters
     ----------
     key : str
-        Of a file, or of a folder with a slash at its end.
+        Key of a file, or of a folder with a trailing slash.
     """
     *folders, name = key.split("/")
     names = [folder for folder in folders if _FOLDER.fullmatch(folder)]

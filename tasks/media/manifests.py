@@ -1,8 +1,8 @@
-"""Manifests: a CSV or Parquet file that lists the images of a source, so that no bucket has to be listed.
+"""Manifests (`read_manifest`): CSV or Parquet files that list the images of a source instead of a bucket listing.
 
-Columns: `key`, `etag` and `size` (bytes), in any order; others are ignored. Keys are relative to the URL in a
-column `base`, the same in every row, or without that column to the manifest's own folder. An etag must change
-when the object's bytes do; S3's own, as inventories give them, quoted or not, are right.
+The columns are `key`, `etag` and `size` (bytes), in any order; others are ignored. Keys are relative to the URL in
+the column `base`, which is the same in every row, or else to the manifest's own folder. An etag must change
+whenever the object's bytes change; the etags of S3, as inventories list them, quoted or not, are suitable.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ _BLOCK_BYTES = 4 * 1024 * 1024
 
 
 class ManifestInvalid(UserError):
-    """A manifest cannot be used; the message names the file, the place in it and what to do."""
+    """Raised if a manifest cannot be used; the message names the file, the position in it and the remedy."""
 
 
 def is_manifest(source: str) -> bool:
-    """Tell whether a source is a manifest: by its suffix, `.csv` or `.parquet` in any case."""
+    """Return whether a source is a manifest, by its suffix `.csv` or `.parquet` in any case."""
     return source.lower().endswith((".csv", ".parquet"))
 
 
 def manifest_base(source: str) -> str:
-    """Give the URL that the keys of a manifest are relative to.
+    """Return the URL that the keys of a manifest are relative to.
 
     Raises
     ------
     ManifestInvalid
-        It is no manifest, or its first row has no base.
+        If it is no manifest, or its first row has no base.
     """
     first = next(_frames(source), None)
     if first is None or "base" not in first.columns or first.is_empty():
@@ -55,14 +55,14 @@ def manifest_base(source: str) -> str:
 
 
 def read_manifest(source: str) -> Iterator[ImageRef]:
-    """Stream the images that a manifest lists, in its order.
+    """Yield the images that a manifest lists, in its order.
 
-    A manifest is read piece by piece; a remote one is first fetched to a temporary file.
+    The manifest is read in batches; a remote one is first fetched to a temporary file.
 
     Raises
     ------
     ManifestInvalid
-        A column is absent, a row lacks key, etag or size, or a key is listed twice.
+        If a column is missing, a row lacks key, etag or size, or a key is listed twice.
     """
     rows = 0
     base: str | None = None
@@ -104,7 +104,7 @@ def _first_base(source: str, frame: pl.DataFrame) -> str:
 
 
 def _refuse_repeated(source: str, seen: list[Hashes]) -> None:
-    """Two rows of one key would write one output twice, perhaps from different bytes."""
+    """Refuse repeated keys, which would write one output twice, possibly from different bytes."""
     if not seen:
         return
     hashes = np.concatenate(seen)
@@ -120,7 +120,7 @@ def _refuse_repeated(source: str, seen: list[Hashes]) -> None:
 
 
 def _frames(source: str) -> Iterator[pl.DataFrame]:
-    """Read the columns that count, a bounded number of rows at a time, with the types that count."""
+    """Yield the needed columns with the needed types, a bounded number of rows at a time."""
     batches = _csv_batches if source.lower().endswith(".csv") else _parquet_batches
     with _named_errors(source):
         for batch in batches(source):
@@ -137,7 +137,7 @@ def _csv_batches(source: str) -> Iterator[pa.RecordBatch]:
             file,
             read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES),
             parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-            # Sizes as text too: turned into numbers later, a bad one is known by its row.
+            # Sizes are read as text and converted later, so that a bad one can be reported with its row.
             convert_options=pyarrow.csv.ConvertOptions(
                 include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string())
             ),
@@ -165,7 +165,7 @@ def _wanted(source: str, names: list[str]) -> list[str]:
 
 
 def _opened(source: str) -> pa.NativeFile:
-    """Open a file of Arrow's own: it reads in threads, which must hold nothing of Python's when that ends."""
+    """Open a native Arrow file: Arrow's reader threads must not hold Python objects when Python exits."""
     if is_local(source):
         if Path(source).exists() and not Path(source).is_file():
             raise ManifestInvalid(f"{source} is no file: a manifest cannot be read from a pipe or a device")
@@ -173,12 +173,12 @@ def _opened(source: str) -> pa.NativeFile:
     with tempfile.NamedTemporaryFile(prefix="derain-manifest-") as file:
         file.write(open_location(_folder(source)).fetch(source.rpartition("/")[2]))
         file.flush()
-        return pa.OSFile(file.name)  # stays readable without its name
+        return pa.OSFile(file.name)  # stays readable after its name is removed
 
 
 @contextmanager
 def _named_errors(source: str) -> Iterator[None]:
-    """Say which file it was: what pyarrow raises tells the place in it alone."""
+    """Add the file name to errors of pyarrow, which contain only the position in the file."""
     try:
         yield
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""What a source and a destination of images must offer, whether they hold photographs or frames of an array."""
+"""The protocol of a source and destination (`Medium`), implemented for photographs and for frames of an array."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from tasks.codec.exports import Export
 
 
 class FramesRefused(UserError):
-    """A Zarr array that frames cannot be read from or written to."""
+    """Raised if frames cannot be read from or written to a Zarr array."""
 
 
 class Medium(Protocol):
     """Fetch, decode, encode and put the images of one source and destination.
 
-    Fetching and putting wait for storage and run in threads; decoding and encoding compute.
+    Fetching and putting wait for storage and run in threads; decoding and encoding are CPU-bound.
     """
 
     def output_key(self, ref: ImageRef) -> str:
-        """Return where the output of an image goes; raises ImageRejected where it could not stay inside."""
+        """Return the key of an image's output; raise ImageRejected if it would lie outside the destination."""
 
     def fetch(self, ref: ImageRef) -> bytes:
-        """Return the bytes of one image; raises ItemRejected where it can never be read as it is."""
+        """Return the bytes of one image; raise ItemRejected if it can never be read in its present state."""
 
     def pixels(self, data: bytes) -> int:
-        """Return how many pixels an image will have, without decoding it; 0 where `decode` rejects it unread."""
+        """Return the number of pixels of an image without decoding it; 0 if `decode` would reject it unread."""
 
     def decode(self, data: bytes) -> Picture:
-        """Turn bytes into pixels; raises ImageRejected."""
+        """Decode bytes to pixels; raise ImageRejected if that is impossible."""
 
     def encode(self, derained: np.ndarray, picture: Picture) -> bytes:
-        """Turn derained pixels into the bytes of the output; raises ImageRejected."""
+        """Encode derained pixels as the bytes of the output; raise ImageRejected if that is impossible."""
 
     def dropped(self, picture: Picture) -> tuple[str, ...]:
-        """Return in plain words what the output lacks of what its source holds besides pixels."""
+        """Return, in words, the contents of the source besides pixels that the output lacks."""
 
     def put(self, key: str, data: bytes) -> StoredObject:
-        """Write one output, whole or not at all; return what a listing of the destination says of it."""
+        """Write one output atomically; return it as a listing of the destination shows it."""
 
     def output(self, key: str) -> np.ndarray:
         """Return the pixels of an output, uint8 (H, W, 3)."""
@@ -51,26 +51,26 @@ class Medium(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MediumSpec:
-    """What a worker needs to open a medium: sent with each shard."""
+    """The values that a worker needs to open a medium; sent with each shard."""
 
     source: str
     destination: str
     export: Export
     max_pixels: int
     frames: bool = False
-    """The source is a Zarr array of frames, the destination becomes one."""
+    """Whether the source is a Zarr array of frames; the destination then becomes one."""
 
 
 ARRAY_METADATA = {"zarr.json": "Zarr v3", ".zarray": "Zarr v2", ".zgroup": "Zarr v2 group"}
-"""Objects by which a Zarr array or group is known, and what it then is."""
+"""Metadata objects that identify a Zarr array or group, and its kind."""
 
 
 def is_array(url: str) -> bool:
-    """Tell whether a URL is that of a Zarr array, or of a group of arrays."""
+    """Return whether a URL is that of a Zarr array or of a group of arrays."""
     return metadata_key(url) is not None
 
 
 def metadata_key(url: str) -> str | None:
-    """Return the key of the metadata of a Zarr array or group; None for anything else."""
+    """Return the key of the metadata object of a Zarr array or group; None for anything else."""
     location = open_location(url)
     return next((key for key in ARRAY_METADATA if location.exists(key)), None)

@@ -1,4 +1,4 @@
-"""Opening the medium of a run: photographs, or frames of Zarr arrays."""
+"""Opener of the medium of a run (`open_medium`): photographs, or frames of Zarr arrays."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from tasks.media.photographs import Photographs
 
 
 def open_medium(spec: MediumSpec) -> Medium:
-    """Open the source and destination of a run, in the process that uses them."""
+    """Open the source and destination of a run in the calling process."""
     if spec.frames:
-        from tasks.media.frames import Frames  # Zarr only where it is used
+        from tasks.media.frames import Frames  # imports Zarr only if needed
 
         return Frames(spec)
     return Photographs(spec)

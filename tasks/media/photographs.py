@@ -1,4 +1,4 @@
-"""Photographs as source and destination: image files under one URL, derained to image files under another."""
+"""Photographs as source and destination (`Photographs`)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Photographs:
         return output_key(ref.key, self._spec.export)
 
     def fetch(self, ref: ImageRef) -> bytes:
-        """Fetch one object of the listed size; one in an archive is not asked for."""
+        """Fetch one object of the listed size; archived objects are rejected without a request."""
         if ref.archived:
             raise ObjectArchived()
         return self._source.fetch(ref.key, ref.size_bytes)
 
     def pixels(self, data: bytes) -> int:
-        """Read the size from the header."""
+        """Return the number of pixels, read from the header."""
         return claimed_pixels(data)
 
     def decode(self, data: bytes) -> Picture:
-        """See `tasks.codec.decode`; what cannot be written is rejected before it costs a forward pass."""
+        """See `tasks.codec.decode`; an image whose output cannot be written is rejected before its forward pass."""
         picture = decode(data, self._spec.max_pixels)
         require_exportable(picture, self._spec.export)
         return picture

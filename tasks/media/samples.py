@@ -1,4 +1,4 @@
-"""Sample photographs for a first run: those that scikit-image ships, rained on by us."""
+"""Sample photographs for a first run (`make_samples`): images of scikit-image with procedural rain."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from models.rain.streaks import BOLD, FINE, MEDIUM, StreakFamily, procedural_lay
 from models.rng import SampleRng
 
 SAMPLES = ("astronaut", "chelsea", "coffee", "motorcycle_left", "rocket")
-"""Colour photographs that come inside scikit-image."""
+"""Colour photographs included in scikit-image."""
 SAMPLE_SEED = 2026
 
 
 def make_samples(workspace: str) -> tuple[str, str]:
-    """Write rainy samples where there are none, and return where they are and where derained ones go.
+    """Write rainy samples if there are none; return their folder and the folder for derained ones.
 
     Parameters
     ----------
     workspace : str
-        Samples lie below it, or below `./var` where it is remote.
+        Samples are stored below it, or below `./var` if it is remote.
 
     Returns
     -------
@@ -42,14 +42,14 @@ def make_samples(workspace: str) -> tuple[str, str]:
 
 
 def local_home(workspace: str) -> Path:
-    """Return the folder of a workspace on this machine, or `./var` where it is remote."""
+    """Return the folder of a workspace on this machine, or `./var` if it is remote."""
     return Path("var").absolute() if "://" in workspace else Path(workspace)
 
 
 def rain_on(
     clean: np.ndarray, number: int, families: tuple[StreakFamily, ...] = (FINE, MEDIUM, BOLD)
 ) -> np.ndarray:
-    """Put procedural rain on a uint8 photograph (H, W, 3); `number` chooses the rain."""
+    """Add procedural rain to a uint8 photograph (H, W, 3); `number` selects the rain."""
     rng = SampleRng(SAMPLE_SEED, torch.tensor([number]))
     size = (clean.shape[0], clean.shape[1])
     angle = rng.uniform(-0.4, 0.4)

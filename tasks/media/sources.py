@@ -1,4 +1,4 @@
-"""What a source is: a folder, a bucket prefix or a manifest; and which of its objects are to be derained."""
+"""Sources (`open_source`): a folder, bucket prefix, array or manifest, and the `Selection` of its objects."""
 
 from __future__ import annotations
 
@@ -26,55 +26,55 @@ EXCLUDED = "excluded"
 NOT_INCLUDED = "not included"
 NO_TEXT = "name that is no text"
 SNIFFED_BYTES = 1024
-"""Read of a local file without a suffix, to see whether it is an image."""
+"""Number of bytes read of a local file without a suffix, to detect whether it is an image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source that was looked at: what its keys are relative to, and how to list it."""
+    """A source that has been opened: the base URL of its keys, and how to list it."""
 
     base: str
-    """URL that keys are relative to. It stands in the identity of outputs, so that the same objects listed by
-    two manifests, or by a manifest and by their folder, are the same work."""
+    """URL that keys are relative to. It is part of an output's identity, so objects listed by two manifests, or by
+    a manifest and by their folder, are recognised as the same work."""
     listed_by: Callable[[ListingRules], Iterator[ImageRef]]
     frames: bool = False
-    """The source is a Zarr array, and what it lists are frames."""
+    """Whether the source is a Zarr array, whose frames are listed."""
 
     def refs(self, rules: ListingRules | None = None) -> Iterator[ImageRef]:
-        """List the source as a stream, in an order that is the same each time.
+        """Yield the objects of the source in a reproducible order.
 
         Parameters
         ----------
         rules : ListingRules, optional
-            Which folders are not entered; by default all are.
+            Folders that are not entered; by default all are entered.
         """
         return self.listed_by(rules or ListingRules())
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which objects of a listing are to be derained.
+    """Selects the objects of a listing that are to be derained.
 
-    Globs match the whole key and heed case. `*` and `?` cross folders, as in the tools of object stores:
-    `*.jpg` takes `a/b.jpg` too. `**/` stands for any folders or none, and `a/` for everything below `a`.
-    What NAS systems and desktops leave beside images is not taken (`tasks.media.leftovers`), unless a glob of
-    `include` contains its name.
+    Globs match the whole key and are case-sensitive. `*` and `?` also match slashes, as in the tools of object
+    stores: `*.jpg` matches `a/b.jpg`. `**/` matches any folders or none, and `a/` everything below `a`.
+    Leftovers of NAS systems and desktops (`tasks.media.leftovers`) are excluded unless a glob of `include` contains
+    their name.
     """
 
     include: tuple[str, ...] = ()
-    """Take keys that match one of these; with none, keys that end like an image (`IMAGE_SUFFIXES`)."""
+    """Include keys that match one of these; if empty, keys with an image suffix (`IMAGE_SUFFIXES`)."""
     exclude: tuple[str, ...] = ()
-    """Of these leave out what matches one of these."""
+    """Exclude included keys that match one of these."""
     limit: int | None = None
-    """Take the first so many of the listing, so that running twice changes nothing."""
+    """Take only this many objects from the start of the listing, so that a second run changes nothing."""
 
     def predicate(self) -> Callable[[str], bool]:
-        """Compile the globs to a test of one key."""
+        """Compile the globs to a predicate on keys."""
         reason = self.reasons()
         return lambda key: reason(key) is None
 
     def reasons(self) -> Callable[[str], str | None]:
-        """Compile the globs to a function of a key that returns why it is left out, or None."""
+        """Compile the globs to a function that returns why a key is left out, or None."""
         included = _any_glob(self.include).fullmatch if self.include else _IMAGE_NAME.search
         excluded = _any_glob(self.exclude).fullmatch if self.exclude else _nothing
 
@@ -90,16 +90,16 @@ class Selection:
         return reason
 
     def rules(self, left_out: LeftOut, barred: str | None = None) -> ListingRules:
-        """Return what a listing need not enter: leftovers, and folders of which a glob excludes everything.
+        """Return rules that keep a listing out of leftovers and of folders that a glob excludes entirely.
 
         Parameters
         ----------
         left_out : LeftOut
-            Counts what the listing leaves out.
+            Counts the objects that the listing leaves out.
         barred : str or None
-            URL of the destination, which no link in the source may lead to.
+            URL of the destination; links in the source must not lead to it.
         """
-        # A glob that ends with a star and matches a folder also matches whatever lies in it.
+        # A glob that ends with a star and matches a folder also matches everything in it.
         whole = tuple(glob for glob in self.exclude if glob.endswith(("/", "*")))
         excluded = _any_glob(whole).fullmatch if whole else _nothing
 
@@ -113,17 +113,17 @@ class Selection:
     def select(
         self, listing: Iterable[ImageRef], left_out: LeftOut, base: str | None = None
     ) -> Iterator[ImageRef]:
-        """Yield what is taken of a listing, and count the rest.
+        """Yield the selected objects of a listing, and count the others.
 
         Parameters
         ----------
         listing : Iterable[ImageRef]
             The objects of a source.
         left_out : LeftOut
-            Counts what is not taken, by reason.
+            Counts unselected objects by reason.
         base : str, optional
-            URL that keys are relative to. In a folder, files without a suffix are taken if their content is that
-            of an image; a bucket would have to be asked for each of them.
+            URL that keys are relative to. In a folder, files without a suffix are selected if their content is an
+            image; in a bucket this would take a request per object.
         """
         taken = self._matching(listing, left_out, base)
         if self.limit is None:
@@ -150,7 +150,7 @@ class Selection:
 
 
 def open_source(source: str) -> Source:
-    """Find out what a source is.
+    """Open a source of any kind.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def open_source(source: str) -> Source:
     Raises
     ------
     ManifestInvalid
-        The source is a manifest that cannot be used.
+        If the source is a manifest that cannot be used.
     """
     if is_array(source):
         return Source(source, lambda rules: _list_frames(source), frames=True)
@@ -170,7 +170,7 @@ def open_source(source: str) -> Source:
 
 
 def readable_source(source: str) -> Source:
-    """Find out what a source is; where it cannot be read, say so soon and in its own name."""
+    """Open a source; if it cannot be read, fail early with an error that names it."""
     if not is_manifest(source):
         open_location(source).check(writable=False)
     found = open_source(source)
@@ -180,7 +180,7 @@ def readable_source(source: str) -> Source:
 
 
 def refuse_oversized(source: Source, settings: Settings) -> None:
-    """Refuse an array whose frames are larger, or more, than the settings allow; see `tasks.media.frames`."""
+    """Refuse an array with larger or more frames than the settings allow; see `tasks.media.frames`."""
     if source.frames:
         from tasks.media import frames  # Zarr only where it is used
 
@@ -208,7 +208,7 @@ def _nothing(key: str) -> None:
 
 
 def _is_image(folder: Location, ref: ImageRef) -> bool:
-    """Tell by its first bytes whether a file is an image of a kind that can be read."""
+    """Return whether a file is an image of a supported format, judging by its first bytes."""
     try:
         identify(folder.fetch_part(ref.key, 0, SNIFFED_BYTES))
     except (*STORAGE_ERRORS, ItemRejected):
@@ -217,7 +217,7 @@ def _is_image(folder: Location, ref: ImageRef) -> bool:
 
 
 def _is_text(key: str) -> bool:
-    """Tell whether a key can be written down; a local file name may be any bytes."""
+    """Return whether a key is valid text; a local file name may be any bytes."""
     if key.isascii():
         return True
     try:

@@ -1,1 +1,1 @@
-"""What people look at after a run: pages of HTML that need nothing else, and how they are published."""
+"""Pages for people to read after a run: self-contained HTML files, and their publication."""

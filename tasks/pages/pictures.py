@@ -1,4 +1,4 @@
-"""Pictures inside a page: no larger than it shows them, written into their addresses."""
+"""Pictures embedded in a page as data URIs (`data_uri`), no larger than the page shows them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from PIL import Image
 
 LONGEST_SIDE = 960
-"""In pixels; what is larger is shown smaller."""
+"""Longest side in pixels; larger pictures are scaled down."""
 JPEG_QUALITY = 85
 
 
 def shrunk(rgb: np.ndarray) -> Image.Image:
-    """Make a picture no larger than a page shows, of (H, W, 3) uint8."""
+    """Return a picture of (H, W, 3) uint8 pixels, scaled down to the largest size that a page shows."""
     picture = Image.fromarray(np.ascontiguousarray(rgb))
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     return picture
 
 
 def data_uri(picture: Image.Image) -> str:
-    """Write a picture into an address, as JPEG."""
+    """Encode a picture as a data URI, in JPEG."""
     buffer = BytesIO()
     picture.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + b64encode(buffer.getvalue()).decode("ascii")

@@ -1,4 +1,4 @@
-"""A page put into the reports of a workspace, and linked on the page of its run in Prefect."""
+"""Publication of a page (`put_page`): stored in the workspace's reports and linked from its run in Prefect."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tasks.prefect_runs import report, run_log
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page that is to be published."""
+    """A page to be published."""
 
     name: str
-    """Its file."""
+    """File name of the page."""
     render: Callable[[], str]
-    """May read the storage."""
+    """Renders the page; may read the storage."""
     key: str
-    """The artifact that links it, as Prefect names it."""
+    """Key of the link artifact in Prefect."""
     link_text: str
 
 
@@ -30,7 +30,7 @@ def put_page(workspace: str, page: Page) -> str:
     url = f"{folder}/{page.name}"
     try:
         open_location(folder).put(page.name, page.render().encode())
-    except Exception as error:  # noqa: BLE001 - the work that the page shows is done nevertheless
+    except Exception as error:  # noqa: BLE001 - a failed page must not fail the completed run
         if not isinstance(error, STORAGE_ERRORS):
             run_log().warning(f"{url} could not be made", exc_info=error)
         return f"not written, {one_line(error)}"
@@ -39,6 +39,6 @@ def put_page(workspace: str, page: Page) -> str:
 
 
 def _link(page: Page, url: str) -> None:
-    from prefect.artifacts import create_link_artifact  # Prefect only within its runs
+    from prefect.artifacts import create_link_artifact  # imports Prefect only within its runs
 
     create_link_artifact(url, link_text=page.link_text, key=page.key)

@@ -1,4 +1,4 @@
-"""The templates of the pages, with the filters that all of them share."""
+"""The templates of the pages (`page_template`), and the filters that they share."""
 
 from __future__ import annotations
 
@@ -54,5 +54,5 @@ def _moment(when: datetime) -> str:
 
 
 def _csp_hash(script: str) -> str:
-    """Name a script to the page's content security policy: no other script runs, whatever a key says."""
+    """Return the hash of a script for the page's content security policy, which blocks all other scripts."""
     return "sha256-" + b64encode(sha256(script.encode()).digest()).decode()

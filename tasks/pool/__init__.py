@@ -1,1 +1,1 @@
-"""ingest: from images to crops in the pool, and whether the pool has grown or drifted."""
+"""Ingest: cutting images into the crops of the training pool, and reporting the pool's growth."""

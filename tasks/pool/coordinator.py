@@ -1,4 +1,4 @@
-"""One run of ingest: plan under the lease, sweep, run the stage of each source, sum up."""
+"""The coordinator of one ingest run (`ingest_pending`): plan under the lease, sweep, run each source, summarise."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Again = Literal["none", "rejected"]
 
 @dataclass(frozen=True, slots=True)
 class IngestRequest:
-    """Which run this is, and whether what was rejected earlier is looked at again."""
+    """The run's identity, and whether images that were rejected earlier are inspected again."""
 
     run_id: str
     started_at: datetime
@@ -47,7 +47,7 @@ class IngestRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What the sources of a run have in common."""
+    """State that all sources of a run share."""
 
     settings: Settings
     request: IngestRequest
@@ -61,12 +61,12 @@ class _Run:
 def make_ingest_plan(
     settings: Settings, sources: Sequence[IngestSource], request: IngestRequest
 ) -> tuple[IngestPlan, KnownImages]:
-    """Find out what is to do, and what the pool knows already.
+    """List the sources and compare them with the images that the pool already knows.
 
     Raises
     ------
     PreflightFailed
-        If the sources have no image that the globs take.
+        If no image of the sources matches the globs.
     """
     limits = settings.ingest
     known = read_known(
@@ -83,7 +83,7 @@ def make_ingest_plan(
 
 
 def ingest_line(plan: IngestPlan) -> str:
-    """Say in one line what a plan would do."""
+    """Describe in one line what a plan would do."""
     return (
         f"{plan.pending:,} of {plan.listed:,} images are to be looked at, {len(plan.splits):,} source groups,"
         f" {sum(split == VALIDATION for split in plan.splits.values()):,} of them for validation"
@@ -97,7 +97,7 @@ def ingest_pending(
     request: IngestRequest,
     open_executor: OpenExecutor = on_dask,
 ) -> IngestSummary:
-    """Bring into the pool what it does not know yet.
+    """Add all images to the pool that it does not know yet.
 
     Parameters
     ----------
@@ -106,14 +106,14 @@ def ingest_pending(
     sources : sequence of IngestSource
         Where the images are.
     request : IngestRequest
-        Which run this is.
+        The run's identity and options.
     open_executor : OpenExecutor
-        Opens the workers, once there is something to do.
+        Opens the workers; called only if there is work.
 
     Raises
     ------
     LeaseHeld
-        If another run works on the pool.
+        If another run is working on the pool.
     """
     pool_url = f"{settings.workspace}/{FOLDER}"
     with lease_of(settings, pool_url, request.run_id) as lease:
@@ -133,7 +133,7 @@ def ingest_pending(
 
 
 def _work(run: _Run, executor: Executor, listener: Listener) -> Tally:
-    """Take one source after the other, unless the world is at fault."""
+    """Run the sources one after the other; stop early if storage or workers fail."""
     seen, pace = Tally(), Pace.of(run.settings)
     for source in run.plan.sources:
         stage = _stage(run, source, executor)
@@ -144,14 +144,14 @@ def _work(run: _Run, executor: Executor, listener: Listener) -> Tally:
 
 
 def _after(before: Tally, listener: Listener) -> Listener:
-    """Let a listener see what earlier sources had too."""
+    """Wrap a listener so that it sees the totals including earlier sources."""
     return lambda now: listener(before + now)
 
 
 def _stage(run: _Run, source: SourcePlan, executor: Executor) -> InspectStage:
     settings, run_id = run.settings, run.request.run_id
     group = group_name(run_id)
-    pool_url = f"{settings.workspace}/{FOLDER}"  # nothing is put there through the medium
+    pool_url = f"{settings.workspace}/{FOLDER}"  # the medium never writes to it
     medium = MediumSpec(source.source, pool_url, Export("png"), settings.max_pixels, source.frames)
     target = PoolTarget(
         pool=run.pool,
@@ -197,7 +197,7 @@ def _summary(run: _Run, seen: Tally) -> IngestSummary:
 
 
 def _advice(run: _Run) -> str:
-    """Say what to look at where the pool is of no use for training as it is."""
+    """Suggest what to check if the pool cannot be used for training as it is."""
     splits = attempt("looking at the pool", run.pool.splits)
     if splits is None:
         return ""

@@ -1,4 +1,4 @@
-"""Writing crops: a worker reads images again, cuts their crops, and writes one Zarr shard of them, whole."""
+"""The crop-writing job (`CropJob`): a worker rereads images, cuts their crops and writes one whole Zarr shard."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHANGED = "its pixels changed while it was ingested"
 
 @dataclass(frozen=True, slots=True)
 class PlacedCrop:
-    """A crop, and its row in its shard."""
+    """A crop and its row in its shard."""
 
     row: int
     box: Box
@@ -38,13 +38,13 @@ class ImageCrops:
 
     @property
     def key(self) -> str:
-        """That of the image."""
+        """Key of the image."""
         return self.ref.key
 
 
 @dataclass(frozen=True, slots=True)
 class CropJob:
-    """Writing crops of one source into one Zarr group; see `tasks.waves.stage.Job`."""
+    """The job that writes crops of one source into one Zarr group; see `tasks.waves.stage.Job`."""
 
     medium: MediumSpec
     workspace: str
@@ -52,7 +52,7 @@ class CropJob:
     run_id: str
 
     def do(self, shard: Shard[ImageCrops]) -> ShardResult[ImageRef]:
-        """Write Zarr shard `shard.index`; return the images whose crops are in it, which need not be all."""
+        """Write Zarr shard `shard.index`; return the images whose crops were written, possibly not all."""
         images = {image.ref: image for image in shard.items}
         try:
             reading = Reading(open_medium(self.medium))
@@ -72,7 +72,7 @@ class CropJob:
         return ShardResult(tuple(cut_out), (*reading.unfinished, *changed), reading.image_seconds)
 
     def try_without_image(self) -> bool:
-        """Return True: nothing of it can be done without an image."""
+        """Return True: no part of this job can run without an image."""
         return True
 
     def halves(self, shard: Shard[ImageCrops]) -> list[Shard[ImageCrops]]:
@@ -80,14 +80,14 @@ class CropJob:
         return []
 
     def killed(self, shard: Shard[ImageCrops]) -> ShardResult[ImageRef]:
-        """Leave the images pending; they were read before, so none of them is known to be at fault."""
+        """Leave the images pending: all were read before, so none of them is known to be the cause."""
         return unfinished(shard, "the process that writes its crops dies each time")
 
 
 def _cut_out(
     image: Decoded, wanted: ImageCrops, reading: Reading, crops: np.ndarray, sizes: np.ndarray
 ) -> bool:
-    """Put the crops of an image in their rows, unless it is another one now."""
+    """Copy the crops of an image into their rows, unless the image has changed since its inspection."""
     rgb = image.picture.rgb
     if pixels_sha256(rgb) != wanted.pixels_sha256:
         reading.unfinished.append(Unfinished(image.ref.key, CHANGED))

@@ -1,4 +1,4 @@
-"""Training crops of a photograph: where the rain is, as squares that do not overlap."""
+"""Choice of training crops: the rainiest non-overlapping squares of a photograph (`boxes_by_energy`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infra.catalog.pool_zarr import CROP_SIDE
 from models.images import RgbImage
 
 STEP = 32
-"""Crops begin at multiples of so many pixels, or end with the image."""
+"""Crops start at multiples of this many pixels, or end at the border of the image."""
 
 Places = npt.NDArray[np.int64]
 Energies = npt.NDArray[np.float64]
@@ -21,7 +21,7 @@ Energies = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A part of an upright image, in pixels."""
+    """A rectangle of an upright image, in pixels."""
 
     top: int
     left: int
@@ -30,10 +30,11 @@ class Box:
 
 
 def streak_response(rgb: RgbImage) -> RgbImage:
-    """Find bright structures narrower than seven pixels from left to right, such as streaks of rain.
+    """Return the response to bright structures less than seven pixels wide, such as rain streaks.
 
-    The white top-hat of the luma (BT.601) with a horizontal line of seven pixels (Serra, 1982): what opening by
-    that line takes away. Horizontal lines and edges of large things give nothing, thin branches and text do.
+    This is the white top-hat of the luma (BT.601) with a horizontal line of seven pixels (Serra, 1982), that is,
+    the luma minus its opening by that line. Horizontal lines and the edges of large objects do not respond; thin
+    branches and text do.
 
     Parameters
     ----------
@@ -51,19 +52,19 @@ def streak_response(rgb: RgbImage) -> RgbImage:
 
 
 def streak_energy(response: RgbImage) -> float:
-    """Return the mean response, as a share of the grey range."""
+    """Return the mean response as a fraction of the grey range."""
     return float(response.mean()) / 255
 
 
 def boxes_by_energy(response: RgbImage, side: int = CROP_SIDE) -> Iterator[Box]:
-    """Yield squares that do not overlap, the one with the largest mean response first, until none fits.
+    """Yield non-overlapping squares, the largest mean response first, until no further square fits.
 
     Parameters
     ----------
     response : ndarray
         (H, W) uint8, from `streak_response`.
     side : int
-        Of the squares; of an image that is smaller, a box takes all.
+        Side of the squares in pixels; along an axis on which the image is smaller, the box covers all of it.
     """
     height, width = (min(side, extent) for extent in response.shape)
     tops, lefts = (_starts(extent, side) for extent in response.shape)
@@ -76,14 +77,14 @@ def boxes_by_energy(response: RgbImage, side: int = CROP_SIDE) -> Iterator[Box]:
 
 
 def cut(rgb: RgbImage, box: Box, side: int = CROP_SIDE) -> RgbImage:
-    """Cut a box out, (side, side, 3); below and right of it filled up by reflection."""
+    """Cut out a box, (side, side, 3); smaller boxes are padded below and on the right by reflection."""
     part = rgb[box.top : box.top + box.height, box.left : box.left + box.width]
     below, right = side - part.shape[0], side - part.shape[1]
     return np.pad(part, ((0, below), (0, right), (0, 0)), mode="reflect") if below or right else part
 
 
 def _over_seven(luma: RgbImage, extreme: np.ufunc) -> RgbImage:
-    """Slide a window of seven along rows, the ends repeated: of 2, of 4, and two of 4 that overlap by one."""
+    """Reduce over windows of seven pixels along rows, with repeated ends: windows of 2, of 4, then two of 4."""
     padded = np.pad(luma, ((0, 0), (3, 3)), mode="edge")
     two = extreme(padded[:, :-1], padded[:, 1:])
     four = extreme(two[:, :-2], two[:, 2:])
@@ -92,20 +93,20 @@ def _over_seven(luma: RgbImage, extreme: np.ufunc) -> RgbImage:
 
 
 def _starts(extent: int, side: int) -> Places:
-    """Return where a square may begin."""
+    """Return the offsets at which a square may start."""
     last = max(extent - side, 0)
     return np.unique([*range(0, last, STEP), last])
 
 
 def _box_sums(response: RgbImage, rows: tuple[Places, Places], columns: tuple[Places, Places]) -> Energies:
-    """Sum the response over boxes, given the first row and column of each and the ones after its last.
+    """Sum the response over all boxes, given as half-open ranges of R rows and C columns; return (R, C).
 
-    By a summed-area table (Crow, 1984) that is no finer than the boxes need.
+    Uses a summed-area table (Crow, 1984) whose cells lie between neighbouring box edges.
     """
-    row_edges, column_edges = (np.union1d(0, np.concatenate(ends)) for ends in (rows, columns))
+    row_edges, column_edges = (np.union1d(0, np.concatenate(ends)) for ends in (rows, columns))  # (r,), (c,)
     cells = np.add.reduceat(response, row_edges[:-1], axis=0, dtype=np.float64)[:, : column_edges[-1]]
-    cells = np.add.reduceat(cells, column_edges[:-1], axis=1)
-    table = np.pad(cells.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    cells = np.add.reduceat(cells, column_edges[:-1], axis=1)  # (r - 1, c - 1)
+    table = np.pad(cells.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))  # (r, c)
     (top, bottom), (left, right) = (
         (np.searchsorted(edges, ends[0]), np.searchsorted(edges, ends[1]))
         for edges, ends in ((row_edges, rows), (column_edges, columns))
@@ -116,4 +117,4 @@ def _box_sums(response: RgbImage, rows: tuple[Places, Places], columns: tuple[Pl
         - table[np.ix_(bottom, left)]
         + table[np.ix_(top, left)]
     )
-    return np.maximum(sums, 0.0)
+    return np.maximum(sums, 0.0)  # (R, C)

@@ -1,4 +1,4 @@
-"""How much the pool has grown since the last training, and telling when that is worth another one."""
+"""Growth of the pool since the last training, and the event that suggests another one (`tell_growth`)."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from infra.tracking.registry import STUDENT
 
 POOL_GROWN = "derain.pool.grown"
 _TRAINED = ("promoted", "refused")
-"""Decisions that a training ends with."""
+"""Promotion decisions that conclude a training."""
 
 
 def last_training(workspace: str) -> datetime | None:
-    """Tell when the student was last trained: when it was last decided on, as the ledger of promotions has it."""
+    """Return when the student was last trained: the time of the last decision in the promotion ledger."""
     decided = (row.decided_at for row in Ledger(workspace).rows(STUDENT) if row.decision in _TRAINED)
     return max(decided, default=None)
 
 
 def tell_growth(settings: Settings, crops: int) -> int:
-    """Emit `derain.pool.grown` when the crops that no training has seen pass `DERAIN_INGEST__GROWN_CROPS`.
+    """Emit `derain.pool.grown` when the number of untrained crops passes `DERAIN_INGEST__GROWN_CROPS`.
 
-    And again at each further multiple of it.
+    The event is emitted again at each further multiple of that limit.
 
     Parameters
     ----------
     settings : Settings
         Workspace and limit.
     crops : int
-        How many of them this run has brought.
+        Number of crops that this run added.
 
     Returns
     -------

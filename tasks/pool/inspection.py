@@ -1,7 +1,7 @@
-"""What a worker finds out of an image before it may go into the pool: whether it is any good, and where to crop.
+"""The inspection job (`InspectJob`): checks whether an image is fit for the pool and chooses its crops.
 
-No pixels come back: an image that is accepted is read again when its crops are written, since duplicates are
-known only once all images of a wave were looked at.
+Workers return no pixels: an accepted image is read again when its crops are written, because duplicates are known
+only after all images of a wave have been inspected.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class QualityStats:
 
 @dataclass(frozen=True, slots=True)
 class InspectedCrop:
-    """A part of an image that is worth training on."""
+    """A part of an image that is suitable for training."""
 
     box: Box
     look: QualityStats
@@ -49,7 +49,7 @@ class InspectedCrop:
 
 @dataclass(frozen=True, slots=True)
 class InspectedImage:
-    """What was found of one image; `reason` says why it is no good, and is None where it is."""
+    """The result of inspecting one image; `reason` says why it is unfit, and is None if it is fit."""
 
     ref: ImageRef
     reason: str | None
@@ -62,20 +62,20 @@ class InspectedImage:
 
     @property
     def status(self) -> str:
-        """`rejected`, or `looked` where nothing speaks against the image so far."""
+        """`rejected`, or `looked` if nothing speaks against the image so far."""
         return "looked" if self.reason is None else "rejected"
 
 
 @dataclass(frozen=True, slots=True)
 class InspectJob:
-    """Looking at the images of one source; see `tasks.waves.stage.Job`."""
+    """The job that inspects images of one source; see `tasks.waves.stage.Job`."""
 
     medium: MediumSpec
     limits: IngestLimits
     run_id: str
 
     def do(self, shard: Shard[ImageRef]) -> ShardResult[InspectedImage]:
-        """Look at the images of a shard."""
+        """Inspect the images of a shard."""
         try:
             reading = Reading(open_medium(self.medium), SHARD_SECONDS)
         except STORAGE_ERRORS as error:
@@ -86,7 +86,7 @@ class InspectJob:
         return ShardResult(records, tuple(reading.unfinished), reading.image_seconds, reading.left)
 
     def try_without_image(self) -> bool:
-        """Look at a grey square."""
+        """Inspect a grey square."""
         return (
             inspect_image(ImageRef("", "", 0), np.full((64, 64, 3), 128, np.uint8), self.limits) is not None
         )
@@ -96,7 +96,7 @@ class InspectJob:
         return halved(shard)
 
     def killed(self, shard: Shard[ImageRef]) -> ShardResult[InspectedImage]:
-        """Reject an image that kills each process that looks at it."""
+        """Reject an image that kills every process that inspects it."""
         return ShardResult(tuple(InspectedImage(ref, REJECTED_BY_DEATH) for ref in shard.items), (), 0.0)
 
     def _looked(self, reading: Reading, refs: tuple[ImageRef, ...]) -> Iterator[InspectedImage]:
@@ -111,7 +111,7 @@ class InspectJob:
 
 
 def inspect_image(ref: ImageRef, rgb: RgbImage, limits: IngestLimits) -> InspectedImage:
-    """Measure an image, hold it against the limits, and choose its crops.
+    """Measure an image, compare it with the limits, and choose its crops.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def inspect_image(ref: ImageRef, rgb: RgbImage, limits: IngestLimits) -> Inspect
     rgb : ndarray
         (H, W, 3) uint8, upright.
     limits : IngestLimits
-        What is too small, blurred, flat or noise; how many crops.
+        When an image counts as too small, blurred, flat or noise, and the number of crops per image.
     """
     height, width = rgb.shape[:2]
     if min(height, width) < limits.min_side:
@@ -136,24 +136,24 @@ def inspect_image(ref: ImageRef, rgb: RgbImage, limits: IngestLimits) -> Inspect
 
 
 def pixels_sha256(rgb: RgbImage) -> str:
-    """Digest what an image shows, whatever file it comes in: its size and its pixels."""
+    """Digest the size and pixels of an image, independently of its file format."""
     digest = hashlib.sha256(f"{rgb.shape[0]}x{rgb.shape[1]}".encode())
     digest.update(np.ascontiguousarray(rgb).data)
     return digest.hexdigest()
 
 
 def perceptual_hash(rgb: RgbImage) -> str:
-    """Hash what an image looks like, 16 hex digits: which of 64 low frequencies of its DCT are above their median.
+    """Return the perceptual hash of an image: which of 64 low DCT frequencies exceed their median, 16 hex digits.
 
-    Zauner (2010), as in the library `imagehash`; near-identical images differ in few of the 64 bits.
+    See Zauner (2010) and the library `imagehash`; near-identical images differ in few of the 64 bits.
     """
     return str(imagehash.phash(Image.fromarray(rgb)))
 
 
 def neighbour_correlation(rgb: RgbImage) -> float:
-    """Return how alike neighbouring pixels are: about 0 for noise, 0.75 to 1 for photographs.
+    """Return the correlation of neighbouring pixels: about 0 for noise, 0.75 to 1 for photographs.
 
-    The mean of the lag-1 autocorrelations of the luma down and across; 1 for an image of one colour.
+    The mean of the vertical and horizontal lag-1 autocorrelations of the luma; 1 for an image of one colour.
     """
     luma = np.asarray(Image.fromarray(rgb).convert("L"), np.float32)
     luma -= luma.mean()

@@ -1,6 +1,6 @@
-"""What the pool knows already: images that were looked at, how the accepted ones look, where its groups are.
+"""The state of the pool before a run (`read_known`): inspected images, hashes of accepted ones, group sizes.
 
-Of an image looked at 16 bytes are held, of an accepted one 48 more; keys are not.
+It holds 16 bytes per inspected image and 48 more per accepted one; it does not hold keys.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ _COLUMNS = (
 
 
 def image_id(source: str, ref: ImageRef) -> str:
-    """Digest what makes an image itself, 32 hex digits."""
+    """Digest the identity of an image, 32 hex digits."""
     text = "\0".join((source, ref.key, ref.etag))
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=ID_BYTES).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicateMatch:
-    """An accepted image that another one looks like."""
+    """An accepted image that another image duplicates."""
 
     image_id: str
     is_exact: bool
-    """Every pixel is the same."""
+    """Whether every pixel is the same."""
 
 
 @dataclass(slots=True)
 class DuplicateIndex:
-    """The accepted images, by what they look like: one that is near to any of them is not accepted too.
+    """The perceptual hashes of accepted images; an image near to any of them counts as a duplicate.
 
-    Searched one by one, 8 bytes an image: a millisecond for a million of them.
+    The search is linear, over 8 bytes per image: about a millisecond for a million images.
     """
 
     near_bits: int
@@ -58,7 +58,7 @@ class DuplicateIndex:
         return len(self._ids)
 
     def add(self, image: str, pixels_sha256: str, perceptual_hash: str) -> None:
-        """Accept an image."""
+        """Add an accepted image."""
         if len(self) == len(self._hashes):
             self._hashes = np.concatenate([self._hashes, np.empty_like(self._hashes)])
         self._hashes[len(self)] = int(perceptual_hash, 16)
@@ -66,14 +66,14 @@ class DuplicateIndex:
         self._pixels.append(bytes.fromhex(pixels_sha256)[:ID_BYTES])
 
     def remove(self, images: Collection[str]) -> None:
-        """Forget images whose crops could not be written."""
+        """Remove images whose crops could not be written."""
         gone = {bytes.fromhex(image) for image in images}
         kept = [at for at, known in enumerate(self._ids) if known not in gone]
         self._hashes[: len(kept)] = self._hashes[kept]
         self._ids, self._pixels = [self._ids[at] for at in kept], [self._pixels[at] for at in kept]
 
     def twin(self, pixels_sha256: str, perceptual_hash: str) -> DuplicateMatch | None:
-        """Find the accepted image that is nearest, if it is near; of equally near ones the first."""
+        """Return the nearest accepted image if it is near enough; the first one if several are equally near."""
         if not self._ids:
             return None
         differing = np.bitwise_count(self._hashes[: len(self)] ^ np.uint64(int(perceptual_hash, 16)))
@@ -87,40 +87,40 @@ class DuplicateIndex:
 
 @dataclass(slots=True)
 class KnownImages:
-    """The state of the pool when a run begins."""
+    """The state of the pool at the start of a run."""
 
     looked_at: Hashes
-    """Sorted ids of the images that need not be looked at again."""
+    """Sorted ids of the images that need no further inspection."""
     gallery: DuplicateIndex
     images_of: Counter[str]
-    """Accepted images of each source group."""
+    """Number of accepted images per source group."""
     split_of: dict[str, Split]
-    """Of the groups that have accepted images."""
+    """Split of each source group that has accepted images."""
     shards: set[tuple[str, int]]
-    """Zarr group and number of each shard with a committed row."""
+    """Zarr group and index of each shard with a committed row."""
     has_archived: bool = False
-    """Whether images have rows that say `archived`, which are replaced once those are restored."""
+    """Whether some rows say `archived`; they are replaced once their images are restored."""
 
     def are_looked_at(self, ids: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Tell which images need not be looked at again."""
+        """Return, per id, whether the image needs no further inspection."""
         return find(self.looked_at, _packed(ids))[1]
 
     def next_shard(self, group: str) -> int:
-        """Return the first shard of a group that has no committed row."""
+        """Return the index of the first shard of a group without committed rows."""
         return 1 + max((number for name, number in self.shards if name == group), default=-1)
 
 
 def read_known(pool: Pool, near_bits: int, *, rejected_too: bool) -> KnownImages:
-    """Read what the pool knows.
+    """Read the state of the pool.
 
     Parameters
     ----------
     pool : Pool
-        Of the workspace.
+        The pool of the workspace.
     near_bits : int
         See `IngestLimits.near_duplicate_bits`.
     rejected_too : bool
-        Whether images that were rejected need not be looked at again; what was archived always is.
+        Whether rejected images count as inspected; archived images never do.
     """
     known = KnownImages(np.empty(0, f"S{ID_BYTES}"), DuplicateIndex(near_bits), Counter(), {}, set())
     ids: list[Hashes] = []
@@ -140,7 +140,7 @@ def read_known(pool: Pool, near_bits: int, *, rejected_too: bool) -> KnownImages
 
 
 def _admit(known: KnownImages, first_crops: Iterable[pl.DataFrame]) -> None:
-    """Count accepted images by group, and hang them in the gallery in an order that is the same each time."""
+    """Count accepted images by group, and add them to the index in a reproducible order."""
     frames = list(first_crops)
     if not frames:
         return

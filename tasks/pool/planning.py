@@ -1,4 +1,4 @@
-"""What an ingest has to look at: the listing of its sources less the images that the pool knows."""
+"""The plan of an ingest (`plan_ingest`): all listed images except those that the pool knows."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from tasks.waves.pending import Pending, estimated_pixels
 
 @dataclass(frozen=True, slots=True)
 class SourcePlan:
-    """The images of one source that are to be looked at, in a temporary file."""
+    """The pending images of one source, in a temporary file."""
 
     source: str
     frames: bool
     pending: Pending
     pixels: int
-    """Of them all, by estimate."""
+    """Estimated pixels of all pending images."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestPlan:
-    """What is to do, and which split each source group gets."""
+    """The pending images, and the split of each source group."""
 
     sources: tuple[SourcePlan, ...]
     splits: dict[str, Split]
     listed: int
-    """Objects that the selection took."""
+    """Number of objects that match the selection."""
     left_out: LeftOut
-    """Objects that it did not, and folders that were not entered."""
+    """Number of objects that do not match it, and of folders that were not entered."""
     pending: int
-    """Of the listed ones those to be looked at."""
+    """Number of listed images to be inspected."""
 
     def close(self) -> None:
-        """Give the disk space back."""
+        """Free the disk space."""
         for source in self.sources:
             source.pending.close()
 
 
 def plan_ingest(sources: Sequence[IngestSource], known: KnownImages, limits: IngestLimits) -> IngestPlan:
-    """List the sources and find out what is to do; every listed image counts for the size of its group."""
+    """List the sources and collect pending images; every listed image counts towards the size of its group."""
     counts: Counter[str] = Counter()
     left_out = LeftOut()
     images_of: Counter[str] = Counter()
@@ -74,7 +74,7 @@ def _counted(
 def _plan_source(
     each: IngestSource, listed: Iterable[ImageRef], known: KnownImages, counts: Counter[str]
 ) -> SourcePlan:
-    """Put the images by that the pool does not know."""
+    """Store the images that the pool does not know in the plan's file."""
     base, pending, pixels = each.source.base, Pending(), 0
     try:
         for refs in chunks(listed, CHUNK):

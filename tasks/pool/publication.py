@@ -1,4 +1,4 @@
-"""Publish the result of an ingest: a page of crops and rejects, a table artifact, and the event of growth."""
+"""Publication of an ingest (`publish_ingest`): a page of crops and rejects, a table artifact, the growth event."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tasks.prefect_runs import report
 
 
 def publish_ingest(settings: Settings, summary: IngestSummary) -> str:
-    """Write the page of a run and its artifacts, tell if the pool has grown; return the page's URL, or why not.
+    """Publish the page and artifacts of a run, and emit the growth event; return the page's URL, or why it failed.
 
-    The crops are in the pool: whatever else fails here is a warning in the log.
+    The crops are already in the pool, so any failure here is only logged as a warning.
     """
     report("the table of counts", lambda: _table_artifact(summary))
     page = Page(

@@ -1,4 +1,4 @@
-"""The page of an ingest: one HTML file that needs nothing else, with crops and with rejects and their reasons."""
+"""The page of an ingest (`render_ingest`): one self-contained HTML file of crops, rejects and their reasons."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A thumbnail as the template needs it; `picture` is a data URI, or empty where there is none to show."""
+    """A thumbnail as the template needs it; `picture` is a data URI, or empty if there is nothing to show."""
 
     key: str
     note: str
@@ -40,7 +40,7 @@ class Card:
 
 
 def render_ingest(settings: Settings, summary: IngestSummary) -> str:
-    """Write the page of a run: some of its crops, the rainiest first, and some of its rejects."""
+    """Render the page of a run: a sample of its crops, the rainiest first, and a sample of its rejects."""
     pool = Pool(settings.workspace)
     of_run = f"run_id = {quoted(summary.run_id)}"
     return page_template("ingest_report.html").render(
@@ -58,14 +58,14 @@ def _crops(pool: Pool, rows: pl.DataFrame) -> Iterator[Card]:
 
 
 def _rejected(settings: Settings, rows: pl.DataFrame) -> Iterator[Card]:
-    """Show rejects of every reason, then more of the most frequent ones."""
+    """Yield rejects of every reason, then more of the most frequent reasons."""
     turn = pl.int_range(pl.len()).over(pl.col("reason").str.split(" (").list.first())
     for row in rows.sort("crop_id").sort(turn).head(MOST_REJECTED).iter_rows(named=True):
         yield Card(row["key"], row["reason"], _picture(settings, row))
 
 
 def _picture(settings: Settings, row: dict[str, object]) -> str:
-    """Read a rejected image once more; what cannot be read has no picture."""
+    """Read a rejected image again; return an empty string if it cannot be read."""
     source = str(row["source"])
     spec = MediumSpec(source, settings.workspace, Export("png"), settings.max_pixels, is_array(source))
     try:

@@ -1,4 +1,4 @@
-"""From what was found of images to rows of the pool: who is accepted, where crops lie, what is recorded."""
+"""Rows of the pool from inspected images: acceptance (`judge`), crop placement (`place`), records (`pool_rows`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.waves.stage import Shard
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An image that was looked at, its id, and the accepted image that it looks like, if there is one."""
+    """An inspected image, its id, and the accepted image that it duplicates, if any."""
 
     image_id: str
     looked: InspectedImage
@@ -26,13 +26,13 @@ class Candidate:
 
     @property
     def is_accepted(self) -> bool:
-        """Tell whether its crops go into the pool."""
+        """Return whether its crops are added to the pool."""
         return self.looked.reason is None and self.twin is None
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What the rows of one source in one run have in common."""
+    """Values that all rows of one source in one run share."""
 
     source: str
     run_id: str
@@ -41,16 +41,16 @@ class Origin:
 
 
 def judge(source: str, looked: Sequence[InspectedImage], gallery: DuplicateIndex) -> list[Candidate]:
-    """Accept images one after the other, unless they look like one that was accepted before.
+    """Accept images in order, except duplicates of images that were accepted before.
 
-    Near duplicates are left out whichever source group they are of, so that none lies on both sides of the split;
-    the first one stays. Accepted ones join the gallery.
+    Near duplicates are dropped across source groups, so that none is in both splits; the first image is kept.
+    Accepted images are added to `gallery`.
     """
     return [_candidate(image_id(source, image.ref), image, gallery) for image in looked]
 
 
 def place(candidates: Sequence[Candidate], first_shard: int) -> Iterator[Shard[ImageCrops]]:
-    """Lay the crops of accepted images side by side in Zarr shards, in their order."""
+    """Assign the crops of accepted images to consecutive rows of Zarr shards, in order."""
     cuts: list[ImageCrops] = []
     filled, number = 0, first_shard
     for candidate in candidates:
@@ -70,7 +70,7 @@ def place(candidates: Sequence[Candidate], first_shard: int) -> Iterator[Shard[I
 def pool_rows(
     candidates: Sequence[Candidate], origin: Origin, splits: Mapping[str, Split], first_shard: int
 ) -> Iterator[PoolRecord]:
-    """Make the rows of images, the crops where `place` puts them: all of these count, written or not."""
+    """Make the rows of images, with crops at the places that `place` assigns, whether written or not."""
     now, row = datetime.now(UTC), first_shard * SHARD_CROPS
     for candidate in candidates:
         group = source_group(origin.group_pattern, origin.source, candidate.looked.ref.key)
@@ -123,7 +123,7 @@ def _rejected(candidate: Candidate, origin: Origin, group: str, now: datetime) -
 
 
 def _of_image(candidate: Candidate, origin: Origin, group: str, now: datetime) -> dict[str, object]:
-    """Give what all rows of an image have in common."""
+    """Return the fields that all rows of an image share."""
     looked = candidate.looked
     return {
         "image_id": candidate.image_id,

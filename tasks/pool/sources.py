@@ -1,4 +1,4 @@
-"""What an ingest takes its images from: a source as derain-batch knows it, or images that the catalog names."""
+"""The sources of an ingest (`find_sources`): a source of derain-batch, or images that the catalog lists."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tasks.media.sources import Selection, Source, readable_source, refuse_overs
 from tasks.refusals import PreflightFailed
 
 CATALOG = "catalog"
-"""The source that stands for what is in the catalog; a folder of that name is `./catalog`."""
+"""The source name that stands for the catalog; write `./catalog` for a folder of that name."""
 
 
 @dataclass(frozen=True, slots=True)
 class IngestSource:
-    """A source, and which of its images are taken."""
+    """A source and the selection of its images."""
 
     source: Source
     selection: Selection
@@ -32,18 +32,18 @@ class IngestSource:
 def find_sources(
     settings: Settings, source: str | None, where: str | None, selection: Selection
 ) -> list[IngestSource]:
-    """Look at what is to be ingested.
+    """Open the sources of an ingest.
 
     Parameters
     ----------
     settings : Settings
-        Where the default comes from.
+        Provides the default source.
     source : str or None
-        URL, or `catalog`: every image that was derained.
+        A URL, or `catalog` for every derained image.
     where : str or None
-        Of these, those whose row in the catalog meets this condition in SQL.
+        An SQL condition on catalog rows; only images that meet it are ingested.
     selection : Selection
-        Which objects are taken; of the catalog and of an array all, unless it says otherwise.
+        Which objects are ingested; by default all of the catalog or of an array.
 
     Raises
     ------

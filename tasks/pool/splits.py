@@ -1,4 +1,4 @@
-"""Training and validation: a source group, all images of one camera and day, goes to one of them as a whole."""
+"""Training and validation splits: a source group (all images of one camera and day) belongs to one of them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ TRAIN, VALIDATION = get_args(Split)
 
 
 def source_group(pattern: str, source: str, key: str) -> str:
-    """Name the group of an image: the source's URL and what the pattern's groups find in the key.
+    """Return the group of an image: the source's URL and what the pattern's groups match in the key.
 
-    The same object has the same group whether it was listed by its folder or from further up, as long as the
-    pattern keeps what the key begins with, as the default one does.
+    An object has the same group whether its folder or a parent folder was listed, as long as the pattern keeps
+    the beginning of the key, as the default pattern does.
 
     Parameters
     ----------
     pattern : str
-        A regular expression; without groups its whole match counts. Keys that it does not match are one group.
+        A regular expression; without groups, its whole match is used. All keys without a match are one group.
     source : str
         URL that the key is relative to.
     key : str
-        The image.
+        Key of the image.
     """
     match = re.search(pattern, key)
     if match is None:
@@ -35,19 +35,19 @@ def source_group(pattern: str, source: str, key: str) -> str:
 
 
 def assign_splits(images: Mapping[str, int], settled: Mapping[str, Split], share: float) -> dict[str, Split]:
-    """Give every group its split, the same one however often and in how many runs it is asked.
+    """Assign a split to every group, reproducibly across calls and runs.
 
-    Groups are drawn in the order of their hashes; one goes to validation as long as that does not get more than
-    its share of all images. Where all are larger than that, the smallest of at least two does.
+    Groups are taken in the order of their hashes; a group goes to validation if validation then holds at most its
+    share of all images. If every group is larger than that, the smallest one does, given at least two groups.
 
     Parameters
     ----------
     images : Mapping[str, int]
-        How many images each group has, in the pool and in what was listed.
+        Number of images per group, in the pool and in the listing.
     settled : Mapping[str, Split]
-        Groups that have crops in the pool: they stay where they are.
+        Groups that have crops in the pool; they keep their split.
     share : float
-        Of the images, for validation.
+        Fraction of the images that is meant for validation.
     """
     room = share * sum(images.values())
     splits: dict[str, Split] = {}

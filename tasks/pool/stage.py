@@ -1,4 +1,4 @@
-"""Ingest as two chained stages: images are inspected, then the crops of those that are accepted are written."""
+"""Ingest as two chained stages: `InspectStage` inspects images, `CropStage` writes the crops of accepted ones."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tasks.waves.tally import Tally
 
 TWIN_NOT_WRITTEN = "the crops of the image that it looks like were not written"
 FIRST = 10
-"""Priority of crops to be written: before images that wait to be inspected."""
+"""Priority of crop shards: ahead of images that wait for inspection."""
 UNTRIED = "its crops were not written, nor those of others before it"
 
 
 @dataclass(frozen=True, slots=True)
 class PoolTarget:
-    """Where the images of one source go."""
+    """The destination of the images of one source."""
 
     pool: Pool
     lease: Lease
@@ -39,15 +39,15 @@ class PoolTarget:
     splits: Mapping[str, Split]
     known: KnownImages
     replace: bool
-    """Whether rows of images that were rejected earlier are replaced."""
+    """Whether rows of previously rejected images are replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class InspectStage:
-    """Inspects the images of one source and brings the accepted ones into the pool.
+    """Inspects the images of one source and adds the accepted ones to the pool.
 
-    Which images are accepted, and which split they get, depends on their order in the listing alone: a run that
-    was killed and run again ends with the same crops.
+    Acceptance and split depend only on the order of the listing, so a run that was killed and restarted produces
+    the same crops.
     """
 
     settings: Settings
@@ -61,18 +61,18 @@ class InspectStage:
     in_order: bool = True
 
     def shards(self, workers: int) -> Iterator[Shard[ImageRef]]:
-        """Stream the images in the order of the listing."""
+        """Yield shards of images in the order of the listing."""
         limits = ShardLimits(self.settings.shard_images, self.settings.shard_pixels, workers)
         return cut(self.source.pending.refs(), self.source.pixels, limits)
 
     def outcome(self, row: InspectedImage) -> Outcome:
-        """Return the pixels of an image that nothing speaks against so far, or what does."""
+        """Return the pixels of an image that was not rejected, or the reason for its rejection."""
         if row.reason is not None:
             return Outcome(rejected_for=row.reason)
         return Outcome((row.height or 0) * (row.width or 0))
 
     def commit(self, finished: Sequence[Finished[ImageRef, InspectedImage]]) -> Sequence[Unfinished]:
-        """Judge images in their order, write the crops of those that are accepted, then commit all rows."""
+        """Judge images in order, write the crops of accepted ones, then commit all rows."""
         target, origin = self.target, self.target.origin
         candidates = judge(origin.source, _in_order(finished), target.known.gallery)
         first = target.known.next_shard(origin.zarr_group)
@@ -93,7 +93,7 @@ class InspectStage:
         ]
 
     def _write(self, shards: list[Shard[ImageCrops]]) -> dict[ImageRef, str]:
-        """Write Zarr shards; return the images of which a crop was not written, and why."""
+        """Write Zarr shards; return the images with a missing crop, and the reasons."""
         if not shards:
             return {}
         make_room(self.crop_job.workspace, self.crop_job.group, shards[-1].index + 1)
@@ -111,7 +111,7 @@ class InspectStage:
     def _rows(
         self, candidates: Sequence[Candidate], first_shard: int, failed: set[str]
     ) -> tuple[PoolRecord, ...]:
-        """Return the rows of all images but those that failed, and of what looks like one of these."""
+        """Return the rows of all images except failed ones and their duplicates."""
         self.target.known.gallery.remove(failed)
         return tuple(
             row
@@ -122,31 +122,31 @@ class InspectStage:
 
 @dataclass(frozen=True, slots=True)
 class CropStage:
-    """Writes the crops of accepted images, whole Zarr shards; what is recorded of it is up to `InspectStage`."""
+    """Writes the crops of accepted images as whole Zarr shards; `InspectStage` records them."""
 
     job: CropJob
     placed: Sequence[Shard[ImageCrops]]
     written: set[tuple[int, ImageRef]] = field(default_factory=set)
-    """Shard and image of the crops that were written."""
+    """Shard and image of each written crop."""
     wave_name: str | None = None
     in_order: bool = False
 
     def shards(self, workers: int) -> Iterator[Shard[ImageCrops]]:
-        """Stream the Zarr shards."""
+        """Yield the Zarr shards."""
         return iter(self.placed)
 
     def outcome(self, row: ImageRef) -> Outcome:
-        """Count no pixels: those of its image were counted when it was inspected."""
+        """Count no pixels: those of the image were counted during inspection."""
         return Outcome()
 
     def commit(self, finished: Sequence[Finished[ImageCrops, ImageRef]]) -> Sequence[Unfinished]:
-        """Remember what was written."""
+        """Remember the written crops."""
         self.written.update((part.shard.index, ref) for part in finished for ref in part.result.records)
         return ()
 
 
 def _in_order(finished: Sequence[Finished[ImageRef, InspectedImage]]) -> list[InspectedImage]:
-    """Return what was found, in the order of the listing; shards are in order already."""
+    """Return the inspected images in the order of the listing; the shards are already in order."""
     found: list[InspectedImage] = []
     for part in finished:
         place_of = {ref: at for at, ref in enumerate(part.shard.items)}
@@ -155,4 +155,4 @@ def _in_order(finished: Sequence[Finished[ImageRef, InspectedImage]]) -> list[In
 
 
 def _ignore(tally: Tally) -> None:
-    """Show nothing: crops are part of a wave of images."""
+    """Show nothing: crops belong to a wave of images."""

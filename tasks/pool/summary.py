@@ -1,4 +1,4 @@
-"""What one run of ingest did: the flow's result and the console's last line."""
+"""The summary of an ingest run: the flow's result and the last line on the console."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tasks.readable import duration, short_reason
 
 @dataclass(frozen=True, slots=True)
 class IngestSummary:
-    """One run; images by what became of them, and the crops of those accepted.
+    """Counts of one run: images by outcome, and crops of the accepted images.
 
-    `state` is `Completed` or `Failed`; `message` says why, or what to look at.
+    `state` is `Completed` or `Failed`; `message` gives the reason, or what to check.
     """
 
     run_id: str
@@ -29,39 +29,39 @@ class IngestSummary:
     finished_at: datetime
     listed: int
     left_out: LeftOut
-    """Other objects of the sources, and folders that were not entered."""
+    """Number of other objects in the sources, and of folders that were not entered."""
     known_before: int
     accepted: int
     reasons: tuple[tuple[str, int], ...]
-    """Why images were rejected and how many, most first."""
+    """Reasons for rejection and their counts, most frequent first."""
     pending: int
     train_crops: int
     validation_crops: int
     pool_crops: int
-    """All crops that are in the pool now."""
+    """Number of all crops in the pool after the run."""
 
     @property
     def skipped(self) -> int:
-        """Objects that were left out."""
+        """Number of skipped objects."""
         return self.left_out.total
 
     @property
     def rejected(self) -> int:
-        """Images that were rejected."""
+        """Number of rejected images."""
         return sum(number for _, number in self.reasons)
 
     @property
     def crops(self) -> int:
-        """Crops that came into the pool."""
+        """Number of crops added to the pool."""
         return self.train_crops + self.validation_crops
 
     @property
     def wall_seconds(self) -> float:
-        """Time that the run took."""
+        """Duration of the run in seconds."""
         return (self.finished_at - self.started_at).total_seconds()
 
     def line(self) -> str:
-        """Tell the run in one line: `80 images accepted, 6 rejected (4 near duplicate, 2 blurred), ...`."""
+        """Return the run in one line: `80 images accepted, 6 rejected (4 near duplicate, 2 blurred), ...`."""
         why = ", ".join(f"{number:,} {reason}" for reason, number in self.reasons[:5])
         text = (
             f"{self.accepted:,} images accepted, {self.rejected:,} rejected{f' ({why})' if why else ''},"
@@ -75,7 +75,7 @@ class IngestSummary:
 
 @dataclass(slots=True)
 class IngestTally:
-    """What a run has recorded so far."""
+    """Counts of what a run has recorded so far."""
 
     accepted: int = 0
     train_crops: int = 0
@@ -84,11 +84,11 @@ class IngestTally:
 
     @property
     def recorded(self) -> int:
-        """Images that have a row now."""
+        """Number of images with a committed row."""
         return self.accepted + sum(self.reasons.values())
 
     def add(self, rows: Sequence[PoolRecord]) -> None:
-        """Count rows that were committed."""
+        """Count committed rows."""
         for row in rows:
             if row.status == "rejected":
                 self.reasons[short_reason(row.reason)] += 1
@@ -98,5 +98,5 @@ class IngestTally:
             self.train_crops += row.split != VALIDATION
 
     def most_common(self) -> tuple[tuple[str, int], ...]:
-        """Give the reasons, most frequent first."""
+        """Return the reasons and their counts, most frequent first."""
         return tuple(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0])))

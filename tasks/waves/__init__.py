@@ -1,1 +1,1 @@
-"""Shards sent to workers and what comes back of them, wave by wave."""
+"""The stage runner: shards are sent to workers, and their results are committed in waves."""

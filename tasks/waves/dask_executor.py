@@ -1,4 +1,4 @@
-"""The workers of a Dask cluster as those of a stage."""
+"""The Dask executor (`on_dask`): runs the shards of a stage on a cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.waves.executors import SCHEDULER_GONE, Answer, Executor
 
 @dataclass(frozen=True, slots=True)
 class DaskExecutor:
-    """The workers of a Dask cluster."""
+    """An executor on the workers of a Dask cluster."""
 
     client: Client
     workers: int
@@ -36,6 +36,6 @@ class DaskExecutor:
 
 @contextmanager
 def on_dask(settings: Settings) -> Iterator[Executor]:
-    """Yield the workers of the cluster that the settings name; see `infra.cluster.connect`."""
+    """Yield an executor on the cluster that the settings name; see `infra.cluster.connect`."""
     with cluster.connect(settings) as client:
         yield DaskExecutor(client, cluster.worker_count(client))

@@ -1,4 +1,4 @@
-"""Where the shards of a stage are worked on: this process, or Dask workers (see `tasks.waves.dask_executor`)."""
+"""Executors of a stage: the protocol and the in-process one; for Dask see `tasks.waves.dask_executor`."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ SCHEDULER_GONE = "the Dask scheduler went away"
 
 
 class Answer(Protocol):
-    """What a worker will return: a future of Dask or of `concurrent.futures`."""
+    """The future result of a call: a future of Dask or of `concurrent.futures`."""
 
     def add_done_callback(self, call: Callable[[Any], object], /) -> None:
-        """Call this once the answer is there."""
+        """Call `call` once the answer has arrived."""
 
     def result(self, timeout: float | None = None) -> Any:
-        """Return it, or raise what the work raised."""
+        """Return the result, or raise the exception of the call."""
 
 
 class Executor(Protocol):
-    """Workers that take function calls."""
+    """Workers that run function calls."""
 
     @property
     def workers(self) -> int:
-        """How many calls are worked on at the same time."""
+        """Number of calls that run at the same time."""
 
     @property
     def waves_ahead(self) -> int:
-        """How many waves of shards it is handed at a time; 0: single shards."""
+        """Number of waves of shards to submit ahead; 0: single shards."""
 
     def submit(
         self, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
     ) -> Answer:
-        """Hand over a call; higher priorities go before what waits already.
+        """Submit a call; calls of higher priority overtake waiting ones.
 
         Raises
         ------
         TransientError
-            If there is nobody to take it.
+            If there are no workers.
         """
 
 
@@ -51,7 +51,7 @@ OpenExecutor = Callable[[Settings], AbstractContextManager[Executor]]
 
 @dataclass(frozen=True, slots=True)
 class InProcessExecutor:
-    """The process itself, which makes each call before it returns from `submit`."""
+    """An executor that runs each call in this process before `submit` returns."""
 
     workers = 1
     waves_ahead = 0
@@ -59,16 +59,16 @@ class InProcessExecutor:
     def submit(
         self, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
     ) -> Answer:
-        """Make a call; Ctrl-C interrupts it at once."""
+        """Run a call; Ctrl-C interrupts it at once."""
         answer: Future[Any] = Future()
         try:
             answer.set_result(function(*arguments))
-        except Exception as error:  # noqa: BLE001 - raised by result(), as a worker's errors are
+        except Exception as error:  # noqa: BLE001 - raised by result(), as errors of a worker are
             answer.set_exception(error)
         return answer
 
 
 @contextmanager
 def in_process(settings: Settings) -> Iterator[Executor]:
-    """Yield this process as the only worker: it starts at once, but uses one core."""
+    """Yield an executor in this process: it starts at once but uses one core."""
     yield InProcessExecutor()

@@ -1,4 +1,4 @@
-"""Shards under way: sent to workers, taken back, given up, and cut smaller where they kill their worker."""
+"""Shards in flight (`Flight`): submitted, collected, given up, or, in `Quarantine`, halved if they kill workers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tasks.waves.executors import SCHEDULER_GONE, Answer, Executor
 from tasks.waves.stage import Finished, Item, Job, Row, Shard, given_up
 
 BEAT_SECONDS = 0.5
-"""How long `Flight.results` waits for a shard before it lets its caller do something else."""
+"""Seconds that `Flight.results` waits for a shard before it returns control to its caller."""
 
 
 class WorkersDie(TransientError):
-    """Worker processes die whatever they do."""
+    """Raised if worker processes die whatever they do."""
 
 
 class Flight(Generic[Item, Row]):
@@ -33,13 +33,13 @@ class Flight(Generic[Item, Row]):
     executor : Executor
         The workers.
     job : Job
-        What they do with each shard.
+        The work on each shard.
     window : int
-        Most shards that are handed over and not back yet.
+        Largest number of shards in flight.
     stall_seconds : float
-        Where no shard comes back for this long, workers are taken to hang, and all shards are given up.
+        If no shard returns for this long, workers are assumed to hang, and all shards are given up.
     priority : int
-        Higher: shards go before what waits already.
+        Shards of higher priority overtake waiting ones.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Flight(Generic[Item, Row]):
         priority: int = 0,
     ) -> None:
         self.suspects: list[Shard[Item]] = []
-        """Shards that lost their worker again and again: another shard on the same worker may have killed it."""
+        """Shards that repeatedly lost their worker; another shard on the same worker may be the cause."""
         self._executor = executor
         self._job = job
         self._window = window
@@ -61,17 +61,17 @@ class Flight(Generic[Item, Row]):
         self._flying: dict[Answer, Shard[Item]] = {}
         self._arrived: SimpleQueue[Answer] = SimpleQueue()
         self.closed_by: str | None = None
-        """Why no more shards are sent."""
+        """The reason why no more shards are sent."""
 
     def results(self, shards: Iterator[Shard[Item]]) -> Iterator[Finished[Item, Row] | None]:
-        """Send shards and yield them as they come back; None after each half second in which none does.
+        """Send shards and yield them as they return; yield None after each half second in which none does.
 
-        What a worker did not begin in time is sent again, before new shards.
+        Items that a worker did not start in time are sent again, before new shards.
 
         Raises
         ------
         TransientError
-            If there are no workers any more, or they die whatever they do.
+            If no workers are left, or they die whatever they do.
         """
         heard = time.monotonic()
         while self._fill(shards):
@@ -90,7 +90,7 @@ class Flight(Generic[Item, Row]):
                 yield given_up(shard, self.closed_by)
 
     def first_index(self) -> int | None:
-        """Return the lowest index of the shards that are still under way."""
+        """Return the lowest index of the shards in flight."""
         indices = [shard.index for shard in (*self._flying.values(), *self._again)]
         return min(indices, default=None)
 
@@ -105,7 +105,7 @@ class Flight(Generic[Item, Row]):
         return bool(self._flying)
 
     def _send(self, shard: Shard[Item]) -> Answer:
-        # Tasks of one group wait at the scheduler, not at a worker that another one might kill.
+        # Tasks of one group wait at the scheduler, not at a worker that another task might kill.
         key = (f"derain-shard-{self._job.run_id}", shard.index, uuid4().hex)
         return self._executor.submit(self._job.do, shard, key=key, priority=self._priority)
 
@@ -120,7 +120,7 @@ class Flight(Generic[Item, Row]):
             result = answer.result(timeout=self._stall_seconds)
         except KilledWorker:
             return self._died(shard)
-        except TimeoutError:  # it is done, but its worker does not hand out the result
+        except TimeoutError:  # the shard is done, but its worker does not return the result
             self.closed_by = self._stalled()
             return given_up(shard, self.closed_by)
         except CancelledError:
@@ -148,14 +148,14 @@ class Flight(Generic[Item, Row]):
 
 
 class Quarantine(Flight[Item, Row]):
-    """Suspects, run one at a time once all else is through: what dies now was killed by nobody else.
+    """Suspect shards, run one at a time after all others, so that a dead worker has only one possible cause.
 
-    A shard that kills its workers is halved, and its halves are run, down to the one item that does it.
+    A shard that kills its workers is halved repeatedly until the one responsible item is found.
 
     Raises
     ------
     WorkersDie
-        From `results`: workers die whatever they do, no item is to blame.
+        From `results`, if workers die whatever they do, so that no item is responsible.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What ends a run from outside, and when it may record what it has."""
+"""Handlers of signals (`sigterm_as_exit`, `delayed_ctrl_c`), so that finished work is still recorded."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from types import FrameType
 
 TERMINATED = 128 + signal.SIGTERM
-"""Exit code after SIGTERM, as shells have it."""
+"""Exit code after SIGTERM, by the convention of shells."""
 
 
 @contextmanager
 def sigterm_as_exit() -> Iterator[None]:
-    """Let SIGTERM raise `SystemExit` in the block, unless something handles it already, as Prefect does in a flow.
+    """Raise `SystemExit` in the block on SIGTERM, unless a handler is installed already, as by Prefect in a flow.
 
-    Without a handler it would end the process where it stands, and rows that wait for their commit would be lost.
+    Without a handler, SIGTERM would end the process at once and lose rows that wait for their commit.
     """
-    in_main = threading.current_thread() is threading.main_thread()  # Python sets handlers nowhere else
+    in_main = threading.current_thread() is threading.main_thread()  # Python can set handlers only there
     if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
@@ -32,7 +32,7 @@ def sigterm_as_exit() -> Iterator[None]:
 
 @contextmanager
 def delayed_ctrl_c() -> Iterator[None]:
-    """Let Ctrl-C wait until the block is through, such as a commit; a second one interrupts it at once."""
+    """Delay Ctrl-C until the end of the block, for example a commit; a second Ctrl-C interrupts at once."""
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield

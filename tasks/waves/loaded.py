@@ -1,4 +1,4 @@
-"""The model as a worker process holds it: staged in the workspace by digest, loaded once a process."""
+"""Models on workers: staged in the workspace by digest (`stage`), loaded once per process (`loaded_engine`)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from models.modelfile import ModelFile, ModelFileInvalid, build
 
 @dataclass(frozen=True, slots=True)
 class StagedModel:
-    """A model fixed for a whole run: which version it is, and where workers find its files."""
+    """A model fixed for a whole run: its version and the location of its files."""
 
     name: str
     version: str
     digest: str
     folder: str
-    """URL under which `<digest>.safetensors` and `<digest>.json` lie."""
+    """URL of the folder with `<digest>.safetensors` and `<digest>.json`."""
 
 
 def stage(model_file: ModelFile, name: str, version: str, workspace: str) -> StagedModel:
-    """Put a model where workers can fetch it, each run anew: what was damaged meanwhile is whole again."""
+    """Write a model to the workspace for workers; every run does so anew, which repairs damaged files."""
     staged = StagedModel(name, version, model_file.digest, f"{workspace}/models")
     location = open_location(staged.folder)
     location.put(f"{staged.digest}.safetensors", model_file.weights)
@@ -32,14 +32,14 @@ def stage(model_file: ModelFile, name: str, version: str, workspace: str) -> Sta
     return staged
 
 
-@functools.lru_cache(maxsize=4)  # curation asks several networks about each crop
+@functools.lru_cache(maxsize=4)  # curation runs several networks per crop
 def loaded_engine(model: StagedModel, device: str, tile_pixels: int) -> Engine:
-    """Load a staged model on this process's device; the next call gets the same one.
+    """Return the engine of a staged model on this process's device; engines are cached.
 
     Raises
     ------
     ModelFileInvalid
-        If what lies in the workspace is not what was staged.
+        If the files in the workspace differ from what was staged.
     """
     location = open_location(model.folder)
     model_file = ModelFile(

@@ -1,8 +1,8 @@
-"""The memory of a machine, which its worker processes share: large images wait for one another.
+"""Memory shared by the worker processes of a machine (`reserved`): large images wait for one another.
 
-Each worker may spend its share on an image without asking. A larger image takes a lock that all of this user's
-workers on the machine have in common, so no more than one exceeds its share at any time. The kernel frees the
-lock of a worker that dies.
+Each worker may use its share for an image without a lock. A larger image takes a lock that all of this user's
+workers on the machine share, so at most one worker exceeds its share at any time. The kernel releases the lock of
+a worker that dies.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from infra.settings import read_worker_settings
 logger = logging.getLogger(__name__)
 
 BYTES_PER_PIXEL = 20
-"""What decoding, deraining and encoding hold for each pixel at their peak; measured, with alpha."""
+"""Peak bytes per pixel of decoding, deraining and encoding; measured, with alpha."""
 BASE_BYTES = 800_000_000
-"""What a worker needs whatever the image: libraries, network, activations of a tile."""
+"""Bytes that a worker needs for any image: libraries, network, activations of a tile."""
 
 
 @contextmanager
 def reserved(pixels: int) -> Iterator[None]:
-    """Hold the memory of an image of this many pixels, once no other large one holds any.
+    """Reserve the memory of an image of this many pixels; a large image waits for any other large one.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ def reserved(pixels: int) -> Iterator[None]:
 
 
 def share_bytes() -> int:
-    """Return what one worker may spend on an image: `DERAIN_IMAGE_BYTES`, or its part of the machine's memory."""
+    """Return the bytes that one worker may use for an image: `DERAIN_IMAGE_BYTES`, or its share of the memory."""
     chosen = read_worker_settings().image_bytes
     return chosen if chosen is not None else max(MEMORY_LIMIT // CPU_COUNT - BASE_BYTES, BASE_BYTES // 4)
 
 
 def _open_lock() -> int | None:
-    """Open this user's lock file; None, with a warning, where somebody else has put something in its place."""
+    """Open this user's lock file; log a warning and return None if something else exists at its path."""
     path = Path(tempfile.gettempdir(), f"derain-large-images-{os.getuid()}.lock")
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)

@@ -1,4 +1,4 @@
-"""Pending images in a temporary file, and the shards they are cut into."""
+"""Pending images in a temporary file (`Pending`), and their division into shards (`cut`)."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from infra.records import ImageRef
 from tasks.waves.stage import Shard
 
 PIXELS_PER_BYTE = {"png": 0.7, "bmp": 0.33, "tif": 0.4, "tiff": 0.4, "gif": 1.5, "webp": 6.0}
-"""Typical of photographs; any other suffix counts as JPEG."""
+"""Typical bytes per pixel of photographs, by suffix; any other suffix counts as JPEG."""
 JPEG_PIXELS_PER_BYTE = 4.0
 LEAST_SHARD_PIXELS = 500_000
-"""Smaller shards would spend more time on their way than they gain; it is a fraction of a second of work."""
+"""Least pixels per shard, a fraction of a second of work; smaller shards cost more in transfer than they gain."""
 IMAGE_PIXELS = 50_000
-"""What an image costs apart from its pixels: requests, headers, a row."""
+"""Fixed cost of an image in pixels: requests, headers, a row."""
 
 
 def estimated_pixels(ref: ImageRef) -> int:
-    """Estimate what an image costs, in pixels, without opening it."""
+    """Estimate the cost of an image, in pixels, without opening it."""
     suffix = ref.key.rpartition(".")[2].lower()
     return IMAGE_PIXELS + int(ref.size_bytes * PIXELS_PER_BYTE.get(suffix, JPEG_PIXELS_PER_BYTE))
 
 
 class Pending:
-    """References in an unnamed temporary file: it takes no memory, and none is left behind by a crash.
+    """References in an unnamed temporary file, which takes no memory and does not survive a crash.
 
-    One line of JSON a chunk. Arrow would read such a file in threads of its own, which may still hold a piece of
-    it when the interpreter ends, and then abort the process.
+    The file has one line of JSON per chunk. Arrow would read it in threads of its own, which may still hold a part
+    of it when the interpreter exits and then abort the process.
     """
 
     def __init__(self) -> None:
@@ -39,16 +39,19 @@ class Pending:
         self._close = weakref.finalize(self, self._file.close)
 
     def append(self, refs: Sequence[ImageRef], again: Sequence[bool]) -> None:
-        """Add references, with whether each is to do again; none while they are being read."""
+        """Append references, each with a flag that says whether it replaces an existing row.
+
+        Must not be called while the references are being read.
+        """
         rows = [(ref.key, ref.etag, ref.size_bytes, ref.archived) for ref in refs]
         self._file.seek(0, os.SEEK_END)
         self._file.write(json.dumps([rows, list(again)]).encode() + b"\n")
 
     def refs(self) -> Iterator[tuple[ImageRef, bool]]:
-        """Stream the references in the order they came, with whether they are to do again."""
+        """Yield the references in order, each with a flag that says whether it replaces an existing row."""
         offset = 0
         while True:
-            self._file.seek(offset)  # another stream may have read since
+            self._file.seek(offset)  # another iterator may have moved the position
             line = self._file.readline()
             if not line:
                 return
@@ -58,13 +61,13 @@ class Pending:
             yield from zip(refs, again, strict=True)
 
     def close(self) -> None:
-        """Give the disk space back."""
+        """Free the disk space."""
         self._close()
 
 
 @dataclass(slots=True)
 class _Filling:
-    """A shard that is being filled."""
+    """A shard under construction."""
 
     refs: list[ImageRef] = field(default_factory=list)
     pixels: int = 0
@@ -76,24 +79,24 @@ class _Filling:
 
 @dataclass(frozen=True, slots=True)
 class ShardLimits:
-    """How large shards may be, and how many workers share them."""
+    """The largest size of shards, and the number of workers that share them."""
 
     max_images: int
     max_pixels: int
-    """What a shard may cost, by estimate, give or take one image."""
+    """Largest estimated cost of a shard in pixels, give or take one image."""
     workers: int = 1
 
     def pixels(self, left: int) -> float:
-        """Return what the next shard aims at, when so many pixels are left.
+        """Return the target size of the next shard when this many pixels are left.
 
-        Large ones first, at the end small ones, so that all workers end at about the same time: guided
-        self-scheduling (Polychronopoulos and Kuck, 1987), each time half of every worker's share of what is left.
+        Shards shrink towards the end so that all workers finish at about the same time. This is guided
+        self-scheduling (Polychronopoulos and Kuck, 1987) with half of each worker's share of the remaining pixels.
         """
         return min(self.max_pixels, max(left / (2 * self.workers), LEAST_SHARD_PIXELS))
 
 
 def cut(refs: Iterator[tuple[ImageRef, bool]], pixels: int, limits: ShardLimits) -> Iterator[Shard[ImageRef]]:
-    """Cut a stream of so many pixels in shards."""
+    """Divide a stream of references with this many pixels in total into shards."""
     filling = {False: _Filling(), True: _Filling()}
     index = 0
     for ref, again in refs:

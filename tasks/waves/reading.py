@@ -1,6 +1,6 @@
-"""Reading the images of a shard: fetched ahead in threads, decoded one after the other, faults sorted out.
+"""Reader of a shard's images (`Reading`): prefetches in threads, decodes in order, and classifies failures.
 
-A fault of an image rejects it, once it is the same when fetched again; a fault of the world leaves it pending.
+A fault of an image rejects it if it recurs after a second fetch; a fault of storage or workers leaves it pending.
 """
 
 from __future__ import annotations
@@ -26,20 +26,21 @@ from tasks.waves.stage import Unfinished
 logger = logging.getLogger(__name__)
 
 SHARD_SECONDS = 4.0
-"""A worker begins no more images of a shard after this long: rows of what it has put are then recorded soon."""
+"""Seconds after which a worker starts no more images of a shard, so that finished ones are recorded soon."""
 READ_AHEAD = 3
-"""Images that are fetched before they are needed."""
+"""Number of images that are prefetched."""
 FAULTS_IN_A_ROW = 3
-"""After so many faults of the world, one after the other, the rest of the shard is left pending untried."""
+"""After this many consecutive storage failures, the rest of the shard is left pending without an attempt."""
 OF_ONE_OBJECT = (ObjectNotFound, AccessDenied, ObjectStillChanging)
-"""What lasts and says nothing of the next image: counted, three such images would block their shard in each run."""
+"""Permanent failures that concern one object only. If they counted, three such images would block their shard in
+every run."""
 UNREADABLE = (*STORAGE_ERRORS, ItemRejected, KeyRefused)
-"""Why an image that is read once more, to be shown, may not be there to show."""
+"""Errors for which an image is left out when it is read again for a page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """An image whose pixels are there, and the bytes they came from."""
+    """A decoded image and the bytes it was decoded from."""
 
     ref: ImageRef
     data: bytes
@@ -48,40 +49,40 @@ class Decoded:
 
 @dataclass(slots=True)
 class FailureStreak:
-    """Faults of the world, one after the other, in one direction: what can be read may fail to be written."""
+    """Consecutive storage failures in one direction: reading may work while writing fails."""
 
     length: int = 0
 
     @property
     def is_long(self) -> bool:
-        """Tell whether later images would only wait for the same time-outs."""
+        """Return whether later images would only wait for the same time-outs."""
         return self.length >= FAULTS_IN_A_ROW
 
     def count(self, error: Exception) -> None:
-        """Count a fault, unless it is one of that object alone."""
+        """Count a failure, unless it concerns that object only."""
         if not isinstance(error, OF_ONE_OBJECT):
             self.length += 1
 
     def end(self) -> None:
-        """Begin anew: the world is all right."""
+        """Reset the count after a success."""
         self.length = 0
 
 
 class Reading:
-    """One pass over the images of a shard, and what it has got to so far.
+    """One pass over the images of a shard, and its results so far.
 
     Parameters
     ----------
     medium : Medium
-        Where the images are.
+        Reads the images.
     seconds : float
-        Once this much time has passed, no more images are begun; by default all of them are.
+        No image is started after this many seconds; by default all images are.
     """
 
     def __init__(self, medium: Medium, seconds: float = math.inf) -> None:
         self.medium = medium
         self.left = 0
-        """Images at the end of the shard that were not begun."""
+        """Images at the end of the shard that were not started."""
         self._seconds = seconds
         self.rejected: list[tuple[ImageRef, str]] = []
         self.unfinished: list[Unfinished] = []
@@ -90,7 +91,7 @@ class Reading:
         self.puts = FailureStreak()
 
     def decoded(self, refs: tuple[ImageRef, ...]) -> Iterator[Decoded]:
-        """Yield the images that could be fetched and decoded; the others are rejected or stay unfinished."""
+        """Yield the images that can be fetched and decoded; the others are rejected or left pending."""
         with ThreadPoolExecutor(READ_AHEAD) as readers:
             for ref, fetching in self._fetch_ahead(readers, refs):
                 if self._is_world_at_fault:
@@ -105,14 +106,14 @@ class Reading:
                     self.fault(ref, error, self.fetches)
                 else:
                     self.fetches.end()
-                    # Held until the next image is asked for: until then this one's pixels are worked on.
+                    # Held until the caller asks for the next image, because it works on these pixels until then.
                     with reserved(self.medium.pixels(data)):
                         picture = self._decode(ref, data)
                         if picture is not None:
                             yield Decoded(ref, data, picture)
 
     def reject(self, ref: ImageRef, data: bytes, rejected: ImageRejected) -> None:
-        """Reject an image if it is the same when fetched again; storage may have handed out damaged bytes."""
+        """Reject an image if a second fetch returns the same bytes; storage may have returned damaged ones."""
         try:
             is_same = self.medium.fetch(ref) == data
         except STORAGE_ERRORS as error:
@@ -124,18 +125,18 @@ class Reading:
             self.unfinished.append(Unfinished(ref.key, "two fetches gave different bytes"))
 
     def fault(self, ref: ImageRef, error: Exception, row: FailureStreak) -> None:
-        """Leave an image pending that storage failed at, and count the fault among the fetches or the puts."""
+        """Leave an image pending after a storage failure, and count the failure with the fetches or the puts."""
         self.unfinished.append(Unfinished(ref.key, str(error)))
         row.count(error)
 
     def unforeseen(self, ref: ImageRef, error: Exception) -> None:
-        """Leave an image pending that met a lack of memory or an error of ours: the others shall not suffer."""
+        """Leave an image pending after a lack of memory or a bug, without affecting other images."""
         logger.warning("%s stays pending", ref.key, exc_info=error)
         self.unfinished.append(Unfinished(ref.key, f"{type(error).__name__}: {one_line(error)}"))
 
     @contextmanager
     def clocked(self) -> Iterator[None]:
-        """Count the CPU seconds of this block."""
+        """Add the CPU seconds of the block to the total."""
         started = time.thread_time()
         try:
             yield
@@ -149,7 +150,7 @@ class Reading:
     def _fetch_ahead(
         self, readers: ThreadPoolExecutor, refs: tuple[ImageRef, ...]
     ) -> Iterator[tuple[ImageRef, Future[bytes]]]:
-        """Yield each image with its bytes on their way, a few images early, until the time is up."""
+        """Yield each image with the future of its bytes, prefetching a few images, until the time is up."""
         until = time.monotonic() + self._seconds
         ahead: deque[tuple[ImageRef, Future[bytes]]] = deque()
         for number, ref in enumerate(refs):

@@ -1,8 +1,8 @@
-"""The one runner of all stages: shards go to workers, rows come back and are committed every few seconds.
+"""The runner of all stages (`run_stage`): sends shards to workers and commits the returned rows every few seconds.
 
-A wave is what one commit records. It ends when its shards are back, when `COMMIT_SECONDS` have passed since the
-first of them came, or when the run is interrupted. Shards are sent ahead of it, so that workers do not wait for
-commits.
+A wave is the set of shards that one commit records. It ends when its shards have returned, `COMMIT_SECONDS` after
+the first of them returned, or when the run is interrupted. Shards are sent ahead of it so that workers do not wait
+for commits.
 """
 
 from __future__ import annotations
@@ -25,54 +25,54 @@ from tasks.waves.stage import Finished, Item, Row, Shard, Stage
 from tasks.waves.tally import Tally
 
 COMMIT_SECONDS = 8.0
-"""Rows wait no longer for their commit; with the few seconds that a shard takes, little is lost by a kill."""
+"""Longest time that rows wait for their commit; as a shard takes a few seconds, a kill loses little work."""
 
 Listener = Callable[[Tally], None]
-"""Called with what has come back so far, recorded or not, after each shard."""
+"""Called after each shard with the tally of all returned items, recorded or not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How much is under way at a time."""
+    """The amount of work in flight, and the time limit."""
 
     wave_shards: int
-    """Most shards of each worker that one commit records."""
+    """Largest number of shards per worker that one commit records."""
     stall_seconds: float
-    """Where no shard comes back for this long, the run ends."""
+    """If no shard returns for this long, the run ends."""
     priority: int = 0
-    """Higher: shards go before what waits at the workers already."""
+    """Shards of higher priority overtake those that wait at the workers."""
 
     @classmethod
     def of(cls, settings: Settings) -> Pace:
-        """Return what the settings say."""
+        """Return the pace that the settings specify."""
         return cls(settings.wave_shards, settings.stall_seconds)
 
 
 def run_stage(
     stage: Stage[Item, Row], lease: Lease, executor: Executor, pace: Pace, listener: Listener
 ) -> Tally:
-    """Work on all that a stage has to do, and record it.
+    """Process all shards of a stage and record their rows.
 
-    The run ends early when the world is at fault: no rows in as many shards as one wave has, workers that hang, a
-    commit that fails. Whatever is back by then is recorded.
+    The run ends early if storage or workers fail: a whole wave of shards without rows, workers that hang, or a
+    failed commit. Results that have returned by then are recorded.
 
     Parameters
     ----------
     stage : Stage
-        What is to do and where its rows go.
+        Provides the shards and commits their rows.
     lease : Lease
-        Must still be ours at each commit.
+        Must still be held by this run at each commit.
     executor : Executor
-        Who does the work.
+        Runs the work.
     pace : Pace
-        How much is under way.
+        The amount of work in flight.
     listener : callable
-        Shows progress; owns nothing.
+        Displays progress.
 
     Returns
     -------
     Tally
-        What has a row now, and what does not, with reasons.
+        Counts of recorded and pending items, with reasons.
     """
     run = _StageRun(stage, lease, executor, pace, listener)
     with sigterm_as_exit():
@@ -102,7 +102,7 @@ class _StageRun(Generic[Item, Row]):
         self._is_recording = False
 
     def work(self) -> None:
-        """Send all shards, then those alone that killed their workers."""
+        """Run all shards, then run those that killed their workers one at a time."""
         job, pace = self._stage.job, self._pace
         window = max(1, self._executor.waves_ahead * self._wave_shards)
         flight = Flight(self._executor, job, window, pace.stall_seconds, pace.priority)
@@ -114,12 +114,12 @@ class _StageRun(Generic[Item, Row]):
         self.tally.has_ended_early = not goes_well
 
     def record_now(self) -> None:
-        """Record what is back, on the way out of an interrupted run: without Prefect, which may be gone."""
+        """Record returned results when the run is interrupted, without Prefect, which may be unavailable."""
         if self._back and not self._is_recording:
             self._record(self._back)
 
     def _land(self, flight: Flight[Item, Row], shards: Iterator[Shard[Item]]) -> bool:
-        """Take shards back and record them; return whether the run may go on."""
+        """Collect shards and record them; return whether the run may continue."""
         try:
             for finished in flight.results(shards):
                 if finished is not None:
@@ -146,14 +146,14 @@ class _StageRun(Generic[Item, Row]):
         return bool(self._back) and (len(self._back) >= self._wave_shards or waited >= COMMIT_SECONDS)
 
     def _commit(self, flight: Flight[Item, Row] | None) -> bool:
-        """Record what can be recorded, as a task run; return whether that worked."""
+        """Record what can be recorded, as a task run; return whether it succeeded."""
         ready = self._ready(flight)
         if not ready:
             return True
         try:
             with delayed_ctrl_c():
                 as_task_run(self._stage.wave_name, next(self._wave_numbers), lambda: self._record(ready))
-        except (*STORAGE_ERRORS, LeaseLost) as fault:  # outputs without rows are made again by the next run
+        except (*STORAGE_ERRORS, LeaseLost) as fault:  # the next run remakes outputs without rows
             self.tally.stopped_by = str(fault)
             self._back = []
             self._show()
@@ -162,7 +162,7 @@ class _StageRun(Generic[Item, Row]):
         return True
 
     def _ready(self, flight: Flight[Item, Row] | None) -> list[Finished[Item, Row]]:
-        """Return what may be recorded: all that is back; where order counts, only what comes first."""
+        """Return the results that may be recorded: all returned ones or, if order matters, the leading ones."""
         first = flight.first_index() if flight is not None and self._stage.in_order else None
         ready = [finished for finished in self._back if first is None or finished.shard.index < first]
         return sorted(ready, key=lambda finished: finished.shard.index) if self._stage.in_order else ready
@@ -182,7 +182,7 @@ class _StageRun(Generic[Item, Row]):
             self._show()
 
     def _show(self) -> None:
-        """Show what is recorded and what waits, after something that was shown turned out otherwise."""
+        """Show the corrected counts after a reported result was withdrawn."""
         self._shown = self.tally.snapshot()
         for finished in self._back:
             self._shown.add(finished.result, self._stage.outcome)

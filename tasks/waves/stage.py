@@ -1,4 +1,4 @@
-"""What a stage of the pipeline is: items in shards, work on workers, rows that are committed."""
+"""The protocol of a pipeline stage (`Stage`): items in shards, a job for workers, rows to commit."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Keyed(Protocol):
-    """Anything that can be named when it stays pending: an image, a crop."""
+    """An item with a name, which is reported if it stays pending: an image or a crop."""
 
     @property
     def key(self) -> str:
-        """Its name."""
+        """Name of the item."""
 
 
 Item = TypeVar("Item", bound=Keyed)
-"""What goes to workers: a reference, without pixels."""
+"""Type of the items that are sent to workers: references without pixels."""
 Row = TypeVar("Row")
-"""What is known of an item once it is through."""
+"""Type of the result of a completed item."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard(Generic[Item]):
-    """The items that one task works on."""
+    """The items that one task processes."""
 
     index: int
     items: tuple[Item, ...]
     replace: bool
-    """Whether its items have rows already, which a commit is to replace; true of all of them or of none."""
+    """Whether the items have rows that a commit replaces; the same for all items of a shard."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """An item that stays pending, and what of the world was in the way."""
+    """An item that stays pending, and the failure that prevented its completion."""
 
     key: str
     reason: str
@@ -41,19 +41,19 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class ShardResult(Generic[Row]):
-    """Rows of the items that are through, the items that stay pending, and what it cost."""
+    """Rows of completed items, the items that stay pending, and the cost."""
 
     records: tuple[Row, ...]
     unfinished: tuple[Unfinished, ...]
     image_seconds: float
-    """CPU seconds that the items took, without waiting for storage."""
+    """CPU seconds spent on the items, without waiting for storage."""
     left: int = 0
-    """Items at the end of the shard that were not begun, because its time was up."""
+    """Items at the end of the shard that were not started before its time was up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished(Generic[Item, Row]):
-    """A shard that came back from its worker, or was given up."""
+    """A shard that returned from its worker or was given up."""
 
     shard: Shard[Item]
     result: ShardResult[Row]
@@ -61,32 +61,32 @@ class Finished(Generic[Item, Row]):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an item."""
+    """The outcome of an item."""
 
     pixels: int = 0
-    """Those that were worked on."""
+    """Number of processed pixels."""
     rejected_for: str | None = None
-    """Why it was rejected; None if it was not."""
+    """Reason for rejection; None if the item was not rejected."""
 
 
 class Job(Protocol[Item, Row]):
-    """What workers do with each shard of a run; sent with it, so small, and without credentials."""
+    """The work on each shard of a run; sent with every shard, so it must be small and free of credentials."""
 
     @property
     def run_id(self) -> str:
-        """The run."""
+        """Id of the run."""
 
     def do(self, shard: Shard[Item]) -> ShardResult[Row]:
-        """Do it, on a worker."""
+        """Process a shard, on a worker."""
 
     def try_without_image(self) -> bool:
-        """Do as much of it as can be done without an item."""
+        """Run the parts of the job that need no item."""
 
     def halves(self, shard: Shard[Item]) -> list[Shard[Item]]:
-        """Cut a shard that killed its workers in two; return nothing where it cannot be cut."""
+        """Halve a shard that killed its workers; return an empty list if it cannot be halved."""
 
     def killed(self, shard: Shard[Item]) -> ShardResult[Row]:
-        """Return what becomes of a shard that cannot be cut and kills each process that works on it."""
+        """Return the result of a shard that cannot be halved and kills every process that works on it."""
 
 
 class Stage(Protocol[Item, Row]):
@@ -94,24 +94,24 @@ class Stage(Protocol[Item, Row]):
 
     @property
     def wave_name(self) -> str | None:
-        """Name of the task run of each commit; None: it is part of another one."""
+        """Name of the task run of each commit; None: commits belong to another task run."""
 
     @property
     def in_order(self) -> bool:
-        """Whether rows depend on earlier items, so that shards are committed in their order."""
+        """Whether rows depend on earlier items, so that shards must be committed in order."""
 
     @property
     def job(self) -> Job[Item, Row]:
-        """What workers do."""
+        """The work on each shard."""
 
     def shards(self, workers: int) -> Iterator[Shard[Item]]:
-        """Stream what is to do, cut for this many workers."""
+        """Yield the pending items in shards that suit this many workers."""
 
     def outcome(self, row: Row) -> Outcome:
-        """Return what became of the item of a row."""
+        """Return the outcome of a row's item."""
 
     def commit(self, finished: Sequence[Finished[Item, Row]]) -> Sequence[Unfinished]:
-        """Record rows, all or none of them; return the items that have to stay pending after all.
+        """Record all rows or none; return the items that have to stay pending after all.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class Stage(Protocol[Item, Row]):
 
 
 def halved(shard: Shard[Item]) -> list[Shard[Item]]:
-    """Cut a shard in two; an item alone gives nothing."""
+    """Halve a shard; return an empty list for a single item."""
     middle = len(shard.items) // 2
     parts = (shard.items[:middle], shard.items[middle:]) if middle else ()
     return [Shard(shard.index, part, shard.replace) for part in parts]
@@ -133,5 +133,5 @@ def given_up(shard: Shard[Item], reason: str) -> Finished[Item, Row]:
 
 
 def unfinished(shard: Shard[Item], reason: str) -> ShardResult[Row]:
-    """Return the result of a shard of which nothing was done."""
+    """Return the result of a shard of which no item was processed."""
     return ShardResult((), tuple(Unfinished(item.key, reason) for item in shard.items), 0.0)

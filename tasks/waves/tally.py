@@ -1,4 +1,4 @@
-"""What a run of a stage has done so far."""
+"""The tally of a stage's run (`Tally`): counts of done, rejected and pending items."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from tasks.waves.stage import Outcome, Row, ShardResult, Unfinished
 
 @dataclass(slots=True)
 class Tally:
-    """What a run has done so far."""
+    """Counts of what a run has done so far."""
 
     done: int = 0
-    """Items that are through and were not rejected."""
+    """Number of completed items that were not rejected."""
     rejected: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
-    """Why items were rejected."""
+    """Number of rejected items per reason."""
     pixels: int = 0
     image_seconds: float = 0.0
     unfinished: list[Unfinished] = field(default_factory=list)
     unfinished_count: int = 0
     stopped_by: str | None = None
-    """The fault of the world that ended the run early."""
+    """The failure of storage or workers that ended the run early."""
     has_ended_early: bool = False
-    """Whether the world was at fault, so that not all was tried."""
+    """Whether a failure of storage or workers ended the run before everything was tried."""
 
     KEEP = 20
-    """Unfinished items whose reasons are kept."""
+    """Largest number of pending items whose reasons are kept."""
     NAMED = 3
-    """Unfinished items that the run's message names."""
+    """Largest number of pending items that the run's message names."""
 
     def add(self, result: ShardResult[Row], outcome_of: Callable[[Row], Outcome]) -> None:
         """Count the result of a shard."""
@@ -48,12 +48,12 @@ class Tally:
         self._leave(result.unfinished)
 
     def withdraw(self, unfinished: Sequence[Unfinished]) -> None:
-        """Count items as unfinished that were counted as done."""
+        """Move items from done to pending."""
         self.done -= len(unfinished)
         self._leave(unfinished)
 
     def __add__(self, other: Tally) -> Tally:
-        """Return what two runs have done together."""
+        """Return the combined counts of two runs."""
         both = replace(
             self,
             done=self.done + other.done,
@@ -69,21 +69,21 @@ class Tally:
         return both
 
     def snapshot(self) -> Tally:
-        """Return a copy that does not change with this one."""
+        """Return an independent copy."""
         return replace(self, unfinished=list(self.unfinished), reasons=self.reasons.copy())
 
     @property
     def recorded(self) -> int:
-        """Items that are done or rejected."""
+        """Number of done or rejected items."""
         return self.done + self.rejected
 
     @property
     def images(self) -> int:
-        """Items that are through, recorded or not."""
+        """Number of completed items, recorded or not."""
         return self.recorded + self.unfinished_count
 
     def pending_line(self, pending: int) -> str:
-        """Say how many images are pending, and why: the fault that ended the run, and the first few images."""
+        """Describe how many images are pending and why: what ended the run, and the first few images."""
         keys_of: dict[str, list[str]] = {}
         for item in self.unfinished[: self.NAMED]:
             keys_of.setdefault(item.reason, []).append(item.key)
