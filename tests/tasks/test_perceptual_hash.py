@@ -1,4 +1,4 @@
-"""One photograph is told again however it is stored, and is not taken for another."""
+"""A photograph is recognised however it is stored, and is not taken for another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole endpoint that goes away, and what is wrong from the start: told in a line, and nothing is lost."""
+"""An endpoint that goes away, and requests that are wrong from the start: one line, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ KEYS = {
 def impatient(rain: Rain, tell_workers: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Rain:
     monkeypatch.setenv("DERAIN_RETRY_SECONDS", "2")
     tell_workers()
-    return rain.but(retry_seconds=2.0)  # for a run that is started, which is told by its settings
+    return rain.but(retry_seconds=2.0)  # for a run in a process of its own, which gets it from its settings
 
 
 def test_an_endpoint_that_goes_away_leaves_the_rest_pending(

@@ -1,4 +1,4 @@
-"""Who we are to S3 is told to nobody: not to Prefect, the console, the report, the catalog or the workers' logs."""
+"""S3 credentials never reach Prefect, the console, the report, the catalog or the workers' logs."""
 
 from __future__ import annotations
 

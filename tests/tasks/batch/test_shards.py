@@ -38,7 +38,7 @@ Failures = dict[tuple[str, str, int], Exception]
 
 @dataclass
 class Memory:
-    """Images of 2x2 pixels, of the grey level that is their only byte; fails where it is told to."""
+    """Images of 2x2 pixels, of the grey level that is their only byte; fails where the test asks for it."""
 
     failures: Failures = field(default_factory=dict)
     changes: set[str] = field(default_factory=set)

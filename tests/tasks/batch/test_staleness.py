@@ -24,7 +24,7 @@ from tests.support.worlds.promotion import add, found
 
 @pytest.fixture
 def world(tracking_tables: Path, new_world) -> World:
-    """Photographs, and a registry with version 1 as champion and a version 2 beside it."""
+    """Photographs, and a registry with version 1 as champion and another version 2."""
     world = new_world()
     shutil.copytree(tracking_tables, world.settings.workspace)
     first, second = (pack(random_student(seed=seed), {"seed": seed}) for seed in range(2))

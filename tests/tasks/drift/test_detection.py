@@ -1,4 +1,4 @@
-"""Windows run by run, and drift between them: found where there is some, told once, and no more than told."""
+"""Windows of runs, and drift between them: found where there is some, and reported once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluation tells: what decides, what is only reported, and where all of it is kept."""
+"""Evaluations: which figures decide, which are only reported, and where all of them are kept."""
 
 from __future__ import annotations
 

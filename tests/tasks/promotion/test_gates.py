@@ -21,7 +21,7 @@ LIMITS = GateLimits()
 
 
 def evaluation(ratio: float = 1.0, noise: float = 0.0, count: int = 24, **changes: float) -> Evaluation:
-    """A challenger that differs from the champion by so much in each figure, on photographs that vary."""
+    """A challenger that differs from the champion by these amounts, on photographs that vary."""
     generator = np.random.default_rng(0)
     rows = []
     for number in range(count):

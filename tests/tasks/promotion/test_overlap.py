@@ -1,4 +1,4 @@
-"""What was trained on is not compared on: told by the file, or by what it shows."""
+"""Training photographs are never validation photographs: recognised by the file, or by what they show."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def tiny(seed: int) -> ModelFile:
 
 
 def champions(settings: Settings, first: ModelFile, *others: ModelFile) -> list[str]:
-    """Register a champion and others beside it; return their URLs."""
+    """Register a champion and other versions; return their URLs."""
     registry = Registry(settings)
     registry.register_shipped(first.weights, first.config)
     return [f"models:/{STUDENT}/1", *(add(registry, other) for other in others)]

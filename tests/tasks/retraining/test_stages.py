@@ -164,7 +164,7 @@ def test_an_empty_pool_is_told(tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of labelled data, and beside it a validation manifest."""
+    """A folder of labelled data, and a validation manifest next to it."""
     root = tmp_path_factory.mktemp("labelled")
     write_training_folder(root / "data")
     write_validation(root / "validation")
@@ -173,7 +173,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def judged(settings: Settings, labelled: Path) -> Settings:
-    """Settings whose validation photographs are those beside the labelled data."""
+    """Settings whose validation photographs lie next to the labelled data."""
     return settings.model_copy(update={"validation": str(labelled / "validation" / "manifest.csv")})
 
 

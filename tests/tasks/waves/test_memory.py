@@ -85,7 +85,7 @@ def test_what_another_user_put_in_place_of_the_lock_is_not_followed(
 
 
 class Large:
-    """A medium whose images are all large, and which tells whether another worker may hold one meanwhile."""
+    """A medium whose images are all large, and which records whether another worker may hold one meanwhile."""
 
     def fetch(self, ref: ImageRef) -> bytes:
         return b"large"
