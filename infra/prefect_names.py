@@ -34,7 +34,7 @@ def setup_environment(*, ctx: prefect.plugins.HookContext) -> prefect.plugins.Se
     """Let Prefect's client accept bare deployment names, and keep passwords out of logs; Prefect calls it at start.
 
     If a proxy is set, the client and the processes that it starts still reach this machine itself without it.
-    The wrapped method is internal to Prefect: if another version does not have it, a line in the log says so, and
+    What it wraps is internal to Prefect: if another version does not have it, a line in the log says so, and
     full names keep working.
 
     Parameters
