@@ -1,4 +1,4 @@
-"""A batch of photographs with and without rain: what training and validation are made of."""
+"""Batches of photographs with and without rain (`RainyPair`), used in training and validation."""
 
 from __future__ import annotations
 

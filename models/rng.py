@@ -69,7 +69,7 @@ class SampleRng:
         return low * (high / low) ** self.uniform(shape=shape)
 
     def integer(self, count: int | Tensor) -> Tensor:
-        """Draw one whole number in [0, count) a sample, (B,) int64."""
+        """Draw one integer in [0, count) per sample, (B,) int64."""
         limit = torch.as_tensor(count, device=self.device)
         return torch.minimum((self.uniform() * limit).long(), limit.long() - 1)
 

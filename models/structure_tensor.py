@@ -1,4 +1,4 @@
-"""In which direction a picture is drawn out, and how much: its structure tensor (Bigun and Granlund, 1987)."""
+"""Structure tensor of pictures (`structure_tensor`): local direction and anisotropy (Bigun and Granlund, 1987)."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class AfrNetSizes:
     stem_kernel: int = 7
     widths: tuple[int, ...] = (32, 64, 64, 128)
     growth: tuple[int, ...] = (32, 64, 64, 128)
-    """Channels that each layer of a dense block adds, a level."""
+    """Channels that each layer of a dense block adds, per level."""
     layers: int = 3
     """3x3 convolutions in a dense block."""
     blocks: int = 2

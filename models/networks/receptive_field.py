@@ -1,4 +1,4 @@
-"""How far a network looks, computed from its structure: what a tile's halo must be.
+"""Exact receptive fields (`ReceptiveField`), computed from a network's structure; they determine a tile's halo.
 
 A feature map is followed through the network by the interval of input pixels that each of its cells depends
 on. Cells of a strided network do not all look equally far, so one interval is kept for each cell of a period

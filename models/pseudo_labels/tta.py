@@ -20,12 +20,12 @@ from models.pseudo_labels.layer_maps import directions, rain_found
 Derain = Callable[[Tensor], Tensor]
 """(B, 3, H, W) floats in [0, 1] to the same, derained."""
 SMALLEST_SIDE = 16
-"""A photograph is not shrunk below this many pixels a side."""
+"""A photograph is not shrunk below this many pixels per side."""
 
 
 @dataclass(frozen=True, slots=True)
 class TtaConfig:
-    """How a photograph is looked at."""
+    """The views of a photograph."""
 
     scales: tuple[float, ...] = (1.0,)
     """Shares of the full size, which comes first."""

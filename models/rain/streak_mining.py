@@ -61,7 +61,7 @@ class StreakRules:
 
 @dataclass(frozen=True, slots=True)
 class StreakFigures:
-    """What is measured of a window of a rain layer."""
+    """Measurements of a window of a rain layer."""
 
     strength: float
     """Mean of the layer."""
@@ -89,7 +89,7 @@ class StreakWindow:
     left: int
     figures: StreakFigures
     reason: str
-    """Why it is refused, as a word or two; empty where it is accepted."""
+    """Reason for refusal in a word or two; empty if accepted."""
     layer: npt.NDArray[np.uint8] | None
     """(side, side) grey levels; None where it is refused."""
 
@@ -184,7 +184,7 @@ def streak_bank(layers: Sequence[npt.NDArray[np.uint8]], refused: dict[str, int]
     Raises
     ------
     StreakBankEmpty
-        If there is none; says how many were refused for what.
+        If there is none; the message counts the refusals by reason.
     """
     if not layers:
         reasons = ", ".join(f"{count} {reason}" for reason, count in (refused or {}).items())

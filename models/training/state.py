@@ -1,4 +1,4 @@
-"""All that changes while a network trains, and its way to disk and back: exact resume."""
+"""The complete state of a training (`State`), and its checkpoints for an exact resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a fine-tuned network goes from the one it started from: only so far that it forgets little.
+"""Interpolation of weights between a fine-tuned network and its start (`select_alpha`) that forgets little.
 
 Weights between the two, on the straight line that joins them, keep more of what the start knew than they lose of
 what was learnt since: WiSE-FT (Wortsman et al., CVPR 2022). How far to go is our rule.

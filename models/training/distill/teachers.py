@@ -1,4 +1,4 @@
-"""Teachers: frozen networks of any architecture, alone or as a self-ensemble, and what they find in photographs."""
+"""Teachers (`Teacher`): frozen networks of any architecture, alone or as a self-ensemble."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def parse_teacher(text: str) -> TeacherSpec:
 
 
 class Teacher:
-    """A frozen network that derains, and returns what it finds.
+    """A frozen network that derains photographs and returns its features.
 
     It is no module: nothing that trains or is checkpointed finds its weights.
 

@@ -20,7 +20,7 @@ POSITIVES = 8
 """Patches that are rain too: half from the same photograph, half from the bank."""
 NEGATIVES = 128
 ANCHORS = 4
-"""Patches a photograph that are drawn to the positives."""
+"""Patches per photograph that are drawn to the positives."""
 PATCH = 16
 STRIDE = 8
 EMBEDDING = 32
@@ -114,7 +114,7 @@ def info_nce(anchors: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
 def background_ratio(
     anchor: Sequence[Tensor], positive: Sequence[Tensor], negative: Sequence[Tensor]
 ) -> Tensor:
-    """Sum over levels of weight * |anchor - positive| / |anchor - negative|, a number a photograph.
+    """Sum over levels of weight * |anchor - positive| / |anchor - negative|, one number per photograph.
 
     All three are features of one scene: with another scene as negative the denominator says nothing about rain.
 

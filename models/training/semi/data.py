@@ -1,4 +1,4 @@
-"""What semi-supervised training sees of real rain: photographs, their streaks, and targets that may be wrong."""
+"""Real rain for semi-supervised training (`RealRain`): photographs, their streaks, and uncertain targets."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class RealRain:
         )
 
     def crops(self, rng: SampleRng, size: int) -> Tensor:
-        """Cut a crop out of an unlabelled photograph a sample, (B, 3, size, size)."""
+        """Cut one crop per sample from unlabelled photographs, (B, 3, size, size)."""
         return sample(self.photographs, *_places(rng, self.photographs, size))
 
     @property

@@ -62,7 +62,7 @@ class RainCritic(nn.Module):
         return features[1:]
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Return a logit a picture, (B,): above 0 it rains."""
+        """Return one logit per picture, (B,); positive means rain."""
         logits: Tensor = self.head(self.features(pictures)[-1].amax((2, 3)))
         return logits[:, 0]
 
