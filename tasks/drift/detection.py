@@ -1,4 +1,4 @@
-"""Drift detection without labels or training (`watch_drift`): do the newest photographs differ from earlier ones?
+"""Drift detection without labels or training (`watch_drift`): tests whether the newest photographs differ.
 
 The tests run after an ingest that completes another window of crops, because a training learns from the pool;
 derain-batch runs hourly and has no time for them. There are three views: statistics of the crops, bottleneck
