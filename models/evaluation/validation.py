@@ -60,7 +60,7 @@ class ValidationScore:
 
     @property
     def overall(self) -> float:
-        """Score by which checkpoints are selected: streaks count alike, clean photographs a little, drops not yet."""
+        """Score that selects checkpoints: all streaks count alike, clean photographs a little, drops not yet."""
         return self.rendered + 0.05 * self.none
 
     def __str__(self) -> str:
