@@ -53,7 +53,7 @@ class SampleRng:
 
     @property
     def device(self) -> torch.device:
-        """Where numbers are drawn."""
+        """Device on which numbers are drawn."""
         return self._streams.device
 
     def uniform(self, low: float = 0.0, high: float = 1.0, shape: tuple[int, ...] = ()) -> Tensor:

@@ -24,7 +24,7 @@ class Architecture:
     network: Callable[[Any], Network]
     presets: Mapping[str, NetworkConfig]
     family: str = ""
-    """What its presets begin with, where that is another word than `name`."""
+    """Prefix of its presets, if it differs from `name`."""
 
     @property
     def preset_names(self) -> dict[str, NetworkConfig]:

@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from models.networks.receptive_field import ReceptiveField
 
 Padding = Literal["reflect", "zeros"]
-"""What a convolution sees beyond the edge; `reflect` needs more cells a side than it pads."""
+"""Padding of a convolution; `reflect` needs more cells per side than it pads."""
 SLOPE = 0.1
 """Negative slope of the leaky ReLU."""
 RESIDUAL_GAIN = 0.1
-"""What the last convolution of a residual branch is scaled by at the start (ours): without a norm, features
-would otherwise grow with every block of the refinement."""
+"""Initial scale of the last convolution of a residual branch (ours): without a norm, features would otherwise grow
+with every block of the refinement."""
 
 
 def activate(features: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 CHARBONNIER_EPSILON = 1e-3
-"""Where the loss turns from squared to absolute error, in grey levels of [0, 1]."""
+"""Error at which the loss turns from squared to absolute, in grey levels of [0, 1]."""
 FREQUENCY_WEIGHT = 0.05
 PSNR_WEIGHT = 1e-3
 """Brings the gradients of `psnr_term` to the size of Charbonnier's."""

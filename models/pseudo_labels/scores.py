@@ -42,7 +42,7 @@ class LayerScore:
     agreement: float
     """Found by both / found by either, by brightness: 0 for one that finds nothing, low for one that smooths."""
     elongation: float
-    """Of what both found, weighted by brightness."""
+    """Elongation of what both found, weighted by brightness."""
     structure_leak: float | None
     """Local correlation of the layer's gradients with the background's where no network found rain; None where all
     of the photograph may be rain."""

@@ -31,7 +31,7 @@ Thing = TypeVar("Thing")
 """(H, W, 3) uint8, RGB."""
 MOST_PHOTOGRAPHS = 500
 LARGEST_SIDE = 1024
-"""Of larger photographs the middle is taken: they are held in memory, at the scale at which they rain."""
+"""Largest side; larger photographs are cropped to their centre, because they are held in memory at full scale."""
 TEACHER_TARGET_SEED = 7_000_000
 """Keeps the numbers of these crops apart from those of labelled ones."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")

@@ -24,7 +24,7 @@ _SELF_ENSEMBLE = re.compile(r"self-ensemble(?:-(?P<views>[248]))?:(?P<model>.+)"
 
 @dataclass(frozen=True, slots=True)
 class TeacherSpec:
-    """Which model teaches, and over how many views of a photograph it is averaged.
+    """A teacher's model, and the number of views of a photograph over which it is averaged.
 
     Parameters
     ----------

@@ -27,9 +27,9 @@ EMBEDDING = 32
 FAINTEST = 2 / 255
 """Photographs with less rain on average are left out: there is nothing to compare."""
 LEVEL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
-"""Of the five levels of features, finest first (AECR-Net)."""
+"""Weights of the five levels of features, finest first (AECR-Net)."""
 LEAST_DISTANCE = 0.02
-"""Of the denominator of the ratio: below, light rain would make it explode."""
+"""Lower bound of the ratio's denominator, without which light rain would make the ratio explode."""
 
 
 class StreakContrast(nn.Module):
