@@ -17,7 +17,7 @@ from benchmarks.reliability.work import Event
 from benchmarks.reliability.world import VERSIONS, World
 
 QUIET_RUNS = 4
-"""So many runs in peace must bring all to its end."""
+"""Number of undisturbed runs after which everything must be done."""
 KILL_AT = ("decode", "during-put", "after-put", "before-commit", "after-commit", "between-waves")
 
 PRELOADED = (
@@ -56,7 +56,7 @@ class Running:
             os.kill(self.process.pid, number)
 
     def wait_for_puts(self, number: int) -> None:
-        """Wait until the run has put so many outputs, or has ended."""
+        """Wait until the run has put more than this many outputs, or has ended."""
         while len(self.puts) <= number and self._receive():
             continue
 

@@ -70,7 +70,7 @@ class Soak:
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether nothing was lost, doubled, changed or left undone."""
+        """Return whether nothing was lost, doubled, changed or left undone."""
         return self.faults == Faults() and not self.crashes and not self.unfinished
 
     @property

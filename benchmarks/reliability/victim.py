@@ -45,7 +45,7 @@ class Order:
     model: str
     environment: Mapping[str, str] = field(default_factory=dict)
     writes_left: int | None = None
-    """So many files can be written before the disk is full."""
+    """Number of files that can be written before the disk is full."""
     largest_file: int | None = None
     """Bytes that a file may have, for Python and for native code: what is larger fails."""
     clock_shift: float = 0.0
