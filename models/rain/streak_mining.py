@@ -53,8 +53,8 @@ class StreakRules:
     most_edges: float = 0.25
     """Largest `StreakFigures.edges`."""
     least_structure: float = 0.16
-    """Least `StreakFigures.structure`, unless streaks stand out: with less, the photograph is noise, in which networks
-    also find streaks of one direction."""
+    """Least `StreakFigures.structure`, unless streaks stand out: with less, the photograph is noise, in which
+    networks also find streaks of one direction."""
     least_contrast: float = 0.3
     """`StreakFigures.contrast` from which streaks stand out and are accepted whatever lies behind them."""
 
