@@ -38,7 +38,7 @@ class Tile:
 
     @property
     def inner(self) -> tuple[slice, slice]:
-        """Where the kept part lies within the part that was read."""
+        """The kept part, as slices of the part that was read."""
         rows, columns = (
             slice(keep.start - read.start, keep.stop - read.start)
             for keep, read in zip(self.keep, self.read, strict=True)
@@ -72,7 +72,7 @@ class Engine:
 
     @property
     def batch_images(self) -> int:
-        """How many photographs of one size should share a pass: one on a CPU, where more gain nothing."""
+        """Number of photographs of one size per pass: one on a CPU, where more gain nothing."""
         return GPU_BATCH if self.device.type == "cuda" else 1
 
     def derain(self, rainy: RgbBatch) -> RgbBatch:

@@ -1,6 +1,6 @@
-"""Model files: `<name>.safetensors` (fp16 weights) beside `<name>.json` (what to build); no pickle.
+"""Model files (`read_model_file`, `build`): `<name>.safetensors` (fp16 weights) and `<name>.json` (config).
 
-Every schema that was ever written is read, so that going back to an older model works whatever has changed:
+They contain no pickle. All earlier schemas can be read, so that going back to an older model always works:
 
 ======  ============================================================================================
 schema  config
@@ -38,11 +38,11 @@ from models.networks.fitting import require_fit, require_plausible_sizes
 from models.packed import ModelFile as ModelFile
 
 SCHEMA_VERSION = 2
-"""What is written; 1 is read too."""
+"""Schema of new files; schema 1 can also be read."""
 MAX_CONFIG_BYTES = 1 << 20
-"""A longer config is none: those that are written have a few thousand bytes."""
+"""Longest config in bytes; actual configs have a few thousand."""
 SHIPPED = Path(__file__).parent / "weights" / "student-base.safetensors"
-"""The student that comes with the package."""
+"""Weights file of the shipped student."""
 
 
 class ModelFileInvalid(ModelError):
@@ -55,7 +55,7 @@ def read_model_file(path: Path) -> ModelFile:
     Raises
     ------
     ModelFileInvalid
-        If either is missing or not what it should be; names the file.
+        If either is missing or invalid; the message names the file.
     """
     for part in (path, path.with_suffix(".json")):
         if not part.is_file():

@@ -1,4 +1,4 @@
-"""A batch of photographs with and without rain: what training and validation are made of."""
+"""Batches of photographs with and without rain (`RainyPair`), used in training and validation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RainyPair:
 
     @property
     def rain_mask(self) -> Tensor:
-        """Where it rains: 1 where a streak is above its photograph's mean streak, (B, 1, H, W).
+        """Mask of the rain: 1 where a streak is above its photograph's mean streak, (B, 1, H, W).
 
         AFR-Net's threshold (Wang, Sun, Sowmya, 2021), taken on the rendered layer.
         """

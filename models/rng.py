@@ -53,7 +53,7 @@ class SampleRng:
 
     @property
     def device(self) -> torch.device:
-        """Where numbers are drawn."""
+        """Device on which numbers are drawn."""
         return self._streams.device
 
     def uniform(self, low: float = 0.0, high: float = 1.0, shape: tuple[int, ...] = ()) -> Tensor:
@@ -69,7 +69,7 @@ class SampleRng:
         return low * (high / low) ** self.uniform(shape=shape)
 
     def integer(self, count: int | Tensor) -> Tensor:
-        """Draw one whole number in [0, count) a sample, (B,) int64."""
+        """Draw one integer in [0, count) per sample, (B,) int64."""
         limit = torch.as_tensor(count, device=self.device)
         return torch.minimum((self.uniform() * limit).long(), limit.long() - 1)
 

@@ -1,4 +1,4 @@
-"""In which direction a picture is drawn out, and how much: its structure tensor (Bigun and Granlund, 1987)."""
+"""Structure tensor of pictures (`structure_tensor`): local direction and anisotropy (Bigun and Granlund, 1987)."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class StructureTensor:
 
     @property
     def strength(self) -> Tensor:
-        """How strong gradients of the prevailing direction are."""
+        """Strength of the gradients in the prevailing direction."""
         return torch.hypot(self.along, self.cross)
 
     @property
     def anisotropy(self) -> Tensor:
-        """How far the gradients agree, in [0, 1]: near 1 on a line or an edge, 0 where nothing is."""
+        """Agreement of the gradients, in [0, 1]: near 1 on a line or an edge, 0 on a flat picture."""
         return self.strength / self.trace.clamp(min=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Recognise photographs by what they show: the same one cropped, scaled, rained on or stored differently."""
+"""Recognition of copies of photographs (`SeenPhotographs`): cropped, scaled, with rain, or stored differently."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from PIL import Image as PillowImage
 from models.images import RgbImage
 
 NEAR = 10
-"""Bits of 64 by which two hashes of one photograph may differ.
+"""Largest number of differing bits, out of 64, between two hashes of one photograph.
 
-Measured on 209 photographs (150 of BSDS500, 59 of real rain): between different ones 14 bits at least (21,736
-pairs). Between 80 of them and the same stored as JPEG of quality 30, at half the size or under streaks 6 at most;
-30 % brighter, or less 5 % of each side, within 10 bits in 99 of 100 cases. Less 10 % of each side it is told in 61
-of 100, less 20 % or mirrored hardly ever: such copies pass.
+Measured on 209 photographs (150 of BSDS500, 59 of real rain): different photographs differ by at least 14 bits
+(21,736 pairs). Copies of 80 of them as JPEG of quality 30, at half the size or under streaks differ by at most 6;
+copies that are 30 % brighter, or cropped by 5 % on each side, by at most 10 bits in 99 of 100 cases. Copies
+cropped by 10 % on each side are recognised in 61 of 100 cases, those cropped by 20 % or mirrored hardly ever.
 """
 
 
 class SeenPhotographs:
-    """Photographs by the hash of what they show (the DCT hash of `imagehash`)."""
+    """An index of photographs by perceptual hash (the DCT hash of `imagehash`)."""
 
     def __init__(self) -> None:
         self._keys: list[str] = []
         self._hashes: list[np.uint64] = []
 
     def add(self, key: str, photograph: RgbImage) -> None:
-        """Remember a photograph, (H, W, 3) uint8."""
+        """Add a photograph, (H, W, 3) uint8."""
         self._keys.append(key)
         self._hashes.append(_hash_of(photograph))
 
     def like(self, photograph: RgbImage) -> str | None:
-        """Return the key of a photograph that shows the same, the likest; None if there is none."""
+        """Return the key of the nearest photograph that shows the same; None if there is none."""
         if not self._keys:
             return None
         distances: npt.NDArray[np.uint8] = np.bitwise_count(np.array(self._hashes) ^ _hash_of(photograph))

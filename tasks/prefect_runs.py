@@ -1,6 +1,6 @@
-"""What connects the work to the Prefect run that it is part of, where there is one.
+"""Links between the work and its Prefect run, if there is one (`report`, `as_task_run`, `run_log`).
 
-Prefect is imported by the flows alone: where none is under way, nothing here needs it.
+Only flows import Prefect; outside a flow run, nothing here needs it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def interrupts() -> tuple[type[BaseException], ...]:
-    """Return what interrupts work: Ctrl-C, SIGTERM, and Prefect's cancel, which is a SIGTERM too."""
+    """Return the exceptions that interrupt work: Ctrl-C, SIGTERM, and Prefect's cancellation by SIGTERM."""
     if "prefect" not in sys.modules:
         return (KeyboardInterrupt, SystemExit)
     from prefect.exceptions import TerminationSignal
@@ -25,13 +25,13 @@ def interrupts() -> tuple[type[BaseException], ...]:
 
 
 def is_in_flow_run() -> bool:
-    """Tell whether this is part of a flow run; a console command is part of none, and needs no server."""
+    """Return whether the caller is part of a flow run; a console command is not, and needs no server."""
     context = sys.modules.get("prefect.context")
     return context is not None and context.FlowRunContext.get() is not None
 
 
 def run_log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
-    """Return the log of the flow run or task run that this is part of."""
+    """Return the logger of the current flow run or task run."""
     if "prefect" not in sys.modules:
         return logging.getLogger("derain")
     from prefect.exceptions import MissingContextError
@@ -44,19 +44,19 @@ def run_log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
 
 
 def report(what: str, make: Callable[[], T]) -> T | None:
-    """Show something of the work in Prefect: an artifact or an event. The work does not depend on it.
+    """Create an artifact or emit an event in Prefect; the work does not depend on it.
 
     Parameters
     ----------
     what : str
-        What is shown, for the warning where that fails.
+        Name of the artifact or event, for the warning if it fails.
     make : callable
         Makes the artifact or emits the event, and may read the catalog for it.
 
     Returns
     -------
     object or None
-        What `make` returned; None where it failed, or where there is no flow run.
+        The result of `make`; None if it failed, or if there is no flow run.
     """
     if not is_in_flow_run():
         return None
@@ -64,38 +64,38 @@ def report(what: str, make: Callable[[], T]) -> T | None:
 
 
 def attempt(what: str, make: Callable[[], T]) -> T | None:
-    """Do something that comes after the work: where it fails, the log has a warning and the rest still happens.
+    """Call a step that follows the work; log a warning if it fails, so that later steps still run.
 
     Parameters
     ----------
     what : str
-        What is done, for the warning.
+        Name of the step, for the warning.
     make : callable
-        Does it.
+        The step.
 
     Returns
     -------
     object or None
-        What `make` returned; None where it failed.
+        The result of `make`; None if it failed.
     """
     try:
         return make()
-    except Exception as error:  # noqa: BLE001 - nothing after the last commit makes a run that is done fail
+    except Exception as error:  # noqa: BLE001 - nothing after the last commit may fail a completed run
         line = f"{type(error).__name__}: {one_line(error)}"
         run_log().warning(f"{what} could not be completed: {line}")
         return None
 
 
 def as_task_run(name: str | None, number: int, work: Callable[[], None]) -> None:
-    """Do a piece of work as a task run `<name>-<number>` of the flow run; plainly without a name or a flow run.
+    """Run `work` as the task run `<name>-<number>` of the flow run; call it directly without a name or a flow run.
 
-    Whatever an expected error of the work says is the message of the failed task run, without a traceback. The
-    work is done too where Prefect's server does not answer.
+    The message of an expected error becomes that of the failed task run, without a traceback. The work is also done
+    if Prefect's server does not answer.
 
     Raises
     ------
     Exception
-        What `work` raised.
+        Any exception of `work`.
     """
     if name is None or not is_in_flow_run():
         work()

@@ -1,4 +1,4 @@
-"""A piece of work as a task run of the flow run that is under way."""
+"""Execution of a function as a Prefect task run of the current flow run (`run_piece`)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from infra.errors import DerainError, one_line
 from tasks.prefect_runs import run_log
 
 SERVER_ERRORS = (httpx.HTTPError, PrefectException)
-"""What a Prefect server that is away or overloaded raises."""
+"""Exceptions that an unavailable or overloaded Prefect server causes."""
 
 
 def run_piece(name: str, number: int, work: Callable[[], None]) -> None:
-    """Do a piece of work as the task run `<name>-<number>`; see `tasks.prefect_runs.as_task_run`."""
+    """Run `work` as the task run `<name>-<number>`; see `tasks.prefect_runs.as_task_run`."""
     piece = _Piece(work)
     try:
         _piece_run.with_options(name=name)(name, number, piece, return_state=True)
@@ -33,7 +33,7 @@ def run_piece(name: str, number: int, work: Callable[[], None]) -> None:
 
 @dataclass(slots=True)
 class _Piece:
-    """Work that remembers what became of it."""
+    """A function that remembers its outcome."""
 
     work: Callable[[], None]
     has_begun: bool = False
@@ -42,7 +42,7 @@ class _Piece:
 
 @task(name="wave", task_run_name="{name}-{number}", cache_policy=NO_CACHE)
 def _piece_run(name: str, number: int, piece: _Piece) -> State[None] | None:
-    """Do the work; `name` and `number` are shown as the task run's name."""
+    """Run the function; `name` and `number` form the task run's name."""
     piece.has_begun = True
     try:
         piece.work()

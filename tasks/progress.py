@@ -1,4 +1,4 @@
-"""What a run shows while it works: a bar on a terminal or lines in a log, and an artifact in Prefect."""
+"""Progress of a run (`Progress`): a bar on a terminal or log lines, and an artifact in Prefect."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from tasks.prefect_runs import interrupts, report, run_log
 from tasks.waves.tally import Tally
 
 ARTIFACT_SECONDS = 1.0
-"""Least time between two updates of the artifact, each a request to the server of some 25 ms."""
+"""Least number of seconds between updates of the artifact, each a request to the server of about 25 ms."""
 LOG_SECONDS = 30.0
-"""Least time between two lines in the log of a run that has no terminal."""
+"""Least number of seconds between log lines of a run without a terminal."""
 
 
 class Progress:
-    """Shows the tally of a run; see `tasks.waves.runner.Listener`.
+    """Displays the tally of a run; see `tasks.waves.runner.Listener`.
 
     Parameters
     ----------
     total : int
-        Items that are to do.
+        Number of pending items.
     doing : str
-        What is done to them, for the bar.
+        Verb for the bar.
     unit : str
-        What one of them is.
+        Name of one item.
     """
 
     def __init__(self, total: int, doing: str = "derain", unit: str = "image") -> None:
@@ -48,7 +48,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         if self._has_terminal:
-            self._shown.enter_context(logging_redirect_tqdm())  # or log lines would break the bar
+            self._shown.enter_context(logging_redirect_tqdm())  # log lines would otherwise break the bar
         self._shown.callback(self._bar.close)
         return self
 
@@ -56,11 +56,11 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._shown.close()
-        if not isinstance(error, interrupts()):  # a temporary server got the Ctrl-C too
+        if not isinstance(error, interrupts()):  # a temporary server also receives the Ctrl-C
             self._update_artifact()
 
     def show(self, tally: Tally) -> None:
-        """Show what has come back so far."""
+        """Show the results so far."""
         self._tally = tally.snapshot()
         if self._has_terminal:
             self._move_bar(tally)

@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Formatting of numbers and reasons for people (`duration`, `rate`, `percentage`, `by_reason`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LONGEST_REASON = 60
 
 
 def duration(seconds: float) -> str:
-    """Write a time span for people: `4.2 s`, `41 s`, `3 min 05 s`, `2 h 04 min`."""
+    """Format a duration: `4.2 s`, `41 s`, `3 min 05 s`, `2 h 04 min`."""
     if round(seconds, 1) < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -21,22 +21,22 @@ def duration(seconds: float) -> str:
 
 
 def rate(value: float) -> str:
-    """Write a rate with one decimal, or two digits where it is below one: `1,234.5`, `2.1`, `0.034`."""
+    """Format a rate with one decimal, or with two digits if it is below one: `1,234.5`, `2.1`, `0.034`."""
     return f"{value:,.1f}" if value >= 0.95 or value == 0 else f"{value:.2g}"
 
 
 def percentage(share: float) -> str:
-    """Write a share in per cent, with a decimal where it is below one: `12 %`, `0.4 %`."""
+    """Format a fraction in per cent, with a decimal if it is below one: `12 %`, `0.4 %`."""
     return f"{100 * share:.{1 if share < 0.01 else 0}f} %"
 
 
 def short_reason(reason: str | None) -> str:
-    """Leave the figures in brackets out of a reason, so that it is the same for all images it applies to."""
+    """Remove the numbers in brackets from a reason, so that it is the same for all images."""
     return (reason or "").partition(" (")[0]
 
 
 def by_reason(counts: Mapping[str, int]) -> str:
-    """Write numbers by reason, most first: `4 truncated JPEG, 2 zero bytes`; rare ones are put together."""
+    """Format counts by reason, largest first: `4 truncated JPEG, 2 zero bytes`; rare reasons are combined."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     shown, rest = ordered[:MOST_REASONS_SHOWN], ordered[MOST_REASONS_SHOWN:]
     parts = [f"{number:,} {_cut(reason)}" for reason, number in shown]
@@ -46,7 +46,7 @@ def by_reason(counts: Mapping[str, int]) -> str:
 
 
 def with_reasons(text: str, counts: Mapping[str, int]) -> str:
-    """Add numbers by reason in brackets, where there are any."""
+    """Append counts by reason in brackets, if there are any."""
     return f"{text} ({by_reason(counts)})" if counts else text
 
 

@@ -1,4 +1,4 @@
-"""Errors that a flow reports in one line: what was asked for cannot be done, or the world outside failed."""
+"""Errors that a flow reports in one line (`REFUSALS`): invalid requests, and failures of external systems."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from models.errors import ModelError
 
 
 class PreflightFailed(UserError):
-    """Something that was asked for cannot be done; the message names it and the way out."""
+    """Raised if a request cannot be fulfilled; the message names the problem and the remedy."""
 
 
 REFUSALS = (DerainError, ModelError)
-"""Errors whose message is the one line that a user needs. Models stand on no storage, so they have a family
-of their own."""
+"""Errors whose message is the one line that a user needs. `models` does not depend on `infra`, so it has a
+family of errors of its own."""

@@ -1,4 +1,4 @@
-"""The model that a run works with, and the device: what is asked for, found before any work."""
+"""Resolution of a run's model (`resolve_model`) and device before any work starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHIPPED_AS = {
     "afr-net": "afr-net-*.safetensors",
     "semi-drdnet": "drd-net-*.safetensors",
 }
-"""Registered models and the weights that become their version 1 when they are first asked for."""
+"""Registered models, and the weights that become their version 1 when they are first used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +31,21 @@ class ResolvedModel:
 
     @property
     def label(self) -> str:
-        """Name it for people: `derain-student/3`, or the name of its file."""
+        """Readable name: `derain-student/3`, or the name of the file."""
         return self.name if self.version == "file" else f"{self.name}/{self.version}"
 
 
 def refuse_absent_device(settings: Settings) -> None:
-    """Refuse a device that this machine does not have, where this machine is to compute.
+    """Refuse a device that this machine does not have, if it does the computing.
 
     Raises
     ------
     PreflightFailed
-        Names `DERAIN_DEVICE` and the way out.
+        If the device is missing; the message names `DERAIN_DEVICE` and the remedy.
     """
     if not settings.device.startswith("cuda"):
         return
-    from models.engine import choose_device  # PyTorch only where it is used
+    from models.engine import choose_device  # imports PyTorch only if needed
 
     try:
         choose_device(settings.device)
@@ -54,8 +54,8 @@ def refuse_absent_device(settings: Settings) -> None:
 
 
 def resolve_model(settings: Settings, model: str) -> ResolvedModel:
-    """Resolve a model once: from the registry, which the first run fills, or from a weights file."""
-    from models.modelfile import build, read_model_file  # PyTorch only where it is used
+    """Resolve a model once, from the registry, which the first run fills, or from a weights file."""
+    from models.modelfile import build, read_model_file  # imports PyTorch only if needed
 
     if not model.startswith("models:/"):
         path = weights_file(model)
@@ -64,26 +64,26 @@ def resolve_model(settings: Settings, model: str) -> ResolvedModel:
     register_shipped(settings, model.removeprefix("models:/").partition("@")[0].partition("/")[0])
     registered = registry.resolve(model)
     model_file = ModelFile(registered.weights, registered.config)
-    build(model_file, name=model)  # an older or newer version of this package may have registered it
+    build(model_file, name=model)  # another version of this package may have registered it
     return ResolvedModel(model_file, registered.name, registered.version)
 
 
 def weights_file(model: str) -> Path:
-    """Return the weights file that a model means which is not a registered one: a name that ships, or a path.
+    """Return the weights file of an unregistered model: the name of a shipped network, or a path.
 
     Raises
     ------
     NetworkUnknown
-        If it is neither; suggests the nearest name.
+        If it is neither; the message suggests the nearest name.
     """
     return Path(absolute_url(str(network_path(model))))
 
 
 def resolve_at_once(settings: Settings, model: str) -> ResolvedModel:
-    """Resolve a model as `resolve_model` does, but without MLflow and PyTorch where these have nothing to say.
+    """Resolve a model as `resolve_model` does, but without MLflow and PyTorch if they are not needed.
 
-    Networks that ship came with the package and are not checked. Where nothing was ever registered the champion is
-    the one that ships; it is not registered by this.
+    Shipped networks are part of the package and are not checked. If nothing was ever registered, the champion is
+    the shipped one; this function does not register it.
     """
     shipped = {str(network.path): network for network in shipped_networks()}
     if model in shipped:
@@ -98,23 +98,23 @@ def resolve_at_once(settings: Settings, model: str) -> ResolvedModel:
 
 
 def _is_untouched(settings: Settings) -> bool:
-    """Return whether no champion was ever registered or promoted here; a lost registry is another matter."""
+    """Return whether no champion was ever registered or promoted here; a lost registry does not count."""
     return not has_registry(settings) and Ledger(settings.workspace).last_move(STUDENT) is None
 
 
 def has_registry(settings: Settings) -> bool:
-    """Return whether models can have been registered: on a server, or in the database of the workspace."""
+    """Return whether models may have been registered, on a server or in the database of the workspace."""
     home = Path(settings.workspace if is_local(settings.workspace) else "var")
     return settings.tracking_uri is not None or (home / "mlflow.db").exists()
 
 
 def register_shipped(settings: Settings, name: str) -> None:
-    """Register what the package ships of a model, if it ships anything and nothing is registered.
+    """Register the shipped weights of a model, if there are any and no version is registered.
 
     Raises
     ------
     PreflightFailed
-        If the ledger of promotions knows a champion: the registry was lost, and is not founded anew.
+        If the promotion ledger has a champion, so that the registry must have been lost.
     """
     from models.modelfile import read_model_file
 

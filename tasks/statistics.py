@@ -1,4 +1,4 @@
-"""Label-free statistics of an image and its derained version: cheap enough for every image of every run."""
+"""Label-free statistics of an image and its derained version (`image_statistics`), cheap enough for every image."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _ENOUGH_PIXELS = 400_000
 
 
 def image_statistics(rainy: RgbImage, derained: RgbImage) -> ImageStatistics:
-    """Measure how much was taken away, and what the rainy image is like.
+    """Measure how much deraining changed an image, and basic properties of the rainy image.
 
-    Rain energy and sharpness of a large image are those of every n-th row, with some 400,000 pixels in all.
+    Rain energy and sharpness of a large image use every n-th row, about 400,000 pixels in total.
 
     Parameters
     ----------
@@ -25,14 +25,15 @@ def image_statistics(rainy: RgbImage, derained: RgbImage) -> ImageStatistics:
     Returns
     -------
     ImageStatistics
-        In units of the full grey range: `rain_energy`, the mean absolute difference of the two; of the rainy
-        image's luma (BT.601) its mean (`brightness`), standard deviation (`contrast`) and mean absolute
-        Laplacian (`sharpness`; four neighbours, without the border; 0 below three pixels a side).
+        In units of the full grey range: `rain_energy`, the mean absolute difference of the two images; and the
+        mean (`brightness`), standard deviation (`contrast`) and mean absolute Laplacian (`sharpness`) of the rainy
+        image's luma (BT.601). The Laplacian has four neighbours and excludes the border; it is 0 below three
+        pixels per side.
 
     Raises
     ------
     ValueError
-        When the shapes differ.
+        If the shapes differ.
     """
     if rainy.shape != derained.shape:
         raise ValueError(f"rainy {rainy.shape} and derained {derained.shape} differ in shape")
@@ -48,7 +49,7 @@ def image_statistics(rainy: RgbImage, derained: RgbImage) -> ImageStatistics:
 
 
 def _moments(luma: Image.Image) -> tuple[float, float]:
-    # Exact by way of the 256 grey levels, whatever the size.
+    # The histogram of 256 grey levels makes this exact at any size.
     counts, levels = np.array(luma.histogram()), np.arange(256)
     mean = float(counts @ levels) / counts.sum()
     variance = float(counts @ (levels - mean) ** 2) / counts.sum()
@@ -56,7 +57,7 @@ def _moments(luma: Image.Image) -> tuple[float, float]:
 
 
 def _mean_absolute_difference(first: RgbImage, second: RgbImage) -> float:
-    # The larger less the smaller stays in eight bits, and so in cache.
+    # Maximum minus minimum stays in eight bits, and therefore in cache.
     return float(np.mean(np.maximum(first, second) - np.minimum(first, second)))
 
 

@@ -1,1 +1,1 @@
-"""How good a network is: PSNR and SSIM, planted probes, NIQE, the validation set."""
+"""Evaluation of networks: PSNR and SSIM, planted probes, NIQE, the validation set."""

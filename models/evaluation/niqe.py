@@ -21,11 +21,11 @@ from models.evaluation.metrics import luma
 from models.images import RgbImage
 
 PRISTINE = Path(__file__).parents[1] / "weights" / "niqe.safetensors"
-"""Our pristine model."""
+"""Weights file of this project's pristine model."""
 PATCH = 96
 """Side of a patch in pixels; half of it at the coarser of the two scales."""
 SHARP = 0.75
-"""Of pristine photographs only patches count that are at least so sharp, relative to their sharpest."""
+"""Least sharpness of patches in pristine photographs, relative to the sharpest patch of each photograph."""
 _REACH, _SPREAD = 3, 7 / 6
 """Gaussian window of local mean and deviation: 7x7, three standard deviations to each side."""
 
@@ -44,7 +44,7 @@ def niqe(photograph: RgbImage, pristine: NaturalModel) -> float:
     Parameters
     ----------
     photograph : ndarray
-        (H, W, 3) uint8, at least 96 pixels a side.
+        (H, W, 3) uint8, at least 96 pixels per side.
     pristine : NaturalModel
         See `read_pristine`.
 
@@ -111,7 +111,7 @@ def _patches(plane: Tensor, side: int) -> Tensor:
 
 
 def _features(patches: Tensor) -> Tensor:
-    """Return 18 features a patch: shape and scale, and of each of four products of neighbours four (eq. 4-9)."""
+    """Return 18 features per patch: shape and scale, and four for each of four neighbour products (eq. 4-9)."""
     neighbours = (
         patches[:, :, :-1] * patches[:, :, 1:],
         patches[:, :-1] * patches[:, 1:],

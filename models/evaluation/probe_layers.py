@@ -1,4 +1,4 @@
-"""What probes plant in photographs: rain that no training sees, and thin detail that is not rain.
+"""Layers of planted probes: families of rain that no training uses, and of thin detail that is not rain.
 
 Rain is grey, brighter than what lies behind it, scattered, and falls in one direction; wires, text, grass and
 gratings are dark, coloured, gathered or regular. Both are drawn with the same range of widths and contrasts, so
@@ -23,11 +23,11 @@ Family = Callable[[SampleRng, tuple[int, int]], Tensor]
 WIDTH = (0.5, 1.3)
 """Standard deviation across a line in pixels."""
 LENGTH = (15.0, 90.0)
-"""Of streaks, in pixels."""
+"""Length of streaks in pixels."""
 DENSITY = (2e-4, 1.2e-3)
-"""Streaks a pixel."""
+"""Streaks per pixel."""
 FEWEST = 8
-"""Streaks also in a small frame, where some lie outside."""
+"""Least number of streaks, some of which may be outside a small frame."""
 GREEN = (-0.6, 0.8, -0.6)
 DARK = (-1.0, -1.0, -1.0)
 
@@ -124,7 +124,7 @@ DETAIL_FAMILIES: Mapping[str, Family] = {"wires": wires, "text": text, "grass": 
 
 
 def _each(rng: SampleRng, count: int, low: float, high: float) -> Tensor:
-    """Draw a number for each of some lines, (count, 1)."""
+    """Draw one number per line, (count, 1)."""
     return rng.uniform(low, high, shape=(count, 1))[0]
 
 
@@ -157,16 +157,16 @@ def _taper(place: Tensor) -> Tensor:
 
 
 def _line_of_text(rng: SampleRng, size: tuple[int, int]) -> Tensor:
-    """Draw signs side by side, (H, W): each three strokes between points of a grid of 3 by 2."""
+    """Draw a row of signs, (H, W), each of three strokes between points of a 3 by 2 grid; S strokes of P dots."""
     tall = float(rng.uniform(10, 24))
     count = 8 + int(rng.integer(16))
     top, left = rng.uniform(0, max(size[0] - tall, 1)), rng.uniform(0, size[1] * 0.7)
-    ends = rng.uniform(0, 1, shape=(4, 3 * count))[0]
-    shifted = (torch.arange(3 * count) // 3) * 0.75 * tall
-    place = along(1.2 * tall)
+    ends = rng.uniform(0, 1, shape=(4, 3 * count))[0]  # (4, S)
+    shifted = (torch.arange(3 * count) // 3) * 0.75 * tall  # (S,)
+    place = along(1.2 * tall)  # (P,)
     rows_from, rows_to = ((2.999 * part).floor() / 2 * tall for part in ends[:2])
     columns_from, columns_to = ((1.999 * part).floor() * 0.5 * tall for part in ends[2:])
-    rows = top + torch.lerp(rows_from[:, None], rows_to[:, None], place)
+    rows = top + torch.lerp(rows_from[:, None], rows_to[:, None], place)  # (S, P)
     columns = left + shifted[:, None] + torch.lerp(columns_from[:, None], columns_to[:, None], place)
     width = rng.uniform(WIDTH[0], 1.0).expand_as(rows)
     return Strokes(rows, columns, width, torch.ones_like(rows)).draw(size)

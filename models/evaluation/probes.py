@@ -28,12 +28,12 @@ CONTRAST = (0.08, 0.3)
 
 @dataclass(frozen=True, slots=True)
 class ProbeScore:
-    """What a network makes of planted rain and planted detail."""
+    """The response of a network to planted rain and planted detail."""
 
     rain_recall: float
-    """Share of the rain that is gone: 0 for one that changes nothing, 1 for a perfect one."""
+    """Fraction of the rain that is removed: 0 for a network that changes nothing, 1 for a perfect one."""
     detail_kept: float
-    """Share of the detail that is left: 1 for both of these, less where it is smoothed or taken for rain."""
+    """Fraction of the detail that is kept: 1 for both of these, less if it is smoothed or mistaken for rain."""
 
     @property
     def informedness(self) -> float:
@@ -106,7 +106,7 @@ def probe_families(derain: Derain, photograph: Tensor, seed: int, turn: int = 0)
 
 
 def score(families: Mapping[str, float]) -> ProbeScore:
-    """Average what `probe_families` returns."""
+    """Average the result of `probe_families`."""
     return ProbeScore(
         fmean(families[family] for family in RAIN_FAMILIES),
         fmean(families[family] for family in DETAIL_FAMILIES),

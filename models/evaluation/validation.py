@@ -1,4 +1,4 @@
-"""The validation set that selects checkpoints: held-out photographs under held-out rain, rendered once."""
+"""The validation set that selects checkpoints (`render_validation`): held-out photographs with held-out rain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from models.rng import SampleRng
 
 VALIDATION_SEED = 20_260_000
 KINDS = ("light", "heavy", "fine", "drops", "none")
-"""Kinds of rain that are validated on, named as their recipes are."""
+"""Kinds of rain in the validation set, named after their recipes."""
 CLEAN_CEILING = 60.0
 """PSNR of an untouched photograph is infinite; the mean counts it as this."""
 
@@ -32,7 +32,7 @@ class Score(Protocol):
 
     @property
     def overall(self) -> float:
-        """What checkpoints are selected by, dB."""
+        """Score by which checkpoints are selected, dB."""
 
 
 class RenderedScore(Score, Protocol):
@@ -60,7 +60,7 @@ class ValidationScore:
 
     @property
     def overall(self) -> float:
-        """What checkpoints are selected by: all streaks count alike, clean photographs a little, drops not yet."""
+        """Score that selects checkpoints: all streaks count alike, clean photographs a little, drops not yet."""
         return self.rendered + 0.05 * self.none
 
     def __str__(self) -> str:
@@ -102,7 +102,7 @@ def validate(network: Callable[[Tensor], Tensor], pairs: ValidationSet) -> Valid
 
 
 def score_input(pairs: ValidationSet) -> ValidationScore:
-    """Score the rainy photographs as they are: what a network has to lead."""
+    """Score the rainy photographs themselves, as the baseline of a network."""
     return validate(lambda rainy: rainy, pairs)
 
 

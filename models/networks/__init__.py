@@ -1,1 +1,1 @@
-"""The networks, and what callers must know of each: sizes, receptive field, cost, losses."""
+"""The networks, with their sizes, receptive fields, costs and losses."""

@@ -38,7 +38,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class MaskOutputs:
-    """What guides the refinement, at the finest level's size: logits (B, 1, H, W), features (B, C, H, W)."""
+    """Guidance of the refinement at the finest level's size: logits (B, 1, H, W) and features (B, C, H, W)."""
 
     logits: Tensor
     features: Tensor
@@ -46,7 +46,7 @@ class MaskOutputs:
 
 @dataclass(frozen=True, slots=True)
 class MaskReach:
-    """How far logits and features of a mask branch look."""
+    """Receptive fields of a mask branch's logits and features."""
 
     logits: ReceptiveField
     features: ReceptiveField
@@ -125,7 +125,7 @@ class Afr(nn.Module):
     Parameters
     ----------
     widths : sequence of int
-        Channels a level, finest first; each level has half the height and width of the one before. One level
+        Channels per level, finest first; each level has half the height and width of the one before. One level
         is enough.
     mask_width : int
         Channels of the mask features.
@@ -134,7 +134,7 @@ class Afr(nn.Module):
     separable : bool
         Whether residual blocks are depthwise-separable, as in the paper.
     padding : str
-        `reflect`, as in the paper, needs two cells a side at the coarsest level; `zeros` takes any size.
+        `reflect`, as in the paper, needs two cells per side at the coarsest level; `zeros` takes any size.
     opening_blocks : int
         Residual blocks that open the left and the right branch of a round.
     """

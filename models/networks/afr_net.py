@@ -97,7 +97,7 @@ PRESETS = {
 
 @dataclass(frozen=True, slots=True)
 class AfrOutputs:
-    """What training and distillation look at; all lists go from the finest level to the coarsest.
+    """Outputs for training and distillation; all lists go from the finest level to the coarsest.
 
     `derained` are (B, 3, ceil(H / 2^i), ceil(W / 2^i)), not clipped; `mask_logits` (B, 1, ceil(H / u),
     ceil(W / u)) with u = `unshuffle`. Features cover the padded photograph, whose sides are multiples of
@@ -159,7 +159,7 @@ class AfrNet(Network):
         return {self.config.unshuffle * 2**level: width for level, width in enumerate(self.config.widths)}
 
     def features(self, rainy: Tensor) -> Features:
-        """Derain a batch and tell the refined levels and the rain mask, as `Network.features` says."""
+        """Derain a batch and return the refined levels and the rain mask; see `Network.features`."""
         outputs = self.outputs(rainy)
         height, width = rainy.shape[-2:]
         levels = {

@@ -35,7 +35,7 @@ class AfrNetSizes:
     stem_kernel: int = 7
     widths: tuple[int, ...] = (32, 64, 64, 128)
     growth: tuple[int, ...] = (32, 64, 64, 128)
-    """Channels that each layer of a dense block adds, a level."""
+    """Channels that each layer of a dense block adds, per level."""
     layers: int = 3
     """3x3 convolutions in a dense block."""
     blocks: int = 2
@@ -51,7 +51,7 @@ class AfrNetSizes:
     """Whether the refinement's residual blocks are depthwise-separable."""
     padding: Padding = "reflect"
     reconstruction: Literal["charbonnier", "squared"] = "charbonnier"
-    """What training minimises: Charbonnier at all scales and the spectrum, or the paper's squared error."""
+    """Loss: Charbonnier at all scales and the spectrum, or the paper's squared error."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.widths) <= len(SCALE_WEIGHTS) or len(self.widths) != len(self.growth):

@@ -108,7 +108,7 @@ class GatedAfr(nn.Module, Silent):
 
 
 class AfrStudentOutputs(NamedTuple):
-    """What training and distillation look at."""
+    """Outputs for training and distillation."""
 
     derained: Tensor
     """(B, 3, H, W), not clipped."""

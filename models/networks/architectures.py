@@ -1,4 +1,4 @@
-"""Every network there is, by name: the one table that model files, training and tools look networks up in."""
+"""The table of all network architectures by name (`architecture`, `preset`, `build_network`)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from models.networks.base import Network, NetworkConfig
 
 
 class ArchitectureUnknown(ModelError):
-    """A name of no network; the message lists those that there are."""
+    """Raised for the name of no network; the message lists the existing ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """One kind of network: how it is called, what its sizes are and what is built from them."""
+    """One kind of network: its name, its presets, and its classes."""
 
     name: str
     config: type[NetworkConfig]
     network: Callable[[Any], Network]
     presets: Mapping[str, NetworkConfig]
     family: str = ""
-    """What its presets begin with, where that is another word than `name`."""
+    """Prefix of its presets, if it differs from `name`."""
 
     @property
     def preset_names(self) -> dict[str, NetworkConfig]:

@@ -1,4 +1,4 @@
-"""What every network that derains offers, and what its callers must know of it before they run it."""
+"""Base class of all deraining networks (`Network`), and the protocol of their sizes (`NetworkConfig`)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NetworkConfig(Protocol):
 
 
 class Features(NamedTuple):
-    """What a network finds in photographs (B, 3, H, W) on its way to the derained ones."""
+    """The intermediate features of a network for photographs (B, 3, H, W)."""
 
     derained: Tensor
     """(B, 3, H, W), not clipped."""
@@ -40,7 +40,7 @@ class Features(NamedTuple):
     """Features by the pixels s that a cell of theirs is wide, (B, C, ceil(H / s), ceil(W / s)); C as in
     `Network.feature_widths`."""
     rain_mask: Tensor | None
-    """How surely it rains in a cell, (B, 1, h, w) in [0, 1], where the network has a mask."""
+    """Probability of rain per cell, (B, 1, h, w) in [0, 1], if the network has a mask."""
 
 
 class Network(nn.Module, ABC):
@@ -74,7 +74,7 @@ class Network(nn.Module, ABC):
         return {}
 
     def features(self, rainy: Tensor) -> Features:
-        """Derain a batch as `forward` does, and return what was found on the way."""
+        """Derain a batch as `forward` does, and return the intermediate features."""
         return Features(self(rainy), {}, None)
 
     @abstractmethod
@@ -91,7 +91,7 @@ class Network(nn.Module, ABC):
 
 
 def pad_to_multiple(rainy: Tensor, multiple: int, least: int = 0) -> Tensor:
-    """Repeat the last row and column of (B, C, H, W) until both sides are multiples, of `least` at least."""
+    """Repeat the last row and column of (B, C, H, W) until both sides are multiples and at least `least`."""
     height, width = (side + -side % multiple for side in (max(side, least) for side in rainy.shape[-2:]))
     padding = (0, width - rainy.shape[-1], 0, height - rainy.shape[-2])
     return F.pad(rainy, padding, mode="replicate") if any(padding) else rainy

@@ -1,4 +1,4 @@
-"""Building blocks of AFR-Net: no norm, leaky ReLU, Xavier's initial weights; each knows how far it looks."""
+"""Building blocks of AFR-Net: no norm, leaky ReLU, Xavier initialisation; each knows its receptive field."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from models.networks.receptive_field import ReceptiveField
 
 Padding = Literal["reflect", "zeros"]
-"""What a convolution sees beyond the edge; `reflect` needs more cells a side than it pads."""
+"""Padding of a convolution; `reflect` needs more cells per side than it pads."""
 SLOPE = 0.1
-"""Of the leaky ReLU."""
+"""Negative slope of the leaky ReLU."""
 RESIDUAL_GAIN = 0.1
-"""What the last convolution of a residual branch is scaled by at the start (ours): without a norm, features
-would otherwise grow with every block of the refinement."""
+"""Initial scale of the last convolution of a residual branch (ours): without a norm, features would otherwise grow
+with every block of the refinement."""
 
 
 def activate(features: Tensor) -> Tensor:
@@ -169,9 +169,9 @@ class TopDown(nn.Module):
     Parameters
     ----------
     widths : sequence of int
-        Channels a level, finest first; each level has half the height and width of the one before.
+        Channels per level, finest first; each level has half the height and width of the one before.
     opening : Block
-        What refines the coarsest level.
+        Refines the coarsest level.
     skip, merged : callable
         Build what refines a finer level before it is added, and after, from its number (0 is the finest).
     """
@@ -245,6 +245,6 @@ class BottomUp(nn.Module):
 
 
 def radius_of(block: nn.Module) -> int:
-    """Cells to each side that a block looks."""
+    """Return the radius of a block's receptive field in cells."""
     assert isinstance(block, Block)  # what module lists hold has lost its type
     return block.radius

@@ -1,4 +1,4 @@
-"""What a caller must know of a network, as numbers: how it may be cut, how large it is and what it costs."""
+"""Numeric properties of a network (`describe`): tiling, size and computational cost."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from models.networks.architectures import architecture_of
 from models.networks.base import Network
 
 SIZE = 512
-"""Height and width, in pixels, that `Descriptor.gmac` is counted for."""
+"""Height and width, in pixels, for which `Descriptor.gmac` is counted."""
 SMALL = 32
-"""What is run to count: small, and a multiple of what any network pads to."""
+"""Side of the photographs that are run for counting: small, and a multiple of every network's padding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """Facts of a network."""
+    """Properties of a network."""
 
     architecture: str
     size_multiple: int
@@ -53,7 +53,7 @@ def describe(network: Network) -> Descriptor:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Count the numbers that training changes."""
+    """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 

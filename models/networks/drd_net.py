@@ -43,7 +43,7 @@ class DrdNetConfig:
     se_reduction: int = 16
     """Channels for each one that squeeze-and-excitation squeezes them to."""
     dilations: tuple[int, ...] = (1, 3, 5)
-    """Of the parallel convolutions of the detail network; (1,) for its ablation."""
+    """Dilations of the parallel convolutions of the detail network; (1,) for its ablation."""
     norm: bool = True
     """BatchNorm; without it, stage 2 of semi-supervised training has no statistics that could drift."""
     unshuffle: int = 1
@@ -107,12 +107,12 @@ synthetic rain differ in their statistics, and even before that crops and whole 
 
 @dataclass(frozen=True, slots=True)
 class DrdOutputs:
-    """What both networks found and what it gives, each (B, 3, H, W), not clipped."""
+    """The layers of both networks and the result, each (B, 3, H, W), not clipped."""
 
     rain: Tensor
     """The rain layer: rainy - coarse."""
     detail: Tensor
-    """What is given back: derained - coarse; zeros without a detail network."""
+    """The recovered detail: derained - coarse; zeros without a detail network."""
     coarse: Tensor
     derained: Tensor
     mask_logits: Tensor | None = None

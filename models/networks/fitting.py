@@ -1,4 +1,4 @@
-"""Whether the sizes in a config fit the weights beside it, found out before any memory is spent on a network.
+"""Checks that the sizes in a config fit its weights (`require_fit`), before any memory is allocated.
 
 A config and its weights may come from anywhere: a few bytes of JSON must not make a process allocate gigabytes.
 """
@@ -14,9 +14,9 @@ from models.networks.architectures import build_network
 from models.networks.base import NetworkConfig
 
 LARGEST_SIZE = 4096
-"""Channels, blocks or kernel sides that no network of this project comes near."""
+"""Limit for channels, blocks and kernel sides, far above those of any network of this project."""
 SMALL_SIZE = 64
-"""Sizes up to this cost nothing, whatever the weights are."""
+"""Sizes up to this are always allowed, because they cost little."""
 
 
 def require_plausible_sizes(sizes: Mapping[str, object], weights: Mapping[str, Tensor]) -> None:
@@ -28,7 +28,7 @@ def require_plausible_sizes(sizes: Mapping[str, object], weights: Mapping[str, T
     Raises
     ------
     ValueError
-        Names the size.
+        If a size is implausible; the message names it.
     """
     dimensions = [side for weight in weights.values() for side in weight.shape]
     largest = min(LARGEST_SIZE, max(SMALL_SIZE, len(weights), *dimensions))
@@ -49,7 +49,7 @@ def require_fit(config: NetworkConfig, weights: Mapping[str, Tensor]) -> None:
     Raises
     ------
     ValueError
-        Names a weight that is missing, surplus, of another shape, or not finite.
+        If a weight is missing, surplus, of another shape, or not finite; the message names it.
     """
     with torch.device("meta"):
         expected = {name: weight.shape for name, weight in build_network(config).state_dict().items()}

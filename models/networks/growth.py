@@ -1,4 +1,4 @@
-"""Growth: a network begins as a smaller trained one and computes exactly what that one computes.
+"""Growth of networks (`grow`): a network starts from a smaller trained one and computes exactly the same.
 
 New blocks begin silent (they add zeros to what passes through them), wider layers keep the old kernels in their
 first channels, and no old channel reads a new one. So step 0 of the training is the start, and every new weight
@@ -18,7 +18,7 @@ from models.networks.base import Network
 
 
 class GrowthImpossible(ModelError):
-    """A start that a network cannot grow from; the message says where they differ."""
+    """Raised if a network cannot grow from a smaller one; the message says where they differ."""
 
 
 class Silent(ABC):

@@ -1,4 +1,4 @@
-"""What training minimises: Charbonnier on pixels plus an L1 term on the spectrum; AFR-Net's terms beside."""
+"""Loss terms: Charbonnier on pixels plus L1 on the spectrum (`reconstruction_terms`), PSNR, and AFR-Net's."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 CHARBONNIER_EPSILON = 1e-3
-"""Where the loss turns from squared to absolute error, in grey levels of [0, 1]."""
+"""Error at which the loss turns from squared to absolute, in grey levels of [0, 1]."""
 FREQUENCY_WEIGHT = 0.05
 PSNR_WEIGHT = 1e-3
 """Brings the gradients of `psnr_term` to the size of Charbonnier's."""
 PSNR_FLOOR = 1e-5
-"""Squared error, 50 dB, below which more is not asked for."""
+"""Squared error, 50 dB, below which the loss levels off."""
 SCALE_WEIGHTS = (1.0, 0.2, 0.0375, 0.00625)
-"""Of AFR-Net's outputs at scale 1, 1/2, 1/4, 1/8 (Wang, Sun, Sowmya, 2021): 1, 0.8, 0.6, 0.4 on sums."""
+"""Weights of AFR-Net's outputs at scale 1, 1/2, 1/4, 1/8 (Wang, Sun, Sowmya, 2021): 1, 0.8, 0.6, 0.4 on sums."""
 MASK_WEIGHT = 0.033
-"""Of AFR-Net's rain mask: 0.1 on a sum."""
+"""Weight of AFR-Net's rain mask: 0.1 on a sum."""
 
 
 def charbonnier(derained: Tensor, clean: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How far a network looks, computed from its structure: what a tile's halo must be.
+"""Exact receptive fields (`ReceptiveField`), computed from a network's structure; they determine a tile's halo.
 
 A feature map is followed through the network by the interval of input pixels that each of its cells depends
 on. Cells of a strided network do not all look equally far, so one interval is kept for each cell of a period
@@ -36,11 +36,11 @@ class ReceptiveField:
         )
 
     def conv(self, radius: int = 1) -> ReceptiveField:
-        """After convolutions of stride 1 that look `radius` cells to each side in all."""
+        """Return the field after convolutions of stride 1 with a total radius of `radius` cells."""
         return self._after(self.cell, lambda i: range(i - radius, i + radius + 1))
 
     def strided(self, kernel: int) -> ReceptiveField:
-        """After a convolution of stride 2: kernel 2, or kernel 3 with one cell of padding."""
+        """Return the field after a convolution of stride 2: kernel 2, or kernel 3 with one cell of padding."""
         return self._after(2 * self.cell, lambda i: range(2 * i - kernel + 2, 2 * i + 2))
 
     def transposed(self, kernel: int) -> ReceptiveField:
@@ -48,7 +48,7 @@ class ReceptiveField:
         return self._after(self.cell // 2, lambda i: range(i // 2, (i + kernel - 2) // 2 + 1))
 
     def __or__(self, other: ReceptiveField) -> ReceptiveField:
-        """Where two maps of one size are added, multiplied or concatenated."""
+        """Return the field after adding, multiplying or concatenating two maps of one size."""
         return ReceptiveField(
             self.cell,
             tuple(map(min, self.first, other.first)),

@@ -1,6 +1,6 @@
-"""A plain U-Net, with or without AFR between its encoder and decoder: what the module adds to a usual network.
+"""A plain U-Net with or without AFR between encoder and decoder, to measure what AFR adds to a usual network.
 
-Ronneberger et al., "U-Net", MICCAI 2015: two 3x3 convolutions a level, levels of half the size, skips that are
+Ronneberger et al., "U-Net", MICCAI 2015: two 3x3 convolutions per level, levels of half the size, skips that are
 concatenated. No norm, strided convolutions in place of pooling, and, as in the student, blocks of pixels as
 channels and a residual output: ours.
 """

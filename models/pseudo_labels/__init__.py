@@ -1,1 +1,1 @@
-"""How far a derained version of a real photograph can be trusted without its truth."""
+"""Confidence scores of derained real photographs without ground truth."""

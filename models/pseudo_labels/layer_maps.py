@@ -1,4 +1,4 @@
-"""Maps of a rain layer: how bright it is, how elongated, and which of two layers agree where.
+"""Maps of rain layers: brightness (`rain_found`), directions, and the agreement of two layers (`agreement_map`).
 
 A layer is R = rainy - derained. Rain is grey and brighter than what lies behind it, so a layer is looked at as the
 mean of its channels where that is positive.
@@ -29,7 +29,7 @@ def rain_found(layer: Tensor, floor: float = FLOOR) -> Tensor:
 class Directions:
     """The structure tensor of a layer around each pixel, its parts (B, 1, H, W) each (Bigun and Granlund, 1987).
 
-    `along` and `cross` tell the direction at twice its angle, so that the two sides of a streak agree.
+    `along` and `cross` encode the direction at twice its angle, so that the two sides of a streak agree.
     """
 
     along: Tensor
@@ -58,7 +58,7 @@ def directions(found: Tensor) -> Directions:
 
 
 def agreement_map(found: Tensor, other: Tensor) -> Tensor:
-    """Tell where two layers are equally strong: smaller / larger around each pixel, (B, 1, H, W) in [0, 1].
+    """Return the local agreement of two layers: smaller / larger around each pixel, (B, 1, H, W) in [0, 1].
 
     0 where either found nothing: two that find no rain agree on nothing.
     """

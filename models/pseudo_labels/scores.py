@@ -1,4 +1,4 @@
-"""How far a derained version of a real photograph can be trusted, without knowing the truth. Ours.
+"""Scores of a derained real photograph without ground truth (`layer_score`, `confidence`, `trust`). Ours.
 
 No score asks the judged network alone: consistency is blind to rain that a network leaves, and one that does
 nothing is perfectly consistent. Each score is 0, or below that of a good network, for one that changes nothing,
@@ -35,14 +35,14 @@ MARGIN = 4
 
 @dataclass(frozen=True, slots=True)
 class LayerScore:
-    """What independent networks say of a rain layer; shares in [0, 1]."""
+    """The judgement of a rain layer by independent networks; fractions in [0, 1]."""
 
     rain_found: float
     """Mean of what both judged and independent network found, grey levels in [0, 1]."""
     agreement: float
     """Found by both / found by either, by brightness: 0 for one that finds nothing, low for one that smooths."""
     elongation: float
-    """Of what both found, weighted by brightness."""
+    """Elongation of what both found, weighted by brightness."""
     structure_leak: float | None
     """Local correlation of the layer's gradients with the background's where no network found rain; None where all
     of the photograph may be rain."""
@@ -113,7 +113,7 @@ def structure_leak(rainy: Tensor, layer: Tensor, found: Sequence[Tensor]) -> flo
 
 
 def confidence(layer: Tensor, independent: Sequence[Tensor]) -> Tensor:
-    """Tell for each pixel how sure it is that rain was found there and taken away rightly.
+    """Return, per pixel, the confidence that rain was found there and removed correctly.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class Trust:
 
 
 def trust(score: LayerScore, probes: ProbeScore) -> Trust:
-    """Make the scores of what was measured."""
+    """Combine the measurements to the scores of rules."""
     return Trust(
         found=score.agreement * score.elongation,
         probes=probes.informedness,

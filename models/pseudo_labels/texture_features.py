@@ -1,4 +1,4 @@
-"""How far a photograph looks from the clean ones that a network was trained on, in features of a fixed filter bank.
+"""Distance of a photograph from clean training photographs, in features of a fixed filter bank (`fit_features`).
 
 Ours, and independent of every network: thin lines are measured at three sizes in four directions, how strong they
 are and how much more often bright than dark. Rain makes them stronger and brighter, a blur makes them weaker.
@@ -24,7 +24,7 @@ LEAST_PHOTOGRAPHS = 8
 
 @dataclass(frozen=True, slots=True)
 class LabelledFeatures:
-    """Where the labelled photographs lie: mean (D,) and inverse covariance (D, D) of their features."""
+    """Distribution of the labelled photographs: mean (D,) and inverse covariance (D, D) of their features."""
 
     mean: Tensor
     precision: Tensor

@@ -20,23 +20,23 @@ from models.pseudo_labels.layer_maps import directions, rain_found
 Derain = Callable[[Tensor], Tensor]
 """(B, 3, H, W) floats in [0, 1] to the same, derained."""
 SMALLEST_SIDE = 16
-"""A photograph is not shrunk below this many pixels a side."""
+"""A photograph is not shrunk below this many pixels per side."""
 
 
 @dataclass(frozen=True, slots=True)
 class TtaConfig:
-    """How a photograph is looked at."""
+    """The views of a photograph."""
 
     scales: tuple[float, ...] = (1.0,)
     """Shares of the full size, which comes first."""
     mirrored: bool = True
     """Also look at the mirror image, and average: what a network finds should not depend on left and right."""
     least_elongation: float = 0.9
-    """What is found at a smaller size counts where it is this elongated,"""
+    """Least elongation of rain found at a smaller size."""
     least_alignment: float = 0.8
-    """runs so nearly in the direction of all that is found at that size,"""
+    """Least alignment of such rain with the common direction at that size."""
     least_ratio: float = 2.0
-    """and is brighter by this factor than what is found at larger ones."""
+    """Least ratio of its brightness to that of rain found at larger sizes."""
 
 
 ALL_SIZES = TtaConfig(scales=(1.0, 0.75, 0.5))

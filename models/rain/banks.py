@@ -1,4 +1,4 @@
-"""Photographs and streak layers kept as uint8 on the training device, and sampled there under affine maps.
+"""Banks of photographs and streak layers (`Bank`): uint8 on the training device, sampled by `sample`.
 
 Pictures of different sizes lie one after the other in one flat buffer, so that a whole batch of crops, each
 from another picture, rotated and rescaled, is a handful of gathers.
@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 HOLD_OUT_EVERY = 10
-"""Every tenth clean photograph, with its streak layer, is for validation."""
+"""Every tenth clean photograph, with its streak layer, is held out for validation."""
 HELD_OUT_SCENES = range(131, 151)
-"""Scenes of the rendered streak bank that are for validation."""
+"""Scenes of the rendered streak bank that are held out for validation."""
 
 
 PARTS = ("clean", "streaks", "garg")
@@ -56,7 +56,7 @@ class Bank:
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What one split trains on: clean photographs, the recorded layer of some of them, and the streak bank.
+    """The data of one split: clean photographs, recorded layers of some of them, and the streak bank.
 
     `layer_of[i]` is the index in `layers` of the layer recorded for photograph i, or -1.
     """
@@ -77,7 +77,7 @@ class TrainingData:
 
 
 def bank_of(pictures: list[Tensor]) -> Bank:
-    """Put pictures, each (H, W, C) uint8, into one bank."""
+    """Pack pictures, each (H, W, C) uint8, into one bank."""
     sizes = torch.tensor([picture.shape[:2] for picture in pictures])
     areas = sizes.prod(dim=1)
     flat = torch.cat([picture.reshape(-1, picture.shape[-1]) for picture in pictures])
@@ -92,7 +92,7 @@ def sample(bank: Bank, index: Tensor, grid: Tensor) -> Tensor:
     bank : Bank
         Pictures of C channels.
     index : Tensor
-        (B,) which picture each sample is taken from.
+        (B,) index of the picture per sample.
     grid : Tensor
         (B, H, W, 2) points in pixels (x, y) of that picture; whole numbers are pixel centres.
 
@@ -101,20 +101,20 @@ def sample(bank: Bank, index: Tensor, grid: Tensor) -> Tensor:
     Tensor
         (B, C, H, W) float32 in [0, 1].
     """
-    width, height = (part[index][:, None, None] for part in (bank.widths, bank.heights))
-    x, y = _mirror(grid[..., 0], width), _mirror(grid[..., 1], height)
+    width, height = (part[index][:, None, None] for part in (bank.widths, bank.heights))  # (B, 1, 1) each
+    x, y = _mirror(grid[..., 0], width), _mirror(grid[..., 1], height)  # (B, H, W) each
     left, top = x.floor(), y.floor()
-    right_share, low_share = (x - left)[..., None], (y - top)[..., None]
+    right_share, low_share = (x - left)[..., None], (y - top)[..., None]  # (B, H, W, 1) each
     left, top = left.long(), top.long()
     right, low = torch.minimum(left + 1, width - 1), torch.minimum(top + 1, height - 1)
-    start = bank.offsets[index][:, None, None]
+    start = bank.offsets[index][:, None, None]  # (B, 1, 1)
     upper, lower = (
         torch.lerp(
             _gather(bank, start + row * width + left), _gather(bank, start + row * width + right), right_share
         )
         for row in (top, low)
     )
-    return (torch.lerp(upper, lower, low_share) / 255).permute(0, 3, 1, 2).contiguous()
+    return (torch.lerp(upper, lower, low_share) / 255).permute(0, 3, 1, 2).contiguous()  # (B, C, H, W)
 
 
 def _gather(bank: Bank, where: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ def load_training_data(root: Path, *, held_out: bool) -> TrainingData:
         `streaks`, `clean`: layers recorded for a photograph, of its size) and `garg/` (layers named
         `<scene>-<kind>.*`).
     held_out : bool
-        The validation split instead of the training split.
+        Whether to read the validation split instead of the training split.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def load_training_data(root: Path, *, held_out: bool) -> TrainingData:
     Raises
     ------
     FileNotFoundError
-        If there is no photograph or no layer; names the folder.
+        If there is no photograph or no layer; the message names the folder.
 
     Notes
     -----
@@ -178,7 +178,7 @@ def _load(root: Path, held_out: bool, signature: tuple[tuple[str, int, int], ...
 
 
 def _signature(root: Path) -> tuple[tuple[str, int, int], ...]:
-    """Return path, size and time of change of every file that a training reads."""
+    """Return path, size and modification time of every file that a training reads."""
     paths = [root / "streaks.csv", *(path for part in PARTS for path in sorted((root / part).glob("*.*")))]
     return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path.exists())
 

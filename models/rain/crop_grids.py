@@ -1,4 +1,4 @@
-"""Where in a picture a training crop is taken: points for `models.rain.banks.sample`."""
+"""Sampling grids of training crops (`crop_grid`, `turned_grid`, `inner_grid`) for `models.rain.banks.sample`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def crop_grid(rng: SampleRng, bank: Bank, index: Tensor, scale: Tensor, size: in
     index : Tensor
         (B,) which picture each sample is taken from.
     scale : Tensor
-        (B,) pixels of the picture a pixel of the crop.
+        (B,) source pixels per crop pixel.
     size : int
         Side of the crop.
 
@@ -66,7 +66,7 @@ def inner_grid(
     index : Tensor
         (B,) which layer each sample is taken from.
     turn : tuple of Tensor
-        (B,) angle in radians, and pixels of the layer a pixel of the crop.
+        (B,) angle in radians, and (B,) source pixels per crop pixel.
     size : tuple of int
         Height and width of the crop.
 

@@ -1,4 +1,4 @@
-"""What the camera and the air do to the rainy and the clean photograph alike: mist, soft focus, noise, JPEG.
+"""Degradations of rainy and clean photographs alike: exposure, mist, soft focus, noise and JPEG.
 
 Everything here is applied to both sides of a pair. Put on the rainy side alone it would train a denoiser that
 alters clean photographs.
@@ -56,7 +56,7 @@ def veil(rng: SampleRng, clean: Tensor) -> Tensor:
 
 
 def _distance(rng: SampleRng, size: tuple[int, int]) -> Tensor:
-    """Draw how far the scene lies, (B, 1, H, W) in [0, 1]: ground that recedes to a horizon, and things on it."""
+    """Draw a distance map, (B, 1, H, W) in [0, 1]: ground that recedes to a horizon, and objects on it."""
     horizon = rng.uniform(0.0, 0.8)[:, None, None]
     rows = torch.linspace(0, 1, size[0], device=rng.device)[:, None]
     recede = (1 - (rows - horizon) / (1 - horizon)).clamp(0, 1).expand(-1, -1, size[1])
@@ -71,7 +71,7 @@ def grain(rng: SampleRng, size: tuple[int, int]) -> Tensor:
 
 
 def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
-    """Lose of red, green and blue each what baseline JPEG loses of luminance.
+    """Apply the luminance quantisation of baseline JPEG to each RGB channel.
 
     Ours, and simpler than a file: no YCbCr, so that neither the table nor the subsampling of chroma has a part.
 

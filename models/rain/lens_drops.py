@@ -1,4 +1,4 @@
-"""Raindrops on the lens: small lenses themselves, that show the scene upside down, small and out of focus.
+"""Raindrops on the lens (`on_the_lens`): small lenses that show the scene inverted, reduced and out of focus.
 
 A reconstruction of what such photographs show, not of a published model: each drop refracts like a fisheye
 (points are mirrored about its centre and pulled in from `REACH` times as far), is darker at its rim, and melts
@@ -14,19 +14,19 @@ from torch.nn import functional as F
 from models.rng import SampleRng
 
 PIXELS_A_DROP = 2500
-"""Pixels of the photograph per place for a drop; a sample fills a share of the places."""
+"""Pixels of the photograph per possible drop; a sample uses a fraction of them."""
 RADIUS = (4.0, 24.0)
-"""In pixels."""
+"""Range of the radius in pixels."""
 REACH = (2.0, 6.0)
 
 
 def on_the_lens(rng: SampleRng, clean: Tensor) -> tuple[Tensor, Tensor]:
-    """Put drops on the lens through which photographs were taken.
+    """Render drops on the lens through which photographs were taken.
 
     Parameters
     ----------
     rng : SampleRng
-        Where the numbers come from; B samples.
+        Random numbers of B samples.
     clean : Tensor
         (B, 3, H, W) in [0, 1].
 
@@ -35,7 +35,7 @@ def on_the_lens(rng: SampleRng, clean: Tensor) -> tuple[Tensor, Tensor]:
     rainy : Tensor
         (B, 3, H, W) in [0, 1].
     opacity : Tensor
-        (B, 1, H, W) in [0, 1]: how much of each pixel is drop.
+        (B, 1, H, W) in [0, 1]: the fraction of each pixel that a drop covers.
     """
     size = (clean.shape[-2], clean.shape[-1])
     x, y, radius, distance = _nearest(rng, size)
@@ -47,23 +47,23 @@ def on_the_lens(rng: SampleRng, clean: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _nearest(rng: SampleRng, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Find each pixel's nearest drop: offsets from its centre, its radius, distance in radii, (B, H, W) each."""
+    """Find each pixel's nearest of P drops: offset x, offset y, radius, distance in radii, (B, H, W) each."""
     places = max(1, size[0] * size[1] // PIXELS_A_DROP)
-    filled = rng.uniform(shape=(places,)) < rng.uniform(0.2, 1.0)[:, None]
+    filled = rng.uniform(shape=(places,)) < rng.uniform(0.2, 1.0)[:, None]  # (B, P)
     filled[:, 0] = True
     radius = rng.log_uniform(*RADIUS, shape=(places,)) * torch.where(filled, 1.0, 1e-3)
-    tall = rng.uniform(0.9, 1.5, shape=(places,))
+    tall = rng.uniform(0.9, 1.5, shape=(places,))  # (B, P)
     rows, columns = (torch.arange(extent, device=rng.device) for extent in size)
     centre_y, centre_x = (rng.uniform(0, extent, shape=(places,)) for extent in size)
-    y = (rows[:, None] - centre_y[:, :, None, None]) / tall[:, :, None, None]
-    x = columns[None, :] - centre_x[:, :, None, None]
-    distance, drop = (torch.sqrt(x**2 + y**2) / radius[:, :, None, None]).min(dim=1)
-    along = [part.expand_as(x + y).gather(1, drop[:, None])[:, 0] for part in (x, y)]
+    y = (rows[:, None] - centre_y[:, :, None, None]) / tall[:, :, None, None]  # (B, P, H, 1)
+    x = columns[None, :] - centre_x[:, :, None, None]  # (B, P, 1, W)
+    distance, drop = (torch.sqrt(x**2 + y**2) / radius[:, :, None, None]).min(dim=1)  # (B, H, W) each
+    along = [part.expand_as(x + y).gather(1, drop[:, None])[:, 0] for part in (x, y)]  # (B, H, W) each
     return along[0], along[1], radius.gather(1, drop.flatten(1)).reshape(drop.shape), distance
 
 
 def _refracted(rng: SampleRng, x: Tensor, y: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the points that drops show, (B, H, W, 2) in [-1, 1]: mirrored about their centres, from far away."""
+    """Return the points that drops show, (B, H, W, 2) in [-1, 1], mirrored about their centres and pulled in."""
     reach = 1 + rng.uniform(*REACH)[:, None, None]
     rows, columns = (torch.arange(extent, device=rng.device) for extent in size)
     across = 2 * (columns[None, :] - reach * x) / size[1] - 1

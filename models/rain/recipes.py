@@ -1,4 +1,4 @@
-"""Which rain falls in training, in validation and in judging."""
+"""Recipes of rain (`RainRecipe`, `RECIPES`) for training, validation and evaluation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from models.rain.streaks import (
 
 @dataclass(frozen=True, slots=True)
 class RainRecipe:
-    """Shares of the kinds of rain in a batch; what is left over are identity pairs."""
+    """Shares of the kinds of rain in a batch; the remainder are identity pairs."""
 
     recorded: float = 0.0
     """A photograph under a layer that was recorded as it is, its own or another one's."""

@@ -29,7 +29,7 @@ Picture = npt.NDArray[Any]
 Photograph = TypeVar("Photograph", int, str)
 """Number or name of a photograph."""
 HOLD_OUT_EVERY = 4
-"""Of the photographs with rain, every fourth one's streaks are for judging."""
+"""The streaks of every fourth photograph with rain are held out for validation."""
 
 
 class StreakBankEmpty(ValueError):
@@ -38,37 +38,37 @@ class StreakBankEmpty(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class StreakRules:
-    """What a window of a rain layer must be, to be trained on. Ours."""
+    """Limits that a window of a rain layer must meet to be used in training. Ours."""
 
     side: int = 128
     """Side of the windows that a photograph is cut into and judged by."""
     floor: float = 3 / 255
     """Fainter streaks are set to zero: the traces of a network in texture are that faint."""
     least_strength: float = 0.25 / 255
-    """Of `StreakFigures.strength`: what networks take from clean photographs lies below."""
+    """Least `StreakFigures.strength`: what networks take from clean photographs lies below."""
     least_elongation: float = 0.4
-    """Of `StreakFigures.elongation`."""
+    """Least `StreakFigures.elongation`."""
     least_alignment: float = 0.85
-    """Of `StreakFigures.alignment`."""
+    """Least `StreakFigures.alignment`."""
     most_edges: float = 0.25
-    """Of `StreakFigures.edges`."""
+    """Largest `StreakFigures.edges`."""
     least_structure: float = 0.16
-    """Of `StreakFigures.structure`, where streaks do not stand out: with less, the photograph is noise, in which
-    networks find streaks of one direction too."""
+    """Least `StreakFigures.structure`, unless streaks stand out: with less, the photograph is noise, in which
+    networks also find streaks of one direction."""
     least_contrast: float = 0.3
-    """Of `StreakFigures.contrast`: streaks that stand out so are believed whatever lies behind them."""
+    """`StreakFigures.contrast` from which streaks stand out and are accepted whatever lies behind them."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreakFigures:
-    """What is measured of a window of a rain layer."""
+    """Measurements of a window of a rain layer."""
 
     strength: float
     """Mean of the layer."""
     elongation: float
     """Mean local anisotropy of the layer's gradients: near 1 for lines and edges, near 0 for noise and dots."""
     alignment: float
-    """How far the local directions agree: 1 for a single one, near 0 for all of them alike."""
+    """Agreement of the local directions: 1 for a single direction, near 0 for a uniform distribution."""
     angle: float
     """The common direction in radians; 0 falls straight down, positive to the right."""
     edges: float
@@ -89,7 +89,7 @@ class StreakWindow:
     left: int
     figures: StreakFigures
     reason: str
-    """Why it is refused, as a word or two; empty where it is accepted."""
+    """Reason for refusal in a word or two; empty if accepted."""
     layer: npt.NDArray[np.uint8] | None
     """(side, side) grey levels; None where it is refused."""
 
@@ -184,7 +184,7 @@ def streak_bank(layers: Sequence[npt.NDArray[np.uint8]], refused: dict[str, int]
     Raises
     ------
     StreakBankEmpty
-        If there is none; says how many were refused for what.
+        If there is none; the message counts the refusals by reason.
     """
     if not layers:
         reasons = ", ".join(f"{count} {reason}" for reason, count in (refused or {}).items())

@@ -1,4 +1,4 @@
-"""Procedural streaks: sparse drops, drawn out along the direction of fall.
+"""Procedural streaks (`procedural_layer`): sparse drops, elongated along the direction of fall.
 
 A layer is noise convolved with a line. Rain near and far, fine and bold differs only in the numbers of
 `StreakFamily`; a sample draws its own numbers within their ranges.
@@ -17,19 +17,19 @@ from models.rng import SampleRng
 
 @dataclass(frozen=True, slots=True)
 class StreakFamily:
-    """Ranges that one kind of streak is drawn from; lengths and widths in pixels."""
+    """Ranges of one kind of streaks; lengths and widths in pixels."""
 
     length: tuple[float, float]
     width: tuple[float, float]
-    """Standard deviation across a soft streak, half the width of a flat one."""
+    """Standard deviation across a soft streak, or half the width of a flat one."""
     density: tuple[float, float]
-    """Share of pixels at which a streak is centred."""
+    """Fraction of pixels at which a streak is centred."""
     brightness: tuple[float, float]
     """Grey level of the brightest streak."""
     flat: bool = False
-    """Evenly bright with sharp edges, all of about one strength; else soft, most of them faint."""
+    """Whether streaks are evenly bright with sharp edges and of similar strength; else soft and mostly faint."""
     coverage: float = 1.0
-    """Most of the frame that streaks may cover: bounds the density of long and wide ones."""
+    """Largest fraction of the frame that streaks cover, which bounds the density of long and wide ones."""
 
 
 FINE = StreakFamily((4.0, 30.0), (0.35, 0.8), (4e-3, 3e-2), (0.08, 0.4))
@@ -45,19 +45,19 @@ of long lenses, the sheets of heavy synthetic rain, and dots where drops hit the
 COARSE = StreakFamily((40.0, 120.0), (3.5, 6.0), (2e-5, 2e-4), (0.15, 0.6))
 SLEET = StreakFamily((5.0, 10.0), (1.2, 2.2), (5e-4, 4e-3), (0.2, 0.8))
 NEEDLES = StreakFamily((150.0, 240.0), (0.3, 0.6), (5e-5, 5e-4), (0.4, 0.9))
-"""Set aside for judging, never trained on: blurred drops near the lens, short fat grains, long bright threads."""
+"""Families for evaluation, never trained on: blurred drops near the lens, short fat grains, long bright threads."""
 
 ANGLE_SPREAD = 0.06
-"""Radians that the two halves of a layer's streaks lie apart at most."""
+"""Largest deviation, in radians, of each half of a layer's streaks from its angle."""
 
 
 def procedural_layer(rng: SampleRng, family: StreakFamily, angle: Tensor, size: tuple[int, int]) -> Tensor:
-    """Render one layer of streaks a sample.
+    """Render one layer of streaks per sample.
 
     Parameters
     ----------
     rng : SampleRng
-        Where the numbers come from; B samples.
+        Random numbers of B samples.
     family : StreakFamily
         Ranges of the streaks' sizes.
     angle : Tensor
@@ -75,18 +75,18 @@ def procedural_layer(rng: SampleRng, family: StreakFamily, angle: Tensor, size: 
         for limits in (family.length, family.width, family.density, family.brightness)
     )
     density = torch.minimum(density, family.coverage / (2 * length * width))
-    # One number per pixel says whether a drop falls there, in which half of the layer, and how strong it is.
-    share = rng.uniform(shape=size) / (density[:, None, None] * _uneven(rng, size))
+    # One number per pixel decides whether a drop falls there, in which half of the layer, and its strength.
+    share = rng.uniform(shape=size) / (density[:, None, None] * _uneven(rng, size))  # (B, H, W)
     strength = (2 * share) % 1
     strength = (0.4 + 0.6 * strength if family.flat else strength.square()) * (share < 1)
-    spread = rng.uniform(-ANGLE_SPREAD, ANGLE_SPREAD)
+    spread = rng.uniform(-ANGLE_SPREAD, ANGLE_SPREAD)  # (B,)
     line = flat_line if family.flat else soft_line
     spectrum = torch.zeros((), device=rng.device)
     for turn, half in ((spread, share < 0.5), (-spread, share >= 0.5)):
-        kernel = line(length, width, angle + turn, size)
-        spectrum = spectrum + torch.fft.rfft2(strength * half) * torch.fft.rfft2(kernel)
-    layer: Tensor = torch.fft.irfft2(spectrum, s=size)
-    return (brightness[:, None, None] * layer.clamp(0, 1))[:, None]
+        kernel = line(length, width, angle + turn, size)  # (B, H, W)
+        spectrum = spectrum + torch.fft.rfft2(strength * half) * torch.fft.rfft2(kernel)  # (B, H, W // 2 + 1)
+    layer: Tensor = torch.fft.irfft2(spectrum, s=size)  # (B, H, W)
+    return (brightness[:, None, None] * layer.clamp(0, 1))[:, None]  # (B, 1, H, W)
 
 
 def splash_layer(rng: SampleRng, size: tuple[int, int]) -> Tensor:
@@ -98,24 +98,24 @@ def splash_layer(rng: SampleRng, size: tuple[int, int]) -> Tensor:
 
 
 def soft_line(length: Tensor, width: Tensor, angle: Tensor, size: tuple[int, int]) -> Tensor:
-    """Draw a line through the origin, (B, H, W): gaussian across, soft at its ends, peak 1, periodic."""
+    """Draw a line through the origin, (B, H, W): Gaussian profile, soft ends, peak 1, periodic."""
     along, across = _line_coordinates(angle, size)
     ends = torch.sigmoid((length[:, None, None] / 2 - along.abs()) * 1.5)
     return ends * torch.exp(-0.5 * (across / width[:, None, None]) ** 2)
 
 
 def flat_line(length: Tensor, width: Tensor, angle: Tensor, size: tuple[int, int]) -> Tensor:
-    """Draw a line through the origin, (B, H, W): about 1 all over, falling off within a pixel, periodic."""
+    """Draw a line through the origin, (B, H, W): about 1 throughout, falling off within a pixel, periodic."""
     along, across = _line_coordinates(angle, size)
     ends = torch.sigmoid((length[:, None, None] / 2 - along.abs()) * 3)
     return ends * torch.sigmoid((width[:, None, None] - across.abs()) * 4)
 
 
 def _line_coordinates(angle: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Return how far each pixel lies from the origin along and across the line, (B, H, W) each."""
+    """Return the distances of each pixel from the origin along and across the line, (B, H, W) each."""
     rows, columns = (
         torch.fft.fftfreq(extent, 1 / extent, device=angle.device) for extent in size
-    )  # whole numbers around 0, in the order a periodic convolution wants
+    )  # integers around 0, in the order of a periodic convolution
     sine, cosine = torch.sin(angle)[:, None, None], torch.cos(angle)[:, None, None]
     along = rows[:, None] * cosine + columns[None, :] * sine
     across = columns[None, :] * cosine - rows[:, None] * sine

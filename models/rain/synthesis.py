@@ -33,7 +33,7 @@ def training_pairs(data: TrainingData, rng: SampleRng, recipe: RainRecipe, size:
     data : TrainingData
         Photographs and streak layers, on the device of `draws`.
     rng : SampleRng
-        One stream a sample; B samples.
+        Random numbers of B samples, one stream per sample.
     recipe : RainRecipe
         Shares of the kinds of rain.
     size : int
@@ -91,7 +91,7 @@ def _photo_of(data: TrainingData) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Which samples of a batch get what, (B,) booleans each."""
+    """The kinds of rain of a batch's samples, (B,) booleans each."""
 
     recorded: Tensor
     bank: Tensor
@@ -108,7 +108,7 @@ class _Kind:
 
 
 def _kind(number: Tensor, recipe: RainRecipe) -> _Kind:
-    """Sort numbers in [0, 1), one a sample, into the recipe's shares."""
+    """Map numbers in [0, 1), one per sample, to the recipe's shares."""
     ends = list(itertools.accumulate(recipe.shares))
     recorded, bank, procedural, both, on_lens = (
         (number >= start) & (number < end) for start, end in itertools.pairwise([0.0, *ends])
@@ -119,7 +119,7 @@ def _kind(number: Tensor, recipe: RainRecipe) -> _Kind:
 def _compose(
     streak_bank: Bank, rng: SampleRng, recipe: RainRecipe, recorded: RainyPair, kind: _Kind
 ) -> RainyPair:
-    """Put the rendered kinds of rain on, and what camera and air do to both sides."""
+    """Add the rendered kinds of rain, and degrade both sides."""
     rainy, clean, streaks = recorded.rainy.clone(), recorded.clean.clone(), recorded.streaks.clone()
     own = ~kind.recorded
     branch = rng.subset(own)

@@ -13,7 +13,7 @@ STEERED = {"light": "recorded", "heavy": "both", "fine": "procedural", "drops": 
 SENSITIVITY = 4.0
 """dB of lead below the mean that multiply a share by e."""
 MOST = 2.0
-"""What a share is multiplied or divided by at most, before all are brought back to their sum."""
+"""Largest factor by which a share is multiplied or divided, before all are rescaled to their sum."""
 
 
 def steered_shares(recipe: RainRecipe, leads: Mapping[str, float]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from models.networks.base import Network
 
 logger = logging.getLogger(__name__)
 FAILURES = (RuntimeError, OSError, ImportError, SubprocessError)
-"""What torch.compile raises where a compiler, its headers or a folder to write to is missing."""
+"""Exceptions of torch.compile if a compiler, its headers or a writable folder is missing."""
 
 
 def compile_network(network: Network) -> None:

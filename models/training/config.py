@@ -1,4 +1,4 @@
-"""Hyper-parameters of a training: what its checkpoints, model files and records carry."""
+"""Hyper-parameters of a training (`TrainConfig`), stored in its checkpoints, model files and records."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class TrainConfig:
     """`adamw`, `muon`, or `auto`: Muon from new weights, where it is several times as fast, AdamW from given ones,
     where it is not."""
     learning_rate: float = 1e-3
-    """Of AdamW; under Muon, of stem, heads, biases and gates."""
+    """Learning rate of AdamW; with Muon, that of stem, heads, biases and gates."""
     muon_rate: float = 0.01
-    """Of Muon's kernels."""
+    """Learning rate of the kernels that Muon trains."""
     warm_up: int = 500
     """Steps in which the learning rate rises and the network's own loss is minimised, not yet PSNR."""
     cool_down: float = 0.3
@@ -61,7 +61,7 @@ class TrainConfig:
         Raises
         ------
         ValueError
-            Names the setting and what there is.
+            If a setting is invalid; the message names it and the choices.
         """
         for name, value, known in (
             ("preset", self.preset, presets()),

@@ -1,4 +1,4 @@
-"""A training that diverges stops: it would spend hours on making a network worse."""
+"""Detection of diverging trainings (`Progress`, `require_finite`), which are stopped."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     python -m models.train --preset student-base --data DATA --out checkpoints/student-base
 
 `DATA` holds `clean/`, `streaks/` with `streaks.csv`, and `garg/` (see `models.rain.banks`). Interrupted, the same
-command goes on from the last checkpoint, bit for bit on a CPU. The best weights on the validation split lie in
+command resumes from the last checkpoint, bit for bit on a CPU. The best weights on the validation split are in
 `<out>/<preset>.safetensors`, the curve in `<out>/curve.csv`. Several devices: `--devices 8`; several machines:
 `--nodes 2` under Fabric's launcher (`fabric run --num-nodes 2 ... models/training/loop.py`).
 """
@@ -143,7 +143,7 @@ def validate(
     out: Path,
     recorders: Sequence[Recorder],
 ) -> str:
-    """Score the averaged weights, tell the recorders, and keep the weights if they are the best so far."""
+    """Score the averaged weights, notify the recorders, and keep the weights if they are the best so far."""
     if not fabric.is_global_zero:
         return ""
     with fabric.autocast():
@@ -180,7 +180,7 @@ def due(fabric: Fabric, config: TrainConfig, step: int, seconds: float) -> bool:
 
 
 def save(fabric: Fabric, config: TrainConfig, state: State, out: Path) -> None:
-    """Write the checkpoint that a next run goes on from."""
+    """Write the checkpoint from which the next run resumes."""
     write_checkpoint(fabric, config, state, out / "checkpoint.pt")
 
 

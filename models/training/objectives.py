@@ -1,4 +1,4 @@
-"""What a training minimises: the network's own loss on labelled pairs, or whatever stands in for it."""
+"""Objectives of a training (`Objective`): the network's own loss on labelled pairs, or a replacement for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.training.config import TrainConfig
 
 
 class Objective(nn.Module, ABC):
-    """What a training minimises.
+    """The loss that a training minimises.
 
     Parameters of an objective are trained together with the network's, and its buffers are part of every
     checkpoint; none of them ships. Every process must build the same one, and what it draws must depend on the
@@ -23,7 +23,7 @@ class Objective(nn.Module, ABC):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What checkpoints and model files record of it; a training resumes only with the same."""
+        """Values that checkpoints and model files record; a training resumes only with the same ones."""
         return {}
 
     def learnt(self) -> list[nn.Parameter]:

@@ -11,7 +11,7 @@ from models.images import RgbImage
 
 
 class Recorder(Protocol):
-    """Something that keeps the curve of a training."""
+    """Records the curve of a training."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Keep named numbers of a step; what was kept of this and later steps before is out of date."""
@@ -21,7 +21,7 @@ class Recorder(Protocol):
 
 
 class CurveFile:
-    """The curve as a CSV, a row a validation."""
+    """The curve as a CSV, one row per validation."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""How the numbers of a training change from step to step."""
+"""Schedules of a training: the learning rate (`cosine_rate`) and the decay of averaged weights (`ema_decay`)."""
 
 from __future__ import annotations
 

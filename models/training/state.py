@@ -1,4 +1,4 @@
-"""All that changes while a network trains, and its way to disk and back: exact resume."""
+"""The complete state of a training (`State`), and its checkpoints for an exact resume."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAY_DIFFER = ("steps", "validate_every", "save_seconds", "compile", "patience")
 
 
 EARLIER = {"optimizer": "adamw", "adaptive_shares": False, "compile": False, "muon_rate": 0.01}
-"""What checkpoints written before there was a setting were trained with."""
+"""Values of settings that older checkpoints lack."""
 WEIGHT_DECAY = 1e-5
 
 
@@ -36,7 +36,7 @@ class CheckpointMismatch(ModelError):
 
 @dataclass(slots=True)
 class State:
-    """All that changes while training, and so all that a checkpoint holds."""
+    """Everything that changes during training, and therefore everything that a checkpoint holds."""
 
     network: Any
     """The network, wrapped by Fabric."""
@@ -44,7 +44,7 @@ class State:
     """Exponential moving average of its weights: what is validated and shipped."""
     optimizer: Any
     objective: Objective
-    """What is minimised; not wrapped, as Fabric would look for tensors in what it is called with."""
+    """The objective; not wrapped, because Fabric would search its arguments for tensors."""
     step: int = 0
     best: float = float("-inf")
     """Overall validation score of the best average so far, dB."""

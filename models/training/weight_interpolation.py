@@ -1,4 +1,4 @@
-"""How far a fine-tuned network goes from the one it started from: only so far that it forgets little.
+"""Interpolation of weights between a fine-tuned network and its start (`select_alpha`) that forgets little.
 
 Weights between the two, on the straight line that joins them, keep more of what the start knew than they lose of
 what was learnt since: WiSE-FT (Wortsman et al., CVPR 2022). How far to go is our rule.
@@ -33,7 +33,7 @@ class Blend:
     network: Network
     """In fp32, its weights rounded to fp16 as they are kept; ready for inference."""
     share: float
-    """Of the way from the start to what was trained, in (0, 1]."""
+    """Interpolation weight from the start to the trained network, in (0, 1]."""
     score: RenderedScore
     """On validation."""
 
@@ -74,13 +74,13 @@ def interpolate(start: Network, trained: Network, share: float) -> Network:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept of a training."""
+    """The result of a training that is kept."""
 
     before: RenderedScore
-    """Of what it began from, on validation."""
+    """Validation score of the initial weights."""
     after: RenderedScore
     share: float
-    """Of the way from there to the best weights."""
+    """Interpolation weight from the initial to the best weights."""
     weights: Path
 
     @property

@@ -58,7 +58,7 @@ class Owners:
     images: ShortHashes
     """Hashes of the images' sources and keys."""
     states: States
-    """Whether each output agrees with its row; see `tasks.batch.output_listing`."""
+    """Agreement of each output with its row; see `tasks.batch.output_listing`."""
 
     def states_of(self, urls: Hashes, orders: npt.NDArray[np.bytes_]) -> tuple[States, Mask]:
         """Return the state of outputs, and whether the rows of these orders are their newest rows."""

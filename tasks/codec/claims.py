@@ -39,7 +39,7 @@ _UNBOUNDED = 100_000
 _CHEAP_PIXELS = 16_000_000
 """Pixels that are cheap to decode and are therefore allowed even for an empty picture in such a format."""
 _MORE_THAN_PILLOW_OPENS = 2**31
-"""Pillow's own limit, above which it refuses to open a file without naming the size."""
+"""Stand-in for the size of a file that Pillow refuses to open as too large, without naming its size."""
 _ARITHMETIC = (b"\xff\xc9", b"\xff\xca")
 """Markers of JPEG types whose blocks may take far less than a bit."""
 

@@ -46,7 +46,7 @@ class CurationSummary:
 
     decided: Decided
     pending: tuple[Unfinished, ...]
-    """Number of crops that could not be judged."""
+    """Crops that could not be judged, with reasons."""
     waiting: int
     """Number of new crops that the limit left for the next run."""
     standing: int

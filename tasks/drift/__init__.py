@@ -1,1 +1,1 @@
-"""Whether the newest photographs differ from earlier ones: permutation tests on several statistics."""
+"""Drift detection: permutation tests of whether the newest photographs differ from earlier ones."""

@@ -1,4 +1,4 @@
-"""What a network sees in a photograph, in a few numbers: the means of its coarsest features."""
+"""Bottleneck features of a network (`bottleneck_features`): the channel means of its coarsest feature maps."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from torch import Tensor, nn
 
 
 class NoBottleneck(ValueError):
-    """The network has no part called `middle`."""
+    """Raised if a network has no submodule `middle`."""
 
 
 @torch.inference_mode()
 def bottleneck_features(network: nn.Module, rainy: Tensor) -> Tensor:
-    """Return the mean of every channel that comes out of a network's `middle`.
+    """Return the mean of every output channel of a network's `middle`.
 
     Parameters
     ----------
     network : nn.Module
-        An encoder-decoder of ours; it is left as it is.
+        An encoder-decoder of this project; it is not changed.
     rainy : Tensor
         (B, 3, H, W), floats in [0, 1].
 
@@ -29,7 +29,7 @@ def bottleneck_features(network: nn.Module, rainy: Tensor) -> Tensor:
     Raises
     ------
     NoBottleneck
-        If it is a network of another kind.
+        If the network is of another kind.
     """
     middle = getattr(network, "middle", None)
     if not isinstance(middle, nn.Module):

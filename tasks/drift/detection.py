@@ -1,10 +1,10 @@
-"""Whether the newest photographs are of another kind than those before: without labels, and without training.
+"""Drift detection without labels or training (`watch_drift`): tests whether the newest photographs differ.
 
-Looked at once an ingest has brought another window of crops, because the pool is what a training would learn
-from: derain-batch runs hourly and has no time for it. Three views: statistics of the crops, bottleneck features
-of the champion on them, and statistics of the derained images in the catalog. Each is an energy test between the
-newest runs and earlier ones; Holm's correction keeps false alarms of all three together at `DERAIN_DRIFT__ALPHA`.
-An alarm is the event `derain.drift`; what follows from it is up to whoever listens.
+The tests run after an ingest that completes another window of crops, because a training learns from the pool;
+derain-batch runs hourly and has no time for them. There are three views: statistics of the crops, bottleneck
+features of the champion on them, and statistics of the derained images in the catalog. Each view is an energy test
+between the newest runs and earlier ones. Holm's correction keeps the joint false-alarm rate of all three at
+`DERAIN_DRIFT__ALPHA`. An alarm is emitted as the event `derain.drift`; subscribers decide what to do.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ DRIFT = "derain.drift"
 CROP_STATISTICS = ("brightness", "contrast", "sharpness", "streak_energy")
 IMAGE_STATISTICS = ("rain_energy", "brightness", "contrast", "sharpness")
 LEAST_GROUPS = 8
-"""With this many source groups on both sides, groups are the units of the test; with fewer, images are."""
+"""Least number of source groups on each side for groups to be the units of the test; otherwise images are."""
 FEATURE_SIDE = 256
-"""Of each crop the student looks at this much: means over it hardly change beyond."""
+"""Rows and columns of each crop that the student is given; means hardly change with more."""
 
 
 @dataclass(frozen=True, slots=True)
 class DriftTest:
-    """One comparison: what of, how many observations of how many units, and how far they are apart."""
+    """One comparison: its view, the numbers of observations and units, and the distance."""
 
     name: str
     reference: int
@@ -57,12 +57,12 @@ class DriftTest:
     unit: str
     distance: float
     p_value: float
-    """After Holm's correction."""
+    """p-value after Holm's correction."""
     shifts: dict[str, tuple[float, float]]
-    """Medians of the figures, before and now; not of features."""
+    """Medians of the statistics, before and now; empty for features."""
 
     def line(self) -> str:
-        """Tell it in one line."""
+        """Return the result in one line."""
         moved = ", ".join(f"{name} {before:.3g} to {now:.3g}" for name, (before, now) in self.shifts.items())
         return (
             f"{self.name}: p {self.p_value:.4f}, energy distance {self.distance:.3f},"
@@ -72,19 +72,19 @@ class DriftTest:
 
 
 def watch_drift(settings: Settings, crops: int) -> tuple[DriftTest, ...]:
-    """Look for drift if a run has completed a window of crops, and emit `derain.drift` where there is any.
+    """Test for drift if a run completed a window of crops, and emit `derain.drift` if there is any.
 
     Parameters
     ----------
     settings : Settings
         Workspace and limits.
     crops : int
-        What the run has brought.
+        Number of crops that the run added.
 
     Returns
     -------
     tuple of DriftTest
-        Empty where the run completed no window, or there is nothing to compare with yet.
+        Empty if the run completed no window, or if there is nothing to compare with yet.
     """
     there, window = Pool(settings.workspace).count(), settings.drift.window
     if (there - min(crops, there)) // window == there // window:
@@ -97,7 +97,7 @@ def watch_drift(settings: Settings, crops: int) -> tuple[DriftTest, ...]:
 
 
 def look_for_drift(settings: Settings, *, features: bool) -> tuple[DriftTest, ...]:
-    """Compare the newest runs with earlier ones, in every view that has enough of both."""
+    """Compare the newest runs with earlier ones in every view with enough data."""
     pool, catalog = Pool(settings.workspace), Catalog(settings.workspace)
     identity, place = ("crop_id",), ("source_group", "image_id", "zarr_group", "zarr_row")
     of_crops = Rows(
@@ -132,7 +132,7 @@ def compared(
     figures: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
     names: Sequence[str] = (),
 ) -> DriftTest:
-    """Compare two samples in one view; by source groups where there are enough of them."""
+    """Compare two samples in one view, by source groups if there are enough of them."""
     sides = (windows.reference, windows.newest)
     by = (
         "source_group"
@@ -156,7 +156,7 @@ def compared(
 
 
 def champion_features(network: torch.nn.Module, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Return the bottleneck features of crops, (N, C): of the first 256 rows and columns of each."""
+    """Return bottleneck features, (N, C), of the first 256 rows and columns of each crop."""
     features = []
     for crop in crops[:, :FEATURE_SIDE, :FEATURE_SIDE]:
         rainy = to_floats(crop)[None]
@@ -170,7 +170,7 @@ def _statistics_view(name: str, windows: Windows, columns: tuple[str, ...]) -> D
 
 
 def _feature_views(settings: Settings, pool: Pool, windows: Windows) -> list[DriftTest]:
-    """Compare what the champion sees; a network without a bottleneck, or none at all, has no such view."""
+    """Compare bottleneck features of the champion; empty without a champion or without a bottleneck."""
     most = settings.drift.feature_crops
     try:
         model = resolve_model(settings, CHAMPION_URL)
@@ -186,7 +186,7 @@ def _feature_views(settings: Settings, pool: Pool, windows: Windows) -> list[Dri
 
 
 def _grouped(settings: Settings, windows: Windows) -> Windows:
-    """Give derained images the columns that units are made of."""
+    """Add the columns that define units to derained images."""
     pattern = settings.ingest.group_pattern
 
     def with_units(rows: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Artifacts in Prefect that show what the drift tests of an ingest found."""
+"""Prefect artifacts with the results of an ingest's drift tests (`publish_drift`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks.prefect_runs import report
 
 
 def publish_drift(settings: Settings, crops: int) -> None:
-    """Test for drift after an ingest of this many crops, and publish a table; a failure is a warning in the log."""
+    """Test for drift after an ingest of this many crops and publish a table; log failures as warnings."""
     report("drift", lambda: _drift_artifact(watch_drift(settings, crops)))
 
 

@@ -1,4 +1,4 @@
-"""The newest rows of a table and those before, run by run: what drift is looked for between. Bounded in memory."""
+"""The two samples of a drift test (`split_windows`): a table's newest runs and earlier ones, in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import polars as pl
 import pyarrow as pa
 
 Scan = Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
-"""Streams the rows of a table, of the columns that are asked for."""
+"""Streams the rows of a table with the requested columns."""
 
 REFERENCE_WINDOWS = 4
-"""Number of earlier rows per newest row that they are compared with."""
+"""Number of earlier rows per newest row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Two samples of rows: of earlier runs, and of the newest."""
+    """Two samples of rows: of earlier runs, and of the newest runs."""
 
     reference: pl.DataFrame
     newest: pl.DataFrame
@@ -26,7 +26,7 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A table: how to read it, which column is its time, what a row is known by, and what is wanted of it."""
+    """A table: its reader, its time column, the identity of its rows, and the requested columns."""
 
     scan: Scan
     time: str
@@ -35,24 +35,24 @@ class Rows:
 
 
 def split_windows(rows: Rows, window: int, trained_at: datetime | None) -> Windows | None:
-    """Take the newest runs, back to `window` rows, and of the runs before them those that training has seen.
+    """Return the newest runs, back to `window` rows, and those earlier runs that the last training has seen.
 
-    Whole runs, because one run lists its images by name: its first and last ones differ without any drift. Of
-    large windows a sample that is the same each time.
+    Runs are taken whole, because a run lists its images by name, so its first and last images differ without any
+    drift. Large windows are sampled reproducibly.
 
     Parameters
     ----------
     rows : Rows
         The table; it has a column `run_id`.
     window : int
-        Least rows of either side, and most of the newest.
+        Least number of rows on either side, and the largest number of newest rows.
     trained_at : datetime, optional
-        The last training; with fewer than `window` rows before it, or unset, all earlier runs count.
+        Time of the last training; if unset, or with fewer than `window` rows before it, all earlier runs count.
 
     Returns
     -------
     Windows or None
-        None where there are not enough rows yet.
+        None if there are not enough rows yet.
     """
     runs = _runs(rows)
     if runs.is_empty():
@@ -84,7 +84,7 @@ def _runs(rows: Rows) -> pl.DataFrame:
 
 
 def _sample(rows: Rows, run_ids: Collection[str], most: int) -> pl.DataFrame:
-    """Take the rows of some runs whose identities hash lowest."""
+    """Return the rows of these runs whose identities have the lowest hashes."""
     kept: pl.DataFrame | None = None
     for batch in rows.scan(list(dict.fromkeys(("run_id", *rows.identity, *rows.columns)))):
         frame = pl.DataFrame(batch).filter(pl.col("run_id").is_in(list(run_ids)))

@@ -37,7 +37,7 @@ class IngestPlan:
     listed: int
     """Number of objects that match the selection."""
     left_out: LeftOut
-    """Number of objects that do not match it, and of folders that were not entered."""
+    """Counts of objects that do not match it, and of folders that were not entered."""
     pending: int
     """Number of listed images to be inspected."""
 

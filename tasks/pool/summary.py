@@ -29,7 +29,7 @@ class IngestSummary:
     finished_at: datetime
     listed: int
     left_out: LeftOut
-    """Number of other objects in the sources, and of folders that were not entered."""
+    """Counts of other objects in the sources, and of folders that were not entered."""
     known_before: int
     accepted: int
     reasons: tuple[tuple[str, int], ...]

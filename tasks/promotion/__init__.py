@@ -1,1 +1,1 @@
-"""evaluate, promote, rollback: two networks side by side, gates, the move of an alias."""
+"""Promotion: comparing challenger and champion, checking the gates, and moving the registry's aliases."""

@@ -1,4 +1,4 @@
-"""Paired bootstrap: how sure it is that one network is better than another, from figures by photograph."""
+"""Paired bootstrap (`paired_interval`): the confidence interval of the difference between two networks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Figures = npt.NDArray[np.float64]
 RESAMPLES = 5_000
 CONFIDENCE = 0.95
 _BLOCK = 250
-"""Resamples drawn at once: bounds the memory of large sets."""
+"""Number of resamples drawn at once, which bounds the memory for large sets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean and the bounds between which it would fall again, with the chosen confidence."""
+    """A mean and the bounds of its confidence interval."""
 
     mean: float
     lower: float
@@ -37,21 +37,21 @@ def paired_interval(
     Parameters
     ----------
     differences : ndarray
-        (n,) one a photograph, challenger - champion.
+        (n,) challenger - champion, one per photograph.
     groups : sequence of str, optional
-        The scene of each photograph: photographs of one scene are drawn together, since they are no independent
-        evidence (cluster bootstrap). Unset: each is its own.
+        The scene of each photograph: photographs of one scene are not independent and are drawn together (cluster
+        bootstrap). By default each photograph is a scene of its own.
     seed : int
-        The same seed gives the same interval.
+        Seed of the resampling; the same seed gives the same interval.
     resamples : int
-        How often the set is drawn again.
+        Number of resamples.
     confidence : float
-        Share of the resampled means that lies within the bounds.
+        Fraction of the resampled means within the bounds.
 
     Raises
     ------
     ValueError
-        If there is no difference at all, or one is not finite.
+        If `differences` is empty or has a value that is not finite.
     """
     if len(differences) == 0 or not np.isfinite(differences).all():
         raise ValueError(f"{len(differences)} differences, all of which must be finite numbers")

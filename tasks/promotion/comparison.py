@@ -1,4 +1,4 @@
-"""Compare two networks on request: nothing is registered or promoted."""
+"""Comparison of two networks on request (`compare`), without registering or promoting anything."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tasks.resolved_model import refuse_absent_device, resolve_model
 def compare(
     settings: Settings, champion: str, challenger: str, run_id: str, training: str | None = None
 ) -> str:
-    """Measure two models, keep the figures, and say in one line what promotion would decide.
+    """Measure two models, record the results, and return in one line what promotion would decide.
 
-    With `training`, the photographs there must not be among those that the models are compared on.
+    If `training` is given, its photographs must not be among those on which the models are compared.
 
     Raises
     ------
     ManifestInvalid
-        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line.
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line.
     """
     refuse_absent_device(settings)
     open_location(settings.workspace).check(writable=True)

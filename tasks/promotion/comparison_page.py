@@ -1,4 +1,4 @@
-"""The page of an evaluation: champion beside challenger, worst photographs first, as one HTML file."""
+"""The page of an evaluation (`render_comparison`): champion next to challenger, worst photographs first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIGURES = tuple(ImageScore.__slots__)
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A photograph as the template needs it; pictures are data URIs of `width` x `height`, clean may be empty."""
+    """A photograph as the template needs it; pictures are data URIs of `width` x `height`; `clean` may be empty."""
 
     key: str
     facts: str
@@ -29,23 +29,23 @@ class Card:
 
 
 def render_comparison(evaluation: Evaluation, verdict: Verdict, title: tuple[str, str], run_id: str) -> str:
-    """Write the page.
+    """Render the page.
 
     Parameters
     ----------
     evaluation : Evaluation
-        All figures.
+        All measurements.
     verdict : Verdict
-        What is made of them.
+        The decision based on them.
     title : (str, str)
-        What champion and challenger are called.
+        Names of champion and challenger.
     run_id : str
-        Which run evaluated.
+        Id of the run that evaluated.
 
     Returns
     -------
     str
-        HTML that needs nothing else.
+        A self-contained HTML page.
     """
     rows = worst_first(evaluation.photographs)
     return page_template("comparison.html").render(

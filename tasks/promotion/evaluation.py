@@ -1,4 +1,4 @@
-"""Champion and challenger side by side on the photographs of a frozen manifest."""
+"""Evaluation of champion and challenger on the photographs of a frozen manifest (`evaluate`)."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from tasks.promotion.validation_samples import make_validation
 from tasks.resolved_model import ResolvedModel
 
 TIMED = 3
-"""Photographs that latency is measured on."""
+"""Number of photographs on which latency is measured."""
 
 
 def open_validation(settings: Settings) -> ValidationManifest:
-    """Read the manifest of the settings, or else the small one, which is made first.
+    """Read the manifest of the settings, or else the small sample manifest, which is created first.
 
     Raises
     ------
     ManifestInvalid
-        If it cannot be used, or has no pair at all.
+        If it cannot be used, or has no pairs.
     """
     manifest = read_validation(settings.validation or make_validation(settings.workspace))
     if manifest.pairs == 0:
@@ -59,7 +59,7 @@ def evaluate(
     Raises
     ------
     ManifestInvalid
-        If a file of the manifest is not what it was; names it.
+        If a file of the manifest has changed; the message names it.
     """
     with _one_thread():
         engines = [engine_of(settings, model) for model in (champion, challenger)]
@@ -101,7 +101,7 @@ def _latency(engines: Sequence[Engine], manifest: ValidationManifest) -> npt.NDA
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute as the workers of derain-batch do, whose speed is in question: one thread a network."""
+    """Use one thread per network, as the workers of derain-batch do."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -111,7 +111,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def engine_of(settings: Settings, model: ResolvedModel) -> Engine:
-    """Build the engine that both networks of a comparison run in."""
+    """Build the engine of one of the compared networks, with the same settings for both."""
     device = choose_device(settings.device)
     network = build(model.model_file, model.name)
     return Engine(network, device, fast_dtype(device), settings.tile_pixels)
@@ -120,7 +120,7 @@ def engine_of(settings: Settings, model: ResolvedModel) -> Engine:
 def _score(
     engine: Engine, photograph: ValidationPhotograph, derained: RgbImage, probes_pairs: bool
 ) -> ImageScore:
-    """Score a photograph; probes are planted in real ones, or in the clean ones where there is none."""
+    """Score a photograph; probes are planted in real photographs, or in clean ones if there are no real ones."""
     clean = photograph.clean
     if clean is None:
         return ImageScore(niqe=_niqe(derained), **_probes(engine, photograph.rainy))
@@ -136,7 +136,7 @@ def _score(
 
 
 def _niqe(derained: RgbImage) -> float | None:
-    """Score how natural a photograph looks; None for one that is too small for it, or flat."""
+    """Return the NIQE score of a photograph; None if it is too small or flat."""
     try:
         return niqe(derained, read_pristine())
     except ValueError:
@@ -145,7 +145,7 @@ def _niqe(derained: RgbImage) -> float | None:
 
 def _probes(engine: Engine, photograph: RgbImage) -> dict[str, float]:
     floats = to_floats(photograph)
-    # Other probes for another photograph, whatever it is called and whichever others are measured.
+    # The probes depend on the photograph only, not on its name or on other photographs.
     seed = int.from_bytes(sha256(photograph.tobytes()).digest()[:4], "big")
     found = probe(engine.derain_floats, floats, seed)
     return {"rain_recall": found.rain_recall, "detail_kept": found.detail_kept}

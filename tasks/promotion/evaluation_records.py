@@ -1,4 +1,4 @@
-"""What is kept of an evaluation: a Parquet table and a page in the workspace, and all of it in MLflow."""
+"""Records of an evaluation (`record`): a Parquet table and a page in the workspace, and a run in MLflow."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tasks.promotion.scores import Evaluation, Shown
 
 EXPERIMENT = "evaluation"
 MOST_PICTURES = 4
-"""Of the worst photographs, shown in MLflow side by side."""
+"""Number of worst photographs that MLflow shows side by side."""
 
 
 def record(settings: Settings, evaluation: Evaluation, verdict: Verdict, run_id: str) -> str:
-    """Keep figures, page and pictures; return the URL of the table of figures by photograph.
+    """Store measurements, page and pictures; return the URL of the table of measurements per photograph.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def record(settings: Settings, evaluation: Evaluation, verdict: Verdict, run_id:
 
 
 def _rows(evaluation: Evaluation) -> list[dict[str, object]]:
-    """Return one row for each photograph and network."""
+    """Return one row per photograph and network."""
     return [
         {
             "key": each.key,
@@ -80,7 +80,7 @@ def _parquet(rows: Sequence[dict[str, object]]) -> bytes:
 
 
 def _side_by_side(shown: Shown) -> RgbImage:
-    """Return rainy, champion's, challenger's and, where there is one, clean picture in one row."""
+    """Return the rainy, champion's, challenger's and, if there is one, clean picture in one row."""
     parts = (shown.rainy, shown.champion, shown.challenger, shown.clean)
     return np.concatenate([np.asarray(part) for part in parts if part is not None], axis=1)
 

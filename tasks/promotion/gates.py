@@ -1,4 +1,4 @@
-"""Gates: the figures that a challenger must not lose, and those of which it must win one."""
+"""Promotion gates (`decide`): metrics on which a challenger must not lose, and of which it must win one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tasks.promotion.scores import Evaluation
 HIGHER_IS_BETTER = ("psnr_y", "ssim_y", "rain_recall", "detail_kept")
 LOWER_IS_BETTER = ("clean_change",)
 WINS = ("psnr_y", "rain_recall")
-"""Figures of which one must be better for sure."""
+"""Metrics of which at least one must be significantly better."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Every gate, and why the challenger is refused; nothing there, if it is not."""
+    """All gates, and the reasons for refusing the challenger; no reasons if it is accepted."""
 
     gates: tuple[Gate, ...]
     refusals: tuple[str, ...]
@@ -35,10 +35,10 @@ class Verdict:
 
 
 def decide(evaluation: Evaluation, limits: GateLimits) -> Verdict:
-    """Hold the figures of an evaluation against the limits.
+    """Compare the measurements of an evaluation with the limits.
 
-    No gate's loss may reach beyond its limit within its 95 % interval, and the whole interval of psnr_y or of rain
-    recall must lie on the better side.
+    The 95 % interval of no gate's loss may exceed its limit, and the whole interval of psnr_y or of rain recall
+    must be on the better side.
     """
     signs = dict.fromkeys(HIGHER_IS_BETTER, -1) | dict.fromkeys(LOWER_IS_BETTER, 1)
     gates = [_gate(evaluation, figure, sign, getattr(limits, figure)) for figure, sign in signs.items()]
@@ -58,7 +58,7 @@ def too_small(pairs: int, limits: GateLimits) -> str | None:
 
 
 def _gate(evaluation: Evaluation, figure: str, sign: int, limit: float) -> Gate:
-    """Compare one figure; `sign` turns challenger - champion into a loss."""
+    """Compare one metric; `sign` turns challenger - champion into a loss."""
     differences, scenes = evaluation.differences(figure)
     loss = paired_interval(sign * differences, scenes)
     return Gate(
@@ -75,7 +75,7 @@ def _gate(evaluation: Evaluation, figure: str, sign: int, limit: float) -> Gate:
 
 
 def _latency(evaluation: Evaluation, limit: float) -> Gate:
-    """Compare seconds: the loss is the geometric mean of the ratios."""
+    """Compare latency; the loss is the geometric mean of the ratios."""
     logs = paired_interval(np.log(evaluation.latency_ratios))
     ratio, lower, upper = (float(np.exp(bound)) for bound in (logs.mean, logs.lower, logs.upper))
     return Gate(

@@ -1,4 +1,4 @@
-"""How long one network takes for each second of another: measured in turns, so that both meet the same machine."""
+"""Latency ratios of two networks (`latency_ratios`), measured alternately under the same load."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Derain = Callable[[RgbBatch], RgbBatch]
 
 ROUNDS = 12
 REPEATS = 3
-"""Passes of each network in a round, of which the shortest counts: what else runs only makes them longer."""
+"""Passes of each network per round, of which the shortest counts, because other processes only slow them down."""
 
 
 def latency_ratios(
@@ -29,13 +29,13 @@ def latency_ratios(
     Parameters
     ----------
     champion, challenger : callable
-        (1, H, W, 3) uint8 to the same.
+        Maps (1, H, W, 3) uint8 to the same shape and type.
     photographs : sequence of ndarray
-        Taken in turns, at least one.
+        Used in turns; at least one.
     clock : callable
         Returns the time in seconds.
     """
-    for derain in (champion, challenger):  # the first pass of a network also prepares its kernels
+    for derain in (champion, challenger):  # warm-up: the first pass of a network also prepares its kernels
         derain(photographs[0])
     ratios = []
     for number, photograph in zip(range(ROUNDS), itertools.cycle(photographs), strict=False):

@@ -1,4 +1,4 @@
-"""Whether what networks are compared on was trained on."""
+"""Check for validation photographs that were used in training (`refuse_training`)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from tasks.promotion.validation_manifest import MAX_PIXELS, ValidationManifest
 
 
 def refuse_training(manifest: ValidationManifest, training: str) -> None:
-    """Refuse a manifest if one of its photographs is among those of a training.
+    """Refuse a manifest if one of its photographs was used in a training.
 
-    Recognised by the SHA-256 of the files, or by perceptual hash: see `tasks.perceptual_hash.NEAR` for what that
-    sees.
+    Photographs are recognised by the SHA-256 of their files, or by perceptual hash, whose limits
+    `tasks.perceptual_hash.NEAR` describes.
 
     Parameters
     ----------
     manifest : ValidationManifest
-        All of its sets, rainy and clean side.
+        The manifest; all of its sets are checked, both rainy and clean photographs.
     training : str
         Folder, bucket prefix, or manifest (CSV or Parquet with `key`, `etag`, `size`) of the training photographs.
 
     Raises
     ------
     ManifestInvalid
-        Names both photographs; or no photograph was found where those of the training should be.
+        If they overlap, naming both photographs, or if `training` has no photograph.
     """
     source = open_source(absolute_url(training))
     if source.frames:
@@ -53,7 +53,7 @@ def refuse_training(manifest: ValidationManifest, training: str) -> None:
 
 
 def _photographs_of(manifest: ValidationManifest) -> tuple[SeenPhotographs, dict[str, str]]:
-    """Return what a manifest's photographs show, and their keys by SHA-256."""
+    """Return an index of a manifest's photographs, and their keys by SHA-256."""
     seen, digests = SeenPhotographs(), {}
     for photograph in manifest.photographs():
         row = photograph.row

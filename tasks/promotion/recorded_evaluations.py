@@ -1,8 +1,8 @@
-"""Evaluations of earlier runs, found again by what was compared: the same two networks on the same manifest.
+"""Cache of evaluations (`remember`, `recall`), keyed by the two networks and the manifest.
 
-`<workspace>/evaluations/same/<identity>.json` names the Parquet table that an evaluation wrote and holds its
-latency ratios. A retraining therefore derains the validation photographs once, in `evaluate`, and `promote` decides
-on those figures.
+`<workspace>/evaluations/same/<identity>.json` names the Parquet table of an evaluation and holds its latency
+ratios. A retraining therefore derains the validation photographs once, in `evaluate`, and `promote` decides on
+those measurements.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from tasks.promotion.validation_manifest import ValidationManifest
 from tasks.resolved_model import ResolvedModel
 
 FIGURES_VERSION = 1
-"""Raise it when a figure is measured in another way: evaluations of earlier versions are then not found."""
+"""Version of the measurements; increase it when their method changes, and earlier evaluations are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvaluation:
-    """An evaluation, without pictures, and the URL of its table."""
+    """An evaluation without pictures, and the URL of its table."""
 
     evaluation: Evaluation
     table: str
 
 
 def remember(settings: Settings, evaluation: Evaluation, table: str) -> None:
-    """Make an evaluation findable whose table is at the URL `table`."""
+    """Store an evaluation whose table is at the URL `table`, so that `recall` finds it."""
     name = _identity(evaluation.champion, evaluation.challenger, evaluation.manifest)
     note = {"table": table.rpartition("/")[2], "latency_ratios": evaluation.latency_ratios.tolist()}
     open_location(_folder(settings)).put(f"same/{name}.json", json.dumps(note).encode())
@@ -43,7 +43,7 @@ def remember(settings: Settings, evaluation: Evaluation, table: str) -> None:
 def recall(
     settings: Settings, champion: ResolvedModel, challenger: ResolvedModel, manifest: ValidationManifest
 ) -> RecordedEvaluation | None:
-    """Find the evaluation of two networks on a manifest; None if there is none, or its table is gone.
+    """Return the evaluation of two networks on a manifest; None if there is none, or its table no longer exists.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What an evaluation measures: figures per photograph and network, and pictures of the worst ones."""
+"""The data of an evaluation (`Evaluation`): scores per photograph and network, and pictures of the worst ones."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tasks.promotion.validation_manifest import VALIDATION, ValidationManifest, 
 from tasks.resolved_model import ResolvedModel
 
 MOST_SHOWN = 12
-"""Photographs with pictures: of each there are four of at most 960 pixels per side."""
+"""Number of photographs shown, with four pictures each of at most 960 pixels per side."""
 ONLY_REPORTED = ("psnr_rgb", "ssim_rgb", "niqe")
-"""Figures that decide nothing, on whatever photographs."""
+"""Metrics that are only reported, on any photographs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageScore:
-    """What a network makes of one photograph; None where its row does not tell.
+    """The scores of a network on one photograph; None if a score does not apply.
 
-    `psnr_y` and `psnr_rgb` are in dB, at most 60; `clean_change` in grey levels of Y by which the clean version is
-    altered, on average; `rain_recall` and `detail_kept` as in `models.evaluation.probes`; `niqe` of derained real
-    rain as in `models.evaluation.niqe`, lower is more natural, which decides nothing.
+    `psnr_y` and `psnr_rgb` are in dB, at most 60. `clean_change` is the mean change of the clean version in grey
+    levels of Y. See `models.evaluation.probes` for `rain_recall` and `detail_kept`. `niqe` is that of derained real
+    rain (`models.evaluation.niqe`); lower is more natural, and it is only reported.
     """
 
     psnr_y: float | None = None
@@ -61,22 +61,22 @@ class Evaluation:
     manifest: ValidationManifest
     photographs: tuple[Compared, ...]
     latency_ratios: npt.NDArray[np.float64]
-    """Of each round; a single 1 for networks of the same sizes, which compute the same."""
+    """Latency ratio of each round; a single 1 for networks of equal sizes, which compute the same."""
     worst: tuple[Shown, ...] = ()
-    """Photographs on which the challenger loses most, worst first."""
+    """Photographs on which the challenger loses most, the worst first."""
 
     def differences(self, figure: str) -> tuple[npt.NDArray[np.float64], list[str]]:
-        """Return challenger - champion of every photograph that decides and has the figure, and its scene."""
+        """Return challenger - champion, and the scene, of every deciding photograph with this metric."""
         rows = self._with(figure, VALIDATION)
         values = [getattr(each.challenger, figure) - getattr(each.champion, figure) for each in rows]
         return np.array(values, np.float64), [each.scene for each in rows]
 
     def mean(self, figure: str, side: str, chosen: str = VALIDATION) -> float:
-        """Return the mean of a figure of `champion` or `challenger` in a set."""
+        """Return the mean of a metric of `champion` or `challenger` over a set."""
         return float(np.mean([getattr(getattr(each, side), figure) for each in self._with(figure, chosen)]))
 
     def reported(self) -> dict[str, float]:
-        """Return the means that decide nothing, by name, `set/figure.side`."""
+        """Return the means that are only reported, by name, `set/figure.side`."""
         sets = dict.fromkeys(each.set for each in self.photographs)
         chosen = [
             (each, figure) for each in sets for figure in ImageScore.__slots__ if self._with(figure, each)
@@ -88,7 +88,7 @@ class Evaluation:
         }
 
     def _with(self, figure: str, chosen: str) -> list[Compared]:
-        """Return the photographs of a set that have a figure of both networks."""
+        """Return the photographs of a set that have a metric for both networks."""
         return [
             each
             for each in self.photographs
@@ -100,7 +100,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One photograph and what both networks make of it, no larger than a page shows; clean where there is one."""
+    """One photograph and both derained versions, no larger than a page shows, and the clean version if any."""
 
     compared: Compared
     rainy: PillowImage.Image
@@ -111,10 +111,10 @@ class Shown:
 
 @dataclass(slots=True)
 class WorstPhotographs:
-    """Keeps pictures of the photographs on which the challenger loses most, while all are measured."""
+    """Keeps pictures of the photographs on which the challenger loses most during an evaluation."""
 
     shown: list[Shown] = field(default_factory=list)
-    """Worst first, at most `MOST_SHOWN`."""
+    """The worst first, at most `MOST_SHOWN`."""
 
     def offer(
         self, compared: Compared, photograph: ValidationPhotograph, derained: Sequence[RgbImage]
@@ -132,12 +132,12 @@ class WorstPhotographs:
 
 
 def worst_first(photographs: Sequence[Compared]) -> list[Compared]:
-    """Sort by what the challenger loses: dB of psnr_y, or tenths of rain recall where there is no clean version."""
+    """Sort by the challenger's loss in dB of psnr_y, or in tenths of rain recall if there is no clean version."""
     return sorted(photographs, key=gain)
 
 
 def gain(compared: Compared) -> float:
-    """Return what the challenger gains on a photograph: dB of psnr_y, or tenths of rain recall."""
+    """Return the challenger's gain on a photograph in dB of psnr_y, or in tenths of rain recall."""
     for figure, unit in (("psnr_y", 1.0), ("rain_recall", 10.0)):
         ours, theirs = getattr(compared.champion, figure), getattr(compared.challenger, figure)
         if ours is not None and theirs is not None:

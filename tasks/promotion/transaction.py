@@ -1,8 +1,8 @@
 """Promotion as a transaction: gates, then a row in the ledger, then the aliases, then a read-back.
 
-The row comes first, so a run that is killed leaves the old champion or the new one, and the ledger has what it
-began: the next promote or rollback finishes it. The lease keeps two runs apart; if both write at once all the
-same, the ledger accepts one of the rows.
+The row is written first, so a killed run leaves either the old or the new champion, and the next promote or
+rollback completes what the ledger says. The lease excludes concurrent runs; if two write at once nevertheless, the
+ledger accepts only one of the rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FOUNDING = "found as champion when the ledger began; dated by its registration"
 
 
 class PromotionFailed(UserError):
-    """What was asked for cannot be done; the message names it and the way out."""
+    """Raised if a request cannot be fulfilled; the message names the problem and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ class PromotionTransaction:
         Raises
         ------
         LeaseLost, PromotionRaced
-            Another run decides on this model; nothing was changed.
+            If another run decides on this model; nothing has been changed.
         PromotionFailed
-            The registry does not have the aliases that were written; the next run tries again.
+            If the registry does not return the aliases that were written; the next run tries again.
         """
         written = self.write(row)
         failpoint("after-ledger")
@@ -65,7 +65,7 @@ class PromotionTransaction:
         return self.ledger.append(row)
 
     def align(self, row: Promotion) -> None:
-        """Set the aliases as a row has them, and read them back; idempotent."""
+        """Set the aliases that a row specifies, and read them back; idempotent."""
         self.lease.check()
         if row.from_version is not None:
             self.registry.move_alias(row.model, PREVIOUS, row.from_version)
@@ -82,7 +82,7 @@ class PromotionTransaction:
         self.registry.settle(row.model, row.number)
 
     def repair(self) -> None:
-        """Finish what a killed run began, and add to the ledger what was done without it."""
+        """Complete what a killed run started, and record changes that were made without the ledger."""
         standing, last = self.registry.standing(STUDENT), self.ledger.last_move(STUDENT)
         if last is not None and last.number > standing.settled:
             self.align(last)
@@ -96,19 +96,19 @@ class PromotionTransaction:
             self.align(self.write(self.row("adopted", last.to_version, standing.champion, BY_HAND)))
 
     def row(self, decision: Decision, before: str | None, after: str, reasons: str) -> Promotion:
-        """Make a row that is not written yet."""
+        """Make a row without writing it."""
         now = datetime.now(UTC)
         return Promotion(STUDENT, 0, decision, before, after, reasons, (), None, self.run_id, now)
 
 
 @contextmanager
 def opened(settings: Settings, run_id: str) -> Iterator[PromotionTransaction]:
-    """Take the lease of the model and repair what an earlier run left.
+    """Acquire the lease of the model and repair what an earlier run left incomplete.
 
     Raises
     ------
     LeaseHeld
-        If another promote or rollback is at work.
+        If another promote or rollback is running.
     """
     with lease_of(settings, f"models:/{STUDENT}", run_id) as lease:
         office = PromotionTransaction(Registry(settings), Ledger(settings.workspace), lease, run_id)
@@ -119,7 +119,7 @@ def opened(settings: Settings, run_id: str) -> Iterator[PromotionTransaction]:
 def promote_challenger(
     settings: Settings, challenger: str, run_id: str, training: str | None = None
 ) -> Promotion:
-    """Compare a challenger with the champion and make it champion if it is better; return the ledger's row.
+    """Compare a challenger with the champion and promote it if it is better; return the ledger's row.
 
     Parameters
     ----------
@@ -128,15 +128,15 @@ def promote_challenger(
     challenger : str
         `models:/derain-student@alias`, `models:/derain-student/version`, or a weights file, which is registered.
     run_id : str
-        Which run decides.
+        Id of the run that decides.
     training : str, optional
-        Folder or manifest of the photographs that the challenger was trained on: none of them may be among those
-        that decide.
+        Folder or manifest of the photographs on which the challenger was trained; none of them may be among the
+        deciding ones.
 
     Raises
     ------
     PromotionFailed
-        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line.
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line.
     """
     refuse_absent_device(settings)
     check_workspace(settings.workspace)
@@ -147,7 +147,7 @@ def promote_challenger(
     if training is not None:
         refuse_training(manifest, training)
     with opened(settings, run_id) as office:
-        if office.registry.standing(STUDENT).champion != champion.version:  # a killed run made another one
+        if office.registry.standing(STUDENT).champion != champion.version:  # a killed run has changed it
             champion = resolve_model(settings, CHAMPION_URL)
     verdict, table = _compared(settings, champion, candidate, manifest, run_id)
     candidate = _registered(settings, champion, candidate)
@@ -163,17 +163,17 @@ def promote_challenger(
 
 
 def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
-    """Make the previous version, or a version by its number, champion again; return the ledger's row.
+    """Make the previous version, or the version with this number, champion again; return the ledger's row.
 
     Raises
     ------
     PromotionFailed
-        If there is no previous version, or it is the champion already.
+        If there is no previous version, or the version is the champion already.
     ModelNotFound, ModelFileInvalid
-        If there is no such version, or it cannot be used; nothing was changed.
+        If there is no such version, or it cannot be used; nothing has been changed.
     """
     if to is None:
-        register_shipped(settings, STUDENT)  # and no more: the champion may be what is broken
+        register_shipped(settings, STUDENT)  # the champion is not loaded, because it may be broken
     else:
         resolve_model(settings, f"models:/{STUDENT}/{to}")
     with opened(settings, run_id) as office:
@@ -209,9 +209,9 @@ def _compared(
     manifest: ValidationManifest,
     run_id: str,
 ) -> tuple[Verdict, str | None]:
-    """Decide on a candidate; return the verdict and the URL of its figures by photograph, if there are any.
+    """Decide on a candidate; return the verdict and the URL of its measurements, if there are any.
 
-    What is plain without a measurement is not measured, and what an earlier run measured is not measured again.
+    Nothing is measured if the decision needs no measurement, or if an earlier run made the same measurement.
     """
     if candidate.model_file.digest == champion.model_file.digest:
         return Verdict((), (f"the same network as version {champion.version}, the champion",)), None
@@ -227,7 +227,7 @@ def _compared(
 
 
 def _registered(settings: Settings, champion: ResolvedModel, candidate: ResolvedModel) -> ResolvedModel:
-    """Make a weights file a version; the champion's own weights are one already."""
+    """Register a weights file as a version, unless its weights are those of the champion."""
     if candidate.version != "file":
         return candidate
     if candidate.model_file.digest == champion.model_file.digest:

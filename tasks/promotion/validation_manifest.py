@@ -1,10 +1,10 @@
-"""The frozen manifest that networks are compared on: a CSV with the SHA-256 of every file.
+"""The frozen validation manifest (`read_validation`): a CSV with the SHA-256 of every file.
 
-Columns: `rainy`, `clean`, `rainy_sha256`, `clean_sha256`, `scene`, `set`. Paths are relative to the manifest's
-folder. A photograph of real rain has no clean version: `clean` and `clean_sha256` stay empty. Rows of one `scene`
-are no independent evidence and are drawn together; without that column each row is a scene. Rows of the set
-`validation` decide, and without that column all do; those of any other set, the field's test sets say, are only
-reported, and a photograph that decides must not be in one of these, in whatever form.
+The columns are `rainy`, `clean`, `rainy_sha256`, `clean_sha256`, `scene` and `set`. Paths are relative to the
+manifest's folder. For a photograph of real rain, `clean` and `clean_sha256` are empty. Rows of one `scene` are not
+independent and are drawn together; without that column each row is a scene. Rows of the set `validation` decide,
+and without that column all rows do. Other sets, for example public test sets, are only reported, and must not
+contain a deciding photograph in any form.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tasks.perceptual_hash import SeenPhotographs
 
 COLUMNS = ("rainy", "clean", "rainy_sha256", "clean_sha256", "scene", "set")
 VALIDATION = "validation"
-"""The set that decides."""
+"""Name of the deciding set."""
 MAX_PIXELS = 50_000_000
 _SET_NAME = re.compile(r"[\w-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class ValidationRow:
-    """One rainy photograph, and its clean version where there is one: keys and SHA-256."""
+    """Keys and SHA-256 of one rainy photograph and, if there is one, its clean version."""
 
     rainy: str
     clean: str
@@ -42,7 +42,7 @@ class ValidationRow:
 
     @property
     def decides(self) -> bool:
-        """Whether promotion depends on it."""
+        """Whether promotion depends on the row."""
         return self.set == VALIDATION
 
     @property
@@ -62,7 +62,7 @@ class ValidationPhotograph:
 
 @dataclass(frozen=True, slots=True)
 class ValidationManifest:
-    """What networks are compared on, in the order of the file."""
+    """The photographs on which networks are compared, in the order of the file."""
 
     url: str
     digest: str
@@ -75,21 +75,21 @@ class ValidationManifest:
 
     @property
     def has_real_rain(self) -> bool:
-        """Whether some of the rows that decide are of real rain."""
+        """Whether any deciding row is a photograph of real rain."""
         return any(not row.is_pair for row in self.rows if row.decides)
 
     def only(self, keys: Container[str]) -> ValidationManifest:
-        """Return the rows of these rainy photographs alone."""
+        """Return a manifest with only the rows of these rainy photographs."""
         return replace(self, rows=tuple(row for row in self.rows if row.rainy in keys))
 
     def photographs(self) -> Iterator[ValidationPhotograph]:
-        """Read one photograph after the other.
+        """Yield the photographs one after the other.
 
         Raises
         ------
         ManifestInvalid
-            If a file is gone, is not the one that the manifest was written for, or is no photograph; or if a
-            photograph that decides is in another set too.
+            If a file is missing, has changed, or is no photograph; or if a deciding photograph is also in another
+            set.
         """
         seen = {True: SeenPhotographs(), False: SeenPhotographs()}
         for photograph in self._read_all():
@@ -98,7 +98,7 @@ class ValidationManifest:
             yield photograph
 
     def _refuse_shared(self, photograph: ValidationPhotograph, seen: dict[bool, SeenPhotographs]) -> None:
-        """Compare a photograph with those on the other side of what decides and what is only reported."""
+        """Refuse a photograph that is both among the deciding and the only reported ones."""
         row = photograph.row
         for key, pixels in ((row.rainy, photograph.rainy), (row.clean, photograph.clean)):
             if pixels is None:
@@ -138,14 +138,14 @@ class ValidationManifest:
 
 
 def read_validation(url: str) -> ValidationManifest:
-    """Read a manifest; its files are looked at when photographs are read.
+    """Read a manifest; its files are checked when photographs are read.
 
     Raises
     ------
     ManifestInvalid
-        If it is no such manifest; names the line.
+        If the manifest is invalid; the message names the line.
     ObjectNotFound
-        If it is not there.
+        If the manifest does not exist.
     """
     folder, _, name = url.rpartition("/")
     data = open_location(folder).fetch(name)

@@ -1,7 +1,7 @@
-"""A small validation set that is made where none is given: scikit-image's photographs under rain never trained on.
+"""The default validation set (`make_validation`): scikit-image's photographs with rain not used in training.
 
-It is rendered once a workspace and frozen there by its manifest: processors differ in the last bit of what they
-render, so that checksums of the rendered rain could not come with the package.
+It is rendered once per workspace and frozen there by its manifest. Processors differ in the last bit of the
+rendered rain, so the package cannot contain its checksums.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ PHOTOGRAPHS = (
     "motorcycle_left",
     "rocket",
 )
-"""Photographs that come inside scikit-image; each is a scene."""
+"""Photographs included in scikit-image; each is a scene."""
 RAINS = {"coarse": COARSE, "needles": NEEDLES, "sleet": SLEET}
-"""Each falls on another part of every photograph."""
+"""Rain families; each is applied to another part of every photograph."""
 SIDE = 192
 FIRST_RAIN = 1000
-"""Numbers of the rain, apart from those of the samples."""
+"""Numbers that select the rain, distinct from those of the samples."""
 
 
 def make_validation(workspace: str) -> str:
-    """Write the validation set where there is none; return the URL of its manifest, which is written last."""
+    """Write the validation set if there is none; return the URL of its manifest, which is written last."""
     location = open_location(f"{workspace.rstrip('/')}/validation")
     manifest = "manifest.csv"
     if not location.exists(manifest):
@@ -57,11 +57,11 @@ def make_validation(workspace: str) -> str:
 
 
 def _pairs() -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
-    """Render clean and rainy parts of each photograph, by name."""
+    """Yield clean and rainy parts of each photograph, by name."""
     for scene_number, scene in enumerate(PHOTOGRAPHS):
         whole = photograph(scene)
         for rain_number, (rain, family) in enumerate(RAINS.items()):
-            # Along the diagonal: parts of a photograph overlap as little as its size allows.
+            # Parts lie along the diagonal, so that they overlap as little as the size allows.
             top, left = (rain_number * (extent - SIDE) // (len(RAINS) - 1) for extent in whole.shape[:2])
             clean = whole[top : top + SIDE, left : left + SIDE]
             number = FIRST_RAIN + scene_number * len(RAINS) + rain_number

@@ -1,4 +1,4 @@
-"""How large the stages of a retraining are."""
+"""Presets of a retraining (`sizes_of`): the sizes of its stages."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from tasks.training.request import preset_named
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Presets of the stages that train."""
+    """Presets of the training stages."""
 
     finetune: str
     teacher: str
-    """The model that is fine-tuned."""
+    """Model to fine-tune."""
     distill: str
     distill_steps: int
     new_crops: int | None = None
-    """Most that are judged; None: all."""
+    """Largest number of crops to judge; None: all."""
 
 
 PRESETS = {
-    # No network that ships leads the student: what is fine-tuned is the champion itself.
+    # No shipped network is better than the student, so the champion itself is fine-tuned.
     "smoke": Sizes("smoke", CHAMPION_URL, "smoke", 60, new_crops=60),
     "cpu": Sizes("slim", CHAMPION_URL, "base", 6_000),
     "gpu": Sizes("mid", CHAMPION_URL, "base", 40_000),
@@ -35,6 +35,6 @@ def sizes_of(preset: str) -> Sizes:
     Raises
     ------
     PreflightFailed
-        If there is no such preset; lists those that there are.
+        If there is no such preset; the message lists the existing ones.
     """
     return preset_named(PRESETS, preset)

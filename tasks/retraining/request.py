@@ -1,4 +1,4 @@
-"""What a retraining is asked for, looked at in full before the first of its stages works for hours."""
+"""The request of a retraining, checked (`prepare_retraining`) before its stages run for hours."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from tasks.training.folder import folder_named, read_folder
 
 @dataclass(frozen=True, slots=True)
 class RetrainRequest:
-    """Parameters of the flow: as they were given, or with the data that stands for none."""
+    """Parameters of the flow, as given or completed with default data."""
 
     preset: str
     data: str
-    """Folder of labelled data; empty: what `smoke` generates."""
+    """Folder of labelled data; empty: the data that `smoke` generates."""
     decisions: str | None
     anew: bool
 
 
 def prepare_retraining(settings: Settings, request: RetrainRequest) -> RetrainRequest:
-    """Look at what the stages need, as far as that is quickly done; return the request with its data.
+    """Check quickly what the stages need; return the request completed with its data.
 
     Raises
     ------
     PreflightFailed, ManifestInvalid
-        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line. Nothing was trained.
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line. Nothing has been trained.
     """
     sizes_of(request.preset)
     if not Pool(settings.workspace).count():
@@ -47,12 +47,12 @@ def prepare_retraining(settings: Settings, request: RetrainRequest) -> RetrainRe
 
 
 def refuse_unfit_data(settings: Settings, request: RetrainRequest) -> None:
-    """Read all labelled data and validation, which takes a while: that it can be done, and that they share nothing.
+    """Read all labelled and validation data, which takes a while, and refuse unreadable files and overlaps.
 
     Raises
     ------
     PreflightFailed, ManifestInvalid
-        What is wrong, in one line.
+        With a message of one line.
     """
     if request.data:
         read_folder(Path(request.data))

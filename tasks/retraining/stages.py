@@ -1,7 +1,7 @@
-"""One retraining: its stages one after the other, each done once.
+"""The record of a retraining (`opened`, `Retraining.once`): its stages run in order, each once.
 
-Completed stages are recorded in `<workspace>/retrainings/open.json`, so the next run resumes a retraining that was
-killed or failed at the stage that it had reached. A completed retraining becomes `<id>.json` there.
+Completed stages are recorded in `<workspace>/retrainings/open.json`, so the next run resumes an interrupted or
+failed retraining at the stage that it had reached. A completed retraining becomes `<id>.json` in the same folder.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from tasks.retraining.request import RetrainRequest, refuse_unfit_data
 
 OPEN = "open.json"
 REFUSED = "Refused"
-"""Name of the state in which a promotion that was refused ends: no failure of the retraining."""
+"""State name of a refused promotion, which is no failure of the retraining."""
 
 
 class StageFailed(UserError):
-    """A stage that did not end well; the message names it and what it said."""
+    """Raised if a stage fails; the message names the stage and its own message."""
 
 
 class NothingNew(Exception):
-    """The crops of the pool are those of a completed retraining."""
+    """Raised if a completed retraining has already used the present crops of the pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,45 +47,45 @@ class Stage:
 
     name: str
     line: str
-    """What it said in the end."""
+    """Its final message."""
     model: str
-    """The version that it registered, as `models:/name/version`; empty if there is none."""
+    """The registered version as `models:/name/version`; empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A retraining as it is remembered."""
+    """A retraining as it is stored."""
 
     retraining_id: str
     preset: str
     data: str
     decisions_sha256: str
     pool_digest: str
-    """Of the crops that could be trained on when it began."""
+    """Digest of the training crops at its start."""
     begun_at: str
     stages: tuple[Stage, ...] = ()
 
     @property
     def asked(self) -> tuple[str, str, str]:
-        """What was asked for."""
+        """The request: values that must be equal for a retraining to be resumed."""
         return self.preset, self.data, self.decisions_sha256
 
 
 @dataclass(slots=True)
 class Retraining:
-    """A retraining under way; only the holder of its lease writes it down."""
+    """A retraining in progress; only the holder of its lease writes its record."""
 
     record: Record
     places: Location
     lease: Lease
 
     def once(self, name: str, run: Callable[[], State[Any]]) -> Stage:
-        """Run a stage and record it, unless it is completed already.
+        """Run a stage and record it, unless it has been completed already.
 
         Raises
         ------
         StageFailed
-            If it fails: the next run begins with it.
+            If it fails; the next run starts with it.
         """
         for stage in self.record.stages:
             if stage.name == name:
@@ -102,7 +102,7 @@ class Retraining:
         return stage
 
     def close(self) -> str:
-        """Record that it is completed; return one line with the result and the file that describes all stages."""
+        """Record the completion; return one line with the result and the file that describes all stages."""
         self.lease.check()
         name = f"{self.record.retraining_id}.json"
         self.places.put(name, _written(self.record))
@@ -113,14 +113,14 @@ class Retraining:
 def _model(state: State[Any]) -> str:
     try:
         result = state.result(raise_on_failure=False)
-    except MissingResult:  # a stage that ends with words alone
+    except MissingResult:  # the stage has only a message
         return ""
     return str(getattr(result, "model", ""))
 
 
 @contextmanager
 def opened(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator[Retraining]:
-    """Take up the retraining that is open, or begin one, as `prepare_retraining` found it possible.
+    """Resume the open retraining, or start one, from a request that `prepare_retraining` has checked.
 
     Raises
     ------
@@ -129,9 +129,9 @@ def opened(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator
     ObjectNotFound, AccessDenied, TransientError
         If the decisions cannot be fetched.
     NothingNew
-        If there is nothing to learn that the last one did not see.
+        If there is nothing new since the last retraining.
     LeaseHeld
-        If another run retrains.
+        If another run is retraining.
     """
     places = open_location(f"{settings.workspace}/retrainings")
     with lease_of(settings, "retrain", run_id) as lease:
@@ -143,7 +143,7 @@ def opened(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator
             raise NothingNew("nothing new to learn from since the last retraining; --anew does it again")
         refuse_unfit_data(
             settings, request
-        )  # each run looks, also one that goes on: the data may have changed
+        )  # every run checks, including one that resumes, because the data may have changed
         places.put(OPEN, _written(record))
         yield Retraining(record, places, lease)
 
@@ -160,7 +160,7 @@ def _begun(settings: Settings, request: RetrainRequest) -> Record:
 
 
 def _pool_digest(workspace: str) -> str:
-    """Return the SHA-256 over the ids of the training crops: what was only rejected is nothing new."""
+    """Return the SHA-256 over the ids of the training crops; rejected images are nothing new."""
     return sha256("\n".join(Pool(workspace).crops("train")["crop_id"]).encode()).hexdigest()
 
 
@@ -169,7 +169,7 @@ def _digest(decisions: str | None) -> str:
 
 
 def _resumed(unfinished: Record, now: Record) -> Record:
-    """Return the open retraining; what came into the pool meanwhile is for the next one."""
+    """Return the open retraining; crops that were added since are left for the next one."""
     if unfinished.asked != now.asked:
         raise PreflightFailed(
             f"a retraining with preset {unfinished.preset}, begun at {unfinished.begun_at}, is not completed:"
@@ -179,7 +179,7 @@ def _resumed(unfinished: Record, now: Record) -> Record:
 
 
 def _is_known(record: Record, places: Location) -> bool:
-    """Return whether a completed retraining had the same request and saw the same crops."""
+    """Return whether a completed retraining had the same request and the same crops."""
     return any(
         (each.asked, each.pool_digest) == (record.asked, record.pool_digest) for each in _closed(places)
     )
@@ -188,7 +188,7 @@ def _is_known(record: Record, places: Location) -> bool:
 def _closed(places: Location) -> list[Record]:
     try:
         keys = [ref.key for ref in places.list() if ref.key.endswith(".json") and ref.key != OPEN]
-    except ObjectNotFound:  # there was no retraining yet
+    except ObjectNotFound:  # there has been no retraining yet
         return []
     return [record for key in keys if (record := _read(places, key)) is not None]
 
@@ -198,12 +198,12 @@ def _written(record: Record) -> bytes:
 
 
 def _read(places: Location, key: str) -> Record | None:
-    """Read a record; None where there is none.
+    """Read a record; None if there is none.
 
     Raises
     ------
     PreflightFailed
-        If the file is not what it should be.
+        If the file is not a valid record.
     """
     try:
         written = places.fetch(key)

@@ -1,1 +1,1 @@
-"""finetune, distill, retrain: what is asked for, what is trained on, what is registered."""
+"""Training stages: fine-tuning and distillation, with their requests, data, tracking and registration."""

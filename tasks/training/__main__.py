@@ -1,8 +1,8 @@
-"""Train with curve and pictures in MLflow, in addition to the files of `models.train`.
+"""Training from the command line with curves and pictures in MLflow, in addition to the files of `models.train`.
 
     python -m tasks.training --preset student-base --data DATA --out checkpoints/student-base
 
-All options are those of `python -m models.train`, which needs nothing of this: a bare machine with PyTorch does.
+The options are those of `python -m models.train`, which needs only PyTorch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EXPERIMENT = "training"
 
 
 def watched(config: TrainConfig, out: Path) -> AbstractContextManager[TrackedRun]:
-    """Keep a training in MLflow while it runs; the run is marked failed if it does not come to its end."""
+    """Track a training in MLflow; the run is marked failed if the training does not complete."""
     return tracked(read_settings(), Training(EXPERIMENT, config, out, asdict(config)))
 
 

@@ -1,4 +1,4 @@
-"""A student distilled, tracked and registered as the challenger; killed, the same request goes on where it was."""
+"""Distillation of a student (`distil_student`): tracked, resumable, and registered as the challenger."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXPERIMENT = "distillation"
 
 @dataclass(frozen=True, slots=True)
 class Distilled:
-    """A distillation that came to its end."""
+    """The result of a completed distillation."""
 
     run_id: str
     version: str
@@ -33,11 +33,11 @@ class Distilled:
 
     @property
     def model(self) -> str:
-        """The version as a model of the registry."""
+        """The version as a registry URL."""
         return f"models:/{STUDENT}/{self.version}"
 
     def __str__(self) -> str:
-        """Tell it in one line."""
+        """Return the result in one line."""
         return (
             f"version {self.version} of {STUDENT} is challenger, distilled in MLflow run {self.run_id}: "
             f"{self.after.student:.2f} dB on validation ({self.before.student:.2f} before), teacher"
@@ -46,22 +46,22 @@ class Distilled:
 
 
 def distil_student(settings: Settings, prepared: Prepared, run_id: str) -> Distilled:
-    """Train a student, or go on training it, and register its best weights as the challenger.
+    """Train a student, or resume its training, and register its best weights as the challenger.
 
     Parameters
     ----------
     settings : Settings
         Workspace, tracking server, device.
     prepared : Prepared
-        What was asked for.
+        The checked request.
     run_id : str
-        Which flow run this is: it holds the lease of the work folder.
+        Id of the flow run, which holds the lease of the work folder.
 
     Raises
     ------
     TrainingFailed
-        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line. The next run goes on from the
-        last checkpoint.
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line. The next run resumes from the last
+        checkpoint.
     """
     start = None if prepared.start is None else prepared.start.model_file
     with open_session(settings, _filed(prepared), start, run_id) as ongoing:
@@ -91,7 +91,7 @@ def _lead(fabric: Fabric, prepared: Prepared, student: Path | None, memory: str)
 
 
 def _weights(ongoing: TrainingSession, prepared: Prepared) -> Path:
-    """Return the best weights; of a student that was there before, as far from it as they forget little."""
+    """Return the best weights; for an existing student, interpolated towards it so that little is forgotten."""
     if prepared.start is None:
         return ongoing.training.best
     held_out = load_training_data(prepared.folder.path, held_out=True).to(ongoing.fabric.device)
@@ -103,7 +103,7 @@ def _weights(ongoing: TrainingSession, prepared: Prepared) -> Path:
 
 
 def _record(ongoing: TrainingSession, before: Lead, after: Lead) -> None:
-    """Keep figures, checkpoint and curve with the run."""
+    """Log metrics, checkpoint and curve to the run."""
     figures = {
         f"lead/{when}_{who.name}": getattr(lead, who.name)
         for when, lead in (("before", before), ("after", after))

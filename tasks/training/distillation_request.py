@@ -1,4 +1,4 @@
-"""What a distillation is asked for, looked at in full before anything is changed."""
+"""The request of a distillation, checked (`prepare_distillation`) before anything is changed."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ PRESETS = {
     "small": TrainConfig(preset="student-small", steps=20_000),
     "base": TrainConfig(preset="student-base", steps=40_000),
 }
-"""How a student is trained: `smoke` shows in minutes that all works, the others are for real."""
+"""Presets of a student's training: `smoke` checks in minutes that everything works; the others are for real use."""
 
 
 @dataclass(frozen=True, slots=True)
 class DistillRequest:
-    """Parameters of the flow, as they were given."""
+    """Parameters of the flow, as given."""
 
     preset: str
     student: str
@@ -60,19 +60,19 @@ class DistillRequest:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A distillation that may begin."""
+    """A checked distillation that is ready to start."""
 
     config: TrainConfig
     teaching: Teaching
     folder: TrainingFolder
     start: ResolvedModel | None
-    """What the student begins from; None: new weights."""
+    """Initial weights of the student; None: random weights."""
     work: Path
-    """Where checkpoint, curve and weights lie: the same for the same request, so that it is resumed."""
+    """Folder of checkpoint, curve and weights; equal requests share it, so that they are resumed."""
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """All that the training depends on, by name, for the tracked run."""
+        """Everything that the training depends on, by name, for the tracked run."""
         start = {} if self.start is None else {"start": self.start.label}
         return {
             **asdict(self.config),
@@ -86,25 +86,25 @@ class Prepared:
 
     @property
     def tags(self) -> dict[str, str]:
-        """What the student comes from, for run and version: teachers, data, code."""
+        """Provenance for run and version: teachers, data, code."""
         lineage = {key: str(value) for key, value in asdict(self.teaching.lineage).items() if value}
         return {**lineage, **origin_tags(self.folder, self.start)}
 
 
 def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepared:
-    """Look at everything a distillation needs.
+    """Check everything that a distillation needs.
 
     Raises
     ------
     PreflightFailed
-        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line. Nothing was changed.
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line. Nothing has been changed.
     """
     refuse_absent_device(settings)
     config = train_config(PRESETS, request.preset, request.steps, request.seed)
     check_workspace(settings.workspace)
     champion = resolve_model(
         settings, CHAMPION_URL
-    )  # the registry is there, and the student has a name in it
+    )  # checks that the registry answers and knows the student's name
     start = _start(settings, request, champion)
     if start is not None:
         config = replace(going_on(config), preset=_student_preset(start))
@@ -156,7 +156,7 @@ def _refuse_itself(start: ResolvedModel | None, teacher: Teacher) -> None:
 
 
 def _material(settings: Settings, request: DistillRequest) -> tuple[Path, Sequence[RgbImage]]:
-    """Find the training folder and the unlabelled photographs: those that are named, or else the samples."""
+    """Return the training folder and the unlabelled photographs, as named or else the samples."""
     data, unlabelled = request.data or settings.training, request.unlabelled or None
     if not data and request.preset == "smoke":
         folder, rainy = make_training_samples(settings.workspace)
@@ -175,7 +175,7 @@ def _unlabelled(settings: Settings, url: str) -> Sequence[RgbImage]:
 def _asked(
     config: TrainConfig, teaching: Teaching, folder: TrainingFolder, start: ResolvedModel | None
 ) -> dict[str, object]:
-    """Return what a work folder is known by."""
+    """Return the values that identify a work folder."""
     return {
         "train": asdict(config),
         "distill": asdict(teaching.config),

@@ -1,4 +1,4 @@
-"""Semi-DRDNet: a derainer fine-tuned on real rain, tracked, and registered as challenger where it is better."""
+"""Fine-tuning on real rain with Semi-DRDNet (`finetune_on_rain`): tracked, and registered if it is better."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ SEMI_DRDNET = "semi-drdnet"
 
 @dataclass(frozen=True, slots=True)
 class Finetuned:
-    """A fine-tuning that came to its end."""
+    """The result of a completed fine-tuning."""
 
     run_id: str
     before: float
-    """Validation score of the start, dB; see `models.training.semi.validation`."""
+    """Validation score of the initial weights in dB; see `models.training.semi.validation`."""
     after: float
     share: float
-    """Interpolation weight between start and best weights; see `models.training.weight_interpolation`."""
+    """Interpolation weight between initial and best weights; see `models.training.weight_interpolation`."""
     version: str | None
-    """Of `semi-drdnet`; None where nothing was better than the start."""
+    """Version of `semi-drdnet`; None if nothing was better than the initial weights."""
     weights: Path
     streaks: str
 
     @property
     def model(self) -> str:
-        """The version as a model of the registry; empty if there is none."""
+        """The version as a registry URL; empty if there is none."""
         return "" if self.version is None else f"models:/{SEMI_DRDNET}/{self.version}"
 
     def __str__(self) -> str:
-        """Tell it in one line."""
+        """Return the result in one line."""
         scores = f"{self.after:.2f} dB on validation, {self.before:.2f} before; streaks: {self.streaks}"
         if self.version is None:
             return f"nothing registered: no weights are better than those it started from ({scores})"
@@ -52,22 +52,22 @@ class Finetuned:
 
 
 def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Finetuned:
-    """Train, or go on where a killed process was, and register the best weights if they are better than the start.
+    """Train, or resume an interrupted training, and register the best weights if they beat the initial ones.
 
     Parameters
     ----------
     settings : Settings
         Workspace, tracking server, device.
     prepared : Prepared
-        What was asked for.
+        The checked request.
     run_id : str
-        Which flow run this is: it holds the lease of the work folder.
+        Id of the flow run, which holds the lease of the work folder.
 
     Raises
     ------
     TrainingFailed
-        The network collapsed; or another of `tasks.refusals.REFUSALS`. The best weights so far lie in the
-        work folder.
+        If the network collapsed; or another of `tasks.refusals.REFUSALS`. The best weights so far are in the work
+        folder.
     """
     start, version = prepared.start.model_file, None
     with open_session(settings, _filed(prepared), start, run_id) as ongoing:
@@ -84,7 +84,7 @@ def _filed(prepared: Prepared) -> Training:
 
 
 def _trained(ongoing: TrainingSession, prepared: Prepared) -> Kept:
-    """Train to the end; return what is kept of it."""
+    """Train to the end; return the weights to keep."""
     fabric = ongoing.fabric
     rain, mean = prepared.rain.to(fabric.device), build(prepared.start.model_file)
     objective = SemiSupervised(prepared.semi, rain, mean, _critic(prepared))

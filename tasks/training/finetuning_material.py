@@ -1,4 +1,4 @@
-"""What a fine-tuning sees of real rain: photographs, pseudo-labels, and the streaks that are in them."""
+"""Real rain for a fine-tuning (`material_at`): photographs, pseudo-labels, and streaks cut from them."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from tasks.curation.streak_harvest import MOST_LAYERS
 from tasks.training.unlabelled import POOL, unlabelled_photographs, without_padding
 
 SIDE = 512
-"""Larger photographs are cut to their middle."""
+"""Largest side in pixels; larger photographs are cropped to their centre."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Rainy photographs with targets, and how far each pixel is trusted, 0 to 255."""
+    """Rainy photographs with targets and a confidence per pixel, 0 to 255."""
 
     rainy: Sequence[RgbImage]
     target: Sequence[RgbImage]
     confidence: Sequence[RgbImage]
-    """(H, W) each."""
+    """Confidence maps, (H, W) uint8 each."""
 
     def targets(self) -> Targets:
-        """Put them into banks."""
+        """Return them as banks."""
         return Targets(
             _bank(self.rainy), _bank(self.target), _bank([part[..., None] for part in self.confidence])
         )
@@ -46,36 +46,36 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Streaks:
-    """Layers of real rain: to train on, and, of other photographs, to judge by."""
+    """Layers of real rain for training and, from other photographs, for validation."""
 
     training: Bank
     judging: Bank
     told: str
-    """What came of the windows that were looked at, in words."""
+    """Description of how many windows were accepted and refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Accepted pseudo-labels, where there are any, apart by what they were made of."""
+    """Accepted pseudo-labels, if any, grouped by origin."""
 
     of_networks: Labelled | None = None
-    """What networks made."""
+    """Outputs of networks."""
     temporal: Labelled | None = None
     """Temporal backgrounds."""
     held_out_temporal: Labelled | None = None
-    """Those of other source groups: weights are chosen by them."""
+    """Temporal backgrounds of other source groups, used for choosing weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Unlabelled photographs; of the pool, what was accepted, and its streaks too."""
+    """Unlabelled photographs and, from the pool, accepted pseudo-labels and their streaks."""
 
     photographs: Sequence[RgbImage]
     accepted: Accepted = Accepted()
     streaks: Streaks | None = None
 
     def real_rain(self, streaks: Streaks) -> RealRain:
-        """Put everything into banks."""
+        """Return everything as banks."""
         found = self.accepted
         of_networks, temporal, held_out = (
             None if labels is None else labels.targets()
@@ -86,23 +86,23 @@ class Material:
 
 
 def material_at(settings: Settings, place: str, semi: SemiConfig) -> Material:
-    """Fetch rainy photographs, cut to at most 512 pixels a side; of the pool what was curated too, where it counts.
+    """Fetch rainy photographs, cropped to at most 512 pixels per side, and curated pseudo-labels of the pool.
 
     Parameters
     ----------
     settings : Settings
-        Workspace of the pool; images of more than `max_pixels` are left out.
+        Workspace of the pool; images of more than `max_pixels` are skipped.
     place : str
         `pool`, or a folder or bucket prefix.
     semi : SemiConfig
-        Weights: pseudo-labels that weigh nothing are not read.
+        Loss weights; pseudo-labels with a weight of 0 are not read.
 
     Raises
     ------
     FileNotFoundError
-        If there is none; names the place, and why the first one was left out.
+        If there is none; the message names the place, and why the first image was skipped.
     StreakBankEmpty
-        If curation took no streaks from the pool.
+        If curation has cut no streaks from the pool.
     """
     photographs = [_middle(each) for each in unlabelled_photographs(settings, place)]
     if place != POOL:
@@ -111,7 +111,7 @@ def material_at(settings: Settings, place: str, semi: SemiConfig) -> Material:
 
 
 def _curated_streaks(workspace: str) -> Streaks:
-    """Read the streaks that curation took from what is accepted now, at most `MOST_LAYERS`."""
+    """Read the streaks that curation cut from presently accepted crops, at most `MOST_LAYERS`."""
     stored = StreakLayers(workspace).read()
     image_of = dict(Pool(workspace).crops("train").select("crop_id", "image_id").iter_rows())
     found = [(image_of[crop_id], layer) for crop_id, layer in stored.layers if crop_id in image_of]
@@ -125,9 +125,9 @@ def _curated_streaks(workspace: str) -> Streaks:
 
 
 def _accepted(workspace: str, semi: SemiConfig) -> Accepted:
-    """Read what curation accepted; of temporal backgrounds every fourth source group is held out."""
+    """Read the accepted pseudo-labels; hold out the temporal backgrounds of every fourth source group."""
     accepted = PseudoLabels(workspace).accepted()
-    is_still = pl.col("frames").is_not_null()  # the rule would not tell: reviewers put theirs in its place
+    is_still = pl.col("frames").is_not_null()  # the rule is no criterion, because reviewers replace it
     stills = accepted.filter(is_still)
     groups = sorted(stills["source_group"].unique())
     held_out = pl.col("source_group").is_in(groups[::HOLD_OUT_EVERY] if len(groups) > 1 else [])
@@ -140,7 +140,7 @@ def _accepted(workspace: str, semi: SemiConfig) -> Accepted:
 
 
 def _labelled(workspace: str, accepted: pl.DataFrame) -> Labelled | None:
-    """Read crops and pseudo-labels of rows of the ledger, a bounded number; None where there is no row."""
+    """Read the crops and pseudo-labels of a bounded number of ledger rows; None if there is no row."""
     if accepted.is_empty():
         return None
     pool, labels = Pool(workspace), PseudoLabels(workspace)
@@ -155,7 +155,7 @@ def _labelled(workspace: str, accepted: pl.DataFrame) -> Labelled | None:
 
 
 def harvested(start: ModelFile, photographs: Sequence[RgbImage], device: str) -> Streaks:
-    """Take streaks out of photographs with the network that the training starts from.
+    """Cut streaks from photographs with the network from which the training starts.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a fine-tuning is asked for, looked at in full before anything is changed."""
+"""The request of a fine-tuning, checked (`prepare_finetuning`) before anything is changed."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ PRESETS = {
     "mid": replace(STAGE_2, preset="drd-net-mid", steps=20_000, ema=0.999),
     "paper": replace(STAGE_2, preset="drd-net-paper", steps=60_000, batch=32, crop=56, ema=0.999),
 }
-"""`smoke` shows in minutes that all works, `slim` trains on a CPU, the others on a GPU. Half of the crops of a
-batch are re-rained."""
+"""Presets of a fine-tuning: `smoke` checks in minutes that everything works, `slim` is for a CPU, the others for a
+GPU. Half of the crops per batch are re-rained."""
 STARTS = {"drd-net-slim": SHIPPED.with_name("drd-net-slim.safetensors")}
-"""Weights that come with the package, by preset of the network."""
+"""Shipped weights, by preset of the network."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinetuneRequest:
-    """Parameters of the flow, as they were given."""
+    """Parameters of the flow, as given."""
 
     preset: str = "smoke"
     model: str = ""
@@ -56,7 +56,7 @@ class FinetuneRequest:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A fine-tuning that may begin."""
+    """A checked fine-tuning that is ready to start."""
 
     config: TrainConfig
     semi: SemiConfig
@@ -64,13 +64,13 @@ class Prepared:
     folder: TrainingFolder
     rain: RealRain
     work: Path
-    """Where checkpoint, curve and weights lie: the same for the same request, so that it is resumed."""
+    """Folder of checkpoint, curve and weights; equal requests share it, so that they are resumed."""
     streaks: str
-    """What came of the windows that were looked at for streaks, in words."""
+    """Description of how many windows were searched for streaks, accepted and refused."""
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """All that the training depends on, by name, for the tracked run."""
+        """Everything that the training depends on, by name, for the tracked run."""
         return {
             **asdict(self.config),
             **{f"semi_{name}": value for name, value in asdict(self.semi).items()},
@@ -81,17 +81,17 @@ class Prepared:
 
     @property
     def tags(self) -> dict[str, str]:
-        """What the weights come from, for run and version: data, real rain, start, code."""
+        """Provenance for run and version: data, real rain, initial weights, code."""
         return {**origin_tags(self.folder, self.start), "real_rain_digest": self.rain.digest}
 
 
 def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiConfig) -> Prepared:
-    """Look at everything a fine-tuning needs; photographs that were not curated are looked through for streaks.
+    """Check everything that a fine-tuning needs; search photographs for streaks unless they were curated.
 
     Raises
     ------
     PreflightFailed
-        Or another of `tasks.refusals.REFUSALS`: what is wrong, in one line.
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line.
     """
     refuse_absent_device(settings)
     train = train_config(PRESETS, request.preset, request.steps, request.seed)
@@ -107,12 +107,12 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
 
 
 def start_of(settings: Settings, model: str, preset: str) -> ResolvedModel:
-    """Choose what a training of a preset of the network starts from: a model that is named, or what ships.
+    """Return the model from which a training of a network preset starts: the named one, or the shipped one.
 
     Raises
     ------
     PreflightFailed
-        If none is named and none ships; or another of `tasks.refusals.REFUSALS`.
+        If none is named and none is shipped; or another of `tasks.refusals.REFUSALS`.
     """
     if model:
         return resolve_model(settings, model)
@@ -124,7 +124,7 @@ def start_of(settings: Settings, model: str, preset: str) -> ResolvedModel:
 
 
 def _places(settings: Settings, request: FinetuneRequest) -> tuple[Path, str]:
-    """Find labelled data and unlabelled photographs: those that are named, or else generated ones for `smoke`."""
+    """Return the labelled data and unlabelled photographs, as named or else generated for `smoke`."""
     data, unlabelled = request.data or settings.training or "", request.unlabelled
     if request.preset == "smoke" and not (data and unlabelled):
         generated = make_training_samples(settings.workspace)
@@ -141,7 +141,7 @@ def _places(settings: Settings, request: FinetuneRequest) -> tuple[Path, str]:
 def _rain(
     settings: Settings, unlabelled: str, semi: SemiConfig, start: ResolvedModel
 ) -> tuple[RealRain, str]:
-    """Gather what there is of real rain; of the pool, curation took the streaks already."""
+    """Collect real rain; for the pool, curation has already cut the streaks."""
     try:
         material = material_at(settings, unlabelled, semi)
         streaks = material.streaks or harvested(start.model_file, material.photographs, settings.device)
@@ -153,7 +153,7 @@ def _rain(
 def _asked(
     train: TrainConfig, semi: SemiConfig, start: ResolvedModel, folder: TrainingFolder, rain: RealRain
 ) -> dict[str, object]:
-    """Return what a work folder is known by."""
+    """Return the values that identify a work folder."""
     return {
         "train": asdict(train),
         "semi": asdict(semi),

@@ -1,4 +1,4 @@
-"""A folder of labelled data, looked at before anything trains on it."""
+"""Folders of labelled data (`inspected`), read and hashed before a training uses them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.refusals import PreflightFailed
 
 @dataclass(frozen=True, slots=True)
 class TrainingFolder:
-    """A training folder that was looked at, and what it held then."""
+    """A training folder with its counts and digest at the time of inspection."""
 
     path: Path
     photographs: int
@@ -23,12 +23,12 @@ class TrainingFolder:
 
 
 def folder_named(settings: Settings, data: str, preset: str) -> Path:
-    """Return the folder that is named, or else that of the settings.
+    """Return the named folder, or else that of the settings.
 
     Raises
     ------
     PreflightFailed
-        If neither is, or if it is no folder of this machine; names the preset.
+        If there is none, or it is no folder on this machine; the message names the preset.
     """
     place = data or settings.training
     if not place:
@@ -45,12 +45,12 @@ def folder_named(settings: Settings, data: str, preset: str) -> Path:
 
 
 def read_folder(folder: Path) -> tuple[TrainingData, TrainingData]:
-    """Read training and validation split as a training will.
+    """Read the training and validation splits as a training does.
 
     Raises
     ------
     PreflightFailed
-        If it cannot; names the folder or the file.
+        If a file cannot be read; the message names the folder or the file.
     """
     try:
         return load_training_data(folder, held_out=False), load_training_data(folder, held_out=True)
@@ -60,12 +60,12 @@ def read_folder(folder: Path) -> tuple[TrainingData, TrainingData]:
 
 
 def inspected(folder: Path) -> TrainingFolder:
-    """Read a training folder as a training will, and count and hash what is in it.
+    """Read a training folder as a training does, and count and hash its contents.
 
     Raises
     ------
     PreflightFailed
-        If it cannot be read; names the folder or the file.
+        If it cannot be read; the message names the folder or the file.
     """
     train, held_out = read_folder(folder)
     names = photographs_of(folder, held_out=True)
@@ -76,7 +76,7 @@ def inspected(folder: Path) -> TrainingFolder:
 
 
 def _folder_digest(folder: Path) -> str:
-    """Return the SHA-256 over names and contents of all that a training reads."""
+    """Return the SHA-256 over names and contents of all files that a training reads."""
     digest = sha256()
     parts = [folder / name for name in ("clean", "garg", "streaks")]
     files = sorted(path for part in parts for path in part.glob("*.*"))

@@ -1,4 +1,4 @@
-"""What the requests of all trainings have in common: presets, what weights come from, and where the work lies."""
+"""Common parts of all training requests: presets, provenance of weights, and work folders."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from tasks.training.folder import TrainingFolder
 
 Preset = TypeVar("Preset")
 STAGE_2 = TrainConfig(learning_rate=1e-4, warm_up=20, cool_down=1.0, finish=1.0, ema=0.99)
-"""How a network goes on that was trained to its end: the learning rate falls from 1e-4 to 0 all along, and labelled
-rain counts by PSNR itself. With the rate and the loss that it began with it would lose light rain. Crops are then
-twice as large and a quarter as many as `batch` and `crop` say (`models.training.batches.batch_of`)."""
+"""Settings for continuing a fully trained network: the learning rate decays from 1e-4 to 0 throughout, and the loss
+on labelled rain is PSNR itself. With its original rate and loss the network would lose light rain. Crops are twice
+as
+large and a quarter as many as `batch` and `crop` specify (`models.training.batches.batch_of`)."""
 
 
 def preset_named(presets: Mapping[str, Preset], name: str) -> Preset:
@@ -32,7 +33,7 @@ def preset_named(presets: Mapping[str, Preset], name: str) -> Preset:
     Raises
     ------
     PreflightFailed
-        If there is no such preset; lists those that there are.
+        If there is no such preset; the message lists the existing ones.
     """
     if name not in presets:
         raise PreflightFailed(f"preset {name!r}: there is no such one; there are {', '.join(presets)}")
@@ -40,14 +41,14 @@ def preset_named(presets: Mapping[str, Preset], name: str) -> Preset:
 
 
 def train_config(presets: Mapping[str, TrainConfig], name: str, steps: int | None, seed: int) -> TrainConfig:
-    """Return the hyper-parameters of a preset; `steps`, where given, replaces its number of steps."""
+    """Return the hyper-parameters of a preset; `steps`, if given, replaces its number of steps."""
     known = preset_named(presets, name)
     steps = known.steps if steps is None else steps
     return replace(known, steps=steps, seed=seed, validate_every=min(known.validate_every, steps))
 
 
 def going_on(config: TrainConfig) -> TrainConfig:
-    """Return the same training for a network that was trained to its end."""
+    """Return the same configuration for continuing a fully trained network."""
     return replace(
         config,
         learning_rate=STAGE_2.learning_rate,
@@ -59,12 +60,12 @@ def going_on(config: TrainConfig) -> TrainConfig:
 
 
 def preset_of(start: ResolvedModel, what: str) -> str:
-    """Return the preset of the network that a training begins from.
+    """Return the preset of the network from which a training starts.
 
     Raises
     ------
     PreflightFailed
-        If it is of no preset: a checkpoint and a work folder are known by one.
+        If it matches no preset, which checkpoints and work folders need.
     """
     name = preset_name(build(start.model_file).config)
     if name not in presets():
@@ -73,7 +74,7 @@ def preset_of(start: ResolvedModel, what: str) -> str:
 
 
 def origin_tags(folder: TrainingFolder, start: ResolvedModel | None) -> dict[str, str]:
-    """Name what weights come from, for run and version: data, split, start, code."""
+    """Return the provenance of weights for run and version: data, split, initial weights, code."""
     tags = {"data_digest": folder.digest, "split_digest": folder.split_digest}
     if start is not None:
         tags["start_digest"] = start.model_file.digest
@@ -82,6 +83,6 @@ def origin_tags(folder: TrainingFolder, start: ResolvedModel | None) -> dict[str
 
 
 def work_folder(settings: Settings, kind: str, asked: Mapping[str, object]) -> Path:
-    """Return the folder of a training: the same for the same request, so that it is resumed."""
+    """Return the folder of a training; equal requests share it, so that they are resumed."""
     digest = sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     return local_home(settings.workspace) / kind / digest[:16]

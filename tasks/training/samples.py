@@ -1,7 +1,7 @@
-"""A small training folder for a first distillation: pictures that scikit-image ships, and rain of ours.
+"""A small training folder for a first distillation (`make_training_samples`): scikit-image pictures with rain.
 
-It has no picture of the small validation set (`tasks.promotion.validation_samples`). That a training on it runs is
-the point, not what the network learns from it.
+It has no picture of the small validation set (`tasks.promotion.validation_samples`). It serves to show that a
+training runs, not to teach the network anything.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from tasks.media.samples import local_home, photograph, rain_on
 PICTURES = ("cell", "hubble_deep_field", "ihc", "moon", "page", "retina", "text")
 HELD_OUT_PICTURE = "clock_motion"
 PARTS = 3
-"""Of each picture, side by side as far as its size allows."""
+"""Number of parts per picture, without overlap as far as its size allows."""
 SIDE = 160
 LAYERS = {1: FINE, 2: MEDIUM, 3: BOLD, HELD_OUT_SCENES[0]: MEDIUM, HELD_OUT_SCENES[1]: FINE}
-"""Scenes of the streak bank, those of the training split and two of the validation split."""
+"""Scenes of the streak bank: those of the training split, and two of the validation split."""
 LAYER_SEED = 2027
 UNLABELLED_RAIN = (SOFT, FAINT_LONG)
-"""Rain that falls on the unlabelled pictures."""
+"""Rain applied to the unlabelled pictures."""
 
 
 def make_training_samples(workspace: str) -> tuple[Path, Path]:
-    """Write the training folder and unlabelled pictures where there are none; return both folders.
+    """Write the training folder and unlabelled pictures if there are none; return both folders.
 
     Parameters
     ----------
     workspace : str
-        They lie below it, or below `./var` where it is remote.
+        The folders are below it, or below `./var` if it is remote.
     """
     home = local_home(workspace) / "samples"
     data, unlabelled = home / "training", home / "unlabelled"
@@ -52,7 +52,7 @@ def make_training_samples(workspace: str) -> tuple[Path, Path]:
 
 
 def _in_order() -> list[tuple[str, int]]:
-    """Name the parts so that those of the held-out picture come where the validation split takes its own."""
+    """Order the parts so that the validation split consists of those of the held-out picture."""
     trained = [(name, part) for part in range(PARTS) for name in PICTURES]
     for part in range(PARTS):
         trained.insert(part * HOLD_OUT_EVERY, (HELD_OUT_PICTURE, part))

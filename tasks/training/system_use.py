@@ -1,4 +1,4 @@
-"""Record CPU, memory and GPU use of a training next to its curve."""
+"""Recorder of CPU, memory and GPU use along with a training's curve (`WithSystem`)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from models.images import RgbImage
 
 
 class WithSystem:
-    """A recorder that adds what the process uses to the scalars of a tracked run."""
+    """A recorder that adds the resource use of the process to the scalars of a tracked run."""
 
     def __init__(self, run: TrackedRun) -> None:
         self._run = run
         self._process = psutil.Process()
-        self._process.cpu_percent()  # the first call only begins to measure
+        self._process.cpu_percent()  # the first call only starts the measurement
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Keep named numbers of a step."""
+        """Record named values of a step."""
         self._run.scalars(step, {**values, **self._system()})
 
     def picture(self, step: int, name: str, picture: RgbImage) -> None:
-        """Keep a picture of a step."""
+        """Record a picture of a step."""
         self._run.picture(step, name, picture)
 
     def _system(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Sessions of trainings: a device, a tracked run that is resumed, and a place in the registry."""
+"""Training sessions (`open_session`): device, lease, resumable tracked run, and registration."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from models.training.fabric import launch_fabric
 
 
 class TrainingFailed(UserError):
-    """A training that came to nothing; the message says why."""
+    """Raised if a training fails; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A training as it is filed."""
+    """The identity of a training: its names, folder, parameters and tags."""
 
     experiment: str
     config: TrainConfig
     work: Path
-    """Where checkpoint, curve and weights lie, and what remembers the run."""
+    """Folder of checkpoint, curve, weights, and the id of the tracked run."""
     parameters: Mapping[str, object]
-    """All that the training depends on."""
+    """Everything that the training depends on."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    """What the weights come from: of the run and of the version."""
+    """Provenance of the weights, for run and version."""
 
     @property
     def best(self) -> Path:
@@ -55,14 +55,14 @@ class TrainingSession:
     lease: Lease
 
     def register(self, name: str, weights: Path) -> str:
-        """Make weights the challenger of a model; return the version's number.
+        """Register weights as the challenger of a model; return the version number.
 
-        It belongs to the run, and both name what it comes from and each other.
+        The version belongs to the run; both record their provenance and refer to each other.
 
         Raises
         ------
         LeaseLost
-            If another run trains the same by now.
+            If another run has taken over the training.
         """
         self.lease.check()
         found, registry = read_model_file(weights), Registry(self.settings)
@@ -77,7 +77,7 @@ class TrainingSession:
         return version
 
     def file(self) -> None:
-        """Keep checkpoint and curve with the run."""
+        """Log checkpoint and curve to the run."""
         for name in ("checkpoint.pt", "curve.csv"):
             self.run.file(self.training.work / name, "training")
 
@@ -86,23 +86,23 @@ class TrainingSession:
 def open_session(
     settings: Settings, training: Training, start: ModelFile | None, run_id: str
 ) -> Iterator[TrainingSession]:
-    """Begin or resume a training; the lease keeps other processes from doing the same.
+    """Start or resume a training; the lease excludes other processes.
 
     Parameters
     ----------
     settings : Settings
         Workspace, tracking server, device.
     training : Training
-        What is to be trained.
+        The training to start or resume.
     start : ModelFile, optional
-        What the weights begin from: `start.safetensors` in the work folder.
+        Initial weights, stored as `start.safetensors` in the work folder.
     run_id : str
-        Which flow run this is: it holds the lease of the work folder.
+        Id of the flow run, which holds the lease of the work folder.
 
     Raises
     ------
     LeaseHeld, TrackingUnreachable
-        Or another of `tasks.refusals.REFUSALS`, in one line.
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line.
     """
     fabric = launched(settings, training.config.precision)
     name = f"{training.experiment} {training.work.name}"
@@ -122,13 +122,13 @@ def launched(settings: Settings, precision: str) -> Fabric:
 
 @contextmanager
 def tracked(settings: Settings, training: Training) -> Iterator[TrackedRun]:
-    """Track a training in MLflow; what the server does not take is sent by the next run of the same request.
+    """Track a training in MLflow; data that the server does not accept is sent by the next run of the same request.
 
     Raises
     ------
     TrackingUnreachable
-        If the server does not answer; names the folder where everything lies meanwhile. An error of the training
-        itself is never hidden by it.
+        If the server does not answer; the message names the folder that holds everything meanwhile. It never hides
+        an error of the training itself.
     """
     memory = training.work / "mlflow_run"
     run = open_run(settings, training.experiment, training.config.preset, training.parameters, memory)
@@ -148,12 +148,12 @@ def tracked(settings: Settings, training: Training) -> Iterator[TrackedRun]:
 
 @contextmanager
 def as_training_failed(work: Path) -> Iterator[None]:
-    """Let a training that goes astray, to a weight that is not finite say, end in one line.
+    """End a diverged training, for example one with weights that are not finite, with a message of one line.
 
     Raises
     ------
     TrainingFailed
-        In place of a ValueError.
+        Instead of a ValueError.
     """
     try:
         yield
@@ -162,5 +162,5 @@ def as_training_failed(work: Path) -> Iterator[None]:
 
 
 def _run_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Name the commit as MLflow's own pages do, too."""
+    """Add the commit under the name that MLflow's own pages use."""
     return {**tags, **({"mlflow.source.git.commit": tags["git_commit"]} if "git_commit" in tags else {})}

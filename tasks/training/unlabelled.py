@@ -1,4 +1,4 @@
-"""Unlabelled rainy photographs for a training, as arrays: from the pool, a folder or a bucket prefix."""
+"""Unlabelled rainy photographs for a training (`unlabelled_photographs`), from the pool, a folder or a bucket."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from tasks.media.sources import Selection
 from tasks.prefect_runs import run_log
 
 POOL = "pool"
-"""Names the training crops of the pool, where else a place is named."""
+"""The place name that stands for the training crops of the pool."""
 
 
 def unlabelled_photographs(settings: Settings, place: str) -> list[RgbImage]:
-    """Fetch photographs, at most `MOST_PHOTOGRAPHS` of them, each cut to what is held in memory.
+    """Fetch at most `MOST_PHOTOGRAPHS` photographs, each cropped to a bounded size.
 
     Parameters
     ----------
     settings : Settings
-        Workspace of the pool; images of more than `max_pixels` are left out undecoded.
+        Workspace of the pool; images of more than `max_pixels` are skipped without decoding.
     place : str
-        `pool`, or a folder or bucket prefix: what is no image by its name is left alone, what cannot be decoded is
-        left out.
+        `pool`, or a folder or bucket prefix; objects without an image suffix and images that cannot be decoded are
+        skipped.
 
     Raises
     ------
     FileNotFoundError
-        If there is none; names the place.
+        If there is none; the message names the place.
     ObjectNotFound, AccessDenied, StorageError
         If the place cannot be read.
     """
@@ -43,7 +43,7 @@ def unlabelled_photographs(settings: Settings, place: str) -> list[RgbImage]:
 
 
 def without_padding(crops: Sequence[RgbImage], rows: pl.DataFrame) -> list[RgbImage]:
-    """Cut crops of the pool to the part that is of their image."""
+    """Cut crops of the pool to the part without padding."""
     sizes = zip(rows["height"], rows["width"], strict=True)
     return [crop[:height, :width] for crop, (height, width) in zip(crops, sizes, strict=True)]
 

@@ -77,7 +77,7 @@ class Job(Protocol[Item, Row]):
         """Id of the run."""
 
     def do(self, shard: Shard[Item]) -> ShardResult[Row]:
-        """Process a shard, on a worker."""
+        """Process the items of a shard on a worker."""
 
     def try_without_image(self) -> bool:
         """Run the parts of the job that need no item."""

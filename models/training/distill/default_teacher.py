@@ -1,4 +1,4 @@
-"""Which of the shipped networks teaches a student, where none is named."""
+"""The default teacher of a student (`default_teacher`), chosen among the shipped networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a student's features have to do with its teacher's: the terms of distillation that look inside.
+"""Feature terms of distillation (`FeatureMatch`, `attention_distance`), which compare student and teacher.
 
 A reconstruction: the student has no refinement at test time, so what the teacher's refinement adds to features is
 trained into its own, at the decoder and the bottleneck, where it can know it.
@@ -17,7 +17,7 @@ SHORTEST_MEMORY = 0.01
 
 
 class RunningNorm(nn.Module):
-    """Bring features to mean 0 and deviation 1 a channel, as they were over the batches so far."""
+    """Normalise features to mean 0 and deviation 1 per channel, by running statistics."""
 
     mean: Tensor
     variance: Tensor

@@ -38,7 +38,7 @@ class DistillConfig:
     attention_weight: float = 0.0
     """Towards the teacher's attention maps."""
     rain_emphasis: float = 4.0
-    """How much more features in the rain count."""
+    """Additional weight of features in the rain."""
     fade: float = 0.3
     """Last share of the steps, over which the weights of features and attention fall to 0."""
     unlabelled_share: float = 0.5
@@ -66,7 +66,7 @@ class DistillConfig:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What a distilled student comes from: names and digests."""
+    """Provenance of a distilled student: names and digests."""
 
     teacher: str
     teacher_digest: str

@@ -45,7 +45,7 @@ LEAD_PHOTOGRAPHS = 4
 
 @dataclass(frozen=True, slots=True)
 class Teaching:
-    """Who teaches, and what there is to learn from without labels.
+    """The teachers of a distillation, and its unlabelled photographs.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Teaching:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """How far ahead a teacher is: overall validation scores in dB."""
+    """Lead of a teacher over a student: overall validation scores in dB."""
 
     teacher: float
     student: float
@@ -157,7 +157,7 @@ def measure_lead(fabric: Fabric, teacher: Teacher, student: Path | None, data: P
     data : Path
         Folder that `models.rain.banks.load_training_data` reads.
     memory : Path
-        File that keeps the result, and of which two: of others it is measured anew.
+        File that stores the result and the identity of both; for any other pair the lead is measured again.
     """
     student_file = read_model_file(student) if student else None
     compared = {

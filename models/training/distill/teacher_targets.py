@@ -1,7 +1,7 @@
 """Lessons: unlabelled rainy photographs, what a teacher makes of them, and crops of both.
 
 The teacher derains each whole photograph once, before the training: it sees more of it than a crop shows, and a
-self-ensemble costs nothing a step.
+self-ensemble costs nothing per step.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from models.rng import SampleRng
 from models.training.distill.teachers import Teacher
 
 Thing = TypeVar("Thing")
-"""RGB, (H, W, 3)."""
+"""(H, W, 3) uint8, RGB."""
 MOST_PHOTOGRAPHS = 500
 LARGEST_SIDE = 1024
-"""Of larger photographs the middle is taken: they are held in memory, at the scale at which they rain."""
+"""Largest side; larger photographs are cropped to their centre, because they are held in memory at full scale."""
 TEACHER_TARGET_SEED = 7_000_000
 """Keeps the numbers of these crops apart from those of labelled ones."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")

@@ -1,4 +1,4 @@
-"""Teachers: frozen networks of any architecture, alone or as a self-ensemble, and what they find in photographs."""
+"""Teachers (`Teacher`): frozen networks of any architecture, alone or as a self-ensemble."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SELF_ENSEMBLE = re.compile(r"self-ensemble(?:-(?P<views>[248]))?:(?P<model>.+)"
 
 @dataclass(frozen=True, slots=True)
 class TeacherSpec:
-    """Which model teaches, and over how many views of a photograph it is averaged.
+    """A teacher's model, and the number of views of a photograph over which it is averaged.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def parse_teacher(text: str) -> TeacherSpec:
 
 
 class Teacher:
-    """A frozen network that derains, and returns what it finds.
+    """A frozen network that derains photographs and returns its features.
 
     It is no module: nothing that trains or is checkpointed finds its weights.
 

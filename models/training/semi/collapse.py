@@ -9,7 +9,7 @@ from models.errors import ModelError
 from models.training import distributed
 
 LIMITS = (0.5, 2.0)
-"""How far the mean rain layer may go below and above what rain there is."""
+"""Factors by which the mean rain layer may be below and above the actual rain."""
 MEMORY = 0.9
 """Share of the running means that a look keeps."""
 

@@ -1,4 +1,4 @@
-"""What semi-supervised training minimises, and how much each part of it counts."""
+"""Configuration of semi-supervised training (`SemiConfig`): its loss terms and their weights."""
 
 from __future__ import annotations
 

@@ -20,16 +20,16 @@ POSITIVES = 8
 """Patches that are rain too: half from the same photograph, half from the bank."""
 NEGATIVES = 128
 ANCHORS = 4
-"""Patches a photograph that are drawn to the positives."""
+"""Patches per photograph that are drawn to the positives."""
 PATCH = 16
 STRIDE = 8
 EMBEDDING = 32
 FAINTEST = 2 / 255
 """Photographs with less rain on average are left out: there is nothing to compare."""
 LEVEL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
-"""Of the five levels of features, finest first (AECR-Net)."""
+"""Weights of the five levels of features, finest first (AECR-Net)."""
 LEAST_DISTANCE = 0.02
-"""Of the denominator of the ratio: below, light rain would make it explode."""
+"""Lower bound of the ratio's denominator, without which light rain would make the ratio explode."""
 
 
 class StreakContrast(nn.Module):
@@ -114,7 +114,7 @@ def info_nce(anchors: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
 def background_ratio(
     anchor: Sequence[Tensor], positive: Sequence[Tensor], negative: Sequence[Tensor]
 ) -> Tensor:
-    """Sum over levels of weight * |anchor - positive| / |anchor - negative|, a number a photograph.
+    """Sum over levels of weight * |anchor - positive| / |anchor - negative|, one number per photograph.
 
     All three are features of one scene: with another scene as negative the denominator says nothing about rain.
 

@@ -1,4 +1,4 @@
-"""What semi-supervised training sees of real rain: photographs, their streaks, and targets that may be wrong."""
+"""Real rain for semi-supervised training (`RealRain`): photographs, their streaks, and uncertain targets."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class RealRain:
-    """All that is known of real rain."""
+    """Everything that is known about real rain."""
 
     photographs: Bank
     """Unlabelled."""
     streaks: Bank
     """Taken from them: `models.rain.streak_mining`."""
     held_out_streaks: Bank
-    """Of other photographs: they fall on validation photographs."""
+    """Streaks of other photographs, which are added to validation photographs."""
     pseudo_labels: Targets | None = None
     temporal: Targets | None = None
     held_out_temporal: Targets | None = None
-    """Of other scenes: weights are chosen on them too."""
+    """Targets of other scenes, on which weights are also chosen."""
 
     def to(self, device: torch.device) -> RealRain:
         """Move everything to a device."""
@@ -90,7 +90,7 @@ class RealRain:
         )
 
     def crops(self, rng: SampleRng, size: int) -> Tensor:
-        """Cut a crop out of an unlabelled photograph a sample, (B, 3, size, size)."""
+        """Cut one crop per sample from unlabelled photographs, (B, 3, size, size)."""
         return sample(self.photographs, *_places(rng, self.photographs, size))
 
     @property

@@ -18,11 +18,11 @@ from models.pairs import FAINTEST_RAIN
 from models.structure_tensor import structure_tensor
 
 RAMP = 5.0
-"""How slowly a mean teacher is trusted: exp(-5) at the start, 1 at the end (Tarvainen and Valpola, 2017)."""
+"""Ramp of the trust in a mean teacher: exp(-5) at the start, 1 at the end (Tarvainen and Valpola, 2017)."""
 RAIN_REACH = 7
 """Side in pixels of the square that a found streak is widened to: what lies further off is background."""
 LEAST_ANISOTROPY = 0.5
-"""Of what a teacher finds in a shrunk photograph: less is no streak."""
+"""Least anisotropy of what a teacher finds in a shrunk photograph; less is no streak."""
 TRUSTED = 1e-3
 """Least share of a photograph that is divided by."""
 

@@ -36,7 +36,7 @@ from models.training.semi.validation import SemiScore, score
 FIRST_LOOKS = 4
 """Batches of unlabelled photographs in the first look of the watch: the others are compared with it."""
 STREAMS = ("watch", "rerain", "unlabelled", "pseudo_label", "temporal", "strong_view", "rain_on_rain")
-"""What draws apart from each other: a term that is switched off changes no other's draws."""
+"""Independent random streams: a term that is switched off does not change the draws of others."""
 
 
 class SemiSupervised(Objective):
@@ -143,7 +143,7 @@ class SemiSupervised(Objective):
         )
 
     def _on_unlabelled(self, network: Any, batch: _Batch) -> dict[str, Tensor]:
-        """What is asked of the network on unlabelled photographs as they are."""
+        """Return the terms of the network on unlabelled photographs."""
         rainy = self.data.crops(batch.rng("unlabelled"), batch.size)
         derained = network(_channels_last(rainy))
         terms = {}

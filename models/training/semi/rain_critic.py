@@ -23,7 +23,7 @@ GRAINS = StreakFamily((6.0, 14.0), (0.7, 1.1), (2e-3, 1.2e-2), (0.08, 0.5), flat
 FAMILIES = (RIBBONS, GRAINS)
 """Only the critic ever sees them: broad even ribbons, short sharp grains."""
 WIDTHS = (16, 24, 32, 48, 64)
-"""Of the five levels, finest first."""
+"""Widths of the five levels, finest first."""
 SLOPE = 0.1
 PHOTOGRAPHS = 8
 """A step, each without rain and with it: the two differ in nothing but rain."""
@@ -62,7 +62,7 @@ class RainCritic(nn.Module):
         return features[1:]
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Return a logit a picture, (B,): above 0 it rains."""
+        """Return one logit per picture, (B,); positive means rain."""
         logits: Tensor = self.head(self.features(pictures)[-1].amax((2, 3)))
         return logits[:, 0]
 

@@ -1,4 +1,4 @@
-"""What weights are chosen by where the rain that counts has no labels."""
+"""Validation scores for choosing weights when real rain has no labels (`score`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from models.rng import SampleRng
 from models.training.semi.data import RealRain, Targets
 
 MOST_TEMPORAL = 20
-"""Temporal backgrounds that are judged by, at most."""
+"""Largest number of temporal backgrounds in a validation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class SemiScore(ValidationScore):
 
     @property
     def overall(self) -> float:
-        """What weights are chosen by: real rain counts as much as all rendered rain. Ours."""
+        """Score by which weights are chosen: real rain counts as much as all rendered rain. Ours."""
         return (self.rendered + self.real) / 2 + 0.05 * self.none
 
 
