@@ -17,11 +17,7 @@ from benchmarks.reliability.work import Event
 from benchmarks.reliability.world import VERSIONS, World
 
 QUIET_RUNS = 4
-<<<<<<< HEAD
-"""Largest number of undisturbed runs that must complete all work."""
-=======
 """Number of undisturbed runs after which everything must be done."""
->>>>>>> main
 KILL_AT = ("decode", "during-put", "after-put", "before-commit", "after-commit", "between-waves")
 
 PRELOADED = (
@@ -60,11 +56,7 @@ class Running:
             os.kill(self.process.pid, number)
 
     def wait_for_puts(self, number: int) -> None:
-<<<<<<< HEAD
-        """Wait until the run has put this many outputs, or has ended."""
-=======
         """Wait until the run has put more than this many outputs, or has ended."""
->>>>>>> main
         while len(self.puts) <= number and self._receive():
             continue
 

@@ -70,11 +70,7 @@ class Soak:
 
     @property
     def is_clean(self) -> bool:
-<<<<<<< HEAD
-        """Whether nothing was lost, doubled, changed or left undone."""
-=======
         """Return whether nothing was lost, doubled, changed or left undone."""
->>>>>>> main
         return self.faults == Faults() and not self.crashes and not self.unfinished
 
     @property
