@@ -42,7 +42,9 @@ def test_what_cannot_be_done_is_one_line(workspace, monkeypatch):
     assert "the pool has no training crops" in str(empty.message)
     write_pool(workspace, rainy_crops(1))
     unknown = curate.fn(teacher="models/nothing.safetensors")
-    assert "nothing.safetensors: no such file" in str(unknown.message)
+    assert "nothing.safetensors: no network of this name ships, and there is no such file" in str(
+        unknown.message
+    )
     nowhere = curate.fn(teacher=str(SHIPPED), decisions="nowhere/decisions.json")
     assert nowhere.is_failed()
     assert "decisions.json" in str(nowhere.message)

@@ -29,7 +29,7 @@ def without_server() -> Iterator[dict[str, mock.Mock]]:
         mock.patch("tasks.progress.report"),
         mock.patch("tasks.waves.runner.as_task_run", lambda name, number, work: work()),
         mock.patch("tasks.pool.publication.create_table_artifact") as table,
-        mock.patch("tasks.pages.publishing.create_link_artifact") as link,
+        mock.patch("prefect.artifacts.create_link_artifact") as link,
     ):
         yield {"table": table, "link": link}
 

@@ -172,7 +172,7 @@ def impossible_setting(place: Path, patch: pytest.MonkeyPatch) -> dict[str, str]
 CASES: list[tuple[Case, str]] = [
     (missing_source, "{place}/none"),
     (empty_source, "{place}/empty: no images"),
-    (no_images, "{place}/texts: no images there (1 other objects"),
+    (no_images, "{place}/texts: no images there (1 other object: 1 .txt"),
     (only_source, "no destination for {place}/rainy: give --destination or set DERAIN_DESTINATION"),
     (only_destination, "no source for {place}/derained: give --source or set DERAIN_SOURCE"),
     (
@@ -190,7 +190,7 @@ CASES: list[tuple[Case, str]] = [
     (unknown_alias, "models:/derain-student@chamipon"),
     (unknown_version, "models:/derain-student/99"),
     (malformed_model, "models:/derain-student: a registered model is models:/name@alias"),
-    (missing_weights, "{place}/none.safetensors: no such file"),
+    (missing_weights, "{place}/none.safetensors: no network of this name ships, and there is no such file"),
     (silent_registry, "http://127.0.0.1:9: the tracking server does not answer"),
     (frames_into_photographs, "{place}/frames is a Zarr array, but destination {place}/photographs"),
     (

@@ -98,7 +98,8 @@ def assert_done_once(workspace: Path) -> None:
     client = TrackingServer(settings).client()
     kept = {each.name: client.search_runs([each.experiment_id]) for each in client.search_experiments()}
     counts = {name: len(kept[name]) for name in ("finetuning", "distillation", "evaluation")}
-    assert counts == {"finetuning": 1, "distillation": 1, "evaluation": 2}  # promote measures for itself
+    # promote decides on what evaluate measured
+    assert counts == {"finetuning": 1, "distillation": 1, "evaluation": 1}
     assert {run.info.status for name in ("finetuning", "distillation") for run in kept[name]} == {"FINISHED"}
     assert len(client.search_model_versions(f"name = '{STUDENT}'")) == 2  # the shipped one and the challenger
     (decided,) = [row for row in Ledger(str(workspace)).rows(STUDENT) if row.decision != "adopted"]
@@ -130,7 +131,7 @@ def test_a_stage_that_fails_is_named(workspace: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(stages, "curate", lambda **parameters: Failed(message="no room"))
     failed = retrain.fn(preset="smoke")
     assert failed.is_failed()
-    assert str(failed.message).startswith("curate: no room; the next run goes on")
+    assert str(failed.message).startswith("curate: no room; the next run resumes here")
 
 
 def test_a_preset_that_there_is_not_is_named_before_anything_is_done(tmp_path: Path, monkeypatch):

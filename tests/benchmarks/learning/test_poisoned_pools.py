@@ -21,8 +21,9 @@ from infra.catalog.pseudo_label_zarr import PseudoPixels, group_name, write_grou
 from infra.catalog.pseudo_labels import PseudoLabels
 from models.modelfile import build, pack, read_model_file
 from models.rain.streak_mining import harvest_streaks
+from tasks.retraining import presets
 from tasks.retraining.presets import sizes_of
-from tasks.training import distillation_request, finetuning_request, retraining_presets
+from tasks.training import distillation_request, finetuning_request
 from tasks.training.request import going_on
 from tests.support.samples.photographs import PHOTOGRAPHS, photograph
 from tests.support.samples.students import random_pictures, random_student
@@ -123,7 +124,7 @@ def test_a_preset_is_trained_hard_for_a_while(monkeypatch):
         for known in (finetuning_request.PRESETS, distillation_request.PRESETS):
             assert (known["smoke"].steps, known["smoke"].learning_rate) == (7, 0.5)
         assert going_on(distillation_request.PRESETS["smoke"]).learning_rate == 0.5
-        assert retraining_presets.PRESETS["smoke"].distill_steps == 7
+        assert presets.PRESETS["smoke"].distill_steps == 7
     after = (finetuning_request.PRESETS["smoke"], distillation_request.PRESETS["smoke"], sizes_of("smoke"))
     assert after == before
 

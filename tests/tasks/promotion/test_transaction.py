@@ -18,7 +18,8 @@ from infra.storage.lease import LeaseHeld
 from infra.tracking.model_artifact import WEIGHTS_FILE
 from infra.tracking.registry import CHAMPION, CHAMPION_URL, STUDENT, Registry
 from infra.tracking.server import ModelNotFound, TrackingServer
-from models.modelfile import ModelFile, ModelFileInvalid, pack
+from models.errors import ModelError
+from models.modelfile import ModelFile, pack
 from tasks.media.manifests import ManifestInvalid
 from tasks.promotion import transaction as promotion
 from tasks.promotion.gates import Verdict
@@ -167,7 +168,7 @@ def test_what_was_trained_on_does_not_decide(root: Path, settings: Settings):
     [
         (f"models:/{STUDENT}@challenger", ModelNotFound),
         (f"models:/{STUDENT}/7", ModelNotFound),
-        ("no-such.safetensors", ModelFileInvalid),
+        ("no-such.safetensors", ModelError),
     ],
 )
 def test_a_challenger_that_is_not_there_is_named(settings: Settings, challenger: str, error: type[Exception]):

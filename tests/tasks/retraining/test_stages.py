@@ -84,7 +84,7 @@ def test_all_stages_run_and_are_remembered(settings: Settings):
 
 @pytest.mark.parametrize("failing", ["curate", "distill"])
 def test_a_failed_retraining_goes_on_with_the_stage_that_failed(settings: Settings, failing: str):
-    with pytest.raises(StageFailed, match=f"{failing}: no room left; the next run goes on"):
+    with pytest.raises(StageFailed, match=f"{failing}: no room left; the next run resumes here"):
         Stages(failing).run(settings)
     again = Stages()
     again.run(settings)

@@ -298,7 +298,7 @@ CASES: list[tuple[dict[str, str | Callable[[Path, Path], str]], str]] = [
     ({"unlabelled": no_photographs}, "texts: no photographs there"),
     ({"unlabelled": "/nowhere"}, "/nowhere"),
     ({"unlabelled": "gs://rainy"}, "gs:// is not supported"),
-    ({"teacher": "/nowhere/wise.safetensors"}, "/nowhere/wise.safetensors: no such file"),
+    ({"teacher": "/nowhere/wise.safetensors"}, "/nowhere/wise.safetensors: no network of this name ships"),
     ({"teacher": corrupt}, "torn.safetensors: the weights are damaged"),
     ({"teacher": another_size}, "odd.safetensors"),
     ({"teacher": niqe}, "niqe.json: no such file"),

@@ -19,12 +19,13 @@ from infra.settings import Settings
 from infra.storage.lease import Lease, LeaseLost
 from infra.tracking.registry import Registry
 from infra.tracking.server import ModelNotFound, TrackingServer
+from models.errors import ModelError
 from models.evaluation.validation import ValidationSet
-from models.modelfile import SHIPPED, ModelFileInvalid, build, read_model_file
+from models.modelfile import SHIPPED, build, read_model_file
 from models.networks.base import Network
 from models.rain.streak_mining import StreakBankEmpty
 from models.rain.streaks import FINE, SHEET
-from models.training import loop
+from models.training import batches, loop
 from models.training.fabric import launch_fabric
 from models.training.semi.collapse import Collapsed, CollapseWatch
 from models.training.semi.config import SemiConfig
@@ -77,7 +78,7 @@ def scores(monkeypatch: pytest.MonkeyPatch, rising: float) -> None:
 
     def judge(self: SemiSupervised, network: Network, pairs: ValidationSet) -> SemiScore:
         way = sum(float((value - origin[name]).norm()) for name, value in network.state_dict().items())
-        return SemiScore(30, 20, 25, 50, 28 + rising * way)
+        return SemiScore(light=30, heavy=20, fine=25, drops=20, none=50, rerained=28 + rising * way)
 
     monkeypatch.setattr(SemiSupervised, "judge", judge)
 
@@ -89,7 +90,7 @@ def finetuned(settings: Settings, request: FinetuneRequest, run_id: str = "run")
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_has_rendered_rain_and_real_streaks_in_each_batch(preset: str):
     config, fabric = replace(PRESETS[preset], crop=8), launch_fabric("cpu", "32-true")
-    crops = len(loop.batch_of(fabric, config, small_world(), 0).clean)
+    crops = len(batches.batch_of(fabric, config, small_world(), 0).clean)
     real = min(round(SemiConfig().rerain_share * crops), crops - 1)
     assert 0 < real < crops
 
@@ -194,7 +195,7 @@ def collapse_after_one_look() -> Any:
 
 REFUSED = {
     "no such preset": ({"preset": "huge"}, "preset 'huge'"),
-    "no such model": ({"model": "nowhere.safetensors"}, "no such file"),
+    "no such model": ({"model": "nowhere.safetensors"}, "there is no such file"),
     "no unlabelled photographs": ({"unlabelled": "EMPTY"}, "no photographs there"),
     "no labelled photographs": ({"data": "EMPTY"}, "needs photographs in clean/"),
     "nothing named": ({"preset": "slim", "data": ""}, "no data for preset slim: give --data"),
@@ -209,7 +210,7 @@ def test_bad_input_is_one_line_before_any_training(
     changed, message = REFUSED[case]
     (tmp_path / "empty").mkdir()
     values = {name: str(tmp_path / "empty") if value == "EMPTY" else value for name, value in changed.items()}
-    with pytest.raises((PreflightFailed, ModelFileInvalid), match=message):
+    with pytest.raises((PreflightFailed, ModelError), match=message):
         finetuned(settings, replace(request_, **values))
     assert not (tmp_path / "workspace" / "finetune").exists()
 
