@@ -8,7 +8,7 @@ DEST ?=
 COMPOSE ?= docker compose
 WORKERS ?= 2
 
-.PHONY: install run test test-fast check docs audit bench up down
+.PHONY: install run test test-fast test-containers check docs audit bench up down
 
 install: $(INSTALLED)
 
@@ -24,11 +24,16 @@ run: install
 	@$(BIN)/derain $(if $(SOURCE),"$(SOURCE)" $(if $(DEST),"$(DEST)"),$(if $(DEST),$(error DEST=$(DEST) needs SOURCE= too),--samples))
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile -m "not containers"
+
+# Builds images first, which takes minutes; needs root, podman, buildah and SLURM (see CONTRIBUTING.md).
+test-containers: install
+	$(BIN)/python -m tests.support.servers.containers
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m containers
 
 # No servers, no whole runs.
 test-fast: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m "not slow and not ceph and not chromium"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m "not slow and not ceph and not chromium and not containers"
 
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -9,10 +9,10 @@ import httpx
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectException
-from prefect.states import Failed
+from prefect.states import Cancelled, Failed
 
 from infra.errors import DerainError, one_line
-from tasks.prefect_runs import run_log
+from tasks.prefect_runs import interrupts, run_log
 
 SERVER_ERRORS = (httpx.HTTPError, PrefectException)
 """Exceptions that an unavailable or overloaded Prefect server causes."""
@@ -37,7 +37,7 @@ class _Piece:
 
     work: Callable[[], None]
     has_begun: bool = False
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 @task(name="wave", task_run_name="{name}-{number}", cache_policy=NO_CACHE)
@@ -49,6 +49,9 @@ def _piece_run(name: str, number: int, piece: _Piece) -> State[None] | None:
     except DerainError as error:
         piece.error = error
         return Failed(message=str(error))
+    except interrupts() as interrupt:  # raised again by `run_piece`; here Prefect would log it as a crash
+        piece.error = interrupt
+        return Cancelled(message="interrupted")
     except Exception as error:
         piece.error = error
         raise
