@@ -9,7 +9,7 @@ import httpx
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectException
-from prefect.states import Cancelled, Failed
+from prefect.states import Completed, Failed
 
 from infra.errors import DerainError, one_line
 from tasks.prefect_runs import interrupts, run_log
@@ -49,9 +49,9 @@ def _piece_run(name: str, number: int, piece: _Piece) -> State[None] | None:
     except DerainError as error:
         piece.error = error
         return Failed(message=str(error))
-    except interrupts() as interrupt:  # raised again by `run_piece`; here Prefect would log it as a crash
+    except interrupts() as interrupt:  # raised again by `run_piece`; Prefect would log a crash as an error
         piece.error = interrupt
-        return Cancelled(message="interrupted")
+        return Completed(name="Interrupted", message="what was back is recorded")
     except Exception as error:
         piece.error = error
         raise
