@@ -65,22 +65,6 @@ def test_a_cancelled_run_is_cancelled_and_its_rows_are_recorded(
     assert derained(tmp_path) - UNDER_WAY <= recorded.height < IMAGES
 
 
-def test_a_refusal_in_a_worker_is_one_line(
-    deployed: Deployed, settings: dict[str, str], tmp_path: Path
-) -> None:
-    server, log = deployed.server, deployed.root / "worker.log"
-    earlier = len(log.read_text())
-    nowhere = str(tmp_path / "nowhere")
-    run = begun(deployed, {**settings, "DERAIN_SOURCE": nowhere})
-    wait_for(lambda: state_of(server, run) in ENDED, server.log_of(run))
-    wait_for(lambda: "exited with" in log.read_text()[earlier:], "the worker does not notice")
-    told = log.read_text()[earlier:]
-    assert state_of(server, run) == "FAILED", told
-    assert all(word not in told for word in ("Traceback", "unexpected exception")), told
-    (line,) = [line for line in told.splitlines() if nowhere in line]
-    assert "Finished in state Failed" in line
-
-
 def test_ctrl_c_is_cancelled_too(server: PrefectServer, settings: dict[str, str], tmp_path: Path) -> None:
     process = started({**server.environment, **settings})
     wait_for(lambda: derained(tmp_path) > 20, "no outputs")
