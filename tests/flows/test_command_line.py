@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import signal
@@ -10,11 +9,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from docstring_parser import DocstringStyle, parse
 from typer.testing import CliRunner
 
 from flows.command_line import command_of
 from flows.derain_batch import derain_batch
+from tests.support.help_texts import assert_help_explains_every_parameter
 from tests.support.servers.deployments import put_photos
 from tests.support.servers.prefect_server import PrefectServer
 from tests.support.servers.server_processes import PATIENCE, wait_for
@@ -22,15 +21,7 @@ from tests.support.servers.typed import started, typed
 
 
 def test_help_explains_every_parameter_in_the_words_of_the_docstring() -> None:
-    shown = CliRunner().invoke(command_of(derain_batch), ["--help"], env={"COLUMNS": "80"})
-    words = " ".join(shown.output.split())
-    described = parse(derain_batch.fn.__doc__ or "", DocstringStyle.GOOGLE).params
-    assert [each.arg_name for each in described] == list(inspect.signature(derain_batch.fn).parameters)
-    for each in described:
-        assert f"--{each.arg_name.replace('_', '-')}" in words
-        assert " ".join(str(each.description).split()) in words
-    assert "Derain every photograph" in words
-    assert shown.exit_code == 0
+    assert_help_explains_every_parameter(derain_batch)
 
 
 @pytest.mark.parametrize(

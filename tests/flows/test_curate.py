@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 
 import pytest
-from docstring_parser import DocstringStyle, parse
 from prefect.exceptions import FailedRun
-from typer.testing import CliRunner
 
-from flows.command_line import command_of
 from flows.curate import curate
 from infra.catalog.pseudo_labels import PseudoLabels
 from models.modelfile import SHIPPED
 from tasks.curation.summary import CurationSummary, Decided
 from tasks.waves.stage import Unfinished
+from tests.support.help_texts import assert_help_explains_every_parameter
 from tests.support.worlds.pools import rainy_crops, write_pool
 
 
@@ -28,12 +25,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_help_explains_every_parameter():
-    shown = CliRunner().invoke(command_of(curate), ["--help"], env={"COLUMNS": "80"})
-    words = " ".join(shown.output.split())
-    described = parse(curate.fn.__doc__ or "", DocstringStyle.GOOGLE).params
-    assert [each.arg_name for each in described] == list(inspect.signature(curate.fn).parameters)
-    assert all(" ".join(str(each.description).split()) in words for each in described)
-    assert shown.exit_code == 0
+    assert_help_explains_every_parameter(curate)
 
 
 def test_what_cannot_be_done_is_one_line(workspace, monkeypatch):

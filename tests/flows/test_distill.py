@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import shutil
 from pathlib import Path
 
 import pytest
-from docstring_parser import DocstringStyle, parse
-from typer.testing import CliRunner
 
-from flows.command_line import command_of
 from flows.distill import distill
 from infra.settings import read_settings
 from infra.tracking.server import TrackingServer
+from tests.support.help_texts import assert_help_explains_every_parameter
 
 
 @pytest.fixture
@@ -26,12 +23,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_help_explains_every_parameter():
-    shown = CliRunner().invoke(command_of(distill), ["--help"], env={"COLUMNS": "80"})
-    words = " ".join(shown.output.split())
-    described = parse(distill.fn.__doc__ or "", DocstringStyle.GOOGLE).params
-    assert [each.arg_name for each in described] == list(inspect.signature(distill.fn).parameters)
-    assert all(" ".join(str(each.description).split()) in words for each in described)
-    assert shown.exit_code == 0
+    assert_help_explains_every_parameter(distill)
 
 
 def test_what_cannot_be_done_is_one_line(workspace: Path):

@@ -7,15 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from docstring_parser import DocstringStyle, parse
-from typer.testing import CliRunner
 
-from flows.command_line import command_of
 from flows.finetune import finetune
 from infra.settings import Settings
 from models.training.semi.config import SemiConfig
 from tasks.refusals import PreflightFailed
 from tasks.training.finetuning_request import FinetuneRequest
+from tests.support.help_texts import assert_help_explains_every_parameter
 
 
 @pytest.fixture
@@ -27,12 +25,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_help_explains_every_parameter():
-    shown = CliRunner().invoke(command_of(finetune), ["--help"], env={"COLUMNS": "80"})
-    words = " ".join(shown.output.split())
-    described = parse(finetune.fn.__doc__ or "", DocstringStyle.GOOGLE).params
-    assert [each.arg_name for each in described] == list(inspect.signature(finetune.fn).parameters)
-    assert all(" ".join(str(each.description).split()) in words for each in described)
-    assert shown.exit_code == 0
+    assert_help_explains_every_parameter(finetune)
 
 
 def test_weights_are_handed_on_and_are_those_of_the_configuration_by_default(

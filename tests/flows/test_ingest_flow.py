@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import pytest
-from docstring_parser import DocstringStyle, parse
-from typer.testing import CliRunner
 
-from flows.command_line import command_of
 from flows.ingest import ingest
 from infra.catalog.pool import Pool
 from tasks.pool.coordinator import ingest_pending
 from tasks.waves.executors import in_process
+from tests.support.help_texts import assert_help_explains_every_parameter
 from tests.support.worlds.ingest import new_world
 
 
@@ -35,11 +32,7 @@ def without_server() -> Iterator[dict[str, mock.Mock]]:
 
 
 def test_help_explains_every_parameter() -> None:
-    shown = CliRunner().invoke(command_of(ingest), ["--help"], env={"COLUMNS": "80"})
-    words = " ".join(shown.output.split())
-    described = parse(ingest.fn.__doc__ or "", DocstringStyle.GOOGLE).params
-    assert [each.arg_name for each in described] == list(inspect.signature(ingest.fn).parameters)
-    assert all(" ".join(str(each.description).split()) in words for each in described)
+    assert_help_explains_every_parameter(ingest)
 
 
 def test_a_run_leaves_a_page_and_says_where(

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 
 import pytest
-from docstring_parser import DocstringStyle, parse
 from prefect import Flow
 from prefect.exceptions import FailedRun
-from typer.testing import CliRunner
 
-from flows.command_line import command_of
 from flows.evaluate import evaluate
 from flows.promote import promote
 from flows.rollback import rollback
 from infra.catalog.promotions import Ledger
 from models.modelfile import SHIPPED
+from tests.support.help_texts import assert_help_explains_every_parameter
 from tests.support.worlds.promotion import PAIRS, write_validation
 
 
@@ -31,12 +28,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("flow", [promote, rollback, evaluate], ids=lambda flow: flow.name)
 def test_help_explains_every_parameter(flow: Flow):
-    shown = CliRunner().invoke(command_of(flow), ["--help"], env={"COLUMNS": "80"})
-    words = " ".join(shown.output.split())
-    described = parse(flow.fn.__doc__ or "", DocstringStyle.GOOGLE).params
-    assert [each.arg_name for each in described] == list(inspect.signature(flow.fn).parameters)
-    assert all(" ".join(str(each.description).split()) in words for each in described)
-    assert shown.exit_code == 0
+    assert_help_explains_every_parameter(flow)
 
 
 def test_what_cannot_be_done_is_one_line(workspace: Path, monkeypatch: pytest.MonkeyPatch):
