@@ -83,7 +83,7 @@ def _refuse_other_version(url: str, client: SyncPrefectClient) -> None:
 
 
 def _start_temporary_server() -> None:
-    from infra.temporary_server import TemporaryServer  # imports take a second: only if it is used
+    from infra.prefect.temporary_server import TemporaryServer  # imports take a second: only if it is used
 
     server = TemporaryServer()
     if not server.answers_within(START_SECONDS):
