@@ -70,12 +70,12 @@ def derain_batch(
                 line = f"{plan_line(found.counts)}; the list: {listed}"
                 return Completed(message=line, data=found.counts)
         summary = derain_pending(settings, prepared, request)
-        report = publish(summary, prepared.medium, settings.workspace)
+        report = "" if summary.is_idle else f"; report: {publish(summary, prepared.medium, settings)}"
     except REFUSALS as error:
         return failed(str(error))
     if summary.state == "Failed":
-        return failed(f"{summary.line()}: {summary.message}; report: {report}")
-    return Completed(message=f"{summary.line()}; report: {report}", data=summary)
+        return failed(f"{summary.line()}: {summary.message}{report}")
+    return Completed(message=f"{summary.line()}{report}", data=summary)
 
 
 def refuse(

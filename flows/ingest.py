@@ -65,8 +65,8 @@ def ingest(
         publish_drift(settings, summary.crops)
     except REFUSALS as error:
         return failed(str(error))
-    line = f"{summary.line()}; report: {report}"
-    line = f"{line}; {summary.message}" if summary.message else line
+    parts = (summary.line(), f"report: {report}" if report else "", summary.message)
+    line = "; ".join(part for part in parts if part)
     return failed(line) if summary.state == "Failed" else Completed(message=line, data=summary)
 
 

@@ -11,6 +11,7 @@ from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from infra.errors import RetryPolicy, UrlRefused, UserError, one_line, printable
+from infra.operation import ReportLinks
 
 ENV_FILES = (Path(__file__).parents[1] / ".env", Path(".env"))
 """The `.env` files of the project's folder and of the current one; the latter takes precedence."""
@@ -242,6 +243,8 @@ class Settings(WorkerSettings):
     """Limits on what enters the pool."""
     drift: DriftLimits = DriftLimits()
     """When the newest photographs count as different from earlier ones."""
+    reports: ReportLinks = ReportLinks()
+    """How browsers reach reports."""
 
     @field_validator(
         "source",

@@ -64,12 +64,16 @@ def test_its_page_shows_progress_while_it_runs(called: Watched) -> None:
     assert called.progress[-1] == 100
 
 
-def test_its_page_shows_counts_and_a_link_to_the_report(deployed: Deployed, called: Watched) -> None:
+def test_its_page_shows_counts_pictures_and_where_the_report_is(deployed: Deployed, called: Watched) -> None:
     artifacts = deployed.server.artifacts_of(called.run["id"])
     counts = {row["what"]: row["images"] for row in json.loads(artifacts["derained-images"]["data"])}
     assert counts == {"listed": IMAGES, "done before": 0, "derained": IMAGES, "rejected": 0, "pending": 0}
     (report,) = (deployed.root / "workspace" / "reports").iterdir()
-    assert report.as_uri() in artifacts["report"]["data"]
+    page = artifacts["derain-batch"]["data"]
+    assert f"Report: `{report}`" in page
+    assert page.count("](data:image/jpeg;base64,") == 3
+    assert f"| derained | {IMAGES} |" in page
+    assert "report" not in artifacts  # a link to a file, which no browser would open from Prefect's page
     assert str(IMAGES) in artifacts["progress"]["description"]
 
 
