@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from infra.settings import Settings
 from infra.tracking.model_artifact import CONFIG_FILE, WEIGHTS_FILE, write_model_folder
 from infra.tracking.server import ModelNotFound, TrackingServer
+from infra.tracking.version_card import NO_CARD, VersionCard
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -177,7 +178,12 @@ class Registry:
             self._server.client().set_registered_model_tag(name, SETTLED, str(number))
 
     def register_challenger(
-        self, name: str, weights: bytes, config: bytes, training_run: str | None = None
+        self,
+        name: str,
+        weights: bytes,
+        config: bytes,
+        training_run: str | None = None,
+        card: VersionCard = NO_CARD,
     ) -> str:
         """Register two files as the next version of a model and its challenger; return the version number.
 
@@ -191,6 +197,8 @@ class Registry:
             Contents of the two files.
         training_run : str, optional
             Id of the tracked run that trained them: the version then belongs to that run, which keeps its files.
+        card : VersionCard, optional
+            What the version shows of itself.
 
         Raises
         ------
@@ -205,8 +213,10 @@ class Registry:
             known = client.get_registered_model(name).aliases.get(CHALLENGER)
             if known is not None and self._holds(client, name, str(known), weights, config):
                 return str(known)
-            source, run_id = self._upload(name, weights, config, training_run)
-            version = client.create_model_version(name, source, run_id, tags={CANDIDATE: "true"}).version
+            source, run_id = self._upload(name, weights, config, training_run, card)
+            version = client.create_model_version(
+                name, source, run_id, {**card.tags, CANDIDATE: "true"}, description=card.description
+            ).version
             client.set_registered_model_alias(name, CHALLENGER, version)
         return str(version)
 
@@ -234,10 +244,17 @@ class Registry:
         """URI of the registry."""
         return self._server.uri
 
-    def register_shipped(self, weights: bytes, config: bytes, name: str = STUDENT) -> None:
+    def register_shipped(
+        self,
+        weights: bytes,
+        config: bytes,
+        name: str = STUDENT,
+        card: Callable[[], VersionCard] = lambda: NO_CARD,
+    ) -> None:
         """Register the weights that ship with the package as version 1 and champion, if nothing is registered yet.
 
-        Of several first runs one does this, and a later run finishes what a killed one began.
+        Of several first runs one does this, and a later run finishes what a killed one began. The card is made only
+        by the run that registers.
 
         Raises
         ------
@@ -249,7 +266,7 @@ class Registry:
             if self._is_settled(client, name, weights):
                 return
             begun = self._founders(client, name)
-            number = str(begun[0].version) if begun else self.add_version(name, weights, config)
+            number = str(begun[0].version) if begun else self.add_version(name, weights, config, card())
             client.set_registered_model_alias(name, CHAMPION, number)
 
     def _is_settled(self, client: MlflowClient, name: str, weights: bytes) -> bool:
@@ -284,14 +301,19 @@ class Registry:
         found = client.search_registered_models(filter_string=f"name = '{name}'")
         return any(CHAMPION in model.aliases for model in found)
 
-    def add_version(self, name: str, weights: bytes, config: bytes) -> str:
+    def add_version(self, name: str, weights: bytes, config: bytes, card: VersionCard = NO_CARD) -> str:
         """Log two files as artifacts of a run and register them as a model's next version; return its number."""
         client = self._server.client()
         _create_model(client, name)
-        source, run_id = self._upload(name, weights, config, None)
-        return str(client.create_model_version(name, source, run_id).version)
+        source, run_id = self._upload(name, weights, config, None, card)
+        made = client.create_model_version(
+            name, source, run_id, dict(card.tags), description=card.description
+        )
+        return str(made.version)
 
-    def _upload(self, name: str, weights: bytes, config: bytes, training_run: str | None) -> tuple[str, str]:
+    def _upload(
+        self, name: str, weights: bytes, config: bytes, training_run: str | None, card: VersionCard
+    ) -> tuple[str, str]:
         """Log a version's folder to the run of its training, or to a new run; return its URL and the run id."""
         client = self._server.client()
         if training_run is None:
@@ -303,7 +325,10 @@ class Registry:
         part = f"model-{sha256(config + weights).hexdigest()[:12]}"
         with tempfile.TemporaryDirectory() as folder:
             write_model_folder(Path(folder), weights, config)
+            card.write(Path(folder))
             client.log_artifacts(run.info.run_id, folder, part)
+        for figure, value in card.figures.items():
+            client.log_metric(run.info.run_id, figure, value)
         if training_run is None:
             client.set_terminated(run.info.run_id)
         return f"{run.info.artifact_uri}/{part}", run.info.run_id
