@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from infra.catalog.delta_table import quoted
+from infra.catalog.delta.conditions import quoted
 from infra.catalog.derained import Catalog
 from infra.records import Scope
 from infra.storage.location import open_location
