@@ -2,8 +2,8 @@
 
 import os
 
-from infra import prefect_home
+from infra.prefect import home
 
 # Set before Prefect is imported, which otherwise reports its first use and prints a notice about it.
 os.environ.setdefault("DO_NOT_TRACK", "1")
-prefect_home.prepare(os.environ)
+home.prepare(os.environ)

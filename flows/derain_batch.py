@@ -19,8 +19,8 @@ from flows.outcomes import failed
 from infra.catalog.derained import Catalog
 from infra.settings import read_settings
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
-from tasks.batch.plan_list import write_list
-from tasks.batch.planning import Redo
+from tasks.batch.planning.plan import Redo
+from tasks.batch.planning.plan_list import write_list
 from tasks.batch.preflight import prepare, refuse_at_once
 from tasks.batch.publication import publish
 from tasks.codec.exports import Export, Kind

@@ -83,8 +83,8 @@ def _refuse_other_version(url: str, client: SyncPrefectClient) -> None:
 
 
 def _start_temporary_server() -> None:
-    from infra.prefect_database import database_fault  # imports take a second: only if they are used
-    from infra.temporary_server import TemporaryServer
+    from infra.prefect.database import database_fault  # imports take a second: only if they are used
+    from infra.prefect.temporary_server import TemporaryServer
 
     fault = database_fault()
     if fault is not None:

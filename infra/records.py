@@ -157,6 +157,7 @@ class PseudoLabelRecord:
     """The rule that decided: `agree-1`, `temporal-1` or `reviewer-1`."""
     decision: str
     reason: str | None
+    """Why it was not accepted, without figures: the same words for all crops that it applies to."""
     reviewer_decision: str | None
     """`accept` or `reject`, if a reviewer decided."""
     score: float
@@ -177,3 +178,5 @@ class PseudoLabelRecord:
     zarr_row: int | None
     run_id: str
     decided_at: datetime
+    reason_details: str | None = None
+    """Figures and limits behind the reason. Rows of earlier versions of this project have them in `reason`."""

@@ -21,8 +21,8 @@ from models.images import RgbBatch
 from models.networks.architectures import architecture_of
 from models.networks.base import Network
 
-"""Photographs of one size, (B, H, W, 3)."""
 GPU_BATCH = 16
+"""Photographs per pass on a GPU."""
 
 
 class TilingRefused(ModelError):

@@ -20,8 +20,8 @@ import skimage
 from PIL import Image, ImageFilter
 
 from benchmarks.common.tables import write_table
+from tasks.codec.formats.png import write_png
 from tasks.codec.pictures import Metadata
-from tasks.codec.png import write_png
 
 RESULTS = Path(__file__).parents[1] / "results" / "encoders.csv"
 REPEATS = 5
@@ -67,7 +67,7 @@ def main() -> None:
 def _encoders() -> dict[str, Encoder]:
     """Return encoders by name, ours first."""
     return {
-        "tasks.codec.png": lambda pixels: write_png(pixels, Metadata()),
+        "tasks.codec.formats.png": lambda pixels: write_png(pixels, Metadata()),
         "Pillow, level 1": partial(_by_pillow, level=1),
         "Pillow, level 6": partial(_by_pillow, level=6),
         "imagecodecs libpng, level 1": partial(_by_libpng, level=1),

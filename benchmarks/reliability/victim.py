@@ -22,7 +22,7 @@ from infra.settings import Settings
 from infra.storage import local
 from tasks.batch import coordinator, shards
 from tasks.batch.observing import FlowObserver
-from tasks.batch.planning import PlanCounts
+from tasks.batch.planning.plan import PlanCounts
 from tasks.batch.preflight import prepare
 from tasks.codec.exports import Export
 from tasks.media.photographs import Photographs

@@ -14,8 +14,8 @@ from statistics import median
 
 from benchmarks.common.free_port import free_port
 from benchmarks.scaling.simulated import SCOPE, SimulatedJob, SimulatedStage
-from infra import cluster
 from infra.catalog.derained import Catalog
+from infra.dask import cluster
 from infra.settings import Settings
 from infra.storage.lease import lease_of
 from tasks.waves.dask_executor import on_dask

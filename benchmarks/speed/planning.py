@@ -27,7 +27,7 @@ from deltalake import write_deltalake
 from infra.catalog.derained import TABLE, Catalog
 from infra.catalog.schema import VERSION, records_table
 from infra.records import DerainRecord, ImageRef, Scope
-from tasks.batch.planning import PlanRequest, plan
+from tasks.batch.planning.plan import PlanRequest, plan
 from tasks.media.sources import Selection, open_source
 from tasks.waves.pending import ShardLimits
 

@@ -18,7 +18,7 @@ from infra.settings import Settings, read_settings
 from infra.storage.location import is_local
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
 from tasks.batch.observing import RunObserver
-from tasks.batch.planning import Plan, PlanCounts, Redo
+from tasks.batch.planning.plan import Plan, PlanCounts, Redo
 from tasks.batch.preflight import Prepared, prepare
 from tasks.batch.replacing import put_aside, replaced_outputs
 from tasks.batch.summary import RunSummary
@@ -74,7 +74,7 @@ def derain_collection(collection: Collection | None, options: CollectionOptions)
 
 def _plan_only(settings: Settings, prepared: Prepared, request: BatchRequest) -> int:
     from infra.catalog.derained import Catalog
-    from tasks.batch.plan_list import write_list
+    from tasks.batch.planning.plan_list import write_list
 
     with make_plan(prepared, request, Catalog(settings.workspace)) as found:
         say(plan_line(found.counts))

@@ -14,11 +14,11 @@ from infra.storage.lease import lease_of
 from infra.storage.listing import LeftOut
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding, probe_name_folding
-from tasks.batch.collisions import COLLISION, record_collisions
 from tasks.batch.observing import FlowObserver, RunObserver
-from tasks.batch.planning import Plan, PlanCounts, PlanRequest, Redo, plan
+from tasks.batch.planning.collisions import COLLISION, record_collisions
+from tasks.batch.planning.plan import Plan, PlanCounts, PlanRequest, Redo, plan
+from tasks.batch.planning.rivals import refuse_contested
 from tasks.batch.preflight import Prepared, refuse_full_disk
-from tasks.batch.rivals import refuse_contested
 from tasks.batch.summary import Counts, RunSummary
 from tasks.batch.verification import Loss, find_loss
 from tasks.media.leaving_out import left_out_parts, nothing_but

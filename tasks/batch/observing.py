@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from infra.settings import Settings
-from tasks.batch.planning import Plan, PlanCounts
+from tasks.batch.planning.plan import Plan, PlanCounts
 from tasks.waves.executors import Executor
 from tasks.waves.tally import Tally
 

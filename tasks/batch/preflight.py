@@ -65,7 +65,7 @@ def prepare(
     source, destination = _endpoints(settings, source, destination)
     found = _checked(settings, source, destination, export)
     if settings.cluster is not None:
-        from infra.shared_folders import (
+        from infra.dask.shared_folders import (
             refuse_unshared_folders,
         )  # imports Dask only for runs that use it
 

@@ -15,7 +15,7 @@ from infra.settings import Settings
 from infra.storage.lease import held_leases, lease_location
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding
-from tasks.batch.output_listing import output_urls, read_listing
+from tasks.batch.planning.output_listing import output_urls, read_listing
 from tasks.media.key_hashes import find, hash_texts
 from tasks.refusals import PreflightFailed
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from infra.records import ImageRef
 from infra.storage.location import ObjectNotFound, open_location
-from tasks.batch.planning import Plan
+from tasks.batch.planning.plan import Plan
 from tasks.codec import ImageRejected, output_key
 from tasks.media.key_hashes import CHUNK, Hashes, chunks, find, hash_texts, sorted_hashes
 from tasks.media.medium import MediumSpec

@@ -9,7 +9,7 @@ from infra.catalog.derained import Catalog
 from infra.failpoints import failpoint
 from infra.records import DerainRecord, ImageRef
 from infra.settings import Settings
-from tasks.batch.planning import Plan
+from tasks.batch.planning.plan import Plan
 from tasks.batch.shards import ShardJob
 from tasks.waves.pending import ShardLimits
 from tasks.waves.stage import Finished, Outcome, Shard, Unfinished

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from infra.records import Scope
 from infra.storage.listing import LeftOut
-from tasks.batch.made_by import MadeBy, made_by_others
+from tasks.batch.planning.made_by import MadeBy, made_by_others
 from tasks.media.leaving_out import left_out_parts
 from tasks.readable import duration, rate, with_reasons
 

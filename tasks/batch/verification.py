@@ -12,7 +12,7 @@ from infra.catalog.derained import Catalog
 from infra.records import Scope
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding
-from tasks.batch.output_listing import INTACT, output_urls, read_listing
+from tasks.batch.planning.output_listing import INTACT, output_urls, read_listing
 from tasks.media.key_hashes import hash_texts
 
 EXAMPLES = 3

@@ -24,16 +24,16 @@ from PIL import (
 )
 from PIL.ImageFile import ImageFile
 
-from tasks.codec.appended import appended_to_jpeg, colour_codes_of_avif, kept_with_avif
 from tasks.codec.claims import require_plausible_size
+from tasks.codec.formats.jpeg_file import END_OF_IMAGE, is_incomplete, parse_jpeg, require_supported
+from tasks.codec.formats.png_file import lacks_rows, parse_png
+from tasks.codec.formats.png_metadata import info_of, kept_chunks, lost_from_png
+from tasks.codec.formats.tiff_file import breaks_off, open_tiff, what_further_pages_are
 from tasks.codec.forms import Opened, describe
-from tasks.codec.jpeg_file import END_OF_IMAGE, is_incomplete, parse_jpeg, require_supported
+from tasks.codec.metadata.appended import appended_to_jpeg, colour_codes_of_avif, kept_with_avif
 from tasks.codec.normalising import to_plain_mode
 from tasks.codec.pictures import ImageRejected, Picture, not_supported
-from tasks.codec.png_file import lacks_rows, parse_png
-from tasks.codec.png_metadata import info_of, kept_chunks, lost_from_png
 from tasks.codec.sniff import identify
-from tasks.codec.tiff_file import breaks_off, open_tiff, what_further_pages_are
 from tasks.codec.truncation import is_cut_short, lacks_codestream_end
 
 _TURNS = {

@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 
 from models.images import RgbImage
-from tasks.codec.bmp import write_bmp_with_alpha
-from tasks.codec.carrying import carry
 from tasks.codec.exports import Export, target_format
+from tasks.codec.formats.bmp import write_bmp_with_alpha
+from tasks.codec.formats.png import write_png
+from tasks.codec.formats.tiff import write_tiff
+from tasks.codec.metadata.carrying import carry
 from tasks.codec.pictures import Metadata, Picture, PictureForm
-from tasks.codec.png import write_png
-from tasks.codec.tiff import write_tiff
 
 _FULL_CHROMA = 0
 _EXIF_PREFIX = b"Exif\0\0"

@@ -11,10 +11,10 @@ from PIL import Image, JpegImagePlugin
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from tasks.codec.exif import Upright, block_of_tiff, make_upright
+from tasks.codec.formats.png_file import Chunk
+from tasks.codec.metadata.exif import Upright, block_of_tiff, make_upright
+from tasks.codec.metadata.xmp import speaks_of_appended_data, speaks_of_more, upright_xmp
 from tasks.codec.pictures import Metadata, Mode, PictureForm
-from tasks.codec.png_file import Chunk
-from tasks.codec.xmp import speaks_of_appended_data, speaks_of_more, upright_xmp
 
 _COLOUR_SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB "}
 _QUARTER_TURNS = (5, 6, 7, 8)

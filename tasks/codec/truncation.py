@@ -6,7 +6,7 @@ Pillow's errors do not distinguish them: a truncated file may be reported as a "
 
 from __future__ import annotations
 
-from tasks.codec.tiff_file import ends_beyond
+from tasks.codec.formats.tiff_file import ends_beyond
 
 _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
 _TAIL = 64

@@ -17,6 +17,7 @@ TEMPORAL = "temporal-1"
 """Rule: the background was visible in neighbouring frames."""
 REVIEWER = "reviewer-1"
 """Rule: a reviewer accepted or rejected the pseudo-label."""
+NO_RAIN = "no rain found"
 RANKS = {AGREE: 0, TEMPORAL: 1, REVIEWER: 2}
 """Ranks of the rules: an observed background beats a predicted one whatever the scores, and no rule replaces what a
 reviewer accepted."""
@@ -65,6 +66,14 @@ NOTHING_MEASURED = Scores(0.0, 0.0, None, None, None, None, None, None, 0.0, Non
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a pseudo-label is not accepted: the same words for all such crops, and the figures of this one."""
+
+    reason: str
+    details: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A judged crop, as the final decision needs it."""
 
@@ -74,7 +83,7 @@ class Candidate:
     """Equal for crops with the same pixels."""
     rule: str
     scores: Scores
-    refusal: str | None
+    refusal: Refusal | None
 
     @property
     def rank(self) -> tuple[int, float]:
@@ -102,16 +111,16 @@ class Ruling:
 
     candidate: Candidate
     decision: str
-    reason: str | None
+    refusal: Refusal | None
 
 
-def refusal_of(rule: str, scores: Scores, limits: CurationLimits) -> str | None:
+def refusal_of(rule: str, scores: Scores, limits: CurationLimits) -> Refusal | None:
     """Return why a rule refuses a pseudo-label, with value and limit; None if it does not."""
     return next(_refusals(rule, scores, limits), None)
 
 
-def _refusals(rule: str, scores: Scores, limits: CurationLimits) -> Iterator[str]:
-    least = {"rain_found": "no rain found", "confident": "no pixel is sure"}
+def _refusals(rule: str, scores: Scores, limits: CurationLimits) -> Iterator[Refusal]:
+    least = {"rain_found": NO_RAIN, "confident": "no pixel is sure"}
     most = {"feature_distance": "unlike any labelled photograph"}
     if rule == TEMPORAL:
         yield from _below(scores, {"score": "the scene does not stand still"}, {"score": limits.static})
@@ -119,7 +128,7 @@ def _refusals(rule: str, scores: Scores, limits: CurationLimits) -> Iterator[str
         least |= {
             "agreement": "independent networks found other rain",
             "detail_kept": "detail is lost",
-            "informedness": "rain and detail are not told apart",
+            "informedness": "rain and detail are not distinguished",
             "score": "low score",
         }
         most |= {"structure_leak": "structure of the scene was taken away"}
@@ -127,14 +136,14 @@ def _refusals(rule: str, scores: Scores, limits: CurationLimits) -> Iterator[str
     for name, words in most.items():
         value = getattr(scores, name)
         if value is not None and value > getattr(limits, name):
-            yield f"{words}: {name} {value:.3g}, at most {getattr(limits, name):g} is allowed"
+            yield Refusal(words, f"{name} {value:.3g}, at most {getattr(limits, name):g} is allowed")
 
 
-def _below(scores: Scores, words: Mapping[str, str], limits: Mapping[str, float]) -> Iterator[str]:
-    for name, told in words.items():
+def _below(scores: Scores, words: Mapping[str, str], limits: Mapping[str, float]) -> Iterator[Refusal]:
+    for name, reason in words.items():
         value = getattr(scores, name)
         if value is not None and not value >= limits[name]:
-            yield f"{told}: {name} {value:.3g}, at least {limits[name]:g} is needed"
+            yield Refusal(reason, f"{name} {value:.3g}, at least {limits[name]:g} is needed")
 
 
 def rule_on(candidates: Sequence[Candidate], history: History, quota: int) -> list[Ruling]:
@@ -157,26 +166,34 @@ def rule_on(candidates: Sequence[Candidate], history: History, quota: int) -> li
     """
     taken, contents, rulings = Counter(history.taken), dict(history.contents), []
     for each in sorted(candidates, key=lambda one: (one.rank, one.crop_id), reverse=True):
-        decision, reason = _ruled(each, history)
+        decision, refusal = _ruled(each, history)
         if decision == "accepted" and contents.get(each.content, each.crop_id) != each.crop_id:
-            decision, reason = "rejected", f"the same pixels as crop {contents[each.content]}"
+            twin = contents[each.content]
+            decision, refusal = "rejected", Refusal("the same pixels as another crop", f"crop {twin}")
         elif decision == "accepted" and each.crop_id not in history.ranks:
             if taken[each.source_group] >= quota:
-                decision, reason = "rejected", f"the quota of its source group is full: {quota} crops"
+                full = Refusal("the quota of its source group is full", f"{quota} crops")
+                decision, refusal = "rejected", full
             else:
                 taken[each.source_group] += 1
                 contents[each.content] = each.crop_id
-        rulings.append(Ruling(each, decision, reason))
+        rulings.append(Ruling(each, decision, refusal))
     return rulings
 
 
-def _ruled(candidate: Candidate, history: History) -> tuple[str, str | None]:
+def _ruled(candidate: Candidate, history: History) -> tuple[str, Refusal | None]:
     if candidate.crop_id in history.rejected:
-        return "rejected", "a reviewer rejected this crop"
+        return "rejected", Refusal("a reviewer rejected this crop")
     before = history.ranks.get(candidate.crop_id)
     if before is not None and (candidate.refusal is not None or candidate.rank <= before):
-        why = candidate.refusal or f"score {candidate.scores.score:.3g} beside {before[1]:.3g}"
-        return "kept", f"no better than the one accepted before: {why}"
+        return "kept", Refusal("no better than the one accepted before", _why_no_better(candidate, before[1]))
     if candidate.refusal is not None:
         return "rejected", candidate.refusal
     return "accepted", None
+
+
+def _why_no_better(candidate: Candidate, score_before: float) -> str:
+    if candidate.refusal is None:
+        return f"score {candidate.scores.score:.3g} compared with {score_before:.3g}"
+    reason, details = candidate.refusal.reason, candidate.refusal.details
+    return reason if details is None else f"{reason}: {details}"

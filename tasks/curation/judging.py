@@ -11,6 +11,7 @@ import time
 import zipfile
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from models.pseudo_labels.layer_maps import FLOOR
 from models.pseudo_labels.scores import confidence, layer_score
 from models.pseudo_labels.texture_features import LabelledFeatures
 from models.pseudo_labels.tta import TtaConfig, fused_layer
-from tasks.curation.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Scores, refusal_of
+from tasks.curation.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Refusal, Scores, refusal_of
 from tasks.curation.neighbours import Neighbourhood, neighbouring_parts
 from tasks.curation.temporal import NotRegistrable, TemporalBackground, TemporalLimits, temporal_background
 from tasks.waves.loaded import StagedModel, loaded_engine
@@ -37,7 +38,7 @@ from tasks.waves.stage import Shard, ShardResult, Unfinished, halved
 
 JUDGED_FOLDER = "pseudo/judged"
 """Folder of judged crops that are not recorded yet, relative to the workspace."""
-KILLED = "the process that judges it dies each time"
+KILLED = Refusal("the process that judges it dies each time")
 PROBED_SIDE = 256
 """Height and width in pixels of the central part in which probes are planted, at most; this takes eight passes."""
 
@@ -63,7 +64,7 @@ class Judged:
     crop_id: str
     rule: str
     scores: Scores
-    refusal: str | None
+    refusal: Refusal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +120,16 @@ def read_judged(workspace: str, judgement: str, crop_id: str) -> tuple[Judged, P
     try:
         data = open_location(f"{workspace}/{JUDGED_FOLDER}/{judgement}").fetch(f"{crop_id}.npz")
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            told = json.loads(file["judged"].tobytes())
+            judged = _judged_from(json.loads(file["judged"].tobytes()))
             pixels = PseudoPixels(file["pseudo_label"], file["confidence"])
-    except (ObjectNotFound, ValueError, KeyError, OSError, zipfile.BadZipFile):
+    except (ObjectNotFound, TypeError, ValueError, KeyError, OSError, zipfile.BadZipFile):
         return None
-    return Judged(**{**told, "scores": Scores(**told["scores"])}), pixels
+    return judged, pixels
+
+
+def _judged_from(stored: dict[str, Any]) -> Judged:
+    refusal = stored["refusal"] and Refusal(**stored["refusal"])
+    return Judged(**{**stored, "scores": Scores(**stored["scores"]), "refusal": refusal})
 
 
 def _kept(job: JudgingJob, crop: CropRef) -> Judged | None:
@@ -135,10 +141,10 @@ def _judge_and_keep(job: JudgingJob, crop: CropRef) -> Judged:
     rainy = read_crops(job.workspace, crop.zarr_group, np.array([crop.zarr_row]))[0]
     judged, pixels = judge(job, crop, rainy[: crop.height, : crop.width])
     packed = io.BytesIO()
-    told = np.frombuffer(json.dumps(asdict(judged)).encode(), np.uint8)
+    described = np.frombuffer(json.dumps(asdict(judged)).encode(), np.uint8)
     np.savez_compressed(
         packed,
-        judged=told,
+        judged=described,
         pseudo_label=pixels.pseudo_label,
         confidence=pixels.confidence,
         allow_pickle=False,

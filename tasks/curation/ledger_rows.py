@@ -59,13 +59,14 @@ def candidates_of(judged: Mapping[str, Judged], crops: pl.DataFrame) -> Iterator
 
 def ruled_row(ruling: Ruling, stamp: LedgerStamp) -> PseudoLabelRecord:
     """Make the row of a decision by a rule; the location of its pixels is not known yet."""
-    candidate = ruling.candidate
+    candidate, refusal = ruling.candidate, ruling.refusal
     return PseudoLabelRecord(
         crop_id=candidate.crop_id,
         source_group=candidate.source_group,
         rule=candidate.rule,
         decision=ruling.decision,
-        reason=ruling.reason,
+        reason=refusal.reason if refusal else None,
+        reason_details=refusal.details if refusal else None,
         reviewer_decision=None,
         zarr_group=None,
         zarr_row=None,
@@ -83,5 +84,6 @@ def reviewed_row(row: PseudoLabelRecord, decision: Decision) -> PseudoLabelRecor
         rule=REVIEWER,
         decision="accepted" if is_accepted else "rejected",
         reason=None if is_accepted else "rejected by a reviewer",
+        reason_details=None,
         reviewer_decision=decision.decision,
     )

@@ -13,8 +13,8 @@ import polars as pl
 from torch import Tensor
 
 from infra.catalog.pool import Pool
+from infra.dask.shared_folders import refuse_unshared_folders
 from infra.settings import Settings, absolute_url
-from infra.shared_folders import refuse_unshared_folders
 from infra.storage.lease import check_workspace
 from infra.storage.location import open_location
 from models.images import to_floats

@@ -17,16 +17,19 @@ from infra.catalog.pool import Pool
 from infra.records import PseudoLabelRecord
 from infra.settings import Settings
 from infra.storage.location import open_location
-from tasks.curation.acceptance import TEMPORAL
+from tasks.curation.acceptance import NO_RAIN, TEMPORAL
 from tasks.curation.judging import read_judged
+from tasks.curation.score_words import SCORES
 from tasks.pages.pictures import data_uri
 from tasks.pages.templates import page_template
 
 FOLDER = "reviews"
 MOST_SHOWN = 60
 """Largest number of crops on a page, four pictures each: about 15 MB."""
-AMPLIFIED = 4
-"""Factor by which differences are amplified."""
+MOST_AMPLIFIED = 16
+"""Largest factor by which differences are amplified; what is fainter is rounding."""
+BRIGHTEST = 99.5
+"""Percentile of a difference that is shown as white."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,9 @@ class Card:
     image: str
     decision: str
     reason: str
+    details: str
     facts: tuple[tuple[str, str], ...]
+    """Rule and scores, in words."""
     pictures: tuple[tuple[str, str], ...]
     """Caption and data URI of each picture."""
     width: int
@@ -70,7 +75,8 @@ def render_review(shown: Sequence[Reviewed], run_id: str, decided: int) -> str:
         Number of crops that the run decided on.
     """
     cards = [_card(each) for each in shown]
-    return page_template("review.html").render(cards=cards, run_id=run_id, decided=decided)
+    page = page_template("review.html")
+    return page.render(cards=cards, run_id=run_id, decided=decided, scores=SCORES, no_rain=NO_RAIN)
 
 
 def publish_review(settings: Settings, crops: pl.DataFrame, rows: Sequence[PseudoLabelRecord]) -> str | None:
@@ -99,7 +105,9 @@ def publish_review(settings: Settings, crops: pl.DataFrame, rows: Sequence[Pseud
 
 def doubt(row: PseudoLabelRecord, settings: Settings) -> float:
     """Return how doubtful a decision is: more so near the limit of the score; crops without rain come last."""
-    if row.reviewer_decision is not None or row.confident == 0:
+    if row.reason == NO_RAIN or row.confident == 0:
+        return -2.0
+    if row.reviewer_decision is not None:
         return -1.0
     limit = settings.curation.static if row.rule == TEMPORAL else settings.curation.score
     return 1 - abs(row.score - limit)
@@ -120,11 +128,11 @@ def _reviewed(settings: Settings, crops: pl.DataFrame, row: PseudoLabelRecord) -
 
 def _card(shown: Reviewed) -> Card:
     row = shown.row
-    difference = shown.rainy.astype(np.int16) - shown.pseudo_label
+    factor, difference = _stretched(np.abs(shown.rainy.astype(np.int16) - shown.pseudo_label))
     pictures = {
         "Rainy": shown.rainy,
         "Pseudo-label": shown.pseudo_label,
-        f"Difference x {AMPLIFIED}": np.clip(AMPLIFIED * np.abs(difference), 0, 255).astype(np.uint8),
+        f"Difference x {factor:.2g}": difference,
         "Confidence": np.repeat(shown.confidence[..., None], 3, axis=-1),
     }
     return Card(
@@ -133,6 +141,7 @@ def _card(shown: Reviewed) -> Card:
         image=shown.image,
         decision=row.decision,
         reason=row.reason or "",
+        details=row.reason_details or "",
         facts=_facts(row),
         pictures=tuple((what, data_uri(Image.fromarray(pixels))) for what, pixels in pictures.items()),
         width=shown.rainy.shape[1],
@@ -140,18 +149,13 @@ def _card(shown: Reviewed) -> Card:
     )
 
 
+def _stretched(difference: np.ndarray) -> tuple[float, np.ndarray]:
+    """Amplify a difference so that its brightest parts are white, and return the factor with it."""
+    brightest = max(float(np.percentile(difference, BRIGHTEST)), 1.0)
+    factor = min(255 / brightest, MOST_AMPLIFIED)
+    return factor, np.clip(factor * difference, 0, 255).astype(np.uint8)
+
+
 def _facts(row: PseudoLabelRecord) -> tuple[tuple[str, str], ...]:
-    figures = (
-        "score",
-        "rain_found",
-        "agreement",
-        "rain_recall",
-        "detail_kept",
-        "structure_leak",
-        "feature_distance",
-        "confident",
-        "frames",
-    )
-    known = {name: getattr(row, name) for name in figures}
-    told = ((name.replace("_", " "), f"{value:.3g}") for name, value in known.items() if value is not None)
-    return (("rule", row.rule), *told)
+    scores = ((score.words, score.shown(getattr(row, score.column))) for score in SCORES)
+    return (("rule", row.rule), *((words, value) for words, value in scores if value is not None))

@@ -10,13 +10,13 @@ import polars as pl
 
 from infra.catalog.pseudo_labels import standing
 from infra.records import PseudoLabelRecord
-from tasks.curation.acceptance import REVIEWER
+from tasks.curation.acceptance import REVIEWER, Refusal
 from tasks.curation.decisions import Decision
 from tasks.curation.ledger_rows import LedgerStamp, reviewed_row
 from tasks.curation.planning import CurationPlan
 
-_UNSEEN = (
-    "a reviewer accepted another pseudo-label of this crop than these networks make: review this run's page"
+_UNSEEN = Refusal(
+    "a reviewer accepted another pseudo-label of this crop than these networks make", "review this run's page"
 )
 
 
@@ -71,24 +71,26 @@ def reviewed_rows(
             rows[each.crop_id] = replace(rejected, zarr_group=None, zarr_row=None)
             continue
         found = _accepted(each, row, ledger, stamp, plan.judgement)
-        reason = _refusal(found, taken, quota)
-        if found is not None and reason is None:
+        refusal = _refusal(found, taken, quota)
+        if found is not None and refusal is None:
             taken[found.source_group] += 1
             rows[each.crop_id] = found
-        elif each.crop_id not in ruled or ruled[each.crop_id].decision == "rejected":
+        elif refusal is not None and (
+            each.crop_id not in ruled or ruled[each.crop_id].decision == "rejected"
+        ):
             blank = _blank(each, groups[each.crop_id], stamp)
-            rows[each.crop_id] = _refused(found or row or blank, reason or "")
+            rows[each.crop_id] = _refused(found or row or blank, refusal)
     return rows
 
 
-def _refusal(row: PseudoLabelRecord | None, taken: Mapping[str, int], quota: int) -> str | None:
+def _refusal(row: PseudoLabelRecord | None, taken: Mapping[str, int], quota: int) -> Refusal | None:
     """Return why even a reviewer cannot accept a pseudo-label; None if nothing prevents it."""
     if row is None:
         return _UNSEEN
     if row.confident == 0:
-        return "no pixel is sure: nothing could be learned from it"
+        return Refusal("no pixel is sure", "nothing could be learned from it")
     if taken[row.source_group] >= quota:
-        return f"the quota of what reviewers accept is full: {quota} crops of its source group"
+        return Refusal("the quota of what reviewers accept is full", f"{quota} crops of its source group")
     return None
 
 
@@ -124,9 +126,15 @@ def _is_known(decision: Decision, last: Mapping[str, Mapping[str, object]]) -> b
     )
 
 
-def _refused(row: PseudoLabelRecord, reason: str) -> PseudoLabelRecord:
+def _refused(row: PseudoLabelRecord, refusal: Refusal) -> PseudoLabelRecord:
     return replace(
-        row, decision="rejected", reason=reason, reviewer_decision=None, zarr_group=None, zarr_row=None
+        row,
+        decision="rejected",
+        reason=refusal.reason,
+        reason_details=refusal.details,
+        reviewer_decision=None,
+        zarr_group=None,
+        zarr_row=None,
     )
 
 

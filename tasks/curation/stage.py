@@ -54,7 +54,7 @@ class JudgeStage:
 
     def outcome(self, row: Judged) -> Outcome:
         """Return the reason for refusing a crop, if any; pixels are not counted."""
-        return Outcome(rejected_for=row.refusal)
+        return Outcome(rejected_for=row.refusal.reason if row.refusal else None)
 
     def commit(self, finished: Sequence[Finished[CropRef, Judged]]) -> Sequence[Unfinished]:
         """Collect the judged crops."""

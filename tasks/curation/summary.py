@@ -11,7 +11,7 @@ from infra.records import PseudoLabelRecord
 from infra.shown import shown_line
 from tasks.waves.stage import Unfinished
 
-REASONS_TOLD = 3
+REASONS_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Decided:
     def of(cls, rows: Sequence[PseudoLabelRecord]) -> Self:
         """Count rows of the ledger."""
         counts = Counter(row.decision for row in rows)
-        reasons = Counter((row.reason or "").split(":")[0] for row in rows if row.decision == "rejected")
+        reasons = Counter(row.reason or "" for row in rows if row.decision == "rejected")
         return cls(
             accepted=counts["accepted"],
             rejected=counts["rejected"],
@@ -65,8 +65,8 @@ class CurationSummary:
             f" pseudo-labels stand, {self.streaks:,} streak layers added"
         )
         if decided.reasons:
-            told = ", ".join(f"{count:,} {reason}" for reason, count in decided.reasons[:REASONS_TOLD])
-            text += f"; rejected: {told}"
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in decided.reasons[:REASONS_SHOWN])
+            text += f"; rejected: {reasons}"
         if self.waiting:
             text += f"; {self.waiting:,} new crops are left for the next run (--limit)"
         if self.pending:

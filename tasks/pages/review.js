@@ -1,11 +1,14 @@
 const cards = [...document.querySelectorAll(".crop")];
 const store = "review-" + document.body.dataset.run;
 const words = { a: "accept", r: "reject" };
+let steps = []; // [crop, word] of every decision, oldest first
 let decided = {};
 let current = 0;
-try { decided = JSON.parse(localStorage.getItem(store)) || {}; } catch { /* a page from a file may have no storage */ }
+try { steps = JSON.parse(localStorage.getItem(store)) || []; } catch { /* a page from a file may have no storage */ }
+if (!Array.isArray(steps)) steps = Object.entries(steps); // as earlier versions of this page stored it
 
 const show = () => {
+  decided = Object.fromEntries(steps);
   for (const [number, card] of cards.entries()) {
     const word = decided[card.dataset.crop] || "";
     card.classList.toggle("current", number === current);
@@ -25,11 +28,19 @@ const go = number => {
   cards[current].focus({ preventScroll: true });
   cards[current].scrollIntoView({ block: "start" });
 };
+const keep = () => {
+  try { localStorage.setItem(store, JSON.stringify(steps)); } catch { /* kept until the page closes */ }
+};
 const decide = (number, word) => {
-  const crop = cards[number].dataset.crop;
-  if (word) decided[crop] = word; else delete decided[crop];
-  try { localStorage.setItem(store, JSON.stringify(decided)); } catch { /* kept until the page closes */ }
-  go(word ? number + 1 : number);
+  steps.push([cards[number].dataset.crop, word]);
+  keep();
+  go(number + 1);
+};
+const undo = () => {
+  const last = steps.pop();
+  if (!last) return;
+  keep();
+  go(cards.findIndex(card => card.dataset.crop === last[0]));
 };
 const save = () => {
   const rows = cards.filter(card => decided[card.dataset.crop]).map(card => (
@@ -46,7 +57,7 @@ document.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (words[key]) decide(current, words[key]);
-  else if (key === "u") decide(current, "");
+  else if (key === "u") undo();
   else if (key === "s") { if (!document.getElementById("save").disabled) save(); }
   else if (key === "ArrowRight" || key === "ArrowDown") go(current + 1);
   else if (key === "ArrowLeft" || key === "ArrowUp") go(current - 1);

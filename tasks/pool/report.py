@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
 
 import polars as pl
 from PIL import Image
@@ -12,6 +14,7 @@ from infra.catalog.delta_table import all_of, quoted
 from infra.catalog.pool import Pool
 from infra.records import ACCEPTED, REJECTED, ImageRef
 from infra.settings import Settings
+from infra.storage.location import is_local
 from models.images import RgbImage
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec, is_array
@@ -37,6 +40,8 @@ class Card:
     key: str
     note: str
     picture: str
+    link: str | None = None
+    """URL of the photograph; None if a browser cannot open it."""
 
 
 def render_ingest(settings: Settings, summary: IngestSummary) -> str:
@@ -61,7 +66,15 @@ def _rejected(settings: Settings, rows: pl.DataFrame) -> Iterator[Card]:
     """Yield rejects of every reason, then more of the most frequent reasons."""
     turn = pl.int_range(pl.len()).over(pl.col("reason").str.split(" (").list.first())
     for row in rows.sort("crop_id").sort(turn).head(MOST_REJECTED).iter_rows(named=True):
-        yield Card(row["key"], row["reason"], _picture(settings, row))
+        link = _link(settings, row["source"], row["key"])
+        yield Card(row["key"], row["reason"], _picture(settings, row), link)
+
+
+def _link(settings: Settings, source: str, key: str) -> str | None:
+    """Return the URL of a photograph in a folder, if the page is a file too; browsers cannot open the others."""
+    if is_array(source) or not (is_local(source) and is_local(settings.workspace)):
+        return None
+    return f"{Path(source).as_uri()}/{quote(key)}"
 
 
 def _picture(settings: Settings, row: dict[str, object]) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from infra.catalog.delta_table import CatalogError, all_of, quoted
 from infra.catalog.derained import Catalog
 from infra.catalog.schema import VERSION
+from infra.dask.shared_folders import refuse_unshared_folders
 from infra.records import DERAINED, ImageRef
 from infra.settings import Settings, absolute_url
-from infra.shared_folders import refuse_unshared_folders
 from infra.storage.lease import check_workspace
 from infra.storage.listing import ListingRules
 from tasks.media.medium import is_array

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
-import numpy as np
 from PIL import Image
 
-from infra.storage.location import open_location
+from infra.storage.location import Location, open_location
+from models.images import RgbImage
 from models.rain.streaks import COARSE, NEEDLES, SLEET
 from tasks.media.samples import photograph, rain_on
 from tasks.promotion.validation_manifest import COLUMNS
@@ -35,40 +35,48 @@ PHOTOGRAPHS = (
 RAINS = {"coarse": COARSE, "needles": NEEDLES, "sleet": SLEET}
 """Rain families; each is applied to another part of every photograph."""
 SIDE = 192
+"""Height and width of a pair."""
+MANIFEST = "manifest.csv"
 FIRST_RAIN = 1000
 """Numbers that select the rain, distinct from those of the samples."""
 
 
 def make_validation(workspace: str) -> str:
-    """Write the validation set if there is none; return the URL of its manifest, which is written last."""
+    """Write the validation set if there is none; return the URL of its manifest."""
     location = open_location(f"{workspace.rstrip('/')}/validation")
-    manifest = "manifest.csv"
-    if not location.exists(manifest):
-        rows = []
-        for name, (clean, rainy) in _pairs():
-            data = {"rainy": _png(rainy), "clean": _png(clean)}
-            keys = {side: f"{side}/{name}.png" for side in data}
-            for side, key in keys.items():
-                location.put(key, data[side])
-            digests = {f"{side}_sha256": sha256(data[side]).hexdigest() for side in data}
-            rows.append({**keys, **digests, "scene": name.partition("-")[0]})
-        location.put(manifest, _csv(rows))
-    return f"{location.url}/{manifest}"
+    if not location.exists(MANIFEST):
+        write_validation(location, ((scene, photograph(scene)) for scene in PHOTOGRAPHS))
+    return f"{location.url}/{MANIFEST}"
 
 
-def _pairs() -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
-    """Yield clean and rainy parts of each photograph, by name."""
-    for scene_number, scene in enumerate(PHOTOGRAPHS):
-        whole = photograph(scene)
+def write_validation(location: Location, photographs: Iterable[tuple[str, RgbImage]]) -> None:
+    """Write pairs of all rain families for clean photographs, given as (scene, (H, W, 3)), and their manifest last.
+
+    Neither side of a photograph may be shorter than `SIDE` pixels.
+    """
+    rows = []
+    for name, clean, rainy in _pairs(photographs):
+        data = {"rainy": _png(rainy), "clean": _png(clean)}
+        keys = {side: f"{side}/{name}.png" for side in data}
+        for side, key in keys.items():
+            location.put(key, data[side])
+        digests = {f"{side}_sha256": sha256(data[side]).hexdigest() for side in data}
+        rows.append({**keys, **digests, "scene": name.rpartition("-")[0]})
+    location.put(MANIFEST, _csv(rows))
+
+
+def _pairs(photographs: Iterable[tuple[str, RgbImage]]) -> Iterator[tuple[str, RgbImage, RgbImage]]:
+    """Yield the name of each pair, and its clean and its rainy version."""
+    for scene_number, (scene, whole) in enumerate(photographs):
         for rain_number, (rain, family) in enumerate(RAINS.items()):
             # Parts lie along the diagonal, so that they overlap as little as the size allows.
             top, left = (rain_number * (extent - SIDE) // (len(RAINS) - 1) for extent in whole.shape[:2])
             clean = whole[top : top + SIDE, left : left + SIDE]
             number = FIRST_RAIN + scene_number * len(RAINS) + rain_number
-            yield f"{scene}-{rain}", (clean, rain_on(clean, number, (family, family)))
+            yield f"{scene}-{rain}", clean, rain_on(clean, number, (family, family))
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def _png(pixels: RgbImage) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG")
     return file.getvalue()

@@ -10,7 +10,7 @@ from typing import Any
 from distributed import Client
 from distributed.client import ClosedClientError
 
-from infra import cluster
+from infra.dask import cluster
 from infra.errors import TransientError
 from infra.settings import Settings
 from tasks.waves.executors import SCHEDULER_GONE, Answer, Executor
@@ -27,7 +27,7 @@ class DaskExecutor:
     def submit(
         self, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
     ) -> Answer:
-        """See `infra.cluster.submit`."""
+        """See `infra.dask.cluster.submit`."""
         try:
             return cluster.submit(self.client, function, *arguments, key=key, priority=priority)  # type: ignore[no-any-return]
         except ClosedClientError as error:
@@ -36,6 +36,6 @@ class DaskExecutor:
 
 @contextmanager
 def on_dask(settings: Settings) -> Iterator[Executor]:
-    """Yield an executor on the cluster that the settings name; see `infra.cluster.connect`."""
+    """Yield an executor on the cluster that the settings name; see `infra.dask.cluster.connect`."""
     with cluster.connect(settings) as client:
         yield DaskExecutor(client, cluster.worker_count(client))

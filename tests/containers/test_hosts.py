@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-from infra.cluster_versions import without_version_tables
+from infra.dask.shared_folders import FolderNotShared
+from infra.dask.versions import without_version_tables
 from infra.settings import Settings
-from infra.shared_folders import FolderNotShared
 from tests.support.servers.containers import WORKER, Podman
 from tests.support.servers.dask_cluster import wait_until
 from tests.support.servers.hosts import Host, Network

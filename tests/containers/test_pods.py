@@ -10,7 +10,7 @@ import pytest
 import yaml
 from distributed import Client
 
-from infra.cluster_versions import without_version_tables
+from infra.dask.versions import without_version_tables
 from infra.settings import Settings
 from tests.support.servers.ceph import Gateway
 from tests.support.servers.containers import WORKER, Podman

@@ -14,8 +14,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import prefect_server as tested
 from flows.prefect_server import PrefectServerRefused, prefect_server
-from infra import temporary_server
-from infra.temporary_server import TemporaryServer
+from infra.prefect import temporary_server
+from infra.prefect.temporary_server import TemporaryServer
 from tests.support.servers.prefect_server import PrefectServer
 
 

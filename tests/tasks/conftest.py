@@ -11,7 +11,7 @@ import httpx
 import prefect.artifacts
 import pytest
 
-from infra.cluster import connect
+from infra.dask.cluster import connect
 from infra.settings import Settings
 from tasks import prefect_runs
 from tasks.pool import publication as ingest_publication

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deltalake import write_deltalake
 
 from infra.catalog import delta_table, pseudo_label_zarr
 from infra.catalog.pool_zarr import CROP_SIDE
 from infra.catalog.pseudo_label_zarr import PseudoPixels
-from infra.catalog.pseudo_labels import PseudoLabels
+from infra.catalog.pseudo_labels import TABLE, PseudoLabels
+from infra.catalog.schema import records_table
 from infra.catalog.streak_bank import StoredLayers, StreakLayers
 from infra.errors import TransientError
 from infra.records import PseudoLabelRecord
@@ -37,6 +39,14 @@ def labels(tmp_path: Path) -> PseudoLabels:
 
 def test_an_empty_ledger_accepts_nothing(labels):
     assert (labels.accepted().height, labels.rows().height, labels.version()) == (0, 0, None)
+
+
+def test_a_ledger_of_before_reasons_had_details_is_read_and_extended(labels):
+    before = records_table([rejected(0, None)], TABLE).drop_columns(["reason_details"])
+    write_deltalake(labels.url, before)
+    assert labels.rows()["reason_details"].to_list() == [None]
+    labels.commit([replace(rejected(1, None), reason="low score", reason_details="score 0.1")])
+    assert labels.rows()["reason_details"].to_list() == [None, "score 0.1"]
 
 
 def test_each_version_is_a_training_set_for_good(labels, monkeypatch):

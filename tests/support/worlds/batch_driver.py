@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from infra.settings import Settings
 from tasks.batch.coordinator import BatchRequest, derain_pending
-from tasks.batch.planning import Redo
+from tasks.batch.planning.plan import Redo
 from tasks.batch.preflight import prepare
 from tasks.batch.summary import RunSummary
 from tasks.codec.exports import Export, Kind

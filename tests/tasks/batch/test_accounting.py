@@ -18,7 +18,7 @@ from infra.storage.listing import LeftOut
 from infra.storage.location import open_location
 from infra.storage.temporary_files import temporary_name
 from tasks.batch.coordinator import plan_line
-from tasks.batch.planning import PlanCounts, PlanRequest, plan
+from tasks.batch.planning.plan import PlanCounts, PlanRequest, plan
 from tasks.media.sources import Selection, open_source
 from tests.support.samples.records import record as derained
 from tests.support.samples.records import rejected

@@ -11,8 +11,8 @@ import pytest
 from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
 from models.modelfile import pack
 from tasks.batch.coordinator import BatchRequest, make_plan
-from tasks.batch.plan_list import write_list
-from tasks.batch.planning import Redo
+from tasks.batch.planning.plan import Redo
+from tasks.batch.planning.plan_list import write_list
 from tasks.batch.preflight import prepare
 from tasks.codec.exports import Export
 from tasks.media.sources import Selection, open_source

@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image, PngImagePlugin
 
 from tasks.codec import Export, decode, dropped, encode
-from tasks.codec.png_file import parse_png
+from tasks.codec.formats.png_file import parse_png
 from tests.support.samples.images import (
     LIMIT,
     encoded,

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from tasks.codec import Export, decode, encode
-from tasks.codec.bmp import write_bmp_with_alpha
+from tasks.codec.formats.bmp import write_bmp_with_alpha
 from tests.support.samples.images import (
     LIMIT,
     encoded,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 from playwright.sync_api import Browser
 
 from infra.settings import CurationLimits, Settings
-from tasks.curation.acceptance import TEMPORAL
+from tasks.curation.acceptance import NO_RAIN, TEMPORAL
 from tasks.curation.decisions import Decision, read_decisions
 from tasks.curation.review import Reviewed, doubt, render_review
+from tasks.curation.score_words import SCORES
 from tests.support.samples.photographs import photograph
 from tests.support.servers.browser import chromium
 from tests.support.worlds.pools import ACCEPTED
@@ -24,7 +26,9 @@ HOSTILE = '<img src=x onerror="window.hacked=1">\u202e.png'
 
 def reviewed(crop_id: str, image: str = "a/b.png") -> Reviewed:
     rainy = photograph("chelsea", 64)
-    row = replace(ACCEPTED, crop_id=crop_id, decision="rejected", reason="low score: <b>0.2</b>")
+    row = replace(
+        ACCEPTED, crop_id=crop_id, decision="rejected", reason="low score", reason_details="<b>0.2</b>"
+    )
     return Reviewed(row, image, rainy, rainy // 2, np.full((64, 64), 128, np.uint8))
 
 
@@ -96,6 +100,50 @@ def test_buttons_do_what_keys_do(browser, address):
     page.get_by_role("button", name="Accept").nth(3).click()
     assert page.locator(".said").all_inner_texts() == ["not reviewed", "not reviewed", "rejected", "accepted"]
     assert page.get_by_role("button", name="Save decisions").is_enabled()
+
+
+@pytest.mark.slow
+@pytest.mark.chromium
+def test_undo_takes_back_the_last_decisions_one_by_one_even_after_a_reload(browser, address):
+    page = browser.new_context().new_page()
+    page.goto(address)
+    current = page.locator(".crop.current")
+    for key in ("a", "a", "r"):
+        page.keyboard.press(key)
+    page.keyboard.press("u")
+    assert page.locator(".said").all_inner_texts() == ["accepted", "accepted", "not reviewed", "not reviewed"]
+    assert current.get_attribute("data-crop") == "z"
+    page.reload()
+    page.keyboard.press("r")  # on the first card, which was accepted
+    page.keyboard.press("u")
+    assert page.locator(".said").first.inner_text() == "accepted"
+    for _ in range(3):  # once more than there are decisions
+        page.keyboard.press("u")
+    assert page.get_by_role("status").inner_text() == "0 of 4 reviewed"
+    assert current.get_attribute("data-crop") == "x"
+
+
+def test_every_score_is_named_in_plain_words_and_explained():
+    html = render_review([reviewed("x")], "run-1", 1)
+    for score in SCORES:
+        assert html.count(f"<dt>{score.words}</dt>") == 1
+    assert "planted detail kept 90 %" in html
+    assert not re.search(r"rain_recall|detail_kept|structure_leak|feature_distance|>score", html)
+
+
+@pytest.mark.parametrize(("change", "factor"), [(5, "16"), (51, "5"), (0, "16"), (255, "1")])
+def test_a_difference_is_stretched_until_its_brightest_parts_are_white(change, factor):
+    shown = replace(reviewed("x"), rainy=np.full((64, 64, 3), change, np.uint8))
+    html = render_review([replace(shown, pseudo_label=np.zeros((64, 64, 3), np.uint8))], "run-1", 1)
+    assert f"Difference x {factor}: " in html
+
+
+def test_crops_without_rain_come_last():
+    settings = Settings(workspace="/nowhere", _env_file=None)
+    without = replace(ACCEPTED, decision="rejected", reason=NO_RAIN, score=settings.curation.score)
+    far = replace(ACCEPTED, score=1.0)
+    assert doubt(without, settings) < doubt(replace(far, reviewer_decision="accept"), settings)
+    assert doubt(without, settings) < doubt(far, settings)
 
 
 def test_what_is_put_into_the_page_is_escaped():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from playwright.sync_api import Browser
@@ -63,6 +64,19 @@ def test_crops_and_rejects_are_listed(browser: Browser, address: str) -> None:
     reasons = page.get_by_role("region", name="Rejected images by reason").locator("tbody th")
     assert set(reasons.all_inner_texts()) >= {"flat", "near duplicate"}
     assert page.get_by_role("region", name="Some of the rejected images").locator("img").count() == 2
+    page.close()
+
+
+def test_rejects_link_their_photographs(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    rejects = page.get_by_role("region", name="Some of the rejected images").locator("figure")
+    keys = [name.split("/")[-1] for name in rejects.locator(".key").all_inner_texts()]
+    links = [link.get_attribute("href") for link in rejects.locator("a").all()]
+    assert len(links) == rejects.count() > 2
+    files = [Path(unquote(urlsplit(str(link)).path)) for link in links]
+    assert [file.name for file in files] == keys
+    assert all(file.is_file() for file in files)
     page.close()
 
 

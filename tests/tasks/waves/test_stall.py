@@ -8,7 +8,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from infra.cluster import connect
+from infra.dask.cluster import connect
 from infra.failpoints import VARIABLE
 from infra.settings import Settings
 from tests.support.servers.certificates import written

@@ -1,0 +1,160 @@
+"""How often the promotion gates see a true gain and let a true loss pass, by the size of the validation set.
+
+    python -m benchmarks.learning.gate_power --data DATA --challenger coarse=FILE [--challenger NAME=FILE ...]
+
+Champion (the shipped student) and challengers are measured as `flows.promote` does, on many scenes (photographs of
+`DATA/clean`) under the rain of the validation set. From these scenes validation sets are drawn with replacement,
+and the gates decide on each. To know the truth, all differences of a metric are shifted by one value, so that the
+mean over all scenes is the true gain or loss in psnr_y, and no difference in the other metrics: what remains is
+how much a challenger varies between scenes. Writes `results/gate_power.csv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common.photographs import images_in, read
+from benchmarks.common.tables import write_table
+from infra.settings import GateLimits, Settings
+from infra.storage.location import open_location
+from models.images import RgbImage
+from models.modelfile import SHIPPED, read_model_file
+from tasks.promotion.evaluation import evaluate
+from tasks.promotion.gates import HIGHER_IS_BETTER, LOWER_IS_BETTER, Verdict, decide
+from tasks.promotion.scores import Compared, Evaluation
+from tasks.promotion.validation_manifest import read_validation
+from tasks.promotion.validation_samples import MANIFEST, SIDE, write_validation
+from tasks.resolved_model import ResolvedModel
+
+RESULTS = Path(__file__).parents[1] / "results" / "gate_power.csv"
+TRUTHS = (0.2, -0.1)
+"""True differences in psnr_y, dB: a gain to see nine times in ten, a loss that may pass once in twenty."""
+SIZES = (10, 15, 20, 25, 30, 40, 60)
+"""Scenes per validation set."""
+DRAWS = 400
+METRICS = (*HIGHER_IS_BETTER, *LOWER_IS_BETTER)
+
+
+@dataclass(frozen=True, slots=True)
+class PowerRow:
+    """The share of drawn validation sets on which a challenger is promoted, or refused by a gate."""
+
+    challenger: str
+    population: int
+    """Scenes that the sets are drawn from."""
+    spread: float
+    """Standard deviation of the difference in psnr_y between scenes, dB."""
+    scenes: int
+    true_difference: float
+    draws: int
+    promoted: float
+    refused_psnr_y: float
+    refused_ssim_y: float
+    refused_rain_recall: float
+    refused_detail_kept: float
+    refused_clean_change: float
+
+
+Scenes = Mapping[str, Sequence[Compared]]
+
+
+def main() -> None:
+    """Measure the challengers, simulate, and write all rows."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.learning.gate_power", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with clean/")
+    parser.add_argument("--challenger", action="append", required=True, metavar="NAME=FILE")
+    parser.add_argument("--scenes", type=int, default=100, help="how many photographs")
+    arguments = parser.parse_args()
+    rows: list[PowerRow] = []
+    with tempfile.TemporaryDirectory(prefix="derain-gate-power-") as folder:
+        write_validation(open_location(folder), _photographs(arguments.data / "clean", arguments.scenes))
+        for challenger in arguments.challenger:
+            name, _, file = challenger.partition("=")
+            rows += simulated(name, measured(folder, Path(file)))
+            write_table(rows, RESULTS)
+
+
+def _photographs(folder: Path, count: int) -> Iterator[tuple[str, RgbImage]]:
+    """Yield evenly spread photographs that are large enough."""
+    paths = images_in(folder)
+    for path in paths[:: max(1, len(paths) // count)][:count]:
+        pixels = read(path)
+        if min(pixels.shape[:2]) >= SIDE:
+            yield path.stem, pixels
+
+
+def measured(folder: str, challenger: Path) -> Evaluation:
+    """Compare a challenger with the shipped student on the pairs in a folder."""
+    models = [ResolvedModel(read_model_file(path), path.stem, "file") for path in (SHIPPED, challenger)]
+    settings = Settings(workspace=folder, device="cpu", _env_file=None)
+    return evaluate(settings, models[0], models[1], read_validation(f"{folder}/{MANIFEST}"))
+
+
+def simulated(name: str, evaluation: Evaluation) -> list[PowerRow]:
+    """Return the rows of one challenger."""
+    rows = []
+    for truth in TRUTHS:
+        shifted = with_truth(evaluation, truth)
+        scenes: dict[str, list[Compared]] = {}
+        for photograph in shifted.photographs:
+            scenes.setdefault(photograph.scene, []).append(photograph)
+        rows += [_row(name, shifted, scenes, size, truth) for size in SIZES]
+    return rows
+
+
+def with_truth(evaluation: Evaluation, truth: float) -> Evaluation:
+    """Shift the challenger's scores: psnr_y differs by `truth` dB in the mean, the other metrics not at all."""
+    shifts = {metric: -evaluation.differences(metric)[0].mean() for metric in METRICS}
+    shifts["psnr_y"] += truth
+    photographs = []
+    for each in evaluation.photographs:
+        scores = asdict(each.challenger)
+        moved = {metric: scores[metric] + shifts[metric] for metric in METRICS}
+        photographs.append(replace(each, challenger=replace(each.challenger, **moved)))
+    return replace(evaluation, photographs=tuple(photographs), latency_ratios=np.ones(1), worst=())
+
+
+def _row(name: str, evaluation: Evaluation, scenes: Scenes, size: int, truth: float) -> PowerRow:
+    generator = np.random.default_rng(size)
+    verdicts = [
+        decide(drawn(evaluation, scenes, size, generator), GateLimits(min_images=2)) for _ in range(DRAWS)
+    ]
+    means = [np.mean([_difference(each) for each in compared]) for compared in scenes.values()]
+    refused = {f"refused_{metric}": _refused(verdicts, metric) for metric in METRICS}
+    promoted = float(np.mean([verdict.is_better for verdict in verdicts]))
+    row = PowerRow(name, len(scenes), round(float(np.std(means)), 3), size, truth, DRAWS, promoted, **refused)
+    print(row, flush=True)
+    return row
+
+
+def _refused(verdicts: Sequence[Verdict], metric: str) -> float:
+    """Return the share of verdicts in which the gate of a metric did not pass."""
+    gates = [gate for verdict in verdicts for gate in verdict.gates if gate.name == metric]
+    return round(sum(not gate.passed for gate in gates) / len(gates), 4)
+
+
+def _difference(compared: Compared) -> float:
+    return (compared.challenger.psnr_y or 0.0) - (compared.champion.psnr_y or 0.0)
+
+
+def drawn(evaluation: Evaluation, scenes: Scenes, size: int, generator: np.random.Generator) -> Evaluation:
+    """Return a validation set of `size` scenes, drawn with replacement; a repeated scene counts as another one."""
+    names = list(scenes)
+    photographs = [
+        replace(each, scene=f"{number}-{names[index]}")
+        for number, index in enumerate(generator.integers(len(names), size=size))
+        for each in scenes[names[index]]
+    ]
+    return replace(evaluation, photographs=tuple(photographs))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,299 @@
+"""Connection to Dask workers: processes on this machine, or those of a remote scheduler. Start at `connect`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import logging
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dask
+from distributed import Client, Future, LocalCluster, WorkerPlugin
+from distributed.comm import parse_address, parse_host_port
+from distributed.comm.registry import get_backend
+from tenacity import Retrying, stop_after_attempt
+
+from infra.dask.closing import closing_client, closing_cluster
+from infra.dask.security import local_security, remote_security, warn_of_plain_tcp
+from infra.dask.versions import compare_versions, without_version_tables
+from infra.errors import UserError
+from infra.settings import Settings
+
+T = TypeVar("T")
+START_SECONDS = 120.0
+"""Seconds that a local worker may take to start; it usually takes two, on a busy machine twenty."""
+PACKAGES = ("tasks", "models", "infra")
+"""Packages that are sent to remote workers, so that they run the coordinator's code."""
+ROOT = Path(__file__).parents[2]
+"""Folder that contains these packages."""
+
+_WORKER_ENVIRONMENT = {
+    # Freed activations stay in the process instead of going back to the system page by page: up to twice as fast.
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
+    "OMP_NUM_THREADS": "1",
+    # A heartbeat lost while the cluster closes is logged as an error with a traceback; errors that matter come back
+    # with the tasks. The configuration below comes too late for this.
+    "DASK_LOGGING__DISTRIBUTED": "critical",
+}
+_ALLOWED_FAILURES = 2
+"""Number of times that a shard may lose its worker before the shard is taken to be the cause."""
+
+
+class ClusterUnreachable(UserError):
+    """The Dask scheduler does not answer, or its versions do not match those of this machine."""
+
+
+@contextmanager
+def connect(settings: Settings) -> Iterator[Client]:
+    """Yield a client of the cluster that the settings name.
+
+    Yields
+    ------
+    Client
+        Connected to one process per core on this machine (per GPU if `device` is `cuda`), or to
+        `settings.cluster`.
+
+    Raises
+    ------
+    CertificatesInvalid
+        If `settings.cluster` is a `tls://` address and there are no certificates for it.
+    ClusterUnreachable
+        If the scheduler does not answer, its versions do not match, or no workers start on this machine.
+    """
+    for name in ("distributed", "distributed.worker", "distributed.nanny"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("distributed.scheduler").setLevel(
+        logging.CRITICAL
+    )  # an interrupted run has cancelled its tasks
+    with dask.config.set(_configuration()), _without_main():
+        if settings.cluster:
+            with _remote(settings, settings.cluster) as client:
+                yield client
+            return
+        with (
+            closing_cluster(_local(local_workers(settings))) as cluster,
+            closing_client(Client(cluster)) as client,
+        ):
+            yield client
+
+
+def submit(
+    client: Client, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
+) -> Future:
+    """Submit a call of a function of this project.
+
+    The call is sent as bytes: a remote scheduler unpickles what it receives, but has neither our code nor torch.
+
+    Parameters
+    ----------
+    client : Client
+        From `connect`.
+    function : callable
+        A function at the top level of one of our modules.
+    arguments : Any
+        Arguments of the call; they must be picklable.
+    key : Any
+        Dask's name for the task. Default: one that Dask generates.
+    priority : int
+        Tasks of higher priority run before those that are already waiting.
+    """
+    packed = pickle.dumps((function, arguments))
+    return client.submit(_caller(), packed, key=key, priority=priority, pure=False)
+
+
+def ask_workers(client: Client, function: Callable[..., T], *arguments: Any) -> dict[str, T]:
+    """Call one of our functions in every worker that is connected now, and return the results by worker address.
+
+    Workers that leave before they answer are omitted. See `submit` for the parameters.
+    """
+    packed = pickle.dumps((function, arguments))
+    answers: dict[str, T] = client.run(_caller(), packed, on_error="ignore")
+    return answers
+
+
+def local_workers(settings: Settings) -> int:
+    """Return the number of worker processes on this machine: the setting, or else one per GPU or per core."""
+    if settings.workers:
+        return settings.workers
+    if settings.device.startswith("cuda"):
+        import torch
+
+        return max(torch.cuda.device_count(), 1)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_count(client: Client) -> int:
+    """Return the number of workers that a cluster has now."""
+    return len(client.scheduler_info(n_workers=-1)["workers"])
+
+
+def _configuration() -> dict[str, object]:
+    return {
+        "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
+        "distributed.scheduler.allowed-failures": _ALLOWED_FAILURES,
+        # A task queued behind a shard that kills its worker would be blamed too: keep it queued at the scheduler.
+        "distributed.scheduler.worker-saturation": 1.0,
+        # A worker that died is restarted. One that takes longer than this is given up for good, and at the
+        # default (15 s) a busy machine loses all of them, one after the other.
+        "distributed.deploy.lost-worker-timeout": "1h",
+        "distributed.comm.timeouts.connect": "10s",
+        # At their defaults (20 ms, 500 ms) these take about 3 % of a core in each idle process.
+        "distributed.admin.tick.interval": "1s",
+        "distributed.admin.system-monitor.interval": "5s",
+        "distributed.worker.profile.enabled": False,  # nobody reads the profile; see also stop_profiler
+        # Their HTTP servers do not ask for a certificate: without routes, they serve nothing.
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
+    }
+
+
+def _local(workers: int) -> LocalCluster:
+    """Start workers on this machine, and try once more if one dies or hangs during its start."""
+    twice = Retrying(stop=stop_after_attempt(2), reraise=True)
+    try:
+        with _deaf_to_interrupts():
+            return twice(
+                LocalCluster,
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # any free port
+                memory_limit=0,
+                death_timeout=START_SECONDS,
+                security=local_security(),
+            )
+    except Exception as error:  # Dask reports it as RuntimeError, TimeoutError, AssertionError ...
+        reason = error.__cause__ or error.__context__ or error
+        raise ClusterUnreachable(f"no worker processes start on this machine: {reason}") from error
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let processes that start now ignore Ctrl-C, which a terminal sends to all: the coordinator ends them."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # only the main thread may set signal handlers
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the main module, so that spawned workers do not import it (and Prefect, which takes a second or two)."""
+    main = sys.modules["__main__"]
+    file, spec = getattr(main, "__file__", None), main.__spec__
+    main.__file__, main.__spec__ = None, None
+    try:
+        yield
+    finally:
+        main.__file__, main.__spec__ = file, spec
+
+
+@contextmanager
+def _remote(settings: Settings, address: str) -> Iterator[Client]:
+    security = remote_security(settings)
+    try:
+        _knock(address)
+        warn_of_plain_tcp(address)
+        with without_version_tables():
+            client = Client(address, timeout="10s", security=security)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ClusterUnreachable(f"{address}: no Dask scheduler answers there ({error})") from error
+    with closing_client(client):
+        _check(client, address)
+        _send_code(client)
+        yield client
+
+
+def _knock(address: str) -> None:
+    """Raise at once if the address is invalid or nothing listens there; a client would hang or wait."""
+    scheme, place = parse_address(address)
+    get_backend(scheme)
+    with socket.create_connection(parse_host_port(place), timeout=10):
+        return
+
+
+def _check(client: Client, address: str) -> None:
+    if different := compare_versions(client.get_versions()):
+        raise ClusterUnreachable(f"{address}: the cluster runs other versions than this machine: {different}")
+    if not worker_count(client):
+        raise ClusterUnreachable(
+            f"{address}: the scheduler has no workers; start some with 'dask worker {address}'"
+        )
+
+
+def _send_code(client: Client) -> None:
+    """Send our packages to all workers, including those that join later."""
+    client.register_plugin(_code_plugin(_packed(ROOT)), name="derain-code")
+
+
+def _packed(root: Path) -> bytes:
+    """Pack our packages into a zip archive whose bytes are the same for the same code."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as packed:
+        for package in PACKAGES:
+            for path in sorted((root / package).rglob("*.py")):
+                packed.writestr(zipfile.ZipInfo(path.relative_to(root).as_posix()), path.read_bytes())
+    return archive.getvalue()
+
+
+def _code_plugin(archive: bytes) -> WorkerPlugin:
+    """Return the plugin that puts our code first on a worker's import path.
+
+    `Client.upload_file` would not do: a long-lived worker would keep modules of an older version that it has
+    loaded, and the scheduler would accumulate one plugin per run. The class is defined inside this function so that
+    it is pickled by value: workers cannot import this module yet.
+    """
+    digest = hashlib.sha256(archive).hexdigest()[:16]
+
+    class Code(WorkerPlugin):  # type: ignore[misc]
+        def setup(self, worker: Any) -> None:
+            if sys.version_info[:2] == (3, 11):
+                self.stop_profiler(worker)
+            path = os.path.join(worker.local_directory, f"derain-code-{digest}.zip")
+            if path in sys.path:
+                return  # and modules stay loaded
+            with open(path, "wb") as file:
+                file.write(archive)
+            sys.path[:] = [path, *(other for other in sys.path if "derain-code-" not in other)]
+            for name in [name for name in sys.modules if name.partition(".")[0] in PACKAGES]:
+                del sys.modules[name]
+            importlib.invalidate_caches()
+
+        def stop_profiler(self, worker: Any) -> None:
+            # In Python 3.11 the profiler deadlocks all threads if one starts while it takes their stacks, and
+            # ours start many: python/cpython#106883.
+            for name in ("profile", "profile-cycle"):
+                timer = worker.periodic_callbacks.pop(name, None)
+                if timer is not None:
+                    timer.stop()
+
+    return Code()
+
+
+def _caller() -> Callable[[bytes], Any]:
+    """Return a function that unpacks a call and runs it; like the plugin's class, it is pickled by value."""
+
+    def call(packed: bytes) -> Any:
+        function, arguments = pickle.loads(packed)
+        return function(*arguments)
+
+    return call

@@ -1,0 +1,148 @@
+"""Rivals: other images that own the output name of an image (`refuse_contested`, `read_rivals`)."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from infra.catalog.delta_table import all_of
+from infra.catalog.derained import Catalog
+from infra.catalog.schema import VERSION
+from infra.errors import STORAGE_ERRORS, printable
+from infra.records import DERAINED, ImageRef, Scope
+from infra.settings import read_retry_policy
+from infra.storage.location import ObjectNotFound, is_local, open_location
+from infra.storage.name_folding import NameFolding
+from tasks.batch.planning.output_listing import output_urls
+from tasks.batch.planning.ownership import written_below
+from tasks.media.key_hashes import Hashes, find, hash_texts
+from tasks.media.medium import is_array
+from tasks.refusals import PreflightFailed
+
+logger = logging.getLogger(__name__)
+
+_COLUMNS = ("source", "key", "export", "destination", "output_key", VERSION, "derained_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """The image that owns an output."""
+
+    source: str
+    key: str
+    export: str
+    output: str
+    """URL of the output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Images whose outputs belong to other images under exactly the same name."""
+
+    images: int = 0
+    examples: tuple[ImageRef, ...] = ()
+    outputs: tuple[str, ...] = ()
+    """URLs of the outputs of the examples."""
+
+
+def refuse_contested(contest: Contest, catalog: Catalog, scope: Scope) -> None:
+    """Refuse to overwrite outputs of other images, because both images would overwrite each other in every run.
+
+    An image that no longer exists at its source is no rival, since the source may have moved.
+
+    Raises
+    ------
+    PreflightFailed
+        If there is a rival; the message names both images, the output and the remedy.
+    """
+    rivals = read_rivals(catalog, scope.destination, contest.outputs, NameFolding())
+    for ref, output in zip(contest.examples, contest.outputs, strict=True):
+        rival = rivals.get(output)
+        if rival is None or not is_there(rival):
+            continue
+        ours, theirs = f"{scope.source}/{ref.key}", f"{rival.source}/{rival.key}"
+        if scope.export != rival.export:
+            ours, theirs = f"{ours} (exported as {scope.export})", f"{theirs} (as {rival.export})"
+        more = f"; {contest.images:,} images are so" if contest.images > 1 else ""
+        raise PreflightFailed(
+            f"{printable(ours)} and {printable(theirs)} would both be written to {printable(output)}{more}:"
+            " choose another destination for one of them, or leave one out with --exclude"
+        )
+    if contest.images:
+        logger.warning(
+            "%s: outputs of %d images are written over, because their own sources do not hold them any more",
+            scope.destination,
+            contest.images,
+        )
+
+
+def read_rivals(
+    catalog: Catalog, destination: str, outputs: Sequence[str], folding: NameFolding
+) -> dict[str, Rival]:
+    """Return the images that own outputs.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Read as a stream, and only if `outputs` is not empty.
+    destination : str
+        URL of the destination.
+    outputs : Sequence[str]
+        URLs of outputs.
+    folding : NameFolding
+        How the destination folds names.
+
+    Returns
+    -------
+    dict[str, Rival]
+        The image of the newest row, by the URL in `outputs`; URLs without a row are absent.
+    """
+    if not outputs:
+        return {}
+    named = dict(zip(hash_texts(folding.fold(pl.Series(outputs))).tolist(), outputs, strict=True))
+    wanted = np.array(sorted(named), "S16")
+    found: dict[str, tuple[tuple[int, float], Rival]] = {}
+    where = all_of(DERAINED, written_below(destination))
+    for batch in catalog.scan(None, _COLUMNS, where):
+        frame, hashes = _matching(pl.DataFrame(batch), wanted, folding)
+        for row, url_hash in zip(frame.iter_rows(named=True), hashes.tolist(), strict=True):
+            age = (row[VERSION] or 0, row["derained_at"].timestamp())
+            output = named[url_hash]
+            if output not in found or age > found[output][0]:
+                url = f"{row['destination']}/{row['output_key']}"
+                found[output] = age, Rival(row["source"], row["key"], row["export"], url)
+    return {output: rival for output, (_, rival) in found.items()}
+
+
+def _matching(frame: pl.DataFrame, wanted: Hashes, folding: NameFolding) -> tuple[pl.DataFrame, Hashes]:
+    hashes = hash_texts(folding.fold(output_urls(frame["destination"], frame["output_key"])))
+    is_wanted = find(wanted, hashes)[1]
+    return frame.filter(pl.Series(is_wanted)), hashes[is_wanted]
+
+
+def is_there(rival: Rival) -> bool:
+    """Return whether a rival still exists at its source; assume so if it cannot be checked."""
+    try:
+        if is_array(rival.source):
+            return True
+        return open_location(rival.source, read_retry_policy().short()).exists(rival.key)
+    except ObjectNotFound:
+        return False
+    except STORAGE_ERRORS as error:
+        logger.warning("%s cannot be looked at, and is taken to be there: %s", rival.source, error)
+        return True
+
+
+def is_same_file(source: str, key: str, other: str) -> bool:
+    """Return whether two keys of a source name one file, for example after a renaming from A.JPG to a.jpg."""
+    if not is_local(source):
+        return False
+    try:
+        return os.path.samefile(os.path.join(source, key), os.path.join(source, other))
+    except OSError:  # one of them does not exist
+        return False

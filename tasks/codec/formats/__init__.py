@@ -1,0 +1,1 @@
+"""File structures of the formats that are written back, and writers where Pillow's lack something."""

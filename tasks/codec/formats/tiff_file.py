@@ -1,0 +1,194 @@
+"""Checks of a TIFF before its pixels are read (`open_tiff`): further pages, and layouts that are read wrongly.
+
+Pillow decodes by a table of layouts, and decodes some layouts in that table wrongly. The grid in
+`tests/tasks/codec/test_tiff_layouts.py` compares all of them with tifffile.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+
+from PIL import TiffImagePlugin
+from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2, TiffImageFile
+
+from tasks.codec.formats.jpeg_file import END_OF_IMAGE, START_OF_IMAGE, is_incomplete, load_jpeg, parse_jpeg
+from tasks.codec.pictures import ImageRejected, not_supported
+
+_WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 273, 279, 324, 325
+_PLANAR, _SAMPLE_FORMAT, _DNG_VERSION = 284, 339, 50706
+_KIND_OF_PAGE, _OLD_KIND_OF_PAGE = 254, 255
+_REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2
+_SEPARATE_PLANES = 2
+_UNSIGNED, _UNDEFINED = 1, 4
+_JPEG, _JPEG_TABLES = 7, 347
+_WEBP = 50001  # known to Pillow, but not to the libtiff bundled with it
+_MOST_PAGES = 10_000
+_LOWEST_TAGS = 8  # entries are sorted by tag, so the tags for the kind of a page come first
+_SHORT = 3
+_PHOTOMETRICS = {0: "grey", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
+
+
+def open_tiff(data: bytes) -> TiffImageFile:
+    """Open a TIFF whose first page is a photograph in a layout that Pillow reads correctly.
+
+    Raises
+    ------
+    ImageRejected
+        Otherwise; the reason names the unsupported feature of a valid file.
+    """
+    if data.startswith(b"MM\0+"):
+        raise not_supported("BigTIFF in big-endian order")
+    TiffImagePlugin.READ_LIBTIFF = True  # Pillow's own reader mixes up planes of 16 bits
+    try:
+        image = TiffImageFile(io.BytesIO(data))
+    except (SyntaxError, OSError) as fault:
+        layout = _layout(data)
+        if layout is None:
+            raise
+        raise not_supported(layout) from fault
+    _require_photograph(image.tag_v2)
+    _require_readable(image)
+    return image
+
+
+def what_further_pages_are(image: TiffImageFile, data: bytes) -> tuple[str, ...]:
+    """Return, in words, the kinds of pages after the first one: reduced copies of it, and masks.
+
+    Raises
+    ------
+    ImageRejected
+        If one of them is another photograph.
+    """
+    kinds = [_kind(*tags) for tags in _further_pages(image.tag_v2.next, data)]
+    if None in kinds:
+        raise not_supported(f"several pages ({1 + len(kinds)})")
+    return tuple(dict.fromkeys(kind for kind in kinds if kind is not None))
+
+
+def breaks_off(image: TiffImageFile, data: bytes) -> bool:
+    """Return whether a JPEG strip or tile has a truncated scan, which libtiff fills with grey."""
+    page = image.tag_v2
+    if _number(page, _COMPRESSION) != _JPEG:
+        return False
+    tables = page.get(_JPEG_TABLES)
+    head = tables.removesuffix(END_OF_IMAGE) if isinstance(tables, bytes) else START_OF_IMAGE
+    strips = (head + data[start + len(START_OF_IMAGE) : start + size] for start, size in _places(page))
+    return any(map(_is_incomplete_jpeg, strips))
+
+
+def _is_incomplete_jpeg(strip: bytes) -> bool:
+    jpeg = parse_jpeg(strip)
+    try:
+        return is_incomplete(jpeg, strip, load_jpeg(strip))
+    except (OSError, SyntaxError):
+        return False  # of a kind that only libtiff reads
+
+
+def ends_beyond(data: bytes) -> bool:
+    """Return whether a TIFF claims pixels beyond the end of the file."""
+    page = _first_page(data)
+    if page is None:
+        return True
+    return any(start + size > len(data) for start, size in _places(page))
+
+
+def _places(page: ImageFileDirectory_v2) -> Iterator[tuple[int, int]]:
+    """Yield offset and length of strips or tiles."""
+    starts, sizes = _numbers(page, _STRIP_OFFSETS, _TILE_OFFSETS), _numbers(page, _STRIP_SIZES, _TILE_SIZES)
+    return zip(starts, sizes, strict=False)
+
+
+def _require_photograph(page: ImageFileDirectory_v2) -> None:
+    if _DNG_VERSION in page or _number(page, _KIND_OF_PAGE) & _REDUCED:
+        # In these files, a TIFF reader finds only the thumbnail.
+        raise not_supported("raw camera file")
+
+
+def _require_readable(image: TiffImageFile) -> None:
+    page = image.tag_v2
+    if any(kind not in (_UNSIGNED, _UNDEFINED) for kind in _numbers(page, _SAMPLE_FORMAT)):
+        raise not_supported("TIFF of signed or floating-point samples")
+    if image.mode in ("LA", "La", "PA") and _number(page, _PLANAR) == _SEPARATE_PLANES:
+        raise not_supported("TIFF of grey and alpha in separate planes")
+    if _number(page, _COMPRESSION) == _WEBP:
+        raise not_supported(f"TIFF of compression {_WEBP}")
+
+
+def _kind(kind: int, old_kind: int) -> str | None:
+    if kind & _MASK:
+        return "mask"
+    return "reduced copies" if kind & _REDUCED or old_kind == _OLD_REDUCED else None
+
+
+def _further_pages(place: int, data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the kind of each further page, by the new tag and by the old one."""
+    order = "<" if data.startswith(b"II") else ">"
+    seen: set[int] = set()
+    while place and place not in seen and len(seen) < _MOST_PAGES:
+        seen.add(place)
+        try:
+            kinds, place = _kinds_and_next(data, place, order, is_big=data[2:4] == b"+\0")
+        except struct.error as fault:
+            raise ImageRejected("damaged TIFF") from fault
+        yield kinds
+
+
+def _kinds_and_next(data: bytes, place: int, order: str, *, is_big: bool) -> tuple[tuple[int, int], int]:
+    counter, entry_bytes, pointer = ("Q", 20, "Q") if is_big else ("H", 12, "I")
+    (count,) = struct.unpack_from(order + counter, data, place)
+    first = place + struct.calcsize("=" + counter)
+    found = {_KIND_OF_PAGE: 0, _OLD_KIND_OF_PAGE: 0}
+    for entry in range(first, first + entry_bytes * min(count, _LOWEST_TAGS), entry_bytes):
+        tag, kind = struct.unpack_from(order + "HH", data, entry)
+        if tag in found:
+            where = entry + entry_bytes - struct.calcsize("=" + pointer)
+            (found[tag],) = struct.unpack_from(order + ("H" if kind == _SHORT else "I"), data, where)
+    (following,) = struct.unpack_from(order + pointer, data, first + entry_bytes * count)
+    return (found[_KIND_OF_PAGE], found[_OLD_KIND_OF_PAGE]), following
+
+
+def _first_page(data: bytes) -> ImageFileDirectory_v2 | None:
+    try:
+        page = ImageFileDirectory_v2(data[: 16 if data[2:3] == b"+" else 8])
+        source = io.BytesIO(data)
+        source.seek(page.next)
+        page.load(source)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - Pillow raises whatever a flipped bit provokes
+        return None
+    return page
+
+
+def _layout(data: bytes) -> str | None:
+    """Describe a page that Pillow cannot read; None if the page is incomplete."""
+    page = _first_page(data)
+    if page is None or not (_number(page, _WIDTH) and _number(page, _LENGTH)):
+        return None
+    if not _numbers(page, _STRIP_OFFSETS, _TILE_OFFSETS):
+        return None
+    compression = _number(page, _COMPRESSION)
+    if compression not in (0, *COMPRESSION_INFO):
+        return f"TIFF of compression {compression}"
+    bits = "+".join(str(bit) for bit in _numbers(page, _BITS)[:8])
+    photometric = _number(page, _PHOTOMETRIC)
+    return f"TIFF of {bits or 1} bits, {_PHOTOMETRICS.get(photometric, f'photometric {photometric}')}"
+
+
+def _numbers(page: ImageFileDirectory_v2, *tags: int) -> tuple[int, ...]:
+    """Return the integers of the first of these tags that the page has; empty if they cannot be read."""
+    try:
+        value = next((page[tag] for tag in tags if tag in page), ())
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - as above
+        return ()
+    values = value if isinstance(value, tuple) else (value,)
+    return tuple(number for number in values if isinstance(number, int))
+
+
+def _number(page: ImageFileDirectory_v2, tag: int) -> int:
+    return next(iter(_numbers(page, tag)), 0)

@@ -1,0 +1,1 @@
+"""Metadata of photographs: what an output keeps, corrected where it describes the pixels."""

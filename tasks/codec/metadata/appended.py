@@ -1,0 +1,54 @@
+"""Data that phones and cameras append to the visible picture, and that no output keeps."""
+
+from __future__ import annotations
+
+import struct
+
+from tasks.codec.formats.jpeg_file import JpegFile
+from tasks.codec.formats.png_file import Chunk
+from tasks.codec.metadata.xmp import speaks_of_gain_map
+
+_ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
+_APPLICATION_2 = 0xE2
+_START_OF_JPEG = b"\xff\xd8\xff"
+_BRAND_OF_TONE_MAP = b"tmap"
+_COLOUR_CODES = b"colrnclx"
+_UNSPECIFIED = 2
+_HEAD = 4096  # bytes that contain the boxes describing the picture
+
+
+def appended_to_jpeg(jpeg: JpegFile, data: bytes) -> tuple[str, ...]:
+    """Return, in words, what follows a JPEG in its file: a gain map (Ultra HDR), pictures (MPO) or a video."""
+    rest = b"" if jpeg.end is None else data[jpeg.end :]
+    found = []
+    if _has_gain_map(jpeg, rest):
+        found.append("gain map")
+    elif rest.lstrip(b"\0").startswith(_START_OF_JPEG):
+        found.append("further pictures")
+    if b"ftypmp4" in rest or b"ftypisom" in rest or b"ftypqt" in rest:
+        found.append("video")
+    return tuple(found)
+
+
+def kept_with_avif(data: bytes) -> tuple[str, ...]:
+    """Return, in words, what an AVIF holds besides its picture."""
+    size = min(int.from_bytes(data[:4], "big"), 256)
+    return ("gain map",) if _BRAND_OF_TONE_MAP in data[8:size] else ()
+
+
+def colour_codes_of_avif(data: bytes) -> tuple[Chunk, ...]:
+    """Return the colour description of an AVIF as a PNG chunk (cICP)."""
+    at = data.find(_COLOUR_CODES, 0, _HEAD)
+    if at < 0:
+        return ()
+    primaries, transfer = struct.unpack_from(">HH", data, at + len(_COLOUR_CODES))
+    if _UNSPECIFIED in (primaries, transfer) or max(primaries, transfer) > 255:
+        return ()
+    return ((b"cICP", bytes([primaries, transfer, 0, 1])),)  # already RGB, in full range
+
+
+def _has_gain_map(jpeg: JpegFile, rest: bytes) -> bool:
+    if any(marker == _APPLICATION_2 and body.startswith(_ISO_GAIN_MAP) for marker, body in jpeg.segments):
+        return True
+    packets = (body for marker, body in jpeg.segments if b"ns.adobe.com/xap" in body[:32])
+    return any(map(speaks_of_gain_map, packets)) or (bool(rest) and speaks_of_gain_map(rest))

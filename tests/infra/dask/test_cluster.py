@@ -1,0 +1,156 @@
+"""A remote Dask scheduler: our code reaches its workers, and faults are reported in one line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dask
+import pytest
+from distributed import Client, LocalCluster
+
+from infra.dask import cluster
+from infra.dask.cluster import PACKAGES, ROOT, ClusterUnreachable, connect, submit
+from infra.settings import Settings
+from tasks.codec.keys import output_key
+from tests.support.servers.ceph import free_ports
+from tests.support.servers.dask_cluster import DaskCluster, dask_cluster
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    with dask_cluster(tmp_path_factory.mktemp("dask"), workers=1) as running:
+        yield running
+
+
+def test_workers_run_the_code_they_are_sent_and_not_what_an_earlier_run_sent(
+    elsewhere: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not knows_our_code(elsewhere)
+    changed = {name: changed_code(tmp_path / name, f"another/{name}/") for name in ("first", "second")}
+    answers = []
+    for version in ("first", "second", "first"):
+        monkeypatch.setattr(cluster, "ROOT", changed[version])
+        with connect(Settings(cluster=elsewhere.address, _env_file=None)) as client:
+            answers.append(submit(client, output_key, "a.jpg", None).result(timeout=180))
+    assert answers == ["another/first/a.jpg", "another/second/a.jpg", "another/first/a.jpg"]
+    assert not knows_our_code(elsewhere, of_workers=False)  # the scheduler does not need it
+
+
+def test_loaded_code_stays_loaded_where_it_is_the_same(elsewhere: DaskCluster) -> None:
+    identities = set()
+    for _ in range(2):
+        with connect(Settings(cluster=elsewhere.address, _env_file=None)) as client:
+            submit(client, output_key, "a.jpg", None).exception(timeout=180)
+            identities |= set(client.run(eval, "id(__import__('sys').modules['tasks.codec.keys'])").values())
+    assert len(identities) == 1
+
+
+def test_workers_here_write_no_tracebacks_of_dask(capfd: pytest.CaptureFixture[str]) -> None:
+    lost = "__import__('logging').getLogger('distributed.worker').error('CommClosedError: lost heartbeat')"
+    with connect(Settings(workers=1, _env_file=None)) as client:
+        client.run(eval, lost)
+    assert "CommClosedError" not in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="later ones do not block")
+def test_no_profiler_blocks_the_threads_of_workers(elsewhere: DaskCluster) -> None:
+    for settings in (
+        Settings(cluster=elsewhere.address, _env_file=None),
+        Settings(workers=1, _env_file=None),
+    ):
+        with connect(settings) as client:
+            timers = client.run(lambda dask_worker: list(dask_worker.periodic_callbacks))
+        assert all("profile" not in name for names in timers.values() for name in names)
+
+
+def test_a_worker_here_that_takes_long_to_come_back_is_waited_for() -> None:
+    impatient = {"distributed.deploy.lost-worker-timeout": "1ms"}  # shorter than any worker takes
+    with dask.config.set(impatient), connect(Settings(workers=1, _env_file=None)) as client:
+        (process,) = client.run(os.getpid).values()
+        os.kill(process, signal.SIGKILL)
+        assert client.submit(os.getpid).result(timeout=60) != process
+
+
+def test_workers_here_that_die_as_they_start_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHOME", "")  # Dask sets it permanently; this lets monkeypatch remove it again
+    monkeypatch.delenv("PYTHONHOME")
+    monkeypatch.setitem(cluster._WORKER_ENVIRONMENT, "PYTHONHOME", "/nowhere")
+    with pytest.raises(ClusterUnreachable, match="no worker processes start on this machine"):
+        enter_here()
+
+
+def test_workers_here_that_never_start_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "START_SECONDS", 0.01)
+    with pytest.raises(ClusterUnreachable, match="no worker processes start on this machine"):
+        enter_here()
+
+
+def test_workers_here_are_started_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = [RuntimeError("a worker died"), None]
+    start = cluster.LocalCluster
+
+    def sometimes(**options: Any) -> LocalCluster:
+        if error := starts.pop(0):
+            raise error
+        return start(**options)
+
+    monkeypatch.setattr(cluster, "LocalCluster", sometimes)
+    with connect(Settings(workers=1, _env_file=None)) as client:
+        assert cluster.worker_count(client) == 1
+    assert starts == []
+
+
+def enter_here() -> None:
+    with connect(Settings(workers=1, _env_file=None)):
+        raise AssertionError("connected")
+
+
+def test_a_scheduler_that_does_not_answer_is_told() -> None:
+    address = f"tcp://127.0.0.1:{free_ports(1)[0]}"
+    with pytest.raises(ClusterUnreachable, match=f"^{address}: no Dask scheduler answers there") as caught:
+        enter(address)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["scheduler", "tcp://", "http://127.0.0.1:1", "tcp://127.0.0.1:port"])
+def test_what_is_no_address_is_told(address: str) -> None:
+    with pytest.raises(ClusterUnreachable, match="no Dask scheduler answers there"):
+        enter(address)
+
+
+def test_a_scheduler_without_workers_is_told(tmp_path: Path) -> None:
+    with dask_cluster(tmp_path / "dask", workers=0) as alone:
+        told = f"no workers; start some with 'dask worker {alone.address}'"
+        with pytest.raises(ClusterUnreachable, match=told):
+            enter(alone.address)
+
+
+def enter(address: str) -> None:
+    with connect(Settings(cluster=address, _env_file=None)):
+        raise AssertionError("connected")
+
+
+def changed_code(root: Path, folder: str) -> Path:
+    """Copy our packages, changed so that outputs go to another folder."""
+    left_out = shutil.ignore_patterns("weights", "__pycache__")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, root / package, ignore=left_out)
+    keys = root / "tasks" / "codec" / "keys.py"
+    keys.write_text(keys.read_text() + f"\n\ndef output_key(key, export):\n    return {folder!r} + key\n")
+    return root
+
+
+def knows_our_code(elsewhere: DaskCluster, *, of_workers: bool = True) -> bool:
+    found = f"any(map(__import__('importlib.util').util.find_spec, {PACKAGES!r}))"
+    with Client(elsewhere.address, timeout=180) as client:
+        if of_workers:
+            return any(client.run(eval, found).values())
+        return bool(client.run_on_scheduler(eval, found))
