@@ -10,7 +10,7 @@ import os
 import sqlite3
 from contextlib import closing
 
-from prefect.server.database import provide_database_interface
+from prefect.server.database.configurations import AsyncPostgresConfiguration
 from prefect.settings import PREFECT_HOME, get_current_settings
 from sqlalchemy import make_url
 
@@ -51,16 +51,18 @@ def database_fault() -> str | None:
 def _open(url: str) -> None:
     """Open a database and close it again."""
     parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        asyncio.run(_connect())
+    if parsed.get_backend_name() == "postgresql":
+        asyncio.run(_connect(url))
+    elif parsed.get_backend_name() != "sqlite":
+        raise ValueError(f"Prefect knows no {parsed.get_backend_name()}, only postgresql and sqlite")
     elif parsed.database:
         # Not through Prefect's engine: the thread of its driver would print a traceback of its own.
         with closing(sqlite3.connect(parsed.database, timeout=OPEN_SECONDS)):
             return
 
 
-async def _connect() -> None:
+async def _connect(url: str) -> None:
     async with asyncio.timeout(OPEN_SECONDS):
-        engine = await provide_database_interface().engine()
+        engine = await AsyncPostgresConfiguration(connection_url=url).engine()
         async with engine.connect():
             return
