@@ -1,6 +1,9 @@
 """Train any network: `python -m models.train --help`; the loop is `models.training.loop`."""
 
-from models.training.loop import main
+from models.interruption import one_line_on_ctrl_c
 
 if __name__ == "__main__":
-    main()
+    with one_line_on_ctrl_c():
+        from models.training.loop import main
+
+        main()

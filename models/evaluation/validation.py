@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from models.evaluation.metrics import psnr_y
 from models.images import RgbImage, to_rgb
@@ -122,7 +123,7 @@ def _render(data: TrainingData, recipe: str, photographs: Sequence[int]) -> list
         whole_pair(
             data, SampleRng(VALIDATION_SEED, torch.tensor([photo], device=device)), RECIPES[recipe], photo
         )
-        for photo in photographs
+        for photo in tqdm(photographs, desc=f"rendering {recipe} rain", disable=None, leave=False)
     ]
 
 

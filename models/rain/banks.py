@@ -7,6 +7,7 @@ from another picture, rotated and rescaled, is a handful of gathers.
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
 HOLD_OUT_EVERY = 10
 """Every tenth clean photograph, with its streak layer, is held out for validation."""
@@ -164,17 +166,26 @@ def _load(root: Path, held_out: bool, signature: tuple[tuple[str, int, int], ...
     chosen = photographs_of(root, held_out=held_out)
     layer_names = _recorded_layers(root)
     recorded = [name for name in chosen if name in layer_names]
-    layers = [_read(root / "streaks" / layer_names[name], "L") for name in recorded]
-    streaks = layers + [_read(path, "L") for path in _rendered_layers(root, held_out)]
-    if not chosen or not streaks:
+    rendered = _rendered_layers(root, held_out)
+    if not chosen or not (recorded or rendered):
         raise FileNotFoundError(f"{root}: needs photographs in clean/ and layers in streaks/ or garg/")
+    layers = _read_all([root / "streaks" / layer_names[name] for name in recorded], "L")
+    streaks = layers + _read_all(rendered, "L")
     position = {name: i for i, name in enumerate(recorded)}
     return TrainingData(
-        bank_of([_read(root / "clean" / name, "RGB") for name in chosen]),
+        bank_of(_read_all([root / "clean" / name for name in chosen], "RGB")),
         bank_of(layers or streaks[:1]),
         bank_of(streaks + [_halved(layer) for layer in streaks]),
         torch.tensor([position.get(name, -1) for name in chosen]),
     )
+
+
+def contents_of(root: Path) -> str:
+    """Describe in one line what a training folder holds: the number of pictures in each part, and their size."""
+    files = [(Path(path).parent.name, size) for path, size, _ in _signature(root)]
+    counts = Counter(folder for folder, _ in files)
+    parts = ", ".join(f"{counts[part]:,} in {part}/" for part in PARTS)
+    return f"{root}: {parts}; {sum(size for _, size in files) / 2**20:,.0f} MiB"
 
 
 def _signature(root: Path) -> tuple[tuple[str, int, int], ...]:
@@ -200,6 +211,13 @@ def _recorded_layers(root: Path) -> dict[str, str]:
 def _rendered_layers(root: Path, held_out: bool) -> list[Path]:
     paths = sorted((root / "garg").glob("*-*.*"))
     return [path for path in paths if (int(path.name.split("-")[0]) in HELD_OUT_SCENES) == held_out]
+
+
+def _read_all(paths: list[Path], mode: str) -> list[Tensor]:
+    """Read pictures, with a progress bar on a terminal."""
+    folder = paths[0].parent if paths else ""
+    bar = tqdm(paths, desc=f"reading {folder}", unit="file", disable=None, leave=False)
+    return [_read(path, mode) for path in bar]
 
 
 def _read(path: Path, mode: str) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 
 from lightning_fabric import Fabric
@@ -21,6 +22,7 @@ def launch_fabric(kind: str, precision: str, devices: int | list[int] = 1, nodes
     nodes : int
         Number of machines.
     """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision otherwise
     count = devices if isinstance(devices, int) else len(devices)
     with warnings.catch_warnings():
         # On a login node of a cluster Fabric advises `srun`, whoever starts the training.

@@ -28,7 +28,7 @@ from models.errors import ModelError
 from models.evaluation.validation import ValidationSet, before_after, render_validation, score_input
 from models.modelfile import pack, write_model_file
 from models.pairs import RainyPair
-from models.rain.banks import load_training_data
+from models.rain.banks import contents_of, load_training_data
 from models.rain.recipes import RECIPES
 from models.training.adaptive_shares import steered_shares
 from models.training.batches import Batches
@@ -222,7 +222,7 @@ def fields_of(defaults: Config, arguments: argparse.Namespace) -> Config:
 
 
 def launched(arguments: argparse.Namespace, precision: str) -> Fabric:
-    """Start Fabric on the devices that the command line names; make the folder that the training writes to."""
+    """Start Fabric on the devices that the command line names, make the output folder, and say what is read."""
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -231,7 +231,9 @@ def launched(arguments: argparse.Namespace, precision: str) -> Fabric:
     available = torch.cuda.device_count() if kind == "cuda" else 1
     count = available if automatic else int(arguments.devices)
     torch.backends.cudnn.benchmark = kind == "cuda"  # crops are of two sizes
-    return launch_fabric(kind, precision, count, arguments.nodes)
+    fabric = launch_fabric(kind, precision, count, arguments.nodes)
+    fabric.print(f"reading {contents_of(arguments.data)}", flush=True)
+    return fabric
 
 
 Watch = Callable[[TrainConfig, Path], AbstractContextManager[Recorder]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -27,9 +28,11 @@ ELSEWHERE = ("slurm_cluster.py",)
 """Tried in tests/containers, on a SLURM."""
 
 
-def run(example: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+def run(
+    example: str, *arguments: object, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, f"examples/{example}", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, env=env)
 
 
 def test_every_example_is_tried():
@@ -43,6 +46,16 @@ def test_the_catalog_is_counted_by_status_and_reason(tmp_path: Path):
     ended = run("query_the_catalog.py", tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert "truncated JPEG" in ended.stdout
+
+
+def test_duckdb_counts_the_same_without_a_network(tmp_path: Path):
+    rejected = replace(record("b.jpg"), status="rejected", reason="truncated JPEG", output_key=None)
+    Catalog(str(tmp_path)).commit([record("a.jpg"), record("c.jpg"), rejected], replace=False)
+    home = {"HOME": str(tmp_path), **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")}
+    ended = run("query_with_duckdb.py", tmp_path, env=os.environ | home)  # no extension there, none to be had
+    assert ended.returncode == 0, ended.stderr
+    assert "truncated JPEG" in ended.stdout
+    assert not (tmp_path / ".duckdb").exists()
 
 
 def test_the_pool_is_a_torch_dataset(tmp_path: Path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,17 @@ def interrupted(
         patch.setattr(loop, "step", step)
         with pytest.raises(KeyboardInterrupt):
             trained(config, data, out, objective)
+
+
+def command(config: TrainConfig, data: Path, out: Path, **changes: object) -> list[str]:
+    """Return the command line that trains with a configuration; changes are options by name."""
+    settings = asdict(config) | {"data": data, "out": out, "threads": 1} | changes
+    options = (_option(f"--{name.replace('_', '-')}", value) for name, value in settings.items())
+    return [sys.executable, "-m", "models.train", *(part for option in options for part in option)]
+
+
+def _option(name: str, value: object) -> list[str]:
+    return [name if value else name.replace("--", "--no-")] if isinstance(value, bool) else [name, str(value)]
 
 
 def contents(state: State) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from infra.settings import read_settings
 from infra.tracking.runs import TrackedRun
 from infra.tracking.server import TrackingServer, TrackingUnreachable
 from models.training.config import TrainConfig
-from tasks.training import __main__ as training
+from tasks.training import command as training
 from tests.support.worlds.rainy import write_training_folder
 
 

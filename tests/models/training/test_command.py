@@ -1,0 +1,92 @@
+"""The training command as its user sees it: what it prints, and how Ctrl-C ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from models.rain.banks import load_training_data
+from models.training.config import TrainConfig
+from tests.support.worlds.rainy import write_training_folder
+from tests.support.worlds.trainings import command
+
+ROOT = Path(__file__).parents[3]
+CONFIG = TrainConfig(
+    preset="student-tiny", batch=3, crop=32, warm_up=2, validate_every=3, validation_photographs=2
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_training_folder(tmp_path_factory.mktemp("training"))
+
+
+def begun(moment: str, process: subprocess.Popen[str], out: Path) -> bool:
+    """Whether a training has come to a moment: importing, reading, or training."""
+    if moment == "importing PyTorch":
+        return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()
+    if moment == "reading":
+        assert process.stdout is not None
+        return process.stdout.readline().startswith("reading ")
+    return (out / "curve.csv").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "moment"),
+    [
+        ("models.train", "importing PyTorch"),
+        ("models.train", "reading"),
+        ("models.train", "training"),
+        ("tasks.training", "importing PyTorch"),
+    ],
+)
+def test_ctrl_c_is_one_line_at_any_moment(data: Path, tmp_path: Path, module: str, moment: str):
+    words = [
+        module if word == "models.train" else word
+        for word in command(CONFIG, data, tmp_path / "out", steps=5000)
+    ]
+    home = {**os.environ, "DERAIN_WORKSPACE": str(tmp_path / "workspace")}
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=home, cwd=ROOT
+    )
+    while not begun(moment, process, tmp_path / "out"):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    lines = [line for line in errors.splitlines() if line and not line.startswith(CONFIG.preset)]  # the bar
+    assert lines == ["interrupted; run the same command again to continue"]
+
+
+@pytest.mark.slow
+def test_a_training_says_what_it_reads_and_repeats_no_hints_of_others(data: Path, tmp_path: Path):
+    folder = tmp_path / "login-node"
+    folder.mkdir()
+    (folder / "srun").symlink_to("/bin/true")  # Lightning advises it where there is one
+    run = subprocess.run(
+        command(CONFIG, data, tmp_path / "out", steps=1),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"},
+    )
+    counts = ", ".join(
+        f"{len(list((data / part).glob('*')))} in {part}/" for part in ("clean", "streaks", "garg")
+    )
+    assert run.stdout.splitlines() == [f"reading {data}: {counts}; 0 MiB"]
+    assert [line for line in run.stderr.splitlines() if line and not line.startswith("student-tiny")] == []
+
+
+def test_a_bar_shows_how_far_reading_is(data: Path, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    load_training_data(write_training_folder(tmp_path / "fresh"), held_out=False)
+    shown = capsys.readouterr().err
+    for part in ("clean", "streaks", "garg"):
+        assert f"reading {tmp_path / 'fresh' / part}" in shown
