@@ -55,8 +55,8 @@ def finetune(
         seed: Seed of rain and crops.
         rerain: Weight of clean photographs under real streaks.
         temporal: Weight of the backgrounds of fixed cameras, if the pool has any.
-        streak_contrast: Weight of the contrast of streaks. Tried with 0.01.
-        background_contrast: Weight of the contrast of backgrounds, with a rain critic. Tried with 0.01.
+        streak_contrast: Contrast of streaks, as a share of re-rain's gradient. Tried with 0.1.
+        background_contrast: Contrast of backgrounds, with a rain critic, as a share too. Tried with 0.1.
     """
     try:
         settings = read_settings()

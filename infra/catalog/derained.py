@@ -40,6 +40,10 @@ class Catalog(WorkspaceTable):
         """Add the rows of a wave; set `replace` if outputs were made again. See `CatalogTable.commit`."""
         self._table.commit(records, replace=replace)
 
+    def version(self) -> int | None:
+        """Return the number of the newest version; see `CatalogTable.version`."""
+        return self._table.version()
+
     def scan(
         self,
         scope: Scope | None = None,
