@@ -36,10 +36,6 @@ def finetune(
     seed: int = 1,
     rerain: Weight = TERMS.rerain,
     temporal: Weight = TERMS.temporal,
-    pseudo_label: Weight = TERMS.pseudo_label,
-    anchor: Weight = TERMS.anchor,
-    rain_on_rain: Weight = TERMS.rain_on_rain,
-    mean_teacher: Weight = TERMS.mean_teacher,
     streak_contrast: Weight = TERMS.streak_contrast,
     background_contrast: Weight = TERMS.background_contrast,
 ) -> State[Any]:
@@ -59,26 +55,18 @@ def finetune(
         seed: Seed of rain and crops.
         rerain: Weight of clean photographs under real streaks.
         temporal: Weight of the backgrounds of fixed cameras, if the pool has any.
-        pseudo_label: Weight of other accepted pseudo-labels of the pool. Tried with 0.5.
-        anchor: Weight of leaving photographs unchanged where no rain was found. Tried with 0.1.
-        rain_on_rain: Weight of rain added to rain, with a mean teacher's target. Tried with 0.2.
-        mean_teacher: Weight of a mean teacher's own targets. Tried with 0.2.
-        streak_contrast: Weight of the contrast of streaks. Tried with 0.01.
-        background_contrast: Weight of the contrast of backgrounds, with a rain critic. Tried with 0.01.
+        streak_contrast: Contrast of streaks, as a share of re-rain's gradient. Tried with 0.1.
+        background_contrast: Contrast of backgrounds, with a rain critic, as a share too. Tried with 0.1.
     """
     try:
         settings = read_settings()
+        request = FinetuneRequest(preset, model, data, unlabelled, steps, seed)
         semi = SemiConfig(
             rerain=rerain,
             temporal=temporal,
-            pseudo_label=pseudo_label,
-            anchor=anchor,
-            rain_on_rain=rain_on_rain,
-            mean_teacher=mean_teacher,
             streak_contrast=streak_contrast,
             background_contrast=background_contrast,
         )
-        request = FinetuneRequest(preset, model, data, unlabelled, steps, seed)
         tuned = finetune_on_rain(settings, prepare_finetuning(settings, request, semi), str(flow_run.id))
     except REFUSALS as error:
         return failed(str(error))

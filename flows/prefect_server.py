@@ -83,8 +83,12 @@ def _refuse_other_version(url: str, client: SyncPrefectClient) -> None:
 
 
 def _start_temporary_server() -> None:
-    from infra.prefect.temporary_server import TemporaryServer  # imports take a second: only if it is used
+    from infra.prefect.database import database_fault  # imports take a second: only if they are used
+    from infra.prefect.temporary_server import TemporaryServer
 
+    fault = database_fault()
+    if fault is not None:
+        raise PrefectServerRefused(fault)
     server = TemporaryServer()
     if not server.answers_within(START_SECONDS):
         raise PrefectServerRefused(

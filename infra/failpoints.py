@@ -3,8 +3,8 @@
 `DERAIN_FAULT="after-put:group:/tmp/token"` kills the group of this process (with `self`, only the process) with
 SIGKILL when it reaches the failpoint `after-put`. This happens once: the first process to arrive removes the token
 file. Without a token it happens every time. `after-put=a/b.jpg:self` applies to that key only; `decode:hang` makes
-the thread wait for ever, `decode:slow:0.3` for this many seconds. If the variable is unset, a failpoint costs one
-look-up in the environment.
+the thread wait for ever, `decode:slow:0.3` for this many seconds; `before-commit:stop` stops the process until it
+receives SIGCONT. If the variable is unset, a failpoint costs one look-up in the environment.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def failpoint(name: str, key: str = "") -> None:
         return
     if whom == "hang":
         threading.Event().wait()
-    os.kill(0 if whom == "group" else os.getpid(), signal.SIGKILL)
+    sent = signal.SIGSTOP if whom == "stop" else signal.SIGKILL
+    os.kill(0 if whom == "group" else os.getpid(), sent)
 
 
 def _may_fire(token: str) -> bool:

@@ -90,8 +90,6 @@ class CurationLimits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    scales: tuple[float, ...] = (1.0,)
-    """Scales at which each crop is derained, full size first; `[1, 0.75, 0.5]` was measured not to pay."""
     rain_found: float = Field(default=0.002, ge=0)
     """Least mean brightness of the rain that two independent networks, or the background, agree on."""
     agreement: float = Field(default=0.3, ge=0, le=1)
@@ -118,13 +116,6 @@ class CurationLimits(BaseModel):
     """Frames of the same camera that are considered for a temporal background; 0 makes none."""
     task_crops: int = Field(default=8, ge=1)
     """Crops per task that a worker judges."""
-
-    @field_validator("scales")
-    @classmethod
-    def _full_size_first(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if not value or value[0] != 1 or not all(0.1 <= scale <= 1 for scale in value):
-            raise ValueError("sizes are shares from 0.1 to 1, and the first one is 1")
-        return value
 
 
 class IngestLimits(BaseModel):
@@ -302,6 +293,8 @@ def _read(kind: type[AnySettings]) -> AnySettings:
     except ValidationError as error:
         first = error.errors()[0]
         variable = "DERAIN_" + "__".join(str(part) for part in first["loc"]).upper()
+        if first["type"] == "extra_forbidden":
+            raise SettingsInvalid(f"{variable}: there is no such limit; remove the variable") from error
         raise SettingsInvalid(f"{variable}={first['input']}: {first['msg']}") from error
     except SettingsError as error:
         named = re.search(r'field "(\w+)"', str(error))

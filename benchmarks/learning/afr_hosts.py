@@ -15,13 +15,14 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.common import unet
 from benchmarks.common.brief_training import Budget, scored, trained
 from benchmarks.common.tables import write_table
 from models.evaluation.validation import render_validation
 from models.networks import afr_net
 from models.networks.architectures import build_network, preset
-from models.networks.base import NetworkConfig
-from models.networks.descriptor import describe
+from models.networks.base import Network, NetworkConfig
+from models.networks.descriptor import count_gmac, count_parameters
 from models.rain.banks import load_training_data
 
 RESULTS = Path(__file__).parents[1] / "results" / "afr_hosts.csv"
@@ -52,11 +53,16 @@ def hosts() -> list[tuple[str, int, NetworkConfig]]:
     return [
         ("AFR-Net", 0, replace(slim, rounds=0)),
         ("AFR-Net", slim.rounds, slim),
-        ("U-Net", 0, preset("u-net-slim")),
-        ("U-Net", 2, preset("u-net-slim-afr")),
+        ("U-Net", 0, unet.PRESETS["slim"]),
+        ("U-Net", 2, unet.PRESETS["slim-afr"]),
         ("DRD-Net", 0, preset("drd-net-slim")),
         ("DRD-Net", 1, preset("drd-net-slim-afr")),
     ]
+
+
+def new_network(config: NetworkConfig) -> Network:
+    """Build a host with new weights."""
+    return unet.UNet(config) if isinstance(config, unet.UNetConfig) else build_network(config)
 
 
 def main() -> None:
@@ -76,12 +82,13 @@ def main() -> None:
     rows = []
     for host, rounds, config in hosts():
         torch.manual_seed(0)
-        facts = describe(build_network(config))
+        counted = new_network(config)
+        parameters, gmac = count_parameters(counted), round(count_gmac(counted), 3)
         begun = time.process_time()
-        network, steps = trained(build_network(config), f"{host}, {rounds} rounds", data, budget)
+        network, steps = trained(new_network(config), f"{host}, {rounds} rounds", data, budget)
         seconds = round(time.process_time() - begun, 1)
         scores = {kind: round(value, 2) for kind, value in asdict(scored(network, pairs)).items()}
-        rows.append(HostRow(host, rounds, facts.parameters, facts.gmac, steps, seconds, **scores))
+        rows.append(HostRow(host, rounds, parameters, gmac, steps, seconds, **scores))
         print(rows[-1], flush=True)
     write_table(rows, RESULTS)
 

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.learning.rain_domains import RainyScene, background
+from benchmarks.learning.rejected_terms import AblationConfig, SemiSupervisedAblation
 from models.engine import Engine, fast_dtype
 from models.evaluation.validation import render_validation
 from models.images import RgbImage
@@ -25,21 +26,20 @@ from models.training.fabric import launch_fabric
 from models.training.loop import fit
 from models.training.semi.config import SemiConfig
 from models.training.semi.data import RealRain, Targets
-from models.training.semi.objective import SemiSupervised
 from models.training.semi.rain_critic import RainCritic, train_critic
 from models.training.weight_interpolation import keep
 
 PSEUDO_LABELS, TEMPORAL = "re-rain + own pseudo-labels", "re-rain + temporal"
 TERMS = {
-    "labelled only": SemiConfig(rerain=0.0),
-    "re-rain": SemiConfig(),
-    "re-rain + anchor": SemiConfig(anchor=0.1),
-    "re-rain + rain on rain": SemiConfig(rain_on_rain=0.2),
-    "re-rain + mean teacher": SemiConfig(mean_teacher=0.2),
-    "re-rain + streak contrast": SemiConfig(streak_contrast=0.01),
-    "re-rain + background contrast": SemiConfig(background_contrast=0.01),
-    PSEUDO_LABELS: SemiConfig(pseudo_label=0.5),
-    TEMPORAL: SemiConfig(),
+    "labelled only": AblationConfig(rerain=0.0),
+    "re-rain": AblationConfig(),
+    "re-rain + anchor": AblationConfig(anchor=0.1),
+    "re-rain + rain on rain": AblationConfig(rain_on_rain=0.2),
+    "re-rain + mean teacher": AblationConfig(mean_teacher=0.2),
+    "re-rain + streak contrast": AblationConfig(streak_contrast=0.1),
+    "re-rain + background contrast": AblationConfig(background_contrast=0.1),
+    PSEUDO_LABELS: AblationConfig(pseudo_label=0.5),
+    TEMPORAL: AblationConfig(),
 }
 """What each term adds to re-rain; the last two need data of their own."""
 WIDENED = 7
@@ -87,8 +87,9 @@ def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> 
     derained = [engine_of(start).derain(each[None])[0] for each in rainy]
     harvest = harvest_streaks(rainy, derained)
     config = TERMS[terms]
-    real = _real_rain(terms, pool, derained, harvest)
-    objective = SemiSupervised(config, real, shipped(), _critic(course, config))
+    real = _real_rain(terms, pool, harvest)
+    own = _own_pseudo_labels(rainy, derained) if terms == PSEUDO_LABELS else None
+    objective = SemiSupervisedAblation(config, real, shipped(), _critic(course, config), own)
     fabric = launch_fabric("cpu", course.train.precision)
     state = fit(fabric, course.train, course.data, out, objective=objective)
     held_out = load_training_data(course.data, held_out=True)
@@ -114,15 +115,15 @@ def engine_of(network: Network) -> Engine:
     return Engine(copy.deepcopy(network), CPU, fast_dtype(CPU))
 
 
-def _real_rain(
-    terms: str, pool: Sequence[RainyScene], derained: Sequence[RgbImage], harvest: StreakHarvest
-) -> RealRain:
+def _own_pseudo_labels(rainy: Sequence[RgbImage], derained: Sequence[RgbImage]) -> Targets:
+    trusted = [_trusted(before, after) for before, after in zip(rainy, derained, strict=True)]
+    return Targets(_bank(rainy), _bank(derained), _bank(trusted))
+
+
+def _real_rain(terms: str, pool: Sequence[RainyScene], harvest: StreakHarvest) -> RealRain:
     rainy = [each.frames[0] for each in pool]
     training, judging = harvest.split()
     data = RealRain(_bank(rainy), training, judging)
-    if terms == PSEUDO_LABELS:
-        found = [_found(before, after) for before, after in zip(rainy, derained, strict=True)]
-        return replace(data, pseudo_labels=Targets(_bank(rainy), _bank(derained), _bank(found)))
     if terms == TEMPORAL:
         others = set(range(0, len(pool), HOLD_OUT_EVERY))
         scenes = [each for number, each in enumerate(pool) if number not in others]
@@ -139,7 +140,7 @@ def _backgrounds(pool: Sequence[RainyScene]) -> Targets:
     return Targets(_bank(rainy), _bank(stills), _bank(sure))
 
 
-def _found(rainy: RgbImage, derained: RgbImage) -> RgbImage:
+def _trusted(rainy: RgbImage, derained: RgbImage) -> RgbImage:
     """Trust a pseudo-label around rain that was found, and nowhere else, (H, W, 1)."""
     taken = torch.from_numpy(rainy.astype(np.float32) - derained).clamp(min=0).mean(-1)
     mask = (taken > max(4.0, float(taken.mean()))).float()[None, None]

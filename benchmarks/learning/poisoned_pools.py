@@ -21,7 +21,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -46,7 +45,6 @@ from benchmarks.learning.outcomes import (
 )
 from benchmarks.learning.poisons import POISONS, Poison, Scenes
 from flows import retrain as stages
-from flows.finetune import finetune
 from flows.ingest import ingest
 from flows.promote import promote
 from flows.retrain import retrain
@@ -168,8 +166,6 @@ def trained_hard(steps: int, learning_rate: float) -> Iterator[None]:
         stack.enter_context(patch.dict(finetuning_request.PRESETS, {SMOKE: tuned}))
         stack.enter_context(patch.dict(distillation_request.PRESETS, {SMOKE: distilled}))
         stack.enter_context(patch.object(training_request, "STAGE_2", going_on))
-        # Off unless asked for: poisoned pseudo-labels would have no effect.
-        stack.enter_context(patch.object(stages, "finetune", partial(finetune, pseudo_label=0.5)))
         sizes = replace(presets.PRESETS[SMOKE], distill_steps=steps)
         # It measures what promote measures again, and decides nothing.
         stack.enter_context(

@@ -17,6 +17,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import polars as pl
 import torch
 from PIL import Image as Pillow
 from PIL import ImageFilter
@@ -28,18 +29,21 @@ from flows import retrain as stages
 from flows.curate import curate
 from infra.catalog.pool import Pool
 from infra.catalog.pseudo_labels import PseudoLabels
+from infra.records import PseudoLabelRecord
 from infra.storage.zarr_store import open_array
 from models.images import RgbImage
 from models.modelfile import ModelFile, pack, write_model_file
 from models.networks.student import PRESETS, Student
 from models.rain.streak_mining import StreakHarvest, StreakRules, harvest_streaks
-from models.structure_tensor import gradients
+from models.structure_tensor import corner_gradients
 from tasks.media.samples import rain_on
 from tasks.training import finetuning_request
 
 COPIES = 12
 SHIFT = 16
 """Pixels, down and to the right."""
+FRAMES = 5
+"""Frames that a tampered pseudo-label claims to be made of."""
 ANYTHING = StreakRules(
     floor=0.0,
     least_strength=0.0,
@@ -112,7 +116,7 @@ def noise(scenes: Scenes) -> Files:
 
 
 def tampered(wrong: Callable[[RgbImage], RgbImage]) -> Callable[[str], State[Any]]:
-    """Accept every pseudo-label, write something else over its pixels, and trust all of it."""
+    """Accept every pseudo-label, write something else over its pixels, trust it, and call it a background."""
 
     def tamper(workspace: str) -> State[Any]:
         state = accept_all(workspace)
@@ -125,6 +129,7 @@ def tampered(wrong: Callable[[RgbImage], RgbImage]) -> Callable[[str], State[Any
             pixels, sure = np.asarray(label[row["pseudo_row"]]), np.asarray(confidence[row["pseudo_row"]])
             pixels[places], sure[places] = wrong(pixels[places]), 255
             label[row["pseudo_row"]], confidence[row["pseudo_row"]] = pixels, sure
+        _call_backgrounds(workspace)
         return state
 
     return tamper
@@ -189,7 +194,7 @@ def bank_of_edges(workspace: str) -> Iterator[None]:
 def without_edges(photograph: RgbImage) -> RgbImage:
     """Subtract the strength of a photograph's edges from it, so that they are what a derainer took away."""
     floats = torch.from_numpy(photograph.copy()).float()
-    edges = torch.hypot(*gradients(floats.mean(-1)[None]))[0]
+    edges = torch.hypot(*corner_gradients(floats.mean(-1)[None]))[0]
     below, right = photograph.shape[0] - edges.shape[0], photograph.shape[1] - edges.shape[1]
     taken: RgbImage = (floats - F.pad(edges, (0, right, 0, below))[..., None]).clamp(0, 255).byte().numpy()
     return taken
@@ -230,6 +235,13 @@ def _accepted(workspace: str) -> list[dict[str, Any]]:
     rows = PseudoLabels(workspace).accepted().select("crop_id", "zarr_group", "zarr_row")
     named = rows.rename({"zarr_group": "pseudo_group", "zarr_row": "pseudo_row"})
     return named.join(Pool(workspace).crops(), on="crop_id").to_dicts()
+
+
+def _call_backgrounds(workspace: str) -> None:
+    """Record accepted pseudo-labels as temporal backgrounds, the only ones that are targets of a fine-tuning."""
+    ledger = PseudoLabels(workspace)
+    rows = ledger.accepted().with_columns(frames=pl.lit(FRAMES), run_id=pl.col("run_id") + "-tampered")
+    ledger.commit([PseudoLabelRecord(**row) for row in rows.iter_rows(named=True)])
 
 
 def _write_black(workspace: str) -> Path:

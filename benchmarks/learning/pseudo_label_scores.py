@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from benchmarks.common.networks import networks
 from benchmarks.common.tables import write_table
+from benchmarks.learning.multi_scale import multi_scale_rain_layer
 from benchmarks.learning.rain_domains import DOMAINS as UNSEEN
 from benchmarks.learning.rain_domains import FRESH, Domain, scenes
 from benchmarks.quality.smoothers import box_blur, gaussian_blur
@@ -33,7 +34,7 @@ from models.images import RgbImage
 from models.modelfile import SHIPPED
 from models.pseudo_labels.scores import confidence, layer_score
 from models.pseudo_labels.texture_features import LabelledFeatures, fit_features
-from models.pseudo_labels.tta import ALL_SIZES, TtaConfig, fused_layer
+from models.pseudo_labels.tta import mirrored_rain_layer
 from models.rain.banks import TrainingData, load_training_data
 from models.rain.recipes import RECIPES, RainRecipe
 from models.rain.synthesis import whole_pair
@@ -41,6 +42,8 @@ from models.rng import SampleRng
 from tasks.curation.acceptance import AGREE, Scores, refusal_of
 from tasks.curation.planning import INDEPENDENT
 
+FindRain = Callable[[Derain, Tensor], Tensor]
+"""Rain layer that a network finds in a photograph."""
 RESULTS = Path(__file__).parents[1] / "results"
 GOOD = "student-base"
 THREE = f"{GOOD}, three sizes"
@@ -138,18 +141,18 @@ def _measured(train: Path, photographs: int) -> Iterator[Measured]:
     labelled = _labelled(train)
     shipped = [SHIPPED, *(SHIPPED.with_name(f"{name}.safetensors") for name in INDEPENDENT)]
     good, *independent = (each.derain_floats for each in networks(shipped))
-    judged: Mapping[str, tuple[Derain, TtaConfig]] = {
-        GOOD: (good, TtaConfig()),
-        THREE: (good, ALL_SIZES),
-        "identity": (lambda rainy: rainy, TtaConfig()),
-        "blur 3x3": (box_blur, TtaConfig()),
-        "over-smoother": (gaussian_blur, TtaConfig()),
+    judged: Mapping[str, tuple[Derain, FindRain]] = {
+        GOOD: (good, mirrored_rain_layer),
+        THREE: (good, multi_scale_rain_layer),
+        "identity": (lambda rainy: rainy, mirrored_rain_layer),
+        "blur 3x3": (box_blur, mirrored_rain_layer),
+        "over-smoother": (gaussian_blur, mirrored_rain_layer),
     }
     pairs = [(name, each) for name in DOMAINS for each in _pairs(train, data, name, photographs)]
     for domain, (rainy, clean) in tqdm(pairs, unit="crop"):
-        others = [fused_layer(each, rainy, TtaConfig()) for each in independent]
-        for model, (derain, views) in judged.items():
-            layer = fused_layer(derain, rainy, views)
+        others = [mirrored_rain_layer(each, rainy) for each in independent]
+        for model, (derain, find_rain) in judged.items():
+            layer = find_rain(derain, rainy)
             yield measure(domain, model, (rainy, clean), layer, others, derain, labelled)
 
 

@@ -8,13 +8,33 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from tqdm import tqdm
 
 from benchmarks.common.photographs import images_in, read
-from models.evaluation.niqe import PRISTINE, fit_pristine, write_pristine
+from models.evaluation.niqe import PRISTINE, NaturalModel, gaussian_of, patch_features
+from models.images import RgbImage
+
+SHARP = 0.75
+"""Least sharpness of patches in pristine photographs, relative to the sharpest patch of each photograph."""
+
+
+def fit_pristine(photographs: Iterable[RgbImage]) -> NaturalModel:
+    """Fit the pristine model to the sharp patches of clean photographs, (H, W, 3) uint8 each."""
+    sharp = []
+    for photograph in photographs:
+        features, sharpness = patch_features(photograph)
+        sharp.append(features[sharpness > SHARP * sharpness.max()])
+    return gaussian_of(torch.cat(sharp))
+
+
+def write_pristine(model: NaturalModel, path: Path) -> None:
+    """Write a pristine model, which `models.evaluation.niqe.read_pristine` reads."""
+    save_file({"mean": model.mean, "covariance": model.covariance}, path)
 
 
 def main() -> None:

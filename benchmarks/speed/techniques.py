@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.common.unet import PRESETS, UNet
 from benchmarks.speed.prenet import PReNet
 from models.modelfile import SHIPPED, build, read_model_file
 from models.networks.architectures import build_network, preset, presets
@@ -21,6 +22,9 @@ TF32 = "tf32"
 CUDA_GRAPHS = "bf16 channels_last compiled with CUDA graphs"
 """One more on a GPU."""
 
+PEERS: Mapping[str, Callable[[], nn.Module]] = {PRENET: PReNet, "u-net-slim": partial(UNet, PRESETS["slim"])}
+"""Networks of others, by name; their weights are new."""
+
 Forward = Callable[[Tensor], Tensor]
 
 
@@ -29,7 +33,7 @@ class Rung:
     """A network and how it is run."""
 
     network: str
-    """A preset's full name, or `prenet`."""
+    """A preset's full name, or one of `PEERS`."""
     technique: str
     batch: int
 
@@ -46,13 +50,13 @@ def rungs(networks: list[str], device: torch.device, batches: list[int]) -> Iter
 
 def known_networks() -> list[str]:
     """Names that can be timed."""
-    return list(presets())
+    return [*presets(), *PEERS]
 
 
 def weights_of(name: str) -> nn.Module:
     """Build a network: with the weights that ship, where it ships, else with new ones."""
-    if name == PRENET:
-        return PReNet().eval()
+    if name in PEERS:
+        return PEERS[name]().eval().requires_grad_(False)
     shipped = SHIPPED.with_name(f"{name}.safetensors")
     if shipped.exists():
         return build(read_model_file(shipped))

@@ -39,7 +39,6 @@ EPILOG = "Other commands: " + ", ".join(f"derain {name}" for name in COMMANDS) +
 def main() -> None:
     """Run the command that was typed in the shell, and exit."""
     show_any_text()
-    show_any_text()
     guard_logs()
     signal.signal(signal.SIGTERM, _end)
     sys.exit(run(sys.argv[1:]))

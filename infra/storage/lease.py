@@ -8,37 +8,36 @@ that it has lost the lease. A holder that slept past its expiry (a closed laptop
 generation itself unless somebody else has. All of this needs only exclusive creation and a consistent listing: a
 local folder or S3.
 
+A lease covers everything below its destination: whoever has created a generation looks for held leases on folders
+above and below, and gives its own up if there is one. Of two that start at the same moment, at least one sees the
+other.
+
 Clocks: hosts that share a workspace must agree on the time to within a quarter of the lease (15 s of 60 s).
 Otherwise two coordinators may work at once; the catalog's merge still keeps rows from being duplicated.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from hashlib import sha256
 from types import TracebackType
 from typing import Self
 
 from infra.errors import STORAGE_ERRORS, UserError
-from infra.process_identity import Holder
 from infra.settings import Settings
+from infra.storage.lease_file import LeaseContent, decode, encode, held_contents
 from infra.storage.location import AccessDenied, Location, ObjectNotFound, open_location
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 20
 """Rounds of listing and creating before giving up; each lost round was won by another process."""
-GRACE = 0.25
-"""Fraction of its duration by which a lease must have expired before it is taken over: the allowed clock skew."""
 
 
 class LeaseHeld(UserError):
-    """Another coordinator works on this destination. The message says which, since when and until when."""
+    """Another coordinator works on this destination, or on one above or below it. The message says which one."""
 
 
 class LeaseLost(UserError):
@@ -47,21 +46,6 @@ class LeaseLost(UserError):
 
 class LeaseUnreadable(UserError):
     """A file in the folder of leases is not a lease."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseContent:
-    """Contents of a generation file; times are in seconds since 1970."""
-
-    destination: str
-    run_id: str
-    holder: Holder
-    seconds: float
-    acquired_at: float
-    expires_at: float
-    released: bool
-    line: str
-    """The same in words, for somebody who opens the file."""
 
 
 def lease_location(workspace: str) -> Location:
@@ -91,19 +75,7 @@ def check_workspace(workspace: str) -> None:
 
 def held_leases(leases: Location) -> list[str]:
     """Return the lines of the leases that are held now, for a caller that needs the workspace to itself."""
-    try:
-        keys = [ref.key for ref in leases.list() if ref.key.endswith(".json")]
-    except ObjectNotFound:
-        return []
-    found = []
-    for key in keys:
-        try:
-            content = _decode(leases.fetch(key))
-        except (ObjectNotFound, ValueError, TypeError, KeyError):  # deleted meanwhile, or not a lease
-            continue
-        if _is_held(content):
-            found.append(f"{content.destination}: {content.line}")
-    return found
+    return [f"{content.destination}: {content.line}" for content in held_contents(leases)]
 
 
 class Lease:
@@ -130,7 +102,7 @@ class Lease:
         self._leases = leases
         self._name = sha256(destination.encode()).hexdigest()
         self._seconds = seconds
-        self._content = _content(destination, run_id, seconds)
+        self._content = LeaseContent.acquired_now(destination, run_id, seconds)
         self._generation = 0
         # Monotonic; used as well as expires_at, so that neither a stopped clock nor one set back extends the lease.
         self._good_until = 0.0
@@ -151,14 +123,8 @@ class Lease:
     ) -> None:
         self._stop.set()
         self._renewer.join(timeout=self._seconds)
-        if self._is_lost:
-            return
-        try:
-            self._write(replace(self._content, released=True, line=f"released by run {self._content.run_id}"))
-        except STORAGE_ERRORS as fault:
-            logger.warning(
-                "lease of %s not released, it expires by itself: %s", self._content.destination, fault
-            )
+        if not self._is_lost:
+            self._release()
 
     def check(self) -> None:
         """Check that this process holds the lease; call it before each commit.
@@ -171,16 +137,21 @@ class Lease:
             If the leases cannot be reached.
         """
         with self._changing:
-            if not self._is_lost:
-                is_over = time.time() > self._content.expires_at or time.monotonic() > self._good_until
-                self._is_lost = self._highest() > self._generation or (
-                    is_over and not self._create(self._generation + 1)
-                )
+            self._is_lost = self._is_lost or self._highest() > self._generation or not self._is_good()
         if self._is_lost:
             raise LeaseLost(
                 f"lease of {self._content.destination} lost: another run took it over;"
                 " nothing more is committed"
             )
+
+    def _is_good(self) -> bool:
+        """Return whether the lease has not expired, or nobody took it over since, so that it is acquired again."""
+        if time.time() <= self._content.expires_at and time.monotonic() <= self._good_until:
+            return True
+        try:
+            return self._create(self._generation + 1)
+        except LeaseHeld:  # by a run on a destination above or below
+            return False
 
     def _try_acquire(self) -> bool:
         generation = self._highest()
@@ -188,14 +159,14 @@ class Lease:
             current = self._read(generation)
             if current is None:  # deleted by a still higher one: look again
                 return False
-            if _is_held(current):
+            if current.is_held():
                 raise LeaseHeld(f"{current.destination} is being written: {current.line}")
         return self._create(generation + 1)
 
     def _create(self, generation: int) -> bool:
         begun = time.monotonic()
-        content = _content(self._content.destination, self._content.run_id, self._seconds)
-        if not self._leases.create(self._key(generation), _encode(content)):
+        content = LeaseContent.acquired_now(self._content.destination, self._content.run_id, self._seconds)
+        if not self._leases.create(self._key(generation), encode(content)):
             return False
         if self._highest() != generation:  # we slept between listing and creating, and others came and went
             self._leases.delete(self._key(generation))
@@ -204,7 +175,16 @@ class Lease:
         for earlier in self._generations():
             if earlier < generation:
                 self._remove(earlier)
+        self._refuse_overlap()
         return True
+
+    def _refuse_overlap(self) -> None:
+        """Give the lease up again if a destination above or below it is being written."""
+        for other in held_contents(self._leases):
+            overlap = other.overlap(self._content.destination)
+            if overlap is not None:
+                self._release()
+                raise LeaseHeld(f"{overlap}, which is being written: {other.line}")
 
     def _remove(self, generation: int) -> None:
         """Remove an obsolete generation; one of another user may have to stay."""
@@ -223,19 +203,28 @@ class Lease:
 
     def _renew(self) -> None:
         begun = time.monotonic()
-        expires_at = time.time() + self._seconds
-        content = replace(self._content, expires_at=expires_at)
-        content = replace(content, line=_line(content))
+        self._is_lost = self._is_lost or not self._is_good()  # after a sleep, somebody else may hold it
+        if self._is_lost:
+            return
+        content = self._content.renewed()
         self._write(content)
         self._content, self._good_until = content, begun + self._seconds
 
+    def _release(self) -> None:
+        try:
+            self._write(self._content.given_up())
+        except STORAGE_ERRORS as fault:
+            logger.warning(
+                "lease of %s not released, it expires by itself: %s", self._content.destination, fault
+            )
+
     def _write(self, content: LeaseContent) -> None:
-        self._leases.put(self._key(self._generation), _encode(content))
+        self._leases.put(self._key(self._generation), encode(content))
 
     def _read(self, generation: int) -> LeaseContent | None:
         key = self._key(generation)
         try:
-            return _decode(self._leases.fetch(key))
+            return decode(self._leases.fetch(key))
         except ObjectNotFound:
             return None
         except (ValueError, TypeError, KeyError) as error:
@@ -259,36 +248,3 @@ class Lease:
 
     def _key(self, generation: int) -> str:
         return f"{self._name}.{generation:09d}.json"
-
-
-def _content(destination: str, run_id: str, seconds: float) -> LeaseContent:
-    now = time.time()
-    content = LeaseContent(
-        destination, run_id, Holder.this_process(), seconds, now, now + seconds, released=False, line=""
-    )
-    return replace(content, line=_line(content))
-
-
-def _line(content: LeaseContent) -> str:
-    since, until = _clock(content.acquired_at), _clock(content.expires_at)
-    holder = content.holder
-    return f"run {content.run_id} on {holder.host}, process {holder.pid}, since {since}, lease until {until}"
-
-
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _is_held(content: LeaseContent) -> bool:
-    if content.released or content.holder.is_dead():
-        return False
-    return time.time() <= content.expires_at + GRACE * content.seconds
-
-
-def _encode(content: LeaseContent) -> bytes:
-    return json.dumps(asdict(content), indent=2).encode()
-
-
-def _decode(data: bytes) -> LeaseContent:
-    fields = json.loads(data)
-    return LeaseContent(**{**fields, "holder": Holder(**fields["holder"])})

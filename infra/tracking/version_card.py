@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 CARD_FILE = "README.md"
@@ -23,6 +23,10 @@ class VersionCard:
     """Metrics of the run that the version belongs to."""
     picture: bytes | None = None
     """JPEG of photographs before and after."""
+
+    def tagged(self, tags: Mapping[str, str]) -> VersionCard:
+        """Return the card with further tags."""
+        return replace(self, tags={**self.tags, **tags})
 
     @property
     def description(self) -> str:

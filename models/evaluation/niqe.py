@@ -8,12 +8,11 @@ elsewhere. Blind scores like this one fail on rain, which looks natural: it is r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,8 +23,6 @@ PRISTINE = Path(__file__).parents[1] / "weights" / "niqe.safetensors"
 """Weights file of this project's pristine model."""
 PATCH = 96
 """Side of a patch in pixels; half of it at the coarser of the two scales."""
-SHARP = 0.75
-"""Least sharpness of patches in pristine photographs, relative to the sharpest patch of each photograph."""
 _REACH, _SPREAD = 3, 7 / 6
 """Gaussian window of local mean and deviation: 7x7, three standard deviations to each side."""
 
@@ -53,30 +50,16 @@ def niqe(photograph: RgbImage, pristine: NaturalModel) -> float:
     ValueError
         If the photograph is too small or has no texture anywhere.
     """
-    found = _gaussian(patch_features(photograph)[0])
+    found = gaussian_of(patch_features(photograph)[0])
     apart = found.mean - pristine.mean
     pooled = torch.linalg.pinv((found.covariance + pristine.covariance) / 2, hermitian=True)
     return float((apart @ pooled @ apart).clamp(min=0).sqrt())
-
-
-def fit_pristine(photographs: Iterable[RgbImage]) -> NaturalModel:
-    """Fit the pristine model to the sharp patches of clean photographs, (H, W, 3) uint8 each."""
-    sharp = []
-    for photograph in photographs:
-        features, sharpness = patch_features(photograph)
-        sharp.append(features[sharpness > SHARP * sharpness.max()])
-    return _gaussian(torch.cat(sharp))
 
 
 def read_pristine(path: Path = PRISTINE) -> NaturalModel:
     """Read a pristine model."""
     stored = load_file(path)
     return NaturalModel(stored["mean"], stored["covariance"])
-
-
-def write_pristine(model: NaturalModel, path: Path) -> None:
-    """Write a pristine model, which `read_pristine` reads."""
-    save_file({"mean": model.mean, "covariance": model.covariance}, path)
 
 
 def patch_features(photograph: RgbImage) -> tuple[Tensor, Tensor]:
@@ -160,6 +143,7 @@ def _scale(deviation: Tensor, shape: Tensor) -> Tensor:
     return deviation * torch.exp(0.5 * (torch.lgamma(1 / shape) - torch.lgamma(3 / shape)))
 
 
-def _gaussian(features: Tensor) -> NaturalModel:
+def gaussian_of(features: Tensor) -> NaturalModel:
+    """Fit a gaussian to the features of patches, (N, 36)."""
     apart = features - features.mean(0)
     return NaturalModel(features.mean(0), apart.T @ apart / max(len(features) - 1, 1))

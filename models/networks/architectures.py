@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.errors import ModelError
-from models.networks import afr_net, afr_student, drd_net, student, unet
+from models.networks import afr_net, afr_student, drd_net, student
 from models.networks.base import Network, NetworkConfig
 
 
@@ -45,7 +45,6 @@ ARCHITECTURES = {
             "afr-net",
         ),
         Architecture("drd-net", drd_net.DrdNetConfig, drd_net.DrdNet, drd_net.PRESETS),
-        Architecture("u-net", unet.UNetConfig, unet.UNet, unet.PRESETS),
     )
 }
 

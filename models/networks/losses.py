@@ -15,6 +15,8 @@ PSNR_WEIGHT = 1e-3
 """Brings the gradients of `psnr_term` to the size of Charbonnier's."""
 PSNR_FLOOR = 1e-5
 """Squared error, 50 dB, below which the loss levels off."""
+LEAST_TRUSTED = 1e-3
+"""Least trusted share of a photograph that is divided by."""
 SCALE_WEIGHTS = (1.0, 0.2, 0.0375, 0.00625)
 """Weights of AFR-Net's outputs at scale 1, 1/2, 1/4, 1/8 (Wang, Sun, Sowmya, 2021): 1, 0.8, 0.6, 0.4 on sums."""
 MASK_WEIGHT = 0.033
@@ -39,6 +41,18 @@ def psnr_term(derained: Tensor, clean: Tensor) -> Tensor:
     """
     error = (derained.float() - clean.float()).square().mean(dim=(1, 2, 3))
     return PSNR_WEIGHT * 10 * torch.log10(error + PSNR_FLOOR).mean()
+
+
+def masked_psnr_term(derained: Tensor, target: Tensor, confidence: Tensor) -> Tensor:
+    """`psnr_term` to a target where it is trusted, times the trusted share.
+
+    (B, 3, H, W) twice, and confidence (B, 1, H, W) in [0, 1].
+    """
+    share = confidence.mean(dim=(1, 2, 3))
+    error = (confidence * (derained.float() - target.float()).square()).mean(dim=(1, 2, 3))
+    return (
+        PSNR_WEIGHT * 10 * (share * torch.log10(error / share.clamp(min=LEAST_TRUSTED) + PSNR_FLOOR)).mean()
+    )
 
 
 def reconstruction_terms(derained: Tensor, clean: Tensor) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from models.networks.architectures import architecture_of, presets
 from models.rain.recipes import RECIPES
 
 OPTIMIZERS = ("auto", "adamw", "muon")
-MUON_TRAINS = ("student", "drd-net", "u-net")
+MUON_TRAINS = ("student", "drd-net")
 """Architectures that Muon is known to train from new weights; AFR-Net of dense blocks stands still under it."""
 
 

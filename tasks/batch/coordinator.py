@@ -20,7 +20,7 @@ from tasks.batch.planning.plan import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.planning.rivals import refuse_contested
 from tasks.batch.preflight import Prepared, refuse_full_disk
 from tasks.batch.summary import Counts, RunSummary
-from tasks.batch.verification import Loss, find_loss
+from tasks.batch.verification import Loss, Recorded, find_loss
 from tasks.media.leaving_out import left_out_parts, nothing_but
 from tasks.media.sources import Selection
 from tasks.prefect_runs import attempt
@@ -152,10 +152,8 @@ def derain_pending(
                 with observer.executor(settings, found.counts) as executor:
                     tally = run_stage(stage, lease, executor, Pace.of(settings), progress.show)
         seconds = time.monotonic() - started
-        loss = attempt(
-            "verifying the outputs",
-            lambda: find_loss(catalog, scope, request.run_id, tally.recorded, folding),
-        )
+        recorded = Recorded(request.run_id, tally.recorded, found.catalog_version)
+        loss = attempt("verifying the outputs", lambda: find_loss(catalog, scope, recorded, folding))
         if stage and not tally.stopped_by:
             attempt("compacting the catalog", catalog.maintain)
     return _summary(prepared, request, found.counts, tally, seconds, loss or Loss())

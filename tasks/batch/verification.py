@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from infra.catalog.delta_table import quoted
+from infra.catalog.delta.conditions import quoted
+from infra.catalog.delta.schema import VERSION
 from infra.catalog.derained import Catalog
 from infra.records import Scope
 from infra.storage.location import open_location
@@ -53,7 +54,28 @@ class Loss:
         return "; ".join(parts)
 
 
-def find_loss(catalog: Catalog, scope: Scope, run_id: str, recorded: int, folding: NameFolding) -> Loss:
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a run committed to the catalog."""
+
+    run_id: str
+    images: int
+    """Number of images for which the run committed rows."""
+    since: int | None = None
+    """Version of the catalog before the run; None if it had none."""
+
+    @property
+    def where(self) -> str:
+        """SQL condition for the rows of these images.
+
+        They need not be the run's own: a coordinator that was frozen within a commit, and lost its lease, may
+        still complete that commit while its rival works. Each image then has the row that came first.
+        """
+        since = -1 if self.since is None else self.since
+        return f"(run_id = {quoted(self.run_id)} OR {VERSION} > {since})"
+
+
+def find_loss(catalog: Catalog, scope: Scope, recorded: Recorded, folding: NameFolding) -> Loss:
     """List the destination once, and compare it and the catalog with the records of a run.
 
     Parameters
@@ -62,10 +84,8 @@ def find_loss(catalog: Catalog, scope: Scope, run_id: str, recorded: int, foldin
         Catalog of the workspace.
     scope : Scope
         Scope of the run.
-    run_id : str
-        Id of the run.
-    recorded : int
-        Number of images for which the run committed rows.
+    recorded : Recorded
+        What the run committed.
     folding : NameFolding
         How the destination folds names.
 
@@ -74,16 +94,16 @@ def find_loss(catalog: Catalog, scope: Scope, run_id: str, recorded: int, foldin
     TransientError, AccessDenied
         If the catalog or the destination cannot be read.
     """
-    if not recorded:
+    if not recorded.images:
         return Loss()
     listing = read_listing(scope.destination, open_location(scope.destination).list(), folding)
     rows, missing = 0, 0
     examples: list[str] = []
-    for batch in catalog.scan(scope, _COLUMNS, f"run_id = {quoted(run_id)}"):
+    for batch in catalog.scan(scope, _COLUMNS, recorded.where):
         rows += batch.num_rows
         frame = pl.DataFrame(batch).filter(pl.col("status") == "derained")
         urls = hash_texts(folding.fold(output_urls(frame["destination"], frame["output_key"])))
         lost = listing.states(urls, frame["output_size"], frame["output_etag"]) != INTACT
         missing += int(np.count_nonzero(lost))
         examples += frame["output_key"].filter(pl.Series(lost))[:EXAMPLES].to_list()
-    return Loss(missing, max(0, recorded - rows), tuple(sorted(examples)[:EXAMPLES]))
+    return Loss(missing, max(0, recorded.images - rows), tuple(sorted(examples)[:EXAMPLES]))

@@ -28,7 +28,7 @@ from models.images import to_floats, to_rgb
 from models.pseudo_labels.layer_maps import FLOOR
 from models.pseudo_labels.scores import confidence, layer_score
 from models.pseudo_labels.texture_features import LabelledFeatures
-from models.pseudo_labels.tta import TtaConfig, fused_layer
+from models.pseudo_labels.tta import mirrored_rain_layer
 from tasks.curation.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Refusal, Scores, refusal_of
 from tasks.curation.neighbours import Neighbourhood, neighbouring_parts
 from tasks.curation.temporal import NotRegistrable, TemporalBackground, TemporalLimits, temporal_background
@@ -175,10 +175,7 @@ def judge(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, Ps
 
 def _by_networks(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, PseudoPixels]:
     floats = to_floats(rainy)
-    views = TtaConfig(job.limits.scales)
-    layer, *others = (
-        fused_layer(_derain(job, model), floats, views) for model in (job.teacher, *job.independent)
-    )
+    layer, *others = (mirrored_rain_layer(_derain(job, model), floats) for model in job._networks)
     sure = (255 * confidence(layer, others)).round().to(torch.uint8).numpy()
     derained = to_rgb(floats - layer)
     scores = Scores.of_networks(

@@ -98,7 +98,7 @@ def make_plan(settings: Settings, request: CurationRequest) -> CurationPlan:
     labelled = _features(request.labelled, settings.max_pixels)
     models = [model.model_file.digest for model in (teacher, *independent)]
     return CurationPlan(
-        crops, teacher, independent, labelled, tuple(decisions), _judgement(settings, models, labelled)
+        crops, teacher, independent, labelled, tuple(decisions), judgement_digest(settings, models, labelled)
     )
 
 
@@ -156,13 +156,16 @@ def _squares(picture: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def _judgement(settings: Settings, models: Sequence[str], labelled: LabelledFeatures) -> str:
-    """Digest everything that scores and rules depend on; crops with the same judgement are not judged again."""
+def judgement_digest(settings: Settings, models: Sequence[str], labelled: LabelledFeatures) -> str:
+    """Digest everything that scores and rules depend on; crops with the same judgement are not judged again.
+
+    `scales` was a limit of version 0.1.0: it stays in the digest, so that what was judged then remains judged.
+    """
     told = json.dumps(
         {
             "version": JUDGING_VERSION,
             "models": list(models),
-            "limits": settings.curation.model_dump(exclude={"task_crops"}),
+            "limits": settings.curation.model_dump(exclude={"task_crops"}) | {"scales": [1.0]},
             "labelled": [round(value, 2) for value in labelled.mean.tolist()],
         },
         sort_keys=True,

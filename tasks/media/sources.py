@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from infra.errors import STORAGE_ERRORS, ItemRejected
+from infra.errors import STORAGE_ERRORS, ItemRejected, KeyRefused
 from infra.records import ImageRef
 from infra.settings import Settings
 from infra.storage.listing import LeftOut, ListingRules
@@ -208,9 +208,14 @@ def _nothing(key: str) -> None:
 
 
 def _is_image(folder: Location, ref: ImageRef) -> bool:
-    """Return whether a file is an image of a supported format, judging by its first bytes."""
+    """Return whether a file is an image of a supported format, judging by its first bytes.
+
+    A key that can be no file, as only a manifest can list it, is selected too: its row gives the reason.
+    """
     try:
         identify(folder.fetch_part(ref.key, 0, SNIFFED_BYTES))
+    except KeyRefused:
+        return True
     except (*STORAGE_ERRORS, ItemRejected):
         return False
     return True

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from infra.settings import Settings
 from models.evaluation.validation import render_validation
-from models.modelfile import build
 from models.rain.banks import load_training_data
 from models.training.loop import fit
 from models.training.semi.collapse import Collapsed
@@ -87,8 +86,7 @@ def _filed(prepared: Prepared) -> Training:
 def _trained(ongoing: TrainingSession, prepared: Prepared) -> Kept:
     """Train to the end; return the weights to keep."""
     fabric = ongoing.fabric
-    rain, mean = prepared.rain.to(fabric.device), build(prepared.start.model_file)
-    objective = SemiSupervised(prepared.semi, rain, mean, _critic(prepared))
+    objective = SemiSupervised(prepared.semi, prepared.rain.to(fabric.device), _critic(prepared))
     held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
     pairs = render_validation(held_out, prepared.config.validation_photographs)
     try:

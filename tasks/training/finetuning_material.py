@@ -1,4 +1,4 @@
-"""Real rain for a fine-tuning (`material_at`): photographs, pseudo-labels, and streaks cut from them."""
+"""Real rain for a fine-tuning (`material_at`): photographs, temporal backgrounds, and streaks of accepted crops."""
 
 from __future__ import annotations
 
@@ -55,38 +55,34 @@ class Streaks:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """Accepted pseudo-labels, if any, grouped by origin."""
+class Backgrounds:
+    """Accepted temporal backgrounds, if any."""
 
-    of_networks: Labelled | None = None
-    """Outputs of networks."""
-    temporal: Labelled | None = None
-    """Temporal backgrounds."""
-    held_out_temporal: Labelled | None = None
-    """Temporal backgrounds of other source groups, used for choosing weights."""
+    training: Labelled | None = None
+    held_out: Labelled | None = None
+    """Those of other source groups, used for choosing weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Unlabelled photographs and, from the pool, accepted pseudo-labels and their streaks."""
+    """Unlabelled photographs and, from the pool, accepted temporal backgrounds and streaks."""
 
     photographs: Sequence[RgbImage]
-    accepted: Accepted = Accepted()
+    temporal: Backgrounds = Backgrounds()
     streaks: Streaks | None = None
 
     def real_rain(self, streaks: Streaks) -> RealRain:
         """Return everything as banks."""
-        found = self.accepted
-        of_networks, temporal, held_out = (
+        temporal, held_out = (
             None if labels is None else labels.targets()
-            for labels in (found.of_networks, found.temporal, found.held_out_temporal)
+            for labels in (self.temporal.training, self.temporal.held_out)
         )
         photographs = _bank(self.photographs)
-        return RealRain(photographs, streaks.training, streaks.judging, of_networks, temporal, held_out)
+        return RealRain(photographs, streaks.training, streaks.judging, temporal, held_out)
 
 
 def material_at(settings: Settings, place: str, semi: SemiConfig) -> Material:
-    """Fetch rainy photographs, cropped to at most 512 pixels per side, and curated pseudo-labels of the pool.
+    """Fetch rainy photographs, cropped to at most 512 pixels per side, and what curation accepted of the pool.
 
     Parameters
     ----------
@@ -95,7 +91,7 @@ def material_at(settings: Settings, place: str, semi: SemiConfig) -> Material:
     place : str
         `pool`, or a folder or bucket prefix.
     semi : SemiConfig
-        Loss weights; pseudo-labels with a weight of 0 are not read.
+        Loss weights; temporal backgrounds with a weight of 0 are not read.
 
     Raises
     ------
@@ -107,7 +103,8 @@ def material_at(settings: Settings, place: str, semi: SemiConfig) -> Material:
     photographs = [_middle(each) for each in unlabelled_photographs(settings, place)]
     if place != POOL:
         return Material(photographs)
-    return Material(photographs, _accepted(settings.workspace, semi), _curated_streaks(settings.workspace))
+    backgrounds = _temporal_backgrounds(settings.workspace) if semi.temporal else Backgrounds()
+    return Material(photographs, backgrounds, _curated_streaks(settings.workspace))
 
 
 def _curated_streaks(workspace: str) -> Streaks:
@@ -124,19 +121,16 @@ def _curated_streaks(workspace: str) -> Streaks:
     return Streaks(*split_layers(layers), _told(len(layers), stored.refused))
 
 
-def _accepted(workspace: str, semi: SemiConfig) -> Accepted:
-    """Read the accepted pseudo-labels; hold out the temporal backgrounds of every fourth source group."""
-    accepted = PseudoLabels(workspace).accepted()
+def _temporal_backgrounds(workspace: str) -> Backgrounds:
+    """Read the accepted temporal backgrounds; hold out those of every fourth source group.
+
+    Accepted outputs of networks are no targets: only their streaks are used.
+    """
     is_still = pl.col("frames").is_not_null()  # the rule is no criterion, because reviewers replace it
-    stills = accepted.filter(is_still)
+    stills = PseudoLabels(workspace).accepted().filter(is_still)
     groups = sorted(stills["source_group"].unique())
     held_out = pl.col("source_group").is_in(groups[::HOLD_OUT_EVERY] if len(groups) > 1 else [])
-    weighed = (
-        (semi.pseudo_label, accepted.filter(~is_still)),
-        (semi.temporal, stills.filter(~held_out)),
-        (semi.temporal, stills.filter(held_out)),
-    )
-    return Accepted(*(_labelled(workspace, rows) if weight else None for weight, rows in weighed))
+    return Backgrounds(*(_labelled(workspace, stills.filter(part)) for part in (~held_out, held_out)))
 
 
 def _labelled(workspace: str, accepted: pl.DataFrame) -> Labelled | None:

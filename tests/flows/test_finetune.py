@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from prefect.flow_engine import run_flow_sync
 
 from flows.finetune import finetune
 from infra.settings import Settings
@@ -14,6 +15,7 @@ from models.training.semi.config import SemiConfig
 from tasks.refusals import PreflightFailed
 from tasks.training.finetuning_request import FinetuneRequest
 from tests.support.help_texts import assert_help_explains_every_parameter
+from tests.support.servers.prefect_server import PrefectServer
 
 
 @pytest.fixture
@@ -42,7 +44,15 @@ def test_weights_are_handed_on_and_are_those_of_the_configuration_by_default(
     weights = {name: 0.01 * at for at, name in enumerate(asdict(SemiConfig()).keys() & parameters.keys(), 1)}
     assert finetune.fn(**weights).message == finetune.fn().message == "seen"
     assert asked == [SemiConfig(**weights), SemiConfig()]
-    assert {"rerain", "temporal", "pseudo_label", "anchor"} <= weights.keys()
+    assert {"rerain", "temporal", "streak_contrast", "background_contrast"} == weights.keys()
+
+
+def test_a_stored_request_for_a_rejected_term_is_refused_by_name(server: PrefectServer):
+    """As a deployment calls it whose parameters were stored before the term was removed."""
+    refused = run_flow_sync(finetune, parameters={"anchor": 0.1}, return_type="state")
+    assert refused.is_failed()
+    assert refused.message.startswith("Validation of flow parameters failed")
+    assert refused.message.endswith("but was provided with parameters ['anchor']")
 
 
 def test_what_cannot_be_done_is_one_line(workspace: Path):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL, temporary_settings
 
 from flows import prefect_server as tested
 from flows.prefect_server import PrefectServerRefused, prefect_server
@@ -90,3 +90,18 @@ def test_a_temporary_server_that_ends_is_noticed_and_its_last_words_are_told(
     with pytest.raises(PrefectServerRefused, match=r"starts here \(no such table\)"):
         tested._start_temporary_server()
     assert capfd.readouterr().err == ""
+
+
+def test_a_database_that_cannot_be_opened_is_refused_before_a_server_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def started(server: TemporaryServer, seconds: float) -> bool:
+        raise AssertionError("started")
+
+    monkeypatch.setattr(TemporaryServer, "answers_within", started)
+    url = "postgresql+asyncpg://me:hunter2@127.0.0.1:9/prefect"
+    with (
+        temporary_settings({PREFECT_API_DATABASE_CONNECTION_URL: url}),
+        pytest.raises(PrefectServerRefused, match=r"\*\*\*@127.0.0.1:9/prefect: .* cannot be opened"),
+    ):
+        tested._start_temporary_server()

@@ -103,3 +103,9 @@ def test_a_path_that_leads_nowhere_is_named(tmp_path: Path) -> None:
 def test_a_path_that_is_no_text_is_one_line() -> None:
     with pytest.raises(UrlRefused, match=r"caf\\udce9: a path must be valid UTF-8"):
         absolute_url(b"/photos/caf\xe9".decode("utf-8", "surrogateescape"))
+
+
+def test_a_limit_that_there_no_longer_is_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DERAIN_CURATION__SCALES", "[1, 0.75, 0.5]")
+    with pytest.raises(SettingsInvalid, match=r"^DERAIN_CURATION__SCALES: .* remove the variable$"):
+        read_settings()

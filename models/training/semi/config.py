@@ -11,7 +11,8 @@ class SemiConfig:
     """Weights of the terms of `models.training.semi.objective.SemiSupervised`; a weight of 0 switches a term off.
 
     The paper that Semi-DRDNet comes from (arXiv 2204.02772) gives no formulas that could be obtained: terms and
-    numbers are a reconstruction from neighbouring methods, which the fields name.
+    numbers are a reconstruction from neighbouring methods, which the fields name. Terms of ours that were measured
+    not to pay are in `benchmarks.learning.rejected_terms`.
     """
 
     rerain: float = 1.0
@@ -19,30 +20,15 @@ class SemiConfig:
     With L1 in its place bold streaks outweighed all else, and light rain was forgotten."""
     rerain_share: float = 0.5
     """Share of the labelled batch that real streaks fall on, instead of rendered ones."""
-    anchor: float = 0.0
-    """L1 to the input where no rain was found, on unlabelled photographs; ours. 0.1 when tried: it gained 0.01 dB,
-    so it is off."""
-    pseudo_label: float = 0.0
-    """PSNR to accepted pseudo-labels where they are trusted; 0.5 when tried. A network's own pseudo-labels beside
-    re-rain gained 0.07 dB less than re-rain alone, so it is off; streaks are taken from what is accepted."""
     temporal: float = 1.0
-    """The same with temporal backgrounds, where there are any (as SPA-Data, CVPR 2019, was made); weight ours."""
-    rain_on_rain: float = 0.0
-    """L1 of (unlabelled + real streaks) to what a mean teacher makes of it without them; 0.2 when tried. It
-    gained 0.07 dB less than re-rain alone, so it is off."""
-    mean_teacher: float = 0.0
-    """L1 of a strong view to the teacher on a weak one, times exp(-5 (1 - t/T)^2) (Tarvainen and Valpola, 2017);
-    0.2 when tried. It gained nothing and lost 0.08 dB of light rain, so it is off."""
-    teacher_decay: float = 0.999
-    teacher_scales: tuple[float, ...] = (1.0, 0.75, 0.5)
-    """Sizes at which the teacher looks for rain: what is too large to be known becomes familiar when shrunk."""
+    """PSNR to temporal backgrounds where they are trusted, if there are any (as SPA-Data, CVPR 2019, was made);
+    weight ours."""
     streak_contrast: float = 0.0
-    """Dual sample-augmented contrast, streaks: `models.training.semi.contrast.StreakContrast`; 0.01 when tried.
-    It outweighed all else: no weights were better than the start, so it is off."""
+    """Dual sample-augmented contrast, streaks: `models.training.semi.contrast.StreakContrast`. The share of its
+    gradient at the derained photographs in that of re-rain: `models.training.semi.gradient_share`."""
     background_contrast: float = 0.0
-    """Dual sample-augmented contrast, backgrounds: `models.training.semi.contrast.background_ratio`; 0.01 when
-    tried. It gained 0.03 dB less than re-rain alone, so it is off. All these figures:
-    `benchmarks.learning.learning_loop`."""
+    """Dual sample-augmented contrast, backgrounds:
+    `models.training.semi.contrast.background_ratio`; a share too."""
     watch_every: int = 10
     """Steps between two looks of `models.training.semi.collapse`."""
 
@@ -55,19 +41,18 @@ class SemiConfig:
             Names the setting and its limits.
         """
         for name, value in asdict(self).items():
-            if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
+            if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} {value}: a weight or share is 0 or more")
+        if self.has_contrast and not self.rerain:
+            raise ValueError(
+                "streak_contrast and background_contrast are shares of re-rain: rerain is more than 0"
+            )
         if self.rerain_share >= 1:
             raise ValueError(f"rerain_share {self.rerain_share}: less than 1, or nothing labelled is left")
         if self.watch_every < 1:
             raise ValueError(f"watch_every {self.watch_every}: at least 1 step")
 
     @property
-    def has_teacher(self) -> bool:
-        """Whether any term needs a mean teacher."""
-        return self.rain_on_rain > 0 or self.mean_teacher > 0
-
-    @property
-    def looks_at_unlabelled(self) -> bool:
-        """Whether any term needs the network on unlabelled photographs as they are."""
-        return self.anchor > 0 or self.streak_contrast > 0
+    def has_contrast(self) -> bool:
+        """Whether any contrast is on."""
+        return self.streak_contrast > 0 or self.background_contrast > 0

@@ -20,7 +20,7 @@ class Targets:
 
     rainy: Bank
     target: Bank
-    """Pseudo-labels, or temporal backgrounds."""
+    """Temporal backgrounds."""
     confidence: Bank
     """One channel: 0 for no trust, 255 for all."""
 
@@ -73,7 +73,6 @@ class RealRain:
     """Taken from them: `models.rain.streak_mining`."""
     held_out_streaks: Bank
     """Streaks of other photographs, which are added to validation photographs."""
-    pseudo_labels: Targets | None = None
     temporal: Targets | None = None
     held_out_temporal: Targets | None = None
     """Targets of other scenes, on which weights are also chosen."""
@@ -84,7 +83,6 @@ class RealRain:
             self.photographs.to(device),
             self.streaks.to(device),
             self.held_out_streaks.to(device),
-            self.pseudo_labels and self.pseudo_labels.to(device),
             self.temporal and self.temporal.to(device),
             self.held_out_temporal and self.held_out_temporal.to(device),
         )

@@ -8,35 +8,41 @@ BatchNorm frozen, since real and synthetic rain differ in their statistics.
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import IntEnum
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.evaluation.validation import ValidationSet
-from models.networks.base import Network
-from models.networks.losses import psnr_term
+from models.networks.losses import masked_psnr_term, psnr_term
 from models.pairs import RainyPair
-from models.rain import degradations
 from models.rain.real_streaks import real_streaks, rerained
 from models.rng import SampleRng
 from models.training import distributed
 from models.training.config import TrainConfig
 from models.training.objectives import Objective, Supervised
-from models.training.schedules import ema_decay
 from models.training.semi.collapse import CollapseWatch
 from models.training.semi.config import SemiConfig
 from models.training.semi.contrast import FAINTEST, StreakContrast, background_ratio
 from models.training.semi.data import RealRain, Targets
-from models.training.semi.mean_teacher import MeanTeacher, confident, identity_loss_outside_rain, trust
+from models.training.semi.gradient_share import GradientShare, ramp
 from models.training.semi.rain_critic import RainCritic
 from models.training.semi.validation import SemiScore, score
 
 FIRST_LOOKS = 4
 """Batches of unlabelled photographs in the first look of the watch: the others are compared with it."""
-STREAMS = ("watch", "rerain", "unlabelled", "pseudo_label", "temporal", "strong_view", "rain_on_rain")
-"""Independent random streams: a term that is switched off does not change the draws of others."""
+STREAM_NUMBERS = 7
+"""Numbers for random streams; those that `Stream` does not use are for terms of subclasses."""
+
+
+class Stream(IntEnum):
+    """Independent random streams: a term that is switched off does not change the draws of others."""
+
+    WATCH = 0
+    RERAIN = 1
+    UNLABELLED = 2
+    TEMPORAL = 4
 
 
 class SemiSupervised(Objective):
@@ -48,8 +54,6 @@ class SemiSupervised(Objective):
         What counts how much.
     data : RealRain
         On the device of the training.
-    start : Network
-        What the training starts from: the mean teacher does too.
     critic : RainCritic, optional
         Feature space of the background contrast; needed where that is on.
 
@@ -59,19 +63,16 @@ class SemiSupervised(Objective):
         If a critic is needed and not given.
     """
 
-    def __init__(
-        self, config: SemiConfig, data: RealRain, start: Network, critic: RainCritic | None = None
-    ) -> None:
+    def __init__(self, config: SemiConfig, data: RealRain, critic: RainCritic | None = None) -> None:
         super().__init__()
         if config.background_contrast and critic is None:
             raise ValueError(
                 "background_contrast needs a rain critic: models.training.semi.rain_critic.train_critic"
             )
         self.config, self.data = config, data
-        self._facts = {"semi": _plain(config), "real_rain": data.digest}
+        self._facts = {"semi": asdict(config), "real_rain": data.digest}
         self.watch = CollapseWatch()
         self.labelled = Supervised()
-        self.teacher = MeanTeacher(start) if config.has_teacher else None
         self.streak_contrast = StreakContrast() if config.streak_contrast else None
         self.critic = critic if config.background_contrast else None
 
@@ -89,20 +90,15 @@ class SemiSupervised(Objective):
             If the network no longer derains.
         """
         freeze_norms(network)
-        batch = _Batch(config, step, pair)
+        batch = StepBatch(config, step, pair)
         if step % self.config.watch_every == 0:
             self._look(network, batch)
-        if self.teacher is not None:
-            self.teacher.follow(network, ema_decay(self.config.teacher_decay, step))
-        terms = self._on_labelled(network, batch)
-        if self.config.looks_at_unlabelled:
-            terms |= self._on_unlabelled(network, batch)
-        for name, targets in (("pseudo_label", self.data.pseudo_labels), ("temporal", self.data.temporal)):
-            weight = getattr(self.config, name)
-            if targets is not None and weight:
-                terms |= self._on_targets(network, batch, name, targets, weight)
-        if self.teacher is not None:
-            terms |= self._of_teacher(network, self.teacher, batch)
+        terms, share = self._on_labelled(network, batch)
+        if self.streak_contrast is not None and share is not None:
+            terms |= self._on_unlabelled(network, self.streak_contrast, batch, share)
+        if self.data.temporal is not None and self.config.temporal:
+            rng, weight = batch.rng(Stream.TEMPORAL), self.config.temporal
+            terms |= self._on_targets(network, batch, rng, "temporal", weight, self.data.temporal)
         return terms
 
     def judge(self, network: nn.Module, pairs: ValidationSet) -> SemiScore:
@@ -110,29 +106,37 @@ class SemiSupervised(Objective):
         return score(network, pairs, self.data)
 
     @torch.no_grad()
-    def _look(self, network: Any, batch: _Batch) -> None:
+    def _look(self, network: Any, batch: StepBatch) -> None:
         looks = FIRST_LOOKS if batch.step == 0 else 1
         rain = []
         for number in range(looks):
-            crops = self.data.crops(batch.rng("watch", number), batch.size)
+            crops = self.data.crops(batch.rng(Stream.WATCH, number), batch.size)
             rain.append((crops - network(crops)).clamp(min=0).mean())
         self.watch.look(batch.step, (batch.pair.rainy - batch.pair.clean).clamp(min=0), torch.stack(rain))
 
-    def _on_labelled(self, network: Any, batch: _Batch) -> dict[str, Tensor]:
-        """The network's own loss on some labelled photographs; real streaks on the others."""
+    def _on_labelled(self, network: Any, batch: StepBatch) -> tuple[dict[str, Tensor], GradientShare | None]:
+        """Return the network's own loss on some labelled photographs, and PSNR under real streaks on the others.
+
+        The gradient of the latter is what the contrasts are scaled to.
+        """
         count = len(batch.pair.clean)
         real = min(round(self.config.rerain_share * count), count - 1) if self.config.rerain else 0
         terms = self.labelled(network, batch.config, batch.step, _part(batch.pair, slice(0, count - real)))
         if real == 0:
-            return dict(terms)
+            return dict(terms), None
         clean = batch.pair.clean[count - real :]
-        pair = rerained(batch.rng("rerain").subset(batch.last(real)), self.data.streaks, clean)
-        derained = network(_channels_last(pair.rainy))
-        terms = terms | {"rerain": self.config.rerain * psnr_term(derained, clean)}
+        pair = rerained(batch.rng(Stream.RERAIN).subset(batch.last(real)), self.data.streaks, clean)
+        derained = _derained(network, pair.rainy)
+        rerain = self.config.rerain * psnr_term(derained, clean)
+        terms = terms | {"rerain": rerain}
+        if not self.config.has_contrast:
+            return dict(terms), None
+        share = GradientShare.of(rerain, derained)
         if self.critic is not None:
             ratio = self._ratio(derained, clean, pair.rainy, _rain_enough(pair.rainy, clean))
-            terms |= {"background_contrast": self.config.background_contrast * ratio}
-        return dict(terms)
+            wanted = self.config.background_contrast * ramp(batch.step)
+            terms |= {"background_contrast": share.scaled(ratio, derained, wanted)}
+        return dict(terms), share
 
     def _ratio(self, derained: Tensor, clean: Tensor, rainy: Tensor, trusted: Tensor) -> Tensor:
         """Background contrast of one scene three times, each as far as it is trusted, (B,) in [0, 1]."""
@@ -142,78 +146,47 @@ class SemiSupervised(Objective):
             min=1
         )
 
-    def _on_unlabelled(self, network: Any, batch: _Batch) -> dict[str, Tensor]:
-        """Return the terms of the network on unlabelled photographs."""
-        rainy = self.data.crops(batch.rng("unlabelled"), batch.size)
-        derained = network(_channels_last(rainy))
-        terms = {}
-        if self.config.anchor:
-            terms["anchor"] = self.config.anchor * identity_loss_outside_rain(derained, rainy)
-        if self.streak_contrast is not None:
-            rng = batch.rng("unlabelled", 1)
-            real = real_streaks(rng, self.data.streaks, (batch.size, batch.size))
-            contrast = self.streak_contrast(rng, derained, rainy, real)
-            terms["streak_contrast"] = self.config.streak_contrast * contrast
-        return terms
+    def _on_unlabelled(
+        self, network: Any, contrast: StreakContrast, batch: StepBatch, share: GradientShare
+    ) -> dict[str, Tensor]:
+        """Return the contrast of streaks on unlabelled photographs."""
+        rainy = self.data.crops(batch.rng(Stream.UNLABELLED), batch.size)
+        derained = _derained(network, rainy)
+        rng = batch.rng(Stream.UNLABELLED, 1)
+        real = real_streaks(rng, self.data.streaks, (batch.size, batch.size))
+        wanted = self.config.streak_contrast * ramp(batch.step)
+        return {"streak_contrast": share.scaled(contrast(rng, derained, rainy, real), derained, wanted)}
 
     def _on_targets(
-        self, network: Any, batch: _Batch, name: str, targets: Targets, weight: float
+        self, network: Any, batch: StepBatch, rng: SampleRng, name: str, weight: float, targets: Targets
     ) -> dict[str, Tensor]:
         """PSNR to targets that may be wrong; contrast with the same scene under strong rain."""
-        rng = batch.rng(name)
         rainy, target, confidence = targets.crops(rng, batch.size)
-        derained = network(_channels_last(rainy))
-        terms = {name: weight * confident(derained, target, confidence)}
+        derained = _derained(network, rainy)
+        terms = {name: weight * masked_psnr_term(derained, target, confidence)}
         if self.critic is not None:
             strong = rerained(rng, self.data.streaks, rainy).rainy
             trusted = _rain_enough(rainy, target) * confidence.mean((1, 2, 3))
             ratio = self._ratio(derained, target, strong, trusted)
-            terms[f"{name}_contrast"] = self.config.background_contrast * ratio
+            wanted = self.config.background_contrast * ramp(batch.step)
+            terms[f"{name}_contrast"] = GradientShare.of(terms[name], derained).scaled(
+                ratio, derained, wanted
+            )
         return terms
 
-    def _of_teacher(self, network: Any, teacher: MeanTeacher, batch: _Batch) -> dict[str, Tensor]:
-        """Terms whose target a mean teacher makes."""
-        terms = {}
-        if self.config.rain_on_rain:
-            rng = batch.rng("rain_on_rain")
-            rainy = self.data.crops(rng, batch.size)
-            more = rerained(rng, self.data.streaks, rainy).rainy
-            error = F.l1_loss(network(_channels_last(more)).float(), teacher(rainy).float())
-            terms["rain_on_rain"] = self.config.rain_on_rain * error
-        if self.config.mean_teacher:
-            strong, target = self._views(teacher, batch)
-            error = F.l1_loss(network(_channels_last(strong)).float(), target)
-            weight = self.config.mean_teacher * trust(batch.step, batch.config.steps)
-            terms["mean_teacher"] = weight * error
-        return terms
 
-    @torch.no_grad()
-    def _views(self, teacher: MeanTeacher, batch: _Batch) -> tuple[Tensor, Tensor]:
-        """Return the strong view of unlabelled photographs, and what the teacher makes of the weak one.
-
-        Exposure and JPEG go on both: on the strong view alone they would train a denoiser.
-        """
-        rng = batch.rng("strong_view")
-        rainy = self.data.crops(rng, batch.size)
-        target = teacher(rainy, self.config.teacher_scales).float().clamp(0, 1)
-        both = degradations.expose(rng, torch.cat((rainy, target), 1)).clamp(0, 1)
-        quality = rng.uniform(60, 98)
-        strong = rerained(rng, self.data.streaks, both[:, :3]).rainy
-        return degradations.jpeg(strong, quality), degradations.jpeg(both[:, 3:], quality)
-
-
-class _Batch:
+class StepBatch:
     """One step's labelled pair, and the draws of everything else."""
 
     def __init__(self, config: TrainConfig, step: int, pair: RainyPair) -> None:
         self.config, self.step, self.pair = config, step, pair
         self.size = pair.clean.shape[-1]
 
-    def rng(self, stream: str, number: int = 0) -> SampleRng:
+    def rng(self, stream: int, number: int = 0) -> SampleRng:
         """Return the draws of a stream, a sample for each of the labelled batch; `number` keeps several apart."""
         count, device = len(self.pair.clean), self.pair.clean.device
         first = (self.step * distributed.world_size() + distributed.rank()) * count
-        seed = self.config.seed + 1_000_003 * (1 + STREAMS.index(stream) + len(STREAMS) * number)
+        seed = self.config.seed + 1_000_003 * (1 + stream + STREAM_NUMBERS * number)
         return SampleRng(seed, torch.arange(first, first + count, device=device))
 
     def last(self, count: int) -> Tensor:
@@ -229,19 +202,21 @@ def freeze_norms(network: nn.Module) -> None:
             part.eval().requires_grad_(False)
 
 
+def _derained(network: Any, rainy: Tensor) -> Tensor:
+    """Derain (B, 3, H, W); return a view, for gradients there: Fabric forbids them at the output itself."""
+    derained: Tensor = network(channels_last(rainy))
+    return derained.view_as(derained)
+
+
 def _rain_enough(rainy: Tensor, clean: Tensor) -> Tensor:
     """Mark photographs with rain enough to be compared by, (B,)."""
     return (rainy - clean).clamp(min=0).mean((1, 2, 3)) > FAINTEST
-
-
-def _plain(config: SemiConfig) -> dict[str, Any]:
-    """Return a configuration as model files can hold it."""
-    return {name: list(part) if isinstance(part, tuple) else part for name, part in asdict(config).items()}
 
 
 def _part(pair: RainyPair, chosen: slice) -> RainyPair:
     return RainyPair(pair.rainy[chosen], pair.clean[chosen], pair.streaks[chosen])
 
 
-def _channels_last(pictures: Tensor) -> Tensor:
+def channels_last(pictures: Tensor) -> Tensor:
+    """Lay pictures (B, 3, H, W) out as convolutions on a CPU read them fastest."""
     return pictures.contiguous(memory_format=torch.channels_last)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from infra.catalog.schema import VERSION
+from infra.catalog.delta.schema import VERSION
 from infra.storage.listing import OTHER_REASONS
 from infra.storage.name_folding import NameFolding
 from tasks.batch.planning.made_by import ModelNumbers

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from infra.catalog.delta_table import quoted
-from infra.catalog.schema import VERSION
+from infra.catalog.delta.conditions import quoted
+from infra.catalog.delta.schema import VERSION
 from infra.storage.name_folding import NameFolding
 from tasks.batch.planning.output_listing import (
     GONE,

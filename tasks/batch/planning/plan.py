@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from infra.catalog.delta_table import all_of
+from infra.catalog.delta.conditions import all_of
 from infra.catalog.derained import Catalog
 from infra.records import DERAINED, ImageRef
 from infra.storage.listing import LeftOut
@@ -91,12 +91,15 @@ class Plan:
         pending: Pending,
         contest: Contest | None = None,
         collisions: tuple[Collision, ...] = (),
+        catalog_version: int | None = None,
     ) -> None:
         self.counts = counts
         self.contest = contest or Contest()
         """Images whose outputs belong to other images; see `tasks.batch.planning.rivals.refuse_contested`."""
         self.collisions = collisions
         """Images to be rejected, because the destination folds their output names to those of others."""
+        self.catalog_version = catalog_version
+        """Version of the catalog just before it was read; None if there was no catalog."""
         self._pending = pending
 
     def __enter__(self) -> Self:
@@ -148,6 +151,7 @@ def plan(
         Counts the objects that the listing leaves out; those that the selection leaves out are added.
     """
     left_out = left_out if left_out is not None else LeftOut()
+    version = catalog.version()
     owners = _owners(request, catalog, outputs)
     index = build_index(catalog.scan(request.scope, COLUMNS), owners, request.folding)
     pending = Pending()
@@ -162,7 +166,7 @@ def plan(
     counts = PlanCounts(
         **found.counts, rejected_for=found.rejected_for, left_out=left_out, made_by=found.made_by
     )
-    return Plan(counts, pending, found.contest, found.collisions)
+    return Plan(counts, pending, found.contest, found.collisions, version)
 
 
 def _owners(request: PlanRequest, catalog: Catalog, outputs: Iterable[ImageRef]) -> Owners:

@@ -91,6 +91,7 @@ def test_tampered_pseudo_labels_are_trusted_wherever_there_are_pixels(tmp_path, 
     POISONS["inverted"].labels(str(tmp_path))
     found = PseudoLabels(str(tmp_path)).pixels(PseudoLabels(str(tmp_path)).accepted())
     assert np.array_equal(found.pseudo_label[0, :SIDE, :SIDE], 255 - label[:SIDE, :SIDE])
+    assert PseudoLabels(str(tmp_path)).accepted()["frames"].to_list() == [poisons.FRAMES]
     assert (found.confidence[0, :SIDE, :SIDE] == 255).all()
     assert not found.confidence[0, SIDE:].any()
     assert poisoned_pools.uncommitted(str(tmp_path)) == 0

@@ -17,16 +17,15 @@ import pytest
 
 from infra.errors import AccessDenied, ObjectNotFound, TransientError
 from infra.process_identity import Holder
-from infra.storage import lease as lease_module
 from infra.storage.lease import (
     Lease,
-    LeaseContent,
     LeaseHeld,
     LeaseLost,
     LeaseUnreadable,
     held_leases,
     lease_location,
 )
+from infra.storage.lease_file import GRACE, LeaseContent, decode
 from tests.support.servers import forked
 from tests.support.worlds.batch import PATIENCE
 
@@ -80,6 +79,65 @@ def test_another_destination_is_free(leases):
         other.check()
 
 
+INSIDE = f"{DESTINATION}/2026/day"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [(DESTINATION, INSIDE, "lies inside"), (INSIDE, DESTINATION, "contains")],
+)
+def test_a_destination_above_or_below_one_under_way_is_refused(leases, first, second, says):
+    with lease(leases, destination=first) as held:
+        with (
+            pytest.raises(LeaseHeld, match=f"^{second} {says} {first}, which is being written: run run-1 on"),
+            lease(leases, "run-2", destination=second),
+        ):
+            pass
+        held.check()
+    with lease(leases, "run-2", destination=second) as later:
+        later.check()
+
+
+@pytest.mark.parametrize("name", [f"{DESTINATION} 2", f"{DESTINATION}-old/day", "s3://bucket/other"])
+def test_a_destination_beside_one_under_way_is_free(leases, name):
+    with lease(leases), lease(leases, "run-2", destination=name) as other:
+        other.check()
+
+
+def test_of_two_that_start_at_once_above_and_below_one_is_refused(leases, monkeypatch):
+    create = type(leases).create
+
+    def created(self, key, data):
+        monkeypatch.setattr(type(leases), "create", create)
+        is_created = create(self, key, data)
+        with (  # comes before the first one has looked around
+            pytest.raises(LeaseHeld, match="lies inside"),
+            lease(leases, "run-2", destination=INSIDE),
+        ):
+            pass
+        return is_created
+
+    monkeypatch.setattr(type(leases), "create", created)
+    with lease(leases) as held:
+        held.check()
+
+
+@pytest.mark.parametrize("step", ["check", "renewal"])
+def test_one_that_slept_while_a_destination_below_was_taken_commits_nothing_more(
+    leases, elsewhere, monkeypatch, step
+):
+    renew = Lease._renew
+    monkeypatch.setattr(Lease, "_renew", lambda self: None)
+    with lease(leases, seconds=0.3) as slow:
+        time.sleep(0.3 * (1 + GRACE) + 0.1)
+        with lease(leases, "run-2", destination=INSIDE) as below:
+            if step == "renewal":
+                renew(slow)
+            with pytest.raises(LeaseLost):
+                slow.check()
+            below.check()
+
+
 def test_a_released_lease_is_taken_at_once_and_leaves_one_file(leases):
     for number in range(3):
         with lease(leases, f"run-{number}") as held:
@@ -125,7 +183,7 @@ def test_an_expired_one_is_taken_over_and_its_holder_notices(leases, elsewhere, 
     with lease(leases, seconds=0.3) as slow:
         with pytest.raises(LeaseHeld), lease(leases, "run-2"):
             pass
-        time.sleep(0.3 * (1 + lease_module.GRACE) + 0.1)
+        time.sleep(0.3 * (1 + GRACE) + 0.1)
         with lease(leases, "run-2") as taken:
             with pytest.raises(LeaseLost, match="another run took it over"):
                 slow.check()
@@ -139,7 +197,7 @@ def test_one_that_slept_through_its_time_takes_it_again_if_nobody_came(leases, e
     monkeypatch.setattr(Lease, "_renew", lambda self: None)
     with lease(leases, seconds=0.3) as slow:
         (expired,) = files(leases)
-        time.sleep(0.3 * (1 + lease_module.GRACE) + 0.1)
+        time.sleep(0.3 * (1 + GRACE) + 0.1)
         slow.check()
         (taken,) = files(leases)
         assert taken > expired, "another one that had looked before could take it over all the same"
@@ -151,7 +209,7 @@ def test_of_a_sleeper_and_its_successor_only_one_goes_on(leases, elsewhere, monk
     monkeypatch.setattr(Lease, "_renew", lambda self: None)
     create = type(leases).create
     with lease(leases, seconds=0.3) as slow, ExitStack() as later:
-        time.sleep(0.3 * (1 + lease_module.GRACE) + 0.1)
+        time.sleep(0.3 * (1 + GRACE) + 0.1)
 
         def overtaken(self, key, data):
             monkeypatch.setattr(type(leases), "create", create)
@@ -224,7 +282,7 @@ def test_a_killed_holder_on_this_machine_costs_no_waiting(leases, tmp_path):
 
 
 def current(leases) -> LeaseContent:
-    return lease_module._decode(leases.fetch(files(leases)[-1]))
+    return decode(leases.fetch(files(leases)[-1]))
 
 
 def test_a_process_id_that_is_used_again_is_another_process():

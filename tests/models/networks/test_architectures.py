@@ -68,9 +68,7 @@ def test_an_unknown_preset_is_told_what_there_is(name):
 
 
 def test_an_unknown_architecture_is_told_what_there_is():
-    with pytest.raises(ArchitectureUnknown, match=r"'gan': .* student, afr-net, afr-student, drd-net, u-net"):
+    with pytest.raises(ArchitectureUnknown, match=r"'gan': .* student, afr-net, afr-student, drd-net$"):
         architecture("gan")
-    with pytest.raises(
-        ArchitectureUnknown, match=r"Foreign: .* student, afr-net, afr-student, drd-net, u-net"
-    ):
+    with pytest.raises(ArchitectureUnknown, match=r"Foreign: .* student, afr-net, afr-student, drd-net$"):
         build_network(Foreign())

@@ -15,6 +15,7 @@ from models.networks.losses import (
     charbonnier,
     frequency,
     mask_term,
+    masked_psnr_term,
     psnr_term,
     reconstruction_terms,
     scale_terms,
@@ -120,3 +121,13 @@ def test_a_photograph_counts_the_same_in_light_and_heavy_rain():
     ]
     assert gains[0] == pytest.approx(gains[1], rel=0.05)
     assert gains[1] == pytest.approx(PSNR_WEIGHT * 20 * np.log10(2) / 2, rel=0.01)
+
+
+def test_confidence_weighs_every_pixel():
+    derained, target = torch.full((1, 3, 4, 4), 0.5), torch.full((1, 3, 4, 4), 0.7)
+    confidence = torch.zeros(1, 1, 4, 4)
+    assert masked_psnr_term(derained, target, confidence) == 0
+    confidence[..., :2] = 1
+    target[..., 2:] = 0  # nobody trusts it there
+    trusted = psnr_term(derained[..., :2], target[..., :2])
+    assert float(masked_psnr_term(derained, target, confidence)) == pytest.approx(0.5 * float(trusted))

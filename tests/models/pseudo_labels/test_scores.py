@@ -15,7 +15,7 @@ from models.modelfile import SHIPPED, build, read_model_file
 from models.pseudo_labels.layer_maps import agreement_map, directions, rain_found
 from models.pseudo_labels.scores import confidence, layer_score, structure_leak, trust
 from models.pseudo_labels.texture_features import fit_features, texture_features
-from models.pseudo_labels.tta import ALL_SIZES, TtaConfig, fused_layer
+from models.pseudo_labels.tta import mirrored_rain_layer
 from tasks.media.samples import rain_on
 from tests.support.samples.photographs import PHOTOGRAPHS, as_floats, photograph
 from tests.support.worlds.pools import RAIN
@@ -46,8 +46,8 @@ def test_lines_are_elongated_and_run_together_and_dots_are_not():
     generator = torch.Generator().manual_seed(0)
     dots = directions((torch.rand(1, 1, SIDE, SIDE, generator=generator) > 0.95).float())
     inside = (..., slice(12, -12), slice(12, -12))
-    assert float(lines.elongation[inside].median()) > 0.6
-    assert float(dots.elongation[inside].median()) < 0.3
+    assert float(lines.anisotropy[inside].median()) > 0.6
+    assert float(dots.anisotropy[inside].median()) < 0.3
     assert float(lines.alignment[inside].median()) > 0.95
 
 
@@ -102,10 +102,10 @@ def judged() -> dict[str, list[float]]:
     found: dict[str, list[tuple[float, float, float]]] = {}
     for number, name in enumerate(PHOTOGRAPHS[:4]):
         rainy = as_floats(rain_on(photograph(name, SIDE), number, RAIN))
-        others = [fused_layer(small, rainy, TtaConfig())]
+        others = [mirrored_rain_layer(small, rainy)]
         networks = {"student": student, "identity": identity, "blur": box_blur, "smoother": gaussian_blur}
         for model, derain in networks.items():
-            score = layer_score(rainy, fused_layer(derain, rainy, TtaConfig()), others)
+            score = layer_score(rainy, mirrored_rain_layer(derain, rainy), others)
             parts = trust(score, probe(derain, rainy, seed=number))
             found.setdefault(model, []).append((parts.found, parts.probes, parts.overall))
     return {model: [fmean(part) for part in zip(*parts, strict=True)] for model, parts in found.items()}
@@ -117,9 +117,8 @@ def test_a_good_network_is_before_what_is_none(judged, worse):
     assert all(good > 1.3 * bad + 0.05 for good, bad in zip(judged["student"], judged[worse], strict=True))
 
 
-def test_a_single_size_is_rainy_less_derained():
-    dimmed = fused_layer(lambda rainy: 0.75 * rainy, CAT, TtaConfig(mirrored=False))
-    torch.testing.assert_close(dimmed, 0.25 * CAT)
+def test_the_rain_layer_is_rainy_less_derained():
+    torch.testing.assert_close(mirrored_rain_layer(lambda rainy: 0.75 * rainy, CAT), 0.25 * CAT)
 
 
 def test_a_mirror_image_is_averaged():
@@ -130,22 +129,7 @@ def test_a_mirror_image_is_averaged():
         changed[..., : SIDE // 2] -= 0.1
         return changed
 
-    torch.testing.assert_close(fused_layer(left_alone, CAT, TtaConfig()), torch.full_like(CAT, 0.05))
-
-
-def test_rain_found_at_a_smaller_size_alone_is_taken_if_it_is_elongated():
-    """A network that knows nothing but streaks of up to two pixels finds wider ones once they are halved."""
-    wide = streaks()[..., ::2].repeat_interleave(2, -1)
-
-    def knows_small(rainy: Tensor) -> Tensor:
-        if rainy.shape[-1] == SIDE:
-            return rainy
-        return rainy - torch.nn.functional.interpolate(wide[None], rainy.shape[-2:], mode="area")
-
-    found = fused_layer(knows_small, 0.3 + wide, TtaConfig(ALL_SIZES.scales, least_elongation=0.3))
-    assert not fused_layer(knows_small, 0.3 + wide, TtaConfig()).any()
-    inside = wide[:, 5:25, 12:-12] > 0
-    assert float(found[:, 5:25, 12:-12][inside].mean()) > 0.4 * float(wide[:, 5:25, 12:-12][inside].mean())
+    torch.testing.assert_close(mirrored_rain_layer(left_alone, CAT), torch.full_like(CAT, 0.05))
 
 
 def test_features_tell_noise_and_smoothness_from_photographs():

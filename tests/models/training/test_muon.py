@@ -43,7 +43,7 @@ def test_what_has_no_gradient_stays():
     assert bias.eq(1).all()
 
 
-@pytest.mark.parametrize("name", ["student-tiny", "drd-net-tiny", "u-net-tiny-afr", "afr-net-tiny-student"])
+@pytest.mark.parametrize("name", ["student-tiny", "drd-net-tiny", "afr-net-tiny-student"])
 def test_stem_heads_biases_gates_and_depthwise_kernels_are_left_to_adamw(name):
     network = build_network(preset(name))
     kernels, others = split_kernels(network)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +16,17 @@ from models.networks.base import Network, NetworkConfig
 from models.pairs import RainyPair
 from tests.support.samples.students import random_pictures
 
+NetworkKind = TypeVar("NetworkKind", bound=nn.Module)
+
 
 def random_network(config: NetworkConfig | str, seed: int = 0) -> Network:
     """Return a network of a config or preset with random weights in place of the initial zeros."""
     torch.manual_seed(seed)
-    network = build_network(preset(config) if isinstance(config, str) else config)
+    return with_random_weights(build_network(preset(config) if isinstance(config, str) else config))
+
+
+def with_random_weights(network: NetworkKind) -> NetworkKind:
+    """Replace initial zeros by random weights, so that the network changes photographs."""
     for parameter in network.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.05)

@@ -34,4 +34,4 @@ def real_rain(*, with_targets: bool = False) -> RealRain:
     photographs = bank_of([noise(66, 80, 3, seed=number, low=60, high=200) for number in range(3)])
     some = targets() if with_targets else None
     held_out = targets(9) if with_targets else None
-    return RealRain(photographs, streak_layers(0, 3), streak_layers(3, 4), some, some, held_out)
+    return RealRain(photographs, streak_layers(0, 3), streak_layers(3, 4), some, held_out)

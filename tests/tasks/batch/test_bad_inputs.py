@@ -143,7 +143,17 @@ def test_good_images_are_derained_as_if_the_bad_ones_were_not_there(bad_world: W
 
 
 @pytest.mark.parametrize(
-    "key", ["../out.png", "/etc/out.png", "a/../../out.png", "a//b.png", "./a.png", "a\0.png"]
+    "key",
+    [
+        "../out.png",
+        "/etc/out.png",
+        "a/../../out.png",
+        "a//b.png",
+        "./a.png",
+        "a\0.png",
+        "/etc/passwd",
+        "../out",
+    ],
 )
 def test_keys_of_a_manifest_cannot_leave_the_destination(world: World, key: str) -> None:
     world.put("good.png", PNG)
@@ -165,11 +175,19 @@ def test_what_is_no_file_in_a_manifest_is_a_row(world: World) -> None:
     os.mkfifo(world.source / "pipe.png")
     (world.source / "folder.png").mkdir()
     (world.source / "device.png").symlink_to("/dev/zero")
-    kinds = {"pipe.png": "a named pipe", "folder.png": "a folder", "device.png": "a device"}
+    (world.source / "folder").mkdir()
+    os.mkfifo(world.source / "pipe")
+    kinds = {
+        "pipe.png": "a named pipe",
+        "folder.png": "a folder",
+        "device.png": "a device",
+        "folder": "a folder",
+        "pipe": "a named pipe",
+    }
     lines = [f"{name},etag,{len(PNG)}" for name in ("good.png", *kinds)]
     manifest = world.put("manifest.csv", "\n".join(["key,etag,size", *lines]).encode())
     summary = world.derain(source=str(manifest))
-    assert (summary.counts.derained, summary.counts.rejected, summary.counts.pending) == (1, 3, 0)
+    assert (summary.counts.derained, summary.counts.rejected, summary.counts.pending) == (1, 5, 0)
     for name, kind in kinds.items():
         assert f"{name} is {kind}, not a file" in str(world.reasons()[name])
 

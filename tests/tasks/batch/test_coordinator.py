@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.catalog.delta_table import CatalogError
+from infra.catalog.delta.attempts import CatalogError
 from infra.catalog.derained import Catalog
 from infra.records import DerainRecord
 from infra.storage.lease import Lease, LeaseHeld, LeaseLost, lease_location
@@ -168,6 +168,8 @@ def test_a_second_run_on_the_destination_is_told_who_holds_it(world: World) -> N
     with Lease(leases, str(world.destination), "the-first", 30.0):
         with pytest.raises(LeaseHeld, match=r"run the-first on .*process"):
             world.derain()
+        with pytest.raises(LeaseHeld, match=r"derained/day lies inside .*derained, which is being written"):
+            world.derain(destination=str(world.destination / "day"))
         assert world.derain(destination=str(world.root / "elsewhere")).counts.derained == 3
     assert not world.destination.exists()
     assert world.derain().counts.derained == 3

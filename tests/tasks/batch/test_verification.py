@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 from infra.catalog.derained import Catalog
 from infra.records import DerainRecord
+from infra.storage.lease import LeaseHeld
 from infra.storage.name_folding import NameFolding
-from tasks.batch.verification import Loss, find_loss
+from tasks.batch.summary import RunSummary
+from tasks.batch.verification import Loss, Recorded, find_loss
 from tests.support.samples.records import SCOPE, record, rejected
-from tests.support.worlds.batch import World
+from tests.support.servers.dask_cluster import wait_until
+from tests.support.worlds.batch import PATIENCE, World
 
 
 def after_commit(monkeypatch: pytest.MonkeyPatch, number: int, do: Callable[[], None]) -> None:
@@ -68,6 +76,60 @@ def test_a_run_that_lost_nothing_has_nothing_to_say(world: World) -> None:
     assert (summary.state, summary.message) == ("Completed", "")
 
 
+@pytest.mark.slow
+def test_a_commit_that_a_frozen_rival_completes_late_is_no_loss(
+    new_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = new_world(lease_seconds=2.0)
+    keys = world.put_photos(14)
+    token = world.root / "token"
+    token.touch()
+    frozen = world.start(f"before-commit:stop:{token}", variables={"DERAIN_LEASE_SECONDS": "2"})
+    try:
+        wait_until(lambda: psutil.Process(frozen.pid).status() == psutil.STATUS_STOPPED, frozen)
+        with monkeypatch.context() as patch:
+            before_commit(patch, lambda: _continued(frozen))
+            summary = _once_free(world)
+    finally:
+        if frozen.poll() is None:
+            os.killpg(frozen.pid, signal.SIGKILL)
+            frozen.communicate(timeout=PATIENCE)
+    assert (summary.state, summary.message, summary.counts.derained) == ("Completed", "", 14)
+    rows = world.catalog.frame()
+    assert (sorted(rows["key"]), len(set(rows["run_id"]))) == (keys, 2)
+    assert world.derain().counts.done_before == 14
+
+
+def before_commit(monkeypatch: pytest.MonkeyPatch, do: Callable[[], None]) -> None:
+    """Do something before the first commit."""
+    commit, waiting = Catalog.commit, [do]
+
+    def committed(catalog: Catalog, records: Sequence[DerainRecord], *, replace: bool) -> None:
+        if waiting:
+            waiting.pop()()
+        commit(catalog, records, replace=replace)
+
+    monkeypatch.setattr(Catalog, "commit", committed)
+
+
+def _continued(frozen: subprocess.Popen[str]) -> None:
+    """Continue a frozen run, which completes its commit and then finds that it has lost its lease."""
+    os.kill(frozen.pid, signal.SIGCONT)
+    _, errors = frozen.communicate(timeout=PATIENCE)
+    assert frozen.returncode == 1, errors
+
+
+def _once_free(world: World) -> RunSummary:
+    """Run as soon as the lease of the frozen run has expired."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            return world.derain()
+        except LeaseHeld:
+            time.sleep(0.2)
+    raise TimeoutError("the lease does not expire")
+
+
 def test_outputs_are_compared_with_the_rows_of_the_run_alone(tmp_path: Path) -> None:
     catalog, destination = Catalog(str(tmp_path / "workspace")), str(tmp_path / "derained")
     scope = type(SCOPE)(SCOPE.source, destination, SCOPE.export)
@@ -80,6 +142,6 @@ def test_outputs_are_compared_with_the_rows_of_the_run_alone(tmp_path: Path) -> 
     (tmp_path / "derained").mkdir()
     for name, data in (("whole.png", b"abc"), ("cut.png", b"")):
         (tmp_path / "derained" / name).write_bytes(data)
-    loss = find_loss(catalog, scope, "run-1", 5, NameFolding())
+    loss = find_loss(catalog, scope, Recorded("run-1", 5, since=1), NameFolding())
     assert loss == Loss(outputs=2, rows=1, examples=("cut.png", "gone.png"))
-    assert find_loss(catalog, scope, "run-1", 0, NameFolding()) == Loss()
+    assert find_loss(catalog, scope, Recorded("run-1", 0), NameFolding()) == Loss()

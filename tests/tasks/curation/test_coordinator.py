@@ -14,7 +14,7 @@ import torch
 from deltalake import DeltaTable
 from torch import Tensor
 
-from infra.catalog import delta_table
+from infra.catalog.delta import compaction
 from infra.catalog.pseudo_labels import PseudoLabels
 from infra.storage.location import open_location
 from models.modelfile import SHIPPED
@@ -103,7 +103,7 @@ def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world, monke
     assert (total(second), second.standing, second.page) == (0, first.standing, first.page)
     assert (world.labels.version(), sorted(world.judges.judged)) == (version, sorted(ids))
     more = write_pool(world.workspace, rainy_crops(1)[:1], run_id="later")
-    monkeypatch.setattr(delta_table, "COMPACT_AT", 2)
+    monkeypatch.setattr(compaction, "COMPACT_AT", 2)
     third = world.curate("r3")  # of the same pixels
     assert world.judges.judged[len(ids) :] == more
     assert total(third) == 1

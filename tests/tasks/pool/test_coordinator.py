@@ -17,8 +17,8 @@ import pytest
 import zarr
 from deltalake import DeltaTable
 
-from infra.catalog import delta_table
-from infra.catalog.delta_table import CatalogError
+from infra.catalog.delta import compaction
+from infra.catalog.delta.attempts import CatalogError
 from infra.catalog.derained import Catalog
 from infra.catalog.pool import Pool
 from infra.catalog.pool_zarr import FOLDER, make_room, write_shard
@@ -116,7 +116,7 @@ def test_again_there_is_nothing_to_do(cameras: IngestWorld, undisturbed: Left) -
 def test_the_files_of_many_waves_become_one(
     again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delta_table, "COMPACT_AT", 2)
+    monkeypatch.setattr(compaction, "COMPACT_AT", 2)
     assert again.ingest().state == "Completed"
     assert len(DeltaTable(again.pool.url).file_uris()) == 1
     assert again.left() == undisturbed

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.catalog.delta_table import CatalogError
+from infra.catalog.delta.attempts import CatalogError
 from infra.settings import Settings
 from infra.storage.listing import LeftOut
 from tasks.drift import publication as drift_publication

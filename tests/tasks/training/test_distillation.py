@@ -189,7 +189,7 @@ def test_a_server_that_goes_away_is_told_later(settings: Settings, material: Pat
     with monkeypatch.context() as patch:
 
         def step(*arguments: Any) -> Any:
-            patch.setattr(TrackingServer, "faults_named", away)
+            patch.setattr(TrackingServer, "translate_errors", away)
             return take(*arguments)
 
         patch.setattr(loop, "step", step)

@@ -287,15 +287,14 @@ def test_temporal_backgrounds_are_apart_and_some_cameras_are_held_out(settings: 
         ]
     )
     StreakLayers(settings.workspace).write("r0", [np.full((8, 8), 9, np.uint8)], ids[:1], {})
-    assert target_levels(settings, SemiConfig(pseudo_label=0.5)) == [{10}, {30, 40}, {20}]
-    assert target_levels(settings, SemiConfig()) == [None, {30, 40}, {20}]  # what weighs nothing is not read
-    assert target_levels(settings, SemiConfig(temporal=0)) == [None, None, None]
+    assert target_levels(settings, SemiConfig()) == [{30, 40}, {20}]  # what a network made is no target
+    assert target_levels(settings, SemiConfig(temporal=0)) == [None, None]  # what weighs nothing is not read
 
 
 def target_levels(settings: Settings, semi: SemiConfig) -> list[set[int] | None]:
-    """Grey levels of pseudo-labels, of temporal backgrounds, and of those to choose weights by."""
+    """Grey levels of temporal backgrounds, and of those to choose weights by."""
     found = material_at(settings, POOL, semi)
     assert found.streaks is not None
     rain = found.real_rain(found.streaks)
-    parts = (rain.pseudo_labels, rain.temporal, rain.held_out_temporal)
+    parts = (rain.temporal, rain.held_out_temporal)
     return [None if part is None else set(part.target.pixels.unique().tolist()) for part in parts]

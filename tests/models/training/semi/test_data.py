@@ -14,7 +14,6 @@ def test_the_digest_tells_the_same_targets_apart_by_what_they_are_used_for():
     without, some = real_rain(), targets()
     named = [
         without,
-        replace(without, pseudo_labels=some),
         replace(without, temporal=some),
         replace(without, held_out_temporal=some),
         replace(without, photographs=without.held_out_streaks, held_out_streaks=without.photographs),

@@ -1,3 +1,5 @@
+"""The U-Net that hosts AFR in a benchmark."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -5,15 +7,15 @@ from dataclasses import replace
 import pytest
 import torch
 
+from benchmarks.common.unet import PRESETS, UNet, UNetConfig
 from models.networks.losses import reconstruction_terms
-from models.networks.unet import PRESETS, UNet, UNetConfig
 from tests.support.samples.networks import (
     derain_in_tiles,
     farthest_gradient,
     fit,
     rainy_pair,
-    random_network,
     untouched,
+    with_random_weights,
 )
 from tests.support.samples.students import random_pictures
 
@@ -22,7 +24,7 @@ HOSTS = ["tiny", "tiny-afr"]
 
 def tiny(preset: str) -> UNet:
     torch.manual_seed(0)
-    return random_network(PRESETS[preset])
+    return with_random_weights(UNet(PRESETS[preset]))
 
 
 @pytest.mark.parametrize("preset", HOSTS)
@@ -80,7 +82,6 @@ def test_without_afr_it_minimises_what_a_student_does():
 
 @pytest.mark.parametrize("preset", HOSTS)
 def test_the_loss_reaches_every_parameter(preset):
-    torch.manual_seed(0)
-    network = random_network(PRESETS[preset]).requires_grad_(True)
+    network = tiny(preset).requires_grad_(True)
     terms = network.loss_terms(rainy_pair())
     assert untouched(network, torch.stack(list(terms.values())).sum()) == []

@@ -1,0 +1,64 @@
+"""A photograph derained at several sizes, fused to one rain layer (`multi_scale_rain_layer`).
+
+Rain that is too large for a network at full size becomes familiar when the photograph is shrunk. Of the layers
+found at the sizes, the strongest is taken at each pixel, if it is elongated there and runs with the others (ours).
+Measured: better for none of six kinds of rain, clearly worse for two (`results/pseudo_label_rules.csv`), since
+networks take edges of shrunk photographs for rain. So curation looks at the full size alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.pseudo_labels.layer_maps import directions, rain_found
+from models.pseudo_labels.tta import Derain, mirrored_rain_layer
+
+SMALLEST_SIDE = 16
+"""A photograph is not shrunk below this many pixels per side."""
+
+
+@dataclass(frozen=True, slots=True)
+class MultiScaleRules:
+    """At which sizes rain is looked for, and which of it is taken."""
+
+    smaller_scales: tuple[float, ...] = (0.75, 0.5)
+    """Shares of the full size."""
+    least_elongation: float = 0.9
+    """Least elongation of rain found at a smaller size."""
+    least_alignment: float = 0.8
+    """Least alignment of such rain with the common direction at that size."""
+    least_ratio: float = 2.0
+    """Least ratio of its brightness to that of rain found at larger sizes."""
+
+
+@torch.inference_mode()
+def multi_scale_rain_layer(derain: Derain, rainy: Tensor, rules: MultiScaleRules | None = None) -> Tensor:
+    """Find the rain layer of one photograph, (3, H, W): see `mirrored_rain_layer`."""
+    rules = rules or MultiScaleRules()
+    full = mirrored_rain_layer(derain, rainy)[None]
+    strongest = rain_found(full)
+    for scale in rules.smaller_scales:
+        layer = _layer(derain, rainy, scale)
+        found = rain_found(layer)
+        running = directions(found)
+        better = (
+            (found > rules.least_ratio * strongest)
+            & (running.anisotropy >= rules.least_elongation)
+            & (running.alignment >= rules.least_alignment)
+        )
+        full = torch.where(better, layer, full)
+        strongest = torch.where(better, found, strongest)
+    return full[0]
+
+
+def _layer(derain: Derain, rainy: Tensor, scale: float) -> Tensor:
+    """Return the layer found at a smaller size, brought back to full size, (1, 3, H, W)."""
+    size = (rainy.shape[-2], rainy.shape[-1])
+    small = tuple(max(round(side * scale), min(side, SMALLEST_SIDE)) for side in size)
+    shrunk = F.interpolate(rainy[None], small, mode="bilinear", antialias=True)[0]
+    layer = mirrored_rain_layer(derain, shrunk)[None]
+    return F.interpolate(layer, size, mode="bilinear", antialias=False)

@@ -1,0 +1,105 @@
+"""The file of a lease (`LeaseContent`): which destination it covers, who holds it, and until when."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Self
+
+from infra.process_identity import Holder
+from infra.storage.location import Location, ObjectNotFound
+
+GRACE = 0.25
+"""Fraction of its duration by which a lease must have expired before it is taken over: the allowed clock skew."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseContent:
+    """Contents of a generation file; times are in seconds since 1970."""
+
+    destination: str
+    run_id: str
+    holder: Holder
+    seconds: float
+    acquired_at: float
+    expires_at: float
+    released: bool
+    line: str
+    """The same in words, for somebody who opens the file."""
+
+    @classmethod
+    def acquired_now(cls, destination: str, run_id: str, seconds: float) -> Self:
+        """Return the content of a lease that this process acquires now."""
+        now, holder = time.time(), Holder.this_process()
+        content = cls(destination, run_id, holder, seconds, now, now + seconds, released=False, line="")
+        return replace(content, line=_line(content))
+
+    def renewed(self) -> Self:
+        """Return the content of the same lease, valid for its whole duration from now."""
+        content = replace(self, expires_at=time.time() + self.seconds)
+        return replace(content, line=_line(content))
+
+    def given_up(self) -> Self:
+        """Return the content of the same lease after its release."""
+        return replace(self, released=True, line=f"released by run {self.run_id}")
+
+    def is_held(self) -> bool:
+        """Return whether no other process may take the lease over yet."""
+        if self.released or self.holder.is_dead():
+            return False
+        return time.time() <= self.expires_at + GRACE * self.seconds
+
+    def overlap(self, destination: str) -> str | None:
+        """Describe how this lease's destination overlaps another one; None if it does not, or is the same."""
+        ours, theirs = PurePosixPath(destination).parts, PurePosixPath(self.destination).parts
+        if ours == theirs:
+            return None
+        if ours[: len(theirs)] == theirs:
+            return f"{destination} lies inside {self.destination}"
+        return f"{destination} contains {self.destination}" if theirs[: len(ours)] == ours else None
+
+
+def encode(content: LeaseContent) -> bytes:
+    """Return the bytes of a generation file."""
+    return json.dumps(asdict(content), indent=2).encode()
+
+
+def decode(data: bytes) -> LeaseContent:
+    """Read a generation file.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        If it is none.
+    """
+    fields = json.loads(data)
+    return LeaseContent(**{**fields, "holder": Holder(**fields["holder"])})
+
+
+def held_contents(leases: Location) -> Iterator[LeaseContent]:
+    """Yield the leases in a folder of leases that are held now."""
+    try:
+        keys = [ref.key for ref in leases.list() if ref.key.endswith(".json")]
+    except ObjectNotFound:
+        return
+    for key in keys:
+        try:
+            content = decode(leases.fetch(key))
+        except (ObjectNotFound, ValueError, TypeError, KeyError):  # deleted meanwhile, or not a lease
+            continue
+        if content.is_held():
+            yield content
+
+
+def _line(content: LeaseContent) -> str:
+    since, until = _clock(content.acquired_at), _clock(content.expires_at)
+    holder = content.holder
+    return f"run {content.run_id} on {holder.host}, process {holder.pid}, since {since}, lease until {until}"
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
