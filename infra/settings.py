@@ -234,6 +234,9 @@ class Settings(WorkerSettings):
     """Limits on what enters the pool."""
     drift: DriftLimits = DriftLimits()
     """When the newest photographs count as different from earlier ones."""
+    aws_credentials_block: str | None = None
+    """Name of an AwsCredentials block of Prefect whose credentials flows use for S3; unset: the AWS environment or
+    profile. A `derain` command without Prefect always uses those."""
     reports: ReportLinks = ReportLinks()
     """How browsers reach reports."""
 
@@ -247,6 +250,7 @@ class Settings(WorkerSettings):
         "tracking_uri",
         "training",
         "validation",
+        "aws_credentials_block",
         mode="before",
     )
     @classmethod
