@@ -6,7 +6,7 @@ from prefect.artifacts import create_table_artifact
 
 from infra.settings import Settings
 from tasks.pages.publishing import Page, put_page
-from tasks.pool.growth import tell_growth
+from tasks.pool.growth import emit_pool_grown
 from tasks.pool.report import render_ingest
 from tasks.pool.summary import IngestSummary
 from tasks.prefect_runs import report
@@ -25,7 +25,7 @@ def publish_ingest(settings: Settings, summary: IngestSummary) -> str:
         link_text="Ingest: crops and rejects",
     )
     url = put_page(settings.workspace, page)
-    report("the growth of the pool", lambda: tell_growth(settings, summary.crops))
+    report("the growth of the pool", lambda: emit_pool_grown(settings, summary.crops))
     return url
 
 

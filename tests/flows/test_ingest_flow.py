@@ -45,7 +45,7 @@ def test_a_run_leaves_a_page_and_says_where(
     monkeypatch.setenv("DERAIN_WORKSPACE", world.settings.workspace)
     monkeypatch.setenv("DERAIN_INGEST__MIN_SIDE", "24")
     planned = ingest.fn(source=str(world.source), plan_only=True)
-    assert str(planned.message).startswith("6 of 6 images are to be looked at")
+    assert str(planned.message).startswith("6 of 6 images to inspect")
     state = ingest.fn(source=str(world.source))
     assert state.is_completed(), state.message
     assert str(state.message).startswith("3 images accepted, 3 rejected (1 flat,")

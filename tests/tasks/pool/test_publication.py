@@ -22,7 +22,7 @@ def test_an_artifact_that_cannot_be_made_does_not_fail_an_ingest(
     def faulty(settings: Settings, crops: int) -> None:
         raise CatalogError("catalog away")
 
-    monkeypatch.setattr(publication, "tell_growth", faulty)
+    monkeypatch.setattr(publication, "emit_pool_grown", faulty)
     monkeypatch.setattr(drift_publication, "watch_drift", faulty)
     settings = Settings(workspace=str(tmp_path), _env_file=None)
     page = publication.publish_ingest(settings, _ingested())
