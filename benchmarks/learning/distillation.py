@@ -209,7 +209,7 @@ def differences(rows: Sequence[dict[str, str]]) -> Iterator[str]:
         parts = []
         for figure in ("overall", "domain"):
             pairs = [(row, scratch[row["length"], row["seed"]]) for row in chosen]
-            gains = [float(row[figure]) - float(beside[figure]) for row, beside in pairs]
+            gains = [float(row[figure]) - float(baseline[figure]) for row, baseline in pairs]
             spread = f" +- {stdev(gains):.2f}" if len(gains) > 1 else ""
             parts.append(f"{figure} {fmean(gains):+.2f}{spread}")
         variant, budget, length = cell

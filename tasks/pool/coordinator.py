@@ -206,6 +206,6 @@ def _advice(run: _Run) -> str:
     if VALIDATION not in splits and run.settings.ingest.validation_share > 0:
         return (
             "nothing for validation: the accepted images are of one source group, or of groups that train;"
-            " DERAIN_INGEST__GROUP_PATTERN tells groups apart"
+            " DERAIN_INGEST__GROUP_PATTERN defines the groups"
         )
     return ""

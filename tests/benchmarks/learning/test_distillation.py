@@ -67,10 +67,10 @@ def test_each_finished_row_is_kept_and_not_done_again(tmp_path: Path, monkeypatc
     assert [row["unlabelled_photographs"] for row in rows] == ["2"] * 3
     assert rows[0]["steps"] == rows[1]["steps"] == "2"
     assert all(float(row["domain"]) > 5 for row in rows)
-    told = list(differences(rows))
+    reported = list(differences(rows))
     gain = float(rows[1]["domain"]) - float(rows[0]["domain"])
-    assert told[0].startswith("+ unlabelled, 2 steps, equal steps, 1 seeds: overall ")
-    assert told[0].endswith(f"domain {gain:+.2f}")
+    assert reported[0].startswith("+ unlabelled, 2 steps, equal steps, 1 seeds: overall ")
+    assert reported[0].endswith(f"domain {gain:+.2f}")
     run(bench, ["scratch", "+ unlabelled"], [1], results)
     assert results.read_text() == kept
     run(

@@ -172,8 +172,8 @@ def test_figures_and_words_of_a_row():
     decided = Promotion("m", 1, "refused", "1", "2", "", (gate,), None, "r", None)  # type: ignore[arg-type]
     assert poisoned_pools.gain(decided) == -1.5
     assert poisoned_pools.gain(replace(decided, gates=())) is None
-    told = poisoned_pools.without_paths("bad\n /a/b/black/workspace/x", Path("/a/b/black/workspace"))
-    assert told == "bad workspace/x"
+    reported = poisoned_pools.without_paths("bad\n /a/b/black/workspace/x", Path("/a/b/black/workspace"))
+    assert reported == "bad workspace/x"
 
 
 def test_a_finished_pool_is_kept_and_another_one_is_judged(tmp_path, monkeypatch):

@@ -92,8 +92,8 @@ def test_an_alarm_is_an_event_with_figures(now: float, alarms: int, tmp_path: Pa
     assert emitted.call_count == alarms
     if alarms:
         assert emitted.call_args.args[0] == "derain.drift"
-        (told,) = emitted.call_args.kwargs["payload"]["views"]
-        before, after = told["shifts"]["brightness"]
+        (reported,) = emitted.call_args.kwargs["payload"]["views"]
+        before, after = reported["shifts"]["brightness"]
         assert (before, after) == pytest.approx((0.5, 0.35), abs=0.05)
         assert "brightness" in view.line()
 
