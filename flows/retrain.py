@@ -17,9 +17,9 @@ from flows.curate import curate
 from flows.distill import distill
 from flows.evaluate import evaluate
 from flows.finetune import finetune
+from flows.flow_settings import flow_settings
 from flows.outcomes import failed
 from flows.promote import promote
-from infra.settings import read_settings
 from tasks.refusals import REFUSALS
 from tasks.retraining.presets import sizes_of
 from tasks.retraining.request import RetrainRequest, prepare_retraining
@@ -44,7 +44,7 @@ def retrain(
         anew: Start another retraining even if one is incomplete, or if there is nothing new.
     """
     try:
-        settings = read_settings()
+        settings = flow_settings()
         request = prepare_retraining(settings, RetrainRequest(preset, data, decisions, anew))
         with opened(settings, request, str(flow_run.id)) as retraining:
             _run_stages(request, retraining)

@@ -11,6 +11,7 @@ from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from infra.errors import RetryPolicy, UrlRefused, UserError, one_line, printable
+from infra.operation import ReportLinks
 
 ENV_FILES = (Path(__file__).parents[1] / ".env", Path(".env"))
 """The `.env` files of the project's folder and of the current one; the latter takes precedence."""
@@ -233,6 +234,11 @@ class Settings(WorkerSettings):
     """Limits on what enters the pool."""
     drift: DriftLimits = DriftLimits()
     """When the newest photographs count as different from earlier ones."""
+    aws_credentials_block: str | None = None
+    """Name of an AwsCredentials block of Prefect whose credentials flows use for S3; unset: the AWS environment or
+    profile. A `derain` command without Prefect always uses those."""
+    reports: ReportLinks = ReportLinks()
+    """How browsers reach reports."""
 
     @field_validator(
         "source",
@@ -244,6 +250,7 @@ class Settings(WorkerSettings):
         "tracking_uri",
         "training",
         "validation",
+        "aws_credentials_block",
         mode="before",
     )
     @classmethod

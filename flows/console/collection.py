@@ -133,11 +133,11 @@ def _conclude(summary: RunSummary, prepared: Prepared, settings: Settings) -> in
     say(summary.line())
     if counts.derained or counts.derained_before:
         say(f"outputs: {printable(summary.scope.destination)}")
-    if counts.derained or counts.rejected or counts.pending:
+    if not summary.is_idle:
         from tasks.batch.publication import publish
 
         announce("writing the report")
-        say(f"report: {_address(publish(summary, prepared.medium, settings.workspace))}")
+        say(f"report: {_address(publish(summary, prepared.medium, settings))}")
     if summary.state == "Failed":
         announce(summary.message)
         return 1

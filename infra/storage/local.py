@@ -117,6 +117,9 @@ class LocalLocation:
         except ObjectNotFound:
             return False
 
+    def presigned(self, key: str, seconds: float) -> None:
+        """Return None: no URL opens a file for someone on another machine."""
+
     def free_bytes(self) -> int:
         """Return the free bytes on the disk that the folder is, or will be, on."""
         return shutil.disk_usage(nearest_folder(self.url)).free

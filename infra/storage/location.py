@@ -63,6 +63,9 @@ class Location(Protocol):
     def exists(self, key: str) -> bool:
         """Return whether an object exists."""
 
+    def presigned(self, key: str, seconds: float) -> str | None:
+        """Return a URL at which anyone can read an object for some time; None if it is in a folder."""
+
     def free_bytes(self) -> int | None:
         """Return the free space in bytes; None if it is unknown."""
 

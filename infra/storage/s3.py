@@ -152,6 +152,11 @@ class S3Location:
             return False
         return True
 
+    def presigned(self, key: str, seconds: float) -> str:
+        """Return a URL, signed with this user's credentials, at which anyone can read an object for some time."""
+        sign = partial(_sign, request=self._named(key), seconds=round(seconds))
+        return self._retry(key, lambda: self._run(sign))
+
     def free_bytes(self) -> None:
         """Return None: the free space of a bucket is unknown."""
 
@@ -264,6 +269,12 @@ def _filesystem() -> S3FileSystem:
 async def _call(filesystem: S3FileSystem, operation: str, request: Mapping[str, object]) -> dict[str, Any]:
     client = await filesystem.set_session()
     answer: dict[str, Any] = await getattr(client, operation)(**request)
+    return answer
+
+
+async def _sign(filesystem: S3FileSystem, request: Mapping[str, object], seconds: int) -> str:
+    client = await filesystem.set_session()
+    answer: str = await client.generate_presigned_url("get_object", Params=request, ExpiresIn=seconds)
     return answer
 
 

@@ -8,7 +8,7 @@ last row of the promotion ledger that was applied to its aliases.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from infra.settings import Settings
 from infra.tracking.model_artifact import WEIGHTS_FILE
 from infra.tracking.server import TrackingServer
+from infra.tracking.version_card import NO_CARD, VersionCard
 from infra.tracking.versions import (
     ModelFiles,
     add_version,
@@ -180,7 +181,12 @@ class Registry:
             self._server.client().set_registered_model_tag(name, SETTLED, str(number))
 
     def register_challenger(
-        self, name: str, weights: bytes, config: bytes, training_run: str | None = None
+        self,
+        name: str,
+        weights: bytes,
+        config: bytes,
+        training_run: str | None = None,
+        card: VersionCard = NO_CARD,
     ) -> str:
         """Register two files as the next version of a model and its challenger; return the version number.
 
@@ -194,6 +200,8 @@ class Registry:
             Contents of the two files.
         training_run : str, optional
             Id of the tracked run that trained them: the version then belongs to that run, which keeps its files.
+        card : VersionCard, optional
+            What the version shows of itself.
 
         Raises
         ------
@@ -210,7 +218,7 @@ class Registry:
                 source = client.get_model_version(name, str(known)).source
                 if has_files(self._server, source, files):
                     return str(known)
-            version = add_version(self._server, name, files, training_run, {CANDIDATE: "true"})
+            version = add_version(self._server, name, files, training_run, card.tagged({CANDIDATE: "true"}))
             client.set_registered_model_alias(name, CHALLENGER, version)
         return version
 
@@ -230,10 +238,17 @@ class Registry:
         """URI of the registry."""
         return self._server.uri
 
-    def register_shipped(self, weights: bytes, config: bytes, name: str = STUDENT) -> None:
+    def register_shipped(
+        self,
+        weights: bytes,
+        config: bytes,
+        name: str = STUDENT,
+        card: Callable[[], VersionCard] = lambda: NO_CARD,
+    ) -> None:
         """Register the weights that ship with the package as version 1 and champion, if nothing is registered yet.
 
-        Of several first runs one does this, and a later run finishes what a killed one began.
+        Of several first runs one does this, and a later run finishes what a killed one began. The card is made only
+        by the run that registers.
 
         Raises
         ------
@@ -245,7 +260,7 @@ class Registry:
             if self._is_settled(client, name, weights):
                 return
             begun = self._founders(client, name)
-            number = str(begun[0].version) if begun else self.add_version(name, weights, config)
+            number = str(begun[0].version) if begun else self.add_version(name, weights, config, card())
             client.set_registered_model_alias(name, CHAMPION, number)
 
     def _is_settled(self, client: MlflowClient, name: str, weights: bytes) -> bool:
@@ -280,6 +295,6 @@ class Registry:
         found = client.search_registered_models(filter_string=f"name = '{name}'")
         return any(CHAMPION in model.aliases for model in found)
 
-    def add_version(self, name: str, weights: bytes, config: bytes) -> str:
+    def add_version(self, name: str, weights: bytes, config: bytes, card: VersionCard = NO_CARD) -> str:
         """Register two files as a model's next version, without an alias; return its number."""
-        return add_version(self._server, name, ModelFiles(weights, config))
+        return add_version(self._server, name, ModelFiles(weights, config), card=card)

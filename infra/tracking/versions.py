@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from infra.tracking.model_artifact import CONFIG_FILE, WEIGHTS_FILE, write_model_folder
 from infra.tracking.server import ModelNotFound, TrackingServer
+from infra.tracking.version_card import NO_CARD, VersionCard
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -67,7 +67,7 @@ def add_version(
     name: str,
     files: ModelFiles,
     training_run: str | None = None,
-    tags: Mapping[str, str] | None = None,
+    card: VersionCard = NO_CARD,
 ) -> str:
     """Log files as artifacts of a run and register them as a model's next version; return its number.
 
@@ -81,13 +81,14 @@ def add_version(
         Files of the version.
     training_run : str, optional
         Id of the run that trained them. Default: a new run.
-    tags : mapping, optional
-        Tags of the version.
+    card : VersionCard, optional
+        What the version shows of itself.
     """
     client = server.client()
     create_model(client, name)
-    source, run_id = _upload(server, name, files, training_run)
-    return str(client.create_model_version(name, source, run_id, tags=dict(tags or {})).version)
+    source, run_id = _upload(server, name, files, training_run, card)
+    tags, text = dict(card.tags), card.description
+    return str(client.create_model_version(name, source, run_id, tags, description=text).version)
 
 
 def read_files(server: TrackingServer, source: str) -> ModelFiles:
@@ -105,7 +106,7 @@ def has_files(server: TrackingServer, source: str, files: ModelFiles) -> bool:
 
 
 def _upload(
-    server: TrackingServer, name: str, files: ModelFiles, training_run: str | None
+    server: TrackingServer, name: str, files: ModelFiles, training_run: str | None, card: VersionCard
 ) -> tuple[str, str]:
     """Log a version's folder to the run of its training, or to a new run; return its URL and the run id."""
     client = server.client()
@@ -116,7 +117,10 @@ def _upload(
             run = client.get_run(training_run)
     with tempfile.TemporaryDirectory() as folder:
         write_model_folder(Path(folder), files.weights, files.config)
+        card.write(Path(folder))
         client.log_artifacts(run.info.run_id, folder, files.folder)
+    for figure, value in card.figures.items():
+        client.log_metric(run.info.run_id, figure, value)
     if training_run is None:
         client.set_terminated(run.info.run_id)
     return f"{run.info.artifact_uri}/{files.folder}", run.info.run_id

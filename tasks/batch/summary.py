@@ -66,6 +66,11 @@ class RunSummary:
     """Models that made the outputs of images that were done before."""
 
     @property
+    def is_idle(self) -> bool:
+        """Whether there was nothing to do."""
+        return not (self.counts.derained or self.counts.rejected or self.counts.pending)
+
+    @property
     def images_per_second(self) -> float:
         """Derained images per second of wall time; 0 for a run that took no time."""
         return self.counts.derained / self.wall_seconds if self.wall_seconds > 0 else 0.0

@@ -76,7 +76,10 @@ def distil_student(settings: Settings, prepared: Prepared, run_id: str) -> Disti
 
 
 def _filed(prepared: Prepared) -> Training:
-    return Training(EXPERIMENT, prepared.config, prepared.work, prepared.parameters, prepared.tags)
+    config, start = prepared.config, prepared.start
+    begun = "" if start is None else f" from {start.label}"
+    title = f"{config.preset}{begun}, taught by {prepared.teaching.teacher.name}, {config.steps:,} steps"
+    return Training(EXPERIMENT, config, prepared.work, prepared.parameters, prepared.tags, title)
 
 
 def _train(fabric: Fabric, prepared: Prepared, run: TrackedRun) -> None:

@@ -79,7 +79,8 @@ def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Fin
 
 
 def _filed(prepared: Prepared) -> Training:
-    return Training(EXPERIMENT, prepared.config, prepared.work, prepared.parameters, prepared.tags)
+    title = f"{prepared.start.label} on {len(prepared.rain.streaks)} streak layers, {prepared.config.steps:,} steps"
+    return Training(EXPERIMENT, prepared.config, prepared.work, prepared.parameters, prepared.tags, title)
 
 
 def _trained(session: TrainingSession, prepared: Prepared) -> Kept:

@@ -24,8 +24,8 @@ from tests.support.worlds.pools import rainy_crops, write_pool
 pytestmark = pytest.mark.slow
 
 
-ELSEWHERE = ("slurm_cluster.py",)
-"""Tried in tests/containers, on a SLURM."""
+ELSEWHERE = ("slurm_cluster.py", "my_net.py", "derain_with_mlflow.py")
+"""Tried in tests/containers, tests/models/networks and tests/tasks/promotion."""
 
 
 def run(

@@ -64,12 +64,16 @@ def test_its_page_shows_progress_while_it_runs(called: Watched) -> None:
     assert called.progress[-1] == 100
 
 
-def test_its_page_shows_counts_and_a_link_to_the_report(deployed: Deployed, called: Watched) -> None:
+def test_its_page_shows_counts_pictures_and_where_the_report_is(deployed: Deployed, called: Watched) -> None:
     artifacts = deployed.server.artifacts_of(called.run["id"])
     counts = {row["what"]: row["images"] for row in json.loads(artifacts["derained-images"]["data"])}
     assert counts == {"listed": IMAGES, "done before": 0, "derained": IMAGES, "rejected": 0, "pending": 0}
     (report,) = (deployed.root / "workspace" / "reports").iterdir()
-    assert report.as_uri() in artifacts["report"]["data"]
+    page = artifacts["derain-batch"]["data"]
+    assert f"Report: `{report}`" in page
+    assert page.count("](data:image/jpeg;base64,") == 3
+    assert f"| derained | {IMAGES} |" in page
+    assert "report" not in artifacts  # a link to a file, which no browser would open from Prefect's page
     assert str(IMAGES) in artifacts["progress"]["description"]
 
 
@@ -116,6 +120,21 @@ def test_an_unknown_bare_name_is_not_found(server: PrefectServer) -> None:
     assert ended.returncode == 1
     assert "Deployment 'derain-nothing' not found!" in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_an_expected_refusal_in_a_worker_is_one_line(deployed: Deployed) -> None:
+    server, log = deployed.server, deployed.root / "worker.log"
+    earlier = len(log.read_text())
+    path = f"deployments/{deployed.deployment['id']}/create_flow_run"
+    run = server.post(path, parameters={"source": "/no/such/folder"})["id"]
+    wait_for(lambda: server.get(f"flow_runs/{run}")["state_type"] in ENDED, "the run has not ended")
+    message = server.get(f"flow_runs/{run}")["state"]["message"]
+    assert message.startswith("/no/such/folder: ")
+    wait_for(lambda: "exited with status code" in log.read_text()[earlier:], "the process has not ended")
+    written = log.read_text()[earlier:]
+    assert [line for line in written.splitlines() if "/no/such/folder" in line] != []
+    assert written.count("/no/such/folder: ") == 1, written
+    assert all(word not in written for word in ("Traceback", "unexpected exception", "FailedRun")), written
 
 
 @pytest.mark.parametrize("event", [POOL_GROWN, DRIFT])
