@@ -11,7 +11,7 @@ from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from infra.errors import RetryPolicy, UrlRefused, UserError, one_line, printable
-from infra.operation import ReportLinks
+from infra.operation import ReportLinks, Retention
 
 ENV_FILES = (Path(__file__).parents[1] / ".env", Path(".env"))
 """The `.env` files of the project's folder and of the current one; the latter takes precedence."""
@@ -239,6 +239,8 @@ class Settings(WorkerSettings):
     profile. A `derain` command without Prefect always uses those."""
     reports: ReportLinks = ReportLinks()
     """How browsers reach reports."""
+    retention: Retention = Retention()
+    """What `maintain` removes, and when."""
 
     @field_validator(
         "source",

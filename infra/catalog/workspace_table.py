@@ -36,3 +36,7 @@ class WorkspaceTable:
     def maintain(self) -> bool:
         """Compact if it pays, which adds a version; earlier ones stay as `TableSpec.keeps_versions` says."""
         return self._table.maintain()
+
+    def forget_versions(self, days: float) -> int:
+        """Remove files of versions replaced more than this many days ago; see `CatalogTable.forget_versions`."""
+        return self._table.forget_versions(days)

@@ -13,6 +13,7 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import BinaryIO, TypeVar
 
 from infra.errors import (
@@ -116,6 +117,12 @@ class LocalLocation:
             return stat.S_ISREG(self._retry(lambda: os.stat(self._find(key)), key).st_mode)
         except ObjectNotFound:
             return False
+
+    def keys_before(self, moment: datetime) -> Iterator[str]:
+        """Yield the files that were last written before a moment."""
+        for ref in self.list():
+            if os.stat(self._find(ref.key)).st_mtime < moment.timestamp():
+                yield ref.key
 
     def presigned(self, key: str, seconds: float) -> None:
         """Return None: no URL opens a file for someone on another machine."""

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -67,14 +68,23 @@ class S3Location:
 
     def list(self, rules: ListingRules | None = None) -> Iterator[ImageRef]:
         """Yield every object in key order, with one page of 1,000 in memory."""
-        left_out = (rules or ListingRules()).left_out
-        request: dict[str, object] = {"Bucket": self._bucket, "Prefix": self._prefix}
-        if amazon := is_amazon():
-            request["OptionalObjectAttributes"] = ["RestoreStatus"]
+        left_out, amazon = (rules or ListingRules()).left_out, is_amazon()
+        for entry in self._entries({"OptionalObjectAttributes": ["RestoreStatus"]} if amazon else {}):
+            yield from self._reference(entry, left_out, archives=amazon)
+
+    def keys_before(self, moment: datetime) -> Iterator[str]:
+        """Yield the objects that were last written before a moment."""
+        for entry in self._entries({}):
+            key = entry["Key"].removeprefix(self._prefix)
+            if key and not is_temporary(key) and entry["LastModified"] < moment:
+                yield key
+
+    def _entries(self, options: Mapping[str, object]) -> Iterator[dict[str, Any]]:
+        """Yield the entries of a listing, page by page."""
+        request: dict[str, object] = {"Bucket": self._bucket, "Prefix": self._prefix, **options}
         while True:
             page = self._retry("", partial(self._ask, "list_objects_v2", request))
-            for entry in page.get("Contents", ()):
-                yield from self._reference(entry, left_out, archives=amazon)
+            yield from page.get("Contents", ())
             token = page.get("NextContinuationToken")
             if not token:
                 return

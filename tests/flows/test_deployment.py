@@ -122,21 +122,6 @@ def test_an_unknown_bare_name_is_not_found(server: PrefectServer) -> None:
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
-def test_an_expected_refusal_in_a_worker_is_one_line(deployed: Deployed) -> None:
-    server, log = deployed.server, deployed.root / "worker.log"
-    earlier = len(log.read_text())
-    path = f"deployments/{deployed.deployment['id']}/create_flow_run"
-    run = server.post(path, parameters={"source": "/no/such/folder"})["id"]
-    wait_for(lambda: server.get(f"flow_runs/{run}")["state_type"] in ENDED, "the run has not ended")
-    message = server.get(f"flow_runs/{run}")["state"]["message"]
-    assert message.startswith("/no/such/folder: ")
-    wait_for(lambda: "exited with status code" in log.read_text()[earlier:], "the process has not ended")
-    written = log.read_text()[earlier:]
-    assert [line for line in written.splitlines() if "/no/such/folder" in line] != []
-    assert written.count("/no/such/folder: ") == 1, written
-    assert all(word not in written for word in ("Traceback", "unexpected exception", "FailedRun")), written
-
-
 @pytest.mark.parametrize("event", [POOL_GROWN, DRIFT])
 def test_an_event_of_the_pool_starts_a_retraining(event: str, deployed: Deployed) -> None:
     server = deployed.server

@@ -198,6 +198,25 @@ class CatalogTable:
             return False
         return True
 
+    def forget_versions(self, days: float) -> int:
+        """Remove files of versions that were replaced more than this many days ago; return their number.
+
+        All rows of the newest version stay.
+
+        Raises
+        ------
+        CatalogError
+            The table could not be read or written.
+        """
+        try:
+            table = self._open()
+            if table is None:
+                return 0
+            removed = table.vacuum(round(24 * days), dry_run=False, enforce_retention_duration=False)
+        except MAY_HEAL as error:
+            raise CatalogError(f"catalog {self.url}: earlier versions stay: {one_line(error)}") from error
+        return len(removed)
+
     def _schema_of(self, columns: Sequence[str] | None) -> pa.Schema:
         return self._schema if columns is None else pa.schema([self._stored.field(name) for name in columns])
 
