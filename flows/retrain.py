@@ -56,15 +56,15 @@ def retrain(
 
 
 def _run_stages(request: RetrainRequest, retraining: Retraining) -> None:
-    once, sizes, data = retraining.once, sizes_of(request.preset), request.data
-    once("curate", lambda: curate(decisions=request.decisions, limit=sizes.new_crops, return_state=True))
-    teacher = once(
+    run_stage, sizes, data = retraining.run_stage, sizes_of(request.preset), request.data
+    run_stage("curate", lambda: curate(decisions=request.decisions, limit=sizes.new_crops, return_state=True))
+    teacher = run_stage(
         "finetune",
         lambda: finetune(
             preset=sizes.finetune, model=sizes.teacher, data=data, unlabelled=POOL, return_state=True
         ),
     )
-    student = once(
+    student = run_stage(
         "distill",
         lambda: distill(
             preset=sizes.distill,
@@ -76,8 +76,8 @@ def _run_stages(request: RetrainRequest, retraining: Retraining) -> None:
             return_state=True,
         ),
     )
-    once("evaluate", lambda: evaluate(challenger=student.model, return_state=True))
-    once("promote", lambda: promote(challenger=student.model, return_state=True))
+    run_stage("evaluate", lambda: evaluate(challenger=student.model, return_state=True))
+    run_stage("promote", lambda: promote(challenger=student.model, return_state=True))
 
 
 if __name__ == "__main__":

@@ -141,5 +141,5 @@ def _refuse_lost_registry(settings: Settings, registry: Registry, name: str) -> 
         raise PreflightFailed(
             f"{registry.uri} has no version of {name}, but version {known.to_version} has been champion since"
             f" {known.decided_at:%Y-%m-%d %H:%M} UTC by the ledger, {ledger.url}: restore the registry (mlflow.db"
-            " from its backup beside it, mlflow.db.backup), or set DERAIN_TRACKING_URI to where it is"
+            " from its backup next to it, mlflow.db.backup), or set DERAIN_TRACKING_URI to where it is"
         )

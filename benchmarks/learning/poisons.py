@@ -70,7 +70,7 @@ class Scenes:
 class Poison:
     """One way to poison a pool; what is not said is honest."""
 
-    told: str
+    description: str
     """What is poisoned, in words."""
     photographs: Callable[[Scenes], Files]
     labels: Callable[[str], State[Any] | None] = lambda workspace: None

@@ -242,7 +242,7 @@ def _try_to_replace(probe: str) -> None:
         _unlink(renamed)
 
 
-def _beside(target: str) -> str:
+def _temporary_path(target: str) -> str:
     folder = os.path.dirname(target)
     try:
         os.makedirs(folder, exist_ok=True)
@@ -252,7 +252,7 @@ def _beside(target: str) -> str:
 
 
 def _replace(target: str, data: bytes) -> None:
-    temporary = _beside(target)
+    temporary = _temporary_path(target)
     try:
         _write(temporary, data)
         failpoint("during-put", os.path.basename(target))
@@ -263,7 +263,7 @@ def _replace(target: str, data: bytes) -> None:
 
 
 def _link(target: str, data: bytes) -> bool:
-    temporary = _beside(target)
+    temporary = _temporary_path(target)
     try:
         _write(temporary, data)
         os.link(temporary, target)

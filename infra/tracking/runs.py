@@ -131,7 +131,7 @@ def open_run(
     with server.session(experiment):
         client = server.client()
         run_id = memory.read_text().strip() if memory.exists() else None
-        if run_id is None or not _goes_on(client, run_id):
+        if run_id is None or not _resume(client, run_id):
             run_id = client.create_run(server.experiment(client, experiment), run_name=name).info.run_id
             _log_parameters(client, run_id, parameters)
             memory.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +139,7 @@ def open_run(
     return TrackedRun(server, run_id, Outbox(memory.with_name(f"{memory.name}_unsent")))
 
 
-def _goes_on(client: MlflowClient, run_id: str) -> bool:
+def _resume(client: MlflowClient, run_id: str) -> bool:
     """Mark a run as running again; return False if the server no longer has it."""
     from mlflow.exceptions import MlflowException
 

@@ -22,7 +22,7 @@ from tasks.batch.planning.rivals import refuse_contested
 from tasks.batch.preflight import Prepared, refuse_full_disk
 from tasks.batch.summary import Counts, RunSummary
 from tasks.batch.verification import Loss, Recorded, find_loss
-from tasks.media.leaving_out import left_out_parts, nothing_but
+from tasks.media.leaving_out import describe_left_out, left_out_parts
 from tasks.media.sources import Selection
 from tasks.prefect_runs import attempt
 from tasks.readable import with_reasons
@@ -81,7 +81,7 @@ def make_plan(
     try:
         if found.counts.listed == 0:
             raise PreflightFailed(
-                f"{prepared.scope.source}: no images there ({nothing_but(left_out)};"
+                f"{prepared.scope.source}: no images there ({describe_left_out(left_out)};"
                 " --include says which to take)"
             )
         refuse_contested(found.contest, catalog, prepared.scope)

@@ -6,7 +6,7 @@ from prefect.artifacts import create_table_artifact
 
 from infra.settings import Settings
 from tasks.pages.publishing import Page, put_page
-from tasks.pool.growth import tell_growth
+from tasks.pool.growth import emit_pool_grown
 from tasks.pool.report import render_ingest
 from tasks.pool.summary import IngestSummary
 from tasks.prefect_runs import report
@@ -23,7 +23,7 @@ def publish_ingest(settings: Settings, summary: IngestSummary) -> str | None:
         URL of the page, or why there is none; None if the run had nothing to do.
     """
     page = None if summary.is_idle else _published_page(settings, summary)
-    report("the growth of the pool", lambda: tell_growth(settings, summary.crops))
+    report("the growth of the pool", lambda: emit_pool_grown(settings, summary.crops))
     return page
 
 

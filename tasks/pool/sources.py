@@ -76,8 +76,8 @@ def _derained_sources(settings: Settings, where: str | None) -> list[Source]:
             raise
         raise PreflightFailed(f"--where {where}: not a condition on {catalog.url} ({error})") from error
     if not names:
-        asked = f" that meets {where}" if where else ""
-        raise PreflightFailed(f"{catalog.url}: no derained image{asked}; run derain-batch first")
+        condition = f" that meets {where}" if where else ""
+        raise PreflightFailed(f"{catalog.url}: no derained image{condition}; run derain-batch first")
     return [_derained_source(catalog, name, condition) for name in names]
 
 

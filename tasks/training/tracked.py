@@ -143,7 +143,7 @@ def tracked(settings: Settings, training: Training) -> Iterator[TrackedRun]:
         run.end()
     except TrackingUnreachable as error:
         raise TrackingUnreachable(
-            f"{error}; what was trained and what is to be told lies in {training.work}: run it again"
+            f"{error}; weights and unsent records are in {training.work}: run it again"
         ) from error
     except BaseException:
         with suppress(TrackingUnreachable, ModelNotFound):

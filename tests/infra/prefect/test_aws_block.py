@@ -80,10 +80,10 @@ def test_a_block_may_name_a_profile() -> None:
     ],
 )
 def test_a_block_that_cannot_be_used_is_one_line_and_changes_nothing(
-    environment: pytest.MonkeyPatch, name: str, told: str
+    environment: pytest.MonkeyPatch, name: str, reported: str
 ) -> None:
     environment.setenv("AWS_ACCESS_KEY_ID", "env-key")
-    with pytest.raises(BlockRefused, match=f"^DERAIN_AWS_CREDENTIALS_BLOCK={name}: {told}") as refusal:
+    with pytest.raises(BlockRefused, match=f"^DERAIN_AWS_CREDENTIALS_BLOCK={name}: {reported}") as refusal:
         use_aws_block(name)
     assert "\n" not in str(refusal.value)
     assert os.environ["AWS_ACCESS_KEY_ID"] == "env-key"

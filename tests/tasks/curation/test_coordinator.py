@@ -26,7 +26,7 @@ from tasks.curation.planning import CurationRequest
 from tasks.curation.summary import CurationSummary
 from tasks.refusals import PreflightFailed
 from tests.support.samples.photographs import PHOTOGRAPHS, photograph
-from tests.support.worlds.pools import SIDE, HereAndNow, rainy_crops, settings_of, write_pool
+from tests.support.worlds.pools import SIDE, RecordingExecutor, rainy_crops, settings_of, write_pool
 
 STUDENT = str(SHIPPED)
 SMALL = str(SHIPPED.with_name("student-small.safetensors"))
@@ -37,7 +37,7 @@ LIMITS = {"informedness": 0.2, "score": 0.3, "neighbours": 0}
 class World:
     """A workspace and the curations in it, judged in this process."""
 
-    def __init__(self, workspace: Path, judges: HereAndNow) -> None:
+    def __init__(self, workspace: Path, judges: RecordingExecutor) -> None:
         self.workspace = str(workspace)
         self.judges = judges
         self.labels = PseudoLabels(self.workspace)
@@ -72,7 +72,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path, monkeypatch) -> World:
-    judges = HereAndNow()
+    judges = RecordingExecutor()
     monkeypatch.setattr(judging, "PROBED_SIDE", 64)
     threads = torch.get_num_threads()
     yield World(tmp_path, judges)

@@ -233,18 +233,18 @@ def test_what_was_rejected_is_looked_at_again_on_request(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("fill", "told"),
+    ("fill", "reported"),
     [
         ({"a.png": 40, "b.png": 200}, "the pool is still empty"),
         ({"rain1.png": None, "rain2.png": None}, "of one source group"),
     ],
 )
-def test_a_pool_of_no_use_is_told(world: IngestWorld, fill: dict[str, int | None], told: str) -> None:
+def test_a_pool_of_no_use_is_told(world: IngestWorld, fill: dict[str, int | None], reported: str) -> None:
     for number, (key, level) in enumerate(fill.items()):
         world.put(key, scene(number) if level is None else np.full((40, 40, 3), level, np.uint8))
     summary = world.ingest()
     assert summary.state == "Completed"
-    assert told in summary.message
+    assert reported in summary.message
 
 
 def test_bytes_that_are_no_image_and_copies_are_rows(world: IngestWorld) -> None:

@@ -23,7 +23,7 @@ def test_an_artifact_that_cannot_be_made_does_not_fail_an_ingest(
     def faulty(settings: Settings, crops: int) -> None:
         raise CatalogError("catalog away")
 
-    monkeypatch.setattr(publication, "tell_growth", faulty)
+    monkeypatch.setattr(publication, "emit_pool_grown", faulty)
     monkeypatch.setattr(drift_publication, "watch_drift", faulty)
     settings = Settings(workspace=str(tmp_path), _env_file=None)
     page = publication.publish_ingest(settings, _ingested())
@@ -40,7 +40,7 @@ def test_an_artifact_that_cannot_be_made_does_not_fail_an_ingest(
 def test_an_ingest_with_nothing_to_do_leaves_no_page_and_no_artifact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(publication, "tell_growth", lambda settings, crops: None)
+    monkeypatch.setattr(publication, "emit_pool_grown", lambda settings, crops: None)
     idle = replace(_ingested(), accepted=0, known_before=2)
     assert publication.publish_ingest(Settings(workspace=str(tmp_path), _env_file=None), idle) is None
     assert caplog.messages == []
