@@ -15,8 +15,9 @@ import torch
 from infra.catalog.derained import Catalog
 from infra.catalog.pool import Pool
 from infra.catalog.pool_zarr import SHARD_CROPS, group_name, make_room, write_shard
+from infra.limits import DriftLimits
 from infra.records import PoolRecord
-from infra.settings import DriftLimits, Settings
+from infra.settings import Settings
 from models.networks.student import PRESETS, Student
 from tasks.drift import detection
 from tasks.drift.detection import champion_features, look_for_drift, watch_drift

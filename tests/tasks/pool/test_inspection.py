@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from infra.settings import IngestLimits
+from infra.limits import IngestLimits
 from tasks.pool.inspection import inspect_image, neighbour_correlation
 from tests.support.samples.records import ref
 from tests.support.worlds.ingest import scene

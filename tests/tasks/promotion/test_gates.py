@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from infra.settings import GateLimits
+from infra.limits import GateLimits
 from models.modelfile import ModelFile
 from tasks.promotion.gates import Verdict, decide, too_small
 from tasks.promotion.scores import Compared, Evaluation, ImageScore
