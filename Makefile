@@ -28,7 +28,7 @@ test: install
 
 # Builds images first, which takes minutes; needs root, podman, buildah and SLURM (see CONTRIBUTING.md).
 test-containers: install
-	$(BIN)/python -m tests.support.servers.containers
+	$(BIN)/python -m tests.support.containers.containers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m containers
 
 # No servers, no whole runs.

@@ -15,8 +15,8 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.command_line import run
+from flows.flow_settings import flow_settings
 from flows.outcomes import failed
-from infra.settings import read_settings
 from tasks.curation.coordinator import curate_pool
 from tasks.curation.planning import CurationRequest
 from tasks.refusals import REFUSALS
@@ -47,7 +47,7 @@ def curate(
     chosen = None if independent is None else tuple(independent)
     request = CurationRequest(str(flow_run.id), teacher, chosen, labelled, decisions, limit)
     try:
-        summary = curate_pool(read_settings(), request)
+        summary = curate_pool(flow_settings(), request)
     except REFUSALS as error:
         return failed(str(error))
     if summary.pending:

@@ -15,10 +15,12 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.command_line import run
+from flows.flow_settings import flow_settings
 from flows.outcomes import failed
 from infra.catalog.derained import Catalog
 from infra.settings import read_settings
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
+from tasks.batch.metrics import publish_metrics
 from tasks.batch.planning.plan import Redo
 from tasks.batch.planning.plan_list import write_list
 from tasks.batch.preflight import prepare, refuse_at_once
@@ -62,7 +64,7 @@ def derain_batch(
     selection = Selection(tuple(include or ()), tuple(exclude or ()), limit)
     request = BatchRequest(str(flow_run.id), datetime.now(UTC), selection, redo)
     try:
-        settings = read_settings()
+        settings = flow_settings()
         prepared = prepare(settings, source, destination, Export(export, quality), model)
         if plan_only:
             with make_plan(prepared, request, Catalog(settings.workspace)) as found:
@@ -70,19 +72,24 @@ def derain_batch(
                 line = f"{plan_line(found.counts)}; the list: {listed}"
                 return Completed(message=line, data=found.counts)
         summary = derain_pending(settings, prepared, request)
-        report = publish(summary, prepared.medium, settings.workspace)
+        publish_metrics(settings, summary)
+        report = "" if summary.is_idle else f"; report: {publish(summary, prepared.medium, settings)}"
     except REFUSALS as error:
         return failed(str(error))
     if summary.state == "Failed":
-        return failed(f"{summary.line()}: {summary.message}; report: {report}")
-    return Completed(message=f"{summary.line()}; report: {report}", data=summary)
+        return failed(f"{summary.line()}: {summary.message}{report}")
+    return Completed(message=f"{summary.line()}{report}", data=summary)
 
 
 def refuse(
     source: str | None, destination: str | None, model: str, export: Kind, quality: int, **_: object
 ) -> None:
     """Refuse parameters that are wrong in themselves, before a server starts."""
-    refuse_at_once(read_settings(), source, destination, Export(export, quality), model)
+    settings = read_settings()
+    if (
+        settings.aws_credentials_block is None
+    ):  # a block is read from a server; the run refuses the same later
+        refuse_at_once(settings, source, destination, Export(export, quality), model)
 
 
 if __name__ == "__main__":

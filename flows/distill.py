@@ -15,8 +15,8 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.command_line import run
+from flows.flow_settings import flow_settings
 from flows.outcomes import failed
-from infra.settings import read_settings
 from tasks.refusals import REFUSALS
 from tasks.training.distillation import distil_student
 from tasks.training.distillation_request import DistillRequest, prepare_distillation
@@ -58,7 +58,7 @@ def distill(
         preset, student, teacher, unlabelled_teacher, data, unlabelled, steps, attention, seed
     )
     try:
-        settings = read_settings()
+        settings = flow_settings()
         distilled = distil_student(settings, prepare_distillation(settings, request), str(flow_run.id))
     except REFUSALS as error:
         return failed(str(error))

@@ -13,8 +13,8 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows.command_line import run
+from flows.flow_settings import flow_settings
 from flows.outcomes import failed
-from infra.settings import read_settings
 from tasks.promotion.comparison import compare
 from tasks.refusals import REFUSALS
 
@@ -38,7 +38,7 @@ def evaluate(
             one of them is also in the validation manifest, even slightly cropped, scaled or stored differently.
     """
     try:
-        line = compare(read_settings(), champion, challenger, str(flow_run.id), training)
+        line = compare(flow_settings(), champion, challenger, str(flow_run.id), training)
     except REFUSALS as error:
         return failed(str(error))
     return Completed(message=line)

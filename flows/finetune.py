@@ -15,8 +15,8 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.command_line import run
+from flows.flow_settings import flow_settings
 from flows.outcomes import failed
-from infra.settings import read_settings
 from models.training.semi.config import SemiConfig
 from tasks.refusals import REFUSALS
 from tasks.training.finetuning import finetune_on_rain
@@ -55,11 +55,11 @@ def finetune(
         seed: Seed of rain and crops.
         rerain: Weight of clean photographs under real streaks.
         temporal: Weight of the backgrounds of fixed cameras, if the pool has any.
-        streak_contrast: Weight of the contrast of streaks. Tried with 0.01.
-        background_contrast: Weight of the contrast of backgrounds, with a rain critic. Tried with 0.01.
+        streak_contrast: Contrast of streaks, as a share of re-rain's gradient. Tried with 0.1.
+        background_contrast: Contrast of backgrounds, with a rain critic, as a share too. Tried with 0.1.
     """
     try:
-        settings = read_settings()
+        settings = flow_settings()
         request = FinetuneRequest(preset, model, data, unlabelled, steps, seed)
         semi = SemiConfig(
             rerain=rerain,

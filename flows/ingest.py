@@ -16,8 +16,8 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.command_line import run
+from flows.flow_settings import flow_settings
 from flows.outcomes import failed
-from infra.settings import read_settings
 from tasks.drift.publication import publish_drift
 from tasks.media.sources import Selection
 from tasks.pool.coordinator import Again, IngestRequest, ingest_line, ingest_pending, make_ingest_plan
@@ -54,7 +54,7 @@ def ingest(
     selection = Selection(tuple(include or ()), tuple(exclude or ()), limit)
     request = IngestRequest(str(flow_run.id), datetime.now(UTC), redo)
     try:
-        settings = read_settings()
+        settings = flow_settings()
         sources = find_sources(settings, source, where, selection)
         if plan_only:
             plan, _ = make_ingest_plan(settings, sources, request)
@@ -65,8 +65,8 @@ def ingest(
         publish_drift(settings, summary.crops)
     except REFUSALS as error:
         return failed(str(error))
-    line = f"{summary.line()}; report: {report}"
-    line = f"{line}; {summary.message}" if summary.message else line
+    parts = (summary.line(), f"report: {report}" if report else "", summary.message)
+    line = "; ".join(part for part in parts if part)
     return failed(line) if summary.state == "Failed" else Completed(message=line, data=summary)
 
 

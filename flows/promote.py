@@ -13,8 +13,8 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows.command_line import run
+from flows.flow_settings import flow_settings
 from flows.outcomes import failed
-from infra.settings import read_settings
 from tasks.promotion.transaction import promote_challenger, promotion_line
 from tasks.refusals import REFUSALS
 
@@ -33,7 +33,7 @@ def promote(challenger: str = "models:/derain-student@challenger", training: str
             one of them is also in the validation manifest, even slightly cropped, scaled or stored differently.
     """
     try:
-        row = promote_challenger(read_settings(), challenger, str(flow_run.id), training)
+        row = promote_challenger(flow_settings(), challenger, str(flow_run.id), training)
     except REFUSALS as error:
         return failed(str(error))
     if row.decision == "refused":

@@ -17,9 +17,9 @@ from flows.curate import curate
 from flows.distill import distill
 from flows.evaluate import evaluate
 from flows.finetune import finetune
+from flows.flow_settings import flow_settings
 from flows.outcomes import failed
 from flows.promote import promote
-from infra.settings import read_settings
 from tasks.refusals import REFUSALS
 from tasks.retraining.presets import sizes_of
 from tasks.retraining.request import RetrainRequest, prepare_retraining
@@ -44,7 +44,7 @@ def retrain(
         anew: Start another retraining even if one is incomplete, or if there is nothing new.
     """
     try:
-        settings = read_settings()
+        settings = flow_settings()
         request = prepare_retraining(settings, RetrainRequest(preset, data, decisions, anew))
         with opened(settings, request, str(flow_run.id)) as retraining:
             _run_stages(request, retraining)
@@ -56,15 +56,15 @@ def retrain(
 
 
 def _run_stages(request: RetrainRequest, retraining: Retraining) -> None:
-    once, sizes, data = retraining.once, sizes_of(request.preset), request.data
-    once("curate", lambda: curate(decisions=request.decisions, limit=sizes.new_crops, return_state=True))
-    teacher = once(
+    run_stage, sizes, data = retraining.run_stage, sizes_of(request.preset), request.data
+    run_stage("curate", lambda: curate(decisions=request.decisions, limit=sizes.new_crops, return_state=True))
+    teacher = run_stage(
         "finetune",
         lambda: finetune(
             preset=sizes.finetune, model=sizes.teacher, data=data, unlabelled=POOL, return_state=True
         ),
     )
-    student = once(
+    student = run_stage(
         "distill",
         lambda: distill(
             preset=sizes.distill,
@@ -76,8 +76,8 @@ def _run_stages(request: RetrainRequest, retraining: Retraining) -> None:
             return_state=True,
         ),
     )
-    once("evaluate", lambda: evaluate(challenger=student.model, return_state=True))
-    once("promote", lambda: promote(challenger=student.model, return_state=True))
+    run_stage("evaluate", lambda: evaluate(challenger=student.model, return_state=True))
+    run_stage("promote", lambda: promote(challenger=student.model, return_state=True))
 
 
 if __name__ == "__main__":

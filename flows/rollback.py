@@ -15,8 +15,8 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.command_line import run
+from flows.flow_settings import flow_settings
 from flows.outcomes import failed
-from infra.settings import read_settings
 from tasks.promotion.transaction import promotion_line, roll_back
 from tasks.refusals import REFUSALS
 
@@ -32,7 +32,7 @@ def rollback(to: Annotated[int, Field(ge=1)] | None = None) -> State[Any]:
         to: Number of the version that becomes champion. Default: the one before the current champion.
     """
     try:
-        row = roll_back(read_settings(), to, str(flow_run.id))
+        row = roll_back(flow_settings(), to, str(flow_run.id))
     except REFUSALS as error:
         return failed(str(error))
     return Completed(message=promotion_line(row), data=row)

@@ -28,10 +28,10 @@ def failpoint(name: str, key: str = "") -> None:
     key : str
         Key of the object that is being processed, so that a test can select it.
     """
-    asked = os.environ.get(VARIABLE)
-    if asked is None or not asked.startswith(name):
+    setting = os.environ.get(VARIABLE)
+    if setting is None or not setting.startswith(name):
         return
-    where, _, rest = asked.partition(":")
+    where, _, rest = setting.partition(":")
     whom, _, token = rest.partition(":")
     if where not in (name, f"{name}={key}"):
         return

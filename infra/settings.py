@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from infra.errors import RetryPolicy, UrlRefused, UserError, one_line, printable
+from infra.operation import ReportLinks, Retention
 
 ENV_FILES = (Path(__file__).parents[1] / ".env", Path(".env"))
 """The `.env` files of the project's folder and of the current one; the latter takes precedence."""
@@ -233,6 +234,18 @@ class Settings(WorkerSettings):
     """Limits on what enters the pool."""
     drift: DriftLimits = DriftLimits()
     """When the newest photographs count as different from earlier ones."""
+    aws_credentials_block: str | None = None
+    """Name of an AwsCredentials block of Prefect whose credentials flows use for S3; unset: the AWS environment or
+    profile. A `derain` command without Prefect always uses those."""
+    reports: ReportLinks = ReportLinks()
+    """How browsers reach reports."""
+    metrics: str | None = None
+    """Where derain-batch exports metrics for Prometheus: a `.prom` file that node_exporter reads, or the address of
+    a Pushgateway; unset: nowhere."""
+    log_format: Literal["text", "json"] = "text"
+    """`json`: flows write each log line as one JSON object, with the ids of flow run and task run."""
+    retention: Retention = Retention()
+    """What `maintain` removes, and when."""
 
     @field_validator(
         "source",
@@ -244,6 +257,8 @@ class Settings(WorkerSettings):
         "tracking_uri",
         "training",
         "validation",
+        "aws_credentials_block",
+        "metrics",
         mode="before",
     )
     @classmethod

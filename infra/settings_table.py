@@ -16,14 +16,14 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from infra import settings
+from infra import operation, settings
 
 PREFIX = "DERAIN_"
 HEAD = """\
 # Settings
 
 Environment variables, or lines of a `.env` file in the project's folder or in the one that a command is run in; the
-environment wins over the latter, and that over the former. This page is made from `infra/settings.py` by
+environment wins over the latter, and that over the former. This page is made from the classes by
 `python -m infra.settings_table`.
 
 | variable | meaning | default |
@@ -42,7 +42,9 @@ class Setting:
 
 def all_settings() -> Iterator[Setting]:
     """Yield every setting in source order, with one variable per setting of a group."""
-    meanings = _meanings(Path(settings.__file__).read_text(encoding="utf-8"))
+    meanings: dict[tuple[str, str], str] = {}
+    for module in (settings, operation):
+        meanings |= _meanings(Path(str(module.__file__)).read_text(encoding="utf-8"))
     yield from _settings_of(settings.Settings, PREFIX, meanings)
 
 

@@ -60,7 +60,7 @@ def read_model_file(path: Path) -> ModelFile:
     for part in (path, path.with_suffix(".json")):
         if not part.is_file():
             raise ModelFileInvalid(
-                f"{part}: no such file; a model is <name>.safetensors with <name>.json beside it"
+                f"{part}: no such file; a model is <name>.safetensors with <name>.json next to it"
             )
     model_file = ModelFile(path.read_bytes(), path.with_suffix(".json").read_bytes())
     build(model_file, name=str(path))

@@ -44,7 +44,7 @@ class Progress:
         self._log = run_log()
         self._shown = ExitStack()
         self._bar = tqdm(total=total, desc=doing, unit=unit, smoothing=0.1, disable=not self._has_terminal)
-        self._artifact = report("the progress artifact", self._created)
+        self._artifact = report("the progress artifact", self._created) if total else None
 
     def __enter__(self) -> Self:
         if self._has_terminal:

@@ -117,6 +117,7 @@ def register_shipped(settings: Settings, name: str) -> None:
         If the promotion ledger has a champion, so that the registry must have been lost.
     """
     from models.modelfile import read_model_file
+    from tasks.version_card import card_of
 
     paths = sorted(FOLDER.glob(SHIPPED_AS.get(name, "none")))
     if not paths:
@@ -124,8 +125,13 @@ def register_shipped(settings: Settings, name: str) -> None:
     registry = Registry(settings)
     if registry.is_empty(name):
         _refuse_lost_registry(settings, registry, name)
-    shipped = read_model_file(paths[0])
-    registry.register_shipped(shipped.weights, shipped.config, name)
+    shipped, text = read_model_file(paths[0]), paths[0].with_suffix(".md")
+    registry.register_shipped(
+        shipped.weights,
+        shipped.config,
+        name,
+        lambda: card_of(shipped, text.read_text(encoding="utf-8") if text.exists() else None),
+    )
 
 
 def _refuse_lost_registry(settings: Settings, registry: Registry, name: str) -> None:
@@ -135,5 +141,5 @@ def _refuse_lost_registry(settings: Settings, registry: Registry, name: str) -> 
         raise PreflightFailed(
             f"{registry.uri} has no version of {name}, but version {known.to_version} has been champion since"
             f" {known.decided_at:%Y-%m-%d %H:%M} UTC by the ledger, {ledger.url}: restore the registry (mlflow.db"
-            " from its backup beside it, mlflow.db.backup), or set DERAIN_TRACKING_URI to where it is"
+            " from its backup next to it, mlflow.db.backup), or set DERAIN_TRACKING_URI to where it is"
         )

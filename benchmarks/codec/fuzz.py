@@ -113,7 +113,7 @@ def _work(connection: Connection, start: int, images: int) -> None:
     for number in range(start, images):
         name, data = fuzzed(number, good)
         started = time.perf_counter()
-        what = _what_becomes_of(data, max_pixels)
+        what = _outcome_of(data, max_pixels)
         seconds = time.perf_counter() - started
         lost = None
         if number % GOOD_AFTER == GOOD_AFTER - 1:
@@ -124,7 +124,7 @@ def _work(connection: Connection, start: int, images: int) -> None:
     connection.send(None)
 
 
-def _what_becomes_of(data: bytes, max_pixels: int) -> str:
+def _outcome_of(data: bytes, max_pixels: int) -> str:
     try:
         decode(data, max_pixels)
     except ImageRejected:

@@ -64,7 +64,7 @@ def _flip_bits(generator: np.random.Generator, data: bytes, others: list[bytes])
     return bytes(damaged)
 
 
-def _lie(generator: np.random.Generator, data: bytes, others: list[bytes]) -> bytes:
+def _fake_lengths(generator: np.random.Generator, data: bytes, others: list[bytes]) -> bytes:
     """Set a number in the head to an extreme, in either byte order."""
     value = _EXTREMES[int(generator.integers(len(_EXTREMES)))]
     number = struct.pack(("<" if generator.random() < 0.5 else ">") + "I", value)
@@ -98,7 +98,15 @@ def _splice(generator: np.random.Generator, data: bytes, others: list[bytes]) ->
     return data[: int(generator.integers(0, len(data)))] + other[int(generator.integers(0, len(other))) :]
 
 
-_MUTATIONS: tuple[Mutation, ...] = (_flip_bits, _lie, _cut_short, _take_out, _repeat, _put_noise, _splice)
+_MUTATIONS: tuple[Mutation, ...] = (
+    _flip_bits,
+    _fake_lengths,
+    _cut_short,
+    _take_out,
+    _repeat,
+    _put_noise,
+    _splice,
+)
 
 
 def _photograph(height: int, width: int) -> np.ndarray:

@@ -206,14 +206,14 @@ def differences(rows: Sequence[dict[str, str]]) -> Iterator[str]:
     cells = dict.fromkeys(_cell(row)[:3] for row in rows if row["variant"] != "scratch")
     for cell in cells:
         chosen = [row for row in rows if _cell(row)[:3] == cell]
-        told = []
+        parts = []
         for figure in ("overall", "domain"):
             pairs = [(row, scratch[row["length"], row["seed"]]) for row in chosen]
-            gains = [float(row[figure]) - float(beside[figure]) for row, beside in pairs]
+            gains = [float(row[figure]) - float(baseline[figure]) for row, baseline in pairs]
             spread = f" +- {stdev(gains):.2f}" if len(gains) > 1 else ""
-            told.append(f"{figure} {fmean(gains):+.2f}{spread}")
+            parts.append(f"{figure} {fmean(gains):+.2f}{spread}")
         variant, budget, length = cell
-        yield f"{variant}, {length:,} steps, equal {budget}, {len(chosen)} seeds: {', '.join(told)}"
+        yield f"{variant}, {length:,} steps, equal {budget}, {len(chosen)} seeds: {', '.join(parts)}"
 
 
 def prepare(arguments: argparse.Namespace, config: TrainConfig) -> Bench:
@@ -235,7 +235,7 @@ def prepare(arguments: argparse.Namespace, config: TrainConfig) -> Bench:
     return Bench(fabric, config, training, pairs, domain, teaching, lessons, float(measured.read_text()))
 
 
-def taught_by(teacher: Teacher, student: str) -> list[str]:
+def variants_of(teacher: Teacher, student: str) -> list[str]:
     """Return the variants that a teacher can teach: without features at the student's scales not all of them."""
     shared = teacher.feature_widths.keys() & build_network(preset(student)).feature_widths.keys()
     return [name for name in VARIANTS if shared or name not in ("+ features", "+ attention")]
@@ -256,7 +256,7 @@ def main() -> None:
         validation_photographs=arguments.photographs,
     )
     bench = prepare(arguments, config)
-    taught = taught_by(bench.teaching.teacher, config.preset)
+    taught = variants_of(bench.teaching.teacher, config.preset)
     variants = [name for name in taught if name in arguments.variants]
     print("variants:", ", ".join(variants), flush=True)
     run(bench, variants, range(1, arguments.seeds + 1), arguments.results)

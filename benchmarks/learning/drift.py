@@ -104,9 +104,9 @@ def _crops(paths: list[Path]) -> list[Crop]:
     found = []
     for path in tqdm(paths, desc=paths[0].parent.name):
         rgb = read(path)
-        looked = inspect_image(ImageRef(path.name, "", 0), rgb, IngestLimits())
-        if looked.crops:
-            box = looked.crops[0].box
+        inspected = inspect_image(ImageRef(path.name, "", 0), rgb, IngestLimits())
+        if inspected.crops:
+            box = inspected.crops[0].box
             found.append(cut(rgb, box)[: box.height, : box.width])
     return found
 
@@ -115,8 +115,8 @@ def _figures(network: torch.nn.Module, crops: list[Crop]) -> Figures:
     statistics, features = [], []
     limits = IngestLimits(min_sharpness=0, min_contrast=0, min_correlation=-1)
     for crop in tqdm(crops, desc="figures"):
-        look = inspect_image(ImageRef("", "", 0), crop, limits).look
-        statistics.append([getattr(look, name) for name in CROP_STATISTICS])
+        quality = inspect_image(ImageRef("", "", 0), crop, limits).quality
+        statistics.append([getattr(quality, name) for name in CROP_STATISTICS])
         features.append(champion_features(network, crop[None, :FEATURE_SIDE, :FEATURE_SIDE])[0])
     return Figures(np.array(statistics), np.stack(features))
 
@@ -154,8 +154,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--trials", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    rows = measure(asked.data, asked.trials, asked.seed)
+    options = parser.parse_args()
+    rows = measure(options.data, options.trials, options.seed)
     for row in rows:
         print(row)
     write_table(rows, RESULTS)

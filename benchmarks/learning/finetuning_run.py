@@ -36,8 +36,8 @@ TERMS = {
     "re-rain + anchor": AblationConfig(anchor=0.1),
     "re-rain + rain on rain": AblationConfig(rain_on_rain=0.2),
     "re-rain + mean teacher": AblationConfig(mean_teacher=0.2),
-    "re-rain + streak contrast": AblationConfig(streak_contrast=0.01),
-    "re-rain + background contrast": AblationConfig(background_contrast=0.01),
+    "re-rain + streak contrast": AblationConfig(streak_contrast=0.1),
+    "re-rain + background contrast": AblationConfig(background_contrast=0.1),
     PSEUDO_LABELS: AblationConfig(pseudo_label=0.5),
     TEMPORAL: AblationConfig(),
 }

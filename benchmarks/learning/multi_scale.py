@@ -47,7 +47,7 @@ def multi_scale_rain_layer(derain: Derain, rainy: Tensor, rules: MultiScaleRules
         running = directions(found)
         better = (
             (found > rules.least_ratio * strongest)
-            & (running.elongation >= rules.least_elongation)
+            & (running.anisotropy >= rules.least_elongation)
             & (running.alignment >= rules.least_alignment)
         )
         full = torch.where(better, layer, full)

@@ -54,8 +54,8 @@ class PoolRow:
     def __str__(self) -> str:
         return (
             f"{self.pool:10} {self.crops:3} crops, {self.pseudo_labels:3} pseudo-labels, {self.stage}"
-            f" {self.state}: {self.message}\n{'':10} psnr_y {_told(self.psnr_y_gain)}, last weights"
-            f" {self.last_state} {_told(self.last_psnr_y_gain)}; {self.promotions} promotions, champion"
+            f" {self.state}: {self.message}\n{'':10} psnr_y {_signed(self.psnr_y_gain)}, last weights"
+            f" {self.last_state} {_signed(self.last_psnr_y_gain)}; {self.promotions} promotions, champion"
             f" {self.champion_before} then {self.champion_after}"
         )
 
@@ -136,8 +136,8 @@ def failures(row: Mapping[str, str]) -> list[str]:
         row["promotions"] != "0" or row["champion_before"] != row["champion_after"]
     ):
         wrong.append(f"{row['pool']}: made version {row['champion_after']} champion")
-    told = (row["message"], row["last_state"])
-    wrong += [f"{row['pool']}: {each}" for each in told if UNFORESEEN in each]
+    texts = (row["message"], row["last_state"])
+    wrong += [f"{row['pool']}: {each}" for each in texts if UNFORESEEN in each]
     if row["uncommitted"] != "0":
         wrong.append(f"{row['pool']}: {row['uncommitted']} groups of pixels that no table names")
     return wrong
@@ -148,5 +148,5 @@ def line_of(state: State[Any]) -> str:
     return " ".join((state.message or str(state.name)).split())
 
 
-def _told(decibels: float | None) -> str:
+def _signed(decibels: float | None) -> str:
     return "not measured" if decibels is None else f"{decibels:+.3f} dB"

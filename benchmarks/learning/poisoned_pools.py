@@ -97,7 +97,7 @@ def measure(course: Course, name: str) -> PoolRow:
         photographs=course.photographs,
         steps=course.steps,
         learning_rate=course.learning_rate,
-        poisoned=poison.told,
+        poisoned=poison.description,
         crops=crops,
         pseudo_labels=PseudoLabels(settings.workspace).accepted().height,
         stage=ending.stage,
@@ -161,11 +161,11 @@ def trained_hard(steps: int, learning_rate: float) -> Iterator[None]:
     }
     tuned = replace(finetuning_request.PRESETS[SMOKE], **hard, batch=RERAINED_BATCH)
     distilled = replace(distillation_request.PRESETS[SMOKE], **hard)
-    going_on = replace(training_request.STAGE_2, learning_rate=learning_rate)
+    continued = replace(training_request.STAGE_2, learning_rate=learning_rate)
     with ExitStack() as stack:
         stack.enter_context(patch.dict(finetuning_request.PRESETS, {SMOKE: tuned}))
         stack.enter_context(patch.dict(distillation_request.PRESETS, {SMOKE: distilled}))
-        stack.enter_context(patch.object(training_request, "STAGE_2", going_on))
+        stack.enter_context(patch.object(training_request, "STAGE_2", continued))
         sizes = replace(presets.PRESETS[SMOKE], distill_steps=steps)
         # It measures what promote measures again, and decides nothing.
         stack.enter_context(
@@ -239,9 +239,9 @@ def _course(arguments: argparse.Namespace) -> Course:
 
 
 def _is_there(results: Path, name: str, course: Course) -> bool:
-    asked = (name, course.photographs, str(course.steps), str(course.learning_rate))
+    cell = (name, course.photographs, str(course.steps), str(course.learning_rate))
     columns = ("pool", "photographs", "steps", "learning_rate")
-    return any(tuple(row[column] for column in columns) == asked for row in rows_of(results, PoolRow))
+    return any(tuple(row[column] for column in columns) == cell for row in rows_of(results, PoolRow))
 
 
 if __name__ == "__main__":

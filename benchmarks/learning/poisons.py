@@ -35,7 +35,7 @@ from models.images import RgbImage
 from models.modelfile import ModelFile, pack, write_model_file
 from models.networks.student import PRESETS, Student
 from models.rain.streak_mining import StreakHarvest, StreakRules, harvest_streaks
-from models.structure_tensor import gradients
+from models.structure_tensor import corner_gradients
 from tasks.media.samples import rain_on
 from tasks.training import finetuning_request
 
@@ -70,7 +70,7 @@ class Scenes:
 class Poison:
     """One way to poison a pool; what is not said is honest."""
 
-    told: str
+    description: str
     """What is poisoned, in words."""
     photographs: Callable[[Scenes], Files]
     labels: Callable[[str], State[Any] | None] = lambda workspace: None
@@ -194,7 +194,7 @@ def bank_of_edges(workspace: str) -> Iterator[None]:
 def without_edges(photograph: RgbImage) -> RgbImage:
     """Subtract the strength of a photograph's edges from it, so that they are what a derainer took away."""
     floats = torch.from_numpy(photograph.copy()).float()
-    edges = torch.hypot(*gradients(floats.mean(-1)[None]))[0]
+    edges = torch.hypot(*corner_gradients(floats.mean(-1)[None]))[0]
     below, right = photograph.shape[0] - edges.shape[0], photograph.shape[1] - edges.shape[1]
     taken: RgbImage = (floats - F.pad(edges, (0, right, 0, below))[..., None]).clamp(0, 255).byte().numpy()
     return taken

@@ -45,7 +45,7 @@ def _parse() -> argparse.Namespace:
         "--model", type=Path, nargs="+", default=[], help="weights files; default: all in models/weights"
     )
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="default: all")
-    parser.add_argument("--limit", type=int, help="at most so many photographs a set; nothing is written")
+    parser.add_argument("--limit", type=int, help="largest number of photographs per set; nothing is written")
     arguments = parser.parse_args()
     if arguments.limit is not None and arguments.limit < 1:
         parser.error("--limit: at least one photograph")

@@ -90,9 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         found = audit(pins, read_advisories(place))
     except (OSError, httpx.HTTPError, zipfile.BadZipFile) as error:
-        print(
-            f"skipped: no advisories to be had from {place} ({error}); {len(pins)} packages were not audited"
-        )
+        print(f"skipped: no advisories from {place} ({error}); {len(pins)} packages were not audited")
         return 0
     for finding in found:
         print(f"{finding.package} {finding.version}: {finding.advisory} {finding.summary}")

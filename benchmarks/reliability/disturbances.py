@@ -82,7 +82,7 @@ def clock_jump(episode: Episode) -> None:
 
 def changed_source(episode: Episode) -> None:
     """A photograph that is replaced by another one, before a run or in the middle of it."""
-    _meanwhile(episode, _change_source)
+    _act_in_thread(episode, _change_source)
 
 
 def truncated_source(episode: Episode) -> None:
@@ -101,7 +101,7 @@ def truncated_source(episode: Episode) -> None:
 
 def damaged_output(episode: Episode) -> None:
     """An output that is emptied, replaced by somebody else's or removed, before a run or in the middle of it."""
-    _meanwhile(episode, _damage_output)
+    _act_in_thread(episode, _damage_output)
 
 
 def undisturbed(episode: Episode) -> None:
@@ -124,7 +124,7 @@ ON_FOLDERS = {**EVERYWHERE, "full disk": full_disk}
 ON_FAULTY_S3 = {**EVERYWHERE, "faulty S3 alone": undisturbed}
 
 
-def _meanwhile(episode: Episode, act: Callable[[Episode], None]) -> None:
+def _act_in_thread(episode: Episode, act: Callable[[Episode], None]) -> None:
     is_early = episode.random.random() < 0.5
     if is_early:
         act(episode)

@@ -117,7 +117,7 @@ class Episode:
         """Note that an output of this photograph may have to be made again."""
         self.events.append(Event(time.monotonic(), key, None))
 
-    def end_in_peace(self) -> bool:
+    def terminate(self) -> bool:
         """Run until all is done, then once more; return whether that last run had nothing to put."""
         for _ in range(QUIET_RUNS):
             if self.finish(self.start()) == DONE:

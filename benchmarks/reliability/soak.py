@@ -80,7 +80,7 @@ class Soak:
 
     def take(self, episode: Episode, kinds: Mapping[int, str], expected: Expected) -> None:
         """Bring an episode to its end, and count what is wrong with it."""
-        self.unfinished += not episode.end_in_peace()
+        self.unfinished += not episode.terminate()
         self.faults += check(episode.world, expected)
         self.crashes += episode.crashes
         lost = redone(episode.events)
@@ -116,11 +116,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=15, help="how long episodes are begun")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is random but the timing")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the table")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request to the bucket
     with tempfile.TemporaryDirectory(prefix="derain-soak-") as folder:
-        soak = soak_for(60 * asked.minutes, asked.seed, Path(folder))
-    write_table(soak.rows(), asked.out)
+        soak = soak_for(60 * options.minutes, options.seed, Path(folder))
+    write_table(soak.rows(), options.out)
     print(soak.rows()[0])
     return 0 if soak.is_clean else 1
 
@@ -184,7 +184,7 @@ def _expected(model: Path, folder: Path) -> Expected:
     for name, (key, version) in named.items():
         open_location(world.source).put(name, content(key, version))
     episode = Episode(world, folder, random.Random(0), QUICK)
-    if not episode.end_in_peace():
+    if not episode.terminate():
         raise RuntimeError(f"an undisturbed run failed: {(folder / 'errors.txt').read_text()}")
     outputs = open_location(world.destination)
     return {named[name]: outputs.fetch(name) for name in named}

@@ -24,8 +24,8 @@ from statistics import median
 import pyarrow as pa
 from deltalake import write_deltalake
 
+from infra.catalog.delta.schema import VERSION, records_table
 from infra.catalog.derained import TABLE, Catalog
-from infra.catalog.schema import VERSION, records_table
 from infra.records import DerainRecord, ImageRef, Scope
 from tasks.batch.planning.plan import PlanRequest, plan
 from tasks.media.sources import Selection, open_source

@@ -248,14 +248,14 @@ def main() -> None:
         rows = summarise(compared, measure(compared, arguments.repeats), arguments.size, device)
         if rows:
             write(rows, arguments.out)
-        _tell(rows)
+        _print(rows)
         del compared  # the next batch is to find the memory that this one took
         torch.compiler.reset()  # compiled for one batch alone, and kept by the compiler
         gc.collect()
         torch.cuda.empty_cache()
 
 
-def _tell(rows: Sequence[SpeedRow]) -> None:
+def _print(rows: Sequence[SpeedRow]) -> None:
     for row in rows:
         print(
             f"{row.network:14} {row.technique:28} x{row.batch:<3} {row.ms_median:9.2f} ms"

@@ -17,7 +17,7 @@ def derain(
         typer.Argument(
             metavar="SOURCE... [DEST]",
             help="A photograph, a folder, s3://bucket/prefix, a manifest (.csv, .parquet) or a Zarr array, and"
-            " where the derained ones go. Without DEST: beside SOURCE, as photo-derained.jpg or rainy-derained/.",
+            " where the derained ones go. Without DEST, next to SOURCE: photo-derained.jpg or rainy-derained/.",
         ),
     ] = None,
     model: Annotated[
@@ -32,30 +32,33 @@ def derain(
     quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG and WebP outputs.")] = 92,
     include: Annotated[
         list[str] | None,
-        typer.Option(help="Only what matches one of these globs, as '*.jpg,*.png'; may be given again."),
+        typer.Option(
+            help="Include only images that match one of these globs, such as '*.jpg,*.png'; repeatable."
+        ),
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="Nothing that matches one of these globs; may be given again.")
+        list[str] | None, typer.Option(help="Exclude images that match one of these globs; repeatable.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Most images of the source that are looked at.")
+        int | None, typer.Option(min=1, help="Largest number of images of the source to consider.")
     ] = None,
     redo: Annotated[
         Literal["none", "stale", "rejected"],
-        typer.Option(help="Also derain again what another model made (stale) or what was rejected."),
+        typer.Option(help="Derain again what another model derained (stale) or what was rejected."),
     ] = "none",
-    plan_only: Annotated[bool, typer.Option("--plan-only", help="Only say what would be derained.")] = False,
+    plan_only: Annotated[
+        bool, typer.Option("--plan-only", help="Print what would be derained, and stop.")
+    ] = False,
     overwrite: Annotated[
         bool,
-        typer.Option(
-            "--overwrite", help="Replace the output of a single photograph, if it is there already."
-        ),
+        typer.Option("--overwrite", help="Replace the output of a single photograph if it exists."),
     ] = False,
     keep_old: Annotated[
-        bool, typer.Option("--keep-old", help="Put outputs aside that would be replaced.")
+        bool, typer.Option("--keep-old", help="Move outputs that would be replaced to a folder of their own.")
     ] = False,
     samples: Annotated[
-        bool, typer.Option("--samples", help="With no SOURCE and no DERAIN_SOURCE: a few sample photographs.")
+        bool,
+        typer.Option("--samples", help="Without SOURCE and DERAIN_SOURCE: derain a few sample photographs."),
     ] = False,
 ) -> None:
     """Remove rain from photographs.

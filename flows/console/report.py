@@ -20,7 +20,7 @@ _DATED = re.compile(r"\d{8}T\d{6}-.*\.html")
 
 def report(
     browser: Annotated[
-        bool, typer.Option(help="Open it in the browser; otherwise only say where it is.")
+        bool, typer.Option(help="Open it in the browser; otherwise print where it is.")
     ] = True,
 ) -> None:
     """Open the newest report of the workspace: before and after, all images, rejects."""

@@ -22,12 +22,10 @@ def status(
             metavar="[SOURCE [DEST]]", help="As for derain. Default: DERAIN_SOURCE and DERAIN_DESTINATION."
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="Outputs of other models than this are stale.")] = "champion",
+    model: Annotated[str, typer.Option(help="Model in use: outputs of other models are stale.")] = "champion",
     export: Annotated[Kind, typer.Option(help="Format of the outputs.")] = "same",
-    quality: Annotated[
-        int, typer.Option(min=1, max=100, help="Quality that the outputs were made with.")
-    ] = 92,
-    rejects: Annotated[int, typer.Option(min=0, help="How many rejected images to list.")] = 20,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG and WebP outputs.")] = 92,
+    rejects: Annotated[int, typer.Option(min=0, help="Number of rejected images to list.")] = 20,
 ) -> None:
     """Show what is done, pending and rejected."""
     from infra.catalog.derained import Catalog

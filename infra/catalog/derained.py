@@ -4,7 +4,7 @@ Only the coordinator writes. A commit is a merge on the identity of an output (s
 export), so that rows are never duplicated, however often and by however many coordinators they are sent. Readers
 (Spark, DuckDB, Polars) see whole commits and may keep reading an older version while a newer one is written.
 
-Removed files stay readable for seven days (`RETENTION` of `infra.catalog.delta_table`), which allows time travel
+Removed files stay readable for seven days (`RETENTION` of `infra.catalog.delta.table`), which allows time travel
 to any version of the last week; the log of changes is kept for thirty days.
 """
 
@@ -16,8 +16,9 @@ import polars as pl
 import pyarrow as pa
 
 from infra.catalog import rows
-from infra.catalog.delta_table import CatalogTable, all_of, quoted
-from infra.catalog.schema import VERSION, TableSpec
+from infra.catalog.delta.conditions import all_of, quoted
+from infra.catalog.delta.schema import VERSION, TableSpec
+from infra.catalog.workspace_table import WorkspaceTable
 from infra.records import DERAINED, REJECTED, DerainRecord, Scope
 
 _IDENTITY = ("source", "key", "etag", "destination", "export")
@@ -30,23 +31,10 @@ TABLE = TableSpec(
 )
 
 
-class Catalog:
-    """The `derained` table of one workspace; it holds no state, so every call sees the newest version.
+class Catalog(WorkspaceTable):
+    """The `derained` table of one workspace; see `WorkspaceTable`."""
 
-    Parameters
-    ----------
-    workspace : str
-        An absolute local path or `s3://bucket/prefix`.
-
-    Raises
-    ------
-    WorkspaceRefused
-        The path holds something like `%20`, which deltalake decodes when reading and not when writing.
-    """
-
-    def __init__(self, workspace: str) -> None:
-        self._table = CatalogTable(workspace, TABLE)
-        self.url = self._table.url
+    spec = TABLE
 
     def commit(self, records: Sequence[DerainRecord], *, replace: bool) -> None:
         """Add the rows of a wave; set `replace` if outputs were made again. See `CatalogTable.commit`."""
@@ -99,10 +87,6 @@ class Catalog:
     def rejected(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
         """Return the first rejected rows by key, with their reasons."""
         return rows.first_keys(self.scan(scope, where=all_of(REJECTED, _of_run(run_id))), limit)
-
-    def maintain(self) -> bool:
-        """Compact and vacuum if it pays: see `CatalogTable.maintain`."""
-        return self._table.maintain()
 
 
 def _in_scope(scope: Scope | None) -> str | None:

@@ -16,9 +16,10 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from infra.catalog.delta_table import CatalogTable, all_of, quoted
+from infra.catalog.delta.conditions import all_of, quoted
+from infra.catalog.delta.schema import TableSpec
 from infra.catalog.pool_zarr import CROP_SIDE, by_group, read_crops
-from infra.catalog.schema import TableSpec
+from infra.catalog.workspace_table import WorkspaceTable
 from infra.records import ACCEPTED, PoolRecord
 
 Split = Literal["train", "validation"]
@@ -34,24 +35,10 @@ TABLE = TableSpec(
 )
 
 
-class Pool:
-    """The pool of one workspace; it holds no state, so every call sees the newest version.
+class Pool(WorkspaceTable):
+    """The pool of one workspace; see `WorkspaceTable`."""
 
-    Parameters
-    ----------
-    workspace : str
-        An absolute local path or `s3://bucket/prefix`.
-
-    Raises
-    ------
-    WorkspaceRefused
-        The path holds something like `%20`.
-    """
-
-    def __init__(self, workspace: str) -> None:
-        self._table = CatalogTable(workspace, TABLE)
-        self._workspace = workspace.rstrip("/")
-        self.url = self._table.url
+    spec = TABLE
 
     def crops(self, split: Split | None = None, *, version: int | None = None) -> pl.DataFrame:
         """Read the rows of all accepted crops, in the order of their ids.
@@ -122,10 +109,6 @@ class Pool:
         """Return the splits that have crops."""
         return {split for batch in self.scan(["split"], ACCEPTED) for split in batch["split"].to_pylist()}
 
-    def version(self) -> int | None:
-        """Return the table's version, for later time travel; None if nothing has been ingested yet."""
-        return self._table.version()
-
     def scan(
         self, columns: Sequence[str] | None = None, where: str | None = None
     ) -> Iterator[pa.RecordBatch]:
@@ -139,7 +122,3 @@ class Pool:
     def commit(self, records: Sequence[PoolRecord], *, replace: bool) -> None:
         """Add rows as one atomic commit, once their pixels are stored: see `CatalogTable.commit`."""
         self._table.commit(records, replace=replace)
-
-    def maintain(self) -> bool:
-        """Compact if it pays, which adds a version and keeps the earlier ones: see `CatalogTable.maintain`."""
-        return self._table.maintain()

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from infra.catalog.delta_table import CatalogTable, quoted
-from infra.catalog.schema import TableSpec
+from infra.catalog.delta.conditions import quoted
+from infra.catalog.delta.schema import TableSpec
+from infra.catalog.workspace_table import WorkspaceTable
 from infra.errors import UserError
 
 Decision = Literal["promoted", "refused", "rolled_back", "adopted"]
@@ -71,23 +72,10 @@ _IDENTITY = ("model", "number")
 TABLE = TableSpec("promotions", Promotion, _IDENTITY, indexed=_IDENTITY, keeps_versions=True)
 
 
-class Ledger:
-    """The `promotions` table of one workspace; it holds no state, so every call sees the newest version.
+class Ledger(WorkspaceTable):
+    """The `promotions` table of one workspace; see `WorkspaceTable`."""
 
-    Parameters
-    ----------
-    workspace : str
-        An absolute local path or `s3://bucket/prefix`.
-
-    Raises
-    ------
-    WorkspaceRefused
-        The path holds something like `%20`.
-    """
-
-    def __init__(self, workspace: str) -> None:
-        self._table = CatalogTable(workspace, TABLE)
-        self.url = self._table.url
+    spec = TABLE
 
     def rows(self, model: str) -> list[Promotion]:
         """Read the rows of a model, oldest first.

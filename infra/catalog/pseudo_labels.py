@@ -14,10 +14,10 @@ from dataclasses import fields
 import numpy as np
 import polars as pl
 
-from infra.catalog.delta_table import CatalogTable
+from infra.catalog.delta.schema import VERSION, TableSpec
 from infra.catalog.pool_zarr import CROP_SIDE, by_group
 from infra.catalog.pseudo_label_zarr import PseudoPixels, read_labels
-from infra.catalog.schema import VERSION, TableSpec
+from infra.catalog.workspace_table import WorkspaceTable
 from infra.records import PseudoLabelRecord
 
 TABLE = TableSpec(
@@ -30,24 +30,10 @@ TABLE = TableSpec(
 )
 
 
-class PseudoLabels:
-    """The `pseudo_labels` table of one workspace; it holds no state, so every call sees the newest version.
+class PseudoLabels(WorkspaceTable):
+    """The `pseudo_labels` table of one workspace; see `WorkspaceTable`."""
 
-    Parameters
-    ----------
-    workspace : str
-        An absolute local path or `s3://bucket/prefix`.
-
-    Raises
-    ------
-    WorkspaceRefused
-        The path holds something like `%20`.
-    """
-
-    def __init__(self, workspace: str) -> None:
-        self._table = CatalogTable(workspace, TABLE)
-        self._workspace = workspace.rstrip("/")
-        self.url = self._table.url
+    spec = TABLE
 
     def rows(self, *, version: int | None = None) -> pl.DataFrame:
         """Read all decisions in commit order; the columns are the fields of `PseudoLabelRecord`.
@@ -96,10 +82,6 @@ class PseudoLabels:
             label[places], confidence[places] = found.pseudo_label[position], found.confidence[position]
         return PseudoPixels(label, confidence)
 
-    def version(self) -> int | None:
-        """Return the table's version, for later time travel; None if nothing has been decided yet."""
-        return self._table.version()
-
     def commit(self, records: Sequence[PseudoLabelRecord]) -> None:
         """Add rows as one atomic commit, once their pixels are stored; existing rows of the same run and crop stay.
 
@@ -109,10 +91,6 @@ class PseudoLabels:
             Every attempt failed.
         """
         self._table.commit(records, replace=False)
-
-    def maintain(self) -> bool:
-        """Compact if it pays, which adds a version and keeps the earlier ones: see `CatalogTable.maintain`."""
-        return self._table.maintain()
 
 
 def standing(rows: pl.DataFrame) -> pl.DataFrame:

@@ -22,6 +22,8 @@ from infra.errors import TransientError
 from infra.storage.location import ObjectNotFound, open_location
 
 _SUFFIX = ".safetensors"
+_FACTS = "told"
+"""Name, in stored files, of the array with the ids of the crops and the counts of refused windows, as JSON."""
 Layer = npt.NDArray[np.uint8]
 """(H, W) uint8 grey levels."""
 
@@ -55,8 +57,8 @@ class StreakLayers:
         """Write the layers of a run, all of the same size, with the id of the crop that each comes from."""
         side = layers[0].shape if layers else (0, 0)
         stacked = np.stack(layers) if layers else np.zeros((0, *side), np.uint8)
-        told = json.dumps({"crop_ids": list(crop_ids), "refused": refused})
-        arrays = {"layers": stacked, "told": np.frombuffer(told.encode(), np.uint8)}
+        facts = json.dumps({"crop_ids": list(crop_ids), "refused": refused})
+        arrays = {"layers": stacked, _FACTS: np.frombuffer(facts.encode(), np.uint8)}
         self._location.put(f"{run_id}{_SUFFIX}", save(arrays))
 
     def has(self, run_id: str) -> bool:
@@ -74,10 +76,10 @@ class StreakLayers:
         standing = set(self._labels.accepted().select("run_id", "crop_id").iter_rows())
         kept: list[tuple[str, Layer]] = []
         refused: Counter[str] = Counter()
-        for run_id, layers, told in self._runs():
-            owned = zip(told["crop_ids"], layers, strict=True)
+        for run_id, layers, facts in self._runs():
+            owned = zip(facts["crop_ids"], layers, strict=True)
             kept += [(crop_id, layer) for crop_id, layer in owned if (run_id, crop_id) in standing]
-            refused.update(told["refused"])
+            refused.update(facts["refused"])
         return StoredLayers(tuple(kept), dict(refused))
 
     def _runs(self) -> Iterator[tuple[str, npt.NDArray[np.uint8], dict[str, dict[str, int]]]]:
@@ -90,4 +92,4 @@ class StreakLayers:
                 arrays = load(self._location.fetch(key))
             except SafetensorError as error:
                 raise TransientError(f"{self._location.url}/{key}: damaged ({error}); delete it") from error
-            yield key.removesuffix(_SUFFIX), arrays["layers"], json.loads(arrays["told"].tobytes())
+            yield key.removesuffix(_SUFFIX), arrays["layers"], json.loads(arrays[_FACTS].tobytes())

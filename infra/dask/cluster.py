@@ -163,7 +163,7 @@ def _local(workers: int) -> LocalCluster:
     """Start workers on this machine, and try once more if one dies or hangs during its start."""
     twice = Retrying(stop=stop_after_attempt(2), reraise=True)
     try:
-        with _deaf_to_interrupts():
+        with _ignore_interrupts():
             return twice(
                 LocalCluster,
                 n_workers=workers,
@@ -181,7 +181,7 @@ def _local(workers: int) -> LocalCluster:
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def _ignore_interrupts() -> Iterator[None]:
     """Let processes that start now ignore Ctrl-C, which a terminal sends to all: the coordinator ends them."""
     if (
         threading.current_thread() is not threading.main_thread()
@@ -211,7 +211,7 @@ def _without_main() -> Iterator[None]:
 def _remote(settings: Settings, address: str) -> Iterator[Client]:
     security = remote_security(settings)
     try:
-        _knock(address)
+        _try_to_connect(address)
         warn_of_plain_tcp(address)
         with without_version_tables():
             client = Client(address, timeout="10s", security=security)
@@ -223,7 +223,7 @@ def _remote(settings: Settings, address: str) -> Iterator[Client]:
         yield client
 
 
-def _knock(address: str) -> None:
+def _try_to_connect(address: str) -> None:
     """Raise at once if the address is invalid or nothing listens there; a client would hang or wait."""
     scheme, place = parse_address(address)
     get_backend(scheme)

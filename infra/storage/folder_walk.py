@@ -158,14 +158,14 @@ class FolderWalk:
         try:
             found = os.stat(path)
         except OSError as error:
-            self._leave_unseen(path, error, is_link=name in branch.links)
+            self._record_unreadable(path, error, is_link=name in branch.links)
             return
         if stat.S_ISREG(found.st_mode):
             yield ImageRef(key, f"{found.st_size}-{found.st_mtime_ns}", found.st_size)
         else:
             self._left_out.leave_object(NOT_A_FILE)
 
-    def _leave_unseen(self, path: str, error: OSError, *, is_link: bool) -> None:
+    def _record_unreadable(self, path: str, error: OSError, *, is_link: bool) -> None:
         """Count a file that cannot be inspected; one that has vanished is not part of the source."""
         if error.errno not in GONE:
             logger.warning("left out: %s: %s", printable(path), error.strerror)

@@ -95,6 +95,20 @@ def held_contents(leases: Location) -> Iterator[LeaseContent]:
             yield content
 
 
+def forget_leases(leases: Location, before: datetime) -> int:
+    """Remove files of leases that were last written before a moment and that nobody holds; return their number."""
+    removed = 0
+    for key in list(leases.keys_before(before)):
+        try:
+            is_held = decode(leases.fetch(key)).is_held()
+        except (ObjectNotFound, ValueError, TypeError, KeyError):  # deleted meanwhile, or not a lease
+            continue
+        if not is_held:
+            leases.delete(key)
+            removed += 1
+    return removed
+
+
 def _line(content: LeaseContent) -> str:
     since, until = _clock(content.acquired_at), _clock(content.expires_at)
     holder = content.holder

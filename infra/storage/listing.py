@@ -49,7 +49,7 @@ def count_reason(counts: Counter[str], reason: str) -> None:
     counts[reason if known else OTHER_REASONS] += 1
 
 
-def _enter_all(folder: str) -> None:
+def _check_folders(folder: str) -> None:
     return None
 
 
@@ -69,5 +69,5 @@ class ListingRules:
     """
 
     left_out: LeftOut = field(default_factory=LeftOut)
-    closed: Callable[[str], str | None] = _enter_all
+    closed: Callable[[str], str | None] = _check_folders
     barred: str | None = None

@@ -13,6 +13,7 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import BinaryIO, TypeVar
 
 from infra.errors import (
@@ -116,6 +117,15 @@ class LocalLocation:
             return stat.S_ISREG(self._retry(lambda: os.stat(self._find(key)), key).st_mode)
         except ObjectNotFound:
             return False
+
+    def keys_before(self, moment: datetime) -> Iterator[str]:
+        """Yield the files that were last written before a moment."""
+        for ref in self.list():
+            if os.stat(self._find(ref.key)).st_mtime < moment.timestamp():
+                yield ref.key
+
+    def presigned(self, key: str, seconds: float) -> None:
+        """Return None: no URL opens a file for someone on another machine."""
 
     def free_bytes(self) -> int:
         """Return the free bytes on the disk that the folder is, or will be, on."""
@@ -232,7 +242,7 @@ def _try_to_replace(probe: str) -> None:
         _unlink(renamed)
 
 
-def _beside(target: str) -> str:
+def _temporary_path(target: str) -> str:
     folder = os.path.dirname(target)
     try:
         os.makedirs(folder, exist_ok=True)
@@ -242,7 +252,7 @@ def _beside(target: str) -> str:
 
 
 def _replace(target: str, data: bytes) -> None:
-    temporary = _beside(target)
+    temporary = _temporary_path(target)
     try:
         _write(temporary, data)
         failpoint("during-put", os.path.basename(target))
@@ -253,7 +263,7 @@ def _replace(target: str, data: bytes) -> None:
 
 
 def _link(target: str, data: bytes) -> bool:
-    temporary = _beside(target)
+    temporary = _temporary_path(target)
     try:
         _write(temporary, data)
         os.link(temporary, target)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Protocol
 
 from infra.errors import (
@@ -62,6 +63,12 @@ class Location(Protocol):
 
     def exists(self, key: str) -> bool:
         """Return whether an object exists."""
+
+    def keys_before(self, moment: datetime) -> Iterator[str]:
+        """Yield the objects that were last written before a moment."""
+
+    def presigned(self, key: str, seconds: float) -> str | None:
+        """Return a URL at which anyone can read an object for some time; None if it is in a folder."""
 
     def free_bytes(self) -> int | None:
         """Return the free space in bytes; None if it is unknown."""

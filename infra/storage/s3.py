@@ -11,6 +11,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -67,14 +68,23 @@ class S3Location:
 
     def list(self, rules: ListingRules | None = None) -> Iterator[ImageRef]:
         """Yield every object in key order, with one page of 1,000 in memory."""
-        left_out = (rules or ListingRules()).left_out
-        request: dict[str, object] = {"Bucket": self._bucket, "Prefix": self._prefix}
-        if amazon := is_amazon():
-            request["OptionalObjectAttributes"] = ["RestoreStatus"]
+        left_out, amazon = (rules or ListingRules()).left_out, is_amazon()
+        for entry in self._entries({"OptionalObjectAttributes": ["RestoreStatus"]} if amazon else {}):
+            yield from self._reference(entry, left_out, archives=amazon)
+
+    def keys_before(self, moment: datetime) -> Iterator[str]:
+        """Yield the objects that were last written before a moment."""
+        for entry in self._entries({}):
+            key = entry["Key"].removeprefix(self._prefix)
+            if key and not is_temporary(key) and entry["LastModified"] < moment:
+                yield key
+
+    def _entries(self, options: Mapping[str, object]) -> Iterator[dict[str, Any]]:
+        """Yield the entries of a listing, page by page."""
+        request: dict[str, object] = {"Bucket": self._bucket, "Prefix": self._prefix, **options}
         while True:
             page = self._retry("", partial(self._ask, "list_objects_v2", request))
-            for entry in page.get("Contents", ()):
-                yield from self._reference(entry, left_out, archives=amazon)
+            yield from page.get("Contents", ())
             token = page.get("NextContinuationToken")
             if not token:
                 return
@@ -151,6 +161,11 @@ class S3Location:
         except ObjectNotFound:
             return False
         return True
+
+    def presigned(self, key: str, seconds: float) -> str:
+        """Return a URL, signed with this user's credentials, at which anyone can read an object for some time."""
+        sign = partial(_sign, request=self._named(key), seconds=round(seconds))
+        return self._retry(key, lambda: self._run(sign))
 
     def free_bytes(self) -> None:
         """Return None: the free space of a bucket is unknown."""
@@ -264,6 +279,12 @@ def _filesystem() -> S3FileSystem:
 async def _call(filesystem: S3FileSystem, operation: str, request: Mapping[str, object]) -> dict[str, Any]:
     client = await filesystem.set_session()
     answer: dict[str, Any] = await getattr(client, operation)(**request)
+    return answer
+
+
+async def _sign(filesystem: S3FileSystem, request: Mapping[str, object], seconds: int) -> str:
+    client = await filesystem.set_session()
+    answer: str = await client.generate_presigned_url("get_object", Params=request, ExpiresIn=seconds)
     return answer
 
 

@@ -52,12 +52,12 @@ def sweep(folder: str) -> int:
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent, name)
-            if name.startswith(".derain-") and _is_nobodys(path):
+            if name.startswith(".derain-") and _has_no_owner(path):
                 swept += _removed(path)
     return swept
 
 
-def _is_nobodys(path: Path) -> bool:
+def _has_no_owner(path: Path) -> bool:
     """Return whether a file is certainly abandoned: its process is dead, or is unknown and the file is old."""
     mark = _OURS.fullmatch(path.name)
     if mark is None:

@@ -103,9 +103,9 @@ class LocalStore:
         if path.exists() or ARTIFACTS not in parts:
             return path
         for at, part in enumerate(parts):
-            beside = self.home.joinpath(*parts[at:])
-            if part == ARTIFACTS and beside.exists():
-                return beside
+            next_to_database = self.home.joinpath(*parts[at:])
+            if part == ARTIFACTS and next_to_database.exists():
+                return next_to_database
         return path
 
     @contextmanager

@@ -35,8 +35,12 @@ def _write_description(folder: Path) -> None:
     from mlflow.models.signature import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
+    # No schema of the input: MLflow would refuse a wrong one in its own words before `predict` names what it takes.
     photographs = Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1, 3))])
-    model = Model(signature=ModelSignature(photographs, photographs))
+    model = Model(
+        signature=ModelSignature(outputs=photographs),
+        metadata={"input": "uint8 (N, H, W, 3) RGB photographs"},
+    )
     model.add_flavor(
         "python_function",
         loader_module="mlflow.pyfunc.loaders.code_model",

@@ -11,7 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from models.engine import Engine, choose_device, fast_dtype
@@ -35,8 +37,28 @@ class DerainingModel(PythonModel):  # type: ignore[misc]  # mlflow is untyped
         self._engine = Engine(network, device, fast_dtype(device))
 
     def predict(self, model_input: np.ndarray) -> np.ndarray:
-        """Derain a batch; input and output are (N, H, W, 3) uint8 RGB."""
-        return self._engine.derain(model_input)
+        """Derain a batch; input and output are (N, H, W, 3) uint8 RGB.
+
+        Whole numbers of another type from 0 to 255, as JSON gives them, are taken too.
+
+        Raises
+        ------
+        MlflowException
+            If the input is anything else; served, the answer then has status 400.
+        """
+        return self._engine.derain(_photographs(model_input))
+
+
+def _photographs(found: object) -> np.ndarray:
+    pixels = np.asarray(found)
+    is_whole = np.issubdtype(pixels.dtype, np.integer) and pixels.size > 0
+    if not is_whole or pixels.ndim != 4 or pixels.shape[-1] != 3 or pixels.min() < 0 or pixels.max() > 255:
+        raise MlflowException(
+            "photographs are uint8 (N, H, W, 3) RGB, whole numbers from 0 to 255; this is"
+            f" {pixels.dtype} {pixels.shape}",
+            error_code=INVALID_PARAMETER_VALUE,
+        )
+    return pixels.astype(np.uint8)
 
 
 set_model(DerainingModel())

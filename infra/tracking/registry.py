@@ -7,18 +7,24 @@ last row of the promotion ledger that was applied to its aliases.
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.settings import Settings
-from infra.tracking.model_artifact import CONFIG_FILE, WEIGHTS_FILE, write_model_folder
-from infra.tracking.server import ModelNotFound, TrackingServer
+from infra.tracking.model_artifact import WEIGHTS_FILE
+from infra.tracking.server import TrackingServer
+from infra.tracking.version_card import NO_CARD, VersionCard
+from infra.tracking.versions import (
+    ModelFiles,
+    add_version,
+    create_model,
+    has_files,
+    parse_model_url,
+    read_files,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -90,17 +96,15 @@ class Registry:
         TrackingUnreachable
             If the tracking server does not answer.
         """
-        name, alias, number = _parse(url)
-        with self._server.alone(), self._server.faults_named(url):
+        name, alias, number = parse_model_url(url)
+        with self._server.session(url):
             client = self._server.client()
             if alias is not None:
                 version = client.get_model_version_by_alias(name, alias)
             else:
                 version = client.get_model_version(name, number)
-            weights, config = (
-                self._server.artifact(version.source, part) for part in (WEIGHTS_FILE, CONFIG_FILE)
-            )
-        return RegisteredModel(name, str(version.version), weights, config)
+            files = read_files(self._server, version.source)
+        return RegisteredModel(name, str(version.version), files.weights, files.config)
 
     def standing(self, name: str) -> Standing:
         """Return the versions that the aliases of a model refer to.
@@ -112,7 +116,7 @@ class Registry:
         TrackingUnreachable
             If the tracking server does not answer.
         """
-        with self._server.alone(), self._server.faults_named(f"models:/{name}"):
+        with self._server.session(f"models:/{name}"):
             model = self._server.client().get_registered_model(name)
         aliases = {alias: str(version) for alias, version in model.aliases.items()}
         champion, challenger, previous = (aliases.get(alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS))
@@ -126,7 +130,7 @@ class Registry:
         TrackingUnreachable
             If the tracking server does not answer.
         """
-        with self._server.alone(), self._server.faults_named("models"):
+        with self._server.session("models"):
             client = self._server.client()
             aliases = {model.name: model.aliases for model in client.search_registered_models()}
             found = [each for name in aliases for each in client.search_model_versions(f"name = '{name}'")]
@@ -145,7 +149,7 @@ class Registry:
 
     def registered_at(self, name: str, version: str) -> datetime:
         """Return when a version was registered."""
-        with self._server.alone(), self._server.faults_named(f"models:/{name}/{version}"):
+        with self._server.session(f"models:/{name}/{version}"):
             found = self._server.client().get_model_version(name, version)
         return datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
 
@@ -159,25 +163,30 @@ class Registry:
         TrackingUnreachable
             If the tracking server does not answer.
         """
-        with self._server.alone(), self._server.faults_named(f"models:/{name}/{version}"):
+        with self._server.session(f"models:/{name}/{version}"):
             client = self._server.client()
             client.get_model_version(name, version)
             client.set_registered_model_alias(name, alias, version)
 
     def describe_version(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""
-        with self._server.alone(), self._server.faults_named(f"models:/{name}/{version}"):
+        with self._server.session(f"models:/{name}/{version}"):
             client = self._server.client()
             for key, value in tags.items():
                 client.set_model_version_tag(name, version, key, value)
 
     def settle(self, name: str, number: int) -> None:
         """Record that the aliases agree with the ledger up to this row."""
-        with self._server.alone(), self._server.faults_named(f"models:/{name}"):
+        with self._server.session(f"models:/{name}"):
             self._server.client().set_registered_model_tag(name, SETTLED, str(number))
 
     def register_challenger(
-        self, name: str, weights: bytes, config: bytes, training_run: str | None = None
+        self,
+        name: str,
+        weights: bytes,
+        config: bytes,
+        training_run: str | None = None,
+        card: VersionCard = NO_CARD,
     ) -> str:
         """Register two files as the next version of a model and its challenger; return the version number.
 
@@ -191,6 +200,8 @@ class Registry:
             Contents of the two files.
         training_run : str, optional
             Id of the tracked run that trained them: the version then belongs to that run, which keeps its files.
+        card : VersionCard, optional
+            What the version shows of itself.
 
         Raises
         ------
@@ -199,24 +210,17 @@ class Registry:
         TrackingUnreachable
             If the tracking server does not answer.
         """
-        with self._server.alone(), self._server.faults_named(f"models:/{name}"):
-            client = self._server.client()
-            _create_model(client, name)
+        with self._server.session(f"models:/{name}"):
+            client, files = self._server.client(), ModelFiles(weights, config)
+            create_model(client, name)
             known = client.get_registered_model(name).aliases.get(CHALLENGER)
-            if known is not None and self._holds(client, name, str(known), weights, config):
-                return str(known)
-            source, run_id = self._upload(name, weights, config, training_run)
-            version = client.create_model_version(name, source, run_id, tags={CANDIDATE: "true"}).version
+            if known is not None:
+                source = client.get_model_version(name, str(known)).source
+                if has_files(self._server, source, files):
+                    return str(known)
+            version = add_version(self._server, name, files, training_run, card.tagged({CANDIDATE: "true"}))
             client.set_registered_model_alias(name, CHALLENGER, version)
-        return str(version)
-
-    def _holds(self, client: MlflowClient, name: str, number: str, weights: bytes, config: bytes) -> bool:
-        source = client.get_model_version(name, number).source
-        parts = ((WEIGHTS_FILE, weights), (CONFIG_FILE, config))
-        try:
-            return all(self._server.artifact(source, part) == data for part, data in parts)
-        except FileNotFoundError:
-            return False
+        return version
 
     def is_empty(self, name: str) -> bool:
         """Return whether no version of a model is registered.
@@ -226,7 +230,7 @@ class Registry:
         TrackingUnreachable
             If the tracking server does not answer.
         """
-        with self._server.alone(), self._server.faults_named(name):
+        with self._server.session(name):
             return not self._server.client().search_model_versions(f"name = '{name}'", max_results=1)
 
     @property
@@ -234,29 +238,36 @@ class Registry:
         """URI of the registry."""
         return self._server.uri
 
-    def register_shipped(self, weights: bytes, config: bytes, name: str = STUDENT) -> None:
+    def register_shipped(
+        self,
+        weights: bytes,
+        config: bytes,
+        name: str = STUDENT,
+        card: Callable[[], VersionCard] = lambda: NO_CARD,
+    ) -> None:
         """Register the weights that ship with the package as version 1 and champion, if nothing is registered yet.
 
-        Of several first runs one does this, and a later run finishes what a killed one began.
+        Of several first runs one does this, and a later run finishes what a killed one began. The card is made only
+        by the run that registers.
 
         Raises
         ------
         TrackingUnreachable
             If the tracking server does not answer.
         """
-        with self._server.alone(), self._server.faults_named(name):
+        with self._server.session(name):
             client = self._server.client()
             if self._is_settled(client, name, weights):
                 return
             begun = self._founders(client, name)
-            number = str(begun[0].version) if begun else self.add_version(name, weights, config)
+            number = str(begun[0].version) if begun else self.add_version(name, weights, config, card())
             client.set_registered_model_alias(name, CHAMPION, number)
 
     def _is_settled(self, client: MlflowClient, name: str, weights: bytes) -> bool:
         """Return whether there is nothing to register; create the model, or wait for the run that did."""
         if self._has_champion(client, name):
             return True
-        if _create_model(client, name):
+        if create_model(client, name):
             return False
         for _ in range(FOUNDING_SECONDS if self._server.is_remote else 0):
             if self._is_taken(client, name, weights):
@@ -284,53 +295,6 @@ class Registry:
         found = client.search_registered_models(filter_string=f"name = '{name}'")
         return any(CHAMPION in model.aliases for model in found)
 
-    def add_version(self, name: str, weights: bytes, config: bytes) -> str:
-        """Log two files as artifacts of a run and register them as a model's next version; return its number."""
-        client = self._server.client()
-        _create_model(client, name)
-        source, run_id = self._upload(name, weights, config, None)
-        return str(client.create_model_version(name, source, run_id).version)
-
-    def _upload(self, name: str, weights: bytes, config: bytes, training_run: str | None) -> tuple[str, str]:
-        """Log a version's folder to the run of its training, or to a new run; return its URL and the run id."""
-        client = self._server.client()
-        if training_run is None:
-            run = client.create_run(self._server.experiment(client, name), run_name=name)
-        else:
-            with self._server.faults_named(f"run {training_run}"):
-                run = client.get_run(training_run)
-        # A training may register several versions, and the files of a version must not be overwritten.
-        part = f"model-{sha256(config + weights).hexdigest()[:12]}"
-        with tempfile.TemporaryDirectory() as folder:
-            write_model_folder(Path(folder), weights, config)
-            client.log_artifacts(run.info.run_id, folder, part)
-        if training_run is None:
-            client.set_terminated(run.info.run_id)
-        return f"{run.info.artifact_uri}/{part}", run.info.run_id
-
-
-def _create_model(client: MlflowClient, name: str) -> bool:
-    """Create a model without versions; return whether this process did it."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-        return False
-    return True
-
-
-def _parse(url: str) -> tuple[str, str | None, str]:
-    """Split `models:/name@alias` or `models:/name/version` into name, alias, version."""
-    path = url.removeprefix("models:/").strip("/")
-    if "@" in path:
-        name, alias = path.rsplit("@", 1)
-        if name and alias:
-            return name, alias, ""
-    elif "/" in path:
-        name, version = path.rsplit("/", 1)
-        if name and version.isdigit():
-            return name, None, version
-    raise ModelNotFound(f"{url}: a registered model is models:/name@alias or models:/name/version")
+    def add_version(self, name: str, weights: bytes, config: bytes, card: VersionCard = NO_CARD) -> str:
+        """Register two files as a model's next version, without an alias; return its number."""
+        return add_version(self._server, name, ModelFiles(weights, config), card=card)

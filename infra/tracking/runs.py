@@ -67,7 +67,7 @@ class TrackedRun:
         from mlflow.entities import Metric, RunTag
 
         now = int(1000 * time.time())
-        with self._server.faults_named(self.run_id):
+        with self._server.translate_errors(self.run_id):
             self._client.log_batch(
                 self.run_id,
                 metrics=[Metric(name, value, now, 0) for name, value in figures.items()],
@@ -82,7 +82,7 @@ class TrackedRun:
         TrackingUnreachable
             If the server does not answer.
         """
-        with self._server.faults_named(self.run_id):
+        with self._server.translate_errors(self.run_id):
             self._client.log_artifact(self.run_id, str(path), folder)
 
     def end(self, status: str = "FINISHED") -> None:
@@ -93,13 +93,13 @@ class TrackedRun:
         TrackingUnreachable
             If the server still does not accept them.
         """
-        with self._server.faults_named(self.run_id):
+        with self._server.translate_errors(self.run_id):
             self._outbox.send(self._client, self.run_id)
             self._client.set_terminated(self.run_id, status)
 
     def _send(self) -> None:
         try:
-            with self._server.faults_named(self.run_id):
+            with self._server.translate_errors(self.run_id):
                 self._outbox.send(self._client, self.run_id)
             self._is_away = False
         except (TrackingUnreachable, ModelNotFound):
@@ -128,10 +128,10 @@ def open_run(
         If the server does not answer.
     """
     server = TrackingServer(settings)
-    with server.alone(), server.faults_named(experiment):
+    with server.session(experiment):
         client = server.client()
         run_id = memory.read_text().strip() if memory.exists() else None
-        if run_id is None or not _goes_on(client, run_id):
+        if run_id is None or not _resume(client, run_id):
             run_id = client.create_run(server.experiment(client, experiment), run_name=name).info.run_id
             _log_parameters(client, run_id, parameters)
             memory.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +139,7 @@ def open_run(
     return TrackedRun(server, run_id, Outbox(memory.with_name(f"{memory.name}_unsent")))
 
 
-def _goes_on(client: MlflowClient, run_id: str) -> bool:
+def _resume(client: MlflowClient, run_id: str) -> bool:
     """Mark a run as running again; return False if the server no longer has it."""
     from mlflow.exceptions import MlflowException
 
@@ -182,7 +182,7 @@ def log_figures(settings: Settings, experiment: str, name: str, figures: Figures
     from mlflow.entities import Metric
 
     server = TrackingServer(settings)
-    with server.alone(), server.faults_named(experiment):
+    with server.session(experiment):
         client = server.client()
         run_id = client.create_run(server.experiment(client, experiment), run_name=name).info.run_id
         now = int(1000 * time.time())

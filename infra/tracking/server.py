@@ -98,7 +98,13 @@ class TrackingServer:
             return Path(found).read_bytes()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def session(self, what: str) -> Iterator[None]:
+        """Hold the lock (`locked`) and translate errors about `what` (`translate_errors`)."""
+        with self.locked(), self.translate_errors(what):
+            yield
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
         """Lock the SQLite file against other processes: two that create its tables at once break it.
 
         Raises
@@ -121,7 +127,7 @@ class TrackingServer:
             self._store.keep_backup()
 
     @contextmanager
-    def faults_named(self, what: str) -> Iterator[None]:
+    def translate_errors(self, what: str) -> Iterator[None]:
         """Translate whatever MLflow raises into an error with one clear line about `what`.
 
         Raises

@@ -18,9 +18,9 @@ from models.evaluation.probes import ProbeScore
 from models.pseudo_labels.layer_maps import (
     FLOOR,
     agreement_map,
-    blurred,
     dilated,
     directions,
+    local_mean,
     rain_found,
     steepness,
 )
@@ -66,7 +66,7 @@ def layer_score(rainy: Tensor, layer: Tensor, independent: Sequence[Tensor]) -> 
     best = max(range(len(others)), key=lambda number: agreements[number])
     both = torch.minimum(found, others[best])
     energy = float(both.sum())
-    shape = float((directions(both).elongation * both).sum()) / energy if energy > 0 else 0.0
+    shape = float((directions(both).anisotropy * both).sum()) / energy if energy > 0 else 0.0
     return LayerScore(
         rain_found=float(both.mean()),
         agreement=agreements[best],
@@ -97,10 +97,10 @@ def structure_leak(rainy: Tensor, layer: Tensor, found: Sequence[Tensor]) -> flo
         return None
     background = (rainy - layer).mean(0)[None, None]
     ours, theirs = steepness(layer.mean(0)[None, None]), steepness(background)
-    weight = blurred(unlikely, WINDOW).clamp(min=1e-6)
+    weight = local_mean(unlikely, WINDOW).clamp(min=1e-6)
 
     def local(part: Tensor) -> Tensor:
-        return blurred(part * unlikely, WINDOW) / weight
+        return local_mean(part * unlikely, WINDOW) / weight
 
     mean_ours, mean_theirs = local(ours), local(theirs)
     covariance = local(ours * theirs) - mean_ours * mean_theirs

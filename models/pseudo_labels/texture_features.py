@@ -44,9 +44,7 @@ def fit_features(photographs: Sequence[Tensor]) -> LabelledFeatures:
         If there are too few to estimate their spread.
     """
     if len(photographs) < LEAST_PHOTOGRAPHS:
-        raise ValueError(
-            f"{len(photographs)} labelled photographs: at least {LEAST_PHOTOGRAPHS} tell how they spread"
-        )
+        raise ValueError(f"{len(photographs)} labelled photographs; their spread needs {LEAST_PHOTOGRAPHS}")
     features = torch.stack([texture_features(each) for each in photographs])
     covariance = torch.cov(features.T)
     dimensions = len(covariance)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from models.rain.banks import Bank, bank_of
-from models.structure_tensor import blurred, gradients, structure_tensor
+from models.structure_tensor import blurred, corner_gradients, structure_tensor
 
 Picture = npt.NDArray[Any]
 """uint8, or floats in [0, 1], (H, W, 3)."""
@@ -220,7 +220,7 @@ def measure_streaks(streaks: Tensor, background: Tensor) -> StreakFigures:
     """
     tensor = structure_tensor(streaks[None])
     local, along, cross = (float(part.sum()) for part in (tensor.strength, tensor.along, tensor.cross))
-    edges, behind = torch.hypot(*gradients(background[None])), structure_tensor(background[None])
+    edges, behind = torch.hypot(*corner_gradients(background[None])), structure_tensor(background[None])
     energy, energy_behind = (max(float(part.trace.sum()), 1e-12) for part in (tensor, behind))
     return StreakFigures(
         strength=float(streaks.mean()),

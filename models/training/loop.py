@@ -85,7 +85,7 @@ def fit(
     state = begin(fabric, config, objective or Supervised())
     if (out / "checkpoint.pt").exists():
         restore(fabric, config, state, out / "checkpoint.pt")
-    told = [CurveFile(out / "curve.csv"), *recorders]
+    all_recorders = [CurveFile(out / "curve.csv"), *recorders]
     saved = time.monotonic()
     with (
         Batches(fabric, config, training) as batches,
@@ -97,7 +97,7 @@ def fit(
             terms = step(fabric, config, state, batches.take(state.step, state.shares))
             progress.update()
             if state.step % config.validate_every == 0 or state.step == config.steps:
-                progress.set_postfix_str(validate(fabric, config, state, pairs, terms, out, told))
+                progress.set_postfix_str(validate(fabric, config, state, pairs, terms, out, all_recorders))
                 state.shares = fabric.broadcast(state.shares)
             if due(fabric, config, state.step, time.monotonic() - saved):
                 save(fabric, config, state, out)

@@ -111,8 +111,8 @@ def keep(fabric: Fabric, best: Path, start: ModelFile, judge: Callable[[Network]
     trained, origin = read_model_file(best), build(start)
     before = judged(origin)
     blend = select_alpha(origin, build(trained), before, judged)
-    told = json.loads(trained.config)
-    facts = told["facts"] | {"share": blend.share, "validation_psnr_y": asdict(blend.score)}
+    config = json.loads(trained.config)
+    facts = config["facts"] | {"share": blend.share, "validation_psnr_y": asdict(blend.score)}
     weights = best.with_name("blended.safetensors")
-    write_model_file(pack(blend.network, facts, name=told["name"]), weights)
+    write_model_file(pack(blend.network, facts, name=config["name"]), weights)
     return Kept(before, blend.score, blend.share, weights)

@@ -7,18 +7,20 @@ from pathlib import Path
 
 from infra.catalog.derained import Catalog
 from infra.records import DerainRecord, ImageRef
+from infra.settings import Settings
 from infra.storage.location import is_local
+from tasks.batch.artifact import MOST_PICTURES, run_markdown
 from tasks.batch.report import MOST_LISTED, MOST_REJECTED, MOST_SAMPLES, Report, Sample, render
 from tasks.batch.summary import RunSummary
 from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
-from tasks.pages.publishing import Page, put_page
+from tasks.pages.publishing import Page, page_link, put_page, reports_folder
 from tasks.prefect_runs import report
 from tasks.waves.reading import UNREADABLE
 
 
-def publish(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
-    """Publish the report and artifacts of a run; return the report's URL, or why there is none.
+def publish(summary: RunSummary, medium: MediumSpec, settings: Settings) -> str:
+    """Publish the report and artifacts of a run that was not idle; return the report's URL, or why there is none.
 
     Parameters
     ----------
@@ -26,17 +28,19 @@ def publish(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
         The summary of the run.
     medium : MediumSpec
         The medium from which samples are read.
-    workspace : str
-        URL; the report is written to `<workspace>/reports`.
+    settings : Settings
+        The report is written to `<workspace>/reports`.
     """
     report("the table of counts", lambda: _table_artifact(summary))
     page = Page(
         name=f"{summary.started_at:%Y%m%dT%H%M%S}-{summary.run_id[:8]}.html",
-        render=lambda: _rendered(summary, medium, workspace),
+        render=lambda: _rendered(summary, medium, settings.workspace),
         key="report",
         link_text="Report: before and after, rejects",
     )
-    return put_page(workspace, page)
+    place = put_page(settings, page)
+    report("the page in Prefect", lambda: _markdown_artifact(summary, medium, settings, place))
+    return place
 
 
 def _rendered(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
@@ -72,6 +76,16 @@ def samples(medium: MediumSpec, records: Iterable[DerainRecord]) -> Iterator[Sam
             continue
         if rainy.shape == derained.shape:
             yield Sample(record, rainy, derained)
+
+
+def _markdown_artifact(summary: RunSummary, medium: MediumSpec, settings: Settings, place: str) -> None:
+    from prefect.artifacts import create_markdown_artifact  # imports Prefect only within its runs
+
+    shown = Catalog(settings.workspace).worst(summary.scope, MOST_PICTURES, summary.run_id)
+    is_written = place.startswith(f"{reports_folder(settings)}/")
+    link = page_link(settings, place.rpartition("/")[2]) if is_written else None
+    markdown = run_markdown(summary, list(samples(medium, shown)), place, link)
+    create_markdown_artifact(markdown, key="derain-batch", description=summary.line())
 
 
 def _table_artifact(summary: RunSummary) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from infra.catalog.delta_table import quoted
+from infra.catalog.delta.conditions import quoted
+from infra.catalog.delta.repair import RepairedTable, repair_table
 from infra.catalog.derained import TABLE, Catalog
-from infra.catalog.repair import RepairedTable, repair_table
 from infra.catalog.tables import TABLES
 from infra.errors import STORAGE_ERRORS
 from infra.records import DERAINED

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from infra.records import Scope
 from infra.storage.listing import LeftOut
-from tasks.batch.planning.made_by import MadeBy, made_by_others
+from tasks.batch.planning.made_by import MadeBy, describe_other_makers
 from tasks.media.leaving_out import left_out_parts
 from tasks.readable import duration, rate, with_reasons
 
@@ -64,6 +64,18 @@ class RunSummary:
     image_seconds: float = 0.0
     made_before: tuple[MadeBy, ...] = ()
     """Models that made the outputs of images that were done before."""
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time by stage: planning, deraining, verifying."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there was nothing to do."""
+        return self.queue == 0
+
+    @property
+    def queue(self) -> int:
+        """Number of images that were to do as the run began."""
+        return self.counts.derained + self.counts.rejected + self.counts.pending
 
     @property
     def images_per_second(self) -> float:
@@ -99,7 +111,7 @@ class RunSummary:
 
     def _by_others(self) -> str:
         """Describe the models that made earlier outputs; empty if the run's own is the only one."""
-        made = made_by_others(self.made_before, self.model_digest)
+        made = describe_other_makers(self.made_before, self.model_digest)
         if not made:
             return ""
         ours = MadeBy(self.model_name, self.model_version, self.model_digest, 0).label

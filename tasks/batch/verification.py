@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from infra.catalog.delta_table import quoted
+from infra.catalog.delta.conditions import quoted
+from infra.catalog.delta.schema import VERSION
 from infra.catalog.derained import Catalog
-from infra.catalog.schema import VERSION
 from infra.records import Scope
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding

@@ -28,7 +28,7 @@ from tasks.codec.claims import require_plausible_size
 from tasks.codec.formats.jpeg_file import END_OF_IMAGE, is_incomplete, parse_jpeg, require_supported
 from tasks.codec.formats.png_file import lacks_rows, parse_png
 from tasks.codec.formats.png_metadata import info_of, kept_chunks, lost_from_png
-from tasks.codec.formats.tiff_file import breaks_off, open_tiff, what_further_pages_are
+from tasks.codec.formats.tiff_file import describe_further_pages, is_truncated_tiff, open_tiff
 from tasks.codec.forms import Opened, describe
 from tasks.codec.metadata.appended import appended_to_jpeg, colour_codes_of_avif, kept_with_avif
 from tasks.codec.normalising import to_plain_mode
@@ -123,8 +123,8 @@ def _open_png(data: bytes, max_pixels: int) -> Opened:
 def _open_tiff(data: bytes, max_pixels: int) -> Opened:
     image = open_tiff(data)
     _check_header(image, data, max_pixels)
-    further = what_further_pages_are(image, data)
-    if breaks_off(image, data):
+    further = describe_further_pages(image, data)
+    if is_truncated_tiff(image, data):
         raise ImageRejected("truncated TIFF")
     # If the buffer exists already, the reader does not apply Pillow's process-wide size limit.
     stored = (image.tag_v2[_IMAGE_WIDTH], image.tag_v2[_IMAGE_LENGTH])  # as stored, before orientation

@@ -13,7 +13,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from tasks.codec.formats.png_file import Chunk
 from tasks.codec.metadata.exif import Upright, block_of_tiff, make_upright
-from tasks.codec.metadata.xmp import speaks_of_appended_data, speaks_of_more, upright_xmp
+from tasks.codec.metadata.xmp import names_appended_data, names_more_data, upright_xmp
 from tasks.codec.pictures import Metadata, Mode, PictureForm
 
 _COLOUR_SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB "}
@@ -70,12 +70,12 @@ def _metadata(
     info = opened.image.info
     profile, has_profile = _fitting_profile(info.get("icc_profile"), mode), "icc_profile" in info
     packet = info.get("xmp")
-    xmp = upright_xmp(packet) if isinstance(packet, bytes) and not speaks_of_appended_data(packet) else None
-    places = _where_it_lies(opened.image)
+    xmp = upright_xmp(packet) if isinstance(packet, bytes) and not names_appended_data(packet) else None
+    places = _tag_positions(opened.image)
     lost = {
         "ICC profile": has_profile and profile is None and info["icc_profile"] is not None,
         "EXIF": upright.is_damaged,
-        "XMP": isinstance(packet, bytes) and xmp is None and speaks_of_more(packet),
+        "XMP": isinstance(packet, bytes) and xmp is None and names_more_data(packet),
         "georeference": is_turned and bool(places),
     }
     metadata = Metadata(
@@ -136,7 +136,7 @@ def _comment(image: ImageFile) -> bytes | None:
     return value if isinstance(value, bytes) and value else None
 
 
-def _where_it_lies(image: ImageFile) -> dict[int, tuple[int, Any]]:
+def _tag_positions(image: ImageFile) -> dict[int, tuple[int, Any]]:
     if not isinstance(image, TiffImageFile):
         return {}
     page = image.tag_v2

@@ -6,7 +6,7 @@ Pillow's errors do not distinguish them: a truncated file may be reported as a "
 
 from __future__ import annotations
 
-from tasks.codec.formats.tiff_file import ends_beyond
+from tasks.codec.formats.tiff_file import points_beyond_end
 
 _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND", "GIF": b";"}
 _TAIL = 64
@@ -25,7 +25,7 @@ def is_cut_short(data: bytes, name: str, fault: Exception) -> bool:
     if name in _ENDINGS:
         return _ENDINGS[name] not in data[-_TAIL:]
     if name == "TIFF":
-        return ends_beyond(data)
+        return points_beyond_end(data)
     if name == "JPEG2000":
         return lacks_codestream_end(data)
     if name == "WEBP":

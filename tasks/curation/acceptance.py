@@ -186,13 +186,15 @@ def _ruled(candidate: Candidate, history: History) -> tuple[str, Refusal | None]
         return "rejected", Refusal("a reviewer rejected this crop")
     before = history.ranks.get(candidate.crop_id)
     if before is not None and (candidate.refusal is not None or candidate.rank <= before):
-        return "kept", Refusal("no better than the one accepted before", _why_no_better(candidate, before[1]))
+        return "kept", Refusal(
+            "no better than the one accepted before", _reason_not_better(candidate, before[1])
+        )
     if candidate.refusal is not None:
         return "rejected", candidate.refusal
     return "accepted", None
 
 
-def _why_no_better(candidate: Candidate, score_before: float) -> str:
+def _reason_not_better(candidate: Candidate, score_before: float) -> str:
     if candidate.refusal is None:
         return f"score {candidate.scores.score:.3g} compared with {score_before:.3g}"
     reason, details = candidate.refusal.reason, candidate.refusal.details

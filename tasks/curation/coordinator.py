@@ -25,7 +25,7 @@ from tasks.curation.judging import JUDGED_FOLDER, Judged, JudgingJob, read_judge
 from tasks.curation.ledger_rows import LedgerStamp, candidates_of, history_of, ruled_row
 from tasks.curation.planning import CurationPlan, CurationRequest, make_plan
 from tasks.curation.review import publish_review
-from tasks.curation.reviewers import reviewed_rows, to_judge_for
+from tasks.curation.reviewers import crops_to_judge, reviewed_rows
 from tasks.curation.stage import JudgeStage
 from tasks.curation.streak_harvest import harvest_accepted
 from tasks.curation.summary import CurationSummary, Decided
@@ -99,7 +99,7 @@ def _wanted(run: _Run) -> tuple[pl.DataFrame, int]:
     """
     plan, ledger = run.plan, run.ledger
     known = ledger.filter(pl.col("judgement") == plan.judgement, pl.col("reviewer_decision").is_null())
-    is_asked = pl.col("crop_id").is_in(to_judge_for(plan.decisions, plan.judgement, ledger))
+    is_asked = pl.col("crop_id").is_in(crops_to_judge(plan.decisions, plan.judgement, ledger))
     wanted = plan.crops.filter(~pl.col("crop_id").is_in(known["crop_id"].implode()) | is_asked)
     chosen = wanted.sort(~is_asked, "crop_id").head(run.request.limit or wanted.height)
     return chosen, wanted.height - chosen.height

@@ -107,8 +107,8 @@ def _decision(url: str, number: int, row: Any) -> Decision:
     if not all(isinstance(value, str) and value for value in row.values()):
         raise DecisionsInvalid(f"{url}: row {number} has a value that is no text, or none")
     if row["decision"] not in DECISIONS:
-        told = _cut(row["decision"])
-        raise DecisionsInvalid(f"{url}: row {number}: decision {told!r}; use {' or '.join(DECISIONS)}")
+        word = _cut(row["decision"])
+        raise DecisionsInvalid(f"{url}: row {number}: decision {word!r}; use {' or '.join(DECISIONS)}")
     return Decision(**row)
 
 

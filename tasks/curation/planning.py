@@ -161,7 +161,7 @@ def judgement_digest(settings: Settings, models: Sequence[str], labelled: Labell
 
     `scales` was a limit of version 0.1.0: it stays in the digest, so that what was judged then remains judged.
     """
-    told = json.dumps(
+    facts = json.dumps(
         {
             "version": JUDGING_VERSION,
             "models": list(models),
@@ -170,4 +170,4 @@ def judgement_digest(settings: Settings, models: Sequence[str], labelled: Labell
         },
         sort_keys=True,
     )
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]

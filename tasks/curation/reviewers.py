@@ -20,9 +20,9 @@ _UNSEEN = Refusal(
 )
 
 
-def to_judge_for(decisions: Sequence[Decision], judgement: str, ledger: pl.DataFrame) -> list[str]:
+def crops_to_judge(decisions: Sequence[Decision], judgement: str, ledger: pl.DataFrame) -> list[str]:
     """List the crops of which a reviewer accepted these networks' output but no pixels are stored."""
-    kept = set(_standing_as(ledger, judgement))
+    kept = set(_latest_by_crop(ledger, judgement))
     return [
         each.crop_id
         for each in decisions
@@ -102,7 +102,7 @@ def _accepted(
     judgement: str,
 ) -> PseudoLabelRecord | None:
     """Make the row of a pseudo-label that is stored or was just remade; None if it is neither."""
-    kept = _standing_as(ledger, decision.judgement).get(decision.crop_id)
+    kept = _latest_by_crop(ledger, decision.judgement).get(decision.crop_id)
     if kept is not None:
         return reviewed_row(_stamped(kept, stamp), decision)
     if row is not None and decision.judgement == judgement and row.run_id == stamp.run_id:
@@ -110,7 +110,7 @@ def _accepted(
     return None
 
 
-def _standing_as(ledger: pl.DataFrame, judgement: str) -> dict[str, dict[str, object]]:
+def _latest_by_crop(ledger: pl.DataFrame, judgement: str) -> dict[str, dict[str, object]]:
     """Return the accepted pseudo-labels of one judgement, by crop id."""
     accepted = standing(ledger).filter(pl.col("judgement") == judgement)
     return {row["crop_id"]: row for row in accepted.iter_rows(named=True)}

@@ -34,7 +34,7 @@ def hash_texts(texts: pl.Series) -> Hashes:
     return np.ascontiguousarray(halves).view("S16").ravel()
 
 
-def hash_briefly(texts: pl.Series) -> ShortHashes:
+def short_hashes(texts: pl.Series) -> ShortHashes:
     """Hash each text to 64 bits, which is enough to distinguish the etags of one key."""
     return texts.hash(_SEEDS[0]).to_numpy()
 

@@ -21,7 +21,7 @@ def left_out_parts(left_out: LeftOut) -> list[str]:
     return parts
 
 
-def nothing_but(left_out: LeftOut) -> str:
+def describe_left_out(left_out: LeftOut) -> str:
     """Describe the contents of a source without images."""
     text = f"{left_out.total:,} other object{'' if left_out.total == 1 else 's'}"
     if left_out.total:

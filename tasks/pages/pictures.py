@@ -20,6 +20,18 @@ def shrunk(rgb: np.ndarray) -> Image.Image:
     return picture
 
 
+def side_by_side(left: np.ndarray, right: np.ndarray, longest_side: int) -> Image.Image:
+    """Return two pictures of one size, (H, W, 3) uint8, next to each other, each scaled down to a longest side."""
+    halves = [Image.fromarray(np.ascontiguousarray(half)) for half in (left, right)]
+    for half in halves:
+        half.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    width, height = halves[0].size
+    joined = Image.new("RGB", (2 * width, height))
+    for number, half in enumerate(halves):
+        joined.paste(half, (number * width, 0))
+    return joined
+
+
 def data_uri(picture: Image.Image) -> str:
     """Encode a picture as a data URI, in JPEG."""
     buffer = BytesIO()

@@ -1,13 +1,14 @@
-"""Publication of a page (`put_page`): stored in the workspace's reports and linked from its run in Prefect."""
+"""Publication of a page (`put_page`): stored in the workspace's reports, and linked where a browser can open it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from urllib.parse import quote
 
 from infra.errors import STORAGE_ERRORS, one_line
-from infra.storage.location import is_local, open_location
+from infra.settings import Settings
+from infra.storage.location import open_location
 from tasks.prefect_runs import report, run_log
 
 
@@ -24,9 +25,9 @@ class Page:
     link_text: str
 
 
-def put_page(workspace: str, page: Page) -> str:
-    """Write a page to `<workspace>/reports` and link it; return its URL, or why there is none."""
-    folder = f"{workspace}/reports"
+def put_page(settings: Settings, page: Page) -> str:
+    """Write a page to `<workspace>/reports` and link it in Prefect; return its URL, or why there is none."""
+    folder = reports_folder(settings)
     url = f"{folder}/{page.name}"
     try:
         open_location(folder).put(page.name, page.render().encode())
@@ -34,11 +35,30 @@ def put_page(workspace: str, page: Page) -> str:
         if not isinstance(error, STORAGE_ERRORS):
             run_log().warning(f"{url} could not be made", exc_info=error)
         return f"not written, {one_line(error)}"
-    report("the link to the page", lambda: _link(page, Path(url).as_uri() if is_local(url) else url))
+    report("the link to the page", lambda: _link(settings, page))
     return url
 
 
-def _link(page: Page, url: str) -> None:
+def reports_folder(settings: Settings) -> str:
+    """Return the URL of the folder that holds all pages of a workspace."""
+    return f"{settings.workspace}/reports"
+
+
+def page_link(settings: Settings, name: str) -> str | None:
+    """Return a URL at which the browser of someone else opens a page; None unless a setting makes that possible.
+
+    Browsers do not follow links from a page of Prefect to a file, and cannot open `s3://`.
+    """
+    if settings.reports.url is not None:
+        return f"{settings.reports.url}/{quote(name)}"
+    if settings.reports.presigned_hours is None:
+        return None
+    return open_location(reports_folder(settings)).presigned(name, 3600 * settings.reports.presigned_hours)
+
+
+def _link(settings: Settings, page: Page) -> None:
     from prefect.artifacts import create_link_artifact  # imports Prefect only within its runs
 
-    create_link_artifact(url, link_text=page.link_text, key=page.key)
+    url = page_link(settings, page.name)
+    if url is not None:
+        create_link_artifact(url, link_text=page.link_text, key=page.key)

@@ -14,7 +14,7 @@ from infra.settings import Settings
 from infra.storage.lease import Lease, lease_of
 from infra.storage.location import open_location
 from tasks.codec.exports import Export
-from tasks.media.leaving_out import left_out_parts, nothing_but
+from tasks.media.leaving_out import describe_left_out, left_out_parts
 from tasks.media.medium import MediumSpec
 from tasks.pool.cropping import CropJob
 from tasks.pool.inspection import InspectJob
@@ -77,7 +77,7 @@ def make_ingest_plan(
         plan.close()
         names = ", ".join(each.source.base for each in sources)
         raise PreflightFailed(
-            f"{names}: no images there ({nothing_but(plan.left_out)}; --include says which to take)"
+            f"{names}: no images there ({describe_left_out(plan.left_out)}; --include says which to take)"
         )
     return plan, known
 
@@ -85,7 +85,7 @@ def make_ingest_plan(
 def ingest_line(plan: IngestPlan) -> str:
     """Describe in one line what a plan would do."""
     return (
-        f"{plan.pending:,} of {plan.listed:,} images are to be looked at, {len(plan.splits):,} source groups,"
+        f"{plan.pending:,} of {plan.listed:,} images to inspect, {len(plan.splits):,} source groups,"
         f" {sum(split == VALIDATION for split in plan.splits.values()):,} of them for validation"
         f"{''.join(f'; {part}' for part in left_out_parts(plan.left_out))}"
     )
@@ -206,6 +206,6 @@ def _advice(run: _Run) -> str:
     if VALIDATION not in splits and run.settings.ingest.validation_share > 0:
         return (
             "nothing for validation: the accepted images are of one source group, or of groups that train;"
-            " DERAIN_INGEST__GROUP_PATTERN tells groups apart"
+            " DERAIN_INGEST__GROUP_PATTERN defines the groups"
         )
     return ""

@@ -1,4 +1,4 @@
-"""Growth of the pool since the last training, and the event that suggests another one (`tell_growth`)."""
+"""Growth of the pool since the last training, and the event that suggests another one (`emit_pool_grown`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def last_training(workspace: str) -> datetime | None:
     return max(decided, default=None)
 
 
-def tell_growth(settings: Settings, crops: int) -> int:
+def emit_pool_grown(settings: Settings, crops: int) -> int:
     """Emit `derain.pool.grown` when the number of untrained crops passes `DERAIN_INGEST__GROWN_CROPS`.
 
     The event is emitted again at each further multiple of that limit.

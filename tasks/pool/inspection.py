@@ -44,7 +44,7 @@ class InspectedCrop:
     """A part of an image that is suitable for training."""
 
     box: Box
-    look: QualityStats
+    quality: QualityStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,13 @@ class InspectedImage:
     width: int | None = None
     pixels_sha256: str | None = None
     perceptual_hash: str | None = None
-    look: QualityStats | None = None
+    quality: QualityStats | None = None
     crops: tuple[InspectedCrop, ...] = ()
 
     @property
     def status(self) -> str:
-        """`rejected`, or `looked` if nothing speaks against the image so far."""
-        return "looked" if self.reason is None else "rejected"
+        """`rejected`, or `inspected` if nothing speaks against the image so far."""
+        return "inspected" if self.reason is None else "rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class InspectJob:
             reading = Reading(open_medium(self.medium), SHARD_SECONDS)
         except STORAGE_ERRORS as error:
             return unfinished(shard, str(error))
-        found = tuple(self._looked(reading, shard.items))
+        found = tuple(self._inspected(reading, shard.items))
         rejected = (InspectedImage(ref, reason) for ref, reason in reading.rejected)
         records = (*found, *rejected)
         return ShardResult(records, tuple(reading.unfinished), reading.image_seconds, reading.left)
@@ -99,15 +99,15 @@ class InspectJob:
         """Reject an image that kills every process that inspects it."""
         return ShardResult(tuple(InspectedImage(ref, REJECTED_BY_DEATH) for ref in shard.items), (), 0.0)
 
-    def _looked(self, reading: Reading, refs: tuple[ImageRef, ...]) -> Iterator[InspectedImage]:
+    def _inspected(self, reading: Reading, refs: tuple[ImageRef, ...]) -> Iterator[InspectedImage]:
         for image in reading.decoded(refs):
             with reading.clocked():
                 try:
-                    looked = inspect_image(image.ref, image.picture.rgb, self.limits)
+                    inspected = inspect_image(image.ref, image.picture.rgb, self.limits)
                 except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
                     reading.unforeseen(image.ref, error)
                     continue
-            yield looked
+            yield inspected
 
 
 def inspect_image(ref: ImageRef, rgb: RgbImage, limits: IngestLimits) -> InspectedImage:
@@ -127,12 +127,14 @@ def inspect_image(ref: ImageRef, rgb: RgbImage, limits: IngestLimits) -> Inspect
         small = f"too small ({width} x {height} pixels, at least {limits.min_side} a side)"
         return InspectedImage(ref, small, height, width)
     response = streak_response(rgb)
-    look = _look(rgb, response)
-    reason = _fault(look, limits) or _noise_fault(rgb, limits)
+    quality = _quality_stats(rgb, response)
+    reason = _fault(quality, limits) or _noise_fault(rgb, limits)
     crops = () if reason else tuple(islice(_good_crops(rgb, response, limits), limits.crops_per_image))
     if not reason and not crops:
         reason = "no part of it is sharp and has contrast"
-    return InspectedImage(ref, reason, height, width, pixels_sha256(rgb), perceptual_hash(rgb), look, crops)
+    return InspectedImage(
+        ref, reason, height, width, pixels_sha256(rgb), perceptual_hash(rgb), quality, crops
+    )
 
 
 def pixels_sha256(rgb: RgbImage) -> str:
@@ -167,23 +169,23 @@ def neighbour_correlation(rgb: RgbImage) -> float:
 def _good_crops(rgb: RgbImage, response: RgbImage, limits: IngestLimits) -> Iterator[InspectedCrop]:
     for box in boxes_by_energy(response):
         rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-        look = _look(rgb[rows, columns], response[rows, columns])
-        if _fault(look, limits) is None:
-            yield InspectedCrop(box, look)
+        quality = _quality_stats(rgb[rows, columns], response[rows, columns])
+        if _fault(quality, limits) is None:
+            yield InspectedCrop(box, quality)
 
 
-def _look(rgb: RgbImage, response: RgbImage) -> QualityStats:
+def _quality_stats(rgb: RgbImage, response: RgbImage) -> QualityStats:
     statistics = image_statistics(rgb, rgb)
     return QualityStats(
         statistics.brightness, statistics.contrast, statistics.sharpness, streak_energy(response)
     )
 
 
-def _fault(look: QualityStats, limits: IngestLimits) -> str | None:
-    if look.contrast < limits.min_contrast:
-        return f"flat (contrast {look.contrast:.3f}, at least {limits.min_contrast:g})"
-    if look.sharpness < limits.min_sharpness:
-        return f"blurred (sharpness {look.sharpness:.4f}, at least {limits.min_sharpness:g})"
+def _fault(quality: QualityStats, limits: IngestLimits) -> str | None:
+    if quality.contrast < limits.min_contrast:
+        return f"flat (contrast {quality.contrast:.3f}, at least {limits.min_contrast:g})"
+    if quality.sharpness < limits.min_sharpness:
+        return f"blurred (sharpness {quality.sharpness:.4f}, at least {limits.min_sharpness:g})"
     return None
 
 

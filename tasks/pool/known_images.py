@@ -72,7 +72,7 @@ class DuplicateIndex:
         self._hashes[: len(kept)] = self._hashes[kept]
         self._ids, self._pixels = [self._ids[at] for at in kept], [self._pixels[at] for at in kept]
 
-    def twin(self, pixels_sha256: str, perceptual_hash: str) -> DuplicateMatch | None:
+    def match(self, pixels_sha256: str, perceptual_hash: str) -> DuplicateMatch | None:
         """Return the nearest accepted image if it is near enough; the first one if several are equally near."""
         if not self._ids:
             return None
@@ -89,9 +89,9 @@ class DuplicateIndex:
 class KnownImages:
     """The state of the pool at the start of a run."""
 
-    looked_at: Hashes
+    inspected_ids: Hashes
     """Sorted ids of the images that need no further inspection."""
-    gallery: DuplicateIndex
+    duplicates: DuplicateIndex
     images_of: Counter[str]
     """Number of accepted images per source group."""
     split_of: dict[str, Split]
@@ -101,9 +101,9 @@ class KnownImages:
     has_archived: bool = False
     """Whether some rows say `archived`; they are replaced once their images are restored."""
 
-    def are_looked_at(self, ids: Sequence[str]) -> npt.NDArray[np.bool_]:
+    def are_inspected(self, ids: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Return, per id, whether the image needs no further inspection."""
-        return find(self.looked_at, _packed(ids))[1]
+        return find(self.inspected_ids, _packed(ids))[1]
 
     def next_shard(self, group: str) -> int:
         """Return the index of the first shard of a group without committed rows."""
@@ -129,13 +129,13 @@ def read_known(pool: Pool, near_bits: int, *, rejected_too: bool) -> KnownImages
         rows = pl.DataFrame(batch)
         accepted = rows.filter(pl.col("status") == "accepted")
         known.has_archived |= bool((rows["reason"] == ARCHIVED).any())
-        looked_at = rows.filter(pl.col("reason").ne_missing(ARCHIVED)) if rejected_too else accepted
-        ids.append(_packed(looked_at["image_id"].unique().to_list()))
+        inspected_ids = rows.filter(pl.col("reason").ne_missing(ARCHIVED)) if rejected_too else accepted
+        ids.append(_packed(inspected_ids["image_id"].unique().to_list()))
         known.shards.update(zip(accepted["zarr_group"], accepted["zarr_row"] // SHARD_CROPS, strict=True))
         first_crops.append(accepted.filter(pl.col("crop_id").str.ends_with("-0")))
     _admit(known, first_crops)
     if ids:
-        known.looked_at = np.unique(np.concatenate(ids))
+        known.inspected_ids = np.unique(np.concatenate(ids))
     return known
 
 
@@ -145,7 +145,7 @@ def _admit(known: KnownImages, first_crops: Iterable[pl.DataFrame]) -> None:
     if not frames:
         return
     for row in pl.concat(frames).sort("zarr_group", "zarr_row").iter_rows(named=True):
-        known.gallery.add(row["image_id"], row["pixels_sha256"], row["perceptual_hash"])
+        known.duplicates.add(row["image_id"], row["pixels_sha256"], row["perceptual_hash"])
         known.images_of[row["source_group"]] += 1
         known.split_of[row["source_group"]] = row["split"]
 

@@ -78,8 +78,8 @@ def _plan_source(
     base, pending, pixels = each.source.base, Pending(), 0
     try:
         for refs in chunks(listed, CHUNK):
-            looked_at = known.are_looked_at([image_id(base, ref) for ref in refs])
-            fresh = [ref for ref, is_known in zip(refs, looked_at, strict=True) if not is_known]
+            inspected_ids = known.are_inspected([image_id(base, ref) for ref in refs])
+            fresh = [ref for ref, is_known in zip(refs, inspected_ids, strict=True) if not is_known]
             pending.append(fresh, [False] * len(fresh))
             pixels += sum(map(estimated_pixels, fresh))
             counts["pending"] += len(fresh)

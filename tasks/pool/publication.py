@@ -6,17 +6,28 @@ from prefect.artifacts import create_table_artifact
 
 from infra.settings import Settings
 from tasks.pages.publishing import Page, put_page
-from tasks.pool.growth import tell_growth
+from tasks.pool.growth import emit_pool_grown
 from tasks.pool.report import render_ingest
 from tasks.pool.summary import IngestSummary
 from tasks.prefect_runs import report
 
 
-def publish_ingest(settings: Settings, summary: IngestSummary) -> str:
-    """Publish the page and artifacts of a run, and emit the growth event; return the page's URL, or why it failed.
+def publish_ingest(settings: Settings, summary: IngestSummary) -> str | None:
+    """Publish the page and artifacts of a run, and emit the growth event.
 
     The crops are already in the pool, so any failure here is only logged as a warning.
+
+    Returns
+    -------
+    str or None
+        URL of the page, or why there is none; None if the run had nothing to do.
     """
+    page = None if summary.is_idle else _published_page(settings, summary)
+    report("the growth of the pool", lambda: emit_pool_grown(settings, summary.crops))
+    return page
+
+
+def _published_page(settings: Settings, summary: IngestSummary) -> str:
     report("the table of counts", lambda: _table_artifact(summary))
     page = Page(
         name=f"ingest-{summary.started_at:%Y%m%dT%H%M%S}-{summary.run_id[:8]}.html",
@@ -24,9 +35,7 @@ def publish_ingest(settings: Settings, summary: IngestSummary) -> str:
         key="ingest-report",
         link_text="Ingest: crops and rejects",
     )
-    url = put_page(settings.workspace, page)
-    report("the growth of the pool", lambda: tell_growth(settings, summary.crops))
-    return url
+    return put_page(settings, page)
 
 
 def _table_artifact(summary: IngestSummary) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import polars as pl
 from PIL import Image
 
-from infra.catalog.delta_table import all_of, quoted
+from infra.catalog.delta.conditions import all_of, quoted
 from infra.catalog.pool import Pool
 from infra.records import ACCEPTED, REJECTED, ImageRef
 from infra.settings import Settings

@@ -1,4 +1,4 @@
-"""Rows of the pool from inspected images: acceptance (`judge`), crop placement (`place`), records (`pool_rows`)."""
+"""Rows of the pool: acceptance of images (`deduplicate`), crop placement (`place`), records (`pool_rows`)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Candidate:
     """An inspected image, its id, and the accepted image that it duplicates, if any."""
 
     image_id: str
-    looked: InspectedImage
-    twin: DuplicateMatch | None
+    inspected: InspectedImage
+    match: DuplicateMatch | None
 
     @property
     def is_accepted(self) -> bool:
         """Return whether its crops are added to the pool."""
-        return self.looked.reason is None and self.twin is None
+        return self.inspected.reason is None and self.match is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,15 @@ class Origin:
     zarr_group: str
 
 
-def judge(source: str, looked: Sequence[InspectedImage], gallery: DuplicateIndex) -> list[Candidate]:
+def deduplicate(
+    source: str, inspected: Sequence[InspectedImage], duplicates: DuplicateIndex
+) -> list[Candidate]:
     """Accept images in order, except duplicates of images that were accepted before.
 
     Near duplicates are dropped across source groups, so that none is in both splits; the first image is kept.
-    Accepted images are added to `gallery`.
+    Accepted images are added to `duplicates`.
     """
-    return [_candidate(image_id(source, image.ref), image, gallery) for image in looked]
+    return [_candidate(image_id(source, image.ref), image, duplicates) for image in inspected]
 
 
 def place(candidates: Sequence[Candidate], first_shard: int) -> Iterator[Shard[ImageCrops]]:
@@ -54,11 +56,11 @@ def place(candidates: Sequence[Candidate], first_shard: int) -> Iterator[Shard[I
     cuts: list[ImageCrops] = []
     filled, number = 0, first_shard
     for candidate in candidates:
-        left = [crop.box for crop in candidate.looked.crops] if candidate.is_accepted else []
+        left = [crop.box for crop in candidate.inspected.crops] if candidate.is_accepted else []
         while left:
             now, left = left[: SHARD_CROPS - filled], left[SHARD_CROPS - filled :]
             placed = tuple(PlacedCrop(filled + at, box) for at, box in enumerate(now))
-            cuts.append(ImageCrops(candidate.looked.ref, candidate.looked.pixels_sha256 or "", placed))
+            cuts.append(ImageCrops(candidate.inspected.ref, candidate.inspected.pixels_sha256 or "", placed))
             filled += len(now)
             if filled == SHARD_CROPS:
                 yield Shard(number, tuple(cuts), False)
@@ -73,11 +75,11 @@ def pool_rows(
     """Make the rows of images, with crops at the places that `place` assigns, whether written or not."""
     now, row = datetime.now(UTC), first_shard * SHARD_CROPS
     for candidate in candidates:
-        group = source_group(origin.group_pattern, origin.source, candidate.looked.ref.key)
+        group = source_group(origin.group_pattern, origin.source, candidate.inspected.ref.key)
         if not candidate.is_accepted:
             yield _rejected(candidate, origin, group, now)
             continue
-        for number, crop in enumerate(candidate.looked.crops):
+        for number, crop in enumerate(candidate.inspected.crops):
             yield PoolRecord(
                 crop_id=f"{candidate.image_id}-{number}",
                 status="accepted",
@@ -85,7 +87,7 @@ def pool_rows(
                 duplicate_of=None,
                 split=splits[group],
                 **asdict(crop.box),
-                **asdict(crop.look),
+                **asdict(crop.quality),
                 zarr_group=origin.zarr_group,
                 zarr_row=row,
                 **_of_image(candidate, origin, group, now),  # type: ignore[arg-type]
@@ -93,23 +95,23 @@ def pool_rows(
             row += 1
 
 
-def _candidate(identity: str, image: InspectedImage, gallery: DuplicateIndex) -> Candidate:
+def _candidate(identity: str, image: InspectedImage, duplicates: DuplicateIndex) -> Candidate:
     if image.reason is not None or image.pixels_sha256 is None or image.perceptual_hash is None:
         return Candidate(identity, image, None)
-    twin = gallery.twin(image.pixels_sha256, image.perceptual_hash)
-    if twin is None:
-        gallery.add(identity, image.pixels_sha256, image.perceptual_hash)
-    return Candidate(identity, image, twin)
+    match = duplicates.match(image.pixels_sha256, image.perceptual_hash)
+    if match is None:
+        duplicates.add(identity, image.pixels_sha256, image.perceptual_hash)
+    return Candidate(identity, image, match)
 
 
 def _rejected(candidate: Candidate, origin: Origin, group: str, now: datetime) -> PoolRecord:
-    looked, twin = candidate.looked, candidate.twin
-    look = dict.fromkeys(("brightness", "contrast", "sharpness", "streak_energy"))
+    inspected, match = candidate.inspected, candidate.match
+    quality = dict.fromkeys(("brightness", "contrast", "sharpness", "streak_energy"))
     return PoolRecord(
         crop_id=f"{candidate.image_id}-0",
         status="rejected",
-        reason=looked.reason if twin is None else "duplicate" if twin.is_exact else "near duplicate",
-        duplicate_of=None if twin is None else twin.image_id,
+        reason=inspected.reason if match is None else "duplicate" if match.is_exact else "near duplicate",
+        duplicate_of=None if match is None else match.image_id,
         split=None,
         top=None,
         left=None,
@@ -117,25 +119,25 @@ def _rejected(candidate: Candidate, origin: Origin, group: str, now: datetime) -
         width=None,
         zarr_group=None,
         zarr_row=None,
-        **(look if looked.look is None else asdict(looked.look)),
+        **(quality if inspected.quality is None else asdict(inspected.quality)),
         **_of_image(candidate, origin, group, now),  # type: ignore[arg-type]
     )
 
 
 def _of_image(candidate: Candidate, origin: Origin, group: str, now: datetime) -> dict[str, object]:
     """Return the fields that all rows of an image share."""
-    looked = candidate.looked
+    inspected = candidate.inspected
     return {
         "image_id": candidate.image_id,
         "source": origin.source,
-        "key": looked.ref.key,
-        "etag": looked.ref.etag,
-        "size_bytes": looked.ref.size_bytes,
+        "key": inspected.ref.key,
+        "etag": inspected.ref.etag,
+        "size_bytes": inspected.ref.size_bytes,
         "source_group": group,
-        "image_height": looked.height,
-        "image_width": looked.width,
-        "pixels_sha256": looked.pixels_sha256,
-        "perceptual_hash": looked.perceptual_hash,
+        "image_height": inspected.height,
+        "image_width": inspected.width,
+        "pixels_sha256": inspected.pixels_sha256,
+        "perceptual_hash": inspected.perceptual_hash,
         "run_id": origin.run_id,
         "ingested_at": now,
     }

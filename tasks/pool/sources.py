@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from infra.catalog.delta_table import CatalogError, all_of, quoted
+from infra.catalog.delta.attempts import CatalogError
+from infra.catalog.delta.conditions import all_of, quoted
+from infra.catalog.delta.schema import VERSION
 from infra.catalog.derained import Catalog
-from infra.catalog.schema import VERSION
 from infra.dask.shared_folders import refuse_unshared_folders
 from infra.records import DERAINED, ImageRef
 from infra.settings import Settings, absolute_url
@@ -75,8 +76,8 @@ def _derained_sources(settings: Settings, where: str | None) -> list[Source]:
             raise
         raise PreflightFailed(f"--where {where}: not a condition on {catalog.url} ({error})") from error
     if not names:
-        asked = f" that meets {where}" if where else ""
-        raise PreflightFailed(f"{catalog.url}: no derained image{asked}; run derain-batch first")
+        condition = f" that meets {where}" if where else ""
+        raise PreflightFailed(f"{catalog.url}: no derained image{condition}; run derain-batch first")
     return [_derained_source(catalog, name, condition) for name in names]
 
 

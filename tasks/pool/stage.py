@@ -15,7 +15,7 @@ from tasks.pool.cropping import CropJob, ImageCrops
 from tasks.pool.inspection import InspectedImage, InspectJob
 from tasks.pool.known_images import KnownImages, image_id
 from tasks.pool.planning import SourcePlan
-from tasks.pool.rows import Candidate, Origin, judge, place, pool_rows
+from tasks.pool.rows import Candidate, Origin, deduplicate, place, pool_rows
 from tasks.pool.summary import IngestTally
 from tasks.waves.executors import Executor
 from tasks.waves.pending import ShardLimits, cut
@@ -74,7 +74,7 @@ class InspectStage:
     def commit(self, finished: Sequence[Finished[ImageRef, InspectedImage]]) -> Sequence[Unfinished]:
         """Judge images in order, write the crops of accepted ones, then commit all rows."""
         target, origin = self.target, self.target.origin
-        candidates = judge(origin.source, _in_order(finished), target.known.gallery)
+        candidates = deduplicate(origin.source, _in_order(finished), target.known.duplicates)
         first = target.known.next_shard(origin.zarr_group)
         shards = list(place(candidates, first))
         failed = self._write(shards)
@@ -87,7 +87,7 @@ class InspectStage:
         self.tally.add(rows)
         recorded = {row.image_id for row in rows}
         return [
-            Unfinished(each.looked.ref.key, failed.get(each.looked.ref, TWIN_NOT_WRITTEN))
+            Unfinished(each.inspected.ref.key, failed.get(each.inspected.ref, TWIN_NOT_WRITTEN))
             for each in candidates
             if each.image_id not in recorded
         ]
@@ -112,7 +112,7 @@ class InspectStage:
         self, candidates: Sequence[Candidate], first_shard: int, failed: set[str]
     ) -> tuple[PoolRecord, ...]:
         """Return the rows of all images except failed ones and their duplicates."""
-        self.target.known.gallery.remove(failed)
+        self.target.known.duplicates.remove(failed)
         return tuple(
             row
             for row in pool_rows(candidates, self.target.origin, self.target.splits, first_shard)

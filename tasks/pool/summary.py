@@ -56,6 +56,11 @@ class IngestSummary:
         return self.train_crops + self.validation_crops
 
     @property
+    def is_idle(self) -> bool:
+        """Whether there was nothing to do."""
+        return not (self.accepted or self.rejected or self.pending)
+
+    @property
     def wall_seconds(self) -> float:
         """Duration of the run in seconds."""
         return (self.finished_at - self.started_at).total_seconds()

@@ -94,9 +94,9 @@ def _card(shown: Shown) -> Card:
 
 
 def _facts(compared: Compared) -> str:
-    told = [
+    parts = [
         f"{figure} {getattr(compared.champion, figure):.4g} / {getattr(compared.challenger, figure):.4g}"
         for figure in ("psnr_y", "rain_recall", "niqe")
         if getattr(compared.champion, figure) is not None and getattr(compared.challenger, figure) is not None
     ]
-    return ", ".join(told)
+    return ", ".join(parts)

@@ -45,8 +45,8 @@ def decide(evaluation: Evaluation, limits: GateLimits) -> Verdict:
     gates.append(_latency(evaluation, limits.latency_ratio))
     refusals = [_lost(gate) for gate in gates if not gate.passed]
     if not any(_is_win(gate) for gate in gates):
-        told = " and ".join(f"{gate.name} {_gained(gate)}" for gate in gates if gate.name in WINS)
-        refusals.append(f"not surely better in psnr_y or rain recall: {told}")
+        gains = " and ".join(f"{gate.name} {_gained(gate)}" for gate in gates if gate.name in WINS)
+        refusals.append(f"not surely better in psnr_y or rain recall: {gains}")
     return Verdict(tuple(gates), tuple(refusals))
 
 

@@ -40,15 +40,15 @@ def refuse_training(manifest: ValidationManifest, training: str) -> None:
     seen, digests = _photographs_of(manifest)
     location, is_image = open_location(source.base), Selection().predicate()
     keys = [ref.key for ref in source.refs() if is_image(ref.key)]
-    looked_at = 0
+    inspected_ids = 0
     for key in tqdm(keys, "training", unit="photo", disable=None):
         data = location.fetch(key)
         pixels = _decoded(data)
         found = digests.get(sha256(data).hexdigest()) or (None if pixels is None else seen.like(pixels))
         if found is not None:
             raise ManifestInvalid(_shared(manifest, found, location, key))
-        looked_at += pixels is not None
-    if looked_at == 0:
+        inspected_ids += pixels is not None
+    if inspected_ids == 0:
         raise ManifestInvalid(f"{training}: no photograph there that could have been trained on")
 
 

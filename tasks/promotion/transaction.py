@@ -111,9 +111,9 @@ def opened(settings: Settings, run_id: str) -> Iterator[PromotionTransaction]:
         If another promote or rollback is running.
     """
     with lease_of(settings, f"models:/{STUDENT}", run_id) as lease:
-        office = PromotionTransaction(Registry(settings), Ledger(settings.workspace), lease, run_id)
-        office.repair()
-        yield office
+        transaction = PromotionTransaction(Registry(settings), Ledger(settings.workspace), lease, run_id)
+        transaction.repair()
+        yield transaction
 
 
 def promote_challenger(
@@ -146,20 +146,20 @@ def promote_challenger(
     manifest = open_validation(settings)
     if training is not None:
         refuse_training(manifest, training)
-    with opened(settings, run_id) as office:
-        if office.registry.standing(STUDENT).champion != champion.version:  # a killed run has changed it
+    with opened(settings, run_id) as transaction:
+        if transaction.registry.standing(STUDENT).champion != champion.version:  # a killed run has changed it
             champion = resolve_model(settings, CHAMPION_URL)
     verdict, table = _compared(settings, champion, candidate, manifest, run_id)
     candidate = _registered(settings, champion, candidate)
-    with opened(settings, run_id) as office:
-        now = office.registry.standing(STUDENT).champion
+    with opened(settings, run_id) as transaction:
+        now = transaction.registry.standing(STUDENT).champion
         if now != champion.version:
             late = f"compared with version {champion.version}, but champion is {now} by now: run it again"
             verdict = replace(verdict, refusals=(late, *verdict.refusals))
         decision: Decision = "promoted" if verdict.is_better else "refused"
-        row = office.row(decision, champion.version, candidate.version, verdict.line())
+        row = transaction.row(decision, champion.version, candidate.version, verdict.line())
         row = replace(row, gates=verdict.gates, evaluation=table)
-        return office.move(row) if verdict.is_better else office.write(row)
+        return transaction.move(row) if verdict.is_better else transaction.write(row)
 
 
 def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
@@ -176,15 +176,15 @@ def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
         register_shipped(settings, STUDENT)  # the champion is not loaded, because it may be broken
     else:
         resolve_model(settings, f"models:/{STUDENT}/{to}")
-    with opened(settings, run_id) as office:
-        standing = office.registry.standing(STUDENT)
+    with opened(settings, run_id) as transaction:
+        standing = transaction.registry.standing(STUDENT)
         target = standing.previous if to is None else str(to)
         if target is None:
             raise PromotionFailed(f"{STUDENT} has no previous version: --to N takes any version there is")
         if target == standing.champion:
             raise PromotionFailed(f"version {target} of {STUDENT} is the champion already")
         resolve_model(settings, f"models:/{STUDENT}/{target}")
-        return office.move(office.row("rolled_back", standing.champion, target, "asked for"))
+        return transaction.move(transaction.row("rolled_back", standing.champion, target, "asked for"))
 
 
 def promotion_line(row: Promotion) -> str:

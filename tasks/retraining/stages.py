@@ -1,4 +1,4 @@
-"""The record of a retraining (`opened`, `Retraining.once`): its stages run in order, each once.
+"""The record of a retraining (`opened`, `Retraining.run_stage`): its stages run in order, each once.
 
 Completed stages are recorded in `<workspace>/retrainings/open.json`, so the next run resumes an interrupted or
 failed retraining at the stage that it had reached. A completed retraining becomes `<id>.json` in the same folder.
@@ -66,7 +66,7 @@ class Record:
     stages: tuple[Stage, ...] = ()
 
     @property
-    def asked(self) -> tuple[str, str, str]:
+    def request(self) -> tuple[str, str, str]:
         """The request: values that must be equal for a retraining to be resumed."""
         return self.preset, self.data, self.decisions_sha256
 
@@ -79,7 +79,7 @@ class Retraining:
     places: Location
     lease: Lease
 
-    def once(self, name: str, run: Callable[[], State[Any]]) -> Stage:
+    def run_stage(self, name: str, run: Callable[[], State[Any]]) -> Stage:
         """Run a stage and record it, unless it has been completed already.
 
         Raises
@@ -170,7 +170,7 @@ def _digest(decisions: str | None) -> str:
 
 def _resumed(unfinished: Record, now: Record) -> Record:
     """Return the open retraining; crops that were added since are left for the next one."""
-    if unfinished.asked != now.asked:
+    if unfinished.request != now.request:
         raise PreflightFailed(
             f"a retraining with preset {unfinished.preset}, begun at {unfinished.begun_at}, is not completed:"
             " ask for the same to resume it, or give --anew to begin another"
@@ -181,7 +181,7 @@ def _resumed(unfinished: Record, now: Record) -> Record:
 def _is_known(record: Record, places: Location) -> bool:
     """Return whether a completed retraining had the same request and the same crops."""
     return any(
-        (each.asked, each.pool_digest) == (record.asked, record.pool_digest) for each in _closed(places)
+        (each.request, each.pool_digest) == (record.request, record.pool_digest) for each in _closed(places)
     )
 
 

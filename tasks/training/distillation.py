@@ -64,19 +64,22 @@ def distil_student(settings: Settings, prepared: Prepared, run_id: str) -> Disti
         checkpoint.
     """
     start = None if prepared.start is None else prepared.start.model_file
-    with open_session(settings, _filed(prepared), start, run_id) as ongoing:
-        before = _lead(ongoing.fabric, prepared, incumbent(prepared.config), "lead_before.json")
+    with open_session(settings, _filed(prepared), start, run_id) as session:
+        before = _lead(session.fabric, prepared, incumbent(prepared.config), "lead_before.json")
         (run_log().info if before.suffices else run_log().warning)("%s", before)
-        _train(ongoing.fabric, prepared, ongoing.run)
-        weights = _weights(ongoing, prepared)
-        after = _lead(ongoing.fabric, prepared, weights, "lead_after.json")
-        _record(ongoing, before, after)
-        version = ongoing.register(STUDENT, weights)
-    return Distilled(ongoing.run.run_id, version, before, after)
+        _train(session.fabric, prepared, session.run)
+        weights = _weights(session, prepared)
+        after = _lead(session.fabric, prepared, weights, "lead_after.json")
+        _record(session, before, after)
+        version = session.register(STUDENT, weights)
+    return Distilled(session.run.run_id, version, before, after)
 
 
 def _filed(prepared: Prepared) -> Training:
-    return Training(EXPERIMENT, prepared.config, prepared.work, prepared.parameters, prepared.tags)
+    config, start = prepared.config, prepared.start
+    begun = "" if start is None else f" from {start.label}"
+    title = f"{config.preset}{begun}, taught by {prepared.teaching.teacher.name}, {config.steps:,} steps"
+    return Training(EXPERIMENT, config, prepared.work, prepared.parameters, prepared.tags, title)
 
 
 def _train(fabric: Fabric, prepared: Prepared, run: TrackedRun) -> None:
@@ -90,24 +93,24 @@ def _lead(fabric: Fabric, prepared: Prepared, student: Path | None, memory: str)
     return measure_lead(fabric, teacher, student, folder, prepared.work / memory)
 
 
-def _weights(ongoing: TrainingSession, prepared: Prepared) -> Path:
+def _weights(session: TrainingSession, prepared: Prepared) -> Path:
     """Return the best weights; for an existing student, interpolated towards it so that little is forgotten."""
     if prepared.start is None:
-        return ongoing.training.best
-    held_out = load_training_data(prepared.folder.path, held_out=True).to(ongoing.fabric.device)
+        return session.training.best
+    held_out = load_training_data(prepared.folder.path, held_out=True).to(session.fabric.device)
     pairs = render_validation(held_out, prepared.config.validation_photographs)
     start = prepared.start.model_file
     return keep(
-        ongoing.fabric, ongoing.training.best, start, lambda network: validate(network, pairs)
+        session.fabric, session.training.best, start, lambda network: validate(network, pairs)
     ).weights
 
 
-def _record(ongoing: TrainingSession, before: Lead, after: Lead) -> None:
+def _record(session: TrainingSession, before: Lead, after: Lead) -> None:
     """Log metrics, checkpoint and curve to the run."""
     figures = {
         f"lead/{when}_{who.name}": getattr(lead, who.name)
         for when, lead in (("before", before), ("after", after))
         for who in fields(lead)
     }
-    ongoing.run.describe({"teacher_leads_enough": str(before.suffices)}, figures)
-    ongoing.file()
+    session.run.describe({"teacher_leads_enough": str(before.suffices)}, figures)
+    session.file()

@@ -20,7 +20,7 @@ from models.training.distill.teachers import Teacher, TeacherSpec, parse_teacher
 from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
 from tasks.training.folder import TrainingFolder, folder_named, inspected
-from tasks.training.request import going_on, origin_tags, preset_of, train_config, work_folder
+from tasks.training.request import continued, origin_tags, preset_of, train_config, work_folder
 from tasks.training.samples import make_training_samples
 from tasks.training.unlabelled import unlabelled_photographs
 
@@ -107,7 +107,7 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     )  # checks that the registry answers and knows the student's name
     start = _start(settings, request, champion)
     if start is not None:
-        config = replace(going_on(config), preset=_student_preset(start))
+        config = replace(continued(config), preset=_student_preset(start))
     teachers = _teachers(settings, request)
     _refuse_itself(start, teachers[0])
     data, photographs = _material(settings, request)

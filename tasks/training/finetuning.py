@@ -69,22 +69,23 @@ def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Fin
         folder.
     """
     start, version = prepared.start.model_file, None
-    with open_session(settings, _filed(prepared), start, run_id) as ongoing:
-        kept = _trained(ongoing, prepared)
-        ongoing.file()
+    with open_session(settings, _filed(prepared), start, run_id) as session:
+        kept = _trained(session, prepared)
+        session.file()
         if kept.is_better:
-            version = ongoing.register(SEMI_DRDNET, kept.weights)
+            version = session.register(SEMI_DRDNET, kept.weights)
     before, after = kept.before.overall, kept.after.overall
-    return Finetuned(ongoing.run.run_id, before, after, kept.share, version, kept.weights, prepared.streaks)
+    return Finetuned(session.run.run_id, before, after, kept.share, version, kept.weights, prepared.streaks)
 
 
 def _filed(prepared: Prepared) -> Training:
-    return Training(EXPERIMENT, prepared.config, prepared.work, prepared.parameters, prepared.tags)
+    title = f"{prepared.start.label} on {len(prepared.rain.streaks)} streak layers, {prepared.config.steps:,} steps"
+    return Training(EXPERIMENT, prepared.config, prepared.work, prepared.parameters, prepared.tags, title)
 
 
-def _trained(ongoing: TrainingSession, prepared: Prepared) -> Kept:
+def _trained(session: TrainingSession, prepared: Prepared) -> Kept:
     """Train to the end; return the weights to keep."""
-    fabric = ongoing.fabric
+    fabric = session.fabric
     objective = SemiSupervised(prepared.semi, prepared.rain.to(fabric.device), _critic(prepared))
     held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
     pairs = render_validation(held_out, prepared.config.validation_photographs)
@@ -95,13 +96,13 @@ def _trained(ongoing: TrainingSession, prepared: Prepared) -> Kept:
                 prepared.config,
                 prepared.folder.path,
                 prepared.work,
-                (WithSystem(ongoing.run),),
+                (WithSystem(session.run),),
                 objective,
             )
     except Collapsed as error:
         raise TrainingFailed(f"{error} ({prepared.work})") from error
     start = prepared.start.model_file
-    return keep(fabric, ongoing.training.best, start, lambda network: objective.judge(network, pairs))
+    return keep(fabric, session.training.best, start, lambda network: objective.judge(network, pairs))
 
 
 def _critic(prepared: Prepared) -> RainCritic | None:

@@ -50,7 +50,7 @@ class Streaks:
 
     training: Bank
     judging: Bank
-    told: str
+    description: str
     """Description of how many windows were accepted and refused."""
 
 
@@ -118,7 +118,7 @@ def _curated_streaks(workspace: str) -> Streaks:
             " python -m flows.curate takes them from the pseudo-labels that it accepts"
         )
     layers = evenly(found, MOST_LAYERS)
-    return Streaks(*split_layers(layers), _told(len(layers), stored.refused))
+    return Streaks(*split_layers(layers), _describe(len(layers), stored.refused))
 
 
 def _temporal_backgrounds(workspace: str) -> Backgrounds:
@@ -159,10 +159,10 @@ def harvested(start: ModelFile, photographs: Sequence[RgbImage], device: str) ->
     chosen = choose_device(device)
     engine = Engine(build(start), chosen, fast_dtype(chosen))
     harvest = harvest_streaks(photographs, [engine.derain(each[None])[0] for each in photographs])
-    return Streaks(*harvest.split(), _told(len(harvest.layers), harvest.refused))
+    return Streaks(*harvest.split(), _describe(len(harvest.layers), harvest.refused))
 
 
-def _told(accepted: int, refused: Mapping[str, int]) -> str:
+def _describe(accepted: int, refused: Mapping[str, int]) -> str:
     return ", ".join(part for part in (f"{accepted} accepted", _counted(refused)) if part)
 
 

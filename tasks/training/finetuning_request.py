@@ -147,7 +147,7 @@ def _rain(
         streaks = material.streaks or harvested(start.model_file, material.photographs, settings.device)
     except (FileNotFoundError, StreakBankEmpty) as error:
         raise PreflightFailed(str(error)) from error
-    return material.real_rain(streaks), streaks.told
+    return material.real_rain(streaks), streaks.description
 
 
 def _asked(

@@ -47,7 +47,7 @@ def train_config(presets: Mapping[str, TrainConfig], name: str, steps: int | Non
     return replace(known, steps=steps, seed=seed, validate_every=min(known.validate_every, steps))
 
 
-def going_on(config: TrainConfig) -> TrainConfig:
+def continued(config: TrainConfig) -> TrainConfig:
     """Return the same configuration for continuing a fully trained network."""
     return replace(
         config,
@@ -82,7 +82,7 @@ def origin_tags(folder: TrainingFolder, start: ResolvedModel | None) -> dict[str
     return {**tags, "git_commit": code} if code else tags
 
 
-def work_folder(settings: Settings, kind: str, asked: Mapping[str, object]) -> Path:
+def work_folder(settings: Settings, kind: str, identity: Mapping[str, object]) -> Path:
     """Return the folder of a training; equal requests share it, so that they are resumed."""
-    digest = sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    digest = sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return local_home(settings.workspace) / kind / digest[:16]

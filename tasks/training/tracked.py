@@ -19,6 +19,7 @@ from models.engine import choose_device
 from models.modelfile import ModelFile, read_model_file, write_model_file
 from models.training.config import TrainConfig
 from models.training.fabric import launch_fabric
+from tasks.version_card import card_of
 
 
 class TrainingFailed(UserError):
@@ -37,6 +38,8 @@ class Training:
     """Everything that the training depends on."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Provenance of the weights, for run and version."""
+    title: str = ""
+    """Name of the tracked run; by default that of the preset."""
 
     @property
     def best(self) -> Path:
@@ -66,7 +69,8 @@ class TrainingSession:
         """
         self.lease.check()
         found, registry = read_model_file(weights), Registry(self.settings)
-        version = registry.register_challenger(name, found.weights, found.config, self.run.run_id)
+        card = card_of(found)
+        version = registry.register_challenger(name, found.weights, found.config, self.run.run_id, card)
         origin = {
             **self.training.tags,
             "training_run": self.run.run_id,
@@ -131,14 +135,15 @@ def tracked(settings: Settings, training: Training) -> Iterator[TrackedRun]:
         an error of the training itself.
     """
     memory = training.work / "mlflow_run"
-    run = open_run(settings, training.experiment, training.config.preset, training.parameters, memory)
+    title = training.title or f"{training.config.preset}, {training.config.steps:,} steps"
+    run = open_run(settings, training.experiment, title, training.parameters, memory)
     try:
         run.describe(_run_tags(training.tags), {})
         yield run
         run.end()
     except TrackingUnreachable as error:
         raise TrackingUnreachable(
-            f"{error}; what was trained and what is to be told lies in {training.work}: run it again"
+            f"{error}; weights and unsent records are in {training.work}: run it again"
         ) from error
     except BaseException:
         with suppress(TrackingUnreachable, ModelNotFound):

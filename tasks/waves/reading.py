@@ -94,7 +94,7 @@ class Reading:
         """Yield the images that can be fetched and decoded; the others are rejected or left pending."""
         with ThreadPoolExecutor(READ_AHEAD) as readers:
             for ref, fetching in self._fetch_ahead(readers, refs):
-                if self._is_world_at_fault:
+                if self._is_systemic:
                     fetching.cancel()
                     self.unfinished.append(Unfinished(ref.key, "left untried after faults in a row"))
                     continue
@@ -144,7 +144,7 @@ class Reading:
             self.image_seconds += time.thread_time() - started
 
     @property
-    def _is_world_at_fault(self) -> bool:
+    def _is_systemic(self) -> bool:
         return self.fetches.is_long or self.puts.is_long
 
     def _fetch_ahead(
@@ -154,7 +154,7 @@ class Reading:
         until = time.monotonic() + self._seconds
         ahead: deque[tuple[ImageRef, Future[bytes]]] = deque()
         for number, ref in enumerate(refs):
-            if number and time.monotonic() > until and not self._is_world_at_fault:
+            if number and time.monotonic() > until and not self._is_systemic:
                 self.left = len(refs) - number
                 break
             ahead.append((ref, readers.submit(self.medium.fetch, ref)))

@@ -89,7 +89,7 @@ class Tally:
             keys_of.setdefault(item.reason, []).append(item.key)
         reasons = [f"{', '.join(keys)}: {reason}" for reason, keys in keys_of.items()]
         why = "; ".join([self.stopped_by, *reasons] if self.stopped_by else reasons)
-        return shown_line(f"{pending:,} images are still pending, run it again to go on with them ({why})")
+        return shown_line(f"{pending:,} images are still pending, run it again to continue with them ({why})")
 
     def _leave(self, unfinished: Sequence[Unfinished]) -> None:
         self.unfinished_count += len(unfinished)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import fresh_bucket
+from tests.support.containers.containers import Podman, images, missing
+from tests.support.containers.hosts import Network, network
 from tests.support.servers.ceph import Gateway, gateway, missing_programs
-from tests.support.servers.containers import Podman, images, missing
-from tests.support.servers.hosts import Network, network
 
 
 @pytest.fixture(scope="session")

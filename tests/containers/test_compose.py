@@ -12,9 +12,9 @@ import pytest
 
 from infra.settings import Settings
 from tests.conftest import fresh_bucket
+from tests.support.containers.composed import LISTEN, Installation, installation
+from tests.support.containers.containers import Podman
 from tests.support.servers.ceph import Gateway
-from tests.support.servers.composed import LISTEN, Installation, installation
-from tests.support.servers.containers import Podman
 from tests.support.servers.prefect_server import ENDED
 from tests.support.servers.server_processes import ROOT, wait_for
 from tests.support.worlds.buckets import Rain, contents, photographs

@@ -17,9 +17,9 @@ from distributed import Client
 from infra.dask.shared_folders import FolderNotShared
 from infra.dask.versions import without_version_tables
 from infra.settings import Settings
-from tests.support.servers.containers import WORKER, Podman
+from tests.support.containers.containers import WORKER, Podman
+from tests.support.containers.hosts import Host, Network
 from tests.support.servers.dask_cluster import wait_until
-from tests.support.servers.hosts import Host, Network
 from tests.support.worlds.batch import PATIENCE, model_path
 from tests.support.worlds.buckets import Rain, photographs
 
@@ -95,8 +95,8 @@ def rain(place: str, hosts: Hosts, model: Path) -> Rain:
 
 
 def test_a_folder_of_this_machine_is_refused_in_one_line(rain: Rain, hosts: Hosts, tmp_path: Path) -> None:
-    told = f"{tmp_path}: 2 of 2 workers of {hosts.address} do not see this folder"
-    with pytest.raises(FolderNotShared, match=told):
+    reported = f"{tmp_path}: 2 of 2 workers of {hosts.address} do not see this folder"
+    with pytest.raises(FolderNotShared, match=reported):
         rain.but(workspace=str(tmp_path)).derain()
     assert list(tmp_path.iterdir()) == []
     assert rain.outputs() == {}

@@ -12,8 +12,8 @@ from distributed import Client
 
 from infra.dask.versions import without_version_tables
 from infra.settings import Settings
+from tests.support.containers.containers import WORKER, Podman
 from tests.support.servers.ceph import Gateway
-from tests.support.servers.containers import WORKER, Podman
 from tests.support.servers.dask_cluster import wait_until
 from tests.support.servers.server_processes import ROOT
 from tests.support.worlds.batch import PATIENCE, model_path

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from infra.settings import Settings
+from tests.support.containers.slurm import PACKAGES, missing_programs, slurm
 from tests.support.servers.server_processes import ROOT
-from tests.support.servers.slurm import PACKAGES, missing_programs, slurm
 from tests.support.worlds.batch import PATIENCE, World, model_path
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]

@@ -58,9 +58,9 @@ def test_a_cancelled_run_is_cancelled_and_its_rows_are_recorded(
     wait_for(lambda: derained(tmp_path) > 20, "no outputs")
     server.done("prefect", "flow-run", "cancel", run)
     wait_for(lambda: state_of(server, run) in ENDED, server.log_of(run))
-    told = log.read_text()[earlier:]
-    assert state_of(server, run) == "CANCELLED", told
-    assert all(word not in told for word in ("Traceback", "ERROR", "Already running")), told
+    reported = log.read_text()[earlier:]
+    assert state_of(server, run) == "CANCELLED", reported
+    assert all(word not in reported for word in ("Traceback", "ERROR", "Already running")), reported
     recorded = Catalog(str(tmp_path / "workspace")).frame()
     assert derained(tmp_path) - UNDER_WAY <= recorded.height < IMAGES
 

@@ -9,6 +9,7 @@ import inspect
 import json
 from typing import Any
 
+import psutil
 import pytest
 from prefect.events import emit_event
 
@@ -64,12 +65,16 @@ def test_its_page_shows_progress_while_it_runs(called: Watched) -> None:
     assert called.progress[-1] == 100
 
 
-def test_its_page_shows_counts_and_a_link_to_the_report(deployed: Deployed, called: Watched) -> None:
+def test_its_page_shows_counts_pictures_and_where_the_report_is(deployed: Deployed, called: Watched) -> None:
     artifacts = deployed.server.artifacts_of(called.run["id"])
     counts = {row["what"]: row["images"] for row in json.loads(artifacts["derained-images"]["data"])}
     assert counts == {"listed": IMAGES, "done before": 0, "derained": IMAGES, "rejected": 0, "pending": 0}
     (report,) = (deployed.root / "workspace" / "reports").iterdir()
-    assert report.as_uri() in artifacts["report"]["data"]
+    page = artifacts["derain-batch"]["data"]
+    assert f"Report: `{report}`" in page
+    assert page.count("](data:image/jpeg;base64,") == 3
+    assert f"| derained | {IMAGES} |" in page
+    assert "report" not in artifacts  # a link to a file, which no browser would open from Prefect's page
     assert str(IMAGES) in artifacts["progress"]["description"]
 
 
@@ -118,6 +123,19 @@ def test_an_unknown_bare_name_is_not_found(server: PrefectServer) -> None:
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
+def test_an_expected_refusal_in_a_worker_is_one_line(deployed: Deployed) -> None:
+    server, log = deployed.server, deployed.root / "worker.log"
+    earlier = len(log.read_text())
+    path = f"deployments/{deployed.deployment['id']}/create_flow_run"
+    run = server.post(path, parameters={"source": "/no/such/folder"})["id"]
+    wait_for(lambda: server.get(f"flow_runs/{run}")["state_type"] in ENDED, "the run has not ended")
+    wait_for(lambda: not _is_in_a_process(run), "the process of the run has not ended")
+    assert server.get(f"flow_runs/{run}")["state"]["message"].startswith("/no/such/folder: ")
+    written = log.read_text()[earlier:]
+    assert written.count("/no/such/folder: ") == 1, written
+    assert all(word not in written for word in ("Traceback", "unexpected exception", "FailedRun")), written
+
+
 @pytest.mark.parametrize("event", [POOL_GROWN, DRIFT])
 def test_an_event_of_the_pool_starts_a_retraining(event: str, deployed: Deployed) -> None:
     server = deployed.server
@@ -148,6 +166,12 @@ def test_its_schedule_makes_a_run_that_completes(deployed: Deployed) -> None:
     assert run["auto_scheduled"]
     derained = deployed.root / "scheduled" / "derained"
     assert sorted(path.name for path in derained.iterdir()) == ["000.png", "001.png"]
+
+
+def _is_in_a_process(run_id: str) -> bool:
+    """Whether a process of a worker still executes a flow run; what it logs is then not complete."""
+    found = (process.info["environ"] or {} for process in psutil.process_iter(["environ"]))
+    return any(environment.get("PREFECT__FLOW_RUN_ID") == run_id for environment in found)
 
 
 def _made_by(server: PrefectServer, deployment_id: str, kind: str) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Find wording that readers stumble over: `python -m tests.style.english [PATH ...]`; part of `make check`.
 
-Looks at documents and at docstrings and comments of the code. Exits with 1 and one line per finding.
+Looks at documents, and at docstrings, comments, names and, outside tests, strings of the code. Exits with 1 and one
+line per finding.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import tokenize
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 THINGS = (
     "crops?|images?|pixels?|rows?|steps?|process(?:es)?|shards?|files?|numbers?|workers?|devices?|slopes?"
@@ -27,6 +29,10 @@ BANNED = {
     rf"\b(?:{THINGS}) an? (?:{WHOLES})\b": "per",
 }
 PATTERNS = [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in BANNED.items()]
+NAMES = re.compile(
+    r"_*(?:told|tell|tell_\w+|whereto|beside|beside_\w+|go(?:es|ing|ne)_on|so_many\w*|hereandnow)"
+)
+"""Names that say too little, or what nobody else calls the thing."""
 THIS_FILE = "tests/style/english.py"
 
 
@@ -39,17 +45,18 @@ def findings(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def prose(path: Path) -> str:
-    """Return a document, or the docstrings and comments of a module; lines keep their numbers."""
+    """Return a document, or the docstrings, comments and messages of a module; lines keep their numbers.
+
+    Strings of tests are left out: they are data as often as messages.
+    """
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
         return text
     lines = text.split("\n")
     kept = [""] * len(lines)
     for node in ast.walk(ast.parse(text)):
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
+        if isinstance(node, ast.expr | ast.stmt) and (
+            _is_docstring(node) or (path.parts[0] != "tests" and _is_message(node))
         ):
             for number in range(node.lineno - 1, node.end_lineno or node.lineno):
                 kept[number] = lines[number]
@@ -57,6 +64,30 @@ def prose(path: Path) -> str:
         if token.type == tokenize.COMMENT:
             kept[token.start[0] - 1] = token.string
     return "\n".join(kept)
+
+
+def _is_docstring(node: ast.AST) -> TypeGuard[ast.Expr]:
+    return isinstance(node, ast.Expr) and _is_message(node.value)
+
+
+def _is_message(node: ast.AST) -> TypeGuard[ast.Constant]:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip()
+
+
+def names(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line number and name of what a module defines under one of `NAMES`."""
+    if path.suffix != ".py":
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        name = None
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            name = node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            name = node.id
+        elif isinstance(node, ast.arg):
+            name = node.arg
+        if name is not None and NAMES.fullmatch(name.lower()):
+            yield node.lineno, name
 
 
 def tracked(paths: Sequence[str]) -> list[Path]:
@@ -71,6 +102,9 @@ def main() -> None:
     for path in tracked(sys.argv[1:]):
         for number, words, instead in findings(prose(path)):
             sys.stdout.write(f"{path}:{number}: {words.strip()!r}: write {instead}\n")
+            count += 1
+        for number, name in names(path):
+            sys.stdout.write(f"{path}:{number}: {name!r}: name it after what it is or does\n")
             count += 1
     sys.exit(f"{count} findings" if count else 0)
 

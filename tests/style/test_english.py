@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.style.english import findings, prose
+from tests.style.english import findings, names, prose
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,26 @@ def test_code_is_not_prose(tmp_path: Path):
         "",
         '    """Tell whether."""',
         "",
+    ]
+
+
+def test_messages_are_prose_and_data_of_tests_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    text = 'raise ValueError(f"{1} images a shard")\n'
+    monkeypatch.chdir(tmp_path)
+    for folder in ("tasks", "tests"):
+        Path(folder).mkdir()
+        Path(folder, "module.py").write_text(text)
+    assert [words for _, words, _ in findings(prose(Path("tasks/module.py")))] == ["images a shard"]
+    assert list(findings(prose(Path("tests/module.py")))) == []
+
+
+def test_names_that_say_too_little_are_found(tmp_path: Path):
+    module = tmp_path / "module.py"
+    module.write_text("def tell_growth(told, size):\n    beside = 1\n    untold = tell_tale = size\n")
+    found = [name for _, name in sorted(names(module))]
+    assert found == [
+        "tell_growth",
+        "told",
+        "beside",
+        "tell_tale",
     ]

@@ -56,6 +56,6 @@ def without_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefect_runs, "is_in_flow_run", lambda: True)
     monkeypatch.setattr(prefect_runs, "_silence", prefect_runs._Silence())
     monkeypatch.setattr(prefect_runs, "run_log", lambda: logging.getLogger("derain"))
-    for artifact in ("link", "table"):
+    for artifact in ("link", "markdown", "table"):
         monkeypatch.setattr(prefect.artifacts, f"create_{artifact}_artifact", _gone)
     monkeypatch.setattr(ingest_publication, "create_table_artifact", _gone)

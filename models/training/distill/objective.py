@@ -125,7 +125,7 @@ class Distillation(Objective):
 
     def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
         """Return the terms, as `Objective.forward` says."""
-        lesson = self._lesson(config, step, pair)
+        lesson = self._teacher_target(config, step, pair)
         rainy = pair.rainy if lesson is None else torch.cat((pair.rainy, lesson[0]))
         found = network.features(rainy.contiguous(memory_format=torch.channels_last))
         labelled = _part(found, len(pair.rainy))
@@ -153,7 +153,9 @@ class Distillation(Objective):
             terms["attention"] = self.config.attention_weight * share * distance
         return terms
 
-    def _lesson(self, config: TrainConfig, step: int, pair: RainyPair) -> tuple[Tensor, Tensor] | None:
+    def _teacher_target(
+        self, config: TrainConfig, step: int, pair: RainyPair
+    ) -> tuple[Tensor, Tensor] | None:
         """Draw the unlabelled crops of a step and the teacher's versions of them."""
         if self._lessons is None:
             return None

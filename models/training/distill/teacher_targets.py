@@ -118,8 +118,8 @@ def cache_teacher_targets(
         Folder in which the lessons are kept, named by the teacher and by what it derained.
     """
     rainy = [torch.from_numpy(photograph.copy()) for photograph in photographs]
-    asked = f"{teacher.digest} {teacher.views} {digest_of(photographs)}"
-    path = memory / f"lessons-{sha256(asked.encode()).hexdigest()[:16]}.safetensors"
+    identity = f"{teacher.digest} {teacher.views} {digest_of(photographs)}"
+    path = memory / f"lessons-{sha256(identity.encode()).hexdigest()[:16]}.safetensors"
     if path.exists():
         kept = load_file(path)
         derained = [kept[f"{number:06d}"] for number in range(len(rainy))]

@@ -24,12 +24,11 @@ class SemiConfig:
     """PSNR to temporal backgrounds where they are trusted, if there are any (as SPA-Data, CVPR 2019, was made);
     weight ours."""
     streak_contrast: float = 0.0
-    """Dual sample-augmented contrast, streaks: `models.training.semi.contrast.StreakContrast`; 0.01 when tried.
-    It outweighed all else: no weights were better than the start, so it is off."""
+    """Dual sample-augmented contrast, streaks: `models.training.semi.contrast.StreakContrast`. The share of its
+    gradient at the derained photographs in that of re-rain: `models.training.semi.gradient_share`."""
     background_contrast: float = 0.0
-    """Dual sample-augmented contrast, backgrounds: `models.training.semi.contrast.background_ratio`; 0.01 when
-    tried. It gained 0.03 dB less than re-rain alone, so it is off. All these figures:
-    `benchmarks.learning.learning_loop`."""
+    """Dual sample-augmented contrast, backgrounds:
+    `models.training.semi.contrast.background_ratio`; a share too."""
     watch_every: int = 10
     """Steps between two looks of `models.training.semi.collapse`."""
 
@@ -44,7 +43,16 @@ class SemiConfig:
         for name, value in asdict(self).items():
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} {value}: a weight or share is 0 or more")
+        if self.has_contrast and not self.rerain:
+            raise ValueError(
+                "streak_contrast and background_contrast are shares of re-rain: rerain is more than 0"
+            )
         if self.rerain_share >= 1:
             raise ValueError(f"rerain_share {self.rerain_share}: less than 1, or nothing labelled is left")
         if self.watch_every < 1:
             raise ValueError(f"watch_every {self.watch_every}: at least 1 step")
+
+    @property
+    def has_contrast(self) -> bool:
+        """Whether any contrast is on."""
+        return self.streak_contrast > 0 or self.background_contrast > 0

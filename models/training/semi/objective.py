@@ -26,6 +26,7 @@ from models.training.semi.collapse import CollapseWatch
 from models.training.semi.config import SemiConfig
 from models.training.semi.contrast import FAINTEST, StreakContrast, background_ratio
 from models.training.semi.data import RealRain, Targets
+from models.training.semi.gradient_share import GradientShare, ramp
 from models.training.semi.rain_critic import RainCritic
 from models.training.semi.validation import SemiScore, score
 
@@ -92,9 +93,9 @@ class SemiSupervised(Objective):
         batch = StepBatch(config, step, pair)
         if step % self.config.watch_every == 0:
             self._look(network, batch)
-        terms = self._on_labelled(network, batch)
-        if self.streak_contrast is not None:
-            terms |= self._on_unlabelled(network, self.streak_contrast, batch)
+        terms, share = self._on_labelled(network, batch)
+        if self.streak_contrast is not None and share is not None:
+            terms |= self._on_unlabelled(network, self.streak_contrast, batch, share)
         if self.data.temporal is not None and self.config.temporal:
             rng, weight = batch.rng(Stream.TEMPORAL), self.config.temporal
             terms |= self._on_targets(network, batch, rng, "temporal", weight, self.data.temporal)
@@ -113,21 +114,29 @@ class SemiSupervised(Objective):
             rain.append((crops - network(crops)).clamp(min=0).mean())
         self.watch.look(batch.step, (batch.pair.rainy - batch.pair.clean).clamp(min=0), torch.stack(rain))
 
-    def _on_labelled(self, network: Any, batch: StepBatch) -> dict[str, Tensor]:
-        """The network's own loss on some labelled photographs; real streaks on the others."""
+    def _on_labelled(self, network: Any, batch: StepBatch) -> tuple[dict[str, Tensor], GradientShare | None]:
+        """Return the network's own loss on some labelled photographs, and PSNR under real streaks on the others.
+
+        The gradient of the latter is what the contrasts are scaled to.
+        """
         count = len(batch.pair.clean)
         real = min(round(self.config.rerain_share * count), count - 1) if self.config.rerain else 0
         terms = self.labelled(network, batch.config, batch.step, _part(batch.pair, slice(0, count - real)))
         if real == 0:
-            return dict(terms)
+            return dict(terms), None
         clean = batch.pair.clean[count - real :]
         pair = rerained(batch.rng(Stream.RERAIN).subset(batch.last(real)), self.data.streaks, clean)
-        derained = network(channels_last(pair.rainy))
-        terms = terms | {"rerain": self.config.rerain * psnr_term(derained, clean)}
+        derained = _derained(network, pair.rainy)
+        rerain = self.config.rerain * psnr_term(derained, clean)
+        terms = terms | {"rerain": rerain}
+        if not self.config.has_contrast:
+            return dict(terms), None
+        share = GradientShare.of(rerain, derained)
         if self.critic is not None:
             ratio = self._ratio(derained, clean, pair.rainy, _rain_enough(pair.rainy, clean))
-            terms |= {"background_contrast": self.config.background_contrast * ratio}
-        return dict(terms)
+            wanted = self.config.background_contrast * ramp(batch.step)
+            terms |= {"background_contrast": share.scaled(ratio, derained, wanted)}
+        return dict(terms), share
 
     def _ratio(self, derained: Tensor, clean: Tensor, rainy: Tensor, trusted: Tensor) -> Tensor:
         """Background contrast of one scene three times, each as far as it is trusted, (B,) in [0, 1]."""
@@ -137,26 +146,32 @@ class SemiSupervised(Objective):
             min=1
         )
 
-    def _on_unlabelled(self, network: Any, contrast: StreakContrast, batch: StepBatch) -> dict[str, Tensor]:
+    def _on_unlabelled(
+        self, network: Any, contrast: StreakContrast, batch: StepBatch, share: GradientShare
+    ) -> dict[str, Tensor]:
         """Return the contrast of streaks on unlabelled photographs."""
         rainy = self.data.crops(batch.rng(Stream.UNLABELLED), batch.size)
-        derained = network(channels_last(rainy))
+        derained = _derained(network, rainy)
         rng = batch.rng(Stream.UNLABELLED, 1)
         real = real_streaks(rng, self.data.streaks, (batch.size, batch.size))
-        return {"streak_contrast": self.config.streak_contrast * contrast(rng, derained, rainy, real)}
+        wanted = self.config.streak_contrast * ramp(batch.step)
+        return {"streak_contrast": share.scaled(contrast(rng, derained, rainy, real), derained, wanted)}
 
     def _on_targets(
         self, network: Any, batch: StepBatch, rng: SampleRng, name: str, weight: float, targets: Targets
     ) -> dict[str, Tensor]:
         """PSNR to targets that may be wrong; contrast with the same scene under strong rain."""
         rainy, target, confidence = targets.crops(rng, batch.size)
-        derained = network(channels_last(rainy))
+        derained = _derained(network, rainy)
         terms = {name: weight * masked_psnr_term(derained, target, confidence)}
         if self.critic is not None:
             strong = rerained(rng, self.data.streaks, rainy).rainy
             trusted = _rain_enough(rainy, target) * confidence.mean((1, 2, 3))
             ratio = self._ratio(derained, target, strong, trusted)
-            terms[f"{name}_contrast"] = self.config.background_contrast * ratio
+            wanted = self.config.background_contrast * ramp(batch.step)
+            terms[f"{name}_contrast"] = GradientShare.of(terms[name], derained).scaled(
+                ratio, derained, wanted
+            )
         return terms
 
 
@@ -185,6 +200,12 @@ def freeze_norms(network: nn.Module) -> None:
     for part in network.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.eval().requires_grad_(False)
+
+
+def _derained(network: Any, rainy: Tensor) -> Tensor:
+    """Derain (B, 3, H, W); return a view, for gradients there: Fabric forbids them at the output itself."""
+    derained: Tensor = network(channels_last(rainy))
+    return derained.view_as(derained)
 
 
 def _rain_enough(rainy: Tensor, clean: Tensor) -> Tensor:

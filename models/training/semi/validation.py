@@ -67,11 +67,11 @@ def score(network: nn.Module, pairs: ValidationSet, data: RealRain) -> SemiScore
     figures = SemiScore(**asdict(validate(network, pairs)), rerained=mean_psnr_y(network, rained))
     if temporal is None:
         return figures
-    return TemporalScore(**asdict(figures), temporal=_beside_backgrounds(network, temporal))
+    return TemporalScore(**asdict(figures), temporal=_compared_with_backgrounds(network, temporal))
 
 
 @torch.inference_mode()
-def _beside_backgrounds(network: nn.Module, backgrounds: Targets) -> float:
+def _compared_with_backgrounds(network: nn.Module, backgrounds: Targets) -> float:
     """Return mean psnr_y in dB against backgrounds, of which only what is trusted counts."""
     scores = []
     for number in range(min(len(backgrounds), MOST_TEMPORAL)):

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from infra.catalog.schema import VERSION
+from infra.catalog.delta.schema import VERSION
 from infra.storage.listing import OTHER_REASONS
 from infra.storage.name_folding import NameFolding
 from tasks.batch.planning.made_by import ModelNumbers
 from tasks.batch.planning.output_listing import GONE, REPLACED, as_bytes, columns, output_urls
 from tasks.batch.planning.ownership import ORDER_BYTES, Mask, Owners, row_orders
-from tasks.media.key_hashes import Hashes, ShortHashes, find, hash_briefly, hash_pairs, hash_texts
+from tasks.media.key_hashes import Hashes, ShortHashes, find, hash_pairs, hash_texts, short_hashes
 from tasks.readable import short_reason
 
 COLUMNS = (
@@ -78,7 +78,7 @@ class DoneIndex:
 
     def look_up(self, keys: pl.Series, etags: pl.Series) -> Verdict:
         """Return the status of images."""
-        key_hashes, etag_hashes = hash_texts(keys), hash_briefly(etags)
+        key_hashes, etag_hashes = hash_texts(keys), short_hashes(etags)
         positions, same = find(self.keys, key_hashes)
         flags, numbers = np.zeros(len(keys), np.uint8), np.zeros(len(keys), np.uint16)
         if len(self.keys):
@@ -174,7 +174,7 @@ def _packed(
     packed = np.empty((frame.height, _WIDTH), np.uint8)
     packed[:, _KEY] = as_bytes(hash_texts(frame["key"]))
     packed[:, _ORDER] = orders
-    packed[:, _ETAG] = as_bytes(hash_briefly(frame["etag"]))
+    packed[:, _ETAG] = as_bytes(short_hashes(frame["etag"]))
     packed[:, _FLAGS] = _flags(frame, orders, owners, folding)[:, np.newaxis]
     packed[:, _NUMBER] = as_bytes(numbers)
     return packed

@@ -71,7 +71,7 @@ class ModelNumbers:
         return tuple(sorted(made, key=lambda each: (-each.images, each.label)))
 
 
-def made_by_others(made: Sequence[MadeBy], digest: str) -> str:
+def describe_other_makers(made: Sequence[MadeBy], digest: str) -> str:
     """Describe which models made outputs; empty if all are from the model with this digest."""
     if all(each.digest == digest for each in made):
         return ""

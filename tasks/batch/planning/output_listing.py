@@ -13,7 +13,7 @@ import polars as pl
 from infra.records import ImageRef
 from infra.storage.location import ObjectNotFound
 from infra.storage.name_folding import NameFolding
-from tasks.media.key_hashes import Hashes, chunks, find, hash_briefly, hash_texts
+from tasks.media.key_hashes import Hashes, chunks, find, hash_texts, short_hashes
 
 CHUNK = 65_536
 GONE, REPLACED, INTACT = 0, 1, 2
@@ -101,4 +101,4 @@ def _size_words(sizes: pl.Series) -> Words:
 
 
 def _etag_words(etags: pl.Series) -> Words:
-    return hash_briefly(etags).astype(np.uint32)
+    return short_hashes(etags).astype(np.uint32)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from infra.catalog.delta_table import quoted
-from infra.catalog.schema import VERSION
+from infra.catalog.delta.conditions import quoted
+from infra.catalog.delta.schema import VERSION
 from infra.storage.name_folding import NameFolding
 from tasks.batch.planning.output_listing import (
     GONE,
@@ -27,7 +27,7 @@ from tasks.batch.planning.output_listing import (
     columns,
     output_urls,
 )
-from tasks.media.key_hashes import Hashes, ShortHashes, find, hash_briefly, hash_texts
+from tasks.media.key_hashes import Hashes, ShortHashes, find, hash_texts, short_hashes
 
 COLUMNS = ("source", "key", "destination", "output_key", "output_size", "output_etag", VERSION, "derained_at")
 """The catalog columns from which owners are determined."""
@@ -82,7 +82,7 @@ class Owners:
             return np.zeros(len(urls), np.bool_), np.zeros(len(urls), np.bool_)
         positions, is_known = find(self.urls, hash_texts(folding.fold(urls)))
         others = is_known & (self.images[positions] != images) & (self.states[positions] == INTACT)
-        return others, others & (self.exact[positions] == hash_briefly(urls))
+        return others, others & (self.exact[positions] == short_hashes(urls))
 
 
 def find_owners(rows: Iterable[pa.RecordBatch], outputs: OutputListing, folding: NameFolding) -> Owners:
@@ -126,7 +126,7 @@ def row_orders(frame: pl.DataFrame) -> npt.NDArray[np.uint8]:
 
 def image_hashes(sources: pl.Series, keys: pl.Series) -> ShortHashes:
     """Hash the source and key of each image, which distinguish images whatever their bytes."""
-    return hash_briefly(pl.select(pl.concat_str(sources, keys, separator="\n")).to_series())
+    return short_hashes(pl.select(pl.concat_str(sources, keys, separator="\n")).to_series())
 
 
 def written_below(destination: str) -> str:
@@ -152,7 +152,7 @@ def _packed(frame: pl.DataFrame, outputs: OutputListing, folding: NameFolding) -
     packed = np.empty((frame.height, _WIDTH), np.uint8)
     packed[:, _URL] = as_bytes(hashes)
     packed[:, _ORDER] = row_orders(frame)
-    packed[:, _EXACT] = as_bytes(hash_briefly(urls))
+    packed[:, _EXACT] = as_bytes(short_hashes(urls))
     packed[:, _IMAGE] = as_bytes(image_hashes(frame["source"], frame["key"]))
     packed[:, _STATE] = as_bytes(outputs.states(hashes, frame["output_size"], frame["output_etag"]))
     return packed

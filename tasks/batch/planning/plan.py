@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from infra.catalog.delta_table import all_of
+from infra.catalog.delta.conditions import all_of
 from infra.catalog.derained import Catalog
 from infra.records import DERAINED, ImageRef
 from infra.storage.listing import LeftOut

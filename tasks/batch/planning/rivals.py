@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from infra.catalog.delta_table import all_of
+from infra.catalog.delta.conditions import all_of
+from infra.catalog.delta.schema import VERSION
 from infra.catalog.derained import Catalog
-from infra.catalog.schema import VERSION
 from infra.errors import STORAGE_ERRORS, printable
 from infra.records import DERAINED, ImageRef, Scope
 from infra.settings import read_retry_policy

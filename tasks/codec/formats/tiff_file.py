@@ -54,7 +54,7 @@ def open_tiff(data: bytes) -> TiffImageFile:
     return image
 
 
-def what_further_pages_are(image: TiffImageFile, data: bytes) -> tuple[str, ...]:
+def describe_further_pages(image: TiffImageFile, data: bytes) -> tuple[str, ...]:
     """Return, in words, the kinds of pages after the first one: reduced copies of it, and masks.
 
     Raises
@@ -68,7 +68,7 @@ def what_further_pages_are(image: TiffImageFile, data: bytes) -> tuple[str, ...]
     return tuple(dict.fromkeys(kind for kind in kinds if kind is not None))
 
 
-def breaks_off(image: TiffImageFile, data: bytes) -> bool:
+def is_truncated_tiff(image: TiffImageFile, data: bytes) -> bool:
     """Return whether a JPEG strip or tile has a truncated scan, which libtiff fills with grey."""
     page = image.tag_v2
     if _number(page, _COMPRESSION) != _JPEG:
@@ -87,7 +87,7 @@ def _is_incomplete_jpeg(strip: bytes) -> bool:
         return False  # of a kind that only libtiff reads
 
 
-def ends_beyond(data: bytes) -> bool:
+def points_beyond_end(data: bytes) -> bool:
     """Return whether a TIFF claims pixels beyond the end of the file."""
     page = _first_page(data)
     if page is None:

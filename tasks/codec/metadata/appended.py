@@ -6,7 +6,7 @@ import struct
 
 from tasks.codec.formats.jpeg_file import JpegFile
 from tasks.codec.formats.png_file import Chunk
-from tasks.codec.metadata.xmp import speaks_of_gain_map
+from tasks.codec.metadata.xmp import names_gain_map
 
 _ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
 _APPLICATION_2 = 0xE2
@@ -51,4 +51,4 @@ def _has_gain_map(jpeg: JpegFile, rest: bytes) -> bool:
     if any(marker == _APPLICATION_2 and body.startswith(_ISO_GAIN_MAP) for marker, body in jpeg.segments):
         return True
     packets = (body for marker, body in jpeg.segments if b"ns.adobe.com/xap" in body[:32])
-    return any(map(speaks_of_gain_map, packets)) or (bool(rest) and speaks_of_gain_map(rest))
+    return any(map(names_gain_map, packets)) or (bool(rest) and names_gain_map(rest))

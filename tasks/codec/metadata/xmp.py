@@ -17,16 +17,16 @@ def upright_xmp(packet: bytes) -> bytes:
     return _ORIENTATION.sub(rb"\g<1>1", packet)
 
 
-def speaks_of_gain_map(packet: bytes) -> bool:
+def names_gain_map(packet: bytes) -> bool:
     """Return whether a packet describes a gain map, which no output has."""
     return bool(_GAIN_MAP.search(packet))
 
 
-def speaks_of_appended_data(packet: bytes) -> bool:
+def names_appended_data(packet: bytes) -> bool:
     """Return whether a packet describes data after the picture, which no output has."""
-    return speaks_of_gain_map(packet) or bool(_APPENDED.search(packet))
+    return names_gain_map(packet) or bool(_APPENDED.search(packet))
 
 
-def speaks_of_more(packet: bytes) -> bool:
+def names_more_data(packet: bytes) -> bool:
     """Return whether a packet that describes appended data describes the photograph as well."""
     return not set(_PREFIXES.findall(packet)) <= _PREFIXES_OF_APPENDED

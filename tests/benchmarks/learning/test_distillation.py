@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.learning import distillation
-from benchmarks.learning.distillation import differences, plan, prepare, run, steps_within, taught_by
+from benchmarks.learning.distillation import differences, plan, prepare, run, steps_within, variants_of
 from models.modelfile import pack, write_model_file
 from models.training.config import TrainConfig
 from models.training.distill.teachers import Teacher, read_teacher
@@ -35,8 +35,8 @@ def test_scratch_sets_the_budget_of_its_seed():
 
 def test_a_teacher_without_features_has_no_rows_for_them():
     network = random_network("student-tiny")
-    assert taught_by(Teacher(network, "t", "d"), "student-tiny") == list(distillation.VARIANTS)
-    assert taught_by(Teacher(network, "t", "d", views=2), "student-tiny") == [
+    assert variants_of(Teacher(network, "t", "d"), "student-tiny") == list(distillation.VARIANTS)
+    assert variants_of(Teacher(network, "t", "d", views=2), "student-tiny") == [
         "scratch",
         "+ output",
         "+ unlabelled",
@@ -67,10 +67,10 @@ def test_each_finished_row_is_kept_and_not_done_again(tmp_path: Path, monkeypatc
     assert [row["unlabelled_photographs"] for row in rows] == ["2"] * 3
     assert rows[0]["steps"] == rows[1]["steps"] == "2"
     assert all(float(row["domain"]) > 5 for row in rows)
-    told = list(differences(rows))
+    reported = list(differences(rows))
     gain = float(rows[1]["domain"]) - float(rows[0]["domain"])
-    assert told[0].startswith("+ unlabelled, 2 steps, equal steps, 1 seeds: overall ")
-    assert told[0].endswith(f"domain {gain:+.2f}")
+    assert reported[0].startswith("+ unlabelled, 2 steps, equal steps, 1 seeds: overall ")
+    assert reported[0].endswith(f"domain {gain:+.2f}")
     run(bench, ["scratch", "+ unlabelled"], [1], results)
     assert results.read_text() == kept
     run(

@@ -24,7 +24,7 @@ from models.rain.streak_mining import harvest_streaks
 from tasks.retraining import presets
 from tasks.retraining.presets import sizes_of
 from tasks.training import distillation_request, finetuning_request
-from tasks.training.request import going_on
+from tasks.training.request import continued
 from tests.support.samples.photographs import PHOTOGRAPHS, photograph
 from tests.support.samples.students import random_pictures, random_student
 from tests.support.worlds.pools import ACCEPTED, SIDE, rainy_crops, write_pool
@@ -124,7 +124,7 @@ def test_a_preset_is_trained_hard_for_a_while(monkeypatch):
     with poisoned_pools.trained_hard(7, 0.5):
         for known in (finetuning_request.PRESETS, distillation_request.PRESETS):
             assert (known["smoke"].steps, known["smoke"].learning_rate) == (7, 0.5)
-        assert going_on(distillation_request.PRESETS["smoke"]).learning_rate == 0.5
+        assert continued(distillation_request.PRESETS["smoke"]).learning_rate == 0.5
         assert presets.PRESETS["smoke"].distill_steps == 7
     after = (finetuning_request.PRESETS["smoke"], distillation_request.PRESETS["smoke"], sizes_of("smoke"))
     assert after == before
@@ -172,8 +172,8 @@ def test_figures_and_words_of_a_row():
     decided = Promotion("m", 1, "refused", "1", "2", "", (gate,), None, "r", None)  # type: ignore[arg-type]
     assert poisoned_pools.gain(decided) == -1.5
     assert poisoned_pools.gain(replace(decided, gates=())) is None
-    told = poisoned_pools.without_paths("bad\n /a/b/black/workspace/x", Path("/a/b/black/workspace"))
-    assert told == "bad workspace/x"
+    reported = poisoned_pools.without_paths("bad\n /a/b/black/workspace/x", Path("/a/b/black/workspace"))
+    assert reported == "bad workspace/x"
 
 
 def test_a_finished_pool_is_kept_and_another_one_is_judged(tmp_path, monkeypatch):

@@ -117,11 +117,11 @@ def test_what_memory_does_not_hold_is_left_out_and_told(monkeypatch, capsys):
 
 
 def test_networks_are_compiled_for_the_sizes_that_they_are_timed_on(monkeypatch: pytest.MonkeyPatch):
-    told: list[tuple[bool, str]] = []
-    monkeypatch.setattr(torch, "compile", lambda network, dynamic, mode: told.append((dynamic, mode)))
+    reported: list[tuple[bool, str]] = []
+    monkeypatch.setattr(torch, "compile", lambda network, dynamic, mode: reported.append((dynamic, mode)))
     for technique in (TECHNIQUES[3], CUDA_GRAPHS):
         forward_of(Rung("student-tiny", technique, 8), CPU)
-    assert told == [(False, "default"), (False, "reduce-overhead")]
+    assert reported == [(False, "default"), (False, "reduce-overhead")]
 
 
 def test_a_batch_is_written_before_the_next_one_is_built(tmp_path: Path, monkeypatch):

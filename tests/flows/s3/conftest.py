@@ -41,14 +41,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tell_workers(workers: DaskCluster) -> Callable[[], None]:
-    """Gives the workers the AWS environment that the test has now, and its patience."""
+def update_workers(workers: DaskCluster) -> Callable[[], None]:
+    """Give the workers the AWS environment that the test has now, and its patience."""
 
-    def tell() -> None:
+    def update() -> None:
         names = [name for name in os.environ if name.startswith("AWS_")]
         workers.set_environment({name: os.environ[name] for name in [*names, "DERAIN_RETRY_SECONDS"]})
 
-    return tell
+    return update
 
 
 @pytest.fixture
@@ -63,12 +63,12 @@ def rain(
     proxy: FaultyProxy,
     bucket: str,
     workers: DaskCluster,
-    tell_workers: Callable[[], None],
+    update_workers: Callable[[], None],
     model: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Rain:
     monkeypatch.setenv("DERAIN_RETRY_SECONDS", "20")
-    tell_workers()
+    update_workers()
     settings = Settings(
         workspace=f"{bucket}/work space",
         cluster=workers.address,

@@ -43,9 +43,9 @@ KEYS = {
 
 
 @pytest.fixture
-def impatient(rain: Rain, tell_workers: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Rain:
+def impatient(rain: Rain, update_workers: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Rain:
     monkeypatch.setenv("DERAIN_RETRY_SECONDS", "2")
-    tell_workers()
+    update_workers()
     return rain.but(retry_seconds=2.0)  # for a run in a process of its own, which gets it from its settings
 
 
@@ -57,15 +57,15 @@ def test_an_endpoint_that_goes_away_leaves_the_rest_pending(
         wait_until(lambda: proxy.count(PUT_OUTPUT) >= 6, run)
         proxy.weather = AWAY
         assert run.wait(PATIENCE) == 1
-    told = re.search(
+    reported = re.search(
         r" (\d+) pending .* images are still pending, run it again", (tmp_path / "printed").read_text()
     )
     with pytest.raises(REFUSALS, match="gave up after"):
         rain.derain()
     proxy.weather = Weather()
     rows = len(rain.rows())
-    assert told
-    assert 0 < IMAGES - rows <= int(told[1])  # a commit whose answer was lost may have arrived
+    assert reported
+    assert 0 < IMAGES - rows <= int(reported[1])  # a commit whose answer was lost may have arrived
     assert rain.outputs().items() <= rain.expected().items()
     resumed = rain.derain()
     assert (resumed.state, resumed.counts.done_before) == ("Completed", rows)
@@ -130,10 +130,10 @@ def sealed(bucket: str) -> Iterator[str]:
     client.close()
 
 
-def assert_refused(rain: Rain, bucket: str, kind: type[Exception], told: str) -> None:
+def assert_refused(rain: Rain, bucket: str, kind: type[Exception], reported: str) -> None:
     """Make sure that a run ends before any work, in one line, and changes nothing."""
     before = contents(bucket)
-    with pytest.raises(kind, match=told) as refused:
+    with pytest.raises(kind, match=reported) as refused:
         rain.derain()
     assert "\n" not in str(refused.value)
     assert contents(bucket) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,11 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.table import TableMerger
 
-from infra.catalog import delta_table
-from infra.catalog.delta_table import CatalogError, WorkspaceRefused
+from infra.catalog.delta import compaction
+from infra.catalog.delta.attempts import ATTEMPTS, CatalogError
+from infra.catalog.delta.schema import CatalogSchemaMismatch, record_schema, records_table
+from infra.catalog.delta.table import WorkspaceRefused
 from infra.catalog.derained import TABLE, Catalog
-from infra.catalog.schema import CatalogSchemaMismatch, record_schema, records_table
 from infra.records import DerainRecord, Scope
 from infra.storage.credentials import delta_options
 from tests.support.samples.records import SCOPE, record, rejected
@@ -156,7 +158,7 @@ class Failing:
             raise error
 
         monkeypatch.setattr(TableMerger, "execute", failing)
-        monkeypatch.setattr(delta_table.time, "sleep", lambda seconds: None)
+        monkeypatch.setattr(time, "sleep", lambda seconds: None)
 
 
 @pytest.mark.parametrize("landed", [False, True])
@@ -175,7 +177,7 @@ def test_a_commit_that_always_fails_is_a_fault_of_the_world(catalog, monkeypatch
     failing = Failing(monkeypatch, set(range(100)), OSError("reset by\n peer"))
     with pytest.raises(CatalogError, match=r"commit failed 12 times: reset by peer$"):
         catalog.commit([record("b")], replace=False)
-    assert failing.count == delta_table.ATTEMPTS
+    assert failing.count == ATTEMPTS
     assert keys(catalog) == ["a"]
 
 
@@ -227,7 +229,7 @@ def test_racing_processes_leave_no_duplicate_and_lose_no_row(workspace):
 
 def test_maintenance_compacts_many_small_files_and_loses_no_row(workspace, monkeypatch):
     catalog = Catalog(workspace)
-    monkeypatch.setattr(delta_table, "COMPACT_AT", 6)
+    monkeypatch.setattr(compaction, "COMPACT_AT", 6)
     for number in range(5):
         catalog.commit([record(f"{number}"), record(f"{number}b")], replace=False)
     assert not catalog.maintain()
@@ -245,10 +247,10 @@ def test_maintenance_compacts_many_small_files_and_loses_no_row(workspace, monke
 
 
 def test_maintenance_that_loses_a_race_is_put_off(catalog, monkeypatch):
-    monkeypatch.setattr(delta_table, "COMPACT_AT", 2)
+    monkeypatch.setattr(compaction, "COMPACT_AT", 2)
     catalog.commit([record("a")], replace=False)
     catalog.commit([record("b")], replace=False)
-    monkeypatch.setattr(delta_table, "once", lambda: (_ for _ in ()).throw(CommitFailedError("lost")))
+    monkeypatch.setattr(compaction, "once", lambda: (_ for _ in ()).throw(CommitFailedError("lost")))
     assert not catalog.maintain()
     assert keys(catalog) == ["a", "b"]
 

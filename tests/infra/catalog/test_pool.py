@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from infra.catalog.delta_table import CatalogError
+from infra.catalog.delta.attempts import CatalogError
 from infra.catalog.pool import Pool
 from infra.catalog.pool_zarr import SHARD_CROPS, group_name, make_room, sweep, write_shard
 from infra.storage.location import open_location

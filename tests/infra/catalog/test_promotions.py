@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import polars as pl
 import pytest
 from deltalake.table import TableMerger
 
-from infra.catalog import delta_table
 from infra.catalog.promotions import Decision, Gate, Ledger, Promotion, PromotionRaced
 
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -99,7 +99,7 @@ def test_of_two_that_write_at_once_one_learns_that_it_lost(ledger: Ledger, tmp_p
         return execute(merger)
 
     monkeypatch.setattr(TableMerger, "execute", late)
-    monkeypatch.setattr(delta_table.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     with pytest.raises(PromotionRaced, match="run it again"):
         ledger.append(row("promoted", "1", "2", 2))
     assert [each.to_version for each in ledger.rows("derain-student")] == ["1", "3"]
@@ -115,6 +115,6 @@ def test_a_commit_that_landed_though_it_failed_is_there_once(ledger: Ledger, mon
         raise OSError("503")
 
     monkeypatch.setattr(TableMerger, "execute", landed)
-    monkeypatch.setattr(delta_table.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     assert ledger.append(row("promoted", "1", "2", 1)).number == 2
     assert len(ledger.rows("derain-student")) == 2

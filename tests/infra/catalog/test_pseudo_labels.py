@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from deltalake import write_deltalake
 
-from infra.catalog import delta_table, pseudo_label_zarr
+from infra.catalog import pseudo_label_zarr
+from infra.catalog.delta import compaction, table
+from infra.catalog.delta.schema import records_table
 from infra.catalog.pool_zarr import CROP_SIDE
 from infra.catalog.pseudo_label_zarr import PseudoPixels
 from infra.catalog.pseudo_labels import TABLE, PseudoLabels
-from infra.catalog.schema import records_table
 from infra.catalog.streak_bank import StoredLayers, StreakLayers
 from infra.errors import TransientError
 from infra.records import PseudoLabelRecord
@@ -51,8 +52,8 @@ def test_a_ledger_of_before_reasons_had_details_is_read_and_extended(labels):
 
 def test_each_version_is_a_training_set_for_good(labels, monkeypatch):
     """Pseudo-labels are replaced by better ones, kept, rejected by a rule or a reviewer, and accepted again."""
-    monkeypatch.setattr(delta_table, "RETENTION", "interval 0 seconds")
-    monkeypatch.setattr(delta_table, "COMPACT_AT", 2)
+    monkeypatch.setattr(table, "RETENTION", "interval 0 seconds")
+    monkeypatch.setattr(compaction, "COMPACT_AT", 2)
     kept = replace(row(2, decision="kept", zarr_group=None), zarr_row=None)
     steps = [
         row(0),

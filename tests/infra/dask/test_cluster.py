@@ -128,8 +128,8 @@ def test_what_is_no_address_is_told(address: str) -> None:
 
 def test_a_scheduler_without_workers_is_told(tmp_path: Path) -> None:
     with dask_cluster(tmp_path / "dask", workers=0) as alone:
-        told = f"no workers; start some with 'dask worker {alone.address}'"
-        with pytest.raises(ClusterUnreachable, match=told):
+        reported = f"no workers; start some with 'dask worker {alone.address}'"
+        with pytest.raises(ClusterUnreachable, match=reported):
             enter(alone.address)
 
 

@@ -97,9 +97,9 @@ def test_what_is_not_implemented_is_not_asked_again(odd: tuple[OddS3, str], stat
 def test_a_wrong_clock_is_called_a_wrong_clock(odd: tuple[OddS3, str], check: str) -> None:
     server, bucket = odd
     server.oddity = refusing_all("403 Forbidden", "RequestTimeTooSkewed")
-    with pytest.raises(StorageError, match="set the clock") as told:
+    with pytest.raises(StorageError, match="set the clock") as reported:
         open_location(bucket).check(writable=check == "writes")
-    assert not any(word in str(told.value) for word in ("rights", "AWS_ACCESS_KEY_ID", "\n"))
+    assert not any(word in str(reported.value) for word in ("rights", "AWS_ACCESS_KEY_ID", "\n"))
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_a_refusal_that_is_not_about_rights_does_not_advise_on_rights(
 ) -> None:
     server, bucket = odd
     server.oddity = refusing_all("403 Forbidden", code)
-    with pytest.raises(StorageError, match=rf"^{bucket}/x: .*{code}") as told:
+    with pytest.raises(StorageError, match=rf"^{bucket}/x: .*{code}") as reported:
         S3Location(bucket, QUICK).put("x", b"1")
-    assert not any(word in str(told.value) for word in ("rights", "AWS_ACCESS_KEY_ID"))
+    assert not any(word in str(reported.value) for word in ("rights", "AWS_ACCESS_KEY_ID"))
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId"])

@@ -132,8 +132,8 @@ def test_another_users_lock_file_can_be_locked(tracking_tables: Path) -> None:
     with open_folder() as folder:
         shutil.copytree(tracking_tables, folder / "workspace")
         server = TrackingServer(settings_of(folder / "workspace"))
-        with as_another_user(folder), server.alone():
+        with as_another_user(folder), server.locked():
             pass
         (folder / "workspace" / "mlflow.lock").unlink()
         with as_another_user(folder), pytest.raises(AccessDenied, match=r"mlflow\.lock: Permission denied"):
-            server.alone().__enter__()
+            server.locked().__enter__()

@@ -119,11 +119,11 @@ def test_what_was_damaged_in_the_registry_is_named(
     packed = pack(random_student(), {})
     number = Registry(settings).add_version("derain-student", packed.weights, packed.config)
     url = f"models:/derain-student/{number}"
-    part, change, told = DAMAGES[damage]
+    part, change, reported = DAMAGES[damage]
     (path,) = (tmp_path / "workspace" / "artifacts").rglob(part)
     assert change(path.read_bytes()) != path.read_bytes()
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(ModelFileInvalid, match=f"^{url}: .*{told}") as refusal:
+    with pytest.raises(ModelFileInvalid, match=f"^{url}: .*{reported}") as refusal:
         resolve_model(settings, url)
     assert "\n" not in str(refusal.value)
 

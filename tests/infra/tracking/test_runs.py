@@ -58,7 +58,7 @@ def test_what_the_server_does_not_take_is_sent_later(settings: Settings, tmp_pat
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(run._server, "faults_named", away)
+        patch.setattr(run._server, "translate_errors", away)
         run.scalars(1, {"light": 1.0})
         run.scalars(2, {"light": 2.0})
         with pytest.raises(TrackingUnreachable):
@@ -79,7 +79,7 @@ def test_what_was_not_sent_outlives_its_process(settings: Settings, tmp_path: Pa
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(run._server, "faults_named", away)
+        patch.setattr(run._server, "translate_errors", away)
         run.scalars(1, {"light": 1.0})
         for name in ("light", "heavy", "fine"):
             run.picture(1, name, np.full((8, 24, 3), 90, np.uint8))

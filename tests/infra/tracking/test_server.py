@@ -17,8 +17,8 @@ def test_a_lock_that_nobody_lets_go_of_is_named(tmp_path: Path, monkeypatch: pyt
         fcntl.flock(held, fcntl.LOCK_EX)
         with (
             pytest.raises(TrackingUnreachable, match=r"mlflow\.lock: another process has held"),
-            server.alone(),
+            server.locked(),
         ):
             pytest.fail("it is not ours")
-    with server.alone():
+    with server.locked():
         pass  # the lock is free again

@@ -46,8 +46,8 @@ def test_lines_are_elongated_and_run_together_and_dots_are_not():
     generator = torch.Generator().manual_seed(0)
     dots = directions((torch.rand(1, 1, SIDE, SIDE, generator=generator) > 0.95).float())
     inside = (..., slice(12, -12), slice(12, -12))
-    assert float(lines.elongation[inside].median()) > 0.6
-    assert float(dots.elongation[inside].median()) < 0.3
+    assert float(lines.anisotropy[inside].median()) > 0.6
+    assert float(dots.anisotropy[inside].median()) < 0.3
     assert float(lines.alignment[inside].median()) > 0.95
 
 

@@ -412,7 +412,7 @@ def test_falls_are_counted_across_a_resume(data: Path, out: Path):
         trained(config, data, out, Worse())
 
 
-class Told:
+class Reported:
     """A recorder that remembers."""
 
     def __init__(self) -> None:
@@ -427,12 +427,12 @@ class Told:
 
 
 def test_recorders_are_told_of_every_validation(data: Path, out: Path):
-    told = Told()
-    fit(launched(CONFIG), CONFIG, data, out, (told,))
-    assert list(told.values) == [3, 6]
-    assert {"loss_psnr", *KINDS} == set(told.values[6])
-    assert [(step, name) for step, name, _ in told.pictures[:5]] == [(3, kind) for kind in KINDS]
-    height, width, channels = told.pictures[0][2]
+    reported = Reported()
+    fit(launched(CONFIG), CONFIG, data, out, (reported,))
+    assert list(reported.values) == [3, 6]
+    assert {"loss_psnr", *KINDS} == set(reported.values[6])
+    assert [(step, name) for step, name, _ in reported.pictures[:5]] == [(3, kind) for kind in KINDS]
+    height, width, channels = reported.pictures[0][2]
     assert (channels, width % 3, height % 8) == (3, 0, 0)
 
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).parents[3]
 PATIENCE = 240.0
 """Seconds after which an expected event counts as failed, even on a busy machine."""
-TOLD = 4000
+SHOWN_CHARACTERS = 4000
 """Number of characters of a server's log that a failing test shows."""
 
 
@@ -36,7 +36,7 @@ class ServerProcess:
         try:
             wait_for(lambda: self._answers(url), f"{url} does not answer")
         except (ChildProcessError, TimeoutError) as error:
-            error.add_note(self.log.read_text(errors="replace")[-TOLD:])
+            error.add_note(self.log.read_text(errors="replace")[-SHOWN_CHARACTERS:])
             raise
 
     def _answers(self, url: str) -> bool:

@@ -117,7 +117,7 @@ def settings_of(workspace: Path | str, **limits: object) -> Settings:
     return Settings(workspace=str(workspace), device="cpu", curation=CurationLimits(**limits), _env_file=None)
 
 
-class HereAndNow:
+class RecordingExecutor:
     """Judges in this process, and records the requests."""
 
     def __init__(self) -> None:

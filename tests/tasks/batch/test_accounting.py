@@ -102,9 +102,9 @@ def counted(source: Path, selection: Selection, history: list[str], folder: Path
 
 def assert_adds_up(line: str, objects: int) -> None:
     """Add up the numbers of a line of status or of a run, with those by reason in brackets."""
-    told = line.split("; listed up to")[0].replace(",", "")
+    reported = line.split("; listed up to")[0].replace(",", "")
     parts = re.findall(
-        r"(\d+) (objects|derained|done|rejected|pending|left out)( before)?( \([^)]*\))?", told
+        r"(\d+) (objects|derained|done|rejected|pending|left out)( before)?( \([^)]*\))?", reported
     )
     numbers = [int(number) for number, what, *_ in parts if what != "objects"]
     assert sum(numbers) == objects, line

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.catalog.delta_table import CatalogError
+from infra.catalog.delta.attempts import CatalogError
 from infra.catalog.derained import Catalog
 from infra.records import DerainRecord
 from infra.storage.lease import Lease, LeaseHeld, LeaseLost, lease_location

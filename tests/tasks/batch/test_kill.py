@@ -139,11 +139,11 @@ def test_of_two_runs_at_once_the_second_is_told_who_is_at_work(
     _wait_for(lambda: _count(Path(world.settings.workspace, "leases"), ".json") >= 1, first)
     with pytest.raises(LeaseHeld, match=f"process {first.pid}"):
         world.derain()
-    beside = world.root / "beside"
-    assert world.derain(destination=str(beside)).state == "Completed"
+    elsewhere = world.root / "elsewhere"
+    assert world.derain(destination=str(elsewhere)).state == "Completed"
     errors = _ended(first)
     assert first.returncode == 0, errors
-    assert outputs(beside) == undisturbed[0]
+    assert outputs(elsewhere) == undisturbed[0]
     assert world.outputs() == undisturbed[0]
     assert [row for row in world.rows() if row["destination"] == str(world.destination)] == undisturbed[1]
     assert len(world.rows()) == 2 * (IMAGES + 1)

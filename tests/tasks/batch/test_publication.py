@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from infra.settings import Settings
 from tasks.batch import publication
 from tasks.batch.publication import samples
 from tasks.codec.exports import Export
@@ -36,9 +37,10 @@ def test_without_a_server_the_report_is_there_as_well(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spec = MediumSpec(str(tmp_path), str(tmp_path), Export("png"), 1000)
-    report = publication.publish(reports.summary(), spec, str(tmp_path / "var"))
+    settings = Settings(workspace=str(tmp_path / "var"), _env_file=None)
+    report = publication.publish(reports.summary(), spec, settings)
     assert Path(report).read_text().startswith("<!DOCTYPE html>")
     assert [line.partition(" could")[0] for line in caplog.messages] == [
         "the table of counts",
-        "the link to the page",
+        "the page in Prefect",
     ]

@@ -14,7 +14,7 @@ import torch
 from deltalake import DeltaTable
 from torch import Tensor
 
-from infra.catalog import delta_table
+from infra.catalog.delta import compaction
 from infra.catalog.pseudo_labels import PseudoLabels
 from infra.storage.location import open_location
 from models.modelfile import SHIPPED
@@ -26,7 +26,7 @@ from tasks.curation.planning import CurationRequest
 from tasks.curation.summary import CurationSummary
 from tasks.refusals import PreflightFailed
 from tests.support.samples.photographs import PHOTOGRAPHS, photograph
-from tests.support.worlds.pools import SIDE, HereAndNow, rainy_crops, settings_of, write_pool
+from tests.support.worlds.pools import SIDE, RecordingExecutor, rainy_crops, settings_of, write_pool
 
 STUDENT = str(SHIPPED)
 SMALL = str(SHIPPED.with_name("student-small.safetensors"))
@@ -37,7 +37,7 @@ LIMITS = {"informedness": 0.2, "score": 0.3, "neighbours": 0}
 class World:
     """A workspace and the curations in it, judged in this process."""
 
-    def __init__(self, workspace: Path, judges: HereAndNow) -> None:
+    def __init__(self, workspace: Path, judges: RecordingExecutor) -> None:
         self.workspace = str(workspace)
         self.judges = judges
         self.labels = PseudoLabels(self.workspace)
@@ -72,7 +72,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path, monkeypatch) -> World:
-    judges = HereAndNow()
+    judges = RecordingExecutor()
     monkeypatch.setattr(judging, "PROBED_SIDE", 64)
     threads = torch.get_num_threads()
     yield World(tmp_path, judges)
@@ -103,7 +103,7 @@ def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world, monke
     assert (total(second), second.standing, second.page) == (0, first.standing, first.page)
     assert (world.labels.version(), sorted(world.judges.judged)) == (version, sorted(ids))
     more = write_pool(world.workspace, rainy_crops(1)[:1], run_id="later")
-    monkeypatch.setattr(delta_table, "COMPACT_AT", 2)
+    monkeypatch.setattr(compaction, "COMPACT_AT", 2)
     third = world.curate("r3")  # of the same pixels
     assert world.judges.judged[len(ids) :] == more
     assert total(third) == 1

@@ -21,7 +21,7 @@ from models.networks.student import PRESETS, Student
 from tasks.drift import detection
 from tasks.drift.detection import champion_features, look_for_drift, watch_drift
 from tasks.drift.windows import Rows, split_windows
-from tasks.pool.growth import tell_growth
+from tasks.pool.growth import emit_pool_grown
 from tests.support.samples.pool_rows import START, pool_row
 from tests.support.samples.records import record
 
@@ -92,8 +92,8 @@ def test_an_alarm_is_an_event_with_figures(now: float, alarms: int, tmp_path: Pa
     assert emitted.call_count == alarms
     if alarms:
         assert emitted.call_args.args[0] == "derain.drift"
-        (told,) = emitted.call_args.kwargs["payload"]["views"]
-        before, after = told["shifts"]["brightness"]
+        (reported,) = emitted.call_args.kwargs["payload"]["views"]
+        before, after = reported["shifts"]["brightness"]
         assert (before, after) == pytest.approx((0.5, 0.35), abs=0.05)
         assert "brightness" in view.line()
 
@@ -153,10 +153,10 @@ def test_growth_is_told_at_each_multiple_of_its_limit(tmp_path: Path) -> None:
     limits = settings.ingest.model_copy(update={"grown_crops": 30})
     settings = settings.model_copy(update={"ingest": limits})
     with mock.patch("tasks.pool.growth.emit_event") as emitted:
-        assert tell_growth(settings, 5) == 40
+        assert emit_pool_grown(settings, 5) == 40
         assert emitted.call_count == 0
-        tell_growth(settings, 20)
+        emit_pool_grown(settings, 20)
     assert emitted.call_args.args[0] == "derain.pool.grown"
     assert emitted.call_args.kwargs["payload"]["new_crops"] == 40
     with mock.patch("tasks.pool.growth.last_training", return_value=START + timedelta(hours=1)):
-        assert tell_growth(settings, 0) == 20
+        assert emit_pool_grown(settings, 0) == 20

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import prefect.artifacts
 import pytest
 
+from infra.operation import ReportLinks
+from infra.settings import Settings
 from infra.storage.location import ObjectNotFound
 from tasks import prefect_runs
 from tasks.pages.publishing import Page, put_page
@@ -27,23 +30,46 @@ def page(render=lambda: "<!DOCTYPE html>雨") -> Page:
     return Page("one two.html", render, key="report", link_text="Report")
 
 
-def test_a_page_is_written_and_linked(tmp_path: Path, links) -> None:
-    url = put_page(str(tmp_path), page())
+def settings_of(workspace: object, **reports: object) -> Settings:
+    return Settings(workspace=str(workspace), reports=ReportLinks(**reports), _env_file=None)
+
+
+def test_a_page_is_written_and_not_linked_where_no_browser_could_open_it(tmp_path: Path, links) -> None:
+    url = put_page(settings_of(tmp_path), page())
     assert url == f"{tmp_path}/reports/one two.html"
     assert Path(url).read_text(encoding="utf-8") == "<!DOCTYPE html>雨"
-    assert links == [(f"file://{tmp_path}/reports/one%20two.html", "Report", "report")]
+    assert links == []
 
 
-def test_a_page_in_a_bucket_is_linked_by_its_url(moto: str, links) -> None:
-    url = put_page(moto, page())
-    assert url == f"{moto}/reports/one two.html"
-    assert links == [(url, "Report", "report")]
+def test_a_page_is_linked_where_a_web_server_serves_it(tmp_path: Path, links) -> None:
+    put_page(settings_of(tmp_path, url="https://reports.example.org/derain/"), page())
+    assert links == [("https://reports.example.org/derain/one%20two.html", "Report", "report")]
+
+
+def test_a_page_in_a_bucket_is_linked_by_a_presigned_url_if_that_is_asked_for(moto: str, links) -> None:
+    assert put_page(settings_of(moto), page()) == f"{moto}/reports/one two.html"
+    assert links == []
+    put_page(settings_of(moto, presigned_hours=2), page())
+    ((link, *_),) = links
+    assert "Expires" in link
+    assert httpx.get(link).text == "<!DOCTYPE html>雨"
+
+
+def test_a_page_in_a_folder_has_no_presigned_url(tmp_path: Path, links) -> None:
+    put_page(settings_of(tmp_path, presigned_hours=2), page())
+    assert links == []
+
+
+def test_an_address_that_no_browser_opens_is_refused() -> None:
+    with pytest.raises(ValueError, match="begins with https:// or http://"):
+        ReportLinks(url="s3://bucket/reports")
 
 
 def test_what_storage_refuses_is_not_written_and_not_linked(tmp_path: Path, links) -> None:
     def gone() -> str:
         raise ObjectNotFound("rows away")
 
-    assert put_page(str(tmp_path), page(gone)) == "not written, rows away"
+    settings = settings_of(tmp_path, url="https://reports.example.org")
+    assert put_page(settings, page(gone)) == "not written, rows away"
     assert not (tmp_path / "reports").exists()
     assert links == []

@@ -10,7 +10,7 @@ import pytest
 from tasks.pages import templates
 from tasks.pages.templates import page_template, visible
 
-REVIEW = {"cards": [], "run_id": "run-1", "decided": 0}
+REVIEW = {"cards": [], "run_id": "run-1", "decided": 0, "scores": (), "no_rain": "no rain found"}
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ import pytest
 import zarr
 from deltalake import DeltaTable
 
-from infra.catalog import delta_table
-from infra.catalog.delta_table import CatalogError
+from infra.catalog.delta import compaction
+from infra.catalog.delta.attempts import CatalogError
 from infra.catalog.derained import Catalog
 from infra.catalog.pool import Pool
 from infra.catalog.pool_zarr import FOLDER, make_room, write_shard
@@ -116,7 +116,7 @@ def test_again_there_is_nothing_to_do(cameras: IngestWorld, undisturbed: Left) -
 def test_the_files_of_many_waves_become_one(
     again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delta_table, "COMPACT_AT", 2)
+    monkeypatch.setattr(compaction, "COMPACT_AT", 2)
     assert again.ingest().state == "Completed"
     assert len(DeltaTable(again.pool.url).file_uris()) == 1
     assert again.left() == undisturbed
@@ -233,18 +233,18 @@ def test_what_was_rejected_is_looked_at_again_on_request(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("fill", "told"),
+    ("fill", "reported"),
     [
         ({"a.png": 40, "b.png": 200}, "the pool is still empty"),
         ({"rain1.png": None, "rain2.png": None}, "of one source group"),
     ],
 )
-def test_a_pool_of_no_use_is_told(world: IngestWorld, fill: dict[str, int | None], told: str) -> None:
+def test_a_pool_of_no_use_is_told(world: IngestWorld, fill: dict[str, int | None], reported: str) -> None:
     for number, (key, level) in enumerate(fill.items()):
         world.put(key, scene(number) if level is None else np.full((40, 40, 3), level, np.uint8))
     summary = world.ingest()
     assert summary.state == "Completed"
-    assert told in summary.message
+    assert reported in summary.message
 
 
 def test_bytes_that_are_no_image_and_copies_are_rows(world: IngestWorld) -> None:

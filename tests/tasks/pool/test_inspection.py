@@ -29,23 +29,23 @@ def _blurred() -> np.ndarray:
     ],
 )
 def test_what_is_no_good_is_told(rgb: np.ndarray, reason: str) -> None:
-    looked = inspect_image(ref("a"), rgb, LIMITS)
-    assert str(looked.reason).startswith(reason)
-    assert (looked.status, looked.crops) == ("rejected", ())
+    inspected = inspect_image(ref("a"), rgb, LIMITS)
+    assert str(inspected.reason).startswith(reason)
+    assert (inspected.status, inspected.crops) == ("rejected", ())
 
 
 def test_a_photograph_has_crops_and_statistics() -> None:
-    looked = inspect_image(ref("a"), scene(0, 90, 1600), LIMITS)
-    assert (looked.reason, looked.status, len(looked.crops)) == (None, "looked", 2)
-    assert {(crop.box.height, crop.box.width) for crop in looked.crops} == {(90, 512)}
-    assert all(0 < crop.look.streak_energy < crop.look.contrast < 1 for crop in looked.crops)
+    inspected = inspect_image(ref("a"), scene(0, 90, 1600), LIMITS)
+    assert (inspected.reason, inspected.status, len(inspected.crops)) == (None, "inspected", 2)
+    assert {(crop.box.height, crop.box.width) for crop in inspected.crops} == {(90, 512)}
+    assert all(0 < crop.quality.streak_energy < crop.quality.contrast < 1 for crop in inspected.crops)
 
 
 def test_a_crop_without_anything_in_it_is_not_taken() -> None:
     half = np.full((100, 1024, 3), 200, np.uint8)
     half[:, :512] = scene(0, 100, 512)
-    looked = inspect_image(ref("a"), half, LIMITS)
-    assert [crop.box.left for crop in looked.crops] == [0]
+    inspected = inspect_image(ref("a"), half, LIMITS)
+    assert [crop.box.left for crop in inspected.crops] == [0]
 
 
 def test_correlation_is_that_of_neighbours() -> None:

@@ -1,4 +1,4 @@
-"""The gallery: exact and near duplicates against a search over all pairs."""
+"""The index of duplicates: exact and near duplicates against a search over all pairs."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ def _digest(number: int) -> str:
 def test_the_nearest_is_found_if_it_is_near() -> None:
     generator = np.random.default_rng(0)
     hashes = [int(each) for each in generator.integers(0, 2**64, 200, np.uint64)]
-    gallery = DuplicateIndex(near_bits=4)
+    duplicates = DuplicateIndex(near_bits=4)
     for number, value in enumerate(hashes):
-        gallery.add(f"{number:032x}", _digest(number), f"{value:016x}")
+        duplicates.add(f"{number:032x}", _digest(number), f"{value:016x}")
     for flips in range(8):
         at = int(generator.integers(200))
         wanted = hashes[at]
         for bit in generator.choice(64, flips, replace=False):
             wanted ^= 1 << int(bit)
-        twin = gallery.twin(_digest(255), f"{wanted:016x}")
-        assert twin == (DuplicateMatch(f"{at:032x}", False) if flips <= 4 else None)
+        match = duplicates.match(_digest(255), f"{wanted:016x}")
+        assert match == (DuplicateMatch(f"{at:032x}", False) if flips <= 4 else None)
 
 
 def test_of_equal_hashes_the_one_with_the_same_pixels_is_the_duplicate() -> None:
-    gallery = DuplicateIndex(near_bits=2)
-    gallery.add("a" * 32, _digest(1), "0" * 16)
-    gallery.add("b" * 32, _digest(2), "0" * 16)
-    assert gallery.twin(_digest(2), "0" * 16) == DuplicateMatch("b" * 32, True)
-    assert gallery.twin(_digest(3), "0" * 16) == DuplicateMatch("a" * 32, False)
-    gallery.remove({"a" * 32})
-    assert gallery.twin(_digest(3), "0" * 16) == DuplicateMatch("b" * 32, False)
-    gallery.remove({"b" * 32})
-    assert gallery.twin(_digest(2), "0" * 16) is None
+    duplicates = DuplicateIndex(near_bits=2)
+    duplicates.add("a" * 32, _digest(1), "0" * 16)
+    duplicates.add("b" * 32, _digest(2), "0" * 16)
+    assert duplicates.match(_digest(2), "0" * 16) == DuplicateMatch("b" * 32, True)
+    assert duplicates.match(_digest(3), "0" * 16) == DuplicateMatch("a" * 32, False)
+    duplicates.remove({"a" * 32})
+    assert duplicates.match(_digest(3), "0" * 16) == DuplicateMatch("b" * 32, False)
+    duplicates.remove({"b" * 32})
+    assert duplicates.match(_digest(2), "0" * 16) is None
 
 
 def test_an_image_is_its_source_key_and_etag() -> None:
@@ -61,4 +61,4 @@ def test_an_image_that_was_archived_is_looked_at_again(tmp_path: Path, reason: s
     pool.commit([pool_row(f"{image}-0", status="rejected", reason=reason)], replace=False)
     known = read_known(pool, near_bits=4, rejected_too=True)
     assert known.has_archived == (reason == ARCHIVED)
-    assert known.are_looked_at([image]).tolist() == [reason != ARCHIVED]
+    assert known.are_inspected([image]).tolist() == [reason != ARCHIVED]

@@ -73,7 +73,7 @@ def settings(tracking_tables: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def told(settings: Settings) -> str:
+def reported(settings: Settings) -> str:
     return compare(settings, CHAMPION_URL, challenger(settings), "compared")
 
 
@@ -82,17 +82,17 @@ def challenger(settings: Settings) -> str:
 
 
 @pytest.fixture(scope="module")
-def table(settings: Settings, told: str) -> pl.DataFrame:
+def table(settings: Settings, reported: str) -> pl.DataFrame:
     return pl.read_parquet(f"{settings.workspace}/evaluations/compared.parquet")
 
 
 @pytest.fixture(scope="module")
-def page(settings: Settings, told: str) -> str:
+def page(settings: Settings, reported: str) -> str:
     return Path(settings.workspace, "evaluations", "compared.html").read_text()
 
 
-def test_the_table_has_every_photograph_of_both(table: pl.DataFrame, told: str):
-    assert "evaluations/compared.parquet" in told
+def test_the_table_has_every_photograph_of_both(table: pl.DataFrame, reported: str):
+    assert "evaluations/compared.parquet" in reported
     assert table.group_by("role").len().sort("role").rows() == [("challenger", 4), ("champion", 4)]
     assert set(table.filter(set="rain100l")["key"]) == {f"rainy/{TESTED}.png"}
     real = table.filter(key="real.png")
@@ -148,7 +148,7 @@ def test_what_was_trained_on_is_not_compared_on(settings: Settings, tmp_path: Pa
     assert not Path(settings.workspace, "evaluations", "refused.html").exists()
 
 
-def test_promote_decides_on_the_figures_that_evaluate_recorded(settings: Settings, told: str) -> None:
+def test_promote_decides_on_the_figures_that_evaluate_recorded(settings: Settings, reported: str) -> None:
     pages = sorted(Path(settings.workspace, "evaluations").glob("*.html"))
     row = promote_challenger(settings, challenger(settings), "promoting")
     assert row.evaluation is not None
@@ -158,7 +158,7 @@ def test_promote_decides_on_the_figures_that_evaluate_recorded(settings: Setting
     )  # nothing was derained again
 
 
-def test_another_manifest_is_another_evaluation(settings: Settings, told: str) -> None:
+def test_another_manifest_is_another_evaluation(settings: Settings, reported: str) -> None:
     champion, candidate = (resolve_model(settings, url) for url in (CHAMPION_URL, challenger(settings)))
     manifest = open_validation(settings)
     known = recall(settings, champion, candidate, manifest)

@@ -151,7 +151,7 @@ def test_mlflow_serves_the_champion(tracked: Tracked, patch: pytest.MonkeyPatch)
     derained = np.array(answer.json()["predictions"], np.uint8)
     np.testing.assert_array_equal(derained, tracked.derained(rainy))
     assert refused.status_code == 400
-    assert "does not match expected shape (-1, -1, -1, 3)" in refused.text
+    assert "photographs are uint8 (N, H, W, 3) RGB" in refused.text
 
 
 @pytest.mark.chromium

@@ -55,7 +55,7 @@ def test_a_file_that_is_gone_is_named(manifest: Path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "reported"),
     [
         (lambda text: text.replace("clean_sha256", "sum"), "no column clean_sha256"),
         (lambda text: text + text.splitlines()[1] + "\n", "is there twice"),
@@ -63,9 +63,9 @@ def test_a_file_that_is_gone_is_named(manifest: Path):
         (lambda text: "", "no column"),
     ],
 )
-def test_what_is_no_manifest_is_refused(manifest: Path, damage, told: str):
+def test_what_is_no_manifest_is_refused(manifest: Path, damage, reported: str):
     manifest.write_text(damage(manifest.read_text().replace("\r", "")))
-    with pytest.raises(ManifestInvalid, match=told) as refusal:
+    with pytest.raises(ManifestInvalid, match=reported) as refusal:
         read_validation(str(manifest))
     assert "\n" not in str(refusal.value)
 

@@ -57,7 +57,7 @@ class Stages:
     def run(self, settings: Settings, request: RetrainRequest = SMOKE, run_id: str = "run") -> str:
         with opened(settings, request, run_id) as retraining:
             for name in NAMES:
-                retraining.once(name, lambda name=name: self._stage(name))  # type: ignore[misc]
+                retraining.run_stage(name, lambda name=name: self._stage(name))  # type: ignore[misc]
             return retraining.close()
 
     def _stage(self, name: str) -> State[Any]:
@@ -148,7 +148,7 @@ def test_another_one_does_not_go_on_with_what_is_open(settings: Settings):
 def test_a_refused_promotion_is_an_end_too(settings: Settings):
     refused = Failed(name="Refused", message="version 2 refused")
     with opened(settings, SMOKE, "run") as retraining:
-        assert retraining.once("promote", lambda: refused).line == "version 2 refused"
+        assert retraining.run_stage("promote", lambda: refused).line == "version 2 refused"
         assert retraining.close().startswith("version 2 refused; what each stage came to: ")
 
 

@@ -25,7 +25,7 @@ from tasks.refusals import REFUSALS
 from tasks.training import distillation, distillation_request
 from tasks.training.distillation import Distilled, distil_student
 from tasks.training.distillation_request import DistillRequest, Prepared, prepare_distillation
-from tasks.training.request import STAGE_2, going_on
+from tasks.training.request import STAGE_2, continued
 from tasks.training.tracked import TrainingFailed
 from tests.support.samples.networks import random_network
 from tests.support.worlds.promotion import found
@@ -189,7 +189,7 @@ def test_a_server_that_goes_away_is_told_later(settings: Settings, material: Pat
     with monkeypatch.context() as patch:
 
         def step(*arguments: Any) -> Any:
-            patch.setattr(TrackingServer, "faults_named", away)
+            patch.setattr(TrackingServer, "translate_errors", away)
             return take(*arguments)
 
         patch.setattr(loop, "step", step)
@@ -220,7 +220,7 @@ def test_a_student_goes_on_from_the_champion(settings: Settings, material: Path,
         distil_student(settings, prepared, "run-1")
     champion = random_network("student-tiny", seed=7)
     assert torch.allclose(begun[0].stem.weight, champion.stem.weight, atol=1e-3)
-    assert prepared.config == replace(going_on(CONFIG), init=prepared.config.init)
+    assert prepared.config == replace(continued(CONFIG), init=prepared.config.init)
     assert (prepared.config.learning_rate, prepared.config.finish) == (STAGE_2.learning_rate, 1.0)
 
 

@@ -255,7 +255,7 @@ def levels(settings: Settings) -> tuple[set[int], set[int]]:
     """Grey levels of the layers to train on and of those to judge by."""
     streaks = material_at(settings, POOL, SemiConfig()).streaks
     assert streaks is not None
-    assert streaks.told.endswith(" accepted, 2 noise")
+    assert streaks.description.endswith(" accepted, 2 noise")
     return set(streaks.training.pixels.unique().tolist()), set(streaks.judging.pixels.unique().tolist())
 
 

@@ -98,7 +98,7 @@ def test_where_nobody_answers_the_rest_stays_pending(fault: Exception | None, re
     assert statuses(iter(found)) == {"a": "derained", "b": "derained"}
     left = {image.key: image.reason for part in found for image in part.result.unfinished}
     assert list(left) == list("cdef")
-    assert all(reason in told for told in left.values())
+    assert all(reason in reported for reported in left.values())
 
 
 @pytest.mark.parametrize(("keys", "parts"), [("a", []), ("ab", ["a", "b"]), ("abc", ["a", "bc"])])

@@ -33,7 +33,7 @@ def test_a_run_whose_worker_hangs_ends_by_itself(
     assert not set(psutil.Process().children(recursive=True)) - before  # hung thread or not
     assert (failed.state, failed.counts.derained, failed.counts.pending) == ("Failed", 2, 1)
     assert failed.message == (
-        "1 images are still pending, run it again to go on with them (hangs.png: no shard came back for 4 s"
+        "1 images are still pending, run it again to continue with them (hangs.png: no shard came back for 4 s"
         " (DERAIN_STALL_SECONDS): workers hang or are gone, look at their logs)"
     )
     assert "hangs.png" not in warm.outputs()

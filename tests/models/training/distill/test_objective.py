@@ -86,7 +86,7 @@ def test_the_terms_are_the_formulas():
     assert 0 < nearer.float().mean() < 1
     labelled = (nearer[:, None] * (derained - taught.derained).abs()).mean()
     torch.testing.assert_close(terms["labelled"], 0.2 * labelled)
-    drawn, target = made._lesson(CONFIG, 0, pair)  # type: ignore[misc]
+    drawn, target = made._teacher_target(CONFIG, 0, pair)  # type: ignore[misc]
     assert drawn.shape == (1, 3, 32, 32)
     torch.testing.assert_close(terms["unlabelled"], (student(drawn) - target).abs().mean())
     inner = objective(teacher=teacher).match(
@@ -163,7 +163,7 @@ def test_the_teacher_is_no_part_of_what_is_kept():
 def test_each_step_and_process_has_crops_of_its_own():
     pair, lessons = rainy_pair(16, 16, 4), some_lessons()
     drawn = [
-        objective(lessons=lessons, process=(number, 2))._lesson(CONFIG, step, pair)[0]  # type: ignore[index]
+        objective(lessons=lessons, process=(number, 2))._teacher_target(CONFIG, step, pair)[0]  # type: ignore[index]
         for step in (0, 1)
         for number in (0, 1)
     ]

@@ -53,9 +53,9 @@ def test_one_teacher_for_labelled_rain_and_another_for_photographs(place, tmp_pa
         f"--unlabelled-teacher=self-ensemble-2:{place / 'student-tiny.safetensors'}",
     )
     typed(monkeypatch, place, *teachers, f"--unlabelled={place / 'rainy'}", f"--out={tmp_path}")
-    told = (tmp_path / "student-tiny.json").read_text()
-    assert '"teacher": "afr-net-tiny"' in told
-    assert '"unlabelled_teacher": "self-ensemble-2:student-tiny"' in told
+    reported = (tmp_path / "student-tiny.json").read_text()
+    assert '"teacher": "afr-net-tiny"' in reported
+    assert '"unlabelled_teacher": "self-ensemble-2:student-tiny"' in reported
     columns = (tmp_path / "curve.csv").read_text().splitlines()[0].split(",")
     assert {"loss_labelled", "loss_features", "loss_unlabelled"} <= set(columns)
     assert "a teacher should lead by 0.7 dB" in capsys.readouterr().out
@@ -91,10 +91,10 @@ def test_a_lead_is_measured_once(place, tmp_path, monkeypatch):
 
 
 def test_the_lead_of_another_teacher_or_over_another_student_is_measured_anew(place, tmp_path, monkeypatch):
-    told: list[Any] = []
+    reported: list[Any] = []
 
     def validate(network: Any, pairs: Any) -> Any:
-        told.append(network)
+        reported.append(network)
         return SimpleNamespace(overall=30.0)
 
     monkeypatch.setattr(run, "validate", validate)
@@ -110,7 +110,7 @@ def test_the_lead_of_another_teacher_or_over_another_student_is_measured_anew(pl
         measure_lead(
             launched(config), read_teacher(str(teacher)), begun, place / "data", tmp_path / "lead.json"
         )
-    assert len(told) == 2 * 4  # all but the last
+    assert len(reported) == 2 * 4  # all but the last
 
 
 def test_a_lead_of_less_than_0_7_dB_is_no_teacher():  # noqa: N802

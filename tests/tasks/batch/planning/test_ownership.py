@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from infra.catalog.delta.schema import VERSION, records_table
 from infra.catalog.derained import TABLE, Catalog
-from infra.catalog.schema import VERSION, records_table
 from infra.records import ImageRef, Scope, StoredObject
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding, probe_name_folding

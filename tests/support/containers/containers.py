@@ -153,8 +153,8 @@ def _build(engine: Podman, image: str, context: str, *options: str) -> None:
 def _pip_mounts() -> list[str]:
     """Return the mounts that give a build this machine's pip configuration and the local paths in it."""
     asked = [sys.executable, "-m", "pip", "config", "debug"]
-    told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-    files = re.findall(r"^\s*(/.*), exists: True$", told, re.MULTILINE)
+    reported = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    files = re.findall(r"^\s*(/.*), exists: True$", reported, re.MULTILINE)
     words = " ".join([*(Path(file).read_text() for file in files), os.environ.get("PIP_FIND_LINKS", "")])
     paths = re.findall(r"(?:file://|(?<=[\s=]))(/[^\s,]+)", words)
     local = {path.removesuffix("/simple") for path in paths}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from infra.catalog.damage import CatalogDamaged
+from infra.catalog.delta.damage import CatalogDamaged
+from infra.catalog.delta.repair import repair_table
 from infra.catalog.derained import TABLE, Catalog
-from infra.catalog.repair import repair_table
 from infra.errors import StorageError
 from infra.storage.location import open_location
 from infra.storage.s3 import S3Location

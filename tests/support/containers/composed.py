@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.servers.containers import DERAIN, POSTGRES, Podman
+from tests.support.containers.containers import DERAIN, POSTGRES, Podman
 from tests.support.servers.prefect_server import PATIENCE
 from tests.support.servers.server_processes import ROOT, wait_for
 

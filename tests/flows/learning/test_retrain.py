@@ -84,8 +84,8 @@ def test_killed_in_every_stage_the_whole_loop_is_gone_on_with(
     done = retrain.fn(preset="smoke")
     assert done.is_completed(), done.message
     assert_done_once(workspace)
-    told = Path(str(done.message).partition("what each stage came to: ")[2])
-    assert [stage["name"] for stage in json.loads(told.read_text())["stages"]] == list(NAMES)
+    reported = Path(str(done.message).partition("what each stage came to: ")[2])
+    assert [stage["name"] for stage in json.loads(reported.read_text())["stages"]] == list(NAMES)
     again = retrain.fn(preset="smoke")
     assert "nothing new to learn from" in str(again.message)
 

@@ -46,8 +46,8 @@ def test_what_cannot_be_done_is_one_line(workspace: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.slow
 def test_an_evaluation_tells_and_changes_nothing(workspace: Path):
-    told = evaluate.fn(challenger=str(SHIPPED))
-    assert told.is_completed()
-    assert f"the validation set has {PAIRS} pairs" in str(told.message)
+    reported = evaluate.fn(challenger=str(SHIPPED))
+    assert reported.is_completed()
+    assert f"the validation set has {PAIRS} pairs" in str(reported.message)
     assert Ledger(str(workspace)).rows("derain-student") == []
     assert {path.suffix for path in (workspace / "evaluations").glob("*.*")} == {".parquet", ".html"}

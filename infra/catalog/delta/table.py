@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import logging
-import random
 import re
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Schema, WriterProperties, write_deltalake
-from deltalake.exceptions import (
-    CommitFailedError,
-    DeltaError,
-    DeltaProtocolError,
-    SchemaMismatchError,
-    TableNotFoundError,
-)
+from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake.exceptions import TableNotFoundError
 
-from infra.catalog.damage import (
+from infra.catalog.delta.attempts import (
+    MAY_HEAL,
+    READ_ATTEMPTS,
+    CatalogError,
+    one_line,
+    patience_seconds,
+    persistently,
+)
+from infra.catalog.delta.compaction import WRITER, compact, once
+from infra.catalog.delta.damage import (
     CatalogDamaged,
     refuse_damaged,
     refuse_empty_log_files,
     refuse_table_without_log,
 )
-from infra.catalog.durability import sync_version
-from infra.catalog.schema import (
+from infra.catalog.delta.durability import sync_version
+from infra.catalog.delta.schema import (
     TableSpec,
     check_schema,
     missing_columns,
@@ -36,34 +35,14 @@ from infra.catalog.schema import (
     records_table,
     table_schema,
 )
-from infra.errors import TransientError, UserError
-from infra.settings import read_retry_policy
+from infra.errors import UserError
 from infra.storage.credentials import delta_options
 
 logger = logging.getLogger(__name__)
 
-ATTEMPTS = 12
-"""Attempts per commit, spread over about 30 seconds."""
-READ_ATTEMPTS = 3
-"""Attempts to open the table for reading."""
-COMPACT_AT = 64
-"""Number of small files from which compaction pays; each commit adds one file."""
-FILE_BYTES = 16 * 1024 * 1024
-"""Target size of a compacted file in bytes: about 250,000 rows, so that replacing a row rewrites little."""
 RETENTION = "interval 7 days"
 FOR_GOOD = "interval 5200 weeks"
-HEALS = (DeltaError, OSError)
-WRITER = WriterProperties(compression="ZSTD", max_row_group_size=65_536)
-
 _PERCENT_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
-_COLOUR = re.compile("\x1b\\[[0-9;]*m")
-_NEVER_HEALS = (DeltaProtocolError, SchemaMismatchError, PermissionError)
-
-Answer = TypeVar("Answer")
-
-
-class CatalogError(TransientError):
-    """The catalog could not be read or written, even after retries; the work stays pending."""
 
 
 class WorkspaceRefused(UserError, ValueError):
@@ -117,7 +96,7 @@ class CatalogTable:
         CatalogDamaged
             A file of the table is damaged.
         """
-        table = self._persistently("opening", lambda: self._open(version), READ_ATTEMPTS)
+        table = persistently(self.url, "opening", lambda: self._open(version), READ_ATTEMPTS)
         if table is None:
             return
         schema = self._schema_of(columns)
@@ -128,7 +107,7 @@ class CatalogTable:
             # The engine returns string views, which few readers support.
             for batch in pa.RecordBatchReader.from_stream(stream).cast(present):
                 yield _with_nulls(batch, schema) if absent else batch
-        except (*HEALS, pa.ArrowException) as error:
+        except (*MAY_HEAL, pa.ArrowException) as error:
             refuse_damaged(self.url)
             raise CatalogError(f"catalog {self.url} could not be read: {one_line(error)}") from error
 
@@ -147,7 +126,7 @@ class CatalogTable:
         CatalogError
             The table could not be read.
         """
-        table = self._persistently("opening", self._open, READ_ATTEMPTS)
+        table = persistently(self.url, "opening", self._open, READ_ATTEMPTS)
         return None if table is None else int(table.version())
 
     def commit(self, records: Sequence[object], *, replace: bool) -> None:
@@ -171,9 +150,9 @@ class CatalogTable:
         """
         if records:
             rows = records_table(records, self._spec)
-            self._persistently("commit", lambda: self._merge(rows, replace=replace))
+            persistently(self.url, "commit", lambda: self._merge(rows, replace=replace))
 
-    def found(self, rows: pa.Table) -> None:
+    def create(self, rows: pa.Table) -> None:
         """Create the table, with `rows` as its only commit; their version column is left unchanged.
 
         Raises
@@ -191,8 +170,8 @@ class CatalogTable:
                 storage_options=self._options(),
                 writer_properties=WRITER,
             )
-        except HEALS as error:
-            raise CatalogError(f"catalog {self.url} could not be founded: {one_line(error)}") from error
+        except MAY_HEAL as error:
+            raise CatalogError(f"catalog {self.url} could not be created: {one_line(error)}") from error
         sync_version(self.url, 0)
 
     def maintain(self) -> bool:
@@ -209,21 +188,34 @@ class CatalogTable:
         """
         try:
             table = self._open()
-            if table is None or _small_files(table) < COMPACT_AT:
+            if table is None or not compact(table):
                 return False
-            table.optimize.compact(
-                target_size=FILE_BYTES,
-                max_concurrent_tasks=1,
-                writer_properties=WRITER,
-                commit_properties=once(),
-            )
             sync_version(self.url, table.version())
             if not self._spec.keeps_versions:
                 table.vacuum(dry_run=False)
-        except (*HEALS, CatalogDamaged) as error:
+        except (*MAY_HEAL, CatalogDamaged) as error:
             logger.warning("maintenance of catalog %s put off: %s", self._spec.name, one_line(error))
             return False
         return True
+
+    def forget_versions(self, days: float) -> int:
+        """Remove files of versions that were replaced more than this many days ago; return their number.
+
+        All rows of the newest version stay.
+
+        Raises
+        ------
+        CatalogError
+            The table could not be read or written.
+        """
+        try:
+            table = self._open()
+            if table is None:
+                return 0
+            removed = table.vacuum(round(24 * days), dry_run=False, enforce_retention_duration=False)
+        except MAY_HEAL as error:
+            raise CatalogError(f"catalog {self.url}: earlier versions stay: {one_line(error)}") from error
+        return len(removed)
 
     def _schema_of(self, columns: Sequence[str] | None) -> pa.Schema:
         return self._schema if columns is None else pa.schema([self._stored.field(name) for name in columns])
@@ -242,7 +234,7 @@ class CatalogTable:
 
     def _merge(self, rows: pa.Table, *, replace: bool) -> None:
         """Insert rows as one commit, without retrying lost races."""
-        table = self._with_all_columns(self._open() or self._create())
+        table = self._with_all_columns(self._open() or self._create_empty())
         if self._spec.version_column is not None:  # never rebased, so a commit that lands has this version
             version = pa.array([table.version() + 1] * rows.num_rows, pa.int64())
             rows = rows.append_column(self._stored.field(self._spec.version_column), version)
@@ -267,35 +259,9 @@ class CatalogTable:
         if not absent:
             return table
         table.alter.add_columns(Schema.from_arrow(pa.schema(absent)).fields, commit_properties=once())
-        return self._open() or self._create()
+        return self._open() or self._create_empty()
 
-    def _persistently(self, doing: str, attempt: Callable[[], Answer], attempts: int = ATTEMPTS) -> Answer:
-        """Call `attempt` up to `attempts` times until it succeeds; after a lost race it sees the winner's version.
-
-        Raises
-        ------
-        CatalogError
-            All attempts failed.
-        """
-        until = time.monotonic() + _patience_seconds()
-        for number in range(1, attempts + 1):
-            try:
-                return attempt()
-            except _NEVER_HEALS as error:
-                raise CatalogError(f"catalog {self.url}: {doing} refused: {one_line(error)}") from error
-            except HEALS as error:
-                is_race = isinstance(error, CommitFailedError)
-                if number == attempts or (time.monotonic() > until and not is_race):
-                    if not is_race:
-                        refuse_damaged(self.url)
-                    message = f"catalog {self.url}: {doing} failed {number} times: {one_line(error)}"
-                    raise CatalogError(message) from error
-                level = logging.DEBUG if is_race else logging.WARNING
-                logger.log(level, "catalog %s, attempt %d: %s", doing, number, one_line(error))
-                time.sleep(min(0.05 * 2**number, 5.0) * random.uniform(0.5, 1.0))
-        raise AssertionError("unreachable")
-
-    def _create(self) -> DeltaTable:
+    def _create_empty(self) -> DeltaTable:
         return DeltaTable.create(
             self.url,
             self._stored,
@@ -316,7 +282,7 @@ class CatalogTable:
     def _options(self) -> dict[str, str]:
         options = delta_options(self.url)
         if options:  # by default, deltalake retries each of its requests for three minutes
-            options["retry_timeout"] = f"{_patience_seconds() * 1000:.0f}ms"
+            options["retry_timeout"] = f"{patience_seconds() * 1000:.0f}ms"
         return options
 
 
@@ -331,32 +297,3 @@ def _with_nulls(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         for field in schema
     ]
     return pa.record_batch(columns, schema=schema)
-
-
-def _small_files(table: DeltaTable) -> int:
-    sizes = pa.table(table.get_add_actions(flatten=True)).column("size_bytes")
-    return int(pc.sum(pc.less(sizes, FILE_BYTES // 2)).as_py() or 0)
-
-
-def all_of(*conditions: str | None) -> str | None:
-    """Join SQL conditions with AND; None stands for no condition."""
-    return " AND ".join(condition for condition in conditions if condition) or None
-
-
-def quoted(text: str) -> str:
-    """Return text as an SQL string literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def once() -> CommitProperties:
-    """Return commit properties that forbid rebasing: a commit that lost a race must look at the rows again."""
-    return CommitProperties(max_commit_retries=0)
-
-
-def one_line(error: BaseException) -> str:
-    """Return a deltalake error as one line, without colour codes."""
-    return " ".join(_COLOUR.sub("", str(error)).split())
-
-
-def _patience_seconds() -> float:
-    return read_retry_policy().budget_seconds

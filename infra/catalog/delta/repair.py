@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 import polars as pl
 import pyarrow as pa
 
-from infra.catalog.damage import find_damages, repair_marker
-from infra.catalog.delta_table import CatalogTable
-from infra.catalog.schema import TableSpec, missing_columns, table_schema
-from infra.catalog.table_log import Damage, TableLog, is_data, listed, read_data, read_log
+from infra.catalog.delta.damage import find_damages, repair_marker
+from infra.catalog.delta.log import Damage, TableLog, is_data, listed, read_data, read_log
+from infra.catalog.delta.schema import TableSpec, missing_columns, table_schema
+from infra.catalog.delta.table import CatalogTable
 from infra.storage.location import Location, ObjectNotFound, is_local, open_location
 
 _FILE = "rank of the file"
@@ -74,7 +74,7 @@ def repair_table(workspace: str, spec: TableSpec) -> RepairedTable:
     log = read_log(location)
     rows = _newest(_readable_rows(location, log, spec), spec)
     if rows.height and not _is_rebuilt(table.url, kept_as):
-        table.found(rows.to_arrow().cast(table_schema(spec)))
+        table.create(rows.to_arrow().cast(table_schema(spec)))
     marker.delete(key)
     expected = sum(file.rows or 0 for file in log.live.values())
     return RepairedTable(spec.name, tuple(damages), rows.height, max(0, expected - rows.height), kept_as)

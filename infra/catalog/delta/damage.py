@@ -9,7 +9,7 @@ import logging
 import os
 from pathlib import Path
 
-from infra.catalog.table_log import LOG, Damage, data_damages, is_data, listed, read_log
+from infra.catalog.delta.log import LOG, Damage, data_damages, is_data, listed, read_log
 from infra.errors import STORAGE_ERRORS, RetryPolicy, UserError
 from infra.settings import read_retry_policy
 from infra.storage.location import Location, is_local, open_location

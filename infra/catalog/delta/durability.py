@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from urllib.parse import unquote
 
-from infra.catalog.table_log import LOG
+from infra.catalog.delta.log import LOG
 from infra.storage.location import is_local
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from infra.catalog.delta_table import CatalogTable
-from infra.catalog.schema import TableSpec
+from infra.catalog.delta.schema import TableSpec
+from infra.catalog.delta.table import CatalogTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from infra.catalog import delta_table, durability, repair
-from infra.catalog.damage import CatalogDamaged
+from infra.catalog.delta import compaction, durability, repair
+from infra.catalog.delta.damage import CatalogDamaged
+from infra.catalog.delta.repair import repair_table
+from infra.catalog.delta.schema import VERSION
+from infra.catalog.delta.table import CatalogTable
 from infra.catalog.derained import TABLE, Catalog
 from infra.catalog.promotions import TABLE as PROMOTIONS
 from infra.catalog.promotions import Ledger, Promotion
-from infra.catalog.repair import repair_table
-from infra.catalog.schema import VERSION
 from tests.support.samples.damages import DAMAGES, cut, data_file, log_file
 from tests.support.samples.records import record
 
@@ -37,7 +39,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def workspace(sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(delta_table.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     return Path(shutil.copytree(sound, tmp_path / "workspace"))
 
 
@@ -88,14 +90,14 @@ def test_a_compacted_table_is_rebuilt_from_the_files_that_were_compacted(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalog = Catalog(str(workspace))
-    monkeypatch.setattr(delta_table, "COMPACT_AT", 2)
+    monkeypatch.setattr(compaction, "COMPACT_AT", 2)
     assert catalog.maintain()
     cut(data_file(Path(catalog.url)), 0)
     repaired = repair_table(str(workspace), TABLE)
     assert (repaired.kept, repaired.lost) == (COMMITS, 0)
 
 
-@pytest.mark.parametrize("step", ["_move", "found"])
+@pytest.mark.parametrize("step", ["_move", "create"])
 def test_an_interrupted_repair_is_refused_until_it_is_finished(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -105,7 +107,7 @@ def test_an_interrupted_repair_is_refused_until_it_is_finished(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        owner = repair if step == "_move" else delta_table.CatalogTable
+        owner = repair if step == "_move" else CatalogTable
         patch.setattr(owner, step, interrupted)
         with pytest.raises(KeyboardInterrupt):
             repair_table(str(workspace), TABLE)

@@ -1,0 +1,1 @@
+"""Delta tables: opening, committing, compacting, checking and repairing one (`table.CatalogTable`)."""

@@ -1,0 +1,103 @@
+"""Retries of operations on a Delta table (`persistently`): lost races and transient errors."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+from deltalake.exceptions import CommitFailedError, DeltaError, DeltaProtocolError, SchemaMismatchError
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
+
+from infra.catalog.delta.damage import refuse_damaged
+from infra.errors import TransientError
+from infra.settings import read_retry_policy
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 12
+"""Attempts per commit, spread over about 30 seconds."""
+READ_ATTEMPTS = 3
+"""Attempts to open the table for reading."""
+MAY_HEAL = (DeltaError, OSError)
+"""Exceptions of deltalake after which another attempt may succeed, apart from `_NEVER_HEALS`."""
+_NEVER_HEALS = (DeltaProtocolError, SchemaMismatchError, PermissionError)
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
+
+Answer = TypeVar("Answer")
+
+
+class CatalogError(TransientError):
+    """The catalog could not be read or written, even after retries; the work stays pending."""
+
+
+def persistently(url: str, doing: str, attempt: Callable[[], Answer], attempts: int = ATTEMPTS) -> Answer:
+    """Call `attempt` until it succeeds; after a lost race it sees the winner's version.
+
+    Parameters
+    ----------
+    url : str
+        The table, for messages.
+    doing : str
+        What the attempt does, for messages.
+    attempt : callable
+        Raises one of `MAY_HEAL` if it may succeed later.
+    attempts : int
+        Most calls. Errors other than lost races also end at `DERAIN_RETRY_SECONDS`.
+
+    Raises
+    ------
+    CatalogError
+        All attempts failed.
+    CatalogDamaged
+        A file of the table is damaged.
+    """
+    retrying = Retrying(
+        retry=retry_if_exception(
+            lambda error: isinstance(error, MAY_HEAL) and not isinstance(error, _NEVER_HEALS)
+        ),
+        wait=wait_random_exponential(multiplier=0.15, max=5.0),
+        stop=lambda state: _is_over(state, attempts),
+        before_sleep=lambda state: _log(state, doing),
+        retry_error_callback=lambda state: _give_up(state, url, doing),
+    )
+    try:
+        return retrying(attempt)
+    except _NEVER_HEALS as error:
+        raise CatalogError(f"catalog {url}: {doing} refused: {one_line(error)}") from error
+
+
+def patience_seconds() -> float:
+    """Return for how long errors of storage are retried, in seconds."""
+    return read_retry_policy().budget_seconds
+
+
+def one_line(error: BaseException | None) -> str:
+    """Return a deltalake error as one line, without colour codes."""
+    return " ".join(_COLOUR.sub("", str(error)).split())
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _is_over(state: RetryCallState, attempts: int) -> bool:
+    is_race = isinstance(_error(state), CommitFailedError)
+    is_late = (state.seconds_since_start or 0.0) > patience_seconds()
+    return state.attempt_number >= attempts or (is_late and not is_race)
+
+
+def _log(state: RetryCallState, doing: str) -> None:
+    error = _error(state)
+    level = logging.DEBUG if isinstance(error, CommitFailedError) else logging.WARNING
+    logger.log(level, "catalog %s, attempt %d: %s", doing, state.attempt_number, one_line(error))
+
+
+def _give_up(state: RetryCallState, url: str, doing: str) -> NoReturn:
+    error = _error(state)
+    if not isinstance(error, CommitFailedError):
+        refuse_damaged(url)
+    raise CatalogError(
+        f"catalog {url}: {doing} failed {state.attempt_number} times: {one_line(error)}"
+    ) from error

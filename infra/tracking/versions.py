@@ -1,0 +1,126 @@
+"""Versions of registered models: their URLs (`parse_model_url`), and how their files are stored (`add_version`)."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.tracking.model_artifact import CONFIG_FILE, WEIGHTS_FILE, write_model_folder
+from infra.tracking.server import ModelNotFound, TrackingServer
+from infra.tracking.version_card import NO_CARD, VersionCard
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """Contents of the two files of a version."""
+
+    weights: bytes
+    config: bytes
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of a version: a run may log several versions, whose files must stay apart."""
+        return f"model-{sha256(self.config + self.weights).hexdigest()[:12]}"
+
+
+def parse_model_url(url: str) -> tuple[str, str | None, str]:
+    """Split `models:/name@alias` or `models:/name/version` into name, alias, version.
+
+    Raises
+    ------
+    ModelNotFound
+        If it is neither.
+    """
+    path = url.removeprefix("models:/").strip("/")
+    if "@" in path:
+        name, alias = path.rsplit("@", 1)
+        if name and alias:
+            return name, alias, ""
+    elif "/" in path:
+        name, version = path.rsplit("/", 1)
+        if name and version.isdigit():
+            return name, None, version
+    raise ModelNotFound(f"{url}: a registered model is models:/name@alias or models:/name/version")
+
+
+def create_model(client: MlflowClient, name: str) -> bool:
+    """Create a model without versions; return whether this process did it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return False
+    return True
+
+
+def add_version(
+    server: TrackingServer,
+    name: str,
+    files: ModelFiles,
+    training_run: str | None = None,
+    card: VersionCard = NO_CARD,
+) -> str:
+    """Log files as artifacts of a run and register them as a model's next version; return its number.
+
+    Parameters
+    ----------
+    server : TrackingServer
+        Where the model is registered.
+    name : str
+        Name of the registered model, which is created if it does not exist.
+    files : ModelFiles
+        Files of the version.
+    training_run : str, optional
+        Id of the run that trained them. Default: a new run.
+    card : VersionCard, optional
+        What the version shows of itself.
+    """
+    client = server.client()
+    create_model(client, name)
+    source, run_id = _upload(server, name, files, training_run, card)
+    tags, text = dict(card.tags), card.description
+    return str(client.create_model_version(name, source, run_id, tags, description=text).version)
+
+
+def read_files(server: TrackingServer, source: str) -> ModelFiles:
+    """Read the files of a version from its artifact URL."""
+    weights, config = (server.artifact(source, part) for part in (WEIGHTS_FILE, CONFIG_FILE))
+    return ModelFiles(weights, config)
+
+
+def has_files(server: TrackingServer, source: str, files: ModelFiles) -> bool:
+    """Return whether these are the files of a version; False if it has lost its own."""
+    try:
+        return read_files(server, source) == files
+    except FileNotFoundError:
+        return False
+
+
+def _upload(
+    server: TrackingServer, name: str, files: ModelFiles, training_run: str | None, card: VersionCard
+) -> tuple[str, str]:
+    """Log a version's folder to the run of its training, or to a new run; return its URL and the run id."""
+    client = server.client()
+    if training_run is None:
+        run = client.create_run(server.experiment(client, name), run_name=name)
+    else:
+        with server.translate_errors(f"run {training_run}"):
+            run = client.get_run(training_run)
+    with tempfile.TemporaryDirectory() as folder:
+        write_model_folder(Path(folder), files.weights, files.config)
+        card.write(Path(folder))
+        client.log_artifacts(run.info.run_id, folder, files.folder)
+    for figure, value in card.figures.items():
+        client.log_metric(run.info.run_id, figure, value)
+    if training_run is None:
+        client.set_terminated(run.info.run_id)
+    return f"{run.info.artifact_uri}/{files.folder}", run.info.run_id

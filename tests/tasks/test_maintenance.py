@@ -1,0 +1,97 @@
+"""Retention by settings: what is old goes, what is new, held or needed stays, and by default everything does."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from deltalake import DeltaTable
+
+from infra.catalog.pool import Pool
+from infra.operation import Retention
+from infra.settings import Settings
+from infra.storage.lease import lease_location, lease_of
+from infra.storage.location import open_location
+from tasks.maintenance import maintain_workspace
+from tests.support.worlds.pools import rainy_crops, write_pool
+
+FOLDERS = ("reports", "reviews", "plans", "evaluations", "evaluations/same")
+DAYS = Retention(reports_days=30, plans_days=30, evaluations_days=30)
+
+
+def settings_of(workspace: object, retention: Retention) -> Settings:
+    return Settings(workspace=str(workspace), retention=retention, _env_file=None)
+
+
+def put_old_and_new(workspace: Path) -> None:
+    for folder in FOLDERS:
+        location = open_location(f"{workspace}/{folder}")
+        for name, days in (("old", 31), ("new", 29)):
+            location.put(f"{name}.html", b"page")
+            when = time.time() - timedelta(days=days).total_seconds()
+            os.utime(workspace / folder / f"{name}.html", (when, when))
+
+
+def test_what_is_older_than_its_setting_is_removed(tmp_path: Path):
+    put_old_and_new(tmp_path)
+    removed = maintain_workspace(settings_of(tmp_path, DAYS))
+    assert removed.files == {"reports": 2, "plans": 1, "evaluations": 2}
+    assert {path.name for path in tmp_path.rglob("*.html")} == {"new.html"}
+    assert removed.line() == "removed: 2 files of reports, 1 files of plans, 2 files of evaluations"
+
+
+def test_by_default_everything_is_kept(tmp_path: Path):
+    put_old_and_new(tmp_path)
+    removed = maintain_workspace(settings_of(tmp_path, Retention()))
+    assert len(list(tmp_path.rglob("old.html"))) == len(FOLDERS)
+    assert removed.line().startswith("nothing to remove: everything is kept for good")
+
+
+def test_nothing_there_is_nothing_to_remove(tmp_path: Path):
+    everything = replace_all(leases_days=1, pool_versions_days=7)
+    removed = maintain_workspace(settings_of(tmp_path, everything))
+    assert set(removed.files.values()) == {0}
+
+
+def replace_all(**changes: float) -> Retention:
+    return DAYS.model_copy(update=changes)
+
+
+def test_a_bucket_is_emptied_by_its_own_clock(moto: str):
+    location = open_location(f"{moto}/reports")
+    location.put("a.html", b"page")
+    settings = settings_of(moto, DAYS)
+    assert maintain_workspace(settings).files["reports"] == 0
+    later = datetime.now(UTC) + timedelta(days=31)
+    assert maintain_workspace(settings, later).files["reports"] == 1
+    assert list(location.list()) == []
+
+
+def test_leases_that_nobody_holds_are_removed(tmp_path: Path):
+    settings = settings_of(tmp_path, Retention(leases_days=1))
+    with lease_of(settings, "/released", "run-1"):
+        pass
+    later = datetime.now(UTC) + timedelta(days=2)
+    with lease_of(settings, "/held", "run-2") as held:
+        assert maintain_workspace(settings, later).files == {"leases": 1}
+        held.check()
+        assert len(list(lease_location(settings.workspace).list())) == 1
+    with lease_of(settings, "/released", "run-3") as again:
+        again.check()
+
+
+def test_earlier_versions_of_the_pool_are_forgotten_and_its_crops_stay(tmp_path: Path):
+    write_pool(tmp_path, rainy_crops(2))
+    pool, settings = Pool(str(tmp_path)), settings_of(tmp_path, Retention(pool_versions_days=7))
+    rows = pool.crops()
+    table = DeltaTable(pool.url)
+    table.delete(f"crop_id = '{rows['crop_id'][0]}'")  # rewrites the only file, and leaves the old one
+    earlier = len(list(Path(pool.url).glob("*.parquet")))
+    assert maintain_workspace(settings).files == {"earlier pool versions": 0}  # replaced just now
+    now = settings.retention.model_copy(update={"pool_versions_days": 0})
+    removed = maintain_workspace(settings.model_copy(update={"retention": now}))
+    assert removed.files == {"earlier pool versions": 1}
+    assert len(list(Path(pool.url).glob("*.parquet"))) == earlier - 1
+    assert pool.crops().height == 1
