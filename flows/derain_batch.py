@@ -20,6 +20,7 @@ from flows.outcomes import failed
 from infra.catalog.derained import Catalog
 from infra.settings import read_settings
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
+from tasks.batch.metrics import publish_metrics
 from tasks.batch.planning.plan import Redo
 from tasks.batch.planning.plan_list import write_list
 from tasks.batch.preflight import prepare, refuse_at_once
@@ -71,6 +72,7 @@ def derain_batch(
                 line = f"{plan_line(found.counts)}; the list: {listed}"
                 return Completed(message=line, data=found.counts)
         summary = derain_pending(settings, prepared, request)
+        publish_metrics(settings, summary)
         report = "" if summary.is_idle else f"; report: {publish(summary, prepared.medium, settings)}"
     except REFUSALS as error:
         return failed(str(error))

@@ -6,7 +6,7 @@ from infra.settings import Settings, read_settings
 
 
 def flow_settings() -> Settings:
-    """Read the settings in a flow run, and use the credentials that they name.
+    """Read the settings in a flow run, and use the log format and the credentials that they name.
 
     Raises
     ------
@@ -14,6 +14,10 @@ def flow_settings() -> Settings:
         With a message of one line.
     """
     settings = read_settings()
+    if settings.log_format == "json":
+        from infra.json_logs import log_as_json
+
+        log_as_json()
     if settings.aws_credentials_block is not None:
         from infra.prefect.aws_block import use_aws_block
 

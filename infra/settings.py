@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.functional_validators import BeforeValidator
@@ -239,6 +239,11 @@ class Settings(WorkerSettings):
     profile. A `derain` command without Prefect always uses those."""
     reports: ReportLinks = ReportLinks()
     """How browsers reach reports."""
+    metrics: str | None = None
+    """Where derain-batch exports metrics for Prometheus: a `.prom` file that node_exporter reads, or the address of
+    a Pushgateway; unset: nowhere."""
+    log_format: Literal["text", "json"] = "text"
+    """`json`: flows write each log line as one JSON object, with the ids of flow run and task run."""
     retention: Retention = Retention()
     """What `maintain` removes, and when."""
 
@@ -253,6 +258,7 @@ class Settings(WorkerSettings):
         "training",
         "validation",
         "aws_credentials_block",
+        "metrics",
         mode="before",
     )
     @classmethod

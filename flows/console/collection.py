@@ -17,6 +17,7 @@ from infra.errors import printable
 from infra.settings import Settings, read_settings
 from infra.storage.location import is_local
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
+from tasks.batch.metrics import publish_metrics
 from tasks.batch.observing import RunObserver
 from tasks.batch.planning.plan import Plan, PlanCounts, Redo
 from tasks.batch.preflight import Prepared, prepare
@@ -130,6 +131,7 @@ class _ConsoleObserver(RunObserver):
 def _conclude(summary: RunSummary, prepared: Prepared, settings: Settings) -> int:
     """Print what was done and where the outputs are; return the exit code."""
     counts = summary.counts
+    publish_metrics(settings, summary)
     say(summary.line())
     if counts.derained or counts.derained_before:
         say(f"outputs: {printable(summary.scope.destination)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -134,7 +135,7 @@ def derain_pending(
         If another run is working on the destination.
     """
     catalog, scope, observer = Catalog(settings.workspace), prepared.scope, observer or FlowObserver()
-    folding = probe_name_folding(scope.destination)
+    folding, begun = probe_name_folding(scope.destination), time.monotonic()
     with (
         lease_of(settings, prepared.scope.destination, request.run_id) as lease,
         make_plan(prepared, request, catalog, folding) as found,
@@ -144,19 +145,33 @@ def derain_pending(
         stage = _stage(settings, prepared, request, found, catalog) if _has_work(found) else None
         if stage and found.collisions:
             record_collisions(found.collisions, stage.job, catalog)
-        started, tally = time.monotonic(), Tally()
+        clock, tally = StageClock({"planning": time.monotonic() - begun}), Tally()
         with observer.progress(found.counts.pending) as progress:
             if stage and found.counts.pending:
                 from tasks.waves.runner import Pace, run_stage  # imports Dask only if there is work
 
                 with observer.executor(settings, found.counts) as executor:
                     tally = run_stage(stage, lease, executor, Pace.of(settings), progress.show)
-        seconds = time.monotonic() - started
+        clock.ends("deraining")
         recorded = Recorded(request.run_id, tally.recorded, found.catalog_version)
         loss = attempt("verifying the outputs", lambda: find_loss(catalog, scope, recorded, folding))
+        clock.ends("verifying")
         if stage and not tally.stopped_by:
             attempt("compacting the catalog", catalog.maintain)
-    return _summary(prepared, request, found.counts, tally, seconds, loss or Loss())
+    return _summary(prepared, request, found.counts, tally, clock.seconds, loss or Loss())
+
+
+class StageClock:
+    """Wall time of the stages of a run, in seconds."""
+
+    def __init__(self, seconds: Mapping[str, float]) -> None:
+        self.seconds = dict(seconds)
+        self._since = time.monotonic()
+
+    def ends(self, stage: str) -> None:
+        """Record that a stage ends now, and that the next one begins."""
+        now = time.monotonic()
+        self.seconds[stage], self._since = now - self._since, now
 
 
 def _has_work(found: Plan) -> bool:
@@ -200,7 +215,7 @@ def _summary(
     request: BatchRequest,
     planned: PlanCounts,
     tally: Tally,
-    seconds: float,
+    stage_seconds: Mapping[str, float],
     loss: Loss,
 ) -> RunSummary:
     counts = Counts(
@@ -226,9 +241,10 @@ def _summary(
         finished_at=datetime.now(UTC),
         counts=counts,
         pixels=tally.pixels,
-        wall_seconds=seconds,
+        wall_seconds=stage_seconds["deraining"],
         image_seconds=tally.image_seconds,
         made_before=planned.made_by,
+        stage_seconds=stage_seconds,
     )
 
 

@@ -64,11 +64,18 @@ class RunSummary:
     image_seconds: float = 0.0
     made_before: tuple[MadeBy, ...] = ()
     """Models that made the outputs of images that were done before."""
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time by stage: planning, deraining, verifying."""
 
     @property
     def is_idle(self) -> bool:
         """Whether there was nothing to do."""
-        return not (self.counts.derained or self.counts.rejected or self.counts.pending)
+        return self.queue == 0
+
+    @property
+    def queue(self) -> int:
+        """Number of images that were to do as the run began."""
+        return self.counts.derained + self.counts.rejected + self.counts.pending
 
     @property
     def images_per_second(self) -> float:

@@ -9,6 +9,7 @@ import inspect
 import json
 from typing import Any
 
+import psutil
 import pytest
 from prefect.events import emit_event
 
@@ -122,6 +123,19 @@ def test_an_unknown_bare_name_is_not_found(server: PrefectServer) -> None:
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
+def test_an_expected_refusal_in_a_worker_is_one_line(deployed: Deployed) -> None:
+    server, log = deployed.server, deployed.root / "worker.log"
+    earlier = len(log.read_text())
+    path = f"deployments/{deployed.deployment['id']}/create_flow_run"
+    run = server.post(path, parameters={"source": "/no/such/folder"})["id"]
+    wait_for(lambda: server.get(f"flow_runs/{run}")["state_type"] in ENDED, "the run has not ended")
+    wait_for(lambda: not _is_in_a_process(run), "the process of the run has not ended")
+    assert server.get(f"flow_runs/{run}")["state"]["message"].startswith("/no/such/folder: ")
+    written = log.read_text()[earlier:]
+    assert written.count("/no/such/folder: ") == 1, written
+    assert all(word not in written for word in ("Traceback", "unexpected exception", "FailedRun")), written
+
+
 @pytest.mark.parametrize("event", [POOL_GROWN, DRIFT])
 def test_an_event_of_the_pool_starts_a_retraining(event: str, deployed: Deployed) -> None:
     server = deployed.server
@@ -152,6 +166,12 @@ def test_its_schedule_makes_a_run_that_completes(deployed: Deployed) -> None:
     assert run["auto_scheduled"]
     derained = deployed.root / "scheduled" / "derained"
     assert sorted(path.name for path in derained.iterdir()) == ["000.png", "001.png"]
+
+
+def _is_in_a_process(run_id: str) -> bool:
+    """Whether a process of a worker still executes a flow run; what it logs is then not complete."""
+    found = (process.info["environ"] or {} for process in psutil.process_iter(["environ"]))
+    return any(environment.get("PREFECT__FLOW_RUN_ID") == run_id for environment in found)
 
 
 def _made_by(server: PrefectServer, deployment_id: str, kind: str) -> list[dict[str, Any]]:

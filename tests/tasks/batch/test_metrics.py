@@ -1,0 +1,93 @@
+"""Metrics of a run: written for node_exporter, pushed to a gateway, and never the reason why a run fails."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from infra.settings import Settings
+from tasks.batch.metrics import publish_metrics
+from tests.support.samples.reports import summary
+from tests.support.worlds.batch import World
+
+RUN = replace(
+    summary(),
+    counts=replace(summary().counts, rejected_for={'a "quoted" reason\n': 3, "truncated JPEG": 5}, pending=2),
+    stage_seconds={"planning": 1.5, "deraining": 41.0},
+    state="Failed",
+)
+
+
+def values(text: str) -> dict[tuple[str, str], float]:
+    """Return the values by name and by the label that is not the destination."""
+    return {
+        (sample.name, next((v for k, v in sample.labels.items() if k != "destination"), "")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_a_file_has_counts_reasons_queue_and_seconds(tmp_path: Path):
+    target = tmp_path / "new" / "derain.prom"
+    publish_metrics(Settings(metrics=str(target), _env_file=None), RUN)
+    found = values(target.read_text())
+    assert found["derain_run_images", "derained"] == 86
+    assert found["derain_run_images", "pending"] == 2
+    assert found["derain_run_rejected_images", "truncated JPEG"] == 5
+    assert found["derain_run_rejected_images", 'a "quoted" reason\n'] == 3
+    assert found["derain_run_queue_images", ""] == 96
+    assert found["derain_run_megapixels", ""] == 140
+    assert found["derain_run_seconds", "planning"] == 1.5
+    assert found["derain_run_failed", ""] == 1
+    assert found["derain_run_finished_timestamp_seconds", ""] == RUN.finished_at.timestamp()
+    assert f'destination="{RUN.scope.destination}"' in target.read_text()
+
+
+def test_a_gateway_receives_them():
+    received: list[tuple[str, str, str]] = []
+
+    class Gateway(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            received.append((self.command, self.path, body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    with HTTPServer(("127.0.0.1", 0), Gateway) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        settings = Settings(metrics=f"http://127.0.0.1:{server.server_port}", _env_file=None)
+        publish_metrics(settings, RUN)
+    ((command, path, body),) = received
+    assert (command, path.split("/")[:4]) == ("PUT", ["", "metrics", "job", "derain_batch"])
+    assert values(body)["derain_run_images", "rejected"] == 8
+
+
+def test_a_gateway_that_is_gone_is_a_warning(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tasks.prefect_runs.run_log", lambda: logging.getLogger("derain"))
+    publish_metrics(Settings(metrics="http://127.0.0.1:9", _env_file=None), RUN)
+    (line,) = caplog.messages
+    assert line.startswith("the metrics could not be completed: MetricsUnsent: http://127.0.0.1:9: ")
+
+
+def test_without_the_setting_nothing_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    publish_metrics(Settings(_env_file=None), RUN)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_knows_the_seconds_of_its_stages(world: World):
+    world.put_photos(1)
+    found = world.derain()
+    assert set(found.stage_seconds) == {"planning", "deraining", "verifying"}
+    assert found.stage_seconds["deraining"] == found.wall_seconds > 0
