@@ -18,7 +18,7 @@ from prefect import Flow, State
 from prefect.settings import PREFECT_API_URL
 from pydantic import TypeAdapter, ValidationError
 
-from flows.prefect_server import PrefectServerRefused, prefect_server
+from flows.prefect_server import PrefectServerRefused, answers, prefect_server
 from flows.watched_flow import INTERRUPTED_LINE, WatchedFlow
 from infra.errors import one_line
 from infra.shown import guard_logs, shown_line
@@ -82,10 +82,9 @@ def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callab
         state = _final_state(flow, parameters)
         if state.is_cancelled():
             _end_at_once(flow)
-        line = " ".join((state.message or str(state.name)).split())
-        if not state.is_completed():
-            _fail(flow, line)
-        sys.stdout.write(shown_line(line) + "\n")
+        code = _conclude(flow, state)
+        if code:
+            raise typer.Exit(code)
 
     docstring = parse(function.__doc__ or "", DocstringStyle.GOOGLE)
     command.__doc__ = docstring.description
@@ -96,7 +95,8 @@ def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callab
 def _final_state(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]:
     """Run a flow and return its final state, even if Prefect's server disappeared before it could be reported."""
     has_server = PREFECT_API_URL.value() is not None
-    watched = WatchedFlow(flow, None if has_server else functools.partial(_end_at_once, flow))
+    end_at_once = None if has_server else functools.partial(_end_at_once, flow)
+    watched = WatchedFlow(flow, end_at_once, functools.partial(_end_unless_answered, flow))
     try:
         with prefect_server():
             return watched.run(parameters)
@@ -142,14 +142,43 @@ def _is_interrupt(error: BaseException | None) -> bool:
     return error is not None
 
 
+def _conclude(flow: Flow[Any, Any], state: State[Any]) -> int:
+    """Write the one line of a run that ended; return the exit code."""
+    line = shown_line(" ".join((state.message or str(state.name)).split()))
+    if state.is_completed():
+        sys.stdout.write(line + "\n")
+        return 0
+    sys.stderr.write(f"{shown_line(flow.name)}: {line}\n")
+    return 1
+
+
+def _end_unless_answered(flow: Flow[Any, Any], state: State[Any]) -> None:
+    """Exit with the result of a finished flow if Prefect's server does not answer any more.
+
+    Prefect would ask it for minutes, log a traceback, call the run failed, and wait for it once more at exit.
+    """
+    if answers():
+        return
+    sys.stderr.write(f"{flow.name}: Prefect's server does not answer and does not know how the run ended\n")
+    if state.is_cancelled():
+        _end_at_once(flow)
+    _exit(_conclude(flow, state))
+
+
 def _end_at_once(flow: Flow[Any, Any]) -> NoReturn:
     """Exit after Ctrl-C, once the flow has released its lease: Prefect's threads would still wait for a server."""
     sys.stderr.write(f"{flow.name}: {INTERRUPTED_LINE}\n")
+    _exit(INTERRUPTED)
+
+
+def _exit(code: int) -> NoReturn:
+    """Exit without Prefect's handlers, which would wait for its server, and leave no child behind."""
+    sys.stdout.flush()
     sys.stderr.flush()
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             child.kill()
-    os._exit(INTERRUPTED)
+    os._exit(code)
 
 
 def _fail(flow: Flow[Any, Any], line: str) -> NoReturn:

@@ -51,6 +51,12 @@ def prefect_server() -> Iterator[None]:
         yield
 
 
+def answers() -> bool:
+    """Return whether Prefect's server answers a request; one is made, with the time-out of Prefect's settings."""
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
+        return client.api_healthcheck() is None
+
+
 def _refuse_other_server(url: str) -> None:
     with (
         temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: ANSWER_SECONDS}),

@@ -25,6 +25,8 @@ class WatchedFlow:
     flow: Flow[Any, Any]
     end_at_once: Callable[[], NoReturn] | None
     """Called after Ctrl-C if the server is temporary: it received the Ctrl-C too, and would not answer."""
+    before_report: Callable[[State[Any]], None] | None = None
+    """Called with the final state before Prefect reports it to its server."""
     state: State[Any] | None = None
     """State returned by the flow function; None until it returns."""
 
@@ -47,6 +49,8 @@ class WatchedFlow:
                 if self.end_at_once is not None:
                     self.end_at_once()
                 self.state = Cancelled(message=INTERRUPTED_LINE)
+            if self.before_report is not None:
+                self.before_report(self.state)
             return self.state
 
         # Prefect validates parameters by their annotations, which are strings and would be resolved in this module.

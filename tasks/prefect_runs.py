@@ -7,12 +7,27 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from infra.errors import one_line
 
 T = TypeVar("T")
+
+SILENT_SECONDS = 60.0
+"""Seconds in which nothing is reported to a Prefect server that did not answer."""
+
+
+@dataclass(slots=True)
+class _Silence:
+    """Until when Prefect's server is left alone, by the monotonic clock."""
+
+    until: float = 0.0
+
+
+_silence = _Silence()
 
 
 def interrupts() -> tuple[type[BaseException], ...]:
@@ -46,6 +61,9 @@ def run_log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
 def report(what: str, make: Callable[[], T]) -> T | None:
     """Create an artifact or emit an event in Prefect; the work does not depend on it.
 
+    A server that does not answer is asked only once more, and then left alone for `SILENT_SECONDS`: with Prefect's
+    own patience, each report would wait for minutes.
+
     Parameters
     ----------
     what : str
@@ -56,11 +74,11 @@ def report(what: str, make: Callable[[], T]) -> T | None:
     Returns
     -------
     object or None
-        The result of `make`; None if it failed, or if there is no flow run.
+        The result of `make`; None if it failed, if there is no flow run, or if the server is left alone.
     """
-    if not is_in_flow_run():
+    if not is_in_flow_run() or time.monotonic() < _silence.until:
         return None
-    return attempt(what, make)
+    return attempt(what, lambda: _impatiently(make))
 
 
 def attempt(what: str, make: Callable[[], T]) -> T | None:
@@ -84,6 +102,18 @@ def attempt(what: str, make: Callable[[], T]) -> T | None:
         line = f"{type(error).__name__}: {one_line(error)}"
         run_log().warning(f"{what} could not be completed: {line}")
         return None
+
+
+def _impatiently(make: Callable[[], T]) -> T:
+    from httpx import TransportError
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    try:
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}):
+            return make()
+    except TransportError:
+        _silence.until = time.monotonic() + SILENT_SECONDS
+        raise
 
 
 def as_task_run(name: str | None, number: int, work: Callable[[], None]) -> None:

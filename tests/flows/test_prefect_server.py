@@ -67,12 +67,20 @@ def test_something_that_listens_and_never_answers_is_one_line(monkeypatch: pytes
     monkeypatch.setattr(tested, "ANSWER_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/api"
+        hanging_up = threading.Timer(20.0, _hang_up, [deaf])
+        hanging_up.start()
         with (
             temporary_settings({PREFECT_API_URL: url}),
-            pytest.raises(PrefectServerRefused, match="no Prefect server answers there"),
+            pytest.raises(PrefectServerRefused, match="no Prefect server answers there") as refused,
             prefect_server(),
         ):
             pass
+        hanging_up.cancel()
+    assert "disconnected" not in str(refused.value)  # it was not waited for until it hung up
+
+
+def _hang_up(deaf: socket.socket) -> None:
+    deaf.accept()[0].close()
 
 
 @pytest.mark.slow

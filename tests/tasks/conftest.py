@@ -54,6 +54,7 @@ def _gone(*_: Any, **__: Any) -> None:
 def without_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Prefect server that is gone, and a log that pytest can read."""
     monkeypatch.setattr(prefect_runs, "is_in_flow_run", lambda: True)
+    monkeypatch.setattr(prefect_runs, "_silence", prefect_runs._Silence())
     monkeypatch.setattr(prefect_runs, "run_log", lambda: logging.getLogger("derain"))
     for artifact in ("link", "markdown", "table"):
         monkeypatch.setattr(prefect.artifacts, f"create_{artifact}_artifact", _gone)

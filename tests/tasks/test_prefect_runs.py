@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES
 
 from infra.errors import AccessDenied
 from tasks import prefect_runs, prefect_tasks
@@ -56,3 +57,20 @@ def test_what_comes_after_the_work_fails_as_a_warning(
     assert attempt("the page", fails) is None
     (line,) = caplog.messages
     assert line.startswith(f"the page could not be completed: {type(error).__name__}")
+
+
+def test_a_server_that_does_not_answer_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    retries: list[int] = []
+
+    def unanswered() -> None:
+        retries.append(PREFECT_CLIENT_MAX_RETRIES.value())
+        raise httpx.ReadTimeout("no answer")
+
+    monkeypatch.setattr(prefect_runs, "is_in_flow_run", lambda: True)
+    monkeypatch.setattr(prefect_runs, "run_log", lambda: logging.getLogger("derain"))
+    monkeypatch.setattr(prefect_runs, "_silence", prefect_runs._Silence())
+    for _ in range(3):
+        assert report("the table", unanswered) is None
+    assert retries == [1]
+    prefect_runs._silence.until = 0.0  # as after a minute
+    assert report("the table", lambda: "made") == "made"

@@ -30,21 +30,11 @@ from models.training.objectives import Objective, Supervised
 from models.training.schedules import ema_decay
 from models.training.state import CheckpointMismatch, State, restore, update_average
 from tests.support.samples.networks import random_network
+from tests.support.samples.train_configs import brief_training
 from tests.support.worlds.rainy import small_world, write_training_folder
 from tests.support.worlds.trainings import assert_same, command, flat, interrupted, launched, trained
 
-CONFIG = TrainConfig(
-    preset="student-tiny",
-    steps=6,
-    batch=3,
-    crop=32,
-    warm_up=2,
-    finish=0.34,
-    validate_every=3,
-    validation_photographs=2,
-    save_seconds=0.0,
-    precision="32-true",
-)
+CONFIG = brief_training(steps=6, batch=3, validate_every=3, validation_photographs=2)
 NEVER_SAVED = replace(CONFIG, save_seconds=1e9)
 
 

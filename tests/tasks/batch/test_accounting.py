@@ -117,7 +117,7 @@ def assert_adds_up(line: str, objects: int) -> None:
 def test_the_last_line_of_a_run_accounts_for_every_object(world: World) -> None:
     keys = world.put_photos(3)
     others = {"empty.jpg": b"", "a.heic": b"x", "b.heic": b"x", "c.txt": b"x", "day/._d.jpg": b"x", "e": b"x"}
-    for key, data in others.items():
+    for key, data in {**others, "@eaDir/f.jpg": b"x"}.items():
         world.put(key, data)
     first = world.derain(limit=3).line()
     assert first.startswith("2 derained, 1 rejected (1 zero bytes), 0 pending")
@@ -126,4 +126,5 @@ def test_the_last_line_of_a_run_accounts_for_every_object(world: World) -> None:
     assert line.startswith("1 derained, 0 rejected")
     assert "5 left out (2 .heic" in line
     assert "1 rejected before (1 zero bytes)" in line
+    assert "1 folder not entered (1 NAS or desktop leftover)" in line
     assert_adds_up(line, len(keys) + len(others))

@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from tasks.codec import Export, decode, dropped, encode
 from tasks.codec.formats.png_file import parse_png
+from tasks.codec.metadata.appended import kept_with_avif
 from tests.support.samples.images import (
     LIMIT,
     encoded,
@@ -59,6 +60,15 @@ def test_how_to_show_the_colours_of_a_png_stays_with_it(name):
     assert chunks_of(output)[name] == OTHER_CHUNKS[name]
     assert lost == ()
     assert through(png_with((name, OTHER_CHUNKS[name])), JPEG)[1] == (name.decode(),)
+
+
+@pytest.mark.parametrize("name", [b"sRGB", b"mDCV", b"cLLI"])
+def test_chunks_that_explain_the_colours_stay_with_a_png(name):
+    body = bytes({b"sRGB": 1, b"mDCV": 24, b"cLLI": 8}[name])
+    data = png_with((b"cICP", OTHER_CHUNKS[b"cICP"]), (name, body))
+    output, lost = through(data)
+    assert (chunks_of(output)[name], lost) == (body, ())
+    assert through(data, JPEG)[1] == (("cICP",) if name == b"sRGB" else ("cICP", name.decode()))
 
 
 def test_colours_that_are_srgb_are_not_lost_in_another_format():
@@ -155,6 +165,12 @@ def test_a_gain_map_by_the_iso_standard_is_found():
     assert through(data + data)[1] == ("gain map",)
 
 
+def test_a_gain_map_of_an_avif_is_found():
+    data = encoded(picture("RGB"), "AVIF")
+    assert kept_with_avif(data) == ()
+    assert kept_with_avif(data.replace(b"MA1B", b"tmap", 1)) == ("gain map",)
+
+
 def test_further_pictures_and_videos_are_said_to_be_dropped():
     data = encoded(picture("RGB"), "MPO", save_all=True, append_images=[picture("RGB", seed=9)])
     assert through(data)[1] == ("further pictures",)
@@ -203,6 +219,14 @@ def test_reduced_copies_and_masks_do_not_make_a_tiff_several_pages(bigtiff):
     assert through(pages(0, 1, 1, bigtiff=bigtiff))[1] == ("reduced copies",)
     assert through(pages(0, 4, 1, bigtiff=bigtiff))[1] == ("mask", "reduced copies")
     np.testing.assert_array_equal(decode(pages(0, 1), LIMIT).rgb, photo())
+
+
+def test_reduced_copies_may_be_named_by_the_tag_of_old():
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        writer.write(photo(), photometric="rgb", metadata=None)
+        writer.write(photo(12, 8), photometric="rgb", metadata=None, extratags=[(255, "H", 1, 2, True)])
+    assert through(buffer.getvalue())[1] == ("reduced copies",)
 
 
 def test_a_georeference_stays_unless_the_picture_is_turned():

@@ -96,12 +96,15 @@ def test_a_wrong_checksum_of_an_ancillary_chunk_costs_that_chunk_alone(name):
     assert picture.form.dropped == (f"damaged {name.decode()}",)
 
 
-def test_data_that_ends_before_the_last_row_is_truncated_in_all_208_layouts():
+@pytest.mark.parametrize("lacking", ["a byte", "a row"])
+def test_data_that_ends_before_the_last_row_is_truncated_in_all_208_layouts(lacking):
     for layout in LAYOUTS:
         data = sample(layout)[0]
         at = data.index(b"IDAT")
         rows = zlib.decompress(data[at + 4 : at + 4 + int.from_bytes(data[at - 4 : at], "big")])
-        short = data[: at - 4] + png_chunk(b"IDAT", zlib.compress(rows[:-1])) + png_chunk(b"IEND", b"")
+        row = 1 + -(-layout.size[1] * layout.depth * CHANNELS[layout.colour_type] // 8)
+        kept = rows[: -1 if lacking == "a byte" else -row]  # Pillow sees a cut row, not a missing one
+        short = data[: at - 4] + png_chunk(b"IDAT", zlib.compress(kept)) + png_chunk(b"IEND", b"")
         with pytest.raises(ImageRejected, match=r"truncated PNG|damaged PNG"):
             decode(short, LIMIT)
 

@@ -28,21 +28,11 @@ from tasks.training.distillation_request import DistillRequest, Prepared, prepar
 from tasks.training.request import STAGE_2, continued
 from tasks.training.tracked import TrainingFailed
 from tests.support.samples.networks import random_network
+from tests.support.samples.train_configs import brief_training
 from tests.support.worlds.promotion import found
 from tests.support.worlds.rainy import noise, write_training_folder
 
-CONFIG = TrainConfig(
-    preset="student-tiny",
-    steps=4,
-    batch=2,
-    crop=32,
-    warm_up=2,
-    finish=0.5,
-    validate_every=2,
-    validation_photographs=1,
-    save_seconds=0.0,
-    precision="32-true",
-)
+CONFIG = brief_training(batch=2, finish=0.5)
 CHAMPION = f"models:/{STUDENT}@champion"
 
 

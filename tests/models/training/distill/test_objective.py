@@ -14,28 +14,17 @@ from models.networks.base import Network
 from models.networks.losses import reconstruction_terms
 from models.pairs import RainyPair
 from models.rain.banks import bank_of
-from models.training.config import TrainConfig
 from models.training.distill.objective import Distillation, DistillConfig, Lineage, followed
 from models.training.distill.teacher_targets import TeacherTargets
 from models.training.distill.teachers import Teacher
 from models.training.objectives import Supervised
 from models.training.state import CheckpointMismatch
 from tests.support.samples.networks import rainy_pair, random_network
+from tests.support.samples.train_configs import brief_training
 from tests.support.worlds.rainy import noise, write_training_folder
 from tests.support.worlds.trainings import assert_same, interrupted, trained
 
-CONFIG = TrainConfig(
-    preset="student-tiny",
-    steps=6,
-    batch=4,
-    crop=32,
-    warm_up=2,
-    finish=0.34,
-    validate_every=3,
-    validation_photographs=1,
-    save_seconds=0.0,
-    precision="32-true",
-)
+CONFIG = brief_training(steps=6, validate_every=3)
 ALL = DistillConfig(attention_weight=0.1)
 LINEAGE = Lineage("afr-net", "digest")
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tasks.batch.planning.made_by import MadeBy
 from tasks.batch.report import MOST_REJECTED, MOST_SAMPLES, Report, render
 from tasks.batch.summary import Counts
 from tasks.pages.templates import visible
@@ -65,6 +66,13 @@ def test_the_head_tells_the_run(plain):
         assert fact in text
     assert "Completed" in text
     assert "Failed" not in text
+
+
+def test_the_head_says_which_models_made_what_was_done_before(plain):
+    made = (MadeBy("derain-student", "2", "d" * 64, 9_000), MadeBy("tiny", "file", "f" * 64, 1))
+    text = Page(render(replace(plain, summary=summary(made_before=made)))).texts["head"]
+    assert "derain-student/2: 9,000, tiny (ffffffff): 1" in text
+    assert "Done before by" not in Page(render(plain)).texts["head"]
 
 
 def test_a_failed_run_says_why(plain):
