@@ -317,7 +317,7 @@ def test_convolutions_compute_in_bf16_where_that_is_asked_for(data: Path, out: P
     assert dtypes == [torch.bfloat16]
 
 
-def test_training_goes_on_from_given_weights(data: Path, out: Path):
+def test_training_starts_from_given_weights(data: Path, out: Path):
     given, path = random_network("student-tiny"), out / "given.safetensors"
     write_model_file(pack(given, {}), path)
     state = trained(replace(CONFIG, init=str(path), steps=0), data, out)
@@ -416,7 +416,7 @@ class Reported:
         self.pictures.append((step, name, picture.shape))
 
 
-def test_recorders_are_told_of_every_validation(data: Path, out: Path):
+def test_recorders_receive_every_validation(data: Path, out: Path):
     reported = Reported()
     fit(launched(CONFIG), CONFIG, data, out, (reported,))
     assert list(reported.values) == [3, 6]

@@ -149,7 +149,7 @@ def test_the_champion_looks_at_the_pixels_of_the_pool(tmp_path: Path, monkeypatc
     assert champion_features(network, dark[:2]).shape == (2, 8)
 
 
-def test_growth_is_told_at_each_multiple_of_its_limit(tmp_path: Path) -> None:
+def test_growth_is_emitted_at_each_multiple_of_its_limit(tmp_path: Path) -> None:
     settings = runs(tmp_path, 0.5, 0.5)
     limits = settings.ingest.model_copy(update={"grown_crops": 30})
     settings = settings.model_copy(update={"ingest": limits})

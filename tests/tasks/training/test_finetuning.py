@@ -96,7 +96,7 @@ def test_every_preset_has_rendered_rain_and_real_streaks_in_each_batch(preset: s
     assert 0 < real < crops
 
 
-def test_a_killed_one_is_gone_on_with_and_becomes_challenger(
+def test_a_killed_training_is_resumed_and_becomes_challenger(
     settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
 ):
     scores(monkeypatch, rising=1)

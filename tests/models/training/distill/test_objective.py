@@ -181,7 +181,7 @@ def test_distillation_computes_in_bf16(data: Path, tmp_path: Path):
     assert state.step == 2
 
 
-def test_a_checkpoint_goes_on_with_its_own_teacher_only(data: Path, tmp_path: Path):
+def test_a_checkpoint_resumes_with_its_own_teacher_only(data: Path, tmp_path: Path):
     config = replace(CONFIG, steps=1)
     trained(config, data, tmp_path / "out", objective())
     other = objective()
@@ -192,7 +192,7 @@ def test_a_checkpoint_goes_on_with_its_own_teacher_only(data: Path, tmp_path: Pa
         trained(config, data, tmp_path / "out")
 
 
-def test_the_model_file_tells_its_lineage(data: Path, tmp_path: Path):
+def test_the_model_file_records_its_lineage(data: Path, tmp_path: Path):
     trained(replace(CONFIG, steps=1), data, tmp_path / "out", objective())
     config = read_model_file(tmp_path / "out" / "student-tiny.safetensors").config.decode()
     assert '"teacher_digest": "digest"' in config
