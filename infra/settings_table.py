@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from infra import operation, settings
+from infra import limits, operation, settings
 
 PREFIX = "DERAIN_"
 HEAD = """\
@@ -43,7 +43,7 @@ class Setting:
 def all_settings() -> Iterator[Setting]:
     """Yield every setting in source order, with one variable per setting of a group."""
     meanings: dict[tuple[str, str], str] = {}
-    for module in (settings, operation):
+    for module in (settings, limits, operation):
         meanings |= _meanings(Path(str(module.__file__)).read_text(encoding="utf-8"))
     yield from _settings_of(settings.Settings, PREFIX, meanings)
 

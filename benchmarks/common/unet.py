@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import ClassVar
 
@@ -21,7 +20,7 @@ from models.networks.afr import AfrPlugin
 from models.networks.base import Network, pad_to_multiple
 from models.networks.blocks import activate, conv, crop_cells, zero_conv
 from models.networks.losses import Reconstruction, mask_term, reconstruction_terms
-from models.networks.receptive_field import ReceptiveField, input_receptive_field
+from models.networks.receptive_field import ReceptiveField, input_receptive_field, radius_without_weights
 from models.pairs import RainyPair
 
 
@@ -46,13 +45,7 @@ class UNetConfig:
     @property
     def receptive_radius(self) -> int:
         """Farthest input pixel, in pixels, that can change an output pixel."""
-        return _receptive_radius(self)
-
-
-@cache
-def _receptive_radius(config: UNetConfig) -> int:
-    with torch.device("meta"):
-        return UNet(config).receptive_field().radius
+        return radius_without_weights(UNet, self)
 
 
 PRESETS = {

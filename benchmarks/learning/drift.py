@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from benchmarks.common.photographs import images_in, read
 from benchmarks.common.tables import write_table
+from infra.limits import IngestLimits
 from infra.records import ImageRef
-from infra.settings import IngestLimits
 from models.modelfile import SHIPPED, build, read_model_file
 from tasks.drift.detection import CROP_STATISTICS, FEATURE_SIDE, champion_features
 from tasks.drift.two_sample import energy_test, holm

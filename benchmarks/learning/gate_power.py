@@ -21,7 +21,8 @@ import numpy as np
 
 from benchmarks.common.photographs import images_in, read
 from benchmarks.common.tables import write_table
-from infra.settings import GateLimits, Settings
+from infra.limits import GateLimits
+from infra.settings import Settings
 from infra.storage.location import open_location
 from models.images import RgbImage
 from models.modelfile import SHIPPED, read_model_file

@@ -28,7 +28,7 @@ from benchmarks.learning.multi_scale import multi_scale_rain_layer
 from benchmarks.learning.rain_domains import DOMAINS as UNSEEN
 from benchmarks.learning.rain_domains import FRESH, Domain, scenes
 from benchmarks.quality.smoothers import box_blur, gaussian_blur
-from infra.settings import CurationLimits
+from infra.limits import CurationLimits
 from models.evaluation.probes import Derain, probe
 from models.images import RgbImage
 from models.modelfile import SHIPPED

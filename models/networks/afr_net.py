@@ -12,7 +12,6 @@ cheaper presets.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import ClassVar
 
 import torch
@@ -33,7 +32,7 @@ from models.networks.losses import (
     shrink,
     squared,
 )
-from models.networks.receptive_field import ReceptiveField, input_receptive_field
+from models.networks.receptive_field import ReceptiveField, input_receptive_field, radius_without_weights
 from models.pairs import RainyPair
 
 
@@ -52,13 +51,7 @@ class AfrNetConfig(AfrNetSizes):
     @property
     def receptive_radius(self) -> int:
         """Farthest input pixel, in pixels, that can change an output pixel."""
-        return _receptive_radius(self)
-
-
-@cache
-def _receptive_radius(config: AfrNetConfig) -> int:
-    with torch.device("meta"):
-        return AfrNet(config).receptive_field().radius
+        return radius_without_weights(AfrNet, self)
 
 
 PRESETS = {

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -21,7 +20,7 @@ from models.networks.base import Features, pad_to_multiple
 from models.networks.blocks import crop_cells
 from models.networks.growth import Silent
 from models.networks.losses import Reconstruction, mask_term, reconstruction_terms
-from models.networks.receptive_field import ReceptiveField, input_receptive_field
+from models.networks.receptive_field import ReceptiveField, input_receptive_field, radius_without_weights
 from models.networks.student import PRESETS as STUDENTS
 from models.networks.student import Levels, Student, StudentConfig
 from models.pairs import RainyPair
@@ -40,13 +39,7 @@ class AfrStudentConfig(StudentConfig):
     @property
     def receptive_radius(self) -> int:
         """Farthest input pixel, in pixels, that can change an output pixel."""
-        return _receptive_radius(self)
-
-
-@cache
-def _receptive_radius(config: AfrStudentConfig) -> int:
-    with torch.device("meta"):
-        return AfrStudent(config).receptive_field().radius
+        return radius_without_weights(AfrStudent, self)
 
 
 def _on(student: StudentConfig) -> AfrStudentConfig:

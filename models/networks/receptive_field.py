@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +76,22 @@ def input_receptive_field(cell: int, period: int) -> ReceptiveField:
     """Reach of a photograph whose blocks of `cell` pixels were unshuffled into channels."""
     starts = range(0, period, cell)
     return ReceptiveField(cell, tuple(starts), tuple(start + cell - 1 for start in starts))
+
+
+class _Measurable(Protocol):
+    def receptive_field(self) -> ReceptiveField: ...
+
+
+@cache
+def radius_without_weights(network: Callable[[Any], _Measurable], config: Any) -> int:
+    """Return how far a network looks, in pixels, from its layers alone: no memory is taken for weights.
+
+    Parameters
+    ----------
+    network : callable
+        Class of the network.
+    config : NetworkConfig
+        Its sizes.
+    """
+    with torch.device("meta"):
+        return network(config).receptive_field().radius

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from infra.catalog.derained import Catalog
+from infra.prefect.alerts import PENDING
 from infra.records import DerainRecord, ImageRef
 from infra.settings import Settings
 from infra.storage.location import is_local
@@ -38,9 +39,18 @@ def publish(summary: RunSummary, medium: MediumSpec, settings: Settings) -> str:
         key="report",
         link_text="Report: before and after, rejects",
     )
+    if summary.counts.pending:
+        report("the event of pending images", lambda: _emit_pending(summary))
     place = put_page(settings, page)
     report("the page in Prefect", lambda: _markdown_artifact(summary, medium, settings, place))
     return place
+
+
+def _emit_pending(summary: RunSummary) -> None:
+    from prefect.events import emit_event  # imports Prefect only within its runs
+
+    resource = {"prefect.resource.id": f"derain.destination.{summary.scope.destination}"}
+    emit_event(PENDING, resource, payload={"pending": summary.counts.pending, "message": summary.message})
 
 
 def _rendered(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:

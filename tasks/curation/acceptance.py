@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from infra.settings import CurationLimits
+from infra.limits import CurationLimits
 from models.evaluation.probes import ProbeScore
 from models.pseudo_labels.scores import LayerScore, trust
 

@@ -21,7 +21,7 @@ from infra.catalog.pool_zarr import CROP_SIDE, read_crops
 from infra.catalog.pseudo_label_zarr import PseudoPixels
 from infra.errors import STORAGE_ERRORS
 from infra.failpoints import failpoint
-from infra.settings import CurationLimits
+from infra.limits import CurationLimits
 from infra.storage.location import ObjectNotFound, open_location
 from models.evaluation.probes import Derain, ProbeScore, probe
 from models.images import to_floats, to_rgb

@@ -21,6 +21,7 @@ from prefect.events import emit_event
 
 from infra.catalog.derained import Catalog
 from infra.catalog.pool import Pool
+from infra.prefect.alerts import DRIFT
 from infra.records import ACCEPTED, DERAINED
 from infra.settings import Settings
 from infra.tracking.registry import CHAMPION_URL
@@ -36,7 +37,6 @@ from tasks.resolved_model import resolve_model
 
 logger = logging.getLogger(__name__)
 
-DRIFT = "derain.drift"
 CROP_STATISTICS = ("brightness", "contrast", "sharpness", "streak_energy")
 IMAGE_STATISTICS = ("rain_energy", "brightness", "contrast", "sharpness")
 LEAST_GROUPS = 8

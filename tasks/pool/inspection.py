@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 from infra.errors import STORAGE_ERRORS
+from infra.limits import IngestLimits
 from infra.records import ImageRef
-from infra.settings import IngestLimits
 from models.images import RgbImage
 from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from infra.catalog.pool import Split
+from infra.limits import IngestLimits
 from infra.records import ImageRef
-from infra.settings import IngestLimits
 from infra.storage.listing import LeftOut
 from tasks.media.key_hashes import CHUNK, chunks
 from tasks.pool.known_images import KnownImages, image_id

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from infra.catalog.promotions import Gate
-from infra.settings import GateLimits
+from infra.limits import GateLimits
 from tasks.promotion.bootstrap import paired_interval
 from tasks.promotion.scores import Evaluation
 

@@ -100,7 +100,7 @@ def test_other_commands_do_not_find_an_unknown_bare_name(server: PrefectServer) 
     assert "Deployment 'derain-nothing' not found!" in ended.stdout + ended.stderr
 
 
-def test_automations_have_telling_names(deployed: Deployed) -> None:
+def test_automations_have_descriptive_names(deployed: Deployed) -> None:
     names = {automation["name"] for automation in deployed.server.post("automations/filter")}
     assert names == {"retrain when the pool has grown", "retrain when the rain has changed"}
 

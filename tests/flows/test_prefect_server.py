@@ -89,7 +89,7 @@ def test_a_server_of_this_version_is_taken(server: PrefectServer) -> None:
         pass
 
 
-def test_a_temporary_server_that_ends_is_noticed_and_its_last_words_are_told(
+def test_a_temporary_server_that_ends_is_noticed_and_its_last_words_are_shown(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = "import sys; sys.stderr.write('Traceback\\n' * 100 + 'no such table\\n'); sys.exit(1)"

@@ -37,7 +37,7 @@ def test_what_the_flow_returned_is_remembered() -> None:
     assert watched.state.is_completed()
 
 
-def test_ctrl_c_is_cancelled_where_a_server_can_be_told() -> None:
+def test_ctrl_c_is_cancelled_where_a_server_can_record_it() -> None:
     watched = WatchedFlow(interrupted, None)
     assert watched.watched().fn().is_cancelled()
 

@@ -16,7 +16,9 @@ def run(*words: str, where: Path) -> str:
     return ended.stdout.strip()
 
 
-def test_the_commit_is_told_and_whether_files_were_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_description_has_the_commit_and_whether_files_were_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(git, "ROOT", tmp_path)
     assert git.commit() is None
     run("init", "-q", where=tmp_path)

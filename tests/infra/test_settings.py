@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from infra.errors import RetryPolicy, UrlRefused
-from infra.settings import GateLimits, SettingsInvalid, absolute_url, read_retry_policy, read_settings
+from infra.limits import GateLimits
+from infra.settings import SettingsInvalid, absolute_url, read_retry_policy, read_settings
 
 
 @pytest.fixture(autouse=True)

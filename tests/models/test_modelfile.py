@@ -157,7 +157,7 @@ def test_a_config_of_something_else(path: Path, change):
 
 
 @pytest.mark.parametrize("config", [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe", b'"text"', b"3"])
-def test_a_config_that_is_none(path: Path, config):
+def test_a_file_that_is_no_config(path: Path, config):
     path.with_suffix(".json").write_bytes(config)
     with pytest.raises(
         ModelFileInvalid, match=r"rain fighter\.safetensors: the config is not a model config"
@@ -246,7 +246,7 @@ def test_weights_that_fp16_cannot_hold_are_named(value):
         pack(network, {})
 
 
-def test_what_cannot_be_read_is_told_what_can():
+def test_what_cannot_be_read_is_refused_with_what_can():
     future = with_config(PACKED, lambda config: config.update(schema_version=3, architecture="gan"))
     with pytest.raises(ModelFileInvalid) as refusal:
         build(future, name="new.safetensors")

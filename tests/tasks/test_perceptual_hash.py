@@ -40,7 +40,7 @@ def seen() -> SeenPhotographs:
 
 
 @pytest.mark.parametrize("copy", COPIES)
-def test_a_photograph_is_told_again(seen: SeenPhotographs, copy: str):
+def test_a_photograph_is_recognised(seen: SeenPhotographs, copy: str):
     found = [seen.like(np.ascontiguousarray(COPIES[copy](photograph(name)))) for name in PHOTOGRAPHS]
     assert found == [*PHOTOGRAPHS[:3], None, None]
 

@@ -74,7 +74,9 @@ def test_a_challenger_has_a_card_made_of_its_config(settings: Settings):
         ([["rain"]], "(1, 1)"),
     ],
 )
-def test_a_wrong_input_of_predict_is_told_what_it_takes(settings: Settings, wrong: object, named: str):
+def test_a_wrong_input_of_predict_is_refused_with_what_it_takes(
+    settings: Settings, wrong: object, named: str
+):
     made = pack(random_student(), {})
     number = Registry(settings).add_version(STUDENT, made.weights, made.config)
     source = TrackingServer(settings).client().get_model_version(STUDENT, number).source

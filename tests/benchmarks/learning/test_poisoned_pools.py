@@ -59,12 +59,12 @@ def shown(folder: Path) -> list[np.ndarray]:
     return [read(path) for place in sorted(folder.iterdir()) for path in images_in(place)]
 
 
-def test_there_are_ten_and_one_that_is_none():
+def test_there_are_ten_poisons_and_a_control():
     assert next(iter(POISONS)) == CONTROL
     assert len(POISONS) == 11
 
 
-def test_photographs_of_a_pool_are_what_is_told(tmp_path):
+def test_photographs_of_a_pool_are_what_its_description_says(tmp_path):
     found = {
         name: shown(poisoned_pools.write_source(poison, scenes(), tmp_path / name))
         for name, poison in POISONS.items()

@@ -73,7 +73,7 @@ def test_a_grown_network_has_to_beat_the_one_that_it_grew_from(weights: Path, tm
     assert not list(weights.glob("student-large*"))
 
 
-def test_a_card_tells_what_was_measured(weights: Path, tmp_path: Path):
+def test_a_card_reports_what_was_measured(weights: Path, tmp_path: Path):
     facts = FACTS | {"data": "Photographs", "note": "Short.", "validation_psnr_y": {"light": 31.5}}
     write_model_file(pack(random_network("drd-net-tiny"), facts), weights / "drd-net-tiny.safetensors")
     (tmp_path / "quality.csv").write_text(

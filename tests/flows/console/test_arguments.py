@@ -19,7 +19,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_photograph_goes_beside_itself(here: Path) -> None:
+def test_a_derained_photograph_goes_next_to_its_source(here: Path) -> None:
     assert understand(["photo.jpg"], "same") == OnePhotograph(
         here / "photo.jpg", here / "photo-derained.jpg", "same"
     )
@@ -41,7 +41,7 @@ def test_a_folder_takes_a_photograph_under_its_own_name(here: Path, place: str) 
     assert understand(["photo.jpg", place], "same") == OnePhotograph(here / "photo.jpg", expected, "same")
 
 
-def test_a_folder_goes_where_it_is_told_or_beside_itself(here: Path) -> None:
+def test_a_derained_folder_goes_to_the_destination_or_next_to_its_source(here: Path) -> None:
     assert understand(["rainy", "out"], "same") == Collection(str(here / "rainy"), str(here / "out"))
     assert understand(["rainy/"], "same") == Collection(str(here / "rainy"), str(here / "rainy-derained"))
     assert understand([str(here / "rainy"), "s3://bucket/out/"], "same") == Collection(

@@ -23,7 +23,7 @@ def photograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "photo.png"
 
 
-def test_the_derained_photograph_lies_beside_it_and_nothing_else_is_made(
+def test_the_derained_photograph_is_next_to_its_source_and_nothing_else_is_made(
     photograph: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["photo.png", "--model", "student-small"]) == 0

@@ -45,7 +45,7 @@ def test_what_cannot_be_done_is_one_line(workspace: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-def test_an_evaluation_tells_and_changes_nothing(workspace: Path):
+def test_an_evaluation_reports_and_changes_nothing(workspace: Path):
     reported = evaluate.fn(challenger=str(SHIPPED))
     assert reported.is_completed()
     assert f"the validation set has {PAIRS} pairs" in str(reported.message)

@@ -71,7 +71,7 @@ def retrain_to_the_end(place: str, token: str) -> None:
 
 
 @pytest.mark.slow
-def test_killed_in_every_stage_the_whole_loop_is_gone_on_with(
+def test_killed_in_every_stage_the_whole_loop_is_resumed(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     for number, place in enumerate(PLACES):

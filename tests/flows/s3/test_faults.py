@@ -90,13 +90,13 @@ def test_hard_keys_are_derained_or_have_a_reason_and_nothing_lands_outside(rain:
 
 
 @pytest.mark.parametrize("end", ["source", "destination", "workspace"])
-def test_a_missing_bucket_is_told(rain: Rain, bucket: str, end: str) -> None:
+def test_a_missing_bucket_is_reported(rain: Rain, bucket: str, end: str) -> None:
     gone = f"{bucket}-gone/photos"
     wrong = rain.but(workspace=gone) if end == "workspace" else replace(rain, **{end: gone})
     assert_refused(wrong, bucket, ObjectNotFound, f"{gone}: there is no such bucket")
 
 
-def test_a_wrong_secret_is_told(rain: Rain, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_secret_is_reported(rain: Rain, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
         with pytest.raises(AccessDenied, match=r"^s3://.*: access denied .*AWS_ACCESS_KEY_ID") as refused:
@@ -106,7 +106,7 @@ def test_a_wrong_secret_is_told(rain: Rain, bucket: str, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("end", ["destination", "workspace"])
-def test_a_place_that_cannot_be_written_is_told(rain: Rain, bucket: str, sealed: str, end: str) -> None:
+def test_a_place_that_cannot_be_written_is_reported(rain: Rain, bucket: str, sealed: str, end: str) -> None:
     wrong = rain.but(workspace=sealed) if end == "workspace" else replace(rain, destination=sealed)
     assert_refused(wrong, bucket, AccessDenied, f"{sealed}/.*: access denied")
 

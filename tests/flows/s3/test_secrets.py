@@ -39,7 +39,7 @@ def test_a_run_writes_no_secret_anywhere(
         "messages": f"{done.message} {denied.message}".encode(),
         "console": "".join(capfd.readouterr()).encode(),
         "logs of the workers": workers.output().encode(),
-        **told_to_prefect(server),
+        **text_at_prefect(server),
         **contents(rain.settings.workspace),
         **rain.outputs(),
     }
@@ -55,7 +55,7 @@ def run_flow(rain: Rain, monkeypatch: pytest.MonkeyPatch) -> State:
     return derain_batch(**where, return_state=True)
 
 
-def told_to_prefect(server: PrefectServer) -> dict[str, bytes]:
+def text_at_prefect(server: PrefectServer) -> dict[str, bytes]:
     """Parameters, logs, states and artifacts of all runs: the files of the server's database."""
     home = Path(server.environment["PREFECT_HOME"])
     files = {str(path): path.read_bytes() for path in home.rglob("*") if path.is_file()}

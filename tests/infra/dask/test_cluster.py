@@ -79,7 +79,7 @@ def test_a_worker_here_that_takes_long_to_come_back_is_waited_for() -> None:
         assert client.submit(os.getpid).result(timeout=60) != process
 
 
-def test_workers_here_that_die_as_they_start_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_here_that_die_as_they_start_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHOME", "")  # Dask sets it permanently; this lets monkeypatch remove it again
     monkeypatch.delenv("PYTHONHOME")
     monkeypatch.setitem(cluster._WORKER_ENVIRONMENT, "PYTHONHOME", "/nowhere")
@@ -113,7 +113,7 @@ def enter_here() -> None:
         raise AssertionError("connected")
 
 
-def test_a_scheduler_that_does_not_answer_is_told() -> None:
+def test_a_scheduler_that_does_not_answer_is_reported() -> None:
     address = f"tcp://127.0.0.1:{free_ports(1)[0]}"
     with pytest.raises(ClusterUnreachable, match=f"^{address}: no Dask scheduler answers there") as caught:
         enter(address)
@@ -121,12 +121,12 @@ def test_a_scheduler_that_does_not_answer_is_told() -> None:
 
 
 @pytest.mark.parametrize("address", ["scheduler", "tcp://", "http://127.0.0.1:1", "tcp://127.0.0.1:port"])
-def test_what_is_no_address_is_told(address: str) -> None:
+def test_what_is_no_address_is_reported(address: str) -> None:
     with pytest.raises(ClusterUnreachable, match="no Dask scheduler answers there"):
         enter(address)
 
 
-def test_a_scheduler_without_workers_is_told(tmp_path: Path) -> None:
+def test_a_scheduler_without_workers_is_reported(tmp_path: Path) -> None:
     with dask_cluster(tmp_path / "dask", workers=0) as alone:
         reported = f"no workers; start some with 'dask worker {alone.address}'"
         with pytest.raises(ClusterUnreachable, match=reported):

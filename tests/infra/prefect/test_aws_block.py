@@ -73,7 +73,7 @@ def test_a_block_may_name_a_profile() -> None:
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported"),
     [
         ("nowhere", "Prefect has no AwsCredentials block of this name"),
         ("empty", "the block has neither an access key nor a profile"),

@@ -67,7 +67,7 @@ def test_a_name_that_nobody_has_is_passed_on(client_class: type[Client]) -> None
     assert asyncio.run(client_class().read_deployment_by_name("derain")) == "read derain/derain"
 
 
-def test_an_ambiguous_name_tells_the_choice(client_class: type[Client]) -> None:
+def test_an_ambiguous_name_is_refused_with_the_choices(client_class: type[Client]) -> None:
     with pytest.raises(AmbiguousName, match="use one of a/derain, b/derain") as raised:
         asyncio.run(client_class(("b", "a")).read_deployment_by_name("derain"))
     assert isinstance(raised.value, ObjectNotFound)

@@ -124,7 +124,7 @@ def test_a_local_table_needs_nothing(no_aws: pytest.MonkeyPatch) -> None:
     assert delta_options("/some/where") == {}
 
 
-def test_without_credentials_the_way_out_is_told(no_aws: pytest.MonkeyPatch) -> None:
+def test_without_credentials_the_message_says_the_way_out(no_aws: pytest.MonkeyPatch) -> None:
     for ask in (s3_options, lambda: delta_options("s3://bucket")):
         with pytest.raises(AccessDenied, match="no S3 credentials found; set AWS_ACCESS_KEY_ID"):
             ask()
@@ -136,7 +136,7 @@ def test_an_unknown_profile_is_named(profiles: pytest.MonkeyPatch) -> None:
         s3_options()
 
 
-def test_half_of_a_key_is_told(no_aws: pytest.MonkeyPatch) -> None:
+def test_half_of_a_key_is_reported(no_aws: pytest.MonkeyPatch) -> None:
     no_aws.setenv("AWS_ACCESS_KEY_ID", "only-half")
     with pytest.raises(AccessDenied, match="set AWS_ACCESS_KEY_ID"):
         s3_options()

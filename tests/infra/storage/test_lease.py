@@ -62,7 +62,7 @@ def content(leases) -> dict:
     return json.loads(leases.fetch(files(leases)[-1]))
 
 
-def test_a_second_one_is_told_who_holds_it(leases):
+def test_a_second_one_is_refused_with_the_holder(leases):
     with lease(leases) as held:
         held.check()
         with pytest.raises(LeaseHeld) as refusal, lease(leases, "run-2"):
@@ -99,7 +99,7 @@ def test_a_destination_above_or_below_one_under_way_is_refused(leases, first, se
 
 
 @pytest.mark.parametrize("name", [f"{DESTINATION} 2", f"{DESTINATION}-old/day", "s3://bucket/other"])
-def test_a_destination_beside_one_under_way_is_free(leases, name):
+def test_a_destination_next_to_one_under_way_is_free(leases, name):
     with lease(leases), lease(leases, "run-2", destination=name) as other:
         other.check()
 
@@ -168,7 +168,7 @@ def test_it_is_released_when_the_work_fails(leases):
         pass
 
 
-def test_it_is_renewed_while_the_work_goes_on(leases, elsewhere):
+def test_it_is_renewed_while_the_work_continues(leases, elsewhere):
     with lease(leases, seconds=0.6) as held:
         first = content(leases)["expires_at"]
         time.sleep(1.2)
@@ -205,7 +205,7 @@ def test_one_that_slept_through_its_time_takes_it_again_if_nobody_came(leases, e
             pass
 
 
-def test_of_a_sleeper_and_its_successor_only_one_goes_on(leases, elsewhere, monkeypatch):
+def test_of_a_sleeper_and_its_successor_only_one_continues(leases, elsewhere, monkeypatch):
     monkeypatch.setattr(Lease, "_renew", lambda self: None)
     create = type(leases).create
     with lease(leases, seconds=0.3) as slow, ExitStack() as later:

@@ -57,7 +57,7 @@ def test_a_listing_is_sorted_by_whole_keys(folder: Path) -> None:
     assert keys(folder) == sorted(names)
 
 
-def test_a_listing_tells_size_and_time(folder: Path) -> None:
+def test_a_listing_has_size_and_time(folder: Path) -> None:
     (folder / "x").write_bytes(b"four")
     os.utime(folder / "x", ns=(1, 1_234_567_890))
     (ref,) = opened(folder).list()
@@ -126,7 +126,7 @@ def test_what_is_no_file_is_refused_at_once(
             read()
 
 
-def test_names_that_are_not_utf8_can_be_told_and_fetched(folder: Path) -> None:
+def test_names_that_are_not_utf8_can_be_listed_and_fetched(folder: Path) -> None:
     Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9")).mkdir()
     Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9/\xff.jpg")).write_bytes(b"raw")
     (folder / "\\xff.jpg").write_bytes(b"literal")

@@ -150,7 +150,7 @@ ENTRIES = [
 
 
 @pytest.mark.parametrize(("entry", "archived"), ENTRIES)
-def test_the_listing_of_amazon_tells_what_is_archived(entry: dict[str, object], archived: bool) -> None:
+def test_the_listing_of_amazon_says_what_is_archived(entry: dict[str, object], archived: bool) -> None:
     assert is_archived(entry) == archived
 
 

@@ -217,7 +217,7 @@ def test_renewed_credentials_are_taken_up(
     assert renewed == [True]
 
 
-def test_an_unreachable_endpoint_is_told(no_aws: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_endpoint_is_reported(no_aws: pytest.MonkeyPatch) -> None:
     no_aws.setenv("AWS_ACCESS_KEY_ID", "a")
     no_aws.setenv("AWS_SECRET_ACCESS_KEY", "b")
     no_aws.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
@@ -226,7 +226,7 @@ def test_an_unreachable_endpoint_is_told(no_aws: pytest.MonkeyPatch) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_an_endpoint_that_never_answers_is_told(no_aws: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_never_answers_is_reported(no_aws: pytest.MonkeyPatch) -> None:
     no_aws.setenv("AWS_ACCESS_KEY_ID", "a")
     no_aws.setenv("AWS_SECRET_ACCESS_KEY", "b")
     with socket.create_server(("127.0.0.1", 0)) as deaf:
@@ -235,7 +235,7 @@ def test_an_endpoint_that_never_answers_is_told(no_aws: pytest.MonkeyPatch) -> N
             open_location("s3://bucket").check(writable=False)
 
 
-def test_a_bad_endpoint_is_told(no_aws: pytest.MonkeyPatch) -> None:
+def test_a_bad_endpoint_is_reported(no_aws: pytest.MonkeyPatch) -> None:
     no_aws.setenv("AWS_ACCESS_KEY_ID", "a")
     no_aws.setenv("AWS_SECRET_ACCESS_KEY", "b")
     no_aws.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9000")

@@ -41,7 +41,7 @@ def test_curve_parameters_and_pictures_are_kept(settings: Settings, tmp_path: Pa
     assert any("light" in file.path for file in client.list_artifacts(run.run_id, "images"))
 
 
-def test_a_resumed_training_goes_on_in_its_run(settings: Settings, tmp_path: Path):
+def test_a_resumed_training_continues_its_run(settings: Settings, tmp_path: Path):
     first = run_of(settings, tmp_path / "run")
     first.end("FAILED")
     again = run_of(settings, tmp_path / "run")
@@ -128,7 +128,7 @@ def test_tags_figures_and_files_are_kept_with_the_run(settings: Settings, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_server_that_is_away_is_told_before_any_work(tmp_path: Path):
+def test_a_server_that_is_away_is_reported_before_any_work(tmp_path: Path):
     settings = Settings(workspace=str(tmp_path), tracking_uri="http://127.0.0.1:9")
     with pytest.raises(TrackingUnreachable, match=r"127\.0\.0\.1:9: the tracking server does not answer"):
         run_of(settings, tmp_path / "run")

@@ -100,7 +100,7 @@ def mean_score(derain: Callable[[Tensor], Tensor], turn: int) -> ProbeScore:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("turn", [0, 1])
-def test_what_cannot_tell_rain_from_detail_ranks_below_the_shipped_student(turn):
+def test_what_confuses_rain_with_detail_ranks_below_the_shipped_student(turn):
     """What any judge must do: blind scores that a blur or the identity wins are of no use."""
     student = mean_score(build(read_model_file(SHIPPED)), turn)
     assert student.rain_recall > 0.5

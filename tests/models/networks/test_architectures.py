@@ -62,12 +62,12 @@ def test_sizes_of_no_preset_are_called_after_their_architecture():
 
 
 @pytest.mark.parametrize("name", ["student", "student-huge", "tiny", "drd-net-", "", "Student-base"])
-def test_an_unknown_preset_is_told_what_there_is(name):
+def test_an_unknown_preset_is_refused_with_the_known_ones(name):
     with pytest.raises(ArchitectureUnknown, match=rf"preset '{name}': .* student-base, .*drd-net-slim"):
         preset(name)
 
 
-def test_an_unknown_architecture_is_told_what_there_is():
+def test_an_unknown_architecture_is_refused_with_the_known_ones():
     with pytest.raises(ArchitectureUnknown, match=r"'gan': .* student, afr-net, afr-student, drd-net$"):
         architecture("gan")
     with pytest.raises(ArchitectureUnknown, match=r"Foreign: .* student, afr-net, afr-student, drd-net$"):

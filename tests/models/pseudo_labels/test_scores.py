@@ -112,7 +112,7 @@ def judged() -> dict[str, list[float]]:
 
 
 @pytest.mark.parametrize("worse", ["identity", "blur", "smoother"])
-def test_a_good_network_is_before_what_is_none(judged, worse):
+def test_a_good_network_ranks_above_baselines(judged, worse):
     """For each score in use; one that these win would be of no use."""
     assert all(good > 1.3 * bad + 0.05 for good, bad in zip(judged["student"], judged[worse], strict=True))
 
@@ -132,7 +132,7 @@ def test_a_mirror_image_is_averaged():
     torch.testing.assert_close(mirrored_rain_layer(left_alone, CAT), torch.full_like(CAT, 0.05))
 
 
-def test_features_tell_noise_and_smoothness_from_photographs():
+def test_features_separate_noise_and_smoothness_from_photographs():
     labelled = fit_features(
         [as_floats(photograph(name, SIDE + 8 * turn)) for name in PHOTOGRAPHS for turn in range(3)]
     )

@@ -30,21 +30,11 @@ from models.training.objectives import Objective, Supervised
 from models.training.schedules import ema_decay
 from models.training.state import CheckpointMismatch, State, restore, update_average
 from tests.support.samples.networks import random_network
+from tests.support.samples.train_configs import brief_training
 from tests.support.worlds.rainy import small_world, write_training_folder
 from tests.support.worlds.trainings import assert_same, command, flat, interrupted, launched, trained
 
-CONFIG = TrainConfig(
-    preset="student-tiny",
-    steps=6,
-    batch=3,
-    crop=32,
-    warm_up=2,
-    finish=0.34,
-    validate_every=3,
-    validation_photographs=2,
-    save_seconds=0.0,
-    precision="32-true",
-)
+CONFIG = brief_training(steps=6, batch=3, validate_every=3, validation_photographs=2)
 NEVER_SAVED = replace(CONFIG, save_seconds=1e9)
 
 
@@ -327,7 +317,7 @@ def test_convolutions_compute_in_bf16_where_that_is_asked_for(data: Path, out: P
     assert dtypes == [torch.bfloat16]
 
 
-def test_training_goes_on_from_given_weights(data: Path, out: Path):
+def test_training_starts_from_given_weights(data: Path, out: Path):
     given, path = random_network("student-tiny"), out / "given.safetensors"
     write_model_file(pack(given, {}), path)
     state = trained(replace(CONFIG, init=str(path), steps=0), data, out)
@@ -426,7 +416,7 @@ class Reported:
         self.pictures.append((step, name, picture.shape))
 
 
-def test_recorders_are_told_of_every_validation(data: Path, out: Path):
+def test_recorders_receive_every_validation(data: Path, out: Path):
     reported = Reported()
     fit(launched(CONFIG), CONFIG, data, out, (reported,))
     assert list(reported.values) == [3, 6]

@@ -13,7 +13,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def test_a_curve_has_a_row_a_step_and_a_column_for_all_that_was_told(tmp_path: Path):
+def test_a_curve_has_a_row_per_step_and_a_column_per_recorded_value(tmp_path: Path):
     curve = CurveFile(tmp_path / "curve.csv")
     curve.scalars(10, {"loss_charbonnier": 0.1234567, "light": 30.0})
     curve.scalars(20, {"loss_psnr": -0.03, "light": 31.0})
@@ -23,7 +23,7 @@ def test_a_curve_has_a_row_a_step_and_a_column_for_all_that_was_told(tmp_path: P
     ]
 
 
-def test_what_a_killed_run_told_of_later_steps_is_out_of_date(tmp_path: Path):
+def test_what_a_killed_run_recorded_of_later_steps_is_dropped(tmp_path: Path):
     for step, light in ((10, 30.0), (20, 31.0), (30, 32.0), (20, 31.5)):
         CurveFile(tmp_path / "curve.csv").scalars(step, {"light": light})
     assert [(row["step"], row["light"]) for row in rows(tmp_path / "curve.csv")] == [

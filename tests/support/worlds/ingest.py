@@ -17,7 +17,8 @@ from PIL import Image
 
 from infra.catalog.pool import Pool
 from infra.catalog.pool_zarr import FOLDER
-from infra.settings import IngestLimits, Settings
+from infra.limits import IngestLimits
+from infra.settings import Settings
 from infra.storage.location import ObjectNotFound, open_location
 from tasks.media.sources import Selection
 from tasks.pool.coordinator import IngestRequest, ingest_pending

@@ -14,8 +14,9 @@ import numpy as np
 
 from infra.catalog.pool import Pool
 from infra.catalog.pool_zarr import CROP_SIDE, SHARD_CROPS, group_name, make_room, write_shard
+from infra.limits import CurationLimits
 from infra.records import PoolRecord, PseudoLabelRecord
-from infra.settings import CurationLimits, Settings
+from infra.settings import Settings
 from models.rain.streaks import FINE, MEDIUM
 from tasks.media.samples import rain_on
 from tasks.waves.executors import Answer, Executor, in_process

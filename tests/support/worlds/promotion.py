@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from infra.settings import GateLimits, Settings
+from infra.limits import GateLimits
+from infra.settings import Settings
 from infra.tracking.registry import STUDENT, Registry
 from models.modelfile import SHIPPED, ModelFile, build, pack, read_model_file
 from models.rain.streaks import FINE, MEDIUM

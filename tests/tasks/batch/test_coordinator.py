@@ -111,7 +111,7 @@ def test_another_model_opens_nothing_unless_asked(world: World) -> None:
     assert world.derain(model=other, redo="stale").counts.derained == 0
 
 
-def test_any_network_derains_and_what_it_cannot_tile_is_told(new_world: Callable[..., World]) -> None:
+def test_any_network_derains_and_what_it_cannot_tile_is_rejected(new_world: Callable[..., World]) -> None:
     world = new_world(tile_pixels=65_536)
     path = world.root / "teacher.safetensors"
     write_model_file(pack(random_network("drd-net-tiny"), {}), path)
@@ -162,7 +162,7 @@ def test_a_plan_changes_nothing(world: World) -> None:
     assert not (world.root / "workspace").exists()
 
 
-def test_a_second_run_on_the_destination_is_told_who_holds_it(world: World) -> None:
+def test_a_second_run_on_the_destination_is_refused_with_the_holder(world: World) -> None:
     world.put_photos(3)
     leases = lease_location(world.settings.workspace)
     with Lease(leases, str(world.destination), "the-first", 30.0):
@@ -206,7 +206,7 @@ def test_a_damaged_staged_model_is_noticed_and_the_next_run_mends_it(world: Worl
     assert loaded_engine.__wrapped__(staged, "cpu", 1_000_000).batch_images == 1
 
 
-def test_what_is_in_the_way_of_an_output_is_told_in_its_row(world: World) -> None:
+def test_what_is_in_the_way_of_an_output_is_named_in_its_row(world: World) -> None:
     keys = world.put_photos(4)
     (world.destination / keys[0] / "a folder").mkdir(parents=True)
     summary = world.derain()

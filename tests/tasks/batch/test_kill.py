@@ -132,7 +132,7 @@ def test_an_image_that_kills_its_worker_is_found_and_the_others_are_derained(
     assert (world.outputs(), world.rows()) == undisturbed
 
 
-def test_of_two_runs_at_once_the_second_is_told_who_is_at_work(
+def test_of_two_runs_at_once_the_second_is_refused_with_the_holder(
     world: World, undisturbed: Undisturbed, run: Callable[[str], subprocess.Popen[str]]
 ) -> None:
     first = run("")

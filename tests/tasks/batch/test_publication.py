@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import prefect.events
 import pytest
 from PIL import Image
 
+from infra.prefect.alerts import PENDING
 from infra.settings import Settings
 from tasks.batch import publication
 from tasks.batch.publication import samples
@@ -30,6 +32,22 @@ def test_a_sample_that_cannot_be_shown_by_now_is_left_out(tmp_path: Path) -> Non
     rows = [replace(record(key), size_bytes=len(picture), output_key=key) for key in keys]
     spec = MediumSpec(str(tmp_path / "rainy"), str(tmp_path / "derained"), Export("png"), 1000)
     assert [sample.record.key for sample in samples(spec, rows)] == ["good.png"]
+
+
+@pytest.mark.usefixtures("without_server")
+@pytest.mark.parametrize(("pending", "events"), [(0, []), (3, [PENDING])])
+def test_pending_images_are_an_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pending: int, events: list[str]
+) -> None:
+    emitted: list[tuple[str, dict[str, int]]] = []
+    monkeypatch.setattr(
+        prefect.events, "emit_event", lambda name, resource, payload: emitted.append((name, payload))
+    )
+    run = reports.summary(replace(reports.summary().counts, pending=pending))
+    spec = MediumSpec(str(tmp_path), str(tmp_path), Export("png"), 1000)
+    publication.publish(run, spec, Settings(workspace=str(tmp_path / "var"), _env_file=None))
+    assert [name for name, _ in emitted] == events
+    assert all(payload["pending"] == pending for _, payload in emitted)
 
 
 @pytest.mark.usefixtures("without_server")

@@ -13,7 +13,7 @@ from tests.support.samples.damages import cut, data_file, log_file
 from tests.support.worlds.batch import World
 
 
-def test_a_run_names_the_damaged_file_and_goes_on_after_the_repair(world: World) -> None:
+def test_a_run_names_the_damaged_file_and_resumes_after_the_repair(world: World) -> None:
     world.put_photos(3)
     world.derain()
     cut(log_file(Path(world.catalog.url)), 150)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from infra.settings import CurationLimits
+from infra.limits import CurationLimits
 from tasks.curation.acceptance import (
     AGREE,
     TEMPORAL,

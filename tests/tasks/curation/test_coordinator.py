@@ -226,7 +226,7 @@ def test_a_decision_on_what_other_networks_made_accepts_nothing(world):
     assert str(world.rows("r2")[crop]["reason"]).startswith("a reviewer accepted another pseudo-label")
 
 
-def test_an_empty_pool_is_told(world):
+def test_an_empty_pool_is_reported(world):
     with pytest.raises(PreflightFailed, match=r"no training crops; fill it with 'python -m flows\.ingest"):
         world.curate("r1")
 

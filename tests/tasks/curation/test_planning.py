@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from infra.settings import CurationLimits, Settings
+from infra.limits import CurationLimits
+from infra.settings import Settings
 from models.pseudo_labels.texture_features import LabelledFeatures
 from tasks.curation.planning import judgement_digest
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from infra.settings import CurationLimits, Settings
+from infra.limits import CurationLimits
+from infra.settings import Settings
 from tasks.curation.acceptance import NO_RAIN, TEMPORAL
 from tasks.curation.decisions import Decision, read_decisions
 from tasks.curation.review import Reviewed, doubt, render_review

@@ -15,8 +15,9 @@ import torch
 from infra.catalog.derained import Catalog
 from infra.catalog.pool import Pool
 from infra.catalog.pool_zarr import SHARD_CROPS, group_name, make_room, write_shard
+from infra.limits import DriftLimits
 from infra.records import PoolRecord
-from infra.settings import DriftLimits, Settings
+from infra.settings import Settings
 from models.networks.student import PRESETS, Student
 from tasks.drift import detection
 from tasks.drift.detection import champion_features, look_for_drift, watch_drift
@@ -148,7 +149,7 @@ def test_the_champion_looks_at_the_pixels_of_the_pool(tmp_path: Path, monkeypatc
     assert champion_features(network, dark[:2]).shape == (2, 8)
 
 
-def test_growth_is_told_at_each_multiple_of_its_limit(tmp_path: Path) -> None:
+def test_growth_is_emitted_at_each_multiple_of_its_limit(tmp_path: Path) -> None:
     settings = runs(tmp_path, 0.5, 0.5)
     limits = settings.ingest.model_copy(update={"grown_crops": 30})
     settings = settings.model_copy(update={"ingest": limits})

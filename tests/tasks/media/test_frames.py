@@ -161,7 +161,7 @@ def test_a_frame_that_is_derained_to_black_is_written_and_done(world: World) -> 
     assert world.derain(model=str(idle)).counts.done_before == 3
 
 
-def test_an_array_that_grows_is_gone_on_with(world: World) -> None:
+def test_new_frames_of_an_array_that_grows_are_derained(world: World) -> None:
     film = frames(9)
     array = _film(world, film[:4], chunks=(1, 24, 32, 3))
     world.derain()
@@ -217,7 +217,7 @@ def test_a_damaged_frame_is_a_row_and_the_others_are_derained(world: World, layo
 
 
 @pytest.mark.slow
-def test_a_killed_run_over_frames_is_gone_on_with(world: World) -> None:
+def test_a_killed_run_over_frames_is_resumed(world: World) -> None:
     rainy = frames(14)
     _film(world, rainy, **LAYOUTS["sharded"])
     token = world.root / "token"

@@ -106,7 +106,7 @@ def test_what_is_not_taken_is_counted_by_reason_up_to_the_limit():
     assert left_out == LeftOut(Counter({".txt": 1, "no suffix": 1}), stopped_at=2)
 
 
-def test_every_reason_is_told_apart():
+def test_every_reason_is_counted_separately():
     left_out = LeftOut()
     keys = ["a.HEIC", "b.heic", "c.jpg~", "sub/no", ".hidden", "@eaDir/d.jpg", "x/e.jpg", "f.jpg"]
     taken = Selection(exclude=("x/",)).select([ImageRef(key, "1", 2) for key in keys], left_out)
@@ -203,7 +203,7 @@ def test_excluded_folders_are_not_walked(tmp_path: Path, monkeypatch, globs, ent
     assert all(not selection.predicate()(f"{folder}x.jpg") for folder in {"a/", "a/b/", "c/"} - {*entered})
 
 
-def test_a_name_that_is_no_text_is_skipped_and_told(caplog):
+def test_a_name_that_is_no_text_is_skipped_and_reported(caplog):
     name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
     assert not Selection().predicate()(name)
     assert "no text" in caplog.text

@@ -197,7 +197,7 @@ def test_a_commit_that_fails_ends_the_run_and_nothing_is_half_there(
     assert again.left() == undisturbed
 
 
-def test_of_two_ingests_at_once_the_second_is_told(again: IngestWorld) -> None:
+def test_of_two_ingests_at_once_the_second_is_refused(again: IngestWorld) -> None:
     workspace = again.settings.workspace
     pool = f"{workspace}/{FOLDER}"
     with Lease(lease_location(workspace), pool, "first", 30.0), pytest.raises(LeaseHeld, match="run first"):
@@ -239,7 +239,7 @@ def test_what_was_rejected_is_looked_at_again_on_request(tmp_path: Path) -> None
         ({"rain1.png": None, "rain2.png": None}, "of one source group"),
     ],
 )
-def test_a_pool_of_no_use_is_told(world: IngestWorld, fill: dict[str, int | None], reported: str) -> None:
+def test_a_pool_of_no_use_is_reported(world: IngestWorld, fill: dict[str, int | None], reported: str) -> None:
     for number, (key, level) in enumerate(fill.items()):
         world.put(key, scene(number) if level is None else np.full((40, 40, 3), level, np.uint8))
     summary = world.ingest()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from infra.settings import IngestLimits
+from infra.limits import IngestLimits
 from tasks.pool.inspection import inspect_image, neighbour_correlation
 from tests.support.samples.records import ref
 from tests.support.worlds.ingest import scene
@@ -28,7 +28,7 @@ def _blurred() -> np.ndarray:
         (np.random.default_rng(0).integers(0, 255, (60, 60, 3)).astype(np.uint8), "noise (neighbouring"),
     ],
 )
-def test_what_is_no_good_is_told(rgb: np.ndarray, reason: str) -> None:
+def test_a_bad_image_is_rejected_with_the_reason(rgb: np.ndarray, reason: str) -> None:
     inspected = inspect_image(ref("a"), rgb, LIMITS)
     assert str(inspected.reason).startswith(reason)
     assert (inspected.status, inspected.crops) == ("rejected", ())

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.settings import IngestLimits
+from infra.limits import IngestLimits
 from tasks.pool.splits import TRAIN, VALIDATION, assign_splits, source_group
 
 Images = st.dictionaries(st.text("abcdefgh/", min_size=1, max_size=3), st.integers(1, 200), max_size=12)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from infra.settings import GateLimits
+from infra.limits import GateLimits
 from models.modelfile import ModelFile
 from tasks.promotion.gates import Verdict, decide, too_small
 from tasks.promotion.scores import Compared, Evaluation, ImageScore
@@ -90,7 +90,7 @@ def test_a_loss_within_its_limit_that_may_be_beyond_it_is_refused():
     assert any(line.startswith("detail_kept") for line in unsure.refusals)
 
 
-def test_figures_and_limits_are_told_as_they_are():
+def test_figures_and_limits_are_reported_as_they_are():
     by_name = {gate.name: gate for gate in judged(psnr_y=0.5, clean_change=0.1, ratio=1.05).gates}
     clean = by_name["clean_change"]
     assert (clean.n, clean.limit, clean.passed) == (24, LIMITS.clean_change, True)

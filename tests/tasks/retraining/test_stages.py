@@ -83,7 +83,7 @@ def test_all_stages_run_and_are_remembered(settings: Settings):
 
 
 @pytest.mark.parametrize("failing", ["curate", "distill"])
-def test_a_failed_retraining_goes_on_with_the_stage_that_failed(settings: Settings, failing: str):
+def test_a_failed_retraining_resumes_with_the_stage_that_failed(settings: Settings, failing: str):
     with pytest.raises(StageFailed, match=f"{failing}: no room left; the next run resumes here"):
         Stages(failing).run(settings)
     again = Stages()
@@ -110,7 +110,7 @@ def test_a_killed_retraining_runs_no_stage_twice(
     assert [stage["name"] for stage in record["stages"]] == list(NAMES)
 
 
-def test_what_is_gone_on_with_keeps_the_pool_it_began_with(settings: Settings):
+def test_a_resumed_retraining_keeps_the_pool_it_began_with(settings: Settings):
     with pytest.raises(StageFailed):
         Stages("distill").run(settings)
     begun = records(settings)["open.json"]
@@ -152,12 +152,12 @@ def test_a_refused_promotion_is_an_end_too(settings: Settings):
         assert retraining.close().startswith("version 2 refused; what each stage came to: ")
 
 
-def test_of_two_at_once_the_second_is_told(settings: Settings):
+def test_of_two_at_once_the_second_is_refused(settings: Settings):
     with opened(settings, SMOKE, "first"), pytest.raises(LeaseHeld, match="first"):
         Stages().run(settings, run_id="second")
 
 
-def test_an_empty_pool_is_told(tmp_path: Path):
+def test_an_empty_pool_is_reported(tmp_path: Path):
     with pytest.raises(PreflightFailed, match=r"pool of .* is empty: python -m flows\.ingest"):
         prepare_retraining(settings_of(tmp_path / "workspace"), SMOKE)
 
@@ -192,7 +192,7 @@ def test_labelled_data_is_found_before_the_first_stage(judged: Settings, labelle
         ("s3://bucket/data", "data s3://bucket/data: .* copy it into a folder of this machine"),
     ],
 )
-def test_labelled_data_that_is_not_there_is_told_first(judged: Settings, data: str, line: str):
+def test_labelled_data_that_is_not_there_is_reported_first(judged: Settings, data: str, line: str):
     with pytest.raises(PreflightFailed, match=line):
         Stages().run(judged, prepare_retraining(judged, RetrainRequest("cpu", data, None, anew=False)))
     assert records(judged) == {}
@@ -244,7 +244,7 @@ def test_what_a_preset_fine_tunes_can_be_had(settings: Settings, preset: str):
     assert start_of(settings, sizes.teacher, network).name == STUDENT
 
 
-def test_presets_are_told():
+def test_an_unknown_preset_is_refused_with_the_known_ones():
     assert sizes_of("smoke") is PRESETS["smoke"]
     with pytest.raises(PreflightFailed, match="smoke, cpu, gpu"):
         sizes_of("enormous")

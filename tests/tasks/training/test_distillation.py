@@ -28,21 +28,11 @@ from tasks.training.distillation_request import DistillRequest, Prepared, prepar
 from tasks.training.request import STAGE_2, continued
 from tasks.training.tracked import TrainingFailed
 from tests.support.samples.networks import random_network
+from tests.support.samples.train_configs import brief_training
 from tests.support.worlds.promotion import found
 from tests.support.worlds.rainy import noise, write_training_folder
 
-CONFIG = TrainConfig(
-    preset="student-tiny",
-    steps=4,
-    batch=2,
-    crop=32,
-    warm_up=2,
-    finish=0.5,
-    validate_every=2,
-    validation_photographs=1,
-    save_seconds=0.0,
-    precision="32-true",
-)
+CONFIG = brief_training(batch=2, finish=0.5)
 CHAMPION = f"models:/{STUDENT}@champion"
 
 
@@ -150,7 +140,7 @@ def test_a_run_leaves_curve_pictures_lineage_and_a_challenger(settings: Settings
     assert distilled(settings, replace(asked, seed=2))[1].run_id != done.run_id
 
 
-def test_a_killed_run_goes_on_in_its_own_run(
+def test_a_killed_run_resumes_its_own_tracked_run(
     settings: Settings, founded: Path, material: Path, tmp_path: Path
 ):
     asked = request(material, unlabelled="", attention=False)
@@ -177,7 +167,7 @@ def test_a_killed_run_goes_on_in_its_own_run(
         assert (prepared.work / name).read_bytes() == (whole.work / name).read_bytes()
 
 
-def test_a_server_that_goes_away_is_told_later(settings: Settings, material: Path, monkeypatch):
+def test_a_server_that_goes_away_gets_its_records_later(settings: Settings, material: Path, monkeypatch):
     asked = request(material, unlabelled="")
     take = loop.step
 
@@ -206,7 +196,7 @@ def test_a_server_that_goes_away_is_told_later(settings: Settings, material: Pat
     assert len(TrackingServer(settings).client().list_artifacts(run_id, "images")) >= 8
 
 
-def test_a_student_goes_on_from_the_champion(settings: Settings, material: Path, monkeypatch):
+def test_a_student_starts_from_the_champion(settings: Settings, material: Path, monkeypatch):
     begun: list[Any] = []
 
     def distil(fabric: Any, config: TrainConfig, *others: Any) -> None:
@@ -321,7 +311,7 @@ def test_it_is_refused_with_one_line(settings: Settings, material: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_silent_tracking_server_is_told_before_any_work(tmp_path: Path, material: Path):
+def test_a_silent_tracking_server_is_reported_before_any_work(tmp_path: Path, material: Path):
     settings = Settings(workspace=str(tmp_path), tracking_uri="http://127.0.0.1:9", _env_file=None)
     with pytest.raises(TrackingUnreachable, match=r"127\.0\.0\.1:9: the tracking server does not answer"):
         prepare_distillation(settings, request(material))

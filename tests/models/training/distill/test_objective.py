@@ -14,28 +14,17 @@ from models.networks.base import Network
 from models.networks.losses import reconstruction_terms
 from models.pairs import RainyPair
 from models.rain.banks import bank_of
-from models.training.config import TrainConfig
 from models.training.distill.objective import Distillation, DistillConfig, Lineage, followed
 from models.training.distill.teacher_targets import TeacherTargets
 from models.training.distill.teachers import Teacher
 from models.training.objectives import Supervised
 from models.training.state import CheckpointMismatch
 from tests.support.samples.networks import rainy_pair, random_network
+from tests.support.samples.train_configs import brief_training
 from tests.support.worlds.rainy import noise, write_training_folder
 from tests.support.worlds.trainings import assert_same, interrupted, trained
 
-CONFIG = TrainConfig(
-    preset="student-tiny",
-    steps=6,
-    batch=4,
-    crop=32,
-    warm_up=2,
-    finish=0.34,
-    validate_every=3,
-    validation_photographs=1,
-    save_seconds=0.0,
-    precision="32-true",
-)
+CONFIG = brief_training(steps=6, validate_every=3)
 ALL = DistillConfig(attention_weight=0.1)
 LINEAGE = Lineage("afr-net", "digest")
 
@@ -192,7 +181,7 @@ def test_distillation_computes_in_bf16(data: Path, tmp_path: Path):
     assert state.step == 2
 
 
-def test_a_checkpoint_goes_on_with_its_own_teacher_only(data: Path, tmp_path: Path):
+def test_a_checkpoint_resumes_with_its_own_teacher_only(data: Path, tmp_path: Path):
     config = replace(CONFIG, steps=1)
     trained(config, data, tmp_path / "out", objective())
     other = objective()
@@ -203,7 +192,7 @@ def test_a_checkpoint_goes_on_with_its_own_teacher_only(data: Path, tmp_path: Pa
         trained(config, data, tmp_path / "out")
 
 
-def test_the_model_file_tells_its_lineage(data: Path, tmp_path: Path):
+def test_the_model_file_records_its_lineage(data: Path, tmp_path: Path):
     trained(replace(CONFIG, steps=1), data, tmp_path / "out", objective())
     config = read_model_file(tmp_path / "out" / "student-tiny.safetensors").config.decode()
     assert '"teacher_digest": "digest"' in config

@@ -49,7 +49,7 @@ def test_processes_see_a_collapse_together(monkeypatch: pytest.MonkeyPatch):
         looks(CollapseWatch(), [0.03] * 5 + [0.02] * 60)
 
 
-def test_a_watch_goes_on_where_it_was():
+def test_a_watch_resumes_where_it_was():
     before, after = CollapseWatch(), CollapseWatch()
     looks(before, [0.03] * 5 + [0.0] * 4)
     after.load_state_dict(before.state_dict())

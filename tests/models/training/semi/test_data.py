@@ -10,7 +10,7 @@ from tests.support.worlds.rainy import noise
 from tests.support.worlds.semi import real_rain, targets
 
 
-def test_the_digest_tells_the_same_targets_apart_by_what_they_are_used_for():
+def test_the_digest_depends_on_what_targets_are_used_for():
     without, some = real_rain(), targets()
     named = [
         without,
@@ -22,7 +22,7 @@ def test_the_digest_tells_the_same_targets_apart_by_what_they_are_used_for():
     assert real_rain(with_targets=True).digest == real_rain(with_targets=True).digest
 
 
-def test_the_digest_tells_shapes_apart():
+def test_the_digest_depends_on_shapes():
     tall, wide = (bank_of([noise(*size, 3).reshape(*size, 3)]) for size in ((8, 16), (16, 8)))
     tall = replace(tall, pixels=wide.pixels)
     assert replace(real_rain(), photographs=tall).digest != replace(real_rain(), photographs=wide).digest

@@ -27,21 +27,11 @@ from models.training.semi.objective import SemiSupervised, freeze_norms
 from models.training.semi.rain_critic import RainCritic
 from models.training.state import CheckpointMismatch, State
 from tests.support.samples.networks import rainy_pair, random_network
+from tests.support.samples.train_configs import brief_training
 from tests.support.worlds.rainy import noise, small_world, write_training_folder
 from tests.support.worlds.semi import bank_of, real_rain
 
-TRAIN = TrainConfig(
-    preset="student-tiny",
-    steps=4,
-    batch=4,
-    crop=48,
-    warm_up=1,
-    finish=0.0,
-    validate_every=2,
-    validation_photographs=2,
-    save_seconds=0.0,
-    precision="32-true",
-)
+TRAIN = brief_training(crop=48, warm_up=1, finish=0.0, validation_photographs=2)
 EVERYTHING = SemiConfig(streak_contrast=0.1, background_contrast=0.1, watch_every=2)
 NAMES = {"psnr", "rerain", "temporal", "streak_contrast", "background_contrast", "temporal_contrast"}
 
@@ -184,7 +174,7 @@ def test_a_network_that_slides_away_is_a_collapse(end: str):
         looks(semi, Slides(end), 60)
 
 
-def test_a_network_that_stays_is_none():
+def test_a_network_that_stays_is_no_collapse():
     looks(objective(SemiConfig(rerain=0.0, watch_every=1)), random_network("student-tiny"), 10)
 
 

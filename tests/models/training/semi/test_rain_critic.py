@@ -28,7 +28,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_training_folder(tmp_path_factory.mktemp("data"))
 
 
-def test_a_critic_learns_to_tell_rain_on_photographs_that_it_never_saw(data: Path):
+def test_a_critic_recognises_rain_on_photographs_that_it_never_saw(data: Path):
     training, held_out = (load_training_data(data, held_out=each) for each in (False, True))
     untrained, trained = (
         train_critic(training, held_out, seed=1, steps=steps, crop=32) for steps in (0, 120)

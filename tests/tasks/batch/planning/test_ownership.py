@@ -88,7 +88,7 @@ def test_an_export_that_would_write_over_another_image_is_refused(world: World) 
         world.derain(export="png", include=("x.jpg",))
 
 
-def test_a_source_that_moved_goes_on_in_its_destination(world: World) -> None:
+def test_a_source_that_moved_continues_in_its_destination(world: World) -> None:
     world.put_photos(3)
     world.derain()
     moved = world.source.rename(world.root / "moved")
@@ -170,7 +170,7 @@ def old_table(catalog: Catalog, rows: list[object]) -> None:
     write_deltalake(catalog.url, pa.table(written), mode="append")
 
 
-def test_a_catalog_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+def test_a_catalog_of_an_earlier_version_is_continued(tmp_path: Path) -> None:
     catalog = Catalog(str(tmp_path))
     old_table(catalog, [record("a", "e0", minute=10**7), record("a", "e1", minute=1), record("b")])
     assert catalog.frame()["output_size"].to_list() == [None] * 3

@@ -115,7 +115,7 @@ def vars_of(scope) -> list[str]:
     return [scope.source, scope.destination, scope.export]
 
 
-def test_counts_tell_how_things_stand(catalog):
+def test_counts_describe_the_source(catalog):
     rows = [derained("done"), derained("gone"), rejected("bad"), derained("old", model_digest="model-0")]
     catalog.commit([*rows, derained("not listed any more")], replace=False)
     there = [ref("done.png"), ref("old.png")]

@@ -53,7 +53,7 @@ def grey(key: str, height: int = 16, width: int = 24, level: int = 128):
     return sample(key, np.full((height, width, 3), level, np.uint8))
 
 
-def test_the_head_tells_the_run(plain):
+def test_the_head_describes_the_run(plain):
     texts = Page(render(plain)).texts
     text = texts["head"] + texts["footer"]
     run = plain.summary
@@ -112,7 +112,7 @@ def test_pictures_are_those_of_the_sample(plain):
     assert abs(np.asarray(derained).mean() - 40) < 2
 
 
-def test_a_large_picture_is_shrunk_and_its_size_told(plain):
+def test_a_large_picture_is_shrunk_and_its_size_shown(plain):
     page = Page(render(replace(plain, worst=[grey("a.jpg", 600, 2400)])))
     assert [picture.size for picture in page.pictures()] == [(960, 240)] * 2
     assert "2,400 \u00d7 600 px" in page.texts["worst"]

@@ -1,0 +1,109 @@
+"""Groups of settings that limit what is accepted: `GateLimits`, `CurationLimits`, `IngestLimits`, `DriftLimits`."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class GateLimits(BaseModel):
+    """Most that a challenger may lose, as the upper bound of an interval; `DERAIN_GATES__PSNR_Y` and so on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_images: int = Field(default=20, ge=2)
+    """Fewest pairs of a validation set that a decision may rest on."""
+    psnr_y: float = Field(default=0.1, ge=0)
+    """Loss of PSNR in dB on rainy photographs."""
+    ssim_y: float = Field(default=0.002, ge=0)
+    """Loss of SSIM on rainy photographs."""
+    rain_recall: float = Field(default=0.03, ge=0)
+    """Loss in the share of planted rain that is removed."""
+    detail_kept: float = Field(default=0.02, ge=0)
+    """Loss in the share of planted detail that is kept."""
+    clean_change: float = Field(default=0.25, ge=0)
+    """Grey levels (of 255) by which it alters clean photographs more than the champion does."""
+    latency_ratio: float = Field(default=1.1, gt=0)
+    """Ratio of the challenger's time per photograph to the champion's."""
+
+
+class CurationLimits(BaseModel):
+    """Which pseudo-labels are accepted; `DERAIN_CURATION__QUOTA` and so on. Shares are in [0, 1]."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rain_found: float = Field(default=0.002, ge=0)
+    """Least mean brightness of the rain that two independent networks, or the background, agree on."""
+    agreement: float = Field(default=0.3, ge=0, le=1)
+    """Least share of the detected rain that both the judged and the independent network detected."""
+    informedness: float = Field(default=0.3, ge=-1, le=1)
+    """Least value of rain recall + detail kept - 1, measured with probes planted on the crop."""
+    detail_kept: float = Field(default=0.5, ge=0)
+    """Least share of planted detail that is kept."""
+    structure_leak: float = Field(default=0.9, ge=0, le=1)
+    """Largest correlation of the removed layer with the structure of the background, where there is no rain."""
+    feature_distance: float = Field(default=3.0, gt=0)
+    """Largest feature distance of a pseudo-label; labelled photographs themselves have about 1."""
+    score: float = Field(default=0.4, ge=0, le=1)
+    """Least score; pseudo-labels are ranked by it."""
+    confident: float = Field(default=0.002, ge=0, le=1)
+    """Least mean of the confidence map; with less, there is nothing to learn."""
+    quota: int = Field(default=20, ge=1)
+    """Most crops per source group that rules accept, best first, and as many again that reviewers accept."""
+    frames: int = Field(default=5, ge=3)
+    """Fewest frames from which a temporal background is made."""
+    static: float = Field(default=0.5, ge=0, le=1)
+    """Least share of a temporal background that is static."""
+    neighbours: int = Field(default=8, ge=0)
+    """Frames of the same camera that are considered for a temporal background; 0 makes none."""
+    task_crops: int = Field(default=8, ge=1)
+    """Crops per task that a worker judges."""
+
+
+class IngestLimits(BaseModel):
+    """Limits on what enters the pool; `DERAIN_INGEST__MIN_SIDE` and so on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_side: int = Field(default=128, ge=2)
+    """Least length of the shorter side of an image in pixels."""
+    min_sharpness: float = Field(default=0.006, ge=0)
+    """Least mean absolute Laplacian of the luma in [0, 1]; below it, an image or crop counts as blurred."""
+    min_contrast: float = Field(default=0.02, ge=0)
+    """Least standard deviation of the luma in [0, 1]; below it, an image or crop counts as flat."""
+    min_correlation: float = Field(default=0.5, ge=-1, le=1)
+    """Least correlation of neighbouring pixels; below it, an image counts as noise."""
+    near_duplicate_bits: int = Field(default=4, ge=0, le=32)
+    """Most bits, of 64, in which the perceptual hashes of near duplicates differ."""
+    crops_per_image: int = Field(default=4, ge=1, le=64)
+    """Most crops per image."""
+    group_pattern: str = r"^(.*?)\d*(?:\.\w+)?$"
+    """Regular expression whose groups, matched in a key, name its camera and day. The default drops the number at
+    the end of the key."""
+    validation_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the images that is set aside for validation, in whole source groups."""
+    grown_crops: int = Field(default=1000, ge=1)
+    """Number of new crops since the last training from which `derain.pool.grown` is emitted."""
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _is_a_pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+
+class DriftLimits(BaseModel):
+    """When the newest photographs count as different from earlier ones; `DERAIN_DRIFT__ALPHA` and so on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    window: int = Field(default=200, ge=10)
+    """Number of newest crops or images, which are compared with four times as many earlier ones."""
+    alpha: float = Field(default=0.01, gt=0, lt=1)
+    """Probability of a false alarm, for all tests of one run together."""
+    feature_crops: int = Field(default=64, ge=10)
+    """Crops per side from which the student extracts features."""

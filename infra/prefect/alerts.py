@@ -1,0 +1,135 @@
+"""Alerts as automations of Prefect (`write_alerts`): failed runs, pending images, late runs, and drift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from infra.errors import UserError, one_line
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from prefect.automations import Automation, EventTrigger
+    from prefect.client.orchestration import SyncPrefectClient
+
+PENDING = "derain.images.pending"
+"""Event of a run that left images pending."""
+DRIFT = "derain.drift"
+FLOWS = (
+    *(
+        "derain-batch",
+        "ingest",
+        "curate",
+        "finetune",
+        "distill",
+        "evaluate",
+        "promote",
+        "rollback",
+        "retrain",
+    ),
+    "maintain",
+)
+SUBJECT = "derain-flows: {{ automation.name }}"
+BODY = "{{ event.event }} of {{ event.resource.name or event.resource.id }} at {{ event.occurred }}"
+
+
+class AlertsRefused(UserError):
+    """Raised if the alerts cannot be written; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertOptions:
+    """What alerts do, and when."""
+
+    late_hours: float
+    """Hours without a completed derain-batch after which it is late."""
+    block: str | None = None
+    """Notification block, `slack-webhook/ops`; None: an alert is only seen in Prefect."""
+    enabled: bool = False
+
+
+def write_alerts(options: AlertOptions) -> list[str]:
+    """Create the automations, or bring those of the same names up to date; return their names.
+
+    Raises
+    ------
+    AlertsRefused
+        If there is no server or no such block, or Prefect does not answer.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
+
+    if not PREFECT_API_URL.value():  # Prefect would start a server of its own, whose automations nobody runs
+        raise AlertsRefused("PREFECT_API_URL is not set: name the server on which the alerts are to run")
+    try:
+        with get_client(sync_client=True) as client:
+            block = None if options.block is None else _block_id(client, options.block)
+            alerts = [_automation(name, trigger, block, options) for name, trigger in _triggers(options)]
+            for alert in alerts:
+                _write(client, alert)
+    except AlertsRefused:
+        raise
+    except Exception as error:
+        raise AlertsRefused(f"the alerts could not be written: {one_line(error)}") from error
+    return [alert.name for alert in alerts]
+
+
+def _triggers(options: AlertOptions) -> list[tuple[str, EventTrigger]]:
+    from prefect.automations import EventTrigger, Posture
+
+    def runs_of(*flows: str) -> dict[str, object]:
+        return {"prefect.resource.role": "flow", "prefect.resource.name": list(flows)}
+
+    ended_badly = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}
+    hours = options.late_hours
+    return [
+        ("derain: a run has failed", EventTrigger(expect=ended_badly, match_related=runs_of(*FLOWS))),
+        ("derain: images are pending", EventTrigger(expect={PENDING})),
+        (
+            "derain: no run has completed in time",
+            EventTrigger(
+                expect={"prefect.flow-run.Completed"},
+                match_related=runs_of("derain-batch"),
+                posture=Posture.Proactive,
+                within=timedelta(hours=hours),
+            ),
+        ),
+        ("derain: the rain has changed", EventTrigger(expect={DRIFT})),
+    ]
+
+
+def _automation(name: str, trigger: EventTrigger, block: UUID | None, options: AlertOptions) -> Automation:
+    from prefect.automations import Automation, DoNothing, SendNotification
+
+    action = (
+        DoNothing()
+        if block is None
+        else SendNotification(block_document_id=block, subject=SUBJECT, body=BODY)
+    )
+    return Automation(name=name, trigger=trigger, actions=[action], enabled=options.enabled)
+
+
+def _block_id(client: SyncPrefectClient, block: str) -> UUID:
+    from prefect.exceptions import ObjectNotFound
+
+    kind, _, name = block.partition("/")
+    try:
+        return client.read_block_document_by_name(name, kind, include_secrets=False).id
+    except ObjectNotFound as error:
+        raise AlertsRefused(
+            f"{block}: Prefect has no such notification block; make it in its pages under Blocks, and name it"
+            " as type/name: slack-webhook/ops"
+        ) from error
+
+
+def _write(client: SyncPrefectClient, alert: Automation) -> None:
+    from prefect.automations import AutomationCore
+
+    core = AutomationCore(**alert.model_dump(exclude={"id", "owner_resource"}))
+    known = client.read_automations_by_name(alert.name)
+    if known:
+        client.update_automation(known[0].id, core)
+    else:
+        client.create_automation(core)

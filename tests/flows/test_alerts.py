@@ -1,0 +1,83 @@
+"""Alerts on a real server: made by the command, off by default, kept up to date, and fired by their events."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prefect.events import emit_event
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from infra.prefect.alerts import PENDING, AlertOptions, AlertsRefused, write_alerts
+from tests.support.servers.prefect_server import PrefectServer
+from tests.support.servers.server_processes import wait_for
+
+pytestmark = pytest.mark.slow
+NAMES = {
+    "derain: a run has failed",
+    "derain: images are pending",
+    "derain: no run has completed in time",
+    "derain: the rain has changed",
+}
+
+
+def command(server: PrefectServer, *options: str) -> str:
+    return server.done(sys.executable, "-m", "flows.alerts", *options)
+
+
+def written(server: PrefectServer) -> dict[str, dict[str, Any]]:
+    found = server.post("automations/filter")
+    return {each["name"]: each for each in found if each["name"].startswith("derain: ")}
+
+
+@pytest.fixture
+def clean(server: PrefectServer) -> Iterator[PrefectServer]:
+    """The server of the session, and without our automations afterwards."""
+    yield server
+    for each in written(server).values():
+        server.done("prefect", "automation", "delete", "--id", each["id"])
+
+
+def test_they_are_off_until_they_are_turned_on(clean: PrefectServer):
+    assert {line.removesuffix(" (off)") for line in command(clean).splitlines()} == NAMES
+    assert {each["enabled"] for each in written(clean).values()} == {False}
+    command(clean, "--enable", "--late-hours", "5")
+    found = written(clean)
+    assert set(found) == NAMES  # the same four
+    assert {each["enabled"] for each in found.values()} == {True}
+    late = found["derain: no run has completed in time"]["trigger"]
+    assert (late["posture"], late["within"], late["expect"]) == (
+        "Proactive",
+        5 * 3600,
+        ["prefect.flow-run.Completed"],
+    )
+
+
+def test_pending_images_fire_their_alert(clean: PrefectServer):
+    command(clean, "--enable")
+    alert = written(clean)["derain: images are pending"]["id"]
+
+    def fired() -> bool:
+        emit_event(PENDING, {"prefect.resource.id": "derain.destination./photos"}, payload={"pending": 3})
+        found = clean.post("events/filter", filter={"event": {"name": ["prefect.automation.triggered"]}})
+        return any(alert in each["resource"]["prefect.resource.id"] for each in found["events"])
+
+    wait_for(fired, "the alert has not been triggered")
+
+
+def test_without_a_server_nothing_is_made():
+    with (
+        temporary_settings(restore_defaults={PREFECT_API_URL}),
+        pytest.raises(AlertsRefused, match=r"^PREFECT_API_URL is not set: name the server"),
+    ):
+        write_alerts(AlertOptions(late_hours=3))
+
+
+def test_a_block_that_is_not_there_is_one_line(clean: PrefectServer):
+    ended = clean.command(sys.executable, "-m", "flows.alerts", "--notify", "slack-webhook/nobody")
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("alerts: slack-webhook/nobody: Prefect has no such notification block; make it")
+    assert written(clean) == {}
