@@ -46,13 +46,15 @@ def test_the_lines_of_status_are_escaped(
 
 
 @pytest.fixture
-def record_factory() -> Iterator[None]:
+def unguarded() -> Iterator[None]:
+    """Log records as Python makes them, whatever an earlier import has installed."""
     before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(logging.LogRecord)
     yield
     logging.setLogRecordFactory(before)
 
 
-@pytest.mark.usefixtures("record_factory")
+@pytest.mark.usefixtures("unguarded")
 def test_the_log_of_a_flow_shows_no_password(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
