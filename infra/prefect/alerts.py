@@ -56,10 +56,13 @@ def write_alerts(options: AlertOptions) -> list[str]:
     Raises
     ------
     AlertsRefused
-        If there is no such block, or Prefect does not answer.
+        If there is no server or no such block, or Prefect does not answer.
     """
     from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL
 
+    if not PREFECT_API_URL.value():  # Prefect would start a server of its own, whose automations nobody runs
+        raise AlertsRefused("PREFECT_API_URL is not set: name the server on which the alerts are to run")
     try:
         with get_client(sync_client=True) as client:
             block = None if options.block is None else _block_id(client, options.block)

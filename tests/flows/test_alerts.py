@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from prefect.events import emit_event
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from infra.prefect.alerts import PENDING
+from infra.prefect.alerts import PENDING, AlertOptions, AlertsRefused, write_alerts
 from tests.support.servers.prefect_server import PrefectServer
 from tests.support.servers.server_processes import wait_for
 
@@ -64,6 +65,14 @@ def test_pending_images_fire_their_alert(clean: PrefectServer):
         return any(alert in each["resource"]["prefect.resource.id"] for each in found["events"])
 
     wait_for(fired, "the alert has not been triggered")
+
+
+def test_without_a_server_nothing_is_made():
+    with (
+        temporary_settings(restore_defaults={PREFECT_API_URL}),
+        pytest.raises(AlertsRefused, match=r"^PREFECT_API_URL is not set: name the server"),
+    ):
+        write_alerts(AlertOptions(late_hours=3))
 
 
 def test_a_block_that_is_not_there_is_one_line(clean: PrefectServer):

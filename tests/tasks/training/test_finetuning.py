@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -128,6 +129,11 @@ def test_a_killed_training_is_resumed_and_becomes_challenger(
     version = client.get_model_version("semi-drdnet", "1")
     assert version.run_id == version.tags["training_run"] == tuned.run_id
     assert {"start_digest", "data_digest", "real_rain_digest"} <= version.tags.keys()
+    assert re.fullmatch(r"\S+ on \d+ streak layers, 4 steps", run.info.run_name)
+    assert version.tags["architecture"] in version.description
+    assert f"model-{version.source[-12:]}/before_after.jpg" in {
+        each.path for each in client.list_artifacts(tuned.run_id, version.source.rpartition("/")[2])
+    }
     scores(monkeypatch, rising=1)
     monkeypatch.setattr(loop, "step", pytest.fail)
     assert finetuned(settings, request_, "third").version == "1"  # nothing is trained or registered twice
