@@ -14,9 +14,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.command_line import run
-from flows.flow_settings import flow_settings
-from flows.outcomes import failed
+from flows.running.command_line import run
+from flows.running.flow_settings import flow_settings
+from flows.running.outcomes import failed
 from tasks.refusals import REFUSALS
 from tasks.training.distillation import distil_student
 from tasks.training.distillation_request import DistillRequest, prepare_distillation

@@ -14,9 +14,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.command_line import run
-from flows.flow_settings import flow_settings
-from flows.outcomes import failed
+from flows.running.command_line import run
+from flows.running.flow_settings import flow_settings
+from flows.running.outcomes import failed
 from models.training.semi.config import SemiConfig
 from tasks.refusals import REFUSALS
 from tasks.training.finetuning import finetune_on_rain

@@ -15,9 +15,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.command_line import run
-from flows.flow_settings import flow_settings
-from flows.outcomes import failed
+from flows.running.command_line import run
+from flows.running.flow_settings import flow_settings
+from flows.running.outcomes import failed
 from tasks.drift.publication import publish_drift
 from tasks.media.sources import Selection
 from tasks.pool.coordinator import Again, IngestRequest, ingest_line, ingest_pending, make_ingest_plan

@@ -11,9 +11,9 @@ from typing import Any
 from prefect import State, flow
 from prefect.states import Completed
 
-from flows.command_line import run
-from flows.flow_settings import flow_settings
-from flows.outcomes import failed
+from flows.running.command_line import run
+from flows.running.flow_settings import flow_settings
+from flows.running.outcomes import failed
 from tasks.maintenance import maintain_workspace
 from tasks.refusals import REFUSALS
 

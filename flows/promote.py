@@ -12,9 +12,9 @@ from prefect import State, flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.command_line import run
-from flows.flow_settings import flow_settings
-from flows.outcomes import failed
+from flows.running.command_line import run
+from flows.running.flow_settings import flow_settings
+from flows.running.outcomes import failed
 from tasks.promotion.transaction import promote_challenger, promotion_line
 from tasks.refusals import REFUSALS
 

@@ -12,14 +12,14 @@ from prefect import State, flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.command_line import run
 from flows.curate import curate
 from flows.distill import distill
 from flows.evaluate import evaluate
 from flows.finetune import finetune
-from flows.flow_settings import flow_settings
-from flows.outcomes import failed
 from flows.promote import promote
+from flows.running.command_line import run
+from flows.running.flow_settings import flow_settings
+from flows.running.outcomes import failed
 from tasks.refusals import REFUSALS
 from tasks.retraining.presets import sizes_of
 from tasks.retraining.request import RetrainRequest, prepare_retraining

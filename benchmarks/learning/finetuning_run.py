@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.learning.rain_domains import RainyScene, background
-from benchmarks.learning.rejected_terms import AblationConfig, SemiSupervisedAblation
+from benchmarks.rejected.fine_tuning_terms import AblationConfig, SemiSupervisedAblation
 from models.engine import Engine, fast_dtype
 from models.evaluation.validation import render_validation
 from models.images import RgbImage

@@ -24,10 +24,10 @@ from tqdm import tqdm
 
 from benchmarks.common.networks import networks
 from benchmarks.common.tables import write_table
-from benchmarks.learning.multi_scale import multi_scale_rain_layer
 from benchmarks.learning.rain_domains import DOMAINS as UNSEEN
 from benchmarks.learning.rain_domains import FRESH, Domain, scenes
 from benchmarks.quality.smoothers import box_blur, gaussian_blur
+from benchmarks.rejected.multi_scale import multi_scale_rain_layer
 from infra.limits import CurationLimits
 from models.evaluation.probes import Derain, probe
 from models.images import RgbImage

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
 
-from flows.flow_settings import flow_settings
+from flows.running.flow_settings import flow_settings
 from infra.json_logs import _stream_handlers, log_as_json
 
 STRANGE = 'key "a\\b"\nsecond line 雨 [bold]x[/bold]'

@@ -10,7 +10,7 @@ from docstring_parser import DocstringStyle, parse
 from prefect import Flow
 from typer.testing import CliRunner
 
-from flows.command_line import command_of
+from flows.running.command_line import command_of
 
 
 def assert_help_explains_every_parameter(flow: Flow[..., Any] | Callable[..., Any]) -> None:

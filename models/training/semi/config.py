@@ -12,7 +12,7 @@ class SemiConfig:
 
     The paper that Semi-DRDNet comes from (arXiv 2204.02772) gives no formulas that could be obtained: terms and
     numbers are a reconstruction from neighbouring methods, which the fields name. Terms of ours that were measured
-    not to pay are in `benchmarks.learning.rejected_terms`.
+    not to pay are in `benchmarks.rejected.fine_tuning_terms`.
     """
 
     rerain: float = 1.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.flow_settings import flow_settings
+from flows.running.flow_settings import flow_settings
 from infra.prefect.aws_block import SLUG, VARIABLES, BlockRefused, use_aws_block
 from infra.storage.credentials import s3_options
 from tests.support.servers.prefect_server import PrefectServer, prefect_server

@@ -16,7 +16,7 @@ from tests.support.servers.server_processes import wait_for
 FLOW = """
 import time
 from prefect import flow
-from flows.command_line import run
+from flows.running.command_line import run
 
 @flow
 def waiting():

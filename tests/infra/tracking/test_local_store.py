@@ -16,7 +16,7 @@ from infra.catalog.promotions import Ledger, Promotion
 from infra.errors import AccessDenied
 from infra.settings import Settings
 from infra.storage.rights import refuse_unwritable
-from infra.tracking.local_store import BACKUP, DATABASE, StoreDamaged
+from infra.tracking.local_store import BACKUP, DATABASE, LocalStore, StoreDamaged
 from infra.tracking.registry import STUDENT, Registry
 from infra.tracking.runs import Figures, log_figures
 from infra.tracking.server import TrackingServer
@@ -96,6 +96,15 @@ def test_a_workspace_that_was_moved_has_its_artifacts(home: Path) -> None:
     assert not home.exists()
     server = TrackingServer(settings_of(moved))
     assert server.client().get_model_version(STUDENT, "1").source.startswith(moved.as_uri())
+
+
+def test_a_moved_workspace_whose_database_cannot_be_written_is_read_beside_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = home.rename(home.parent / "elsewhere")
+    monkeypatch.setattr(LocalStore, "adopt_moved", lambda self: None)
+    assert registry(moved).resolve(CHAMPION).weights == b"weights"
+    assert not home.exists()
 
 
 def test_a_copy_of_a_workspace_writes_into_its_own_artifacts(home: Path) -> None:

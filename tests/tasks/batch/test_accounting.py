@@ -18,6 +18,7 @@ from infra.storage.listing import LeftOut
 from infra.storage.location import open_location
 from infra.storage.temporary_files import temporary_name
 from tasks.batch.coordinator import plan_line
+from tasks.batch.planning.made_by import MadeBy
 from tasks.batch.planning.plan import PlanCounts, PlanRequest, plan
 from tasks.media.sources import Selection, open_source
 from tests.support.samples.records import record as derained
@@ -76,6 +77,12 @@ def test_the_sum_of_what_is_said_is_the_number_of_objects(
     assert counts.objects <= there
     assert counts.derained + sum(counts.rejected_for.values()) + counts.pending == counts.listed
     assert_adds_up(plan_line(counts), counts.objects)
+
+
+def test_the_line_of_status_says_which_models_made_what_is_done() -> None:
+    made = (MadeBy("derain-student", "2", "d" * 64, 2), MadeBy("tiny", "file", "f" * 64, 1))
+    line = plan_line(PlanCounts(listed=3, done=3, made_by=made))
+    assert line.startswith("3 objects: 3 done (2 by derain-student/2, 1 by tiny (ffffffff)), 0 rejected")
 
 
 def counted(source: Path, selection: Selection, history: list[str], folder: Path) -> PlanCounts:

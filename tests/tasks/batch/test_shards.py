@@ -290,6 +290,15 @@ def test_photographs_that_a_network_cannot_take_whole_are_rows_with_a_reason(der
     assert result.unfinished == ()
 
 
+def test_images_that_are_not_begun_in_time_are_left(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.batch.shards.SHARD_SECONDS", -1.0)
+    memory = Memory()
+    result = derain("abcdefgh", memory)
+    assert [record.key for record in result.records] == ["a"]
+    assert (result.left, result.unfinished) == (7, ())
+    assert memory.puts.keys() == {"a.png"}
+
+
 def test_an_empty_shard_gives_nothing(derain: Derain) -> None:
     assert derain("", Memory()).records == ()
 

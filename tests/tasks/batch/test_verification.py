@@ -70,6 +70,22 @@ def test_a_workspace_that_was_removed_in_mid_run_is_said(
     assert len(world.rows()) == 6
 
 
+@pytest.mark.parametrize(
+    "step", ["tasks.batch.coordinator.find_loss", "infra.catalog.derained.Catalog.maintain"]
+)
+def test_a_step_that_fails_after_the_work_is_a_warning(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise TimeoutError
+
+    world.put_photos(2)
+    monkeypatch.setattr(step, fails)
+    summary = world.derain()
+    assert (summary.state, summary.counts.derained) == ("Completed", 2)
+    assert "could not be completed: TimeoutError" in caplog.text
+
+
 def test_a_run_that_lost_nothing_has_nothing_to_say(world: World) -> None:
     world.put_photos(2)
     summary = world.derain()

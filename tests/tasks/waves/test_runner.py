@@ -168,6 +168,22 @@ def test_an_interrupted_run_records_what_is_back(interrupt: type[BaseException])
     assert stage.happened == ["commit abc"]
 
 
+def test_sigterm_records_what_is_back_too() -> None:
+    stage = Letters("abcdef")
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def listen(tally: Tally) -> None:
+        if tally.done == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    try:
+        with pytest.raises(SystemExit) as ended:
+            run_stage(stage, Lease(), Workers(), Pace(100, 1.0), listen)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (ended.value.code, stage.happened) == (143, ["commit abc"])
+
+
 def test_a_commit_that_is_interrupted_is_not_begun_again() -> None:
     stage = Letters("abcd", fails={0: KeyboardInterrupt()})
     with pytest.raises(KeyboardInterrupt):

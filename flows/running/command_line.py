@@ -18,8 +18,8 @@ from prefect import Flow, State
 from prefect.settings import PREFECT_API_URL
 from pydantic import TypeAdapter, ValidationError
 
-from flows.prefect_server import PrefectServerRefused, answers, prefect_server
-from flows.watched_flow import INTERRUPTED_LINE, WatchedFlow
+from flows.running.prefect_server import PrefectServerRefused, answers, prefect_server
+from flows.running.watched_flow import INTERRUPTED_LINE, WatchedFlow
 from infra.errors import one_line
 from infra.shown import guard_logs, shown_line
 from infra.terminal import show_any_text

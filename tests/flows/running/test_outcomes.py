@@ -12,7 +12,7 @@ from prefect.engine import handle_engine_signals
 from prefect.exceptions import FailedRun
 from prefect.logging.loggers import flow_run_logger
 
-from flows.outcomes import failed
+from flows.running.outcomes import failed
 
 LOGS = ("prefect.flow_runs", "prefect.engine")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchmarks.learning.multi_scale import MultiScaleRules, multi_scale_rain_layer
+from benchmarks.rejected.multi_scale import MultiScaleRules, multi_scale_rain_layer
 from models.pseudo_labels.tta import mirrored_rain_layer
 
 SIDE = 96

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.learning.rejected_terms import (
+from benchmarks.rejected.fine_tuning_terms import (
     AblationConfig,
     MeanTeacher,
     SemiSupervisedAblation,

@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL, temporary_settings
 
-from flows import prefect_server as tested
-from flows.prefect_server import PrefectServerRefused, prefect_server
+from flows.running import prefect_server as tested
+from flows.running.prefect_server import PrefectServerRefused, prefect_server
 from infra.prefect import temporary_server
 from infra.prefect.temporary_server import TemporaryServer
 from tests.support.servers.prefect_server import PrefectServer

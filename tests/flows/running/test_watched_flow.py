@@ -11,7 +11,7 @@ from prefect.states import Completed
 from flows.curate import curate
 from flows.derain_batch import derain_batch
 from flows.ingest import ingest
-from flows.watched_flow import WatchedFlow
+from flows.running.watched_flow import WatchedFlow
 
 
 @flow

@@ -11,8 +11,8 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from flows.command_line import command_of
 from flows.derain_batch import derain_batch
+from flows.running.command_line import command_of
 from tests.support.help_texts import assert_help_explains_every_parameter
 from tests.support.servers.deployments import put_photos
 from tests.support.servers.prefect_server import PrefectServer
