@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import psutil
 import pytest
 from distributed import Client, Security
 
+from infra.dask import cluster
+from infra.dask import security as security_module
 from infra.dask.cluster import ClusterUnreachable, connect, submit
 from infra.dask.security import CertificatesInvalid, warn_of_plain_tcp
 from infra.settings import Settings
@@ -114,6 +117,19 @@ def test_plain_tcp_beyond_this_machine_is_warned_of(
     with caplog.at_level(logging.WARNING):
         warn_of_plain_tcp(address)
     assert (f"{address}: connected without TLS" in caplog.text) == warned
+
+
+def test_a_connection_to_plain_tcp_warns(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_scheduler(*_: object, **__: object) -> None:
+        raise OSError("no scheduler")
+
+    monkeypatch.setattr(security_module, "_is_loopback", lambda host: False)  # as beyond this machine
+    monkeypatch.setattr(cluster, "Client", no_scheduler)
+    with socket.create_server(("127.0.0.1", 0)) as listening, pytest.raises(ClusterUnreachable):
+        _connect(cluster=f"tcp://127.0.0.1:{listening.getsockname()[1]}")
+    assert "connected without TLS" in caplog.text
 
 
 def _enter(certificates: Certificates, address: str) -> None:
