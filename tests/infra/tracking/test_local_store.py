@@ -98,7 +98,7 @@ def test_a_workspace_that_was_moved_has_its_artifacts(home: Path) -> None:
     assert server.client().get_model_version(STUDENT, "1").source.startswith(moved.as_uri())
 
 
-def test_a_moved_workspace_is_read_where_its_database_cannot_be_written(
+def test_a_moved_workspace_whose_database_cannot_be_written_is_read_next_to_it(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved = home.rename(home.parent / "elsewhere")
