@@ -1,11 +1,13 @@
-"""Ctrl-C in the training commands (`one_line_on_ctrl_c`): one line and exit code 130, however early it comes."""
+"""Ctrl-C in the training commands: one line and exit code 130, at any moment, and no finished step lost."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 EXIT_CODE = 130
 
@@ -27,3 +29,37 @@ def one_line_on_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process is ending already
         sys.stderr.write("interrupted; run the same command again to continue\n")
         raise SystemExit(EXIT_CODE) from None
+
+
+@contextmanager
+def noted_ctrl_c(active: bool = True) -> Iterator[Callable[[], bool]]:
+    """Note Ctrl-C instead of raising it, so that a loop can end between two steps; a second one raises at once.
+
+    Does nothing outside the main thread, where Python can set no handler, and where another handler is installed.
+
+    Parameters
+    ----------
+    active : bool
+        False to leave Ctrl-C as it is.
+
+    Yields
+    ------
+    callable
+        Returns whether Ctrl-C was typed.
+    """
+    noted = threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if noted.is_set():
+            raise KeyboardInterrupt
+        noted.set()
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if not (active and in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
+        yield noted.is_set
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted.is_set
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

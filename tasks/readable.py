@@ -26,7 +26,9 @@ def rate(value: float) -> str:
 
 
 def percentage(share: float) -> str:
-    """Format a fraction in per cent, with a decimal if it is below one: `12 %`, `0.4 %`."""
+    """Format a fraction in per cent: `12 %`, with a decimal below one: `0.4 %`, or `less than 0.1 %`."""
+    if 0 < share < 0.0005:
+        return "less than 0.1 %"
     return f"{100 * share:.{1 if share < 0.01 else 0}f} %"
 
 

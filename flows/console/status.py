@@ -35,6 +35,10 @@ def status(
     from tasks.resolved_model import resolve_at_once
 
     settings, collection = read_settings(), _collection(places or [], export)
+    if collection is None and not settings.source:
+        raise ArgumentRefused(
+            "derain status SOURCE DEST: which folder? Or set DERAIN_SOURCE and DERAIN_DESTINATION"
+        )
     source, destination = (collection.source, collection.destination) if collection else (None, None)
     prepared = prepare(
         settings, source, destination, Export(export, quality), model_url(model), resolve_at_once

@@ -26,6 +26,7 @@ from tqdm import tqdm
 from models.engine import choose_device
 from models.errors import ModelError
 from models.evaluation.validation import ValidationSet, before_after, render_validation, score_input
+from models.interruption import noted_ctrl_c
 from models.modelfile import pack, write_model_file
 from models.pairs import RainyPair
 from models.rain.banks import contents_of, load_training_data
@@ -77,6 +78,9 @@ def fit(
     ------
     Diverged
         If the loss is not finite or the validation score keeps falling; the best weights are in `out`.
+    KeyboardInterrupt
+        After Ctrl-C and the step in progress, once a checkpoint is written; several processes end at once and
+        resume from their last checkpoint.
     """
     training = load_training_data(data, held_out=False).to(fabric.device)
     pairs = render_validation(
@@ -88,6 +92,7 @@ def fit(
     all_recorders = [CurveFile(out / "curve.csv"), *recorders]
     saved = time.monotonic()
     with (
+        noted_ctrl_c(fabric.world_size == 1) as is_interrupted,
         Batches(fabric, config, training) as batches,
         tqdm(
             initial=state.step, total=config.steps, desc=config.preset, mininterval=5, smoothing=0.02
@@ -102,6 +107,10 @@ def fit(
             if due(fabric, config, state.step, time.monotonic() - saved):
                 save(fabric, config, state, out)
                 saved = time.monotonic()
+            elif is_interrupted():
+                save(fabric, config, state, out)
+            if is_interrupted():
+                raise KeyboardInterrupt
     return state
 
 
@@ -251,6 +260,7 @@ def main(watch: Watch | None = None) -> None:
             if watch is not None and fabric.is_global_zero:
                 recorders.append(stack.enter_context(watch(config, arguments.out)))
             fit(fabric, config, arguments.data, arguments.out, recorders)
+        fabric.print(f"best weights: {arguments.out / config.preset}.safetensors", flush=True)
     except (ValueError, FileNotFoundError, ModelError) as error:
         raise SystemExit(str(error)) from error
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.readable import duration, rate
+from tasks.readable import duration, percentage, rate
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,11 @@ def test_durations(seconds, text):
 )
 def test_rates_are_short(value, text):
     assert rate(value) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0.0 %"), (0.0004, "less than 0.1 %"), (0.0006, "0.1 %"), (0.004, "0.4 %"), (0.123, "12 %")],
+)
+def test_small_shares_are_not_shown_as_nothing(share, text):
+    assert percentage(share) == text

@@ -177,6 +177,17 @@ def test_a_rejected_image_has_its_reason_in_the_last_lines_and_in_status(
     assert "rejected  empty.png: zero bytes" in said
 
 
+def test_status_of_nothing_is_refused_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DERAIN_SOURCE", raising=False)
+    before = sorted(tmp_path.rglob("*"))
+    assert run(["status"]) != 0
+    assert "derain status SOURCE DEST: which folder?" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_frames_become_an_array(here: Path) -> None:
     import zarr
 

@@ -64,6 +64,7 @@ def test_ctrl_c_is_one_line_at_any_moment(data: Path, tmp_path: Path, module: st
     assert process.returncode == 130
     lines = [line for line in errors.splitlines() if line and not line.startswith(CONFIG.preset)]  # the bar
     assert lines == ["interrupted; run the same command again to continue"]
+    assert (tmp_path / "out" / "checkpoint.pt").exists() == (moment == "training")
 
 
 @pytest.mark.slow
@@ -80,7 +81,10 @@ def test_a_training_says_what_it_reads_and_repeats_no_hints_of_others(data: Path
     counts = ", ".join(
         f"{len(list((data / part).glob('*')))} in {part}/" for part in ("clean", "streaks", "garg")
     )
-    assert run.stdout.splitlines() == [f"reading {data}: {counts}; 0 MiB"]
+    assert run.stdout.splitlines() == [
+        f"reading {data}: {counts}; 0 MiB",
+        f"best weights: {tmp_path / 'out' / 'student-tiny.safetensors'}",
+    ]
     assert [line for line in run.stderr.splitlines() if line and not line.startswith("student-tiny")] == []
 
 
