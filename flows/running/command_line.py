@@ -15,11 +15,11 @@ import psutil
 import typer
 from docstring_parser import Docstring, DocstringStyle, parse
 from prefect import Flow, State
-from prefect.settings import PREFECT_API_URL
 from pydantic import TypeAdapter, ValidationError
 
+from flows.running.interrupts import INTERRUPTED_LINE, is_interrupt, quiet_engines
 from flows.running.prefect_server import PrefectServerRefused, answers, prefect_server
-from flows.running.watched_flow import INTERRUPTED_LINE, WatchedFlow
+from flows.running.watched_flow import WatchedFlow
 from infra.errors import one_line
 from infra.shown import guard_logs, shown_line
 from infra.terminal import show_any_text
@@ -45,6 +45,7 @@ def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None
     show_any_text()
     guard_logs()
     logging.getLogger("prefect").addFilter(_is_no_mere_news)
+    quiet_engines()
     command_of(flow, refuse)()
 
 
@@ -94,16 +95,14 @@ def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callab
 
 def _final_state(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]:
     """Run a flow and return its final state, even if Prefect's server disappeared before it could be reported."""
-    has_server = PREFECT_API_URL.value() is not None
-    end_at_once = None if has_server else functools.partial(_end_at_once, flow)
-    watched = WatchedFlow(flow, end_at_once, functools.partial(_end_unless_answered, flow))
+    watched = WatchedFlow(flow, functools.partial(_end_unless_answered, flow))
     try:
         with prefect_server():
             return watched.run(parameters)
     except PrefectServerRefused as error:
         _fail(flow, one_line(error))
     except BaseException as error:
-        if _is_interrupt(error):
+        if is_interrupt(error):
             _end_at_once(flow)
         if watched.state is None or not isinstance(error, Exception):
             raise
@@ -133,13 +132,6 @@ def _refuse_bad_values(hints: dict[str, Any], parameters: dict[str, Any]) -> Non
         except ValidationError as error:
             option = f"--{name.replace('_', '-')}"
             raise typer.BadParameter(error.errors()[0]["msg"], param_hint=option) from error
-
-
-def _is_interrupt(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C caused an error: Prefect may fail while it reports the interruption to its server."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
 
 
 def _conclude(flow: Flow[Any, Any], state: State[Any]) -> int:

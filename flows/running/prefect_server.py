@@ -44,7 +44,7 @@ def prefect_server() -> Iterator[None]:
         _refuse_other_server(str(url))
         yield
         return
-    # Ctrl-C ends the temporary server too, and retrying its requests for minutes would only look like a hang.
+    # A temporary server that was killed does not return: retrying for minutes would only look like a hang.
     retries, start = PREFECT_CLIENT_MAX_RETRIES, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
     with temporary_settings({retries: 1, start: START_SECONDS}):
         _start_temporary_server()

@@ -6,12 +6,12 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from prefect import Flow, State
 from prefect.states import Cancelled
 
-INTERRUPTED_LINE = "interrupted; run it again to go on"
+from flows.running.interrupts import INTERRUPTED_LINE, is_interrupt
 
 
 @dataclass(slots=True)
@@ -23,8 +23,6 @@ class WatchedFlow:
     """
 
     flow: Flow[Any, Any]
-    end_at_once: Callable[[], NoReturn] | None
-    """Called after Ctrl-C if the server is temporary: it received the Ctrl-C too, and would not answer."""
     before_report: Callable[[State[Any]], None] | None = None
     """Called with the final state before Prefect reports it to its server."""
     state: State[Any] | None = None
@@ -45,9 +43,9 @@ class WatchedFlow:
         def watching(*arguments: Any, **options: Any) -> State[Any]:
             try:
                 self.state = function(*arguments, **options)
-            except KeyboardInterrupt:
-                if self.end_at_once is not None:
-                    self.end_at_once()
+            except BaseException as error:
+                if not is_interrupt(error):
+                    raise
                 self.state = Cancelled(message=INTERRUPTED_LINE)
             if self.before_report is not None:
                 self.before_report(self.state)

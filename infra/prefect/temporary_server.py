@@ -36,6 +36,9 @@ _TAIL_BYTES = 4096
 class TemporaryServer(SubprocessASGIServer):
     """Prefect's temporary server, in a process that never outlives its run and does not write to the terminal.
 
+    It is not in the run's process group, because a terminal sends Ctrl-C to that whole group, and the run still
+    reports to its server that it was interrupted.
+
     Prefect keeps one instance per port and starts the first one created, of whichever class.
     """
 
@@ -93,6 +96,7 @@ class TemporaryServer(SubprocessASGIServer):
             stdin=subprocess.PIPE,
             stdout=self.log,
             stderr=self.log,
+            process_group=0,
         )
 
 

@@ -18,6 +18,7 @@ from tests.support.servers.deployments import put_photos
 from tests.support.servers.prefect_server import PrefectServer
 from tests.support.servers.server_processes import PATIENCE, wait_for
 from tests.support.servers.typed import started, typed
+from tests.support.worlds.pools import rainy_crops, write_pool
 
 
 def test_help_explains_every_parameter_in_the_words_of_the_docstring() -> None:
@@ -125,7 +126,7 @@ class TestTyped:
     def test_ctrl_c_ends_it_soon_and_leaves_nothing_behind(
         self, environment: dict[str, str], tmp_path: Path
     ) -> None:
-        """On a terminal all processes get it: the temporary Prefect server too."""
+        """The temporary Prefect server is in another process group, but ends with the run."""
         put_photos(tmp_path / "rainy", 400)
         environment = {**environment, "DERAIN_SHARD_IMAGES": "1", "DERAIN_WAVE_SHARDS": "1"}
         del environment["PREFECT_API_URL"]
@@ -140,6 +141,19 @@ class TestTyped:
         assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
         (lease,) = (tmp_path / "workspace" / "leases").iterdir()
         assert json.loads(lease.read_text())["released"]
+
+    def test_ctrl_c_in_a_flow_of_flows_is_one_line(self, environment: dict[str, str], tmp_path: Path) -> None:
+        """Prefect calls the inner flow crashed, and reports that to the temporary server."""
+        write_pool(tmp_path / "workspace", rainy_crops(4, side=160))
+        del environment["PREFECT_API_URL"]
+        process = started(environment, "--preset", "smoke", flow="retrain")
+        leases = tmp_path / "workspace" / "leases"
+        wait_for(lambda: len(list(leases.glob("*.json"))) == 2, "curate did not start")
+        os.killpg(process.pid, signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, stdout) == (130, "")
+        assert all(word not in stderr for word in ("Traceback", "ERROR", "Error logging")), stderr
+        assert _unexpected(stderr) == ["retrain: interrupted; run it again to go on"]
 
 
 def _unexpected(stderr: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from prefect import State, flow
@@ -26,28 +26,17 @@ def interrupted() -> State[Any]:
 
 @pytest.mark.parametrize("watched", [derain_batch, ingest, curate], ids=lambda each: each.name)
 def test_prefect_knows_the_types_of_its_parameters(watched: Any) -> None:
-    validated = WatchedFlow(watched, None).watched().validate_parameters({"limit": 3})
+    validated = WatchedFlow(watched).watched().validate_parameters({"limit": 3})
     assert validated == watched.validate_parameters({"limit": 3})
 
 
 def test_what_the_flow_returned_is_remembered() -> None:
-    watched = WatchedFlow(done, None)
+    watched = WatchedFlow(done)
     assert watched.watched().fn().message == "2 derained"
     assert watched.state is not None
     assert watched.state.is_completed()
 
 
-def test_ctrl_c_is_cancelled_where_a_server_can_record_it() -> None:
-    watched = WatchedFlow(interrupted, None)
+def test_ctrl_c_is_cancelled() -> None:
+    watched = WatchedFlow(interrupted)
     assert watched.watched().fn().is_cancelled()
-
-
-def test_ctrl_c_ends_at_once_where_the_server_got_it_too() -> None:
-    class Ended(Exception):
-        pass
-
-    def end() -> NoReturn:
-        raise Ended
-
-    with pytest.raises(Ended):
-        WatchedFlow(interrupted, end).watched().fn()

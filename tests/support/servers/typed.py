@@ -1,4 +1,4 @@
-"""derain-batch as run from a shell."""
+"""Flows as run from a shell: derain-batch, or another one by the name of its module."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from tests.support.servers.server_processes import PATIENCE, ROOT
 
 
-def started(environment: Mapping[str, str], *words: str) -> subprocess.Popen[str]:
+def started(environment: Mapping[str, str], *words: str, flow: str = "derain_batch") -> subprocess.Popen[str]:
     """Start it in its own process group, without ignoring Ctrl-C as a shell's `&` would."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.derain_batch", *words],
+            [sys.executable, "-m", f"flows.{flow}", *words],
             cwd=ROOT,
             env=environment,
             start_new_session=True,
@@ -28,7 +28,7 @@ def started(environment: Mapping[str, str], *words: str) -> subprocess.Popen[str
 
 
 def typed(environment: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    """Run it to completion."""
+    """Run derain-batch to completion."""
     return subprocess.run(
         [sys.executable, "-m", "flows.derain_batch", *words],
         cwd=ROOT,
