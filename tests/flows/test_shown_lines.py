@@ -11,8 +11,8 @@ import pytest
 from prefect import State
 from prefect.states import Completed, Failed
 
-from flows import command_line
 from flows.derain_batch import derain_batch
+from flows.running import command_line
 from flows.status import status
 from infra.catalog.derained import Catalog
 from tests.support.samples.records import rejected

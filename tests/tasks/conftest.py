@@ -46,6 +46,12 @@ def world(new_world: Callable[..., World]) -> World:
     return new_world()
 
 
+@pytest.fixture(autouse=True)
+def no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget that an earlier test's server did not answer."""
+    monkeypatch.setattr(prefect_runs, "_silence", prefect_runs._Silence())
+
+
 def _gone(*_: Any, **__: Any) -> None:
     raise httpx.ConnectError("connection refused")
 
@@ -54,7 +60,9 @@ def _gone(*_: Any, **__: Any) -> None:
 def without_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Prefect server that is gone, and a log that pytest can read."""
     monkeypatch.setattr(prefect_runs, "is_in_flow_run", lambda: True)
-    monkeypatch.setattr(prefect_runs, "_silence", prefect_runs._Silence())
+    monkeypatch.setattr(
+        prefect_runs, "SILENT_SECONDS", 0.0
+    )  # each report is tried, so that each is seen to fail
     monkeypatch.setattr(prefect_runs, "run_log", lambda: logging.getLogger("derain"))
     for artifact in ("link", "markdown", "table"):
         monkeypatch.setattr(prefect.artifacts, f"create_{artifact}_artifact", _gone)

@@ -40,9 +40,9 @@ def test_what_cannot_be_done_is_one_line(workspace, monkeypatch):
     nowhere = curate.fn(teacher=str(SHIPPED), decisions="nowhere/decisions.json")
     assert nowhere.is_failed()
     assert "decisions.json" in str(nowhere.message)
-    monkeypatch.setenv("DERAIN_CURATION__SCALES", "[0.5]")
+    monkeypatch.setenv("DERAIN_CURATION__AGREEMENT", "1.5")
     wrong = curate.fn(teacher=str(SHIPPED))
-    assert str(wrong.message).startswith("DERAIN_CURATION__SCALES=")
+    assert str(wrong.message).startswith("DERAIN_CURATION__AGREEMENT=")
     assert PseudoLabels(str(workspace)).version() is None
 
 

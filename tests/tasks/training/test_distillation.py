@@ -183,7 +183,7 @@ def test_a_server_that_goes_away_gets_its_records_later(settings: Settings, mate
             return take(*arguments)
 
         patch.setattr(loop, "step", step)
-        with pytest.raises(TrackingUnreachable, match=r"does not answer; what was trained .* run it again"):
+        with pytest.raises(TrackingUnreachable, match=r"does not answer; weights and unsent .* run it again"):
             distilled(settings, asked)
     prepared = prepare_distillation(settings, asked)
     assert (prepared.work / "curve.csv").read_text().count("\n") == 3
