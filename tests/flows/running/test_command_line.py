@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from flows.derain_batch import derain_batch
 from flows.running.command_line import command_of
+from tasks.curation.judging import JUDGED_FOLDER
 from tests.support.help_texts import assert_help_explains_every_parameter
 from tests.support.servers.deployments import put_photos
 from tests.support.servers.prefect_server import PrefectServer
@@ -147,8 +148,9 @@ class TestTyped:
         write_pool(tmp_path / "workspace", rainy_crops(4, side=160))
         del environment["PREFECT_API_URL"]
         process = started(environment, "--preset", "smoke", flow="retrain")
-        leases = tmp_path / "workspace" / "leases"
-        wait_for(lambda: len(list(leases.glob("*.json"))) == 2, "curate did not start")
+        # While the workers start, Ctrl-C is ignored (`infra.dask.cluster`): wait for the first work of one.
+        judged = tmp_path / "workspace" / JUDGED_FOLDER
+        wait_for(lambda: any(judged.rglob("*.npz")), "curate judges nothing")
         os.killpg(process.pid, signal.SIGINT)
         stdout, stderr = process.communicate(timeout=PATIENCE)
         assert (process.returncode, stdout) == (130, "")
