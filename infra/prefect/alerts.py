@@ -18,17 +18,15 @@ PENDING = "derain.images.pending"
 """Event of a run that left images pending."""
 DRIFT = "derain.drift"
 FLOWS = (
-    *(
-        "derain-batch",
-        "ingest",
-        "curate",
-        "finetune",
-        "distill",
-        "evaluate",
-        "promote",
-        "rollback",
-        "retrain",
-    ),
+    "derain-batch",
+    "ingest",
+    "curate",
+    "finetune",
+    "distill",
+    "evaluate",
+    "promote",
+    "rollback",
+    "retrain",
     "maintain",
 )
 SUBJECT = "derain-flows: {{ automation.name }}"
