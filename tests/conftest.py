@@ -8,6 +8,7 @@ imitation that starts at once. The last two set the AWS environment for the test
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,12 @@ from infra.settings import Settings
 from infra.tracking.registry import Registry
 from infra.tracking.server import ModelNotFound
 from tests.support.servers.ceph import Gateway, gateway, missing_programs
+
+
+def pytest_configure() -> None:
+    """Let the programs under test hear Ctrl-C, which what a shell starts with `&` ignores, its children too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
