@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Executor(Protocol):
 
     @property
     def workers(self) -> int:
-        """Number of calls that run at the same time."""
+        """Number of calls that run at the same time now, at least 1; workers may join and leave."""
 
     @property
     def waves_ahead(self) -> int:
@@ -43,6 +43,12 @@ class Executor(Protocol):
         ------
         TransientError
             If there are no workers.
+        """
+
+    def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
+        """Return results of calls that have ended, by answer; of those left out, `Answer.result` says why.
+
+        Fetching many at once takes far less time than one after the other. `seconds` is the longest time to wait.
         """
 
 
@@ -66,6 +72,10 @@ class InProcessExecutor:
         except Exception as error:  # noqa: BLE001 - raised by result(), as errors of a worker are
             answer.set_exception(error)
         return answer
+
+    def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
+        """Leave all results to their answers, which have them already."""
+        return {}
 
 
 @contextmanager

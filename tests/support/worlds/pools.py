@@ -140,3 +140,6 @@ class _Remembering:
     def submit(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Answer:
         self.judged.extend(crop.key for shard in arguments for crop in shard.items)
         return self.executor.submit(function, *arguments, **options)
+
+    def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
+        return self.executor.results(answers, seconds)
