@@ -175,7 +175,7 @@ class Settings(WorkerSettings):
     def shard_resources(self) -> dict[str, float]:
         """What a shard takes of a worker, by name of the resource."""
         pairs = (pair.split("=") for pair in (self.resources or "").replace(",", " ").split())
-        return {name: float(amount) for name, amount in pairs}
+        return {name: float(amount) for name, amount in pairs if float(amount)}
 
 
 def read_settings() -> Settings:

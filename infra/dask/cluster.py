@@ -72,9 +72,10 @@ def connect(settings: Settings) -> Iterator[Client]:
     """
     for name in ("distributed", "distributed.worker", "distributed.nanny"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("distributed.scheduler").setLevel(
-        logging.CRITICAL
-    )  # an interrupted run has cancelled its tasks
+    # The scheduler logs the tasks that an interrupted run has cancelled; the client logs, with its traceback, that it
+    # lost the scheduler, which a run reports in one line.
+    for name in ("distributed.scheduler", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(_configuration()), _without_main():
         if settings.cluster:
             with _remote(settings, settings.cluster) as client:

@@ -82,6 +82,20 @@ def test_the_next_wave_is_under_way_before_one_is_recorded() -> None:
     ]
 
 
+def test_more_is_sent_once_more_workers_are_there() -> None:
+    stage = Letters("abcdefghijkl")
+
+    class Joined(Sending):
+        def results(self, answers: Sequence[Any], seconds: float) -> dict[Any, Any]:
+            self.workers = 3
+            return {}
+
+    run_stage(stage, Lease(), Joined(stage.happened), Pace(1, 5.0), lambda tally: None)
+    assert stage.happened[:2] == ["send a", "send b"]
+    (first, *_) = [place for place, line in enumerate(stage.happened) if line.startswith("commit")]
+    assert stage.happened[first] == "commit abc"
+
+
 def test_no_more_is_sent_once_as_many_shards_as_a_wave_brought_no_rows() -> None:
     stage = Letters("abcdefg")
     tally = run(stage, dict.fromkeys("abcdefg", result_of(unfinished=1)))
