@@ -1,4 +1,4 @@
-"""Calls of our functions on the workers of a cluster: `submit` one, fetch the `results` of many, `ask_workers`.
+"""Calls of our functions on the workers of a cluster: `submit`, `submit_all`, `results`, `ask_workers`.
 
 Calls travel as bytes: a remote scheduler unpickles what it receives, but has neither our code nor torch.
 """
@@ -7,11 +7,22 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from distributed import CancelledError, Client, Future
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How workers run calls."""
+
+    priority: int = 0
+    """Calls of higher priority run before those that are already waiting."""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """What each call takes of a worker while it runs, as in `dask worker --resources`."""
 
 
 class _Call:
@@ -28,8 +39,6 @@ def submit(
     client: Client,
     function: Callable[..., Any],
     *arguments: Any,
-    key: Any = None,
-    priority: int = 0,
     resources: Mapping[str, float] | None = None,
 ) -> Future:
     """Submit a call of a function of this project.
@@ -42,17 +51,45 @@ def submit(
         A function at the top level of one of our modules, or a method of such an object.
     arguments : Any
         Arguments of the call; they must be picklable.
-    key : Any
-        Dask's name for the task. Default: one that Dask generates.
-    priority : int
-        Tasks of higher priority run before those that are already waiting.
     resources : Mapping[str, float], optional
         What the call takes of a worker while it runs, as in `dask worker --resources`.
     """
     packed = pickle.dumps(_Call(function, arguments))
-    return client.submit(
-        pickle.loads, packed, key=key, priority=priority, resources=dict(resources or {}), pure=False
+    return client.submit(pickle.loads, packed, resources=dict(resources or {}), pure=False)
+
+
+def submit_all(
+    client: Client,
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    keys: Sequence[Any],
+    how: How,
+) -> list[Future]:
+    """Submit a call per item, all in one message; see `submit`.
+
+    Parameters
+    ----------
+    client : Client
+        From `infra.dask.cluster.connect`.
+    function : callable
+        Called with each item.
+    items : sequence
+        Arguments, one per call.
+    keys : sequence
+        Dask's names for the calls, each of them new.
+    how : How
+        Priority and resources.
+    """
+    packed = [pickle.dumps(_Call(function, (item,))) for item in items]
+    futures: list[Future] = client.map(
+        pickle.loads,
+        packed,
+        key=list(keys),
+        pure=False,
+        priority=how.priority,
+        resources=dict(how.resources),
     )
+    return futures
 
 
 def results(client: Client, futures: Sequence[Future], seconds: float) -> dict[Future, Any]:

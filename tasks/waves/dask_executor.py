@@ -42,20 +42,30 @@ class DaskExecutor:
             self._counted_at = time.monotonic()
         return self._workers
 
-    def submit(
-        self, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
-    ) -> Answer:
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Answer:
         """See `infra.dask.calls.submit`."""
-        try:
-            return calls.submit(  # type: ignore[no-any-return]
-                self.client, function, *arguments, key=key, priority=priority, resources=self.resources
-            )
-        except ClosedClientError as error:
-            raise TransientError(SCHEDULER_GONE) from error
+        with _scheduler_needed():
+            return calls.submit(self.client, function, *arguments, resources=self.resources)
+
+    def submit_all(
+        self, function: Callable[[Any], Any], items: Sequence[Any], keys: Sequence[Any], priority: int
+    ) -> list[Answer]:
+        """See `infra.dask.calls.submit_all`."""
+        how = calls.How(priority, self.resources)
+        with _scheduler_needed():
+            return calls.submit_all(self.client, function, items, keys, how)  # type: ignore[return-value]
 
     def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
         """See `infra.dask.calls.results`."""
         return calls.results(self.client, answers, seconds)
+
+
+@contextmanager
+def _scheduler_needed() -> Iterator[None]:
+    try:
+        yield
+    except ClosedClientError as error:
+        raise TransientError(SCHEDULER_GONE) from error
 
 
 @contextmanager

@@ -34,10 +34,19 @@ class Executor(Protocol):
     def waves_ahead(self) -> int:
         """Number of waves of shards to submit ahead; 0: single shards."""
 
-    def submit(
-        self, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
-    ) -> Answer:
-        """Submit a call; calls of higher priority overtake waiting ones.
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Answer:
+        """Submit a call.
+
+        Raises
+        ------
+        TransientError
+            If there are no workers.
+        """
+
+    def submit_all(
+        self, function: Callable[[Any], Any], items: Sequence[Any], keys: Sequence[Any], priority: int
+    ) -> list[Answer]:
+        """Submit a call per item under these keys; calls of higher priority overtake waiting ones.
 
         Raises
         ------
@@ -62,9 +71,7 @@ class InProcessExecutor:
     workers = 1
     waves_ahead = 0
 
-    def submit(
-        self, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
-    ) -> Answer:
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Answer:
         """Run a call; Ctrl-C interrupts it at once."""
         answer: Future[Any] = Future()
         try:
@@ -72,6 +79,12 @@ class InProcessExecutor:
         except Exception as error:  # noqa: BLE001 - raised by result(), as errors of a worker are
             answer.set_exception(error)
         return answer
+
+    def submit_all(
+        self, function: Callable[[Any], Any], items: Sequence[Any], keys: Sequence[Any], priority: int
+    ) -> list[Answer]:
+        """Run the calls one after the other."""
+        return [self.submit(function, item) for item in items]
 
     def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
         """Leave all results to their answers, which have them already."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,8 @@ MANY = 64
 """Number of shards in flight from which those that return shortly after one another are collected together."""
 TOGETHER_SECONDS = 0.1
 """Seconds for which such shards wait for one another."""
+SENT_TOGETHER = 256
+"""Largest number of shards in one message to the scheduler, a few megabytes."""
 
 
 class WorkersDie(TransientError):
@@ -100,18 +103,26 @@ class Flight(Generic[Item, Row]):
     def _fill(self, shards: Iterator[Shard[Item]]) -> bool:
         window = self._window()
         while len(self._flying) < window and self.closed_by is None:
-            shard = self._again.popleft() if self._again else next(shards, None)
-            if shard is None:
+            sent = list(
+                itertools.islice(self._waiting(shards), min(window - len(self._flying), SENT_TOGETHER))
+            )
+            if not sent:
                 break
-            answer = self._send(shard)
-            self._flying[answer] = shard
-            answer.add_done_callback(self._arrived.put)
+            for shard, answer in zip(sent, self._send(sent), strict=True):
+                self._flying[answer] = shard
+                answer.add_done_callback(self._arrived.put)
         return bool(self._flying)
 
-    def _send(self, shard: Shard[Item]) -> Answer:
+    def _waiting(self, shards: Iterator[Shard[Item]]) -> Iterator[Shard[Item]]:
+        while self._again:
+            yield self._again.popleft()
+        yield from shards
+
+    def _send(self, shards: list[Shard[Item]]) -> list[Answer]:
         # Tasks of one group wait at the scheduler, not at a worker that another task might kill.
-        key = (f"derain-shard-{self._job.run_id}", shard.index, uuid4().hex)
-        return self._executor.submit(self._job.do, shard, key=key, priority=self._priority)
+        group = f"derain-shard-{self._job.run_id}"
+        keys = [(group, shard.index, uuid4().hex) for shard in shards]
+        return self._executor.submit_all(self._job.do, shards, keys, self._priority)
 
     def _arrivals(self) -> list[Answer]:
         """Return the answers that have arrived; wait for one of them for a while."""

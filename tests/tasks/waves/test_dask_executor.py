@@ -126,7 +126,7 @@ def test_a_device_runs_one_shard_at_a_time(elsewhere: DaskCluster, tmp_path: Pat
         executor(elsewhere, "GPU=1") as device,
     ):
         assert device.workers == 1
-        answers = [device.submit(subprocess.call, alone, key=f"alone-{number}") for number in range(8)]
+        answers = device.submit_all(subprocess.call, [alone] * 8, [f"alone-{n}" for n in range(8)], 0)
         assert [answer.result(timeout=PATIENCE) for answer in answers] == [0] * 8
 
 

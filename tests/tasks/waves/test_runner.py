@@ -60,8 +60,8 @@ class Sending(Workers):
         super().__init__(*arguments, **options)
         self.happened = happened
 
-    def submit(self, function: Any, *arguments: Any, **options: Any) -> Any:
-        answer = super().submit(function, *arguments, **options)
+    def submit(self, function: Any, *arguments: Any) -> Any:
+        answer = super().submit(function, *arguments)
         self.happened.append(f"send {self.tried[-1]}")
         return answer
 
@@ -137,8 +137,8 @@ def test_an_ordered_stage_records_nothing_before_what_precedes_it() -> None:
 class Reordering(Workers):
     """Workers that bring back x after d."""
 
-    def submit(self, function: Any, *arguments: Any, **options: Any) -> Any:
-        answer = super().submit(function, *arguments, **options)
+    def submit(self, function: Any, *arguments: Any) -> Any:
+        answer = super().submit(function, *arguments)
         if self.tried[-1] == "x":
             answer.add_done_callback = lambda call: setattr(self, "bring_back", lambda: call(answer))
         elif self.tried[-1] == "d":
