@@ -72,8 +72,8 @@ def connect(settings: Settings) -> Iterator[Client]:
     """
     for name in ("distributed", "distributed.worker", "distributed.nanny"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # The scheduler logs the tasks that an interrupted run has cancelled; the client logs with a traceback that it lost
-    # the scheduler, which a run reports in one line.
+    # The scheduler logs the tasks that an interrupted run has cancelled. The client logs with a traceback that it
+    # lost the scheduler, which a run reports in one line.
     for name in ("distributed.scheduler", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(_configuration()), _without_main():

@@ -45,7 +45,7 @@ class DaskExecutor:
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Answer:
         """See `infra.dask.calls.submit`."""
         with _scheduler_needed():
-            return calls.submit(self.client, function, *arguments, resources=self.resources)
+            return calls.submit(self.client, function, *arguments, resources=self.resources)  # type: ignore[no-any-return]
 
     def submit_all(
         self, function: Callable[[Any], Any], items: Sequence[Any], keys: Sequence[Any], priority: int
@@ -53,7 +53,7 @@ class DaskExecutor:
         """See `infra.dask.calls.submit_all`."""
         how = calls.How(priority, self.resources)
         with _scheduler_needed():
-            return calls.submit_all(self.client, function, items, keys, how)  # type: ignore[return-value]
+            return calls.submit_all(self.client, function, items, keys, how)
 
     def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
         """See `infra.dask.calls.results`."""

@@ -103,9 +103,7 @@ class Flight(Generic[Item, Row]):
     def _fill(self, shards: Iterator[Shard[Item]]) -> bool:
         window = self._window()
         while len(self._flying) < window and self.closed_by is None:
-            sent = list(
-                itertools.islice(self._waiting(shards), min(window - len(self._flying), SENT_TOGETHER))
-            )
+            sent = self._next_shards(shards, min(window - len(self._flying), SENT_TOGETHER))
             if not sent:
                 break
             for shard, answer in zip(sent, self._send(sent), strict=True):
@@ -113,10 +111,9 @@ class Flight(Generic[Item, Row]):
                 answer.add_done_callback(self._arrived.put)
         return bool(self._flying)
 
-    def _waiting(self, shards: Iterator[Shard[Item]]) -> Iterator[Shard[Item]]:
-        while self._again:
-            yield self._again.popleft()
-        yield from shards
+    def _next_shards(self, shards: Iterator[Shard[Item]], most: int) -> list[Shard[Item]]:
+        again = [self._again.popleft() for _ in range(min(most, len(self._again)))]
+        return again + list(itertools.islice(shards, most - len(again)))
 
     def _send(self, shards: list[Shard[Item]]) -> list[Answer]:
         # Tasks of one group wait at the scheduler, not at a worker that another task might kill.
