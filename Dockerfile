@@ -27,12 +27,12 @@ RUN touch README.md LICENSE \
  && pip install --quiet -c requirements.lock ${TORCH_INDEX:+--extra-index-url ${TORCH_INDEX}} torch \
  && pip install --quiet -c requirements.lock ".[${EXTRAS}]" \
  && pip uninstall --quiet --yes derain-flows contourpy fonttools kiwisolver matplotlib scikit-learn skops
-# What only compiling against these packages, testing or debugging them takes, and Arrow's network protocols.
+# What only compiling against these packages, testing or debugging them takes, and Arrow's network protocol.
 WORKDIR /opt/derain/lib
 RUN find . -type d \( -name tests -o -path '*/torch/test' -o -path '*/torch/include' -o -path '*/pyarrow/include' \) \
       -prune -exec rm -r {} + \
  && find . -path '*/torch/bin/*' -type f ! -name torch_shm_manager -delete \
- && find . -path '*/pyarrow/*' \( -name '*flight*' -o -name '*substrait*' \) -delete \
+ && find . -path '*/pyarrow/*flight*' -delete \
  && find . -name '*.so*' -type f \( -path '*/torch/lib/*' -o -path '*/_polars_runtime*' -o -path '*/pyarrow/*' \
       -o -path '*/numcodecs/*' -o -path '*/asyncpg/*' \) -exec strip --strip-unneeded {} +
 
