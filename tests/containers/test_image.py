@@ -17,8 +17,9 @@ import flows, infra, models, tasks
 ours = [each.name for room in (flows, infra, models, tasks)
         for each in pkgutil.walk_packages(room.__path__, room.__name__ + ".")]
 servers = ["mlflow.server.fastapi_app", "prefect.server.api.server", "distributed.dashboard.scheduler"]
-programs = ["distributed.cli.dask_worker", "distributed.cli.dask_scheduler", "psycopg2", "asyncpg.protocol.protocol"]
-for name in [name for name in ours if not name.endswith("__main__")] + servers + programs:
+programs = ["distributed.cli.dask_worker", "distributed.cli.dask_scheduler"]
+drivers = ["psycopg2", "asyncpg.protocol.protocol"]
+for name in [name for name in ours if not name.endswith("__main__")] + servers + programs + drivers:
     importlib.import_module(name)
 print(len(ours))
 """
