@@ -16,6 +16,7 @@ from flows.running.plain_command import run_plainly
 from infra.catalog.derained import Catalog
 from infra.shown import shown_line
 from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
+from tasks.batch.planning.unwritten import unwritten_line
 from tasks.batch.preflight import prepare
 from tasks.codec.exports import Export, Kind
 from tasks.drift.detection import look_for_drift
@@ -42,7 +43,8 @@ def status(
     prepared = prepare(settings, source, destination, Export(export, quality), model)
     catalog = Catalog(settings.workspace)
     with make_plan(prepared, request, catalog) as found:
-        lines = [plan_line(found.counts)]
+        unwritten = unwritten_line(found.counts, catalog, prepared.scope)
+        lines = [plan_line(found.counts), *([unwritten] if unwritten else [])]
     rejected = catalog.rejected(prepared.scope, rejects)
     lines += [f"drift     {view.line()}" for view in look_for_drift(settings, features=False)]
     lines += [shown_line(f"rejected  {record.key}: {record.reason}") for record in rejected]

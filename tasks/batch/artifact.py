@@ -51,16 +51,16 @@ def escaped(text: str) -> str:
 
 def _figures(summary: RunSummary) -> str:
     counts = summary.counts
-    model = f"{summary.model_name} {summary.model_version}"
     rows = [
         ("listed", f"{counts.listed:,}"),
-        ("done before", f"{counts.done_before:,}"),
+        ("done before", f"{counts.derained_before:,}"),
+        ("rejected before", f"{counts.rejects_before:,}"),
         ("derained", f"{counts.derained:,}"),
         ("rejected", f"{counts.rejected:,}"),
         ("pending", f"{counts.pending:,}"),
         ("speed", f"{rate(summary.images_per_second)} images/s, {rate(summary.megapixels_per_second)} MP/s"),
         ("time", duration(summary.wall_seconds)),
-        ("model", f"{escaped(model)}, `{summary.model_digest[:12]}`"),
+        ("model", f"{escaped(summary.model_label)}, `{summary.model_digest[:12]}`"),
         ("source", escaped(summary.scope.source)),
         ("destination", escaped(summary.scope.destination)),
     ]

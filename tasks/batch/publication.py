@@ -104,8 +104,9 @@ def _table_artifact(summary: RunSummary) -> None:
     counts = summary.counts
     rows = [
         {"what": "listed", "images": counts.listed},
-        {"what": "done before", "images": counts.done_before},
+        {"what": "done before", "images": counts.derained_before},
         *({"what": f"of these by {made.label}", "images": made.images} for made in summary.made_before),
+        {"what": "rejected before", "images": counts.rejects_before},
         {"what": "derained", "images": counts.derained},
         {"what": "rejected", "images": counts.rejected},
         {"what": "pending", "images": counts.pending},
