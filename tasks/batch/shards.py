@@ -23,12 +23,13 @@ from infra.storage.location import KeyRefused
 from models.engine import TilingRefused
 from models.images import RgbBatch
 from tasks.codec import ImageRejected, Picture
-from tasks.media.medium import Medium, MediumSpec
+from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.statistics import image_statistics
 from tasks.waves.loaded import StagedModel, loaded_engine
 from tasks.waves.reading import SHARD_SECONDS, Reading
 from tasks.waves.stage import Shard, ShardResult, halved, unfinished
+from tasks.waves.timing import Phase
 
 WRITE_BEHIND = 3
 """Largest number of outputs still being written while the next image is derained."""
@@ -104,8 +105,10 @@ class _ShardRun:
     def __init__(self, job: ShardJob) -> None:
         self.job = job
         self.medium = open_medium(job.medium)
-        self.engine = loaded_engine(job.model, job.device, job.tile_pixels)
         self.reading = Reading(self.medium, SHARD_SECONDS)
+        self.clock = self.reading.clock
+        with self.clock.phase(Phase.LOAD):
+            self.engine = loaded_engine(job.model, job.device, job.tile_pixels)
         self.records: list[DerainRecord] = []
         self.putting: deque[tuple[DerainRecord, ImageRef, Future[StoredObject]]] = deque()
 
@@ -113,14 +116,15 @@ class _ShardRun:
         with ThreadPoolExecutor(WRITE_BEHIND) as writers:
             for batch in same_sized(self._rainy(refs), self.engine.batch_images):
                 for image, record, encoded in self._derained(batch):
-                    put = writers.submit(_put, self.medium, image.output_key, encoded)
+                    put = writers.submit(self._put, image.output_key, encoded)
                     self.putting.append((record, image.ref, put))
                 self._finish_puts(WRITE_BEHIND)
             self._finish_puts(0)
         reading = self.reading
         rejected = (rejected_record(self.job, ref, reason) for ref, reason in reading.rejected)
         records = (*self.records, *rejected)
-        return ShardResult(records, tuple(reading.unfinished), reading.image_seconds, reading.left)
+        timing, seconds = reading.clock.read(), reading.clock.image_seconds
+        return ShardResult(records, tuple(reading.unfinished), seconds, reading.left, timing)
 
     def _rainy(self, refs: tuple[ImageRef, ...]) -> Iterator[_Rainy]:
         """Yield the images that can be read and whose output key is valid."""
@@ -131,7 +135,7 @@ class _ShardRun:
                 self.reading.rejected.append((image.ref, refused.reason))
 
     def _derained(self, batch: list[_Rainy]) -> Iterator[tuple[_Rainy, DerainRecord, bytes]]:
-        with self.reading.clocked():
+        with self.clock.phase(Phase.DERAIN):
             try:
                 derained = self.engine.derain(np.stack([image.picture.rgb for image in batch]))
             except TilingRefused as refused:
@@ -144,28 +148,51 @@ class _ShardRun:
                     self.reading.unforeseen(image.ref, error)
                 return
         for image, pixels in zip(batch, derained, strict=True):
-            with self.reading.clocked():
-                finished = self._encoded(image, pixels)
+            finished = self._encoded(image, pixels)
             if finished is not None:
                 yield image, *finished
 
     def _encoded(self, image: _Rainy, derained: RgbBatch) -> tuple[DerainRecord, bytes] | None:
         try:
-            encoded = self.medium.encode(derained, image.picture)
-            dropped = self.medium.dropped(image.picture)
-            return _derained_record(self.job, image, derained, encoded, dropped), encoded
+            with self.clock.phase(Phase.ENCODE):
+                encoded = self.medium.encode(derained, image.picture)
+            return self._record(image, derained, encoded), encoded
         except ImageRejected as rejected:
             self.reading.reject(image.ref, image.data, rejected)
         except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
             self.reading.unforeseen(image.ref, error)
         return None
 
+    def _record(self, image: _Rainy, derained: RgbBatch, encoded: bytes) -> DerainRecord:
+        rainy, dropped = image.picture.rgb, self.medium.dropped(image.picture)
+        with self.clock.phase(Phase.STATISTICS):
+            statistics = image_statistics(rainy, derained)
+        with self.clock.phase(Phase.HASH):
+            digest = hashlib.sha256(encoded).hexdigest()
+        return replace(
+            rejected_record(self.job, image.ref, ""),
+            status="derained",
+            reason=f"dropped: {', '.join(dropped)}" if dropped else None,
+            height=rainy.shape[0],
+            width=rainy.shape[1],
+            output_key=image.output_key,
+            output_sha256=digest,
+            **asdict(statistics),
+        )
+
+    def _put(self, key: str, data: bytes) -> StoredObject:
+        with self.clock.phase(Phase.PUT):
+            stored = self.medium.put(key, data)
+        failpoint("after-put", key)
+        return stored
+
     def _finish_puts(self, leave: int) -> None:
         """Wait for puts until at most `leave` are in flight."""
         while len(self.putting) > leave:
             record, ref, put = self.putting.popleft()
             try:
-                stored = put.result()
+                with self.clock.phase(Phase.AWAIT_PUT):
+                    stored = put.result()
             except KeyRefused as refused:
                 self.reading.rejected.append((ref, str(refused)))
             except STORAGE_ERRORS as error:
@@ -189,28 +216,6 @@ def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:
             batch = []
     if batch:
         yield batch
-
-
-def _put(medium: Medium, key: str, data: bytes) -> StoredObject:
-    stored = medium.put(key, data)
-    failpoint("after-put", key)
-    return stored
-
-
-def _derained_record(
-    job: ShardJob, image: _Rainy, derained: RgbBatch, encoded: bytes, dropped: tuple[str, ...]
-) -> DerainRecord:
-    rainy = image.picture.rgb
-    return replace(
-        rejected_record(job, image.ref, ""),
-        status="derained",
-        reason=f"dropped: {', '.join(dropped)}" if dropped else None,
-        height=rainy.shape[0],
-        width=rainy.shape[1],
-        output_key=image.output_key,
-        output_sha256=hashlib.sha256(encoded).hexdigest(),
-        **asdict(image_statistics(rainy, derained)),
-    )
 
 
 def can_derain(job: ShardJob) -> bool:

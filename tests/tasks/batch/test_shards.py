@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from tasks.media.opening import MediumSpec
 from tasks.waves.loaded import StagedModel
 from tasks.waves.reading import FAULTS_IN_A_ROW
 from tasks.waves.stage import Shard, ShardResult
+from tasks.waves.timing import IMAGE_PHASES, IN_BACKGROUND, Phase
 
 SPEC = MediumSpec("mem://in", "mem://out", Export("png"), 1_000)
 JOB = ShardJob(
@@ -123,6 +125,19 @@ def _rows(result: ShardResult, status: str) -> dict[str, str | None]:
 
 def _left(result: ShardResult) -> dict[str, str]:
     return {image.key: image.reason for image in result.unfinished}
+
+
+def test_a_shard_returns_where_its_time_went(derain: Derain) -> None:
+    result = derain("abc", Memory())
+    timing = result.timing
+    assert timing is not None
+    assert timing.worker == os.getpid()
+    assert set(timing.cpu_of) == set(timing.wall_of) == set(Phase)
+    for phase in (*IMAGE_PHASES, *IN_BACKGROUND, Phase.AWAIT_FETCH, Phase.AWAIT_PUT):
+        assert timing.wall_of[phase] > 0, phase
+    in_line = sum(timing.wall_of[phase] for phase in Phase if phase not in IN_BACKGROUND)
+    assert in_line <= timing.ended - timing.began
+    assert result.image_seconds == sum(timing.cpu_of[phase] for phase in IMAGE_PHASES)
 
 
 def test_every_image_gets_an_output_and_a_row(derain: Derain) -> None:
