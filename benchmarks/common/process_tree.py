@@ -37,7 +37,8 @@ class ProcessTree:
         self._thread = threading.Thread(target=self._sample_until_stopped)
 
     def __enter__(self) -> ProcessTree:
-        """Begin."""
+        """Take the first sample."""
+        self._sample()
         self._thread.start()
         return self
 
@@ -47,6 +48,7 @@ class ProcessTree:
         """Take the last sample."""
         self._stop.set()
         self._thread.join()
+        self._sample()
 
     @property
     def pids(self) -> set[int]:
@@ -79,10 +81,8 @@ class ProcessTree:
         return Sample(moment, cpu_of, between(before.idle, after.idle), between(before.busy, after.busy))
 
     def _sample_until_stopped(self) -> None:
-        self._sample()
         while not self._stop.wait(EVERY):
             self._sample()
-        self._sample()
 
     def _sample(self) -> None:
         cpu_of = dict(self.samples[-1].cpu_of) if self.samples else {}
