@@ -15,7 +15,7 @@ import pytest
 from infra.errors import ObjectStillChanging, StorageError
 from infra.records import ImageRef, Scope, StoredObject
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
-from models.engine import TilingRefused
+from models.engine import Begun, TilingRefused
 from tasks.batch.shards import ShardJob, can_derain, derain_shard
 from tasks.codec import ImageRejected, Picture, PictureForm
 from tasks.codec.exports import Export
@@ -92,16 +92,38 @@ class Memory:
 class Inverter:
     """Stands for a network: turns grey levels round."""
 
-    def __init__(self, batch_images: int, fails: Exception | None = None) -> None:
+    def __init__(
+        self, batch_images: int, fails: Exception | None = None, ahead: int = 0, late: Exception | None = None
+    ) -> None:
         self.batch_images = batch_images
+        self.ahead = ahead
         self.batches: list[int] = []
-        self.fails = fails
+        self.fails, self.late = fails, late
+        self.events: list[str] = []
 
     def derain(self, rainy: np.ndarray) -> np.ndarray:
+        return self.begin(rainy).result()
+
+    def begin(self, rainy: np.ndarray) -> Begun:
+        number = len(self.batches)
         self.batches.append(len(rainy))
-        if self.fails is not None and len(self.batches) == 1:
+        self.events.append(f"begin {number}")
+        if self.fails is not None and number == 0:
             raise self.fails
-        return 255 - rainy
+        return Inverted(self, number, rainy)
+
+
+@dataclass
+class Inverted:
+    engine: Inverter
+    number: int
+    rainy: np.ndarray
+
+    def result(self) -> np.ndarray:
+        self.engine.events.append(f"result {self.number}")
+        if self.engine.late is not None and self.number == 0:
+            raise self.engine.late
+        return 255 - self.rainy
 
 
 Derain = Callable[..., ShardResult]
@@ -283,6 +305,41 @@ def test_neighbours_of_one_size_share_a_pass(derain: Derain) -> None:
     result = derain("abcdABe", Memory({("decode", "b", 1): ImageRejected("damaged PNG")}), engine)
     assert engine.batches == [3, 2, 1]
     assert sorted(_rows(result, "derained")) == sorted("acdABe")
+
+
+def test_images_of_one_size_share_a_pass_wherever_they_lie(derain: Derain) -> None:
+    engine, memory = Inverter(3), Memory()
+    result = derain("aAbBcCd", memory, engine)
+    assert engine.batches == [3, 3, 1]
+    assert {key[0]: data[0] for key, data in memory.puts.items()} == {
+        key: 255 - ord(key) for key in "aAbBcCd"
+    }
+    assert sorted(_rows(result, "derained")) == sorted("aAbBcCd")
+
+
+def test_images_that_wait_for_others_of_their_size_are_bounded(
+    derain: Derain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.batch.shards.BATCH_PIXELS", 18)  # lower case: 4 pixels; upper case: 9
+    engine = Inverter(10)
+    result = derain("abAcBdC", Memory(), engine)
+    assert engine.batches == [1, 3, 1, 1, 1]  # A makes room for c, abc for B, B for C; d and C are left
+    assert sorted(_rows(result, "derained")) == sorted("abAcBdC")
+
+
+def test_the_next_batch_begins_before_the_result_of_the_last_one(derain: Derain) -> None:
+    engine, memory = Inverter(2, ahead=1), Memory()
+    result = derain("abcde", memory, engine)
+    assert engine.events == ["begin 0", "begin 1", "result 0", "begin 2", "result 1", "result 2"]
+    assert [record.key for record in result.records] == list("abcde")
+    assert {key[0]: data[0] for key, data in memory.puts.items()} == {key: 255 - ord(key) for key in "abcde"}
+
+
+def test_a_result_that_fails_leaves_the_images_of_its_batch_pending(derain: Derain) -> None:
+    engine = Inverter(2, ahead=1, late=RuntimeError("illegal memory access"))
+    result = derain("abcd", Memory(), engine)
+    assert _left(result) == dict.fromkeys("ab", "RuntimeError: illegal memory access")
+    assert set(_rows(result, "derained")) == {"c", "d"}
 
 
 def test_a_pass_that_fails_leaves_its_images_pending(derain: Derain) -> None:
