@@ -2,9 +2,9 @@
 
 python -m benchmarks.speed.starts
 
-Each case is a process of its own, run in turn with `python -c "import torch"`: by the console command `derain`, and by
-`python -m flows.derain_batch` on a Prefect server that runs already. The start of that server is a row of its own.
-Ratios are those of neighbours: a machine that is busy with other things counts for both. Writes `results/starts.csv`.
+Each case is a process of its own, run in turn with `python -c "import torch"`: by the console command `derain`, and
+by `python -m flows.derain_batch` on a Prefect server that runs already, whose start is a row of its own. Ratios are
+those of neighbours: a machine that is busy with other things counts for both. Writes `results/starts.csv`.
 """
 
 from __future__ import annotations
