@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from infra.errors import STORAGE_ERRORS, ItemRejected, ObjectStillChanging, one_line
@@ -22,6 +21,7 @@ from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium
 from tasks.waves.memory import reserved
 from tasks.waves.stage import Unfinished
+from tasks.waves.timing import Phase, ShardClock
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Reading:
         self._seconds = seconds
         self.rejected: list[tuple[ImageRef, str]] = []
         self.unfinished: list[Unfinished] = []
-        self.image_seconds = 0.0
+        self.clock = ShardClock()
         self.fetches = FailureStreak()
         self.puts = FailureStreak()
 
@@ -99,7 +99,8 @@ class Reading:
                     self.unfinished.append(Unfinished(ref.key, "left untried after faults in a row"))
                     continue
                 try:
-                    data = fetching.result()
+                    with self.clock.phase(Phase.AWAIT_FETCH):
+                        data = fetching.result()
                 except (ItemRejected, KeyRefused) as refused:
                     self.rejected.append((ref, str(refused)))
                 except STORAGE_ERRORS as error:
@@ -134,15 +135,6 @@ class Reading:
         logger.warning("%s stays pending", ref.key, exc_info=error)
         self.unfinished.append(Unfinished(ref.key, f"{type(error).__name__}: {one_line(error)}"))
 
-    @contextmanager
-    def clocked(self) -> Iterator[None]:
-        """Add the CPU seconds of the block to the total."""
-        started = time.thread_time()
-        try:
-            yield
-        finally:
-            self.image_seconds += time.thread_time() - started
-
     @property
     def _is_systemic(self) -> bool:
         return self.fetches.is_long or self.puts.is_long
@@ -157,14 +149,18 @@ class Reading:
             if number and time.monotonic() > until and not self._is_systemic:
                 self.left = len(refs) - number
                 break
-            ahead.append((ref, readers.submit(self.medium.fetch, ref)))
+            ahead.append((ref, readers.submit(self._fetch, ref)))
             if len(ahead) > READ_AHEAD:
                 yield ahead.popleft()
         yield from ahead
 
+    def _fetch(self, ref: ImageRef) -> bytes:
+        with self.clock.phase(Phase.FETCH):
+            return self.medium.fetch(ref)
+
     def _decode(self, ref: ImageRef, data: bytes) -> Picture | None:
         failpoint("decode", ref.key)
-        with self.clocked():
+        with self.clock.phase(Phase.DECODE):
             try:
                 return self.medium.decode(data)
             except ImageRejected as rejected:
