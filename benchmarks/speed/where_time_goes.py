@@ -29,7 +29,7 @@ from typing import Any
 from benchmarks.common.frames import write_frames
 from benchmarks.common.process_tree import ProcessTree
 from benchmarks.common.tables import write_table
-from infra.dask.cluster import local_workers
+from infra.dask.local_cluster import local_workers
 from infra.settings import read_settings
 from models.modelfile import SHIPPED
 from tasks.waves.timing import IN_BACKGROUND, Phase, ShardTiming

@@ -13,8 +13,9 @@ from flows.console.arguments import ArgumentRefused, Collection
 from flows.console.lines import announce, say
 from flows.console.networks import model_url
 from flows.console.progress import ConsoleProgress
+from flows.running.flow_settings import command_settings
 from infra.errors import printable
-from infra.settings import Settings, read_settings
+from infra.settings import Settings
 from infra.storage.location import is_local
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
 from tasks.batch.metrics import publish_metrics
@@ -59,8 +60,8 @@ def derain_collection(collection: Collection | None, options: CollectionOptions)
     DerainError, ModelError
         If nothing could be derained; the message names the cause in one line.
     """
-    model, settings = model_url(options.model), read_settings()
     source, destination = (collection.source, collection.destination) if collection else (None, None)
+    model, settings = model_url(options.model), command_settings(source, destination)
     announce(f"reading {printable(source or settings.source or 'the samples')}")
     prepared = prepare(settings, source, destination, options.export, model, resolve_at_once)
     if options.keep_old and prepared.medium.frames:

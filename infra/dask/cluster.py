@@ -8,10 +8,8 @@ import io
 import logging
 import os
 import pickle
-import signal
 import socket
 import sys
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,20 +17,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import dask
-from distributed import Client, Future, LocalCluster, WorkerPlugin
+from distributed import Client, Future, WorkerPlugin
 from distributed.comm import parse_address, parse_host_port
 from distributed.comm.registry import get_backend
-from tenacity import Retrying, stop_after_attempt
 
-from infra.dask.closing import closing_client, closing_cluster
-from infra.dask.security import local_security, remote_security, warn_of_plain_tcp
+from infra.dask.closing import closing_client
+from infra.dask.local_cluster import local_cluster, local_workers
+from infra.dask.security import remote_security, warn_of_plain_tcp
 from infra.dask.versions import compare_versions, without_version_tables
 from infra.errors import UserError
 from infra.settings import Settings
 
 T = TypeVar("T")
-START_SECONDS = 120.0
-"""Seconds that a local worker may take to start; it usually takes two, on a busy machine twenty."""
 PACKAGES = ("tasks", "models", "infra")
 """Packages that are sent to remote workers, so that they run the coordinator's code."""
 ROOT = Path(__file__).parents[2]
@@ -70,7 +66,9 @@ def connect(settings: Settings) -> Iterator[Client]:
     CertificatesInvalid
         If `settings.cluster` is a `tls://` address and there are no certificates for it.
     ClusterUnreachable
-        If the scheduler does not answer, its versions do not match, or no workers start on this machine.
+        If the scheduler does not answer, or its versions do not match.
+    WorkersNotStarted
+        If no workers start on this machine.
     """
     for name in ("distributed", "distributed.worker", "distributed.nanny"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -82,10 +80,7 @@ def connect(settings: Settings) -> Iterator[Client]:
             with _remote(settings, settings.cluster) as client:
                 yield client
             return
-        with (
-            closing_cluster(_local(local_workers(settings))) as cluster,
-            closing_client(Client(cluster)) as client,
-        ):
+        with local_cluster(local_workers(settings)) as cluster, closing_client(Client(cluster)) as client:
             yield client
 
 
@@ -123,17 +118,6 @@ def ask_workers(client: Client, function: Callable[..., T], *arguments: Any) -> 
     return answers
 
 
-def local_workers(settings: Settings) -> int:
-    """Return the number of worker processes on this machine: the setting, or else one per GPU or per core."""
-    if settings.workers:
-        return settings.workers
-    if settings.device.startswith("cuda"):
-        import torch
-
-        return max(torch.cuda.device_count(), 1)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def worker_count(client: Client) -> int:
     """Return the number of workers that a cluster has now."""
     return len(client.scheduler_info(n_workers=-1)["workers"])
@@ -157,42 +141,6 @@ def _configuration() -> dict[str, object]:
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
     }
-
-
-def _local(workers: int) -> LocalCluster:
-    """Start workers on this machine, and try once more if one dies or hangs during its start."""
-    twice = Retrying(stop=stop_after_attempt(2), reraise=True)
-    try:
-        with _ignore_interrupts():
-            return twice(
-                LocalCluster,
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=None,
-                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # any free port
-                memory_limit=0,
-                death_timeout=START_SECONDS,
-                security=local_security(),
-            )
-    except Exception as error:  # Dask reports it as RuntimeError, TimeoutError, AssertionError ...
-        reason = error.__cause__ or error.__context__ or error
-        raise ClusterUnreachable(f"no worker processes start on this machine: {reason}") from error
-
-
-@contextmanager
-def _ignore_interrupts() -> Iterator[None]:
-    """Let processes that start now ignore Ctrl-C, which a terminal sends to all: the coordinator ends them."""
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # only the main thread may set signal handlers
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

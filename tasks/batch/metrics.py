@@ -23,7 +23,8 @@ def run_gauges(summary: RunSummary) -> list[Gauge]:
     counts = summary.counts
     images = {
         "listed": counts.listed,
-        "done_before": counts.done_before,
+        "done_before": counts.derained_before,
+        "rejected_before": counts.rejects_before,
         "derained": counts.derained,
         "rejected": counts.rejected,
         "pending": counts.pending,

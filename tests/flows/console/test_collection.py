@@ -177,6 +177,33 @@ def test_a_rejected_image_has_its_reason_in_the_last_lines_and_in_status(
     assert "rejected  empty.png: zero bytes" in said
 
 
+def test_a_destination_that_was_never_written_to_is_noticed(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["rainy", "derained", *MODEL])
+    capsys.readouterr()
+    assert run(["status", "rainy", "derainde", *MODEL]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("3 objects: 0 done, ")
+    assert said[1:] == [
+        f"{here / 'derainde'}: nothing was ever written there; did you mean {here / 'derained'}?"
+    ]
+    assert run(["status", "rainy", "derained", *MODEL]) == 0
+    assert "ever written" not in capsys.readouterr().out
+
+
+def test_photographs_that_are_not_read_are_named_with_what_converts_them(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "rainy" / "a.heic").write_bytes(b"")
+    (here / "rainy" / "b.CR3").write_bytes(b"")
+    assert run(["rainy", "out", *MODEL]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert "2 left out (1 .cr3, 1 .heic)" in line
+    assert ".heic not read (convert to JPEG or PNG, for example with heif-convert)" in line
+    assert ".cr3 not read (convert to JPEG or PNG, for example with darktable-cli)" in line
+
+
 def test_status_of_nothing_is_refused_and_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
