@@ -15,9 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dask.system import CPU_COUNT
-from distributed.system import MEMORY_LIMIT
-
 from infra.settings import read_worker_settings
 
 logger = logging.getLogger(__name__)
@@ -58,7 +55,12 @@ def needs_lock(pixels: int) -> bool:
 def share_bytes() -> int:
     """Return the bytes that one worker may use for an image: `DERAIN_IMAGE_BYTES`, or its share of the memory."""
     chosen = read_worker_settings().image_bytes
-    return chosen if chosen is not None else max(MEMORY_LIMIT // CPU_COUNT - BASE_BYTES, BASE_BYTES // 4)
+    if chosen is not None:
+        return chosen
+    from dask.system import CPU_COUNT  # these imports take a second: only if an image is derained
+    from distributed.system import MEMORY_LIMIT
+
+    return int(max(MEMORY_LIMIT // CPU_COUNT - BASE_BYTES, BASE_BYTES // 4))
 
 
 def _open_lock() -> int | None:
