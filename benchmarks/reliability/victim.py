@@ -66,7 +66,9 @@ class Put:
 class _Here(FlowObserver):
     """Works in this process, so that killing it kills everything."""
 
-    def executor(self, settings: Settings, counts: PlanCounts) -> AbstractContextManager[Executor]:
+    def executor(
+        self, settings: Settings, counts: PlanCounts, follows_death: bool
+    ) -> AbstractContextManager[Executor]:
         return in_process(settings)
 
 
