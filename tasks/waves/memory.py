@@ -34,7 +34,7 @@ def reserved(pixels: int) -> Iterator[None]:
     pixels : int
         Height times width.
     """
-    if pixels * BYTES_PER_PIXEL <= share_bytes():
+    if not needs_lock(pixels):
         yield
         return
     descriptor = _open_lock()
@@ -45,6 +45,11 @@ def reserved(pixels: int) -> Iterator[None]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def needs_lock(pixels: int) -> bool:
+    """Return whether an image of this many pixels takes more than the share of a worker."""
+    return pixels * BYTES_PER_PIXEL > share_bytes()
 
 
 def share_bytes() -> int:

@@ -48,6 +48,7 @@ class Memory:
     puts: dict[str, bytes] = field(default_factory=dict)
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    decoded_in: set[int] = field(default_factory=set)
 
     def output_key(self, ref: ImageRef) -> str:
         self._call("name", ref.key)
@@ -62,6 +63,7 @@ class Memory:
 
     def decode(self, data: bytes) -> Picture:
         self._call("decode", chr(data[0]))
+        self.decoded_in.add(threading.get_ident())
         level, side = data[0], 3 if chr(data[0]).isupper() else 2
         return Picture(np.full((side, side, 3), level, np.uint8), None, PictureForm("PNG", "RGB"))
 
@@ -155,7 +157,7 @@ def test_a_shard_returns_where_its_time_went(derain: Derain) -> None:
     assert timing is not None
     assert timing.worker == os.getpid()
     assert set(timing.cpu_of) == set(timing.wall_of) == set(Phase)
-    for phase in (*IMAGE_PHASES, *IN_BACKGROUND, Phase.AWAIT_FETCH, Phase.AWAIT_PUT):
+    for phase in {*IMAGE_PHASES, *IN_BACKGROUND, Phase.AWAIT_FETCH, Phase.AWAIT_PUT} - {Phase.DECODE_AHEAD}:
         assert timing.wall_of[phase] > 0, phase
     in_line = sum(timing.wall_of[phase] for phase in Phase if phase not in IN_BACKGROUND)
     assert in_line <= timing.ended - timing.began
@@ -302,7 +304,8 @@ def test_faults_of_single_images_say_nothing_of_the_next(derain: Derain, what: s
 
 def test_neighbours_of_one_size_share_a_pass(derain: Derain) -> None:
     engine = Inverter(3)
-    result = derain("abcdABe", Memory({("decode", "b", 1): ImageRejected("damaged PNG")}), engine)
+    damaged = ImageRejected("damaged PNG")
+    result = derain("abcdABe", Memory({("decode", "b", 1): damaged, ("decode", "b", 2): damaged}), engine)
     assert engine.batches == [3, 2, 1]
     assert sorted(_rows(result, "derained")) == sorted("acdABe")
 
@@ -325,6 +328,29 @@ def test_images_that_wait_for_others_of_their_size_are_bounded(
     result = derain("abAcBdC", Memory(), engine)
     assert engine.batches == [1, 3, 1, 1, 1]  # A makes room for c, abc for B, B for C; d and C are left
     assert sorted(_rows(result, "derained")) == sorted("abAcBdC")
+
+
+@pytest.mark.parametrize(("batch_images", "is_large", "ahead"), [(1, False, 0), (2, False, 1), (2, True, 0)])
+def test_threads_decode_ahead_of_batches_but_no_large_images(
+    derain: Derain, monkeypatch: pytest.MonkeyPatch, batch_images: int, is_large: bool, ahead: bool
+) -> None:
+    monkeypatch.setattr("tasks.waves.reading.needs_lock", lambda pixels: is_large)
+    memory = Memory()
+    result = derain("abcdefgh", memory, Inverter(batch_images))
+    assert [record.key for record in result.records] == list("abcdefgh")
+    assert all(memory.calls["decode", key] == 1 for key in "abcdefgh")
+    assert (threading.get_ident() not in memory.decoded_in) == ahead
+    assert result.timing is not None
+    assert (result.timing.cpu_of[Phase.DECODE_AHEAD] > 0) == ahead
+
+
+def test_a_fault_that_is_met_ahead_is_reported_in_its_turn(derain: Derain) -> None:
+    damaged, full = ImageRejected("damaged PNG"), MemoryError("no room")
+    faults = {("decode", "b", 1): damaged, ("decode", "b", 2): damaged, ("decode", "c", 1): full}
+    result = derain("abcd", Memory({**faults, ("decode", "c", 2): full}), Inverter(2))
+    assert _rows(result, "rejected") == {"b": "damaged PNG"}
+    assert _left(result) == {"c": "MemoryError: no room"}
+    assert set(_rows(result, "derained")) == set("ad")
 
 
 def test_the_next_batch_begins_before_the_result_of_the_last_one(derain: Derain) -> None:
