@@ -63,7 +63,14 @@ down:
 .env:
 	(umask 077; sed "s/^POSTGRES_PASSWORD=$$/&$$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')/" deploy/env.example > $@)
 
+# What needs data takes it from SETS=folder with train, real_frames and real_rain; Ray Data runs where RAY=python has it.
 bench: install
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.speed.planning
 	$(BIN)/python -m benchmarks.speed.derain_batch --data "$(or $(SETS),$(error make bench SETS=folder with real_frames and real_rain))"
+	$(BIN)/python -m benchmarks.speed.where_time_goes
+	$(BIN)/python -m benchmarks.peers $(if $(RAY),--ray "$(RAY)")
+	$(BIN)/python -m benchmarks.speed.training_step --data "$(SETS)/train"
+	$(BIN)/python -m benchmarks.speed.starts
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.codec.encoders

@@ -11,9 +11,8 @@ from typing import Annotated
 
 import typer
 
+from flows.running.plain_command import run_plainly
 from infra.prefect.alerts import AlertOptions, write_alerts
-from infra.terminal import show_any_text
-from tasks.refusals import REFUSALS
 
 
 def alerts(
@@ -27,15 +26,10 @@ def alerts(
     enable: Annotated[bool, typer.Option("--enable", help="Turn the alerts on. Default: off.")] = False,
 ) -> None:
     """Make four automations on the server of PREFECT_API_URL, or bring those of the same names up to date."""
-    try:
-        names = write_alerts(AlertOptions(late_hours, notify, enable))
-    except REFUSALS as error:
-        sys.stderr.write(f"alerts: {error}\n")
-        raise typer.Exit(1) from error
+    names = write_alerts(AlertOptions(late_hours, notify, enable))
     state = "on" if enable else "off"
     sys.stdout.write("".join(f"{name} ({state})\n" for name in names))
 
 
 if __name__ == "__main__":
-    show_any_text()
-    typer.run(alerts)
+    run_plainly("alerts", alerts)

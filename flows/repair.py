@@ -7,25 +7,17 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
-from infra.settings import read_settings
+from flows.running.flow_settings import command_settings
+from flows.running.plain_command import run_plainly
 from infra.shown import shown_line
-from infra.terminal import show_any_text
 from tasks.batch.repair import repair
-from tasks.refusals import REFUSALS
 
 
 def main() -> None:
     """Rebuild the damaged tables of the workspace (DERAIN_WORKSPACE); intact tables and outputs are not touched."""
-    try:
-        report = repair(read_settings())
-    except REFUSALS as error:
-        sys.stderr.write(f"repair: {error}\n")
-        raise typer.Exit(1) from error
+    report = repair(command_settings())
     sys.stdout.write("\n".join(map(shown_line, report.lines())) + "\n")
 
 
 if __name__ == "__main__":
-    show_any_text()
-    typer.run(main)
+    run_plainly("repair", main)

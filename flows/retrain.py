@@ -22,8 +22,8 @@ from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
 from tasks.refusals import REFUSALS
 from tasks.retraining.presets import sizes_of
-from tasks.retraining.request import RetrainRequest, prepare_retraining
-from tasks.retraining.stages import NothingNew, Retraining, opened
+from tasks.retraining.request import NothingNew, RetrainRequest, prepare_retraining
+from tasks.retraining.stages import Retraining, opened
 from tasks.training.unlabelled import POOL
 
 
@@ -34,7 +34,7 @@ def retrain(
     """Curate the pool, fine-tune a teacher on it, distil a student, evaluate it, and promote it if it is better.
 
     Each stage is a flow of its own. An interrupted retraining resumes; completed stages are skipped. If the pool
-    has not changed since the last retraining, nothing is done.
+    is empty, or has not changed since the last retraining, nothing is done and the run is completed.
 
     Args:
         preset: smoke (shows in minutes that everything works), cpu (hours on a few cores) or gpu.

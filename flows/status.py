@@ -11,16 +11,16 @@ from typing import Annotated
 
 import typer
 
+from flows.running.flow_settings import command_settings
+from flows.running.plain_command import run_plainly
 from infra.catalog.derained import Catalog
-from infra.settings import read_settings
 from infra.shown import shown_line
-from infra.terminal import show_any_text
 from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
+from tasks.batch.planning.unwritten import unwritten_line
 from tasks.batch.preflight import prepare
 from tasks.codec.exports import Export, Kind
 from tasks.drift.detection import look_for_drift
 from tasks.media.sources import Selection
-from tasks.refusals import REFUSALS
 
 
 def status(
@@ -39,21 +39,17 @@ def status(
 ) -> None:
     """Show what is done, pending, rejected and stale, and whether photographs drift; nothing is derained."""
     request = BatchRequest("status", datetime.now(UTC), Selection(), "none")
-    try:
-        settings = read_settings()
-        prepared = prepare(settings, source, destination, Export(export, quality), model)
-        catalog = Catalog(settings.workspace)
-        with make_plan(prepared, request, catalog) as found:
-            lines = [plan_line(found.counts)]
-        rejected = catalog.rejected(prepared.scope, rejects)
-        lines += [f"drift     {view.line()}" for view in look_for_drift(settings, features=False)]
-    except REFUSALS as error:
-        sys.stderr.write(f"status: {error}\n")
-        raise typer.Exit(1) from error
+    settings = command_settings(source, destination)
+    prepared = prepare(settings, source, destination, Export(export, quality), model)
+    catalog = Catalog(settings.workspace)
+    with make_plan(prepared, request, catalog) as found:
+        unwritten = unwritten_line(found.counts, catalog, prepared.scope)
+        lines = [plan_line(found.counts), *([unwritten] if unwritten else [])]
+    rejected = catalog.rejected(prepared.scope, rejects)
+    lines += [f"drift     {view.line()}" for view in look_for_drift(settings, features=False)]
     lines += [shown_line(f"rejected  {record.key}: {record.reason}") for record in rejected]
     sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
-    show_any_text()
-    typer.run(status)
+    run_plainly("status", status)

@@ -12,6 +12,8 @@ ACCEPTED = "status = 'accepted'"
 """SQL condition on `PoolRecord`."""
 REJECTED = "status = 'rejected'"
 """SQL condition on either."""
+WEIGHTS_FILE = "file"
+"""Version of a model that is no registered one but a weights file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,17 @@ class ImageStatistics:
     brightness: float
     contrast: float
     sharpness: float
+
+
+def model_label(name: str, version: str, digest: str = "") -> str:
+    """Return a model as users write and read it everywhere.
+
+    `derain-student/3` for a registered version, which `--model` takes; for a weights file its name, and the start
+    of its digest if that is given, because files of one name may differ.
+    """
+    if version != WEIGHTS_FILE:
+        return f"{name}/{version}"
+    return f"{name} ({digest[:8]})" if digest else name
 
 
 @dataclass(frozen=True, slots=True)

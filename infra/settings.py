@@ -140,8 +140,8 @@ class Settings(WorkerSettings):
     drift: DriftLimits = DriftLimits()
     """When the newest photographs count as different from earlier ones."""
     aws_credentials_block: str | None = None
-    """Name of an AwsCredentials block of Prefect whose credentials flows use for S3; unset: the AWS environment or
-    profile. A `derain` command without Prefect always uses those."""
+    """Name of an AwsCredentials block of Prefect whose credentials all commands use for S3; unset: the AWS
+    environment or profile."""
     reports: ReportLinks = ReportLinks()
     """How browsers reach reports."""
     metrics: str | None = None

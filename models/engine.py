@@ -1,7 +1,8 @@
 """Inference: uint8 photographs in, uint8 photographs out, whole or in tiles, the same pixels either way.
 
 On a CPU one photograph is one forward pass, in bf16 where the processor computes in it: as fast as batches,
-and bit-equal whatever else is derained. On a GPU photographs of one size share a pass.
+and bit-equal whatever else is derained. On a GPU photographs of one size share a pass, and the copies of one batch
+overlap with the computing of another (`Engine.begin`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from models.errors import ModelError
 from models.images import RgbBatch
+from models.lanes import LANES, Lanes
 from models.networks.architectures import architecture_of
 from models.networks.base import Network
 
@@ -46,6 +49,24 @@ class Tile:
         return rows, columns
 
 
+class Begun(Protocol):
+    """Photographs that are being derained."""
+
+    def result(self) -> RgbBatch:
+        """Return the derained photographs, (B, H, W, 3) uint8, once they are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Derained:
+    """Photographs that are derained already."""
+
+    pixels: RgbBatch
+
+    def result(self) -> RgbBatch:
+        """Return them."""
+        return self.pixels
+
+
 class Engine:
     """A network on one device, ready to derain.
 
@@ -69,11 +90,28 @@ class Engine:
         self.network: Network = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = device
         self.tile_pixels = tile_pixels
+        self._lanes = Lanes(device) if device.type == "cuda" else None
 
     @property
     def batch_images(self) -> int:
         """Number of photographs of one size per pass: one on a CPU, where more gain nothing."""
         return GPU_BATCH if self.device.type == "cuda" else 1
+
+    @property
+    def ahead(self) -> int:
+        """Number of batches to begin before the result of the first is asked for; 0 on a CPU."""
+        return LANES - 1 if self._lanes is not None else 0
+
+    def begin(self, rainy: RgbBatch) -> Begun:
+        """Derain photographs of one size as `derain` does, on a GPU without waiting for the result."""
+        height, width = rainy.shape[1:3]
+        if self._lanes is None or height * width > self.tile_pixels:
+            return _Derained(self.derain(rainy))
+        try:
+            return self._lanes.begin(self._pass, rainy)
+        except torch.cuda.OutOfMemoryError:
+            pass
+        return _Derained(self.derain(rainy))  # in halves
 
     def derain(self, rainy: RgbBatch) -> RgbBatch:
         """Derain photographs of one size.
@@ -106,7 +144,7 @@ class Engine:
 
     def derain_floats(self, rainy: Tensor) -> Tensor:
         """Derain (B, 3, H, W) floats in [0, 1] as the photographs they are once rounded to 8 bit."""
-        levels = _as_uint8(rainy.clone())
+        levels = _as_uint8(rainy.clone()).cpu().numpy()
         each = self.batch_images
         parts = [self.derain(levels[first : first + each]) for first in range(0, len(levels), each)]
         return torch.from_numpy(np.concatenate(parts)).to(rainy.device).permute(0, 3, 1, 2).float() / 255
@@ -126,8 +164,10 @@ class Engine:
 
     def _forward(self, rainy: RgbBatch) -> RgbBatch:
         """Run one pass, in halves where the device's memory does not hold the whole batch."""
+        pixels = torch.from_numpy(np.ascontiguousarray(rainy))
         try:
-            return self._pass(rainy)
+            derained: RgbBatch = self._pass(pixels.to(self.device)).cpu().numpy()
+            return derained
         except torch.cuda.OutOfMemoryError:
             if len(rainy) == 1:
                 raise
@@ -136,9 +176,9 @@ class Engine:
         return np.concatenate([self._forward(rainy[:half]), self._forward(rainy[half:])])
 
     @torch.inference_mode()
-    def _pass(self, rainy: RgbBatch) -> RgbBatch:
-        pixels = torch.from_numpy(np.ascontiguousarray(rainy)).to(self.device)
-        floats = pixels.permute(0, 3, 1, 2).float().div_(255)  # (B, 3, H, W), channels last in memory
+    def _pass(self, rainy: Tensor) -> Tensor:
+        """Derain (B, H, W, 3) uint8 on the device."""
+        floats = rainy.permute(0, 3, 1, 2).float().div_(255)  # (B, 3, H, W), channels last in memory
         return _as_uint8(self.network(floats))
 
 
@@ -223,6 +263,6 @@ def _cpu_has_bf16() -> bool:
     return "avx512_bf16" in known or "amx_bf16" in known
 
 
-def _as_uint8(derained: Tensor) -> RgbBatch:
-    levels = derained.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
-    return levels.permute(0, 2, 3, 1).cpu().numpy()
+def _as_uint8(derained: Tensor) -> Tensor:
+    """Turn (B, 3, H, W) floats, which are overwritten, into (B, H, W, 3) uint8."""
+    return derained.clamp_(0, 1).mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1)

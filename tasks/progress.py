@@ -39,6 +39,7 @@ class Progress:
         self._total = total
         self._unit = unit
         self._tally = Tally()
+        self._ending = ""
         self._started = self._updated = self._logged = time.monotonic()
         self._has_terminal = sys.stderr.isatty()
         self._log = run_log()
@@ -56,8 +57,8 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._shown.close()
-        if not isinstance(error, interrupts()):  # a temporary server also receives the Ctrl-C
-            self._update_artifact()
+        self._ending = "cancelled: " if isinstance(error, interrupts()) else ""
+        self._update_artifact()
 
     def show(self, tally: Tally) -> None:
         """Show the results so far."""
@@ -97,11 +98,11 @@ class Progress:
     def _line(self) -> str:
         tally, seconds = self._tally, self._seconds
         line = (
-            f"{tally.images:,} of {self._total:,} {self._unit}s ({tally.rejected:,} rejected,"
+            f"{self._ending}{tally.images:,} of {self._total:,} {self._unit}s ({tally.rejected:,} rejected,"
             f" {tally.unfinished_count:,} pending), {tally.images / seconds:.1f} {self._unit}s/s"
         )
         if tally.pixels or self._unit == "image":
             line += f", {tally.pixels / 1e6 / seconds:.1f} MP/s"
-        if tally.images:
-            line += f", about {(self._total - tally.images) / (tally.images / seconds):,.0f} s to go"
+        if tally.images and not self._ending:
+            line += f", about {(self._total - tally.images) / (tally.images / seconds):,.0f} s left"
         return line

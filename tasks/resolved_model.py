@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.catalog.promotions import Ledger
+from infra.records import WEIGHTS_FILE, model_label
 from infra.settings import Settings, absolute_url
 from infra.storage.location import is_local
+from infra.tracking.local_lookup import resolve_here
 from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
 from models.packed import ModelFile
 from models.shipped import DEFAULT, FOLDER, network_path, shipped_networks
@@ -31,8 +33,8 @@ class ResolvedModel:
 
     @property
     def label(self) -> str:
-        """Readable name: `derain-student/3`, or the name of the file."""
-        return self.name if self.version == "file" else f"{self.name}/{self.version}"
+        """The model as users write it; see `infra.records.model_label`."""
+        return model_label(self.name, self.version)
 
 
 def refuse_absent_device(settings: Settings) -> None:
@@ -59,7 +61,7 @@ def resolve_model(settings: Settings, model: str) -> ResolvedModel:
 
     if not model.startswith("models:/"):
         path = weights_file(model)
-        return ResolvedModel(read_model_file(path), path.stem, "file")
+        return ResolvedModel(read_model_file(path), path.stem, WEIGHTS_FILE)
     registry = Registry(settings)
     register_shipped(settings, model.removeprefix("models:/").partition("@")[0].partition("/")[0])
     registered = registry.resolve(model)
@@ -79,22 +81,42 @@ def weights_file(model: str) -> Path:
     return Path(absolute_url(str(network_path(model))))
 
 
+def resolve_quickly(settings: Settings, model: str) -> ResolvedModel:
+    """Resolve a model as `resolve_model` does, but without MLflow and PyTorch if the workspace knows its version.
+
+    Whether this version of the package can build the network is then left to `require_usable`.
+    """
+    known = resolve_here(settings, model) if model.startswith("models:/") else None
+    if known is None:
+        return resolve_model(settings, model)
+    return ResolvedModel(ModelFile(known.weights, known.config), known.name, known.version)
+
+
+def require_usable(model: ResolvedModel) -> None:
+    """Refuse a model whose network this version of the package cannot build, or whose weights are damaged.
+
+    Raises
+    ------
+    ModelFileInvalid
+        With a message of one line.
+    """
+    from models.modelfile import build  # imports PyTorch only if needed
+
+    build(model.model_file, name=model.label)
+
+
 def resolve_at_once(settings: Settings, model: str) -> ResolvedModel:
-    """Resolve a model as `resolve_model` does, but without MLflow and PyTorch if they are not needed.
+    """Resolve a model as `resolve_quickly` does, also if nothing was ever registered.
 
     Shipped networks are part of the package and are not checked. If nothing was ever registered, the champion is
     the shipped one; this function does not register it.
     """
     shipped = {str(network.path): network for network in shipped_networks()}
     if model in shipped:
-        return ResolvedModel(shipped[model].read(), shipped[model].name, "file")
-    if (
-        model == CHAMPION_URL
-        and not has_registry(settings)
-        and Ledger(settings.workspace).last_move(STUDENT) is None
-    ):
+        return ResolvedModel(shipped[model].read(), shipped[model].name, WEIGHTS_FILE)
+    if model == CHAMPION_URL and _is_untouched(settings):
         return ResolvedModel(shipped_networks()[0].read(), STUDENT, "1")
-    return resolve_model(settings, model)
+    return resolve_quickly(settings, model)
 
 
 def _is_untouched(settings: Settings) -> bool:
@@ -139,7 +161,7 @@ def _refuse_lost_registry(settings: Settings, registry: Registry, name: str) -> 
     known = ledger.last_move(name)
     if known is not None:
         raise PreflightFailed(
-            f"{registry.uri} has no version of {name}, but version {known.to_version} has been champion since"
-            f" {known.decided_at:%Y-%m-%d %H:%M} UTC by the ledger, {ledger.url}: restore the registry (mlflow.db"
-            " from its backup next to it, mlflow.db.backup), or set DERAIN_TRACKING_URI to where it is"
+            f"{registry.uri} has no version of {name}, but {model_label(name, known.to_version)} has been champion"
+            f" since {known.decided_at:%Y-%m-%d %H:%M} UTC by the ledger, {ledger.url}: restore the registry"
+            " (mlflow.db from its backup next to it, mlflow.db.backup), or set DERAIN_TRACKING_URI to where it is"
         )

@@ -55,6 +55,7 @@ def frozen_rival(episode: Episode) -> None:
     time.sleep(2 * LEASE_SECONDS)
     rival = episode.start()
     rival.wait_for_puts(episode.random.randrange(6))
+    episode.thawed(frozen)
     frozen.signal(signal.SIGCONT)
     episode.finish(rival)
     episode.finish(frozen)

@@ -113,6 +113,10 @@ class Episode:
         self.crashes += code == CRASHED
         return code
 
+    def thawed(self, running: Running) -> None:
+        """Note that a run was frozen until now, and did no work."""
+        self.events.append(Event(time.monotonic(), "", running.number))
+
     def damaged(self, key: str) -> None:
         """Note that an output of this photograph may have to be made again."""
         self.events.append(Event(time.monotonic(), key, None))

@@ -24,7 +24,7 @@ class Redone:
 
     images: int = 0
     seconds: float = 0.0
-    """From put to put of the run that lost it."""
+    """From put to put of the run that lost it, without the time that it was frozen."""
 
 
 def redone(events: Iterable[Event]) -> dict[int, Redone]:
@@ -33,7 +33,7 @@ def redone(events: Iterable[Event]) -> dict[int, Redone]:
     Parameters
     ----------
     events : iterable of Event
-        In any order. A run begins with an event without a key.
+        In any order. A run begins with an event without a key; another one says that it was frozen until then.
     """
     last: dict[str, tuple[Event, float]] = {}
     latest: dict[int, float] = {}

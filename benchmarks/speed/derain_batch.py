@@ -28,7 +28,7 @@ from statistics import median
 from typing import Any
 
 from flows.derain_batch import derain_batch
-from infra.dask.cluster import local_workers
+from infra.dask.local_cluster import local_workers
 from infra.settings import read_settings
 from models.modelfile import SHIPPED
 from tasks.batch.summary import RunSummary

@@ -1,5 +1,15 @@
-"""`python -m flows.console`, which is the same as `derain`."""
+"""The entry point of `derain`, also as `python -m flows.console`."""
 
-from flows.console.app import main
+from flows.running.interrupts import exit_on_ctrl_c
 
-main()
+
+def main() -> None:
+    """Run the command that was typed in the shell, and exit; Ctrl-C is one line from the first import on."""
+    exit_on_ctrl_c()
+    from flows.console import app
+
+    app.main()
+
+
+if __name__ == "__main__":
+    main()

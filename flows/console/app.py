@@ -5,27 +5,24 @@ Exit codes: 0 for success; 1, with one line, for an error; 2 for wrong usage; 13
 
 from __future__ import annotations
 
-import functools
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import typer
 
 from flows.console.derain import derain
-from flows.console.lines import announce
 from flows.console.networks import models
 from flows.console.repair import repair
 from flows.console.report import report
 from flows.console.status import status
-from infra.errors import one_line
+from flows.running.interrupts import raise_on_ctrl_c
+from flows.running.plain_command import in_one_line
 from infra.shown import guard_logs
 from infra.terminal import show_any_text
-from tasks.refusals import REFUSALS
 
-INTERRUPTED = 130
 COMMANDS: dict[str, Callable[..., None]] = {
     "status": status,
     "models": models,
@@ -38,6 +35,7 @@ EPILOG = "Other commands: " + ", ".join(f"derain {name}" for name in COMMANDS) +
 
 def main() -> None:
     """Run the command that was typed in the shell, and exit."""
+    raise_on_ctrl_c()
     show_any_text()
     guard_logs()
     signal.signal(signal.SIGTERM, _end)
@@ -55,29 +53,12 @@ def run(words: Sequence[str]) -> int:
     name = words[0] if words and words[0] in COMMANDS else None
     command, rest = (COMMANDS[name], words[1:]) if name else (derain, words)
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-    app.command(epilog=None if name else EPILOG)(_in_one_line(command))
+    app.command(epilog=None if name else EPILOG)(in_one_line("derain", command))
     try:
         app(list(rest), prog_name=f"derain {name}" if name else "derain")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0
-
-
-def _in_one_line(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn an exception that ends a command early into one line and an exit code."""
-
-    @functools.wraps(command)
-    def guarded(*arguments: Any, **options: Any) -> None:
-        try:
-            command(*arguments, **options)
-        except REFUSALS as error:
-            announce(one_line(error))
-            raise typer.Exit(1) from error
-        except KeyboardInterrupt as error:
-            announce("interrupted; run it again to continue")
-            raise typer.Exit(INTERRUPTED) from error
-
-    return guarded
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

@@ -27,6 +27,8 @@ PHOTOGRAPH_SUFFIXES = (
     ".heic",
 )
 """Suffixes by which the name of a file that does not exist yet counts as that of a photograph."""
+COMMAND_NAMES = ("status", "models", "report", "repair")
+"""First words that are other commands than deraining."""
 _EXPORT_OF: dict[str, Kind] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 
 
@@ -153,14 +155,18 @@ def _existing(typed: str) -> Path:
     path = Path(absolute_url(typed))
     if path.exists():
         return path
-    raise ArgumentRefused(f"{printable(typed)}: no such file or folder{_suggestion(path)}")
+    raise ArgumentRefused(f"{printable(typed)}: no such file or folder{_suggestion(typed, path)}")
 
 
-def _suggestion(path: Path) -> str:
-    """Return a suggestion of a file in the same folder with a similar name."""
+def _suggestion(typed: str, path: Path) -> str:
+    """Return a suggestion of a similar name: that of a file in the same folder, or that of a command."""
     names = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.7)
-    return f"; did you mean {printable(near[0])}?" if near else ""
+    commands = {name: f"derain {name}" for name in COMMAND_NAMES}
+    near = difflib.get_close_matches(path.name, [*names, *commands], n=1, cutoff=0.7)
+    if not near or (near[0] in commands and near[0] not in names and typed != path.name):
+        return ""
+    meant = near[0] if near[0] in names else commands[near[0]]
+    return f"; did you mean {printable(meant)}?"
 
 
 def _refuse_inside(source: str, destination: str) -> None:

@@ -13,12 +13,13 @@ from flows.console.arguments import ArgumentRefused, Collection
 from flows.console.lines import announce, say
 from flows.console.networks import model_url
 from flows.console.progress import ConsoleProgress
+from flows.running.flow_settings import command_settings
 from infra.errors import printable
-from infra.settings import Settings, read_settings
+from infra.settings import Settings
 from infra.storage.location import is_local
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
 from tasks.batch.metrics import publish_metrics
-from tasks.batch.observing import RunObserver
+from tasks.batch.observing import RunObserver, is_for_this_process
 from tasks.batch.planning.plan import Plan, PlanCounts, Redo
 from tasks.batch.preflight import Prepared, prepare
 from tasks.batch.replacing import put_aside, replaced_outputs
@@ -26,10 +27,7 @@ from tasks.batch.summary import RunSummary
 from tasks.codec.exports import Export
 from tasks.media.sources import Selection
 from tasks.resolved_model import resolve_at_once
-from tasks.waves.executors import Executor
-
-HANDFUL_PIXELS = 12_000_000
-"""Pixels that take about ten seconds on one core, no longer than starting worker processes."""
+from tasks.waves.executors import Executor, in_process
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +57,8 @@ def derain_collection(collection: Collection | None, options: CollectionOptions)
     DerainError, ModelError
         If nothing could be derained; the message names the cause in one line.
     """
-    model, settings = model_url(options.model), read_settings()
     source, destination = (collection.source, collection.destination) if collection else (None, None)
+    model, settings = model_url(options.model), command_settings(source, destination)
     announce(f"reading {printable(source or settings.source or 'the samples')}")
     prepared = prepare(settings, source, destination, options.export, model, resolve_at_once)
     if options.keep_old and prepared.medium.frames:
@@ -108,11 +106,9 @@ class _ConsoleObserver(RunObserver):
         announce(f"{number:,} outputs that will be replaced are kept in {printable(aside)}")
 
     @contextmanager
-    def executor(self, settings: Settings, counts: PlanCounts) -> Iterator[Executor]:
+    def executor(self, settings: Settings, counts: PlanCounts, follows_death: bool) -> Iterator[Executor]:
         """Use this process for a handful of images, and workers for more."""
-        if settings.cluster is None and (counts.pending == 1 or counts.pending_pixels <= HANDFUL_PIXELS):
-            from tasks.waves.executors import in_process
-
+        if is_for_this_process(settings, counts, follows_death):
             announce("loading the network")
             with in_process(settings) as executor:
                 yield executor

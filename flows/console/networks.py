@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from flows.console.lines import say
+from infra.records import model_label
 from infra.settings import read_settings
-from infra.tracking.registry import CHAMPION_URL, Registry
+from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
 from models.shipped import DEFAULT, ShippedNetwork, shipped_networks
 from tasks.resolved_model import has_registry, weights_file
 
@@ -38,12 +39,15 @@ def models() -> None:
     for network in shipped_networks():
         say(_line(network))
     if not has_registry(settings):
-        say(f"Registered: none yet; the champion is {DEFAULT}.")
+        champion = model_label(STUDENT, "1")
+        say(f"Registered: none yet; the champion is {champion}, which is {DEFAULT}.")
         return
     say("Registered, for --model NAME/VERSION or NAME@ALIAS:")
     for version in Registry(settings).versions():
         aliases = "".join(f"  @{alias}" for alias in version.aliases)
-        say(f"  {version.name}/{version.version}  {version.registered_at:%Y-%m-%d %H:%M}{aliases}")
+        say(
+            f"  {model_label(version.name, version.version)}  {version.registered_at:%Y-%m-%d %H:%M}{aliases}"
+        )
 
 
 def _line(network: ShippedNetwork) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from flows.console.lines import say
-from infra.settings import read_settings
+from flows.running.flow_settings import command_settings
 
 
 def repair() -> None:
     """Rebuild every damaged table of the workspace, and report what was lost; no output is touched."""
     from tasks.batch import repair as tables
 
-    for line in tables.repair(read_settings()).lines():
+    for line in tables.repair(command_settings()).lines():
         say(line)

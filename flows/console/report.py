@@ -11,8 +11,8 @@ import typer
 
 from flows.console.arguments import ArgumentRefused
 from flows.console.lines import say
+from flows.running.flow_settings import command_settings
 from infra.errors import ObjectNotFound
-from infra.settings import read_settings
 from infra.storage.location import is_local, open_location
 
 _DATED = re.compile(r"\d{8}T\d{6}-.*\.html")
@@ -24,7 +24,7 @@ def report(
     ] = True,
 ) -> None:
     """Open the newest report of the workspace: before and after, all images, rejects."""
-    url = newest_report(read_settings().workspace)
+    url = newest_report(command_settings().workspace)
     say(url)
     if browser and url.startswith("file://"):
         webbrowser.open(url)

@@ -10,8 +10,8 @@ import typer
 from flows.console.arguments import ArgumentRefused, Collection, understand
 from flows.console.lines import say
 from flows.console.networks import model_url
+from flows.running.flow_settings import command_settings
 from infra.errors import printable
-from infra.settings import read_settings
 from tasks.codec.exports import Export, Kind
 
 
@@ -30,16 +30,18 @@ def status(
     """Show what is done, pending and rejected."""
     from infra.catalog.derained import Catalog
     from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
+    from tasks.batch.planning.unwritten import unwritten_line
     from tasks.batch.preflight import prepare
     from tasks.media.sources import Selection
     from tasks.resolved_model import resolve_at_once
 
-    settings, collection = read_settings(), _collection(places or [], export)
+    collection = _collection(places or [], export)
+    source, destination = (collection.source, collection.destination) if collection else (None, None)
+    settings = command_settings(source, destination)
     if collection is None and not settings.source:
         raise ArgumentRefused(
             "derain status SOURCE DEST: which folder? Or set DERAIN_SOURCE and DERAIN_DESTINATION"
         )
-    source, destination = (collection.source, collection.destination) if collection else (None, None)
     prepared = prepare(
         settings, source, destination, Export(export, quality), model_url(model), resolve_at_once
     )
@@ -47,6 +49,9 @@ def status(
     request = BatchRequest("status", datetime.now(UTC), Selection(), "none")
     with make_plan(prepared, request, catalog) as found:
         say(plan_line(found.counts))
+        unwritten = unwritten_line(found.counts, catalog, prepared.scope)
+    if unwritten:
+        say(unwritten)
     for record in catalog.rejected(prepared.scope, rejects):
         say(f"rejected  {printable(record.key)}: {record.reason}")
 

@@ -17,16 +17,19 @@ from docstring_parser import Docstring, DocstringStyle, parse
 from prefect import Flow, State
 from pydantic import TypeAdapter, ValidationError
 
-from flows.running.interrupts import INTERRUPTED_LINE, is_interrupt, quiet_engines
+from flows.running.interrupts import (
+    INTERRUPTED,
+    INTERRUPTED_LINE,
+    is_interrupt,
+    quiet_engines,
+    raise_on_ctrl_c,
+)
 from flows.running.prefect_server import PrefectServerRefused, answers, prefect_server
 from flows.running.watched_flow import WatchedFlow
 from infra.errors import one_line
 from infra.shown import guard_logs, shown_line
 from infra.terminal import show_any_text
 from tasks.refusals import REFUSALS
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as in shells."""
 
 
 def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None:
@@ -42,6 +45,7 @@ def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None
     refuse : callable, optional
         Takes the flow's parameters, and raises one of `REFUSALS` for faults that can be found without a server.
     """
+    raise_on_ctrl_c()
     show_any_text()
     guard_logs()
     logging.getLogger("prefect").addFilter(_is_no_mere_news)
@@ -80,6 +84,8 @@ def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callab
                 refuse(**parameters)
         except REFUSALS as error:
             _fail(flow, one_line(error))
+        except KeyboardInterrupt:
+            _end_at_once(flow)
         state = _final_state(flow, parameters)
         if state.is_cancelled():
             _end_at_once(flow)

@@ -1,13 +1,36 @@
-"""Ctrl-C during a flow: how it is recognized, and how it is kept to one line."""
+"""Ctrl-C during a command: how it is recognized, and how it is kept to one line."""
 
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
+import threading
+from types import FrameType
+from typing import NoReturn
 
-INTERRUPTED_LINE = "interrupted; run it again to go on"
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as in shells."""
+INTERRUPTED_LINE = "interrupted; run it again to continue"
 _ENGINES = {"prefect.flow_runs": "flow_engine", "prefect.task_runs": "task_engine"}
 """Modules of Prefect that log how a run ended, by logger; flows and tasks log there too."""
+
+
+def exit_on_ctrl_c() -> None:
+    """Let Ctrl-C exit at once, in one line: for the seconds in which packages are imported and nothing can be lost.
+
+    Python itself would print the traceback of whatever import is under way.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _exit)
+
+
+def raise_on_ctrl_c() -> None:
+    """Let Ctrl-C raise `KeyboardInterrupt` again after `exit_on_ctrl_c`, so that work can be recorded."""
+    if signal.getsignal(signal.SIGINT) is _exit:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def is_interrupt(error: BaseException | None) -> bool:
@@ -30,3 +53,8 @@ def _is_no_echo(record: logging.LogRecord) -> bool:
     if record.module != _ENGINES.get(record.name):
         return True
     return not is_interrupt(sys.exc_info()[1]) and INTERRUPTED_LINE not in record.getMessage()
+
+
+def _exit(number: int, frame: FrameType | None) -> NoReturn:
+    os.write(2, f"{INTERRUPTED_LINE}\n".encode())  # sys.stderr may be in the middle of a write
+    os._exit(INTERRUPTED)

@@ -1,22 +1,25 @@
 """The bank of real streaks (`StreakLayers`): rain layers cut from accepted pseudo-labels.
 
-There is one file per run, `<workspace>/streaks/<run_id>.safetensors`, written whole once the run's rows are in the
-ledger of pseudo-labels. Only crops that are accepted now count: layers of a crop that a reviewer rejected later, or
-whose pseudo-label was replaced by a better one, are left out.
+There is one file per Zarr group of pseudo-labels: `<workspace>/streaks/<name>.safetensors` has the layers of the
+crops in `<workspace>/pseudo/<name>.zarr`. Only pseudo-labels that are accepted now count: layers of a crop that was
+never accepted, that a reviewer rejected later, or whose pseudo-label was replaced by a better one, are left out.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from infra.catalog.pseudo_label_zarr import group_name
 from infra.catalog.pseudo_labels import PseudoLabels
 from infra.errors import TransientError
 from infra.storage.location import ObjectNotFound, open_location
@@ -30,12 +33,12 @@ Layer = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class StoredLayers:
-    """The contents of the bank for the crops that are accepted now."""
+    """Layers of the bank whose crops are accepted now."""
 
     layers: tuple[tuple[str, Layer], ...]
     """Pairs of crop id and layer cut from that crop."""
     refused: dict[str, int]
-    """Number of windows that gave no layer, by reason, over all runs."""
+    """Number of windows that gave no layer, by reason, in the files that were read."""
 
 
 class StreakLayers:
@@ -52,44 +55,60 @@ class StreakLayers:
         self._labels = PseudoLabels(workspace)
 
     def write(
-        self, run_id: str, layers: Sequence[Layer], crop_ids: Sequence[str], refused: dict[str, int]
+        self, name: str, layers: Sequence[Layer], crop_ids: Sequence[str], refused: dict[str, int]
     ) -> None:
-        """Write the layers of a run, all of the same size, with the id of the crop that each comes from."""
+        """Write the layers of a group, all of the same size, with the id of the crop that each comes from."""
         side = layers[0].shape if layers else (0, 0)
         stacked = np.stack(layers) if layers else np.zeros((0, *side), np.uint8)
         facts = json.dumps({"crop_ids": list(crop_ids), "refused": refused})
         arrays = {"layers": stacked, _FACTS: np.frombuffer(facts.encode(), np.uint8)}
-        self._location.put(f"{run_id}{_SUFFIX}", save(arrays))
+        self._location.put(f"{name}{_SUFFIX}", save(arrays))
 
-    def has(self, run_id: str) -> bool:
-        """Return whether the layers of a run have been written."""
-        return self._location.exists(f"{run_id}{_SUFFIX}")
+    def remove(self, groups: Collection[str]) -> None:
+        """Remove the layers of Zarr groups."""
+        for name in self._names():
+            if group_name(name) in groups:
+                self._location.delete(f"{name}{_SUFFIX}")
 
-    def read(self) -> StoredLayers:
-        """Read the layers of all crops that are accepted now, run by run.
+    def read(self, most: int) -> StoredLayers:
+        """Read layers of crops that are accepted now, sorted by group.
+
+        Parameters
+        ----------
+        most : int
+            Once there are this many layers, no more files are read. Which ones are read is arbitrary but
+            reproducible, so that the layers come from all runs.
 
         Raises
         ------
         TransientError
             Storage failed, or a file is damaged.
         """
-        standing = set(self._labels.accepted().select("run_id", "crop_id").iter_rows())
-        kept: list[tuple[str, Layer]] = []
+        accepted = set(self._labels.accepted().select("zarr_group", "crop_id").iter_rows())
+        kept: dict[str, list[tuple[str, Layer]]] = {}
         refused: Counter[str] = Counter()
-        for run_id, layers, facts in self._runs():
+        for name in sorted(self._names(), key=lambda name: sha256(name.encode()).digest()):
+            if sum(map(len, kept.values())) >= most:
+                break
+            layers, facts = self._fetched(name)
             owned = zip(facts["crop_ids"], layers, strict=True)
-            kept += [(crop_id, layer) for crop_id, layer in owned if (run_id, crop_id) in standing]
+            group = group_name(name)
+            kept[name] = [(crop_id, layer) for crop_id, layer in owned if (group, crop_id) in accepted]
             refused.update(facts["refused"])
-        return StoredLayers(tuple(kept), dict(refused))
+        found = [layer for _, layers in sorted(kept.items()) for layer in layers]
+        return StoredLayers(tuple(found), dict(refused))
 
-    def _runs(self) -> Iterator[tuple[str, npt.NDArray[np.uint8], dict[str, dict[str, int]]]]:
+    def _names(self) -> list[str]:
         try:
-            keys = sorted(ref.key for ref in self._location.list() if ref.key.endswith(_SUFFIX))
+            keys = [ref.key for ref in self._location.list()]
         except ObjectNotFound:  # nothing has been curated yet
-            return
-        for key in keys:
-            try:
-                arrays = load(self._location.fetch(key))
-            except SafetensorError as error:
-                raise TransientError(f"{self._location.url}/{key}: damaged ({error}); delete it") from error
-            yield key.removesuffix(_SUFFIX), arrays["layers"], json.loads(arrays[_FACTS].tobytes())
+            return []
+        return [key.removesuffix(_SUFFIX) for key in keys if key.endswith(_SUFFIX)]
+
+    def _fetched(self, name: str) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
+        key = f"{name}{_SUFFIX}"
+        try:
+            arrays = load(self._location.fetch(key))
+        except SafetensorError as error:
+            raise TransientError(f"{self._location.url}/{key}: damaged ({error}); delete it") from error
+        return arrays["layers"], json.loads(arrays[_FACTS].tobytes())

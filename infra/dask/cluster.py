@@ -7,10 +7,8 @@ import importlib
 import io
 import logging
 import os
-import signal
 import socket
 import sys
-import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,19 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, WorkerPlugin
+from distributed import Client, WorkerPlugin
 from distributed.comm import parse_address, parse_host_port
 from distributed.comm.registry import get_backend
-from tenacity import Retrying, stop_after_attempt
 
-from infra.dask.closing import closing_client, closing_cluster
-from infra.dask.security import local_security, remote_security, warn_of_plain_tcp
+from infra.dask.closing import closing_client
+from infra.dask.local_cluster import local_cluster, local_workers
+from infra.dask.security import remote_security, warn_of_plain_tcp
 from infra.dask.versions import compare_versions, without_version_tables
 from infra.errors import UserError
 from infra.settings import Settings
 
-START_SECONDS = 120.0
-"""Seconds that a local worker may take to start; it usually takes two, on a busy machine twenty."""
+ANSWER_SECONDS = 60.0
+"""Longest time to wait for what a scheduler knows of its workers."""
 PACKAGES = ("tasks", "models", "infra")
 """Packages that are sent to remote workers, so that they run the coordinator's code."""
 ROOT = Path(__file__).parents[2]
@@ -68,7 +66,9 @@ def connect(settings: Settings) -> Iterator[Client]:
     CertificatesInvalid
         If `settings.cluster` is a `tls://` address and there are no certificates for it.
     ClusterUnreachable
-        If the scheduler does not answer, its versions do not match, or no workers start on this machine.
+        If the scheduler does not answer, or its versions do not match.
+    WorkersNotStarted
+        If no workers start on this machine.
     """
     for name in ("distributed", "distributed.worker", "distributed.nanny"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -82,21 +82,10 @@ def connect(settings: Settings) -> Iterator[Client]:
                 yield client
             return
         with (
-            closing_cluster(_local(local_workers(settings), settings.shard_resources)) as cluster,
+            local_cluster(local_workers(settings), settings.shard_resources) as cluster,
             closing_client(Client(cluster)) as client,
         ):
             yield client
-
-
-def local_workers(settings: Settings) -> int:
-    """Return the number of worker processes on this machine: the setting, or else one per GPU or per core."""
-    if settings.workers:
-        return settings.workers
-    if settings.device.startswith("cuda"):
-        import torch
-
-        return max(torch.cuda.device_count(), 1)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def worker_count(client: Client) -> int:
@@ -161,43 +150,6 @@ def _configuration() -> dict[str, object]:
     }
 
 
-def _local(workers: int, resources: Mapping[str, float]) -> LocalCluster:
-    """Start workers on this machine, each for one shard; try once more if one dies or hangs during its start."""
-    twice = Retrying(stop=stop_after_attempt(2), reraise=True)
-    try:
-        with _ignore_interrupts():
-            return twice(
-                LocalCluster,
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=None,
-                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # any free port
-                memory_limit=0,
-                resources=dict(resources) or None,
-                death_timeout=START_SECONDS,
-                security=local_security(),
-            )
-    except Exception as error:  # Dask reports it as RuntimeError, TimeoutError, AssertionError ...
-        reason = error.__cause__ or error.__context__ or error
-        raise ClusterUnreachable(f"no worker processes start on this machine: {reason}") from error
-
-
-@contextmanager
-def _ignore_interrupts() -> Iterator[None]:
-    """Let processes that start now ignore Ctrl-C, which a terminal sends to all: the coordinator ends them."""
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # only the main thread may set signal handlers
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 @contextmanager
 def _without_main() -> Iterator[None]:
     """Hide the main module, so that spawned workers do not import it (and Prefect, which takes a second or two)."""
@@ -241,7 +193,7 @@ def _check(client: Client, address: str, settings: Settings) -> None:
         raise ClusterUnreachable(
             f"{address}: the scheduler has no workers; start some with 'dask worker {address}'"
         )
-    if settings.resources and not places(client, settings.shard_resources, START_SECONDS):
+    if settings.resources and not places(client, settings.shard_resources, ANSWER_SECONDS):
         raise ClusterUnreachable(
             f"{address}: no worker offers {settings.resources} (DERAIN_RESOURCES); start some with"
             f" 'dask worker {address} --nthreads 1 --resources \"{settings.resources}\"'"

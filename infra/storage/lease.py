@@ -3,8 +3,9 @@
 A lease is a sequence of generations, files `<sha of destination>.<generation>.json` under `<workspace>/leases`,
 each created exclusively. Whoever created the highest generation holds the lease; its file says until when, and
 is rewritten while the holder lives. To take over an expired, released or orphaned lease, a process creates the
-next generation. No run deletes the highest file (`forget_leases` does, days later), so generations only rise,
-and a holder that finds a higher one knows that it has lost the lease. A holder that slept past its expiry (a
+next generation. No run deletes the highest file, so generations only rise; `forget_leases` does, days later, and
+generations begin anew. A holder that finds another highest one than its own, or another content in its own, knows
+that it has lost the lease. A holder that slept past its expiry (a
 closed laptop, a paused machine) creates the next generation itself unless somebody else has. All of this needs
 only exclusive creation and a consistent listing: a local folder or S3.
 
@@ -107,6 +108,8 @@ class Lease:
         # Monotonic; used as well as expires_at, so that neither a stopped clock nor one set back extends the lease.
         self._good_until = 0.0
         self._is_lost = False
+        self.follows_death = False
+        """Whether the run that held it before did not release it: it was killed, or one of its images killed it."""
         self._changing = threading.Lock()
         self._stop = threading.Event()
         self._renewer = threading.Thread(target=self._renew_until_stopped, name="lease", daemon=True)
@@ -137,7 +140,7 @@ class Lease:
             If the leases cannot be reached.
         """
         with self._changing:
-            self._is_lost = self._is_lost or self._highest() > self._generation or not self._is_good()
+            self._is_lost = self._is_lost or self._highest() != self._generation or not self._is_good()
         if self._is_lost:
             raise LeaseLost(
                 f"lease of {self._content.destination} lost: another run took it over;"
@@ -146,12 +149,25 @@ class Lease:
 
     def _is_good(self) -> bool:
         """Return whether the lease has not expired, or nobody took it over since, so that it is acquired again."""
-        if time.time() <= self._content.expires_at and time.monotonic() <= self._good_until:
+        if self._is_unexpired():
             return True
+        if not self._is_written_by_us():
+            return False
         try:
             return self._create(self._generation + 1)
         except LeaseHeld:  # by a run on a destination above or below
             return False
+
+    def _is_unexpired(self) -> bool:
+        return time.time() <= self._content.expires_at and time.monotonic() <= self._good_until
+
+    def _is_written_by_us(self) -> bool:
+        """Return whether our generation was neither removed by a maintenance nor used again by another run."""
+        try:
+            written = self._read(self._generation)
+        except LeaseUnreadable:
+            return False
+        return written is not None and written.acquired_at == self._content.acquired_at
 
     def _try_acquire(self) -> bool:
         generation = self._highest()
@@ -161,6 +177,7 @@ class Lease:
                 return False
             if current.is_held():
                 raise LeaseHeld(f"{current.destination} is being written: {current.line}")
+            self.follows_death = not current.released
         return self._create(generation + 1)
 
     def _create(self, generation: int) -> bool:
@@ -212,7 +229,8 @@ class Lease:
 
     def _release(self) -> None:
         try:
-            self._write(self._content.given_up())
+            if self._is_unexpired() or self._is_written_by_us():
+                self._write(self._content.given_up())
         except STORAGE_ERRORS as fault:
             logger.warning(
                 "lease of %s not released, it expires by itself: %s", self._content.destination, fault

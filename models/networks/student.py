@@ -80,8 +80,8 @@ class ResidualBlock(nn.Module, Silent):
 
     def forward(self, features: Tensor) -> Tensor:
         """Refine features of shape (B, width, H, W)."""
-        refined: Tensor = self.second(F.relu(self.first(features)))
-        return features + refined
+        refined: Tensor = self.second(F.relu(self.first(features), inplace=True))
+        return refined.add_(features)  # autograd needs neither result of the convolutions
 
     def silence(self) -> None:
         """Add zeros to the features, as `Silent.silence` says."""
@@ -97,7 +97,7 @@ class Upsample(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Add coarse features (B, C, H, W) to fine ones (B, c, 2H, 2W)."""
-        return fine + F.pixel_shuffle(self.expand(coarse), 2)
+        return F.pixel_shuffle(self.expand(coarse), 2).add_(fine)
 
 
 class Student(Network):

@@ -17,43 +17,50 @@ class TrainConfig:
     """Hyper-parameters of one training."""
 
     preset: str = "student-base"
-    """The network: `<architecture>-<size>`."""
+    """Network and its size: <architecture>-<size>."""
     init: str = ""
-    """Weights file to start from; new weights if empty."""
+    """Weights file to start from; without one, the weights are new."""
     recipe: str = "mixed"
-    """The rain: one of `models.rain.recipes.RECIPES`."""
+    """Mixture of rain to train on."""
     adaptive_shares: bool = False
-    """Whether each validation shifts the shares of the recipe to where the held-out lead is smallest."""
+    """After each validation, train more on the kinds of rain on which the network leads least."""
     steps: int = 40_000
+    """Length of the training in steps."""
     batch: int = 16
     """Crops per step and process."""
     crop: int = 128
     """Side of the crops in pixels, a multiple of 8."""
     optimizer: str = "auto"
-    """`adamw`, `muon`, or `auto`: Muon from new weights, where it is several times as fast, AdamW from given ones,
-    where it is not."""
+    """Optimizer: adamw, muon, or auto, which takes Muon for new weights and AdamW for given ones, each where it
+    trains faster."""
     learning_rate: float = 1e-3
-    """Learning rate of AdamW; with Muon, that of stem, heads, biases and gates."""
+    """Highest learning rate of AdamW; with Muon, that of stem, heads, biases and gates."""
     muon_rate: float = 0.01
-    """Learning rate of the kernels that Muon trains."""
+    """Highest learning rate of the kernels that Muon trains."""
     warm_up: int = 500
     """Steps in which the learning rate rises and the network's own loss is minimised, not yet PSNR."""
     cool_down: float = 0.3
-    """Last share of the steps, in which the learning rate falls to 0 along a cosine."""
+    """Last share of the steps, 0 to 1, in which the learning rate falls to 0 along a cosine."""
     finish: float = 0.1
-    """Last share of the steps, on crops of twice the side, a quarter as many."""
+    """Last share of the steps, 0 to 1, on crops of twice the side, a quarter as many."""
     ema: float = 0.999
+    """Decay per step of the moving average of the weights, 0 to 1; the averaged weights are validated and kept."""
     clip: float = 0.5
-    """Gradients are clipped to this norm."""
+    """Largest norm of the gradients of one step."""
     seed: int = 1
+    """Seed of weights, crops and rain."""
     validate_every: int = 1000
+    """Steps between two validations."""
     validation_photographs: int = 20
+    """Number of held-out photographs of each validation."""
     patience: int = 5
     """Validations in a row, each worse than the one before, after which the training stops."""
     save_seconds: float = 120.0
+    """Seconds between two checkpoints."""
     precision: str = "bf16-mixed"
+    """Numbers to compute with, in Fabric's words: bf16-mixed, 32-true or 16-mixed."""
     compile: bool = False
-    """Whether torch.compile makes the steps faster, where there is a compiler; it takes a minute first."""
+    """Compile the step with torch.compile where there is a compiler: faster, after a minute."""
 
     def __post_init__(self) -> None:
         """Refuse what no training could begin with.

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
+from docstring_parser import parse_from_object
 from lightning_fabric import Fabric
 from torch import Tensor
 from tqdm import tqdm
@@ -28,6 +29,7 @@ from models.errors import ModelError
 from models.evaluation.validation import ValidationSet, before_after, render_validation, score_input
 from models.interruption import noted_ctrl_c
 from models.modelfile import pack, write_model_file
+from models.networks.architectures import presets
 from models.pairs import RainyPair
 from models.rain.banks import contents_of, load_training_data
 from models.rain.recipes import RECIPES
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Config = TypeVar("Config", bound="DataclassInstance")
+COMPILED_FROM = 5_000
+"""Steps from which the command compiles a network by default: the gain is several times the minutes it takes."""
 ASKED_EVERY = 10
 """Steps after which several processes ask the first one whether a checkpoint is due."""
 
@@ -195,39 +199,66 @@ def save(fabric: Fabric, config: TrainConfig, state: State, out: Path) -> None:
 
 def options(description: str | None, prog: str) -> argparse.ArgumentParser:
     """Make a parser of what every training command takes."""
-    parser = argparse.ArgumentParser(prog=prog, description=(description or "").split("\n")[0])
+    names = f"Presets: {', '.join(presets())}. Recipes: {', '.join(RECIPES)}."
+    parser = argparse.ArgumentParser(prog=prog, description=(description or "").split("\n")[0], epilog=names)
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with clean/, streaks/, streaks.csv, garg/"
     )
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for checkpoint, curve and best weights"
     )
-    parser.add_argument("--threads", type=int, default=None, help="CPU threads a process; default: all cores")
     parser.add_argument(
-        "--devices", default="auto", help="how many on this machine; default: all GPUs, or one CPU"
+        "--threads", type=int, default=None, help="CPU threads per process; default: all cores"
     )
     parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: GPUs where there are some"
+        "--devices", default="auto", help="number of devices of this machine; default: all GPUs, or one CPU"
     )
-    parser.add_argument("--nodes", type=int, default=1, help="machines")
-    add_fields(parser, TrainConfig())
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="kind of device; default: GPUs where there are some",
+    )
+    parser.add_argument("--nodes", type=int, default=1, help="number of machines; default: 1")
+    parser.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="whether torch.compile makes the steps faster, where there is a compiler; it takes a minute first;"
+        f" default: on from {COMPILED_FROM:,} steps on",
+    )
+    add_fields(parser, TrainConfig(), but="compile")
     return parser
 
 
-def add_fields(parser: argparse._ActionsContainer, defaults: Any) -> None:
-    """Add an option for every field of a dataclass."""
-    for field in fields(defaults):
-        value = getattr(defaults, field.name)
-        option = f"--{field.name.replace('_', '-')}"
+def add_fields(parser: argparse._ActionsContainer, defaults: Any, but: str = "") -> None:
+    """Add an option for every field of a dataclass but one, explained by the docstring of the field."""
+    described = {each.arg_name: each.description for each in parse_from_object(type(defaults)).params}
+    for field in (field for field in fields(defaults) if field.name != but):
+        value, text = getattr(defaults, field.name), " ".join((described[field.name] or "").split())
+        option, shown = f"--{field.name.replace('_', '-')}", text[:1].lower() + text[1:].rstrip(".")
         if isinstance(value, bool):
-            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=value)
+            switched = "on" if value else "off"
+            parser.add_argument(
+                option,
+                action=argparse.BooleanOptionalAction,
+                default=value,
+                help=f"{shown}; default: {switched}",
+            )
         else:
-            parser.add_argument(option, type=type(value), default=value, help=f"default: {value!r}")
+            given = "none" if value == "" else value
+            parser.add_argument(option, type=type(value), default=value, help=f"{shown}; default: {given}")
 
 
 def fields_of(defaults: Config, arguments: argparse.Namespace) -> Config:
     """Take the fields of a dataclass from the command line."""
     return replace(defaults, **{field.name: getattr(arguments, field.name) for field in fields(defaults)})
+
+
+def train_config(arguments: argparse.Namespace) -> TrainConfig:
+    """Take the hyper-parameters from the command line; a long training is compiled unless it says otherwise."""
+    if arguments.compile is None:
+        arguments.compile = arguments.steps >= COMPILED_FROM
+    return fields_of(TrainConfig(), arguments)
 
 
 def launched(arguments: argparse.Namespace, precision: str) -> Fabric:
@@ -253,7 +284,7 @@ def main(watch: Watch | None = None) -> None:
     """Parse the command line and train, under the eyes of another recorder where one is given."""
     arguments = options(__doc__, "python -m models.train").parse_args()
     try:
-        config = fields_of(TrainConfig(), arguments)
+        config = train_config(arguments)
         fabric = launched(arguments, config.precision)
         with ExitStack() as stack:
             recorders = []

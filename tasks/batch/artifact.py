@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from tasks.batch.report import Sample, rain_removed
 from tasks.batch.summary import RunSummary
+from tasks.pages.markdown import escaped, joined, rejected_table, report_line, table
 from tasks.pages.pictures import data_uri, side_by_side
-from tasks.pages.templates import visible
 from tasks.readable import duration, percentage, rate
 
 MOST_PICTURES = 3
 PICTURE_SIDE = 320
 """Longest side in pixels of each half of a picture: about 30 kB for both, within Prefect's database."""
-MOST_REASONS = 10
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&])")
 
 
 def run_markdown(summary: RunSummary, samples: Sequence[Sample], place: str, link: str | None) -> str:
@@ -32,55 +29,33 @@ def run_markdown(summary: RunSummary, samples: Sequence[Sample], place: str, lin
     link : str or None
         URL at which a browser opens the report.
     """
-    report = f"Report: `{visible(place).replace('`', '')}`"
     parts = [
         f"**{escaped(summary.line())}**",
         escaped(summary.message),
         _figures(summary),
-        _reasons(summary),
+        rejected_table(summary.counts.rejected_for),
         *_pictures(samples),
-        f"{report} ([open]({link}))" if link else report,
+        report_line(place, link),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def escaped(text: str) -> str:
-    """Return text that Markdown shows as it is, in one line."""
-    return _MARKUP.sub(r"\\\1", " ".join(visible(text).split()))
+    return joined(parts)
 
 
 def _figures(summary: RunSummary) -> str:
     counts = summary.counts
-    model = f"{summary.model_name} {summary.model_version}"
     rows = [
         ("listed", f"{counts.listed:,}"),
-        ("done before", f"{counts.done_before:,}"),
+        ("done before", f"{counts.derained_before:,}"),
+        ("rejected before", f"{counts.rejects_before:,}"),
         ("derained", f"{counts.derained:,}"),
         ("rejected", f"{counts.rejected:,}"),
         ("pending", f"{counts.pending:,}"),
         ("speed", f"{rate(summary.images_per_second)} images/s, {rate(summary.megapixels_per_second)} MP/s"),
         ("time", duration(summary.wall_seconds)),
-        ("model", f"{escaped(model)}, `{summary.model_digest[:12]}`"),
+        ("model", f"{escaped(summary.model_label)}, `{summary.model_digest[:12]}`"),
         ("source", escaped(summary.scope.source)),
         ("destination", escaped(summary.scope.destination)),
     ]
-    return _table(("figure", "value"), rows)
-
-
-def _reasons(summary: RunSummary) -> str:
-    ordered = sorted(summary.counts.rejected_for.items(), key=lambda item: (-item[1], item[0]))
-    if not ordered:
-        return ""
-    rows = [(escaped(reason), f"{images:,}") for reason, images in ordered[:MOST_REASONS]]
-    rest = sum(images for _, images in ordered[MOST_REASONS:])
-    return _table(
-        ("rejected because", "images"), [*rows, *([("other reasons", f"{rest:,}")] if rest else [])]
-    )
-
-
-def _table(head: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:
-    lines = [head, ("---", "---"), *rows]
-    return "\n".join(f"| {left} | {right} |" for left, right in lines)
+    return table(("figure", "value"), rows)
 
 
 def _pictures(samples: Sequence[Sample]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from tasks.batch.report import MOST_LISTED, MOST_REJECTED, MOST_SAMPLES, Report,
 from tasks.batch.summary import RunSummary
 from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
-from tasks.pages.publishing import Page, page_link, put_page, reports_folder
+from tasks.pages.publishing import Page, link_of, put_page
 from tasks.prefect_runs import report
 from tasks.waves.reading import UNREADABLE
 
@@ -92,9 +92,7 @@ def _markdown_artifact(summary: RunSummary, medium: MediumSpec, settings: Settin
     from prefect.artifacts import create_markdown_artifact  # imports Prefect only within its runs
 
     shown = Catalog(settings.workspace).worst(summary.scope, MOST_PICTURES, summary.run_id)
-    is_written = place.startswith(f"{reports_folder(settings)}/")
-    link = page_link(settings, place.rpartition("/")[2]) if is_written else None
-    markdown = run_markdown(summary, list(samples(medium, shown)), place, link)
+    markdown = run_markdown(summary, list(samples(medium, shown)), place, link_of(settings, place))
     create_markdown_artifact(markdown, key="derain-batch", description=summary.line())
 
 
@@ -104,8 +102,9 @@ def _table_artifact(summary: RunSummary) -> None:
     counts = summary.counts
     rows = [
         {"what": "listed", "images": counts.listed},
-        {"what": "done before", "images": counts.done_before},
+        {"what": "done before", "images": counts.derained_before},
         *({"what": f"of these by {made.label}", "images": made.images} for made in summary.made_before),
+        {"what": "rejected before", "images": counts.rejects_before},
         {"what": "derained", "images": counts.derained},
         {"what": "rejected", "images": counts.rejected},
         {"what": "pending", "images": counts.pending},

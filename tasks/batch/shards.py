@@ -7,12 +7,16 @@ pending.
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import math
+import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,18 +24,22 @@ from infra.errors import STORAGE_ERRORS
 from infra.failpoints import failpoint
 from infra.records import DerainRecord, ImageRef, Scope, StoredObject
 from infra.storage.location import KeyRefused
-from models.engine import TilingRefused
+from models.engine import Begun, TilingRefused
 from models.images import RgbBatch
 from tasks.codec import ImageRejected, Picture
-from tasks.media.medium import Medium, MediumSpec
+from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.statistics import image_statistics
 from tasks.waves.loaded import StagedModel, loaded_engine
-from tasks.waves.reading import SHARD_SECONDS, Reading
+from tasks.waves.reading import SHARD_SECONDS, ReadAhead, Reading
 from tasks.waves.stage import Shard, ShardResult, halved, unfinished
+from tasks.waves.timing import Phase, ShardClock
 
+T = TypeVar("T")
 WRITE_BEHIND = 3
 """Largest number of outputs still being written while the next image is derained."""
+DECODERS = 8
+"""Largest number of threads that decode images ahead of a GPU."""
 BATCH_PIXELS = 64_000_000
 """Largest number of pixels per forward pass, unless a single image has more."""
 REJECTED_BY_DEATH = "the process that derains it dies each time"
@@ -104,23 +112,30 @@ class _ShardRun:
     def __init__(self, job: ShardJob) -> None:
         self.job = job
         self.medium = open_medium(job.medium)
-        self.engine = loaded_engine(job.model, job.device, job.tile_pixels)
-        self.reading = Reading(self.medium, SHARD_SECONDS)
+        self.clock = ShardClock()
+        with self.clock.phase(Phase.LOAD):
+            self.engine = loaded_engine(job.model, job.device, job.tile_pixels)
+        self.reading = Reading(self.medium, SHARD_SECONDS, read_ahead(self.engine.batch_images), self.clock)
         self.records: list[DerainRecord] = []
         self.putting: deque[tuple[DerainRecord, ImageRef, Future[StoredObject]]] = deque()
 
     def run(self, refs: tuple[ImageRef, ...]) -> ShardResult[DerainRecord]:
+        begun: deque[tuple[list[_Rainy], Begun]] = deque()
         with ThreadPoolExecutor(WRITE_BEHIND) as writers:
             for batch in same_sized(self._rainy(refs), self.engine.batch_images):
-                for image, record, encoded in self._derained(batch):
-                    put = writers.submit(_put, self.medium, image.output_key, encoded)
-                    self.putting.append((record, image.ref, put))
-                self._finish_puts(WRITE_BEHIND)
+                derained = self._attempt(batch, functools.partial(self._begin, batch))
+                if derained is not None:
+                    begun.append((batch, derained))
+                while len(begun) > self.engine.ahead:
+                    self._finish(*begun.popleft(), writers)
+            while begun:
+                self._finish(*begun.popleft(), writers)
             self._finish_puts(0)
         reading = self.reading
         rejected = (rejected_record(self.job, ref, reason) for ref, reason in reading.rejected)
         records = (*self.records, *rejected)
-        return ShardResult(records, tuple(reading.unfinished), reading.image_seconds, reading.left)
+        timing, seconds = reading.clock.read(), reading.clock.image_seconds
+        return ShardResult(records, tuple(reading.unfinished), seconds, reading.left, timing)
 
     def _rainy(self, refs: tuple[ImageRef, ...]) -> Iterator[_Rainy]:
         """Yield the images that can be read and whose output key is valid."""
@@ -130,42 +145,75 @@ class _ShardRun:
             except ImageRejected as refused:
                 self.reading.rejected.append((image.ref, refused.reason))
 
-    def _derained(self, batch: list[_Rainy]) -> Iterator[tuple[_Rainy, DerainRecord, bytes]]:
-        with self.reading.clocked():
-            try:
-                derained = self.engine.derain(np.stack([image.picture.rgb for image in batch]))
-            except TilingRefused as refused:
-                reason = f"{refused}; take a student or raise DERAIN_TILE_PIXELS, with --redo rejected"
-                for image in batch:
-                    self.reading.reject(image.ref, image.data, ImageRejected(reason))
-                return
-            except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
-                for image in batch:
-                    self.reading.unforeseen(image.ref, error)
-                return
-        for image, pixels in zip(batch, derained, strict=True):
-            with self.reading.clocked():
-                finished = self._encoded(image, pixels)
+    def _begin(self, batch: list[_Rainy]) -> Begun:
+        return self.engine.begin(np.stack([image.picture.rgb for image in batch]))
+
+    def _finish(self, batch: list[_Rainy], begun: Begun, writers: ThreadPoolExecutor) -> None:
+        """Encode the images of a batch, once they are derained, and hand them to the writers."""
+        derained = self._attempt(batch, begun.result)
+        for image, pixels in zip(batch, derained, strict=True) if derained is not None else ():
+            finished = self._encoded(image, pixels)
             if finished is not None:
-                yield image, *finished
+                record, encoded = finished
+                put = writers.submit(self._put, image.output_key, encoded)
+                self.putting.append((record, image.ref, put))
+        self._finish_puts(WRITE_BEHIND)
+
+    def _attempt(self, batch: list[_Rainy], work: Callable[[], T]) -> T | None:
+        """Do the network's work on a batch; return None if it fails, with its images rejected or left pending."""
+        try:
+            with self.clock.phase(Phase.DERAIN):
+                return work()
+        except TilingRefused as refused:
+            reason = f"{refused}; take a student or raise DERAIN_TILE_PIXELS, with --redo rejected"
+            for image in batch:
+                self.reading.reject(image.ref, image.data, ImageRejected(reason))
+        except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
+            for image in batch:
+                self.reading.unforeseen(image.ref, error)
+        return None
 
     def _encoded(self, image: _Rainy, derained: RgbBatch) -> tuple[DerainRecord, bytes] | None:
         try:
-            encoded = self.medium.encode(derained, image.picture)
-            dropped = self.medium.dropped(image.picture)
-            return _derained_record(self.job, image, derained, encoded, dropped), encoded
+            with self.clock.phase(Phase.ENCODE):
+                encoded = self.medium.encode(derained, image.picture)
+            return self._record(image, derained, encoded), encoded
         except ImageRejected as rejected:
             self.reading.reject(image.ref, image.data, rejected)
         except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
             self.reading.unforeseen(image.ref, error)
         return None
 
+    def _record(self, image: _Rainy, derained: RgbBatch, encoded: bytes) -> DerainRecord:
+        rainy, dropped = image.picture.rgb, self.medium.dropped(image.picture)
+        with self.clock.phase(Phase.STATISTICS):
+            statistics = image_statistics(rainy, derained)
+        with self.clock.phase(Phase.HASH):
+            digest = hashlib.sha256(encoded).hexdigest()
+        return replace(
+            rejected_record(self.job, image.ref, ""),
+            status="derained",
+            reason=f"dropped: {', '.join(dropped)}" if dropped else None,
+            height=rainy.shape[0],
+            width=rainy.shape[1],
+            output_key=image.output_key,
+            output_sha256=digest,
+            **asdict(statistics),
+        )
+
+    def _put(self, key: str, data: bytes) -> StoredObject:
+        with self.clock.phase(Phase.PUT):
+            stored = self.medium.put(key, data)
+        failpoint("after-put", key)
+        return stored
+
     def _finish_puts(self, leave: int) -> None:
         """Wait for puts until at most `leave` are in flight."""
         while len(self.putting) > leave:
             record, ref, put = self.putting.popleft()
             try:
-                stored = put.result()
+                with self.clock.phase(Phase.AWAIT_PUT):
+                    stored = put.result()
             except KeyRefused as refused:
                 self.reading.rejected.append((ref, str(refused)))
             except STORAGE_ERRORS as error:
@@ -175,42 +223,35 @@ class _ShardRun:
                 self.reading.puts.end()
 
 
+def read_ahead(batch_images: int) -> ReadAhead:
+    """Return what to read before its turn: two batches, decoded in threads, where batches have several images."""
+    if batch_images == 1:
+        return ReadAhead()
+    return ReadAhead(2 * batch_images, min(DECODERS, os.cpu_count() or 1), decodes=True)
+
+
 def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:
-    """Group consecutive images of one size into batches of at most `most` images and `BATCH_PIXELS` pixels."""
-    batch: list[_Rainy] = []
+    """Group images by size into batches of at most `most` images and `BATCH_PIXELS` pixels.
+
+    A batch is yielded once it is full. Images of all sizes that wait for others have at most `BATCH_PIXELS` pixels
+    together: the largest batch is yielded before there are more.
+    """
+    waiting: dict[tuple[int, int], list[_Rainy]] = {}
     for image in images:
-        if batch and image.picture.rgb.shape != batch[0].picture.rgb.shape:
-            yield batch
-            batch = []
+        size = (image.picture.height, image.picture.width)
+        pixels = math.prod(size)
+        while waiting and sum(map(_pixels, waiting.values())) + pixels > BATCH_PIXELS:
+            largest = max(waiting, key=lambda each: _pixels(waiting[each]))
+            yield waiting.pop(largest)
+        batch = waiting.setdefault(size, [])
         batch.append(image)
-        pixels = image.picture.height * image.picture.width
-        if len(batch) == most or (len(batch) + 1) * pixels > BATCH_PIXELS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+        if len(batch) == most or _pixels(batch) + pixels > BATCH_PIXELS:
+            yield waiting.pop(size)
+    yield from waiting.values()
 
 
-def _put(medium: Medium, key: str, data: bytes) -> StoredObject:
-    stored = medium.put(key, data)
-    failpoint("after-put", key)
-    return stored
-
-
-def _derained_record(
-    job: ShardJob, image: _Rainy, derained: RgbBatch, encoded: bytes, dropped: tuple[str, ...]
-) -> DerainRecord:
-    rainy = image.picture.rgb
-    return replace(
-        rejected_record(job, image.ref, ""),
-        status="derained",
-        reason=f"dropped: {', '.join(dropped)}" if dropped else None,
-        height=rainy.shape[0],
-        width=rainy.shape[1],
-        output_key=image.output_key,
-        output_sha256=hashlib.sha256(encoded).hexdigest(),
-        **asdict(image_statistics(rainy, derained)),
-    )
+def _pixels(batch: list[_Rainy]) -> int:
+    return sum(image.picture.height * image.picture.width for image in batch)
 
 
 def can_derain(job: ShardJob) -> bool:

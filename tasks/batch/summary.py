@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from infra.records import Scope
+from infra.records import Scope, model_label
 from infra.storage.listing import LeftOut
 from tasks.batch.planning.made_by import MadeBy, describe_other_makers
 from tasks.media.leaving_out import left_out_parts
@@ -37,7 +37,12 @@ class Counts:
     @property
     def derained_before(self) -> int:
         """Number of images derained by earlier runs whose output exists."""
-        return self.done_before - sum(self.rejected_before.values())
+        return self.done_before - self.rejects_before
+
+    @property
+    def rejects_before(self) -> int:
+        """Number of images that earlier runs rejected."""
+        return sum(self.rejected_before.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,13 @@ class RunSummary:
     """Models that made the outputs of images that were done before."""
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time by stage: planning, deraining, verifying."""
+    phase_seconds: Mapping[str, float] = field(default_factory=dict)
+    """CPU time of the workers by phase: decode, derain, encode and so on; see `tasks.waves.timing.Phase`."""
+
+    @property
+    def model_label(self) -> str:
+        """The model as users write it; see `infra.records.model_label`."""
+        return model_label(self.model_name, self.model_version, self.model_digest)
 
     @property
     def is_idle(self) -> bool:
@@ -100,19 +112,21 @@ class RunSummary:
         )
         if counts.derained:
             text += f" ({rate(self.images_per_second)} images/s, {rate(self.megapixels_per_second)} MP/s)"
-        others = (
-            [f"{counts.derained_before:,} done before{self._by_others()}"] if counts.derained_before else []
-        )
-        if counts.rejected_before:
-            number = sum(counts.rejected_before.values())
-            others.append(with_reasons(f"{number:,} rejected before", counts.rejected_before))
-        others += left_out_parts(counts.left_out)
+        others = self.other_parts()
         return "; ".join([text, ", ".join(others)]) if others else text
+
+    def other_parts(self) -> list[str]:
+        """Describe the objects that were not to do: done before, rejected before, left out."""
+        counts, parts = self.counts, []
+        if counts.derained_before:
+            parts.append(f"{counts.derained_before:,} done before{self._by_others()}")
+        if counts.rejects_before:
+            parts.append(with_reasons(f"{counts.rejects_before:,} rejected before", counts.rejected_before))
+        return parts + left_out_parts(counts.left_out)
 
     def _by_others(self) -> str:
         """Describe the models that made earlier outputs; empty if the run's own is the only one."""
         made = describe_other_makers(self.made_before, self.model_digest)
         if not made:
             return ""
-        ours = MadeBy(self.model_name, self.model_version, self.model_digest, 0).label
-        return f" ({made}; --redo stale makes what another model made again by {ours})"
+        return f" ({made}; --redo stale makes what another model made again by {self.model_label})"

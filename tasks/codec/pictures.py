@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from infra.errors import ItemRejected
 from models.images import RgbImage
+from tasks.codec.conversion import way_out
 
 Mode = Literal["L", "LA", "RGB", "RGBA"]
 
@@ -29,6 +30,11 @@ class ImageRejected(ItemRejected):
 def not_supported(what: str) -> ImageRejected:
     """Return the rejection of a valid file of an unsupported kind."""
     return ImageRejected(f"not supported: {what}")
+
+
+def not_read(kind: str) -> ImageRejected:
+    """Return the rejection of a photograph of a kind that is not read, with the way out in brackets."""
+    return not_supported(f"{kind} ({way_out(kind)})")
 
 
 @dataclass(frozen=True, slots=True)

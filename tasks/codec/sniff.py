@@ -6,7 +6,8 @@ is not derained.
 
 from __future__ import annotations
 
-from tasks.codec.pictures import ImageRejected, not_supported
+from tasks.codec.conversion import HEIC, JPEG_XL, PHOTOSHOP, RAW
+from tasks.codec.pictures import ImageRejected, not_read
 
 # Only formats with unmistakable first bytes and a reader that starts no other program.
 _PICTURES = (
@@ -30,18 +31,18 @@ _OTHERS = (
     (b"\x1aE\xdf\xa3", "Matroska video, not an image"),
 )
 _NOT_READ = (
-    (b"8BPS", "Photoshop document"),
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"8BPS", PHOTOSHOP),
+    (b"\xff\x0a", JPEG_XL),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", JPEG_XL),
     (b"II\xbc", "JPEG XR"),
     (b"v/1\x01", "OpenEXR"),
     (b"#?RADIANCE", "Radiance HDR"),
-    (b"IIU\0", "raw camera file"),  # Panasonic
-    (b"IIRO", "raw camera file"),  # Olympus
-    (b"IIRS", "raw camera file"),
-    (b"MMOR", "raw camera file"),
-    (b"FUJIFILMCCD-RAW", "raw camera file"),
-    (b"FOVb", "raw camera file"),  # Sigma
+    (b"IIU\0", RAW),  # Panasonic
+    (b"IIRO", RAW),  # Olympus
+    (b"IIRS", RAW),
+    (b"MMOR", RAW),
+    (b"FUJIFILMCCD-RAW", RAW),
+    (b"FOVb", RAW),  # Sigma
 )
 _MARKUP = (
     (b"<!doctype html", "HTML, not an image"),
@@ -75,7 +76,7 @@ def identify(data: bytes) -> str:
         return _identify_ftyp(data)
     for magic, name in _NOT_READ:
         if data.startswith(magic):
-            raise not_supported(name)
+            raise not_read(name)
     raise ImageRejected(_name_other(data))
 
 
@@ -85,9 +86,9 @@ def _identify_ftyp(data: bytes) -> str:
     if b"avif" in brands or b"avis" in brands:
         return "AVIF"
     if any(brand in _HEIF_BRANDS for brand in brands):
-        raise not_supported("HEIC")
+        raise not_read(HEIC)
     if b"crx " in brands:  # Canon
-        raise not_supported("raw camera file")
+        raise not_read(RAW)
     raise ImageRejected("video, not an image")
 
 

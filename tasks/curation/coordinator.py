@@ -1,33 +1,37 @@
-"""The coordinator of one curation (`curate_pool`): judge crops on workers, decide, store, record, publish.
+"""The coordinator of one curation (`curate_pool`): judge crops on workers, decide, record, publish.
 
-Judged crops stay in the workspace until their rows are recorded; pixels of accepted ones are written to Zarr first.
-A run that is killed at any point therefore leaves no half-committed group, and the next run judges nothing twice.
+Workers write judged crops, with their pixels, as whole shards (`tasks.curation.judged_shards`); the rows of the
+ledger, one commit per run, refer to them. A run that is killed at any point therefore leaves no half-committed
+group, and the next run reuses its complete shards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import polars as pl
 
-from infra.catalog import pseudo_label_zarr
-from infra.catalog.pseudo_label_zarr import PseudoPixels
 from infra.catalog.pseudo_labels import PseudoLabels
 from infra.failpoints import failpoint
 from infra.records import PseudoLabelRecord
 from infra.settings import Settings
 from infra.storage.lease import Lease, lease_of
-from infra.storage.location import ObjectNotFound, open_location
 from tasks.curation.acceptance import rule_on
-from tasks.curation.judging import JUDGED_FOLDER, Judged, JudgingJob, read_judged
+from tasks.curation.judged_shards import (
+    Judged,
+    forget_judgements,
+    read_finished,
+    remove_shards,
+    remove_unneeded,
+)
+from tasks.curation.judging import JudgingJob
 from tasks.curation.ledger_rows import LedgerStamp, candidates_of, history_of, ruled_row
 from tasks.curation.planning import CurationPlan, CurationRequest, make_plan
 from tasks.curation.review import publish_review
 from tasks.curation.reviewers import crops_to_judge, reviewed_rows
 from tasks.curation.stage import JudgeStage
-from tasks.curation.streak_harvest import harvest_accepted
 from tasks.curation.summary import CurationSummary, Decided
 from tasks.prefect_runs import attempt
 from tasks.progress import Progress
@@ -41,12 +45,28 @@ from tasks.waves.stage import Unfinished
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """The state of one curation: its request, its plan, and the ledger as it was at the start."""
+    """The state of one curation: its request, its plan, and the ledger and judgements as they were at the start."""
 
     settings: Settings
     request: CurationRequest
     plan: CurationPlan
     ledger: pl.DataFrame
+    finished: Mapping[str, Judged]
+    """Judgements that a killed run left, by crop id."""
+    requested: frozenset[str]
+    """Crops of which a reviewer accepted a pseudo-label whose pixels were not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """The crops to decide on."""
+
+    reused: dict[str, Judged]
+    """Those that a killed run has judged."""
+    missing: pl.DataFrame
+    """Rows of the pool of those to be judged now."""
+    waiting: int
+    """Number of crops that the limit leaves for later runs."""
 
 
 def curate_pool(
@@ -70,55 +90,66 @@ def curate_pool(
     """
     plan = make_plan(settings, request)
     with lease_of(settings, "pseudo-labels", request.run_id) as lease:
-        labels = PseudoLabels(settings.workspace)
-        ledger = labels.rows()
-        groups = set(ledger["zarr_group"].drop_nulls())
-        pseudo_label_zarr.sweep(settings.workspace, groups)
-        run = _Run(settings, request, plan, ledger)
-        wanted, waiting = _wanted(run)
-        judged, pending = _judged(run, wanted, lease, open_executor)
-        rows = _with_pixels(settings, _decided(run, judged), plan.judgement)
+        run = _started(settings, request, plan)
+        labels, selection = PseudoLabels(settings.workspace), _selected(run)
+        judged, pending = _judged(run, selection.missing, lease, open_executor)
+        judged |= selection.reused
+        rows = _with_places(_decided(run, judged), judged)
+        failpoint("before-rows")
         lease.check()
         labels.commit(rows)
         failpoint("after-rows")
-        streaks = harvest_accepted(settings.workspace, plan.crops)
-        page = attempt(
-            "the review page", lambda: publish_review(settings, plan.crops, rows or _last_run(ledger))
-        )
-        attempt("removing judged crops", lambda: _forget_judged(settings.workspace))
+        page = _page_and_removal(run, lease, rows, judged)
         attempt("compacting the ledger", labels.maintain)
         standing = attempt("counting pseudo-labels", lambda: labels.accepted().height) or 0
-    return CurationSummary(Decided.of(rows), tuple(pending), waiting, standing, streaks, page)
+    streaks = sum(judged[row.crop_id].streaks for row in rows if _is_new(row, judged))
+    return CurationSummary(Decided.of(rows), tuple(pending), selection.waiting, standing, streaks, page)
 
 
-def _wanted(run: _Run) -> tuple[pl.DataFrame, int]:
-    """Return the crops to judge: those new to these networks, and those whose pixels a reviewer's decision needs.
+def _started(settings: Settings, request: CurationRequest, plan: CurationPlan) -> _Run:
+    """Remove what a killed run left unfinished, and read what it finished."""
+    ledger = PseudoLabels(settings.workspace).rows()
+    remove_unneeded(settings.workspace, set(ledger["zarr_group"].drop_nulls()))
+    finished = read_finished(settings.workspace, plan.judgement)
+    requested = frozenset(crops_to_judge(plan.decisions, plan.judgement, ledger))
+    return _Run(settings, request, plan, ledger, finished, requested)
 
-    If there is a limit, crops with a reviewer's decision come first, then new crops in the order of their ids,
-    which are hashes. The second value is the number of crops that the limit leaves for later runs.
+
+def _selected(run: _Run) -> _Selection:
+    """Select the crops that are new to these networks, and requested ones.
+
+    If there is a limit, requested crops come first, then new crops in the order of their ids, which are hashes.
+    Crops that a killed run has judged do not count, unless it kept no pixels of a requested one.
     """
     plan, ledger = run.plan, run.ledger
     known = ledger.filter(pl.col("judgement") == plan.judgement, pl.col("reviewer_decision").is_null())
-    is_asked = pl.col("crop_id").is_in(crops_to_judge(plan.decisions, plan.judgement, ledger))
-    wanted = plan.crops.filter(~pl.col("crop_id").is_in(known["crop_id"].implode()) | is_asked)
-    chosen = wanted.sort(~is_asked, "crop_id").head(run.request.limit or wanted.height)
-    return chosen, wanted.height - chosen.height
+    is_requested = pl.col("crop_id").is_in(list(run.requested))
+    wanted = plan.crops.filter(~pl.col("crop_id").is_in(known["crop_id"].implode()) | is_requested)
+    finished = {crop_id: run.finished[crop_id] for crop_id in wanted["crop_id"] if crop_id in run.finished}
+    reused = {
+        crop_id: judged
+        for crop_id, judged in finished.items()
+        if judged.kept_group is not None or crop_id not in run.requested
+    }
+    missing = wanted.filter(~pl.col("crop_id").is_in(list(reused))).sort(~is_requested, "crop_id")
+    chosen = missing.head(run.request.limit or missing.height)
+    return _Selection(reused, chosen, missing.height - chosen.height)
 
 
 def _judged(
-    run: _Run, wanted: pl.DataFrame, lease: Lease, open_executor: OpenExecutor
+    run: _Run, missing: pl.DataFrame, lease: Lease, open_executor: OpenExecutor
 ) -> tuple[dict[str, Judged], list[Unfinished]]:
-    """Judge the crops on workers."""
-    if wanted.is_empty():
+    """Judge crops on workers."""
+    if missing.is_empty():
         return {}, []
     settings = run.settings
-    judging = JudgeStage(settings, _job(run), wanted, run.plan.crops)
-    with Progress(wanted.height, "curate", "crop") as progress, open_executor(settings) as executor:
+    judging = JudgeStage(settings, _job(run), missing, run.plan.crops, run.requested)
+    with Progress(missing.height, "curate", "crop") as progress, open_executor(settings) as executor:
         tally = run_stage(judging, lease, executor, Pace.of(settings), progress.show)
     reasons = {item.key: item.reason for item in tally.unfinished}
-    missing = sorted(set(wanted["crop_id"]) - judging.judged.keys())
+    unjudged = sorted(set(missing["crop_id"]) - judging.judged.keys())
     why = tally.stopped_by or "left untried"
-    return judging.judged, [Unfinished(crop_id, reasons.get(crop_id, why)) for crop_id in missing]
+    return judging.judged, [Unfinished(crop_id, reasons.get(crop_id, why)) for crop_id in unjudged]
 
 
 def _job(run: _Run) -> JudgingJob:
@@ -151,29 +182,26 @@ def _decided(run: _Run, judged: dict[str, Judged]) -> list[PseudoLabelRecord]:
     return [rows[crop_id] for crop_id in sorted(rows)]
 
 
-def _with_pixels(
-    settings: Settings, rows: Sequence[PseudoLabelRecord], judgement: str
-) -> list[PseudoLabelRecord]:
-    """Write the pixels of newly accepted crops, and return the rows with their locations."""
-    new = [row.crop_id for row in rows if row.decision == "accepted" and row.zarr_group is None]
-    if not new:
-        return list(rows)
-    group = pseudo_label_zarr.group_name(rows[0].run_id)
-    pixels = (_pixels(settings.workspace, judgement, crop_id) for crop_id in new)
-    pseudo_label_zarr.write_group(settings.workspace, group, len(new), pixels)
-    failpoint("after-pixels")
-    places = {crop_id: number for number, crop_id in enumerate(new)}
-    return [
-        replace(row, zarr_group=group, zarr_row=places[row.crop_id]) if row.crop_id in places else row
-        for row in rows
-    ]
+def _with_places(rows: Sequence[PseudoLabelRecord], judged: Mapping[str, Judged]) -> list[PseudoLabelRecord]:
+    """Return the rows, newly accepted ones with the places of their pixels.
+
+    A crop that a reviewer accepted but that could not be judged now has no pixels and gets no row: the next run
+    with the same decisions judges it.
+    """
+    placed = []
+    for row in rows:
+        if row.decision != "accepted" or row.zarr_group is not None:
+            placed.append(row)
+        elif row.crop_id in judged:
+            made = judged[row.crop_id]
+            placed.append(replace(row, zarr_group=made.kept_group, zarr_row=made.zarr_row))
+    return placed
 
 
-def _pixels(workspace: str, judgement: str, crop_id: str) -> PseudoPixels:
-    found = read_judged(workspace, judgement, crop_id)
-    if found is None:
-        raise ObjectNotFound(f"{workspace}/{JUDGED_FOLDER}/{judgement}/{crop_id}.npz: gone; run it again")
-    return found[1]
+def _is_new(row: PseudoLabelRecord, judged: Mapping[str, Judged]) -> bool:
+    """Return whether a row accepts a pseudo-label that was made for this run."""
+    made = judged.get(row.crop_id)
+    return row.decision == "accepted" and made is not None and made.zarr_group == row.zarr_group
 
 
 def _last_run(ledger: pl.DataFrame) -> list[PseudoLabelRecord]:
@@ -184,12 +212,23 @@ def _last_run(ledger: pl.DataFrame) -> list[PseudoLabelRecord]:
     return [PseudoLabelRecord(**row) for row in newest.iter_rows(named=True)]
 
 
-def _forget_judged(workspace: str) -> None:
-    """Delete all judged crops from the workspace, including those of earlier runs with other networks."""
-    location = open_location(f"{workspace}/{JUDGED_FOLDER}")
-    try:
-        keys = [ref.key for ref in location.list()]
-    except ObjectNotFound:
-        return
-    for key in keys:
-        location.delete(key)
+def _page_and_removal(
+    run: _Run, lease: Lease, rows: Sequence[PseudoLabelRecord], judged: Mapping[str, Judged]
+) -> str | None:
+    """Publish the review page, then remove the judgements that it shows; return its URL."""
+    settings, found = run.settings, {**run.finished, **judged}
+    decided = rows or _last_run(run.ledger)
+    page = attempt("the review page", lambda: publish_review(settings, run.plan.crops, decided, found))
+    attempt("removing judged crops", lambda: _remove_judged(run, lease, rows, found))
+    return page
+
+
+def _remove_judged(
+    run: _Run, lease: Lease, rows: Sequence[PseudoLabelRecord], judged: Mapping[str, Judged]
+) -> None:
+    """Remove the markers, and those groups of which no crop was accepted."""
+    lease.check()  # another run may need them by now
+    workspace = run.settings.workspace
+    forget_judgements(workspace)
+    committed = {row.zarr_group for row in rows} | set(run.ledger["zarr_group"])
+    remove_shards(workspace, {group for one in judged.values() if (group := one.kept_group)} - committed)

@@ -1,17 +1,14 @@
 """The judging job (`JudgingJob`): derain a crop with every network, look for its background, score it, apply rules.
 
-Results stay in the workspace until the run has recorded them, so an interrupted run resumes from there.
+A shard of judged crops is written to the workspace as a whole; see `tasks.curation.judged_shards`.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import time
-import zipfile
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +17,7 @@ from torch import Tensor
 from infra.catalog.pool_zarr import CROP_SIDE, read_crops
 from infra.catalog.pseudo_label_zarr import PseudoPixels
 from infra.errors import STORAGE_ERRORS
-from infra.failpoints import failpoint
 from infra.limits import CurationLimits
-from infra.storage.location import ObjectNotFound, open_location
 from models.evaluation.probes import Derain, ProbeScore, probe
 from models.images import to_floats, to_rgb
 from models.pseudo_labels.layer_maps import FLOOR
@@ -30,14 +25,13 @@ from models.pseudo_labels.scores import confidence, layer_score
 from models.pseudo_labels.texture_features import LabelledFeatures
 from models.pseudo_labels.tta import mirrored_rain_layer
 from tasks.curation.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Refusal, Scores, refusal_of
+from tasks.curation.judged_shards import Judged, JudgedCrop, store
 from tasks.curation.neighbours import Neighbourhood, neighbouring_parts
 from tasks.curation.temporal import NotRegistrable, TemporalBackground, TemporalLimits, temporal_background
 from tasks.waves.loaded import StagedModel, loaded_engine
 from tasks.waves.reading import SHARD_SECONDS
 from tasks.waves.stage import Shard, ShardResult, Unfinished, halved
 
-JUDGED_FOLDER = "pseudo/judged"
-"""Folder of judged crops that are not recorded yet, relative to the workspace."""
 KILLED = Refusal("the process that judges it dies each time")
 PROBED_SIDE = 256
 """Height and width in pixels of the central part in which probes are planted, at most; this takes eight passes."""
@@ -55,16 +49,8 @@ class CropRef:
     """Number of rows that are not padding by reflection."""
     width: int
     neighbourhood: Neighbourhood | None
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """The judgement of a crop: the rule, the scores, and the reason for refusal, if any."""
-
-    crop_id: str
-    rule: str
-    scores: Scores
-    refusal: Refusal | None
+    is_requested: bool
+    """Whether a reviewer accepted it, so that its pixels are kept whatever the rules say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +69,29 @@ class JudgingJob:
     labelled: LabelledFeatures
 
     def do(self, shard: Shard[CropRef]) -> ShardResult[Judged]:
-        """Judge crops one after the other; reuse what an interrupted run has already judged."""
+        """Judge crops one after the other, and write them as one shard."""
         started, until = time.thread_time(), time.monotonic() + SHARD_SECONDS
-        judged, unfinished = [], []
+        judged: list[JudgedCrop] = []
+        unfinished: list[Unfinished] = []
         for number, crop in enumerate(shard.items):
             if number and time.monotonic() > until:
                 break
             try:
-                judged.append(_kept(self, crop) or _judge_and_keep(self, crop))
+                judged.append(_judged(self, crop))
             except STORAGE_ERRORS as error:
                 unfinished.append(Unfinished(crop.key, str(error)))
         left = len(shard.items) - len(judged) - len(unfinished)
-        return ShardResult(tuple(judged), tuple(unfinished), time.thread_time() - started, left)
+        stored, lost = self._stored(judged)
+        return ShardResult(tuple(stored), (*unfinished, *lost), time.thread_time() - started, left)
+
+    def _stored(self, crops: Sequence[JudgedCrop]) -> tuple[list[Judged], list[Unfinished]]:
+        """Write a shard; return the stored judgements, or all crops as unfinished if storage failed."""
+        if not crops:
+            return [], []
+        try:
+            return store(self.workspace, self.run_id, self.judgement, crops), []
+        except STORAGE_ERRORS as error:
+            return [], [Unfinished(crop.judged.crop_id, str(error)) for crop in crops]
 
     def try_without_image(self) -> bool:
         """Derain a grey square with every network."""
@@ -115,44 +112,10 @@ class JudgingJob:
         return self.teacher, *self.independent
 
 
-def read_judged(workspace: str, judgement: str, crop_id: str) -> tuple[Judged, PseudoPixels] | None:
-    """Read the stored judgement of a crop; None if there is none or it is incomplete."""
-    try:
-        data = open_location(f"{workspace}/{JUDGED_FOLDER}/{judgement}").fetch(f"{crop_id}.npz")
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            judged = _judged_from(json.loads(file["judged"].tobytes()))
-            pixels = PseudoPixels(file["pseudo_label"], file["confidence"])
-    except (ObjectNotFound, TypeError, ValueError, KeyError, OSError, zipfile.BadZipFile):
-        return None
-    return judged, pixels
-
-
-def _judged_from(stored: dict[str, Any]) -> Judged:
-    refusal = stored["refusal"] and Refusal(**stored["refusal"])
-    return Judged(**{**stored, "scores": Scores(**stored["scores"]), "refusal": refusal})
-
-
-def _kept(job: JudgingJob, crop: CropRef) -> Judged | None:
-    found = read_judged(job.workspace, job.judgement, crop.key)
-    return None if found is None else found[0]
-
-
-def _judge_and_keep(job: JudgingJob, crop: CropRef) -> Judged:
-    rainy = read_crops(job.workspace, crop.zarr_group, np.array([crop.zarr_row]))[0]
-    judged, pixels = judge(job, crop, rainy[: crop.height, : crop.width])
-    packed = io.BytesIO()
-    described = np.frombuffer(json.dumps(asdict(judged)).encode(), np.uint8)
-    np.savez_compressed(
-        packed,
-        judged=described,
-        pseudo_label=pixels.pseudo_label,
-        confidence=pixels.confidence,
-        allow_pickle=False,
-    )
-    location = open_location(f"{job.workspace}/{JUDGED_FOLDER}/{job.judgement}")
-    location.put(f"{crop.key}.npz", packed.getvalue())
-    failpoint("after-judged", crop.key)
-    return judged
+def _judged(job: JudgingJob, crop: CropRef) -> JudgedCrop:
+    padded = read_crops(job.workspace, crop.zarr_group, np.array([crop.zarr_row]))[0]
+    rainy = padded[: crop.height, : crop.width]
+    return JudgedCrop(*judge(job, crop, rainy), rainy, crop.is_requested)
 
 
 def judge(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, PseudoPixels]:

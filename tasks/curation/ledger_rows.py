@@ -13,7 +13,7 @@ from infra.catalog.pseudo_labels import standing
 from infra.records import PseudoLabelRecord
 from tasks.curation.acceptance import RANKS, REVIEWER, Candidate, History, Ruling
 from tasks.curation.decisions import Decision
-from tasks.curation.judging import Judged
+from tasks.curation.judged_shards import Judged
 
 
 @dataclass(frozen=True, slots=True)

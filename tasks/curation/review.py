@@ -6,7 +6,7 @@ the next curation reads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from infra.records import PseudoLabelRecord
 from infra.settings import Settings
 from infra.storage.location import open_location
 from tasks.curation.acceptance import NO_RAIN, TEMPORAL
-from tasks.curation.judging import read_judged
+from tasks.curation.judged_shards import Judged, read_pixels
 from tasks.curation.score_words import SCORES
 from tasks.pages.pictures import data_uri
 from tasks.pages.templates import page_template
@@ -79,10 +79,26 @@ def render_review(shown: Sequence[Reviewed], run_id: str, decided: int) -> str:
     return page.render(cards=cards, run_id=run_id, decided=decided, scores=SCORES, no_rain=NO_RAIN)
 
 
-def publish_review(settings: Settings, crops: pl.DataFrame, rows: Sequence[PseudoLabelRecord]) -> str | None:
+def publish_review(
+    settings: Settings,
+    crops: pl.DataFrame,
+    rows: Sequence[PseudoLabelRecord],
+    judged: Mapping[str, Judged],
+) -> str | None:
     """Write the page of a run to the workspace and return its URL; None if there is nothing to show.
 
     If the page of the run exists already, its URL is returned.
+
+    Parameters
+    ----------
+    settings : Settings
+        Workspace, and the limits near which a decision is doubtful.
+    crops : polars.DataFrame
+        Rows of the pool.
+    rows : sequence of PseudoLabelRecord
+        The decisions of the run.
+    judged : mapping
+        The judgements, by crop id, whose pixels are in the workspace; other crops are not shown.
     """
     if not rows:
         return None
@@ -94,7 +110,7 @@ def publish_review(settings: Settings, crops: pl.DataFrame, rows: Sequence[Pseud
     for row in chosen:
         if len(shown) == MOST_SHOWN:
             break
-        one = _reviewed(settings, crops, row)
+        one = _reviewed(settings, crops, row, judged.get(row.crop_id))
         if one is not None:
             shown.append(one)
     if not shown:
@@ -113,16 +129,17 @@ def doubt(row: PseudoLabelRecord, settings: Settings) -> float:
     return 1 - abs(row.score - limit)
 
 
-def _reviewed(settings: Settings, crops: pl.DataFrame, row: PseudoLabelRecord) -> Reviewed | None:
-    """Collect the pixels of a crop while its judgement is still in the workspace."""
-    found = read_judged(settings.workspace, row.judgement, row.crop_id)
+def _reviewed(
+    settings: Settings, crops: pl.DataFrame, row: PseudoLabelRecord, judged: Judged | None
+) -> Reviewed | None:
+    """Collect the pixels of a crop; None if it has none."""
+    pixels = None if judged is None else read_pixels(settings.workspace, judged)
     of_pool = crops.filter(pl.col("crop_id") == row.crop_id)
-    if found is None or of_pool.is_empty():
+    if pixels is None or of_pool.is_empty():
         return None
     crop = of_pool.row(0, named=True)
     valid = (slice(0, crop["height"]), slice(0, crop["width"]))
     rainy = Pool(settings.workspace).pixels(of_pool)[0][valid]
-    pixels = found[1]
     return Reviewed(row, crop["key"], rainy, pixels.pseudo_label[valid], pixels.confidence[valid])
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from infra.catalog.pool import Pool
 from infra.settings import Settings
-from tasks.curation.judging import CropRef, Judged, JudgingJob
+from tasks.curation.judged_shards import Judged
+from tasks.curation.judging import CropRef, JudgingJob
 from tasks.curation.neighbours import neighbourhoods
 from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
 
@@ -18,7 +19,7 @@ from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
 class JudgeStage:
     """Judges crops; the coordinator makes the joint decision and writes the ledger.
 
-    Workers store judgements in the workspace, so an interrupted run loses none of them.
+    Workers write shards of judged crops, so an interrupted run loses none of them.
     """
 
     settings: Settings
@@ -27,6 +28,8 @@ class JudgeStage:
     """Rows of the pool to be judged."""
     crops: pl.DataFrame
     """All training rows of the pool, among which frames of the same camera are found."""
+    requested: Collection[str]
+    """Ids of the crops that a reviewer accepted."""
     judged: dict[str, Judged] = field(default_factory=dict)
     wave_name: str = "curate-wave"
     in_order: bool = False
@@ -47,6 +50,7 @@ class JudgeStage:
                     height=row["height"],
                     width=row["width"],
                     neighbourhood=near.get(row["crop_id"]),
+                    is_requested=row["crop_id"] in self.requested,
                 )
                 for row in part.iter_rows(named=True)
             )

@@ -39,6 +39,12 @@ def put_page(settings: Settings, page: Page) -> str:
     return url
 
 
+def link_of(settings: Settings, place: str) -> str | None:
+    """Return the URL at which a browser opens the page that `put_page` reported; None if it wrote none."""
+    is_written = place.startswith(f"{reports_folder(settings)}/")
+    return page_link(settings, place.rpartition("/")[2]) if is_written else None
+
+
 def reports_folder(settings: Settings) -> str:
     """Return the URL of the folder that holds all pages of a workspace."""
     return f"{settings.workspace}/reports"

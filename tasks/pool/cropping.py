@@ -69,7 +69,7 @@ class CropJob:
             return unfinished(shard, str(error))
         failpoint("after-shard", str(shard.index))
         changed = (Unfinished(ref.key, reason) for ref, reason in reading.rejected)
-        return ShardResult(tuple(cut_out), (*reading.unfinished, *changed), reading.image_seconds)
+        return ShardResult(tuple(cut_out), (*reading.unfinished, *changed), reading.clock.image_seconds)
 
     def try_without_image(self) -> bool:
         """Return True: no part of this job can run without an image."""

@@ -25,6 +25,7 @@ from tasks.pool.crops import Box, boxes_by_energy, streak_energy, streak_respons
 from tasks.statistics import image_statistics
 from tasks.waves.reading import SHARD_SECONDS, Reading
 from tasks.waves.stage import Shard, ShardResult, halved, unfinished
+from tasks.waves.timing import Phase
 
 REJECTED_BY_DEATH = "the process that looks at it dies each time"
 
@@ -83,7 +84,7 @@ class InspectJob:
         found = tuple(self._inspected(reading, shard.items))
         rejected = (InspectedImage(ref, reason) for ref, reason in reading.rejected)
         records = (*found, *rejected)
-        return ShardResult(records, tuple(reading.unfinished), reading.image_seconds, reading.left)
+        return ShardResult(records, tuple(reading.unfinished), reading.clock.image_seconds, reading.left)
 
     def try_without_image(self) -> bool:
         """Inspect a grey square."""
@@ -101,7 +102,7 @@ class InspectJob:
 
     def _inspected(self, reading: Reading, refs: tuple[ImageRef, ...]) -> Iterator[InspectedImage]:
         for image in reading.decoded(refs):
-            with reading.clocked():
+            with reading.clock.phase(Phase.STATISTICS):
                 try:
                     inspected = inspect_image(image.ref, image.picture.rgb, self.limits)
                 except Exception as error:  # noqa: BLE001 - see Reading.unforeseen

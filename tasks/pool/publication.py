@@ -1,11 +1,12 @@
-"""Publication of an ingest (`publish_ingest`): a page of crops and rejects, a table artifact, the growth event."""
+"""Publication of an ingest (`publish_ingest`): a page of crops and rejects, artifacts, the growth event."""
 
 from __future__ import annotations
 
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from infra.settings import Settings
-from tasks.pages.publishing import Page, put_page
+from tasks.pages.publishing import Page, link_of, put_page
+from tasks.pool.artifact import ingest_markdown
 from tasks.pool.growth import emit_pool_grown
 from tasks.pool.report import render_ingest
 from tasks.pool.summary import IngestSummary
@@ -35,7 +36,14 @@ def _published_page(settings: Settings, summary: IngestSummary) -> str:
         key="ingest-report",
         link_text="Ingest: crops and rejects",
     )
-    return put_page(settings, page)
+    place = put_page(settings, page)
+    report("the page in Prefect", lambda: _markdown_artifact(settings, summary, place))
+    return place
+
+
+def _markdown_artifact(settings: Settings, summary: IngestSummary, place: str) -> None:
+    markdown = ingest_markdown(summary, place, link_of(settings, place))
+    create_markdown_artifact(markdown, key="ingest", description=summary.line())
 
 
 def _table_artifact(summary: IngestSummary) -> None:

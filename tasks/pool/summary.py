@@ -41,11 +41,6 @@ class IngestSummary:
     """Number of all crops in the pool after the run."""
 
     @property
-    def skipped(self) -> int:
-        """Number of skipped objects."""
-        return self.left_out.total
-
-    @property
     def rejected(self) -> int:
         """Number of rejected images."""
         return sum(number for _, number in self.reasons)
@@ -74,8 +69,12 @@ class IngestSummary:
             f" {self.validation_crops:,} validation), {self.pool_crops:,} in the pool,"
             f" in {duration(self.wall_seconds)}"
         )
-        others = [f"{self.known_before:,} known before"] if self.known_before else []
-        return "; ".join([text, *others, *left_out_parts(self.left_out)])
+        return "; ".join([text, *self.other_parts()])
+
+    def other_parts(self) -> list[str]:
+        """Describe the objects that were not to do: known before, left out."""
+        known = [f"{self.known_before:,} known before"] if self.known_before else []
+        return known + left_out_parts(self.left_out)
 
 
 @dataclass(slots=True)

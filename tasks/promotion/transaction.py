@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from infra.catalog.promotions import Decision, Ledger, Promotion
 from infra.errors import UserError
 from infra.failpoints import failpoint
+from infra.records import WEIGHTS_FILE, model_label
 from infra.settings import Settings
 from infra.storage.lease import Lease, check_workspace, lease_of
 from infra.tracking.registry import CHAMPION, CHAMPION_URL, PREVIOUS, STUDENT, Registry
@@ -75,8 +76,8 @@ class PromotionTransaction:
         found = self.registry.standing(row.model).champion
         if found != row.to_version:
             raise PromotionFailed(
-                f"{CHAMPION_URL} is version {found} and not {row.to_version}, as row {row.number} of"
-                f" {self.ledger.url} has it: run it again"
+                f"{CHAMPION_URL} is {_label(row.model, found)} and not {_label(row.model, row.to_version)}, as"
+                f" row {row.number} of {self.ledger.url} has it: run it again"
             )
         failpoint("after-read-back")
         self.registry.settle(row.model, row.number)
@@ -154,7 +155,9 @@ def promote_challenger(
     with opened(settings, run_id) as transaction:
         now = transaction.registry.standing(STUDENT).champion
         if now != champion.version:
-            late = f"compared with version {champion.version}, but champion is {now} by now: run it again"
+            late = (
+                f"compared with {champion.label}, but {_label(STUDENT, now)} is champion by now: run it again"
+            )
             verdict = replace(verdict, refusals=(late, *verdict.refusals))
         decision: Decision = "promoted" if verdict.is_better else "refused"
         row = transaction.row(decision, champion.version, candidate.version, verdict.line())
@@ -182,17 +185,22 @@ def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
         if target is None:
             raise PromotionFailed(f"{STUDENT} has no previous version: --to N takes any version there is")
         if target == standing.champion:
-            raise PromotionFailed(f"version {target} of {STUDENT} is the champion already")
+            raise PromotionFailed(f"{model_label(STUDENT, target)} is the champion already")
         resolve_model(settings, f"models:/{STUDENT}/{target}")
         return transaction.move(transaction.row("rolled_back", standing.champion, target, "asked for"))
 
 
 def promotion_line(row: Promotion) -> str:
     """Return a row of the ledger as one line."""
+    before, after = _label(row.model, row.from_version), _label(row.model, row.to_version)
     if row.decision == "refused":
-        return f"version {row.to_version} of {row.model} refused, {row.from_version} stays champion: {row.reasons}"
+        return f"{after} refused, {before} stays champion: {row.reasons}"
     what = "promoted" if row.decision == "promoted" else "rolled back"
-    return f"{what}: version {row.to_version} of {row.model} is champion, {row.from_version} before: {row.reasons}"
+    return f"{what}: {after} is champion, {before} before: {row.reasons}"
+
+
+def _label(model: str, version: str | None) -> str:
+    return "none" if version is None else model_label(model, version)
 
 
 def _refuse_other_model(url: str, candidate: ResolvedModel) -> None:
@@ -214,7 +222,7 @@ def _compared(
     Nothing is measured if the decision needs no measurement, or if an earlier run made the same measurement.
     """
     if candidate.model_file.digest == champion.model_file.digest:
-        return Verdict((), (f"the same network as version {champion.version}, the champion",)), None
+        return Verdict((), (f"the same network as {champion.label}, the champion",)), None
     small = too_small(manifest.pairs, settings.gates)
     if small is not None:
         return Verdict((), (small,)), None
@@ -228,7 +236,7 @@ def _compared(
 
 def _registered(settings: Settings, champion: ResolvedModel, candidate: ResolvedModel) -> ResolvedModel:
     """Register a weights file as a version, unless its weights are those of the champion."""
-    if candidate.version != "file":
+    if candidate.version != WEIGHTS_FILE:
         return candidate
     if candidate.model_file.digest == champion.model_file.digest:
         return champion

@@ -10,10 +10,13 @@ from infra.settings import Settings
 from infra.tracking.registry import CHAMPION_URL
 from tasks.promotion.evaluation import open_validation
 from tasks.promotion.overlap import refuse_training
-from tasks.refusals import PreflightFailed
 from tasks.resolved_model import resolve_model
 from tasks.retraining.presets import sizes_of
 from tasks.training.folder import folder_named, read_folder
+
+
+class NothingNew(Exception):
+    """Raised if there is nothing to learn from: the pool is empty, or its crops were used already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,14 @@ def prepare_retraining(settings: Settings, request: RetrainRequest) -> RetrainRe
     ------
     PreflightFailed, ManifestInvalid
         Or another of `tasks.refusals.REFUSALS`, with a message of one line. Nothing has been trained.
+    NothingNew
+        If the pool is empty.
     """
     sizes_of(request.preset)
     if not Pool(settings.workspace).count():
-        raise PreflightFailed(
-            f"the pool of {settings.workspace} is empty: python -m flows.ingest --source ... fills it"
+        raise NothingNew(
+            f"nothing to learn from: the pool of {settings.workspace} is empty;"
+            " python -m flows.ingest --source ... fills it"
         )
     request = replace(request, data=_data(settings, request))
     resolve_model(settings, CHAMPION_URL)  # the first run registers it

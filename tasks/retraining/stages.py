@@ -26,7 +26,7 @@ from infra.storage.lease import Lease, lease_of
 from infra.storage.location import Location, ObjectNotFound, open_location
 from tasks.curation.decisions import fetch_decisions
 from tasks.refusals import PreflightFailed
-from tasks.retraining.request import RetrainRequest, refuse_unfit_data
+from tasks.retraining.request import NothingNew, RetrainRequest, refuse_unfit_data
 
 OPEN = "open.json"
 REFUSED = "Refused"
@@ -35,10 +35,6 @@ REFUSED = "Refused"
 
 class StageFailed(UserError):
     """Raised if a stage fails; the message names the stage and its own message."""
-
-
-class NothingNew(Exception):
-    """Raised if a completed retraining has already used the present crops of the pool."""
 
 
 @dataclass(frozen=True, slots=True)

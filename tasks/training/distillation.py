@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
+from infra.records import model_label
 from infra.settings import Settings
 from infra.tracking.registry import STUDENT
 from infra.tracking.runs import TrackedRun
@@ -39,7 +40,7 @@ class Distilled:
     def __str__(self) -> str:
         """Return the result in one line."""
         return (
-            f"version {self.version} of {STUDENT} is challenger, distilled in MLflow run {self.run_id}: "
+            f"{model_label(STUDENT, self.version)} is challenger, distilled in MLflow run {self.run_id}: "
             f"{self.after.student:.2f} dB on validation ({self.before.student:.2f} before), teacher"
             f" {self.after.teacher:.2f} dB"
         )

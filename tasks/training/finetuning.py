@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.records import model_label
 from infra.settings import Settings
 from models.evaluation.validation import render_validation
 from models.rain.banks import load_training_data
@@ -47,7 +48,7 @@ class Finetuned:
         if self.version is None:
             return f"nothing registered: no weights are better than those it started from ({scores})"
         way = f"{self.share:.0%} of the way from its start"
-        return f"version {self.version} of {SEMI_DRDNET} is challenger, {way} ({scores})"
+        return f"{model_label(SEMI_DRDNET, self.version)} is challenger, {way} ({scores})"
 
 
 def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Finetuned:

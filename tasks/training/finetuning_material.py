@@ -21,9 +21,10 @@ from models.rain.streak_mining import HOLD_OUT_EVERY, StreakBankEmpty, harvest_s
 from models.training.distill.teacher_targets import MOST_PHOTOGRAPHS, evenly
 from models.training.semi.config import SemiConfig
 from models.training.semi.data import RealRain, Targets
-from tasks.curation.streak_harvest import MOST_LAYERS
 from tasks.training.unlabelled import POOL, unlabelled_photographs, without_padding
 
+MOST_LAYERS = 2048
+"""Largest number of layers of rain from the pool: 32 MiB."""
 SIDE = 512
 """Largest side in pixels; larger photographs are cropped to their centre."""
 
@@ -109,7 +110,7 @@ def material_at(settings: Settings, place: str, semi: SemiConfig) -> Material:
 
 def _curated_streaks(workspace: str) -> Streaks:
     """Read the streaks that curation cut from presently accepted crops, at most `MOST_LAYERS`."""
-    stored = StreakLayers(workspace).read()
+    stored = StreakLayers(workspace).read(MOST_LAYERS)
     image_of = dict(Pool(workspace).crops("train").select("crop_id", "image_id").iter_rows())
     found = [(image_of[crop_id], layer) for crop_id, layer in stored.layers if crop_id in image_of]
     if not found:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from tasks.waves.timing import ShardTiming
+
 
 class Keyed(Protocol):
     """An item with a name, which is reported if it stays pending: an image or a crop."""
@@ -49,6 +51,8 @@ class ShardResult(Generic[Row]):
     """CPU seconds spent on the items, without waiting for storage."""
     left: int = 0
     """Items at the end of the shard that were not started before its time was up."""
+    timing: ShardTiming | None = None
+    """Where the worker's time went, if the job measures it."""
 
 
 @dataclass(frozen=True, slots=True)

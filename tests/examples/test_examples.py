@@ -43,7 +43,7 @@ def test_every_example_is_tried():
 def test_the_catalog_is_counted_by_status_and_reason(tmp_path: Path):
     rejected = replace(record("b.jpg"), status="rejected", reason="truncated JPEG", output_key=None)
     Catalog(str(tmp_path)).commit([record("a.jpg"), rejected], replace=False)
-    ended = run("query_the_catalog.py", tmp_path)
+    ended = run("query_the_catalog.py", env=os.environ | {"DERAIN_WORKSPACE": str(tmp_path)})
     assert ended.returncode == 0, ended.stderr
     assert "truncated JPEG" in ended.stdout
 
@@ -52,9 +52,11 @@ def test_duckdb_counts_the_same_without_a_network(tmp_path: Path):
     rejected = replace(record("b.jpg"), status="rejected", reason="truncated JPEG", output_key=None)
     Catalog(str(tmp_path)).commit([record("a.jpg"), record("c.jpg"), rejected], replace=False)
     home = {"HOME": str(tmp_path), **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")}
-    ended = run("query_with_duckdb.py", tmp_path, env=os.environ | home)  # no extension there, none available
+    environment = os.environ | home | {"DERAIN_WORKSPACE": str(tmp_path)}
+    ended = run("query_with_duckdb.py", env=environment)  # no extension there, none available
     assert ended.returncode == 0, ended.stderr
     assert "truncated JPEG" in ended.stdout
+    assert run("query_with_duckdb.py", tmp_path, env=os.environ | home).stdout == ended.stdout
     assert not (tmp_path / ".duckdb").exists()
 
 

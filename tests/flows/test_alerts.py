@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.events import emit_event
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from infra.prefect.alerts import PENDING, AlertOptions, AlertsRefused, write_alerts
+from flows.derain_batch import derain_batch
+from infra.prefect.alerts import DRIFT, PENDING, AlertOptions, AlertsRefused, write_alerts
 from tests.support.servers.prefect_server import PrefectServer
 from tests.support.servers.server_processes import wait_for
 
@@ -30,6 +32,13 @@ def command(server: PrefectServer, *options: str) -> str:
 def written(server: PrefectServer) -> dict[str, dict[str, Any]]:
     found = server.post("automations/filter")
     return {each["name"]: each for each in found if each["name"].startswith("derain: ")}
+
+
+def triggered(server: PrefectServer) -> set[str]:
+    """Return the ids of all automations that were triggered."""
+    wanted = {"event": {"name": ["prefect.automation.triggered"]}}
+    found = server.post("events/filter", filter=wanted)["events"]
+    return {each["resource"]["prefect.resource.id"].rpartition(".")[2] for each in found}
 
 
 @pytest.fixture
@@ -55,16 +64,32 @@ def test_they_are_off_until_they_are_turned_on(clean: PrefectServer):
     )
 
 
-def test_pending_images_fire_their_alert(clean: PrefectServer):
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [(PENDING, "derain: images are pending"), (DRIFT, "derain: the rain has changed")],
+)
+def test_an_event_of_ours_fires_its_alert(event: str, name: str, clean: PrefectServer):
     command(clean, "--enable")
-    alert = written(clean)["derain: images are pending"]["id"]
+    alert = written(clean)[name]["id"]
 
     def fired() -> bool:
-        emit_event(PENDING, {"prefect.resource.id": "derain.destination./photos"}, payload={"pending": 3})
-        found = clean.post("events/filter", filter={"event": {"name": ["prefect.automation.triggered"]}})
-        return any(alert in each["resource"]["prefect.resource.id"] for each in found["events"])
+        emit_event(event, {"prefect.resource.id": "derain.destination./photos"}, payload={"pending": 3})
+        return alert in triggered(clean)
 
     wait_for(fired, "the alert has not been triggered")
+
+
+def test_a_failed_run_fires_its_alert(clean: PrefectServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DERAIN_WORKSPACE", str(tmp_path / "workspace"))
+    command(clean, "--enable")
+    alert = written(clean)["derain: a run has failed"]["id"]
+
+    def fired() -> bool:
+        ended = derain_batch(str(tmp_path / "nowhere"), str(tmp_path / "out"), return_state=True)
+        assert ended.is_failed()
+        return alert in triggered(clean)
+
+    wait_for(fired, "the alert has not been triggered", pause=1)
 
 
 def test_without_a_server_nothing_is_made():

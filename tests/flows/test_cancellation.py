@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from infra.catalog.derained import Catalog
@@ -17,6 +18,7 @@ from tests.support.servers.typed import started
 
 pytestmark = pytest.mark.slow
 IMAGES = 400
+INTERRUPTED = "derain-batch: interrupted; run it again to continue"
 UNDER_WAY = 40
 """Outputs of shards that are not back yet, at most."""
 
@@ -61,6 +63,7 @@ def test_a_cancelled_run_is_cancelled_and_its_rows_are_recorded(
     reported = log.read_text()[earlier:]
     assert state_of(server, run) == "CANCELLED", reported
     assert all(word not in reported for word in ("Traceback", "ERROR", "Already running")), reported
+    assert server.artifacts_of(run)["progress"]["description"].startswith("cancelled: ")
     recorded = Catalog(str(tmp_path / "workspace")).frame()
     assert derained(tmp_path) - UNDER_WAY <= recorded.height < IMAGES
 
@@ -71,9 +74,33 @@ def test_ctrl_c_is_cancelled_too(server: PrefectServer, settings: dict[str, str]
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, stderr
-    assert stderr.splitlines()[-1] == "derain-batch: interrupted; run it again to go on"
+    assert stderr.splitlines()[-1] == INTERRUPTED
     assert all(word not in stderr for word in ("Traceback", "ERROR")), stderr
     recorded = Catalog(str(tmp_path / "workspace")).frame()
     (run,) = recorded["run_id"].unique()
     assert state_of(server, run) == "CANCELLED"
+    assert server.artifacts_of(run)["progress"]["description"].startswith("cancelled: ")
     assert derained(tmp_path) - UNDER_WAY <= recorded.height < IMAGES
+
+
+def test_ctrl_c_while_workers_start_is_cancelled_too(
+    server: PrefectServer, settings: dict[str, str], tmp_path: Path
+) -> None:
+    process = started({**server.environment, **settings})
+    workers = wait_for(lambda: spawned_by(process.pid), "no worker starts", pause=0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, stderr
+    assert stderr.splitlines()[-1] == INTERRUPTED
+    assert all(word not in stderr for word in ("Traceback", "ERROR", "did not close")), stderr
+    assert derained(tmp_path) == 0
+    assert psutil.wait_procs(workers, timeout=PATIENCE)[1] == []
+    typed = {"deployment_id": {"is_null_": True}}
+    (latest,) = server.post("flow_runs/filter", sort="START_TIME_DESC", limit=1, flow_runs=typed)
+    assert latest["state_type"] == "CANCELLED"
+
+
+def spawned_by(coordinator: int) -> list[psutil.Process]:
+    return [
+        child for child in psutil.Process(coordinator).children() if "spawn_main" in " ".join(child.cmdline())
+    ]

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import time
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -136,6 +139,27 @@ def test_an_expected_refusal_in_a_worker_is_one_line(deployed: Deployed) -> None
     assert all(word not in written for word in ("Traceback", "unexpected exception", "FailedRun")), written
 
 
+def test_maintain_removes_what_its_settings_no_longer_keep(deployed: Deployed, tmp_path: Path) -> None:
+    server = deployed.server
+    deployment = server.get("deployments/name/maintain/maintain")
+    assert [each["schedule"]["cron"] for each in deployment["schedules"]] == ["30 2 * * *"]
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    for name, days in (("old.html", 40), ("new.html", 20)):
+        (reports / name).write_text("")
+        written = time.time() - days * 86400
+        os.utime(reports / name, (written, written))
+    settings = {"DERAIN_WORKSPACE": str(tmp_path), "DERAIN_RETENTION__REPORTS_DAYS": "30"}
+    variables = {"env": {**deployment["job_variables"]["env"], **settings}}
+    run = server.post(f"deployments/{deployment['id']}/create_flow_run", job_variables=variables)["id"]
+    wait_for(lambda: server.get(f"flow_runs/{run}")["state_type"] in ENDED, "the run has not ended")
+    state = server.get(f"flow_runs/{run}")["state"]
+    assert (state["type"], state["message"]) == ("COMPLETED", "removed: 1 files of reports"), server.log_of(
+        run
+    )
+    assert [path.name for path in reports.iterdir()] == ["new.html"]
+
+
 @pytest.mark.parametrize("event", [POOL_GROWN, DRIFT])
 def test_an_event_of_the_pool_starts_a_retraining(event: str, deployed: Deployed) -> None:
     server = deployed.server
@@ -149,7 +173,8 @@ def test_an_event_of_the_pool_starts_a_retraining(event: str, deployed: Deployed
 
     run = wait_for(ended, f"no retraining has come of {event} and ended")
     assert run["parameters"] == {"preset": "cpu"}
-    assert "is empty: python -m flows.ingest" in run["state"]["message"], server.log_of(run["id"])
+    assert run["state_type"] == "COMPLETED", server.log_of(run["id"])
+    assert run["state"]["message"].startswith("nothing to learn from: "), run["state"]["message"]
 
 
 def test_its_schedule_makes_a_run_that_completes(deployed: Deployed) -> None:

@@ -67,3 +67,4 @@ def without_server(monkeypatch: pytest.MonkeyPatch) -> None:
     for artifact in ("link", "markdown", "table"):
         monkeypatch.setattr(prefect.artifacts, f"create_{artifact}_artifact", _gone)
     monkeypatch.setattr(ingest_publication, "create_table_artifact", _gone)
+    monkeypatch.setattr(ingest_publication, "create_markdown_artifact", _gone)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from deltalake import DeltaTable
 
 from infra.catalog.pool import Pool
 from infra.operation import Retention
+from infra.process_identity import Holder
 from infra.settings import Settings
-from infra.storage.lease import lease_location, lease_of
+from infra.storage.lease import Lease, LeaseLost, lease_location, lease_of
+from infra.storage.lease_file import decode, forget_leases
 from infra.storage.location import open_location
 from tasks.maintenance import maintain_workspace
 from tests.support.worlds.pools import rainy_crops, write_pool
@@ -95,3 +100,28 @@ def test_earlier_versions_of_the_pool_are_forgotten_and_its_crops_stay(tmp_path:
     assert removed.files == {"earlier pool versions": 1}
     assert len(list(Path(pool.url).glob("*.parquet"))) == earlier - 1
     assert pool.crops().height == 1
+
+
+@pytest.mark.parametrize("followers", [1, 2, 3])
+def test_one_that_was_frozen_until_its_lease_was_forgotten_notices(
+    tmp_path: Path, monkeypatch, followers: int
+):
+    here = Holder.this_process()
+    monkeypatch.setattr(Holder, "this_process", lambda: replace(here, machine="other", host="other-host"))
+    monkeypatch.setattr(Lease, "_renew", lambda self: None)
+    leases = lease_location(str(tmp_path))
+    with Lease(leases, "/there", "run-0", 60):
+        pass
+    with Lease(leases, "/there", "frozen", 0.1) as frozen, ExitStack() as later:
+        time.sleep(0.2)
+        assert forget_leases(leases, datetime.now(UTC) + timedelta(days=2)) == 1
+        for number in range(followers):  # the second has the number of the frozen one
+            later.close()
+            later.enter_context(Lease(leases, "/there", f"run-{number}", 60))
+        with pytest.raises(LeaseLost):
+            frozen.check()
+        frozen.__exit__(None, None, None)
+        contents = [decode(leases.fetch(ref.key)) for ref in leases.list()]
+        assert [content.released for content in contents] == [False], (
+            "the frozen one released another one's lease"
+        )

@@ -30,17 +30,17 @@ class DistillConfig:
     """Weights of the terms; a term of weight 0 costs nothing."""
 
     labelled_weight: float = 0.2
-    """Towards the teacher on labelled crops, where it is nearer the truth than the student."""
+    """Weight of the distance to the teacher on labelled crops, where it is nearer the truth than the student."""
     unlabelled_weight: float = 1.0
-    """Towards the teacher's versions of unlabelled photographs."""
+    """Weight of the distance to the teacher's versions of unlabelled photographs."""
     feature_weight: float = 0.05
-    """Towards the teacher's features, where it has some."""
+    """Weight of the distance to the teacher's features, where it has some."""
     attention_weight: float = 0.0
-    """Towards the teacher's attention maps."""
+    """Weight of the distance to the teacher's attention maps."""
     rain_emphasis: float = 4.0
     """Additional weight of features in the rain."""
     fade: float = 0.3
-    """Last share of the steps, over which the weights of features and attention fall to 0."""
+    """Last share of the steps, 0 to 1, over which the weights of features and attention fall to 0."""
     unlabelled_share: float = 0.5
     """Unlabelled crops per labelled one."""
 

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from infra.records import model_label
+
 _COLUMNS = ("model_name", "model_version", "model_digest")
 _MOST_NUMBERS = 65_535
 
@@ -24,8 +26,8 @@ class MadeBy:
 
     @property
     def label(self) -> str:
-        """Readable name of the model: `derain-student/3`, or its file name and the start of its digest."""
-        return f"{self.name}/{self.version}" if self.version != "file" else f"{self.name} ({self.digest[:8]})"
+        """The model as users write it; see `infra.records.model_label`."""
+        return model_label(self.name, self.version, self.digest)
 
 
 @dataclass(slots=True)

@@ -31,6 +31,12 @@ def test_only_what_nobody_damaged_counts_as_done_again() -> None:
     assert redone(events) == {1: Redone(images=1, seconds=1.0)}
 
 
+def test_a_frozen_run_does_no_work() -> None:
+    frozen = [Event(0.0, "", 1), Event(1.0, "a", 1, "A"), Event(20.0, "", 1), Event(22.0, "b", 1, "B")]
+    again = [Event(25.0, "", 2), Event(26.0, "b", 2, "B")]
+    assert redone([*frozen, *again]) == {1: Redone(images=1, seconds=2.0)}
+
+
 @dataclass
 class Undisturbed:
     """A world whose outputs and rows are right, until a test spoils them."""

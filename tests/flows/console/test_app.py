@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.console.app import COMMANDS, run
+from flows.console.arguments import COMMAND_NAMES
 from flows.console.report import newest_report
 from infra.settings import Settings
 from infra.tracking.registry import Registry
@@ -21,6 +22,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DERAIN_WORKSPACE", str(tmp_path / "var"))
     return tmp_path
+
+
+def test_every_command_can_be_suggested() -> None:
+    assert set(COMMANDS) == set(COMMAND_NAMES)
 
 
 def test_help_names_every_other_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,6 +51,8 @@ def test_a_usage_error_exits_with_2(words: list[str]) -> None:
     ("words", "line"),
     [
         (["rainz/", "out/"], "derain: rainz/: no such file or folder"),
+        (["statsu", "rainy/"], "derain: statsu: no such file or folder; did you mean derain status?"),
+        (["reprot"], "derain: reprot: no such file or folder; did you mean derain report?"),
         (
             ["s3://bucket"],
             "derain: s3://bucket: say where the derained photographs go, as in derain s3://bucket DEST",
@@ -56,7 +63,7 @@ def test_a_usage_error_exits_with_2(words: list[str]) -> None:
             " did you mean student-small?",
         ),
     ],
-    ids=["path", "destination", "model"],
+    ids=["path", "command", "command alone", "destination", "model"],
 )
 def test_a_refusal_is_one_line_before_anything_heavy_is_loaded(
     words: list[str], line: str, here: Path
@@ -89,7 +96,7 @@ class TestModels:
             (line,) = [line for line in shown.splitlines() if line.split()[:1] == [network.name]]
             assert "M parameters" in line
             assert "light rain" in line
-        assert "none yet; the champion is student-base" in shown
+        assert "none yet; the champion is derain-student/1, which is student-base." in shown
 
     @pytest.mark.slow
     def test_what_is_registered_is_listed_with_its_aliases(

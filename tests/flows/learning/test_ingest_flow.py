@@ -26,9 +26,10 @@ def without_server() -> Iterator[dict[str, mock.Mock]]:
         mock.patch("tasks.progress.report"),
         mock.patch("tasks.waves.runner.as_task_run", lambda name, number, work: work()),
         mock.patch("tasks.pool.publication.create_table_artifact") as table,
+        mock.patch("tasks.pool.publication.create_markdown_artifact") as markdown,
         mock.patch("prefect.artifacts.create_link_artifact") as link,
     ):
-        yield {"table": table, "link": link}
+        yield {"table": table, "markdown": markdown, "link": link}
 
 
 def test_help_explains_every_parameter() -> None:
@@ -56,6 +57,10 @@ def test_a_run_leaves_a_page_and_says_where(
     assert "near duplicate" in html
     assert "<b>.png" not in html
     assert without_server["table"].call_args.args[0][0] == {"what": "listed", "images": 6}
+    text = without_server["markdown"].call_args.args[0]
+    assert "| accepted | 3 |" in text
+    assert "| near duplicate | 1 |" in text
+    assert f"Report: `{page}`" in text
     assert not without_server["link"].called  # to a file, which no browser would open from Prefect's page
     assert Pool(world.settings.workspace).count() == 3
 

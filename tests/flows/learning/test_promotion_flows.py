@@ -34,7 +34,7 @@ def test_help_explains_every_parameter(flow: Flow):
 def test_what_cannot_be_done_is_one_line(workspace: Path, monkeypatch: pytest.MonkeyPatch):
     refused = promote.fn(challenger=str(SHIPPED))
     assert (refused.name, refused.is_failed()) == ("Refused", True)
-    with pytest.raises(FailedRun, match="the same network as version 1, the champion"):
+    with pytest.raises(FailedRun, match="the same network as derain-student/1, the champion"):
         refused.result()
     assert [row.decision for row in Ledger(str(workspace)).rows("derain-student")] == ["adopted", "refused"]
     back = rollback.fn()

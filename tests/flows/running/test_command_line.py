@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from flows.derain_batch import derain_batch
 from flows.running.command_line import command_of
-from tasks.curation.judging import JUDGED_FOLDER
+from tasks.curation.judged_shards import JUDGED_FOLDER
 from tests.support.help_texts import assert_help_explains_every_parameter
 from tests.support.servers.deployments import put_photos
 from tests.support.servers.prefect_server import PrefectServer
@@ -138,7 +138,7 @@ class TestTyped:
         os.killpg(process.pid, signal.SIGINT)
         _, stderr = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130
-        assert stderr.splitlines()[-1] == "derain-batch: interrupted; run it again to go on"
+        assert stderr.splitlines()[-1] == "derain-batch: interrupted; run it again to continue"
         assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
         (lease,) = (tmp_path / "workspace" / "leases").iterdir()
         assert json.loads(lease.read_text())["released"]
@@ -148,14 +148,13 @@ class TestTyped:
         write_pool(tmp_path / "workspace", rainy_crops(4, side=160))
         del environment["PREFECT_API_URL"]
         process = started(environment, "--preset", "smoke", flow="retrain")
-        # While the workers start, Ctrl-C is ignored (`infra.dask.cluster`): wait for the first work of one.
         judged = tmp_path / "workspace" / JUDGED_FOLDER
-        wait_for(lambda: any(judged.rglob("*.npz")), "curate judges nothing")
+        wait_for(lambda: any(path.is_file() for path in judged.rglob("*")), "curate judges nothing")
         os.killpg(process.pid, signal.SIGINT)
         stdout, stderr = process.communicate(timeout=PATIENCE)
         assert (process.returncode, stdout) == (130, "")
         assert all(word not in stderr for word in ("Traceback", "ERROR", "Error logging")), stderr
-        assert _unexpected(stderr) == ["retrain: interrupted; run it again to go on"]
+        assert _unexpected(stderr) == ["retrain: interrupted; run it again to continue"]
 
 
 def _unexpected(stderr: str) -> list[str]:

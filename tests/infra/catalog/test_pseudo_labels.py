@@ -85,7 +85,7 @@ def pixels(value: int) -> PseudoPixels:
 
 
 def test_pixels_come_back_in_the_order_of_the_rows(labels, tmp_path):
-    pseudo_label_zarr.write_group(str(tmp_path), "pseudo/r0.zarr", 3, map(pixels, (1, 2, 3)))
+    pseudo_label_zarr.write_group(str(tmp_path), "pseudo/r0.zarr", list(map(pixels, (1, 2, 3))))
     labels.commit([replace(row(0, name), zarr_row=place) for name, place in (("x", 2), ("y", 0), ("z", 1))])
     found = labels.pixels(labels.accepted()[[2, 0]])
     assert found.pseudo_label[:, 0, 0, 0].tolist() == [2, 3]
@@ -93,34 +93,75 @@ def test_pixels_come_back_in_the_order_of_the_rows(labels, tmp_path):
     assert labels.pixels(labels.accepted().clear()).confidence.shape == (0, CROP_SIDE, CROP_SIDE)
 
 
-def test_groups_that_no_row_names_are_swept(tmp_path):
+def test_only_the_given_groups_are_removed(tmp_path):
+    workspace = str(tmp_path)
     for name in ("r0", "r1"):
-        pseudo_label_zarr.write_group(str(tmp_path), pseudo_label_zarr.group_name(name), 1, [pixels(1)])
-    open_location(f"{tmp_path}/pseudo/judged/j").put("x.npz", b"waits")
-    assert pseudo_label_zarr.sweep(str(tmp_path), {"pseudo/r0.zarr"}) > 0
+        pseudo_label_zarr.write_group(workspace, pseudo_label_zarr.group_name(name), [pixels(1)])
+    open_location(f"{tmp_path}/pseudo/judged/j").put("x.json", b"waits")
+    assert pseudo_label_zarr.list_groups(workspace) == {"pseudo/r0.zarr": True, "pseudo/r1.zarr": True}
+    assert pseudo_label_zarr.remove_groups(workspace, {"pseudo/r1.zarr"}) > 0
     left = {ref.key.partition("/")[0] for ref in open_location(f"{tmp_path}/pseudo").list()}
     assert left == {"r0.zarr", "judged"}
-    assert pseudo_label_zarr.sweep(str(tmp_path / "nothing"), set()) == 0
+    assert pseudo_label_zarr.remove_groups(str(tmp_path / "nothing"), {"pseudo/r0.zarr"}) == 0
+
+
+def test_a_group_that_lacks_an_object_is_not_complete(tmp_path):
+    pseudo_label_zarr.write_group(str(tmp_path), "pseudo/r0.zarr", [pixels(1)])
+    (tmp_path / "pseudo/r0.zarr/confidence/c/0/0/0").unlink()
+    assert pseudo_label_zarr.list_groups(str(tmp_path)) == {"pseudo/r0.zarr": False}
 
 
 def test_the_bank_of_streaks_follows_what_is_accepted(labels, tmp_path):
     bank = StreakLayers(str(tmp_path))
-    assert (bank.read(), bank.has("r0")) == (StoredLayers((), {}), False)
+    assert bank.read(most=9) == StoredLayers((), {})
     labels.commit([row(0), row(0, "y")])
     layers = [np.full((8, 8), value, np.uint8) for value in (1, 2, 3)]
     bank.write("r0", layers, ["x", "y", "y"], {"not elongated": 4})
-    assert [(crop, int(layer[0, 0])) for crop, layer in bank.read().layers] == [("x", 1), ("y", 2), ("y", 3)]
+    assert [(crop, int(layer[0, 0])) for crop, layer in bank.read(most=9).layers] == [
+        ("x", 1),
+        ("y", 2),
+        ("y", 3),
+    ]
     labels.commit([rejected(1, "reject", "y")])
     bank.write("r1", [], [], {"not elongated": 1, "no rain found": 2})
-    assert [(crop, int(layer[0, 0])) for crop, layer in bank.read().layers] == [("x", 1)]
-    assert bank.read().refused == {"not elongated": 5, "no rain found": 2}
+    assert [(crop, int(layer[0, 0])) for crop, layer in bank.read(most=9).layers] == [("x", 1)]
+    assert bank.read(most=9).refused == {"not elongated": 5, "no rain found": 2}
+
+
+def test_layers_belong_to_the_pseudo_label_in_their_group(labels, tmp_path):
+    """A run may reuse what a killed run has judged, so the run of a row is not the one that cut its layers."""
+    bank = StreakLayers(str(tmp_path))
+    labels.commit([row(5, zarr_group="pseudo/killed-1.zarr")])
+    for value, name in enumerate(("killed-1", "r5")):
+        bank.write(name, [np.full((8, 8), value, np.uint8)], ["x"], {})
+    assert [int(layer[0, 0]) for _, layer in bank.read(most=9).layers] == [0]
+
+
+def test_no_more_files_are_read_than_needed(labels, tmp_path):
+    bank = StreakLayers(str(tmp_path))
+    labels.commit([row(number, f"x{number}", zarr_group=f"pseudo/g{number}.zarr") for number in range(6)])
+    for number in range(6):
+        layers = [np.full((8, 8), number, np.uint8)] * 2
+        bank.write(f"g{number}", layers, [f"x{number}"] * 2, {})
+    found = bank.read(most=3).layers
+    assert len(found) == 4
+    assert [crop_id for crop_id, _ in found] == [crop_id for crop_id, _ in bank.read(most=3).layers]
+    assert len(bank.read(most=99).layers) == 12
+
+
+def test_layers_of_a_removed_group_are_removed(tmp_path):
+    bank = StreakLayers(str(tmp_path))
+    for name in ("r0", "r1"):
+        bank.write(name, [], [], {name: 1})
+    bank.remove({"pseudo/r0.zarr"})
+    assert bank.read(most=9).refused == {"r1": 1}
 
 
 def test_a_damaged_bank_is_named(tmp_path):
     (tmp_path / "streaks").mkdir()
     (tmp_path / "streaks" / "r0.safetensors").write_bytes(b"none")
     with pytest.raises(TransientError, match=r"r0\.safetensors: damaged"):
-        StreakLayers(str(tmp_path)).read()
+        StreakLayers(str(tmp_path)).read(most=9)
 
 
 def test_a_later_decision_counts_though_its_clock_was_behind(labels):

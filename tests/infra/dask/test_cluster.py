@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import dask
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from infra.dask import cluster
 from infra.dask.calls import submit
@@ -70,48 +66,6 @@ def test_no_profiler_blocks_the_threads_of_workers(elsewhere: DaskCluster) -> No
         with connect(settings) as client:
             timers = client.run(lambda dask_worker: list(dask_worker.periodic_callbacks))
         assert all("profile" not in name for names in timers.values() for name in names)
-
-
-def test_a_worker_here_that_takes_long_to_come_back_is_waited_for() -> None:
-    impatient = {"distributed.deploy.lost-worker-timeout": "1ms"}  # shorter than any worker takes
-    with dask.config.set(impatient), connect(Settings(workers=1, _env_file=None)) as client:
-        (process,) = client.run(os.getpid).values()
-        os.kill(process, signal.SIGKILL)
-        assert client.submit(os.getpid).result(timeout=60) != process
-
-
-def test_workers_here_that_die_as_they_start_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONHOME", "")  # Dask sets it permanently; this lets monkeypatch remove it again
-    monkeypatch.delenv("PYTHONHOME")
-    monkeypatch.setitem(cluster._WORKER_ENVIRONMENT, "PYTHONHOME", "/nowhere")
-    with pytest.raises(ClusterUnreachable, match="no worker processes start on this machine"):
-        enter_here()
-
-
-def test_workers_here_that_never_start_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "START_SECONDS", 0.01)
-    with pytest.raises(ClusterUnreachable, match="no worker processes start on this machine"):
-        enter_here()
-
-
-def test_workers_here_are_started_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    starts = [RuntimeError("a worker died"), None]
-    start = cluster.LocalCluster
-
-    def sometimes(**options: Any) -> LocalCluster:
-        if error := starts.pop(0):
-            raise error
-        return start(**options)
-
-    monkeypatch.setattr(cluster, "LocalCluster", sometimes)
-    with connect(Settings(workers=1, _env_file=None)) as client:
-        assert cluster.worker_count(client) == 1
-    assert starts == []
-
-
-def enter_here() -> None:
-    with connect(Settings(workers=1, _env_file=None)):
-        raise AssertionError("connected")
 
 
 def test_a_scheduler_that_does_not_answer_is_reported() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.running.flow_settings import flow_settings
+from flows.running.flow_settings import command_settings, flow_settings
 from infra.prefect.aws_block import SLUG, VARIABLES, BlockRefused, use_aws_block
 from infra.storage.credentials import s3_options
 from tests.support.servers.prefect_server import PrefectServer, prefect_server
@@ -63,6 +63,18 @@ def test_a_block_replaces_what_the_environment_says(environment: pytest.MonkeyPa
     assert (options["key"], options["secret"], options["token"]) == ("block-key", "block-secret", None)
     assert options["endpoint_url"] == "http://ceph:1"
     assert options["client_kwargs"] == {"region_name": "here-1"}
+
+
+@pytest.mark.usefixtures("server")
+def test_commands_that_are_no_flows_use_the_block_for_buckets_alone(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setenv("DERAIN_WORKSPACE", str(tmp_path))
+    environment.setenv("DERAIN_AWS_CREDENTIALS_BLOCK", "mine")
+    command_settings(str(tmp_path / "rainy"), None)
+    assert "AWS_ACCESS_KEY_ID" not in os.environ
+    command_settings("s3://photos/rainy", None)
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "block-key"
 
 
 @pytest.mark.usefixtures("server", "environment")

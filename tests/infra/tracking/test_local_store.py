@@ -80,7 +80,7 @@ def test_a_lost_registry_is_not_founded_anew_while_the_ledger_knows_a_champion(
     Ledger(str(empty)).append(Promotion(STUDENT, 0, "promoted", "1", "7", "", (), None, "run", when))
     for _ in range(2):
         with pytest.raises(
-            PreflightFailed, match=r"version 7 has been champion since .* ledger, .*promotions"
+            PreflightFailed, match=r"derain-student/7 has been champion since .* ledger, .*promotions"
         ):
             resolve_model(settings_of(empty), CHAMPION)
     assert registry(empty).is_empty(STUDENT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 
 from models.rain.banks import load_training_data
 from models.training.config import TrainConfig
+from models.training.distill.objective import DistillConfig
+from models.training.loop import add_fields, options, train_config
 from tests.support.worlds.rainy import write_training_folder
 from tests.support.worlds.trainings import command
 
@@ -35,6 +38,33 @@ def begun(moment: str, process: subprocess.Popen[str], out: Path) -> bool:
         assert process.stdout is not None
         return process.stdout.readline().startswith("reading ")
     return (out / "curve.csv").exists()
+
+
+@pytest.mark.parametrize("defaults", [TrainConfig(), DistillConfig()], ids=lambda each: type(each).__name__)
+def test_every_option_is_explained_and_has_its_default(defaults):
+    parser = argparse.ArgumentParser()
+    add_fields(parser, defaults)
+    for action in parser._actions[1:]:
+        explanation, _, default = str(action.help).rpartition("; default: ")
+        value = getattr(defaults, action.dest)
+        assert len(explanation.split()) >= 4, action.option_strings
+        assert default == {"True": "on", "False": "off", "": "none"}.get(str(value), str(value))
+
+
+@pytest.mark.parametrize(
+    ("words", "compiled"),
+    [
+        ("--steps 5000", True),
+        ("--steps 4999", False),
+        ("--steps 5000 --no-compile", False),
+        ("--steps 9 --compile", True),
+    ],
+)
+def test_a_long_training_is_compiled_unless_it_says_otherwise(words: str, compiled: bool):
+    parser = options("Train.", "python -m models.train")
+    arguments = parser.parse_args(["--data", "data", "--out", "out", *words.split()])
+    assert train_config(arguments).compile is compiled
+    assert "default: on from 5,000 steps on" in " ".join(parser.format_help().split())
 
 
 @pytest.mark.slow

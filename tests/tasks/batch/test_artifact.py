@@ -11,8 +11,13 @@ import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
 
+from infra.storage.listing import LeftOut
+from models.packed import ModelFile
 from tasks.batch.artifact import PICTURE_SIDE, run_markdown
+from tasks.batch.planning.made_by import MadeBy
+from tasks.batch.report import Report, render
 from tasks.batch.summary import Counts
+from tasks.resolved_model import ResolvedModel
 from tests.support.samples.reports import HOSTILE_KEYS, photographs, sample, summary
 
 PLACE = "s3://traffic/derain/reports/1.html"
@@ -25,6 +30,29 @@ def test_it_has_the_figures_and_the_place_of_the_report() -> None:
     assert "| pending | 0 |" in text
     assert f"Report: `{PLACE}`" in text
     assert "](" not in text
+
+
+def test_report_artifact_and_last_line_count_what_earlier_runs_rejected_in_the_same_words() -> None:
+    counts = Counts(20, 0, 12, 8, 0, 0, rejected_before={"truncated JPEG": 2}, left_out=LeftOut())
+    run = summary(counts)
+    artifact = run_markdown(run, [], PLACE, None)
+    page = render(Report(run, worst=[], random=[], rejected=[], rejected_total=0))
+    assert "| done before | 10 |" in artifact
+    assert "| rejected before | 2 |" in artifact
+    for shown in (run.line(), page):
+        assert "10 done before, 2 rejected before (2 truncated JPEG)" in shown
+
+
+def test_the_model_has_one_name_wherever_it_is_shown() -> None:
+    run = summary()
+    shown = [
+        run_markdown(run, [], PLACE, None).replace("\\", ""),
+        render(Report(run, worst=[], random=[], rejected=[], rejected_total=0)),
+        ResolvedModel(ModelFile(b"", b""), run.model_name, run.model_version).label,
+        MadeBy(run.model_name, run.model_version, run.model_digest, 1).label,
+        run.model_label,
+    ]
+    assert all("derain-student/3" in text for text in shown)
 
 
 def test_it_links_the_report_where_a_browser_can_open_it() -> None:

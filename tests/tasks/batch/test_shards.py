@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 from infra.errors import ObjectStillChanging, StorageError
 from infra.records import ImageRef, Scope, StoredObject
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
-from models.engine import TilingRefused
+from models.engine import Begun, TilingRefused
 from tasks.batch.shards import ShardJob, can_derain, derain_shard
 from tasks.codec import ImageRejected, Picture, PictureForm
 from tasks.codec.exports import Export
@@ -22,6 +23,7 @@ from tasks.media.opening import MediumSpec
 from tasks.waves.loaded import StagedModel
 from tasks.waves.reading import FAULTS_IN_A_ROW
 from tasks.waves.stage import Shard, ShardResult
+from tasks.waves.timing import IMAGE_PHASES, IN_BACKGROUND, Phase
 
 SPEC = MediumSpec("mem://in", "mem://out", Export("png"), 1_000)
 JOB = ShardJob(
@@ -46,6 +48,7 @@ class Memory:
     puts: dict[str, bytes] = field(default_factory=dict)
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    decoded_in: set[int] = field(default_factory=set)
 
     def output_key(self, ref: ImageRef) -> str:
         self._call("name", ref.key)
@@ -60,6 +63,7 @@ class Memory:
 
     def decode(self, data: bytes) -> Picture:
         self._call("decode", chr(data[0]))
+        self.decoded_in.add(threading.get_ident())
         level, side = data[0], 3 if chr(data[0]).isupper() else 2
         return Picture(np.full((side, side, 3), level, np.uint8), None, PictureForm("PNG", "RGB"))
 
@@ -90,16 +94,38 @@ class Memory:
 class Inverter:
     """Stands for a network: turns grey levels round."""
 
-    def __init__(self, batch_images: int, fails: Exception | None = None) -> None:
+    def __init__(
+        self, batch_images: int, fails: Exception | None = None, ahead: int = 0, late: Exception | None = None
+    ) -> None:
         self.batch_images = batch_images
+        self.ahead = ahead
         self.batches: list[int] = []
-        self.fails = fails
+        self.fails, self.late = fails, late
+        self.events: list[str] = []
 
     def derain(self, rainy: np.ndarray) -> np.ndarray:
+        return self.begin(rainy).result()
+
+    def begin(self, rainy: np.ndarray) -> Begun:
+        number = len(self.batches)
         self.batches.append(len(rainy))
-        if self.fails is not None and len(self.batches) == 1:
+        self.events.append(f"begin {number}")
+        if self.fails is not None and number == 0:
             raise self.fails
-        return 255 - rainy
+        return Inverted(self, number, rainy)
+
+
+@dataclass
+class Inverted:
+    engine: Inverter
+    number: int
+    rainy: np.ndarray
+
+    def result(self) -> np.ndarray:
+        self.engine.events.append(f"result {self.number}")
+        if self.engine.late is not None and self.number == 0:
+            raise self.engine.late
+        return 255 - self.rainy
 
 
 Derain = Callable[..., ShardResult]
@@ -123,6 +149,19 @@ def _rows(result: ShardResult, status: str) -> dict[str, str | None]:
 
 def _left(result: ShardResult) -> dict[str, str]:
     return {image.key: image.reason for image in result.unfinished}
+
+
+def test_a_shard_returns_where_its_time_went(derain: Derain) -> None:
+    result = derain("abc", Memory())
+    timing = result.timing
+    assert timing is not None
+    assert timing.worker == os.getpid()
+    assert set(timing.cpu_of) == set(timing.wall_of) == set(Phase)
+    for phase in {*IMAGE_PHASES, *IN_BACKGROUND, Phase.AWAIT_FETCH, Phase.AWAIT_PUT} - {Phase.DECODE_AHEAD}:
+        assert timing.wall_of[phase] > 0, phase
+    in_line = sum(timing.wall_of[phase] for phase in Phase if phase not in IN_BACKGROUND)
+    assert in_line <= timing.ended - timing.began
+    assert result.image_seconds == sum(timing.cpu_of[phase] for phase in IMAGE_PHASES)
 
 
 def test_every_image_gets_an_output_and_a_row(derain: Derain) -> None:
@@ -265,9 +304,68 @@ def test_faults_of_single_images_say_nothing_of_the_next(derain: Derain, what: s
 
 def test_neighbours_of_one_size_share_a_pass(derain: Derain) -> None:
     engine = Inverter(3)
-    result = derain("abcdABe", Memory({("decode", "b", 1): ImageRejected("damaged PNG")}), engine)
+    damaged = ImageRejected("damaged PNG")
+    result = derain("abcdABe", Memory({("decode", "b", 1): damaged, ("decode", "b", 2): damaged}), engine)
     assert engine.batches == [3, 2, 1]
     assert sorted(_rows(result, "derained")) == sorted("acdABe")
+
+
+def test_images_of_one_size_share_a_pass_wherever_they_lie(derain: Derain) -> None:
+    engine, memory = Inverter(3), Memory()
+    result = derain("aAbBcCd", memory, engine)
+    assert engine.batches == [3, 3, 1]
+    assert {key[0]: data[0] for key, data in memory.puts.items()} == {
+        key: 255 - ord(key) for key in "aAbBcCd"
+    }
+    assert sorted(_rows(result, "derained")) == sorted("aAbBcCd")
+
+
+def test_images_that_wait_for_others_of_their_size_are_bounded(
+    derain: Derain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.batch.shards.BATCH_PIXELS", 18)  # lower case: 4 pixels; upper case: 9
+    engine = Inverter(10)
+    result = derain("abAcBdC", Memory(), engine)
+    assert engine.batches == [1, 3, 1, 1, 1]  # A makes room for c, abc for B, B for C; d and C are left
+    assert sorted(_rows(result, "derained")) == sorted("abAcBdC")
+
+
+@pytest.mark.parametrize(("batch_images", "is_large", "ahead"), [(1, False, 0), (2, False, 1), (2, True, 0)])
+def test_threads_decode_ahead_of_batches_but_no_large_images(
+    derain: Derain, monkeypatch: pytest.MonkeyPatch, batch_images: int, is_large: bool, ahead: bool
+) -> None:
+    monkeypatch.setattr("tasks.waves.reading.needs_lock", lambda pixels: is_large)
+    memory = Memory()
+    result = derain("abcdefgh", memory, Inverter(batch_images))
+    assert [record.key for record in result.records] == list("abcdefgh")
+    assert all(memory.calls["decode", key] == 1 for key in "abcdefgh")
+    assert (threading.get_ident() not in memory.decoded_in) == ahead
+    assert result.timing is not None
+    assert (result.timing.cpu_of[Phase.DECODE_AHEAD] > 0) == ahead
+
+
+def test_a_fault_that_is_met_ahead_is_reported_in_its_turn(derain: Derain) -> None:
+    damaged, full = ImageRejected("damaged PNG"), MemoryError("no room")
+    faults = {("decode", "b", 1): damaged, ("decode", "b", 2): damaged, ("decode", "c", 1): full}
+    result = derain("abcd", Memory({**faults, ("decode", "c", 2): full}), Inverter(2))
+    assert _rows(result, "rejected") == {"b": "damaged PNG"}
+    assert _left(result) == {"c": "MemoryError: no room"}
+    assert set(_rows(result, "derained")) == set("ad")
+
+
+def test_the_next_batch_begins_before_the_result_of_the_last_one(derain: Derain) -> None:
+    engine, memory = Inverter(2, ahead=1), Memory()
+    result = derain("abcde", memory, engine)
+    assert engine.events == ["begin 0", "begin 1", "result 0", "begin 2", "result 1", "result 2"]
+    assert [record.key for record in result.records] == list("abcde")
+    assert {key[0]: data[0] for key, data in memory.puts.items()} == {key: 255 - ord(key) for key in "abcde"}
+
+
+def test_a_result_that_fails_leaves_the_images_of_its_batch_pending(derain: Derain) -> None:
+    engine = Inverter(2, ahead=1, late=RuntimeError("illegal memory access"))
+    result = derain("abcd", Memory(), engine)
+    assert _left(result) == dict.fromkeys("ab", "RuntimeError: illegal memory access")
+    assert set(_rows(result, "derained")) == {"c", "d"}
 
 
 def test_a_pass_that_fails_leaves_its_images_pending(derain: Derain) -> None:

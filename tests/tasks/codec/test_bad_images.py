@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin
 
 from tasks.codec import ImageRejected, Picture, decode, decoding
+from tasks.codec.conversion import HEIC, RAW, way_out
 from tests.support.samples.images import (
     LIMIT,
     encoded,
@@ -48,7 +49,10 @@ def reason_of(data: bytes, limit: int = LIMIT) -> str:
         (b"%PDF-1.7", "PDF, not an image"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100), "OLE container such as Thumbs.db, not an image"),
         (b"PK\3\4" + bytes(50), "ZIP archive, not an image"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "not supported: HEIC"),
+        (
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+            f"not supported: HEIC ({way_out(HEIC)})",
+        ),
         (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "video, not an image"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not an image"),
         (b"hello", "not an image"),
@@ -166,7 +170,10 @@ def test_wide_samples_and_lab_are_rejected():
 
 @pytest.mark.parametrize("tags", [{50706: b"\1\4\0\0"}, {254: 1}])
 def test_the_thumbnail_of_a_raw_camera_file_is_not_the_photograph(tags):
-    assert reason_of(encoded(picture("RGB"), "TIFF", tiffinfo=tags)) == "not supported: raw camera file"
+    assert (
+        reason_of(encoded(picture("RGB"), "TIFF", tiffinfo=tags))
+        == f"not supported: raw camera file ({way_out(RAW)})"
+    )
 
 
 def test_memory_is_no_fault_of_the_image(monkeypatch):

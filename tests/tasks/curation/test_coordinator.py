@@ -1,11 +1,9 @@
-"""Curation from the pool to the ledger: incremental, resumed after a kill, reviewed, and poisoned."""
+"""Curation from the pool to the ledger: incremental, reviewed, and poisoned."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -15,68 +13,14 @@ from deltalake import DeltaTable
 from torch import Tensor
 
 from infra.catalog.delta import compaction
-from infra.catalog.pseudo_labels import PseudoLabels
-from infra.storage.location import open_location
-from models.modelfile import SHIPPED
-from tasks.curation import coordinator as curation
 from tasks.curation import judging
 from tasks.curation.coordinator import curate_pool
 from tasks.curation.decisions import DecisionsInvalid
 from tasks.curation.planning import CurationRequest
-from tasks.curation.summary import CurationSummary
 from tasks.refusals import PreflightFailed
 from tests.support.samples.photographs import PHOTOGRAPHS, photograph
-from tests.support.worlds.pools import SIDE, RecordingExecutor, rainy_crops, settings_of, write_pool
-
-STUDENT = str(SHIPPED)
-SMALL = str(SHIPPED.with_name("student-small.safetensors"))
-LIMITS = {"informedness": 0.2, "score": 0.3, "neighbours": 0}
-"""Crops of the tests are small: probes cover much of them."""
-
-
-class World:
-    """A workspace and the curations in it, judged in this process."""
-
-    def __init__(self, workspace: Path, judges: RecordingExecutor) -> None:
-        self.workspace = str(workspace)
-        self.judges = judges
-        self.labels = PseudoLabels(self.workspace)
-
-    def curate(
-        self,
-        run: str,
-        decisions: str | None = None,
-        teacher: str = STUDENT,
-        limit: int | None = None,
-        **limits: object,
-    ):
-        other = SMALL if teacher == STUDENT else STUDENT
-        request = CurationRequest(run, teacher, (other,), None, decisions, limit)
-        return curate_pool(settings_of(self.workspace, **{**LIMITS, **limits}), request, self.judges)
-
-    def rows(self, run: str) -> dict[str, dict[str, object]]:
-        rows = self.labels.rows().filter(pl.col("run_id") == run)
-        return {row["crop_id"]: row for row in rows.iter_rows(named=True)}
-
-    def accepted(self) -> list[str]:
-        return self.labels.accepted()["crop_id"].to_list()
-
-    def decide(self, name: str, words: dict[str, str], judgement: str | None = None) -> str:
-        """Write a file of decisions on what was judged last."""
-        seen = judgement or self.labels.rows()["judgement"][-1]
-        rows = [{"crop_id": crop, "judgement": seen, "decision": word} for crop, word in words.items()]
-        path = Path(self.workspace) / name
-        path.write_text(json.dumps(rows))
-        return str(path)
-
-
-@pytest.fixture
-def world(tmp_path, monkeypatch) -> World:
-    judges = RecordingExecutor()
-    monkeypatch.setattr(judging, "PROBED_SIDE", 64)
-    threads = torch.get_num_threads()
-    yield World(tmp_path, judges)
-    torch.set_num_threads(threads)
+from tests.support.worlds.curations import SMALL, STUDENT, total
+from tests.support.worlds.pools import SIDE, rainy_crops, settings_of, write_pool
 
 
 def pretend(monkeypatch, derain: Callable[[Tensor], Tensor]) -> None:
@@ -85,10 +29,6 @@ def pretend(monkeypatch, derain: Callable[[Tensor], Tensor]) -> None:
     monkeypatch.setattr(
         judging, "_derain", lambda job, model: derain if model == job.teacher else honest(job, model)
     )
-
-
-def total(summary: CurationSummary) -> int:
-    return summary.decided.accepted + summary.decided.rejected + summary.decided.kept
 
 
 def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world, monkeypatch):
@@ -151,43 +91,6 @@ def test_a_better_teacher_replaces_and_a_worse_one_does_not(world):
         assert after[crop_id]["run_id"] == ("r2" if is_better else "r1")
 
 
-@pytest.mark.parametrize("point", ["after-judged", "after-pixels", "after-rows"])
-def test_a_killed_run_is_finished_by_the_next(world, monkeypatch, point):
-    class Killed(BaseException):
-        pass
-
-    def kill(name: str, key: str = "") -> None:
-        if name == point:
-            raise Killed
-
-    write_pool(world.workspace, rainy_crops(2))
-    for module in (curation, judging):
-        monkeypatch.setattr(module, "failpoint", kill)
-    with pytest.raises(Killed):
-        world.curate("r1")
-    for module in (curation, judging):
-        monkeypatch.setattr(module, "failpoint", lambda name, key="": None)
-    found: list[str] = []
-    monkeypatch.setattr(judging, "judge", counted(judging.judge, found))
-    done = world.curate("r2")
-    assert len(found) == (1 if point == "after-judged" else 0)
-    run = "r1" if point == "after-rows" else "r2"
-    assert len(world.rows(run)) == 2
-    assert total(done) == (0 if point == "after-rows" else 2)
-    assert str(done.page).endswith(f"{run}.html")
-    groups = {ref.key.partition("/")[0] for ref in open_location(f"{world.workspace}/pseudo").list()}
-    assert groups <= {f"{run}.zarr"}
-    assert open_location(f"{world.workspace}/streaks").exists(f"{run}.safetensors")
-
-
-def counted(judge: Callable[..., object], found: list[str]) -> Callable[..., object]:
-    def judge_and_count(job: object, crop: judging.CropRef, rainy: np.ndarray) -> object:
-        found.append(crop.key)
-        return judge(job, crop, rainy)
-
-    return judge_and_count
-
-
 def test_a_reviewer_has_the_last_word(world):
     write_pool(world.workspace, rainy_crops())
     world.curate("r1", score=0.5)
@@ -203,11 +106,8 @@ def test_a_reviewer_has_the_last_word(world):
     assert world.judges.judged == [refused[0]]  # its pixels were not kept
     assert set(world.accepted()) == {*taken[1:], refused[0]}
     row = world.rows("r2")[refused[0]]
-    assert (row["rule"], row["reviewer_decision"], row["zarr_group"]) == (
-        "reviewer-1",
-        "accept",
-        "pseudo/r2.zarr",
-    )
+    assert (row["rule"], row["reviewer_decision"]) == ("reviewer-1", "accept")
+    assert str(row["zarr_group"]).startswith("pseudo/r2-")
     again = world.curate("r3", decisions=path, score=0.5)
     assert (total(again), again.standing) == (0, summary.standing)
     world.curate("r4", score=0.3)  # other limits: all is judged again
@@ -267,6 +167,8 @@ def test_duplicates_and_one_camera_are_bounded(world):
     write_pool(world.workspace, [best] * 3 + [best[::-1], best[:, ::-1]], groups=["dashcam"] * 5)
     summary = world.curate("r1", quota=2, score=0.1, informedness=-1.0, detail_kept=0.0)
     assert summary.decided.accepted == 2
+    groups = {f"pseudo/{ref.key.partition('/')[0]}" for ref in world.list("pseudo")}
+    assert groups == set(world.labels.accepted()["zarr_group"])  # those of the others are removed
     reasons = [str(row["reason"]) for row in world.rows("r1").values() if row["decision"] == "rejected"]
     assert sum(reason == "the same pixels as another crop" for reason in reasons) == 2
 

@@ -31,6 +31,7 @@ def test_an_artifact_that_cannot_be_made_does_not_fail_an_ingest(
     assert Path(str(page)).exists()
     assert [line.partition(" could")[0] for line in caplog.messages] == [
         "the table of counts",
+        "the page in Prefect",
         "the growth of the pool",
         "drift",
     ]

@@ -95,7 +95,7 @@ def test_better_is_taken_worse_and_same_are_refused_and_all_of_it_is_in_the_ledg
     same = promote_challenger(settings, f"models:/{STUDENT}@challenger", "two")
     worse = promote_challenger(settings, f"models:/{STUDENT}/1", "three")
     assert (same.decision, worse.decision, serving(settings)) == ("refused", "refused", "2")
-    assert "the same network as version 2" in same.reasons
+    assert "the same network as derain-student/2" in same.reasons
     assert "rain_recall" in worse.reasons
     assert "not surely better" in worse.reasons
     assert "stays champion" in promotion_line(worse)
@@ -229,7 +229,10 @@ def test_two_at_once_cannot_both_win(settings: Settings, monkeypatch: pytest.Mon
     monkeypatch.setattr(promotion, "_compared", while_another_promotes)
     late = promote_challenger(settings, second, "slower")
     assert late.decision == "refused"
-    assert "compared with version 1, but champion is 3 by now: run it again" in late.reasons
+    assert (
+        "compared with derain-student/1, but derain-student/3 is champion by now: run it again"
+        in late.reasons
+    )
     assert serving(settings) == "3"
     with opened(settings, "at work"), pytest.raises(LeaseHeld, match="run at work"):
         roll_back(settings, None, "meanwhile")
@@ -261,7 +264,7 @@ def test_back_to_any_version_and_history_is_kept(settings: Settings):
     for move, champion in moves:
         move()
         assert serving(settings) == champion
-    with pytest.raises(PromotionFailed, match="version 2 of derain-student is the champion already"):
+    with pytest.raises(PromotionFailed, match="derain-student/2 is the champion already"):
         roll_back(settings, 2, "again")
     with pytest.raises(ModelNotFound, match="derain-student/9"):
         roll_back(settings, 9, "nowhere")

@@ -19,8 +19,8 @@ from infra.tracking.registry import STUDENT
 from tasks.media.manifests import ManifestInvalid
 from tasks.refusals import PreflightFailed
 from tasks.retraining.presets import PRESETS, sizes_of
-from tasks.retraining.request import RetrainRequest, prepare_retraining
-from tasks.retraining.stages import NothingNew, StageFailed, opened
+from tasks.retraining.request import NothingNew, RetrainRequest, prepare_retraining
+from tasks.retraining.stages import StageFailed, opened
 from tasks.training import finetuning_request
 from tasks.training.finetuning_request import start_of
 from tests.support.samples.pool_rows import pool_row
@@ -157,8 +157,8 @@ def test_of_two_at_once_the_second_is_refused(settings: Settings):
         Stages().run(settings, run_id="second")
 
 
-def test_an_empty_pool_is_reported(tmp_path: Path):
-    with pytest.raises(PreflightFailed, match=r"pool of .* is empty: python -m flows\.ingest"):
+def test_an_empty_pool_is_nothing_to_learn_from(tmp_path: Path):
+    with pytest.raises(NothingNew, match=r"nothing to learn from: .* is empty; python -m flows\.ingest"):
         prepare_retraining(settings_of(tmp_path / "workspace"), SMOKE)
 
 

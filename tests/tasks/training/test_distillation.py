@@ -134,7 +134,7 @@ def test_a_run_leaves_curve_pictures_lineage_and_a_challenger(settings: Settings
     registered = Registry(settings).resolve(f"models:/{STUDENT}@challenger")
     best = read_model_file(prepared.work / "student-tiny.safetensors")
     assert (registered.weights, registered.config) == (best.weights, best.config)
-    assert f"version 2 of {STUDENT} is challenger, distilled in MLflow run {done.run_id}" in str(done)
+    assert f"{STUDENT}/2 is challenger, distilled in MLflow run {done.run_id}" in str(done)
     again = distilled(settings, asked)[1]
     assert (again.run_id, again.version, versions(settings)) == (done.run_id, "2", [1, 2])
     assert distilled(settings, replace(asked, seed=2))[1].run_id != done.run_id

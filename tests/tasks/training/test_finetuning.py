@@ -246,7 +246,7 @@ def test_streaks_of_the_pool_are_those_of_what_is_accepted_now(settings: Setting
         material_at(settings, POOL, SemiConfig())
     labels, side = PseudoLabels(settings.workspace), (CROP_SIDE, CROP_SIDE)
     pixels = PseudoPixels(np.zeros((*side, 3), np.uint8), np.zeros(side, np.uint8))
-    write_group(settings.workspace, "pseudo/r0.zarr", 3, [pixels] * 3)
+    write_group(settings.workspace, "pseudo/r0.zarr", [pixels] * 3)
     labels.commit([replace(ACCEPTED, crop_id=crop, zarr_row=row) for row, crop in enumerate(ids)])
     layers = {crop: np.full((8, 8), level, np.uint8) for level, crop in enumerate(ids, 1)}
     StreakLayers(settings.workspace).write("r0", list(layers.values()), ids, {"noise": 2})
@@ -277,7 +277,7 @@ def test_temporal_backgrounds_are_apart_and_some_cameras_are_held_out(settings: 
     labels, side = PseudoLabels(settings.workspace), (CROP_SIDE, CROP_SIDE)
     levels = [np.full((*side, 3), level, np.uint8) for level in (10, 20, 30, 40)]
     pixels = [PseudoPixels(level, np.full(side, 255, np.uint8)) for level in levels]
-    write_group(settings.workspace, "pseudo/r0.zarr", 4, pixels)
+    write_group(settings.workspace, "pseudo/r0.zarr", pixels)
     made = [(AGREE, None, 1), (TEMPORAL, 5, 1), (TEMPORAL, 5, 2), (REVIEWER, 5, 2)]  # frames, camera
     labels.commit(
         [

@@ -30,7 +30,8 @@ def test_the_line_of_a_run_accounts_for_every_object():
     assert summary(done).line() == (
         "86 derained, 8 rejected (7 truncated JPEG, 1 zero bytes), 6 pending in 41 s (2.1 images/s, 3.4 MP/s);"
         " 1,898 done before, 2 rejected before (2 zero bytes), 4 left out (3 .heic, 1 no suffix),"
-        " 1 folder not entered (1 unreadable), listed up to --limit 2,000"
+        " 1 folder not entered (1 unreadable), listed up to --limit 2,000,"
+        " .heic not read (convert to JPEG or PNG, for example with heif-convert)"
     )
 
 

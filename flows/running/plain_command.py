@@ -1,0 +1,56 @@
+"""Commands that are no flows (`run_plainly`, `in_one_line`): errors and Ctrl-C become one line and an exit code."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from flows.running.interrupts import INTERRUPTED, INTERRUPTED_LINE, raise_on_ctrl_c
+from infra.errors import one_line
+from infra.shown import guard_logs, shown_line
+from infra.terminal import show_any_text
+from tasks.refusals import REFUSALS
+
+
+def run_plainly(name: str, command: Callable[..., None]) -> None:
+    """Run a command from the command line, with its options taken from the signature.
+
+    Parameters
+    ----------
+    name : str
+        Name of the command, with which its line of an error begins.
+    command : callable
+        May raise one of `REFUSALS`.
+    """
+    raise_on_ctrl_c()
+    show_any_text()
+    guard_logs()
+    app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    app.command()(in_one_line(name, command))
+    app()
+
+
+def in_one_line(name: str, command: Callable[..., None]) -> Callable[..., None]:
+    """Turn an exception that ends a command early into one line and an exit code: 1, or 130 after Ctrl-C."""
+
+    @functools.wraps(command)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except REFUSALS as error:
+            _write(f"{name}: {one_line(error)}")
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            _write(f"{name}: {INTERRUPTED_LINE}")
+            raise typer.Exit(INTERRUPTED) from error
+
+    return guarded
+
+
+def _write(line: str) -> None:
+    sys.stderr.write(shown_line(line) + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,43 @@
+"""Parts of a page of Markdown in Prefect: text from outside (`escaped`), tables, and the place of a report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from tasks.pages.templates import visible
+
+MOST_REASONS = 10
+_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&])")
+
+
+def escaped(text: str) -> str:
+    """Return text that Markdown shows as it is, in one line."""
+    return _MARKUP.sub(r"\\\1", " ".join(visible(text).split()))
+
+
+def table(head: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:
+    """Return a table of two columns; the cells are Markdown."""
+    lines = [head, ("---", "---"), *rows]
+    return "\n".join(f"| {left} | {right} |" for left, right in lines)
+
+
+def rejected_table(reasons: Mapping[str, int]) -> str:
+    """Return a table of rejected images by reason, most frequent first; empty without rejects."""
+    ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    if not ordered:
+        return ""
+    rows = [(escaped(reason), f"{images:,}") for reason, images in ordered[:MOST_REASONS]]
+    rest = sum(images for _, images in ordered[MOST_REASONS:])
+    return table(("rejected because", "images"), [*rows, *([("other reasons", f"{rest:,}")] if rest else [])])
+
+
+def report_line(place: str, link: str | None) -> str:
+    """Return where the report is, with a link if a browser can open it."""
+    shown = f"Report: `{visible(place).replace('`', '')}`"
+    return f"{shown} ([open]({link}))" if link else shown
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Join parts as paragraphs, without the empty ones."""
+    return "\n\n".join(part for part in parts if part) + "\n"
