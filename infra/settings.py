@@ -97,7 +97,7 @@ class Settings(WorkerSettings):
     tls_key: Url | None = None
     """PEM file of its private key; unset: the key is in `tls_cert` too."""
     workers: int | None = Field(default=None, ge=1)
-    """Worker processes on this machine; unset: one per core."""
+    """Worker processes on this machine; unset: one per core, and none for a handful of images."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """`auto`, `cpu`, `cuda` or `cuda:N`; its presence is checked before any work."""
     tracking_uri: str | None = Field(default=None, repr=False)

@@ -18,9 +18,14 @@ _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 
 def _mix(bits: Tensor) -> Tensor:
     """Scramble int64 bits: the finaliser of splitmix64 (Steele, Lea, Flood, OOPSLA 2014)."""
-    bits = (bits ^ ((bits >> 30) & ((1 << 34) - 1))) * _MIX_1
-    bits = (bits ^ ((bits >> 27) & ((1 << 37) - 1))) * _MIX_2
-    return bits ^ ((bits >> 31) & ((1 << 33) - 1))
+    for shift, factor in ((30, _MIX_1), (27, _MIX_2)):
+        bits = _xor_shifted(bits, shift).mul_(factor)
+    return _xor_shifted(bits, 31)
+
+
+def _xor_shifted(bits: Tensor, shift: int) -> Tensor:
+    """Return int64 bits, each xor the bit `shift` places above it."""
+    return (bits >> shift).bitwise_and_((1 << (64 - shift)) - 1).bitwise_xor_(bits)
 
 
 class SampleRng:
@@ -61,8 +66,8 @@ class SampleRng:
         self._drawn += 1
         counter = torch.arange(prod(shape), device=self.device) + (self._drawn << 40)
         bits = _mix(self._streams[:, None] + counter * _GOLDEN)
-        unit = ((bits >> 40) & 0xFFFFFF).float() * 2.0**-24
-        return low + (high - low) * unit.reshape(self.batch, *shape)
+        unit = bits.bitwise_right_shift_(40).bitwise_and_(0xFFFFFF).float().mul_(2.0**-24)
+        return unit.mul_(high - low).add_(low).reshape(self.batch, *shape)
 
     def log_uniform(self, low: float, high: float, shape: tuple[int, ...] = ()) -> Tensor:
         """Draw numbers whose logarithm is uniform between those of low and high."""

@@ -9,6 +9,7 @@ from infra.catalog.promotions import Ledger
 from infra.records import WEIGHTS_FILE, model_label
 from infra.settings import Settings, absolute_url
 from infra.storage.location import is_local
+from infra.tracking.local_lookup import resolve_here
 from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
 from infra.tracking.server import ModelNotFound
 from models.packed import ModelFile
@@ -81,8 +82,32 @@ def weights_file(model: str) -> Path:
     return Path(absolute_url(str(network_path(model))))
 
 
+def resolve_quickly(settings: Settings, model: str) -> ResolvedModel:
+    """Resolve a model as `resolve_model` does, but without MLflow and PyTorch if the workspace knows its version.
+
+    Whether this version of the package can build the network is then left to `require_usable`.
+    """
+    known = resolve_here(settings, model) if model.startswith("models:/") else None
+    if known is None:
+        return resolve_model(settings, model)
+    return ResolvedModel(ModelFile(known.weights, known.config), known.name, known.version)
+
+
+def require_usable(model: ResolvedModel) -> None:
+    """Refuse a model whose network this version of the package cannot build, or whose weights are damaged.
+
+    Raises
+    ------
+    ModelFileInvalid
+        With a message of one line.
+    """
+    from models.modelfile import build  # imports PyTorch only if needed
+
+    build(model.model_file, name=model.label)
+
+
 def resolve_at_once(settings: Settings, model: str) -> ResolvedModel:
-    """Resolve a model as `resolve_model` does, but without MLflow and PyTorch if they are not needed.
+    """Resolve a model as `resolve_quickly` does, also if nothing was ever registered.
 
     Shipped networks are part of the package and are not checked. If nothing was ever registered, the champion is
     the shipped one; this function does not register it.
@@ -92,7 +117,7 @@ def resolve_at_once(settings: Settings, model: str) -> ResolvedModel:
         return ResolvedModel(shipped[model].read(), shipped[model].name, WEIGHTS_FILE)
     if model == CHAMPION_URL and _is_untouched(settings):
         return ResolvedModel(shipped_networks()[0].read(), STUDENT, "1")
-    return resolve_model(settings, model)
+    return resolve_quickly(settings, model)
 
 
 def _is_untouched(settings: Settings) -> bool:

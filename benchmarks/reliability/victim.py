@@ -29,6 +29,7 @@ from tasks.media.photographs import Photographs
 from tasks.media.sources import Selection
 from tasks.refusals import REFUSALS
 from tasks.waves.executors import Executor, in_process
+from tasks.waves.interrupts import TERMINATED
 
 DONE, PENDING, CRASHED = 0, 1, 3
 """Exit codes: all is done; refused, or images are pending; an error that nobody foresaw."""
@@ -65,7 +66,9 @@ class Put:
 class _Here(FlowObserver):
     """Works in this process, so that killing it kills everything."""
 
-    def executor(self, settings: Settings, counts: PlanCounts) -> AbstractContextManager[Executor]:
+    def executor(
+        self, settings: Settings, counts: PlanCounts, follows_death: bool
+    ) -> AbstractContextManager[Executor]:
         return in_process(settings)
 
 
@@ -80,6 +83,8 @@ def run(order: Order, puts: Connection, errors: str) -> None:
         code = _derain(order)
     except KeyboardInterrupt:
         code = PENDING
+    except SystemExit as ended:
+        code = PENDING if ended.code == TERMINATED else CRASHED
     except BaseException:  # noqa: BLE001 - counted by whoever gave the order
         traceback.print_exc()
         code = CRASHED

@@ -1,13 +1,15 @@
-"""How long the command `derain` takes where there is little to do, compared with importing PyTorch.
+"""How long commands take where there is little to do, compared with importing PyTorch.
 
 python -m benchmarks.speed.starts
 
-Each case is a process of its own, run in turn with `python -c "import torch"`. Ratios are those of neighbours:
-a machine that is busy with other things counts for both. Writes `results/starts.csv`.
+Each case is a process of its own, run in turn with `python -c "import torch"`: by the console command `derain`, and
+by `python -m flows.derain_batch` on a Prefect server that runs already, whose start is a row of its own. Ratios are
+those of neighbours: a machine that is busy with other things counts for both. Writes `results/starts.csv`.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -20,11 +22,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import numpy as np
+import psutil
 from PIL import Image
 
+from benchmarks.common.free_port import free_port
 from benchmarks.common.tables import write_table
 from infra.catalog.derained import Catalog
+from infra.prefect.temporary_server import command as server_command
 from infra.records import DerainRecord, ImageRef
 from infra.storage.location import open_location
 from models.shipped import shipped_networks
@@ -32,10 +38,12 @@ from tasks.codec.exports import Export
 from tasks.media.samples import SAMPLES, photograph, rain_on
 
 RESULTS = Path(__file__).parent.parent / "results" / "starts.csv"
-REPEATS = 3
 ROWS = 3_000
+FOLDERS = {"one": 1, "five": 5, "fifteen": 15}
 BASELINE = (sys.executable, "-c", "import torch")
-DERAIN = (sys.executable, "-m", "flows.console")
+CONSOLE = (sys.executable, "-m", "flows.console")
+FLOW = (sys.executable, "-m", "flows.derain_batch")
+START_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,8 @@ class Start:
     """One case: seconds of wall and of CPU, medians, and the median of their ratios to importing PyTorch."""
 
     case: str
+    by: str
+    """`derain`, `flows.derain_batch`, or Prefect's server."""
     wall_seconds: float
     cpu_seconds: float
     wall_ratio: float
@@ -60,37 +70,58 @@ class Cost:
 
 def main() -> None:
     """Measure all cases and write the table."""
-    with tempfile.TemporaryDirectory() as folder, _workspace(Path(folder)) as home:
-        rainy_folders(home, {"one": 1, "five": 5, "fifteen": 15})
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--repeats", type=int, default=3, help="measurements per case; default: 3")
+    repeats = parser.parse_args().repeats
+    rows: list[Start] = []
+    with tempfile.TemporaryDirectory() as folder, _environment(Path(folder)) as home:
+        rainy_folders(home, FOLDERS)
         done_before(home, ROWS)
-        cases = {
-            "refusal": ["no-such-folder", "out"],
-            f"nothing to do, {ROWS:,} rows": ["done", "done-out"],
-            "one photograph": ["one/0.png", "one.png", "--overwrite"],
-            "five photographs": ["five", "five-out-{n}"],
-            "fifteen photographs": ["fifteen", "fifteen-out-{n}"],
-        }
-        rows: list[Start] = []
-        for case, words in cases.items():
-            rows.append(measure(case, words, home))
-            write_table(rows, RESULTS)
+        with prefect_server(home) as (url, started):
+            rows.append(_row("start", "Prefect's server", [started], [cost(BASELINE, home)]))
+            os.environ["PREFECT_API_URL"] = url
+            cost((*FLOW, "--source", "done", "--destination", "done-out"), home)  # registers the champion
+            for case, by, words in cases():
+                rows.append(measure(case, by, words, repeats, home))
+                write_table(rows, RESULTS)
     print(RESULTS)
 
 
-def measure(case: str, words: Sequence[str], home: Path) -> Start:
+def cases() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield name, way and command of every case; `{n}` becomes the number of the repetition."""
+    places = {
+        "refusal": ("no-such-folder", "out"),
+        f"nothing to do, {ROWS:,} rows": ("done", "done-out"),
+        "one photograph": ("one", "one-{by}-{n}"),
+        "five photographs": ("five", "five-{by}-{n}"),
+        "fifteen photographs": ("fifteen", "fifteen-{by}-{n}"),
+    }
+    for case, (source, destination) in places.items():
+        here, there = (destination.replace("{by}", by) for by in ("console", "flow"))
+        file = case == "one photograph"
+        yield case, "derain", (*CONSOLE, *(("one/0.png", here + ".png") if file else (source, here)))
+        yield case, "flows.derain_batch", (*FLOW, "--source", source, "--destination", there)
+
+
+def measure(case: str, by: str, command: Sequence[str], repeats: int, home: Path) -> Start:
     """Run a case in turn with the baseline."""
     costs, baselines = [], []
-    for number in range(REPEATS):
+    for number in range(repeats):
         baselines.append(cost(BASELINE, home))
-        costs.append(cost((*DERAIN, *(word.format(n=number) for word in words)), home))
+        costs.append(cost([word.replace("{n}", str(number)) for word in command], home))
+    return _row(case, by, costs, baselines)
+
+
+def _row(case: str, by: str, costs: Sequence[Cost], baselines: Sequence[Cost]) -> Start:
     pairs = list(zip(costs, baselines, strict=True))
     row = Start(
         case,
+        by,
         round(statistics.median(each.wall for each in costs), 2),
         round(statistics.median(each.cpu for each in costs), 2),
         round(statistics.median(ours.wall / base.wall for ours, base in pairs), 2),
         round(statistics.median(ours.cpu / base.cpu for ours, base in pairs), 2),
-        REPEATS,
+        len(costs),
     )
     print(row)
     return row
@@ -102,6 +133,36 @@ def cost(command: Sequence[str], home: Path) -> Cost:
     process = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, _, used = os.wait4(process.pid, 0)
     return Cost(time.perf_counter() - started, used.ru_utime + used.ru_stime)
+
+
+@contextmanager
+def prefect_server(home: Path) -> Iterator[tuple[str, Cost]]:
+    """Run the server that a flow without `PREFECT_API_URL` starts; yield its URL, and what its start took."""
+    port = free_port()
+    url, started = f"http://127.0.0.1:{port}/api", time.perf_counter()
+    with (
+        (home / "server.log").open("wb") as log,
+        subprocess.Popen(
+            server_command(port), cwd=home, stdin=subprocess.PIPE, stdout=log, stderr=log
+        ) as server,
+    ):
+        try:
+            _wait(url, server)
+            used = psutil.Process(server.pid).cpu_times()
+            yield url, Cost(time.perf_counter() - started, used.user + used.system)
+        finally:
+            server.terminate()
+
+
+def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + START_SECONDS
+    while server.poll() is None and time.monotonic() < until:
+        try:
+            if httpx.get(f"{url}/health", timeout=5).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise TimeoutError(f"{url}: no Prefect server has started")
 
 
 def rainy_folders(home: Path, sizes: dict[str, int]) -> None:
@@ -154,19 +215,17 @@ def _record(home: Path, ref: ImageRef, output: ImageRef) -> DerainRecord:
 
 
 @contextmanager
-def _workspace(home: Path) -> Iterator[Path]:
-    """Let processes of ours keep everything below a folder."""
-    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("DERAIN_")}
-    paths = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+def _environment(home: Path) -> Iterator[Path]:
+    """Let processes of ours keep everything below a folder, and see no settings of this user."""
+    before = dict(os.environ)
+    for name in [name for name in before if name.startswith(("DERAIN_", "PREFECT_"))]:
+        del os.environ[name]
+    os.environ.update(PYTHONPATH=str(Path(__file__).parents[2]), PREFECT_HOME=str(home / "prefect"))
     try:
         yield home.resolve()
     finally:
-        os.environ.update(kept)
-        if paths is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = paths
+        os.environ.clear()
+        os.environ.update(before)
 
 
 if __name__ == "__main__":

@@ -189,7 +189,8 @@ def _work_of_workers(job: Job, cpu_seconds: float) -> Iterator[Part]:
     """Yield the CPU seconds of all workers while they work, by phase."""
     measured = [phase for phase in Phase if phase not in (Phase.AWAIT_FETCH, Phase.AWAIT_PUT)]
     for phase in measured:
-        yield Part("work", f"workers: {phase}", job.cpu(phase))
+        if job.cpu(phase):
+            yield Part("work", f"workers: {phase}", job.cpu(phase))
     in_shards = sum(shard.cpu_seconds for shard in job.shards)
     background = sum(job.cpu(phase) for phase in IN_BACKGROUND)
     imports = sum(

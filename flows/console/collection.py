@@ -19,7 +19,7 @@ from infra.settings import Settings
 from infra.storage.location import is_local
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
 from tasks.batch.metrics import publish_metrics
-from tasks.batch.observing import RunObserver
+from tasks.batch.observing import RunObserver, is_for_this_process
 from tasks.batch.planning.plan import Plan, PlanCounts, Redo
 from tasks.batch.preflight import Prepared, prepare
 from tasks.batch.replacing import put_aside, replaced_outputs
@@ -27,10 +27,7 @@ from tasks.batch.summary import RunSummary
 from tasks.codec.exports import Export
 from tasks.media.sources import Selection
 from tasks.resolved_model import resolve_at_once
-from tasks.waves.executors import Executor
-
-HANDFUL_PIXELS = 12_000_000
-"""Pixels that take about ten seconds on one core, no longer than starting worker processes."""
+from tasks.waves.executors import Executor, in_process
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +106,9 @@ class _ConsoleObserver(RunObserver):
         announce(f"{number:,} outputs that will be replaced are kept in {printable(aside)}")
 
     @contextmanager
-    def executor(self, settings: Settings, counts: PlanCounts) -> Iterator[Executor]:
+    def executor(self, settings: Settings, counts: PlanCounts, follows_death: bool) -> Iterator[Executor]:
         """Use this process for a handful of images, and workers for more."""
-        if settings.cluster is None and (counts.pending == 1 or counts.pending_pixels <= HANDFUL_PIXELS):
-            from tasks.waves.executors import in_process
-
+        if is_for_this_process(settings, counts, follows_death):
             announce("loading the network")
             with in_process(settings) as executor:
                 yield executor

@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import botocore.session
-from botocore.configprovider import ConfiguredEndpointProvider
-from botocore.exceptions import BotoCoreError
-
 from infra.errors import AccessDenied, one_line
+
+if TYPE_CHECKING:
+    from botocore.session import Session
 
 WAY_OUT = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 DEFAULT_REGION = "us-east-1"  # S3-compatible servers accept any region, but signatures need one
@@ -113,6 +112,8 @@ def _account() -> Account:
     # The environment and the process id are part of the cache key: a changed AWS_PROFILE is another account, and
     # a forked child must not share locks with its parent.
     environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
+    from botocore.exceptions import BotoCoreError  # imports take a moment: only if S3 is used
+
     try:
         return _resolve(os.getpid(), environment)
     except BotoCoreError as error:
@@ -121,7 +122,9 @@ def _account() -> Account:
 
 @lru_cache(maxsize=4)
 def _resolve(pid: int, environment: tuple[tuple[str, str], ...]) -> Account:
-    session = botocore.session.Session()
+    from botocore.session import Session
+
+    session = Session()
     profile = session.get_scoped_config()
     endpoint = _endpoint(session)
     s3_section = profile.get("s3")
@@ -134,7 +137,9 @@ def _resolve(pid: int, environment: tuple[tuple[str, str], ...]) -> Account:
     )
 
 
-def _endpoint(session: botocore.session.Session) -> str | None:
+def _endpoint(session: Session) -> str | None:
+    from botocore.configprovider import ConfiguredEndpointProvider
+
     if session.get_config_variable("ignore_configured_endpoint_urls"):
         return None
     provider = ConfiguredEndpointProvider(session.full_config, session.get_scoped_config(), "s3")
@@ -145,6 +150,8 @@ def _endpoint(session: botocore.session.Session) -> str | None:
 def _frozen(account: Account) -> tuple[str, str, str | None]:
     if account.credentials is None:
         raise AccessDenied(f"no S3 credentials found; {WAY_OUT}")
+    from botocore.exceptions import BotoCoreError
+
     try:
         frozen = account.credentials.get_frozen_credentials()
     except BotoCoreError as error:

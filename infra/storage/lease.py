@@ -108,6 +108,8 @@ class Lease:
         # Monotonic; used as well as expires_at, so that neither a stopped clock nor one set back extends the lease.
         self._good_until = 0.0
         self._is_lost = False
+        self.follows_death = False
+        """Whether the run that held it before did not release it: it was killed, or one of its images killed it."""
         self._changing = threading.Lock()
         self._stop = threading.Event()
         self._renewer = threading.Thread(target=self._renew_until_stopped, name="lease", daemon=True)
@@ -175,6 +177,7 @@ class Lease:
                 return False
             if current.is_held():
                 raise LeaseHeld(f"{current.destination} is being written: {current.line}")
+            self.follows_death = not current.released
         return self._create(generation + 1)
 
     def _create(self, generation: int) -> bool:

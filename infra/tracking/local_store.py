@@ -29,6 +29,14 @@ _NAMED_FILES = (
 _SOUND: dict[Path, tuple[int, int]] = {}
 """Size and modification time of each database when this process last found it sound: a check reads all of it."""
 
+_VERSION = """
+    SELECT version, source FROM model_versions AS found
+    WHERE version = CASE WHEN ? IS NULL THEN CAST(? AS INTEGER) ELSE (
+        SELECT version FROM registered_model_aliases WHERE name = found.name AND alias = ?
+    ) END AND name = ? AND current_stage != 'Deleted_Internal'
+"""
+"""A version by number, or by alias."""
+
 
 class StoreDamaged(UserError):
     """The registry's database is empty, damaged or missing. The message names it, its backup and the ledger."""
@@ -102,6 +110,16 @@ class LocalStore:
                     logger.info("%s: the workspace was at %s before", self.database, earlier)
         except sqlite3.Error as error:  # not writable: files are found next to the database all the same
             logger.warning("%s still names files of another place: %s", self.database, one_line(error))
+
+    def find_version(self, name: str, alias: str | None, number: str) -> tuple[str, str] | None:
+        """Return number and artifact URL of a version; None if it is not there, or MLflow's tables are others."""
+        try:
+            with closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as connection:
+                row = connection.execute(_VERSION, (alias, number, alias, name)).fetchone()
+        except sqlite3.Error as error:
+            logger.debug("%s is not read directly: %s", self.database, one_line(error))
+            return None
+        return None if row is None else (str(row[0]), str(row[1]))
 
     def local_path(self, path: Path) -> Path:
         """Return the path of an artifact's file: the one in the database, or else the one next to the database."""

@@ -98,6 +98,15 @@ class TrackingServer:
             return Path(found).read_bytes()
 
     @contextmanager
+    def found_here(self, name: str, alias: str | None, number: str) -> Iterator[tuple[str, str] | None]:
+        """Hold the lock and yield number and artifact URL of a version, read without MLflow; None if not found."""
+        if self.is_remote or not self._store.database.exists():
+            yield None
+            return
+        with self.locked():
+            yield self._store.find_version(name, alias, number)
+
+    @contextmanager
     def session(self, what: str) -> Iterator[None]:
         """Hold the lock (`locked`) and translate errors about `what` (`translate_errors`)."""
         with self.locked(), self.translate_errors(what):

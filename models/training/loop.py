@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Config = TypeVar("Config", bound="DataclassInstance")
+COMPILED_FROM = 5_000
+"""Steps from which the command compiles a network by default: the gain is several times the minutes it takes."""
 ASKED_EVERY = 10
 """Steps after which several processes ask the first one whether a checkpoint is due."""
 
@@ -218,14 +220,20 @@ def options(description: str | None, prog: str) -> argparse.ArgumentParser:
         help="kind of device; default: GPUs where there are some",
     )
     parser.add_argument("--nodes", type=int, default=1, help="number of machines; default: 1")
-    add_fields(parser, TrainConfig())
+    parser.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="whether torch.compile makes the steps faster, where there is a compiler; it takes a minute first;"
+        f" default: on from {COMPILED_FROM:,} steps on",
+    )
+    add_fields(parser, TrainConfig(), but="compile")
     return parser
 
 
-def add_fields(parser: argparse._ActionsContainer, defaults: Any) -> None:
-    """Add an option for every field of a dataclass, explained by the docstring of the field."""
+def add_fields(parser: argparse._ActionsContainer, defaults: Any, but: str = "") -> None:
+    """Add an option for every field of a dataclass but one, explained by the docstring of the field."""
     described = {each.arg_name: each.description for each in parse_from_object(type(defaults)).params}
-    for field in fields(defaults):
+    for field in (field for field in fields(defaults) if field.name != but):
         value, text = getattr(defaults, field.name), " ".join((described[field.name] or "").split())
         option, shown = f"--{field.name.replace('_', '-')}", text[:1].lower() + text[1:].rstrip(".")
         if isinstance(value, bool):
@@ -244,6 +252,13 @@ def add_fields(parser: argparse._ActionsContainer, defaults: Any) -> None:
 def fields_of(defaults: Config, arguments: argparse.Namespace) -> Config:
     """Take the fields of a dataclass from the command line."""
     return replace(defaults, **{field.name: getattr(arguments, field.name) for field in fields(defaults)})
+
+
+def train_config(arguments: argparse.Namespace) -> TrainConfig:
+    """Take the hyper-parameters from the command line; a long training is compiled unless it says otherwise."""
+    if arguments.compile is None:
+        arguments.compile = arguments.steps >= COMPILED_FROM
+    return fields_of(TrainConfig(), arguments)
 
 
 def launched(arguments: argparse.Namespace, precision: str) -> Fabric:
@@ -269,7 +284,7 @@ def main(watch: Watch | None = None) -> None:
     """Parse the command line and train, under the eyes of another recorder where one is given."""
     arguments = options(__doc__, "python -m models.train").parse_args()
     try:
-        config = fields_of(TrainConfig(), arguments)
+        config = train_config(arguments)
         fabric = launched(arguments, config.precision)
         with ExitStack() as stack:
             recorders = []

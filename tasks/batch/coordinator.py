@@ -27,6 +27,7 @@ from tasks.media.sources import Selection
 from tasks.prefect_runs import attempt
 from tasks.readable import with_reasons
 from tasks.refusals import PreflightFailed
+from tasks.resolved_model import require_usable
 from tasks.waves.tally import Tally
 
 if TYPE_CHECKING:
@@ -133,6 +134,8 @@ def derain_pending(
     ------
     LeaseHeld
         If another run is working on the destination.
+    ModelFileInvalid
+        If there is work and the model cannot be used.
     """
     catalog, scope, observer = Catalog(settings.workspace), prepared.scope, observer or FlowObserver()
     folding, begun = probe_name_folding(scope.destination), time.monotonic()
@@ -140,6 +143,8 @@ def derain_pending(
         lease_of(settings, prepared.scope.destination, request.run_id) as lease,
         make_plan(prepared, request, catalog, folding) as found,
     ):
+        if _has_work(found):
+            require_usable(prepared.model)
         _make_room(settings, prepared, found.counts)
         observer.planned(found)
         stage = _stage(settings, prepared, request, found, catalog) if _has_work(found) else None
@@ -150,7 +155,7 @@ def derain_pending(
             if stage and found.counts.pending:
                 from tasks.waves.runner import Pace, run_stage  # imports Dask only if there is work
 
-                with observer.executor(settings, found.counts) as executor:
+                with observer.executor(settings, found.counts, lease.follows_death) as executor:
                     tally = run_stage(stage, lease, executor, Pace.of(settings), progress.show)
         clock.ends("deraining")
         recorded = Recorded(request.run_id, tally.recorded, found.catalog_version)
@@ -245,6 +250,7 @@ def _summary(
         image_seconds=tally.image_seconds,
         made_before=planned.made_by,
         stage_seconds=stage_seconds,
+        phase_seconds=tally.phase_seconds,
     )
 
 

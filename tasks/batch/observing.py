@@ -7,8 +7,11 @@ from typing import Protocol
 
 from infra.settings import Settings
 from tasks.batch.planning.plan import Plan, PlanCounts
-from tasks.waves.executors import Executor
+from tasks.waves.executors import Executor, in_process
 from tasks.waves.tally import Tally
+
+HANDFUL_PIXELS = 12_000_000
+"""Pixels that take about ten seconds on one core, no longer than starting worker processes."""
 
 
 class ShowsProgress(Protocol):
@@ -27,12 +30,31 @@ class RunObserver(Protocol):
     def progress(self, total: int) -> AbstractContextManager[ShowsProgress]:
         """Show progress towards a number of images."""
 
-    def executor(self, settings: Settings, counts: PlanCounts) -> AbstractContextManager[Executor]:
-        """Open the workers; called only if there is work."""
+    def executor(
+        self, settings: Settings, counts: PlanCounts, follows_death: bool
+    ) -> AbstractContextManager[Executor]:
+        """Open what does the work; called only if there is work. For `follows_death` see `is_for_this_process`."""
+
+
+def is_for_this_process(settings: Settings, counts: PlanCounts, follows_death: bool) -> bool:
+    """Return whether a run derains its images itself: a handful takes it no longer than starting workers.
+
+    Parameters
+    ----------
+    settings : Settings
+        Name the cluster, or a number of workers, if the images are to be derained by those.
+    counts : PlanCounts
+        The pending images.
+    follows_death : bool
+        Whether the run before died. An image may have killed it, and only workers can find out which one.
+    """
+    has_choice = settings.cluster is None and settings.workers is None
+    is_handful = counts.pending == 1 or counts.pending_pixels <= HANDFUL_PIXELS
+    return has_choice and is_handful and not follows_death
 
 
 class FlowObserver:
-    """Shows a run in Prefect if it is part of a flow run, and runs it on Dask."""
+    """Shows a run in Prefect if it is part of a flow run, and runs it on Dask, or here if there is little to do."""
 
     def planned(self, found: Plan) -> None:
         """Do nothing: the last line of the run has all counts."""
@@ -43,8 +65,12 @@ class FlowObserver:
 
         return Progress(total)
 
-    def executor(self, settings: Settings, counts: PlanCounts) -> AbstractContextManager[Executor]:
-        """Use the workers that the settings name."""
+    def executor(
+        self, settings: Settings, counts: PlanCounts, follows_death: bool
+    ) -> AbstractContextManager[Executor]:
+        """Use this process for a handful of images, and the workers that the settings name for more."""
+        if is_for_this_process(settings, counts, follows_death):
+            return in_process(settings)
         from tasks.waves.dask_executor import on_dask  # imports Dask and PyTorch only if needed
 
         return on_dask(settings)

@@ -15,7 +15,7 @@ from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec, is_array
 from tasks.media.sources import Source, readable_source, refuse_oversized
 from tasks.refusals import PreflightFailed
-from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model, weights_file
+from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_quickly, weights_file
 
 OUTPUT_BYTES_PER_SOURCE_BYTE = {"same": 1.5, "jpeg": 1.5, "png": 8.0}
 """Expected size of outputs relative to inputs; PNG outputs of JPEG inputs grow most."""
@@ -37,7 +37,7 @@ def prepare(
     destination: str | None,
     export: Export,
     model: str,
-    resolve: Callable[[Settings, str], ResolvedModel] = resolve_model,
+    resolve: Callable[[Settings, str], ResolvedModel] = resolve_quickly,
 ) -> Prepared:
     """Check everything that a run needs; create samples and version 1 of a shipped model if requested.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,13 +31,15 @@ from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.statistics import image_statistics
 from tasks.waves.loaded import StagedModel, loaded_engine
-from tasks.waves.reading import SHARD_SECONDS, Reading
+from tasks.waves.reading import SHARD_SECONDS, ReadAhead, Reading
 from tasks.waves.stage import Shard, ShardResult, halved, unfinished
-from tasks.waves.timing import Phase
+from tasks.waves.timing import Phase, ShardClock
 
 T = TypeVar("T")
 WRITE_BEHIND = 3
 """Largest number of outputs still being written while the next image is derained."""
+DECODERS = 8
+"""Largest number of threads that decode images ahead of a GPU."""
 BATCH_PIXELS = 64_000_000
 """Largest number of pixels per forward pass, unless a single image has more."""
 REJECTED_BY_DEATH = "the process that derains it dies each time"
@@ -109,10 +112,10 @@ class _ShardRun:
     def __init__(self, job: ShardJob) -> None:
         self.job = job
         self.medium = open_medium(job.medium)
-        self.reading = Reading(self.medium, SHARD_SECONDS)
-        self.clock = self.reading.clock
+        self.clock = ShardClock()
         with self.clock.phase(Phase.LOAD):
             self.engine = loaded_engine(job.model, job.device, job.tile_pixels)
+        self.reading = Reading(self.medium, SHARD_SECONDS, read_ahead(self.engine.batch_images), self.clock)
         self.records: list[DerainRecord] = []
         self.putting: deque[tuple[DerainRecord, ImageRef, Future[StoredObject]]] = deque()
 
@@ -218,6 +221,13 @@ class _ShardRun:
             else:
                 self.records.append(replace(record, output_size=stored.size_bytes, output_etag=stored.etag))
                 self.reading.puts.end()
+
+
+def read_ahead(batch_images: int) -> ReadAhead:
+    """Return what to read before its turn: two batches, decoded in threads, where batches have several images."""
+    if batch_images == 1:
+        return ReadAhead()
+    return ReadAhead(2 * batch_images, min(DECODERS, os.cpu_count() or 1), decodes=True)
 
 
 def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:

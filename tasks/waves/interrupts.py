@@ -1,4 +1,4 @@
-"""Handlers of signals (`sigterm_as_exit`, `delayed_ctrl_c`), so that finished work is still recorded."""
+"""Handlers of signals (`sigterm_as_exit`, `delayed_interrupts`), so that finished work is still recorded."""
 
 from __future__ import annotations
 
@@ -31,23 +31,27 @@ def sigterm_as_exit() -> Iterator[None]:
 
 
 @contextmanager
-def delayed_ctrl_c() -> Iterator[None]:
-    """Delay Ctrl-C until the end of the block, for example a commit; a second Ctrl-C interrupts at once."""
+def delayed_interrupts() -> Iterator[None]:
+    """Delay Ctrl-C and SIGTERM until the end of the block, for example a commit; a second one interrupts at once.
+
+    A signal that nobody handles in Python ends or spares the process as before.
+    """
     in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)} if in_main else {}
+    handlers = {each: handler for each, handler in before.items() if callable(handler)}
     came: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
         if came:
-            raise KeyboardInterrupt
+            handlers[signal.Signals(number)](number, frame)
         came.append(number)
 
-    signal.signal(signal.SIGINT, remember)
+    for each in handlers:
+        signal.signal(each, remember)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
     if came:
-        raise KeyboardInterrupt
+        handlers[signal.Signals(came[0])](came[0], None)

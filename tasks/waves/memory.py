@@ -15,9 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dask.system import CPU_COUNT
-from distributed.system import MEMORY_LIMIT
-
 from infra.settings import read_worker_settings
 
 logger = logging.getLogger(__name__)
@@ -37,7 +34,7 @@ def reserved(pixels: int) -> Iterator[None]:
     pixels : int
         Height times width.
     """
-    if pixels * BYTES_PER_PIXEL <= share_bytes():
+    if not needs_lock(pixels):
         yield
         return
     descriptor = _open_lock()
@@ -50,10 +47,20 @@ def reserved(pixels: int) -> Iterator[None]:
             os.close(descriptor)
 
 
+def needs_lock(pixels: int) -> bool:
+    """Return whether an image of this many pixels takes more than the share of a worker."""
+    return pixels * BYTES_PER_PIXEL > share_bytes()
+
+
 def share_bytes() -> int:
     """Return the bytes that one worker may use for an image: `DERAIN_IMAGE_BYTES`, or its share of the memory."""
     chosen = read_worker_settings().image_bytes
-    return chosen if chosen is not None else max(MEMORY_LIMIT // CPU_COUNT - BASE_BYTES, BASE_BYTES // 4)
+    if chosen is not None:
+        return chosen
+    from dask.system import CPU_COUNT  # these imports take a second: only if an image is derained
+    from distributed.system import MEMORY_LIMIT
+
+    return int(max(MEMORY_LIMIT // CPU_COUNT - BASE_BYTES, BASE_BYTES // 4))
 
 
 def _open_lock() -> int | None:

@@ -19,7 +19,7 @@ from infra.records import ImageRef
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
 from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium
-from tasks.waves.memory import reserved
+from tasks.waves.memory import needs_lock, reserved
 from tasks.waves.stage import Unfinished
 from tasks.waves.timing import Phase, ShardClock
 
@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 SHARD_SECONDS = 4.0
 """Seconds after which a worker starts no more images of a shard, so that finished ones are recorded soon."""
-READ_AHEAD = 3
-"""Number of images that are prefetched."""
 FAULTS_IN_A_ROW = 3
 """After this many consecutive storage failures, the rest of the shard is left pending without an attempt."""
 OF_ONE_OBJECT = (ObjectNotFound, AccessDenied, ObjectStillChanging)
@@ -36,6 +34,17 @@ OF_ONE_OBJECT = (ObjectNotFound, AccessDenied, ObjectStillChanging)
 every run."""
 UNREADABLE = (*STORAGE_ERRORS, ItemRejected, KeyRefused)
 """Errors for which an image is left out when it is read again for a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAhead:
+    """What is read before its turn."""
+
+    images: int = 3
+    """Number of images that are prefetched."""
+    threads: int = 3
+    decodes: bool = False
+    """Whether the threads decode images too. That pays where computing leaves cores idle, as on a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,10 @@ class FailureStreak:
         self.length = 0
 
 
+_Fetched = tuple[bytes, Picture | None]
+"""The bytes of an image, and its pixels if they were decoded before their turn."""
+
+
 class Reading:
     """One pass over the images of a shard, and its results so far.
 
@@ -77,22 +90,33 @@ class Reading:
         Reads the images.
     seconds : float
         No image is started after this many seconds; by default all images are.
+    ahead : ReadAhead, optional
+        What is read before its turn.
+    clock : ShardClock, optional
+        Measures the reading; by default a new one.
     """
 
-    def __init__(self, medium: Medium, seconds: float = math.inf) -> None:
+    def __init__(
+        self,
+        medium: Medium,
+        seconds: float = math.inf,
+        ahead: ReadAhead | None = None,
+        clock: ShardClock | None = None,
+    ) -> None:
         self.medium = medium
         self.left = 0
         """Images at the end of the shard that were not started."""
         self._seconds = seconds
+        self._ahead = ahead or ReadAhead()
         self.rejected: list[tuple[ImageRef, str]] = []
         self.unfinished: list[Unfinished] = []
-        self.clock = ShardClock()
+        self.clock = clock or ShardClock()
         self.fetches = FailureStreak()
         self.puts = FailureStreak()
 
     def decoded(self, refs: tuple[ImageRef, ...]) -> Iterator[Decoded]:
         """Yield the images that can be fetched and decoded; the others are rejected or left pending."""
-        with ThreadPoolExecutor(READ_AHEAD) as readers:
+        with ThreadPoolExecutor(self._ahead.threads) as readers:
             for ref, fetching in self._fetch_ahead(readers, refs):
                 if self._is_systemic:
                     fetching.cancel()
@@ -100,7 +124,7 @@ class Reading:
                     continue
                 try:
                     with self.clock.phase(Phase.AWAIT_FETCH):
-                        data = fetching.result()
+                        data, picture = fetching.result()
                 except (ItemRejected, KeyRefused) as refused:
                     self.rejected.append((ref, str(refused)))
                 except STORAGE_ERRORS as error:
@@ -109,7 +133,7 @@ class Reading:
                     self.fetches.end()
                     # Held until the caller asks for the next image, because it works on these pixels until then.
                     with reserved(self.medium.pixels(data)):
-                        picture = self._decode(ref, data)
+                        picture = picture or self._decode(ref, data)
                         if picture is not None:
                             yield Decoded(ref, data, picture)
 
@@ -141,22 +165,33 @@ class Reading:
 
     def _fetch_ahead(
         self, readers: ThreadPoolExecutor, refs: tuple[ImageRef, ...]
-    ) -> Iterator[tuple[ImageRef, Future[bytes]]]:
+    ) -> Iterator[tuple[ImageRef, Future[_Fetched]]]:
         """Yield each image with the future of its bytes, prefetching a few images, until the time is up."""
         until = time.monotonic() + self._seconds
-        ahead: deque[tuple[ImageRef, Future[bytes]]] = deque()
+        ahead: deque[tuple[ImageRef, Future[_Fetched]]] = deque()
         for number, ref in enumerate(refs):
             if number and time.monotonic() > until and not self._is_systemic:
                 self.left = len(refs) - number
                 break
             ahead.append((ref, readers.submit(self._fetch, ref)))
-            if len(ahead) > READ_AHEAD:
+            if len(ahead) > self._ahead.images:
                 yield ahead.popleft()
         yield from ahead
 
-    def _fetch(self, ref: ImageRef) -> bytes:
+    def _fetch(self, ref: ImageRef) -> _Fetched:
         with self.clock.phase(Phase.FETCH):
-            return self.medium.fetch(ref)
+            data = self.medium.fetch(ref)
+        return data, self._decode_ahead(data) if self._ahead.decodes else None
+
+    def _decode_ahead(self, data: bytes) -> Picture | None:
+        """Decode an image before its turn; return None for one that is large or has a fault."""
+        if needs_lock(self.medium.pixels(data)):
+            return None
+        try:
+            with self.clock.phase(Phase.DECODE_AHEAD):
+                return self.medium.decode(data)
+        except Exception:  # noqa: BLE001 - it is decoded again in its turn, and its fault is reported then
+            return None
 
     def _decode(self, ref: ImageRef, data: bytes) -> Picture | None:
         failpoint("decode", ref.key)

@@ -23,12 +23,20 @@ class Phase(StrEnum):
     AWAIT_FETCH = "wait for a fetch"
     AWAIT_PUT = "wait for a put"
     FETCH = "fetch"
+    DECODE_AHEAD = "decode ahead"
     PUT = "put"
 
 
-IMAGE_PHASES = (Phase.DECODE, Phase.DERAIN, Phase.STATISTICS, Phase.HASH, Phase.ENCODE)
+IMAGE_PHASES = (
+    Phase.DECODE,
+    Phase.DECODE_AHEAD,
+    Phase.DERAIN,
+    Phase.STATISTICS,
+    Phase.HASH,
+    Phase.ENCODE,
+)
 """Work on pixels and encoded bytes, without storage."""
-IN_BACKGROUND = (Phase.FETCH, Phase.PUT)
+IN_BACKGROUND = (Phase.FETCH, Phase.DECODE_AHEAD, Phase.PUT)
 """Phases that run in threads of their own, while the computing thread does something else."""
 
 

@@ -35,7 +35,7 @@ from models.training.distill.teacher_targets import (
     read_photographs,
 )
 from models.training.distill.teachers import NEEDED_LEAD, Teacher, read_teacher
-from models.training.loop import add_fields, fields_of, fit, launched, options
+from models.training.loop import add_fields, fields_of, fit, launched, options, train_config
 from models.training.recorders import Recorder
 from models.training.state import State
 
@@ -191,7 +191,7 @@ def main() -> None:
     """Parse the command line and distil."""
     arguments = _parse()
     try:
-        config = fields_of(TrainConfig(), arguments)
+        config = train_config(arguments)
         require_student(config)
         teacher = read_teacher(arguments.teacher)
         other = read_teacher(arguments.unlabelled_teacher) if arguments.unlabelled_teacher else teacher

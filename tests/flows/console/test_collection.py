@@ -15,6 +15,8 @@ import pytest
 from flows.console.app import run
 from infra.settings import Settings
 from infra.storage.lease import lease_of
+from infra.tracking.registry import Registry
+from models.shipped import shipped_networks
 from tests.support.servers.deployments import put_photos
 from tests.support.servers.server_processes import PATIENCE, ROOT, wait_for
 
@@ -54,7 +56,7 @@ def test_a_folder_is_derained_and_the_last_lines_say_where_everything_is(
 
 
 def test_a_handful_needs_no_server_and_no_workers(here: Path) -> None:
-    assert loaded(here, "rainy", "out", *MODEL) == "0 ['torch']"
+    assert loaded(here, "rainy", "out", *MODEL) == "0 ['torch', 'distributed']"
     assert len(outputs(here / "out")) == 3
     assert not (here / ".prefect").exists()
 
@@ -66,11 +68,19 @@ def test_with_nothing_to_do_nothing_heavy_is_loaded_and_nothing_written(here: Pa
     assert outputs(here / "var" / "reports") == reports
 
 
+def test_with_nothing_to_do_a_registered_champion_is_found_without_anything_heavy(here: Path) -> None:
+    run(["rainy", "out"])
+    shipped = shipped_networks()[0].read()
+    Registry(Settings(workspace=str(here / "var"))).register_shipped(shipped.weights, shipped.config)
+    assert loaded(here, "rainy", "out") == "0 []"
+
+
 def loaded(here: Path, *words: str) -> str:
     """Run it in another process; return its exit code and which heavy packages it imported."""
     script = (
         "import sys; from flows.console.app import run; code = run(sys.argv[1:]);"
-        "print(code, [name for name in ('torch', 'prefect', 'mlflow') if name in sys.modules])"
+        "heavy = ('torch', 'prefect', 'mlflow', 'distributed', 'botocore');"
+        "print(code, [name for name in heavy if name in sys.modules])"
     )
     ended = subprocess.run(
         [sys.executable, "-c", script, *words],

@@ -115,6 +115,18 @@ def test_a_killed_holder_on_this_machine_costs_no_waiting(leases, tmp_path):
     holder.join()
 
 
+def test_it_knows_whether_the_run_before_died(leases):
+    with lease(leases, "first") as first, pytest.raises(KeyboardInterrupt):
+        raise KeyboardInterrupt
+    with lease(leases, "second") as second:
+        pass
+    killed = lease(leases, "killed", seconds=0.0)
+    assert killed._try_acquire()
+    with lease(leases, "third") as third:
+        pass
+    assert (first.follows_death, second.follows_death, third.follows_death) == (False, False, True)
+
+
 def test_a_process_id_that_is_used_again_is_another_process():
     here = Holder.this_process()
     assert not here.is_dead()

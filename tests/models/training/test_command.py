@@ -15,7 +15,7 @@ import pytest
 from models.rain.banks import load_training_data
 from models.training.config import TrainConfig
 from models.training.distill.objective import DistillConfig
-from models.training.loop import add_fields
+from models.training.loop import add_fields, options, train_config
 from tests.support.worlds.rainy import write_training_folder
 from tests.support.worlds.trainings import command
 
@@ -49,6 +49,22 @@ def test_every_option_is_explained_and_has_its_default(defaults):
         value = getattr(defaults, action.dest)
         assert len(explanation.split()) >= 4, action.option_strings
         assert default == {"True": "on", "False": "off", "": "none"}.get(str(value), str(value))
+
+
+@pytest.mark.parametrize(
+    ("words", "compiled"),
+    [
+        ("--steps 5000", True),
+        ("--steps 4999", False),
+        ("--steps 5000 --no-compile", False),
+        ("--steps 9 --compile", True),
+    ],
+)
+def test_a_long_training_is_compiled_unless_it_says_otherwise(words: str, compiled: bool):
+    parser = options("Train.", "python -m models.train")
+    arguments = parser.parse_args(["--data", "data", "--out", "out", *words.split()])
+    assert train_config(arguments).compile is compiled
+    assert "default: on from 5,000 steps on" in " ".join(parser.format_help().split())
 
 
 @pytest.mark.slow

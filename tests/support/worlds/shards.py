@@ -44,6 +44,7 @@ class Memory:
     puts: dict[str, bytes] = field(default_factory=dict)
     calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    decoded_in: set[int] = field(default_factory=set)
 
     def output_key(self, ref: ImageRef) -> str:
         self._call("name", ref.key)
@@ -58,6 +59,7 @@ class Memory:
 
     def decode(self, data: bytes) -> Picture:
         self._call("decode", chr(data[0]))
+        self.decoded_in.add(threading.get_ident())
         level, side = data[0], 3 if chr(data[0]).isupper() else 2
         return Picture(np.full((side, side, 3), level, np.uint8), None, PictureForm("PNG", "RGB"))
 

@@ -40,6 +40,7 @@ def test_little_is_derained_twice(sign: signal.Signals, least: int, world: World
     process = _started(world)
     try:
         wait_until(lambda: len(world.outputs()) >= moment, process)
+        done = world.outputs()
         os.kill(process.pid, sign)
         _, errors = process.communicate(timeout=PATIENCE)
     finally:
@@ -48,10 +49,11 @@ def test_little_is_derained_twice(sign: signal.Signals, least: int, world: World
     before = _times(world)
     summary = world.derain()
     after = _times(world)
-    redone = sum(before[key] != after[key] for key in before)
+    redone = {key for key in before if before[key] != after[key]}
     assert (summary.state, sorted(after), len(world.rows())) == ("Completed", keys, len(keys))
-    assert redone == summary.counts.derained - (len(keys) - len(before))
-    assert redone <= MOST_REDONE[sign], f"{redone} of {len(before)} outputs at moment {moment}"
+    assert len(redone) == summary.counts.derained - (len(keys) - len(before))
+    again = redone & set(done)  # on a busy machine some more are made before the signal is heard
+    assert len(again) <= MOST_REDONE[sign], f"{len(again)} of {len(done)} outputs, {len(before)} at the end"
     assert world.derain().counts.derained == 0
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from models.engine import TilingRefused
 from tasks.batch.shards import can_derain
 from tasks.codec import ImageRejected
+from tasks.waves.timing import Phase
 from tests.support.worlds.shards import JOB, Derain, Inverter, Memory, left_of, rows_of
 
 
 def test_neighbours_of_one_size_share_a_pass(derain: Derain) -> None:
     engine = Inverter(3)
-    result = derain("abcdABe", Memory({("decode", "b", 1): ImageRejected("damaged PNG")}), engine)
+    damaged = ImageRejected("damaged PNG")
+    result = derain("abcdABe", Memory({("decode", "b", 1): damaged, ("decode", "b", 2): damaged}), engine)
     assert engine.batches == [3, 2, 1]
     assert sorted(rows_of(result, "derained")) == sorted("acdABe")
 
@@ -35,6 +39,29 @@ def test_images_that_wait_for_others_of_their_size_are_bounded(
     result = derain("abAcBdC", Memory(), engine)
     assert engine.batches == [1, 3, 1, 1, 1]  # A makes room for c, abc for B, B for C; d and C are left
     assert sorted(rows_of(result, "derained")) == sorted("abAcBdC")
+
+
+@pytest.mark.parametrize(("batch_images", "is_large", "ahead"), [(1, False, 0), (2, False, 1), (2, True, 0)])
+def test_threads_decode_ahead_of_batches_but_no_large_images(
+    derain: Derain, monkeypatch: pytest.MonkeyPatch, batch_images: int, is_large: bool, ahead: bool
+) -> None:
+    monkeypatch.setattr("tasks.waves.reading.needs_lock", lambda pixels: is_large)
+    memory = Memory()
+    result = derain("abcdefgh", memory, Inverter(batch_images))
+    assert [record.key for record in result.records] == list("abcdefgh")
+    assert all(memory.calls["decode", key] == 1 for key in "abcdefgh")
+    assert (threading.get_ident() not in memory.decoded_in) == ahead
+    assert result.timing is not None
+    assert (result.timing.cpu_of[Phase.DECODE_AHEAD] > 0) == ahead
+
+
+def test_a_fault_that_is_met_ahead_is_reported_in_its_turn(derain: Derain) -> None:
+    damaged, full = ImageRejected("damaged PNG"), MemoryError("no room")
+    faults = {("decode", "b", 1): damaged, ("decode", "b", 2): damaged, ("decode", "c", 1): full}
+    result = derain("abcd", Memory({**faults, ("decode", "c", 2): full}), Inverter(2))
+    assert rows_of(result, "rejected") == {"b": "damaged PNG"}
+    assert left_of(result) == {"c": "MemoryError: no room"}
+    assert set(rows_of(result, "derained")) == set("ad")
 
 
 def test_the_next_batch_begins_before_the_result_of_the_last_one(derain: Derain) -> None:

@@ -120,15 +120,15 @@ def test_a_frame_that_is_derained_to_black_is_written_and_done(world: World) -> 
 
 
 def test_new_frames_of_an_array_that_grows_are_derained(world: World) -> None:
-    film = frames(9)
-    array = film(world, film[:4], chunks=(1, 24, 32, 3))
+    pictures = frames(9)
+    array = film(world, pictures[:4], chunks=(1, 24, 32, 3))
     world.derain()
     first = outputs(world.destination / "c")
     array.resize((9, *FILM[1:]))
-    array[4:] = film[4:]
+    array[4:] = pictures[4:]
     grown = world.derain()
     assert (grown.counts.done_before, grown.counts.derained) == (4, 5)
-    np.testing.assert_array_equal(_result(world), _derained(world, film))
+    np.testing.assert_array_equal(_result(world), _derained(world, pictures))
     after = outputs(world.destination / "c")
     assert first == {key: after[key] for key in first}
 

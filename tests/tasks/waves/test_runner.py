@@ -200,16 +200,21 @@ def ctrl_c() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_waits_for_the_commit_under_way() -> None:
+@pytest.mark.parametrize(
+    ("sign", "raises"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)], ids=str
+)
+def test_an_interrupt_waits_for_the_commit_under_way(
+    sign: signal.Signals, raises: type[BaseException]
+) -> None:
     class Interrupted(Letters):
         def commit(self, finished: Sequence[Finished]) -> Sequence[Unfinished]:
             if not self.happened[-1].startswith("commit"):
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), sign)
             super().commit(finished)
             self.happened.append("committed")
             return ()
 
     stage = Interrupted("abcdef")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(raises):
         run(stage)
     assert [line for line in stage.happened if "commit" in line] == ["commit ab", "committed"]
