@@ -104,5 +104,5 @@ class Progress:
         if tally.pixels or self._unit == "image":
             line += f", {tally.pixels / 1e6 / seconds:.1f} MP/s"
         if tally.images and not self._ending:
-            line += f", about {(self._total - tally.images) / (tally.images / seconds):,.0f} s to go"
+            line += f", about {(self._total - tally.images) / (tally.images / seconds):,.0f} s left"
         return line

@@ -16,6 +16,9 @@ import ray
 
 from benchmarks.peers.photograph import derain_file, load_bf16
 
+BATCH = 8
+"""Photographs that an actor takes at a time; few, so that both end together."""
+
 
 class Derainer:
     """An actor with the network."""
@@ -37,11 +40,13 @@ def main(weights: Path, source: Path, destination: Path) -> None:
     destination.mkdir()
     ray.init(num_cpus=cores, include_dashboard=False, logging_level="warning", log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    paths = ray.data.from_items([str(path) for path in sorted(source.iterdir())])
-    derained = paths.repartition(8 * cores).map_batches(
+    paths = [str(path) for path in sorted(source.iterdir())]
+    # Blocks are made here: a task that makes them would wait for ever for a core, as the actors have all of them.
+    items = ray.data.from_items(paths, override_num_blocks=-(-len(paths) // BATCH))
+    derained = items.map_batches(
         Derainer,
         fn_constructor_args=(weights, destination),
-        batch_size=8,
+        batch_size=BATCH,
         compute=ray.data.ActorPoolStrategy(size=cores),
         num_cpus=1,
     )

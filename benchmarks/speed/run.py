@@ -48,7 +48,7 @@ TIMED_SECONDS = 1.5
 """Each repeat of a rung takes about this long, and at least two forward passes."""
 UNTIMED = 3
 """Forward passes before those that count on a GPU: they compile, choose kernels and record CUDA graphs."""
-MEASURED = ("network", "technique", "size", "batch", "device")
+MEASURED = ("network", "technique", "size", "batch", "threads", "device")
 """Columns that tell rows apart."""
 NETWORKS = ["student-small", "student-base", "u-net-slim", "drd-net-slim", "afr-net-slim"]
 

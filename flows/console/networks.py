@@ -40,7 +40,7 @@ def models() -> None:
         say(_line(network))
     if not has_registry(settings):
         champion = model_label(STUDENT, "1")
-        say(f"Registered: none yet; the champion is {DEFAULT}, which the first run calls {champion}.")
+        say(f"Registered: none yet; the champion is {champion}, which is {DEFAULT}.")
         return
     say("Registered, for --model NAME/VERSION or NAME@ALIAS:")
     for version in Registry(settings).versions():

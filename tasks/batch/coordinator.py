@@ -250,6 +250,7 @@ def _summary(
         image_seconds=tally.image_seconds,
         made_before=planned.made_by,
         stage_seconds=stage_seconds,
+        phase_seconds=tally.phase_seconds,
     )
 
 

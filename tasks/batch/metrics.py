@@ -36,6 +36,7 @@ def run_gauges(summary: RunSummary) -> list[Gauge]:
         Gauge("derain_run_megapixels", "Derained megapixels", {"": summary.pixels / 1e6}),
         Gauge("derain_run_seconds", "Wall time by stage of the run", summary.stage_seconds, "stage"),
         Gauge("derain_run_worker_seconds", "CPU time of all workers", {"": summary.image_seconds}),
+        Gauge("derain_run_phase_seconds", "CPU time of all workers by phase", summary.phase_seconds, "phase"),
         Gauge("derain_run_failed", "1 if the run failed, else 0", {"": float(summary.state == "Failed")}),
         Gauge(
             "derain_run_finished_timestamp_seconds",

@@ -42,14 +42,15 @@ def is_for_this_process(settings: Settings, counts: PlanCounts, follows_death: b
     Parameters
     ----------
     settings : Settings
-        Name the cluster, if there is one.
+        Name the cluster, or a number of workers, if the images are to be derained by those.
     counts : PlanCounts
         The pending images.
     follows_death : bool
         Whether the run before died. An image may have killed it, and only workers can find out which one.
     """
+    has_choice = settings.cluster is None and settings.workers is None
     is_handful = counts.pending == 1 or counts.pending_pixels <= HANDFUL_PIXELS
-    return settings.cluster is None and is_handful and not follows_death
+    return has_choice and is_handful and not follows_death
 
 
 class FlowObserver:

@@ -71,6 +71,8 @@ class RunSummary:
     """Models that made the outputs of images that were done before."""
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time by stage: planning, deraining, verifying."""
+    phase_seconds: Mapping[str, float] = field(default_factory=dict)
+    """CPU time of the workers by phase: decode, derain, encode and so on; see `tasks.waves.timing.Phase`."""
 
     @property
     def model_label(self) -> str:

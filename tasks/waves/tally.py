@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from infra.shown import shown_line
@@ -23,6 +23,8 @@ class Tally:
     """Number of rejected items per reason."""
     pixels: int = 0
     image_seconds: float = 0.0
+    phase_seconds: dict[str, float] = field(default_factory=dict)
+    """CPU seconds of the workers by phase of their work."""
     unfinished: list[Unfinished] = field(default_factory=list)
     unfinished_count: int = 0
     stopped_by: str | None = None
@@ -45,6 +47,9 @@ class Tally:
                 self.rejected += 1
                 count_reason(self.reasons, short_reason(outcome.rejected_for))
         self.image_seconds += result.image_seconds
+        if result.timing is not None:
+            cpu_of = {str(phase): seconds for phase, seconds in result.timing.cpu_of.items()}
+            self.phase_seconds = _sums(self.phase_seconds, cpu_of)
         self._leave(result.unfinished)
 
     def withdraw(self, unfinished: Sequence[Unfinished]) -> None:
@@ -61,6 +66,7 @@ class Tally:
             reasons=self.reasons + other.reasons,
             pixels=self.pixels + other.pixels,
             image_seconds=self.image_seconds + other.image_seconds,
+            phase_seconds=_sums(self.phase_seconds, other.phase_seconds),
             unfinished=[*self.unfinished, *other.unfinished][: self.KEEP],
             stopped_by=self.stopped_by or other.stopped_by,
             has_ended_early=self.has_ended_early or other.has_ended_early,
@@ -94,3 +100,8 @@ class Tally:
     def _leave(self, unfinished: Sequence[Unfinished]) -> None:
         self.unfinished_count += len(unfinished)
         self.unfinished += unfinished[: self.KEEP - len(self.unfinished)]
+
+
+def _sums(some: Mapping[str, float], others: Mapping[str, float]) -> dict[str, float]:
+    """Add two mappings to numbers; what only one of them has counts as 0 in the other."""
+    return {name: some.get(name, 0.0) + others.get(name, 0.0) for name in (*some, *others)}

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prefect.exceptions import TerminationSignal
 
 from tasks import prefect_runs, progress
 from tasks.progress import Progress
@@ -65,6 +66,22 @@ def test_the_artifact_goes_from_nothing_to_all(shown: list[tuple[float, str]]) -
     assert [value for value, _ in shown] == [0, 25, 75, 75]
     assert shown[0][1].startswith("0 of 4 images (0 rejected, 0 pending)")
     assert shown[-1][1].startswith("3 of 4 images (1 rejected, 1 pending)")
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit, TerminationSignal])
+def test_the_artifact_of_a_cancelled_run_says_so(
+    shown: list[tuple[float, str]], interrupt: type[BaseException]
+) -> None:
+    def cancelled() -> None:
+        with Progress(4) as shows:
+            shows.show(ONE)
+            raise interrupt(15)
+
+    with pytest.raises(interrupt):
+        cancelled()
+    assert shown[-1][0] == 25
+    assert shown[-1][1].startswith("cancelled: 1 of 4 images (0 rejected, 0 pending)")
+    assert "left" not in shown[-1][1]
 
 
 def test_many_shards_in_no_time_are_one_update(shown: list[tuple[float, str]]) -> None:

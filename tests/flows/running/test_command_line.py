@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from flows.derain_batch import derain_batch
 from flows.running.command_line import command_of
-from tasks.curation.judging import JUDGED_FOLDER
+from tasks.curation.judged_shards import JUDGED_FOLDER
 from tests.support.help_texts import assert_help_explains_every_parameter
 from tests.support.servers.deployments import put_photos
 from tests.support.servers.prefect_server import PrefectServer
@@ -149,7 +149,7 @@ class TestTyped:
         del environment["PREFECT_API_URL"]
         process = started(environment, "--preset", "smoke", flow="retrain")
         judged = tmp_path / "workspace" / JUDGED_FOLDER
-        wait_for(lambda: any(judged.rglob("*.npz")), "curate judges nothing")
+        wait_for(lambda: any(path.is_file() for path in judged.rglob("*")), "curate judges nothing")
         os.killpg(process.pid, signal.SIGINT)
         stdout, stderr = process.communicate(timeout=PATIENCE)
         assert (process.returncode, stdout) == (130, "")

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infra.settings import Settings
 from tasks.batch.metrics import publish_metrics
+from tasks.waves.timing import IMAGE_PHASES, Phase
 from tests.support.samples.reports import summary
 from tests.support.worlds.batch import World
 
@@ -20,6 +21,7 @@ RUN = replace(
     summary(),
     counts=replace(summary().counts, rejected_for={'a "quoted" reason\n': 3, "truncated JPEG": 5}, pending=2),
     stage_seconds={"planning": 1.5, "deraining": 41.0},
+    phase_seconds={"decode": 2.5, "derain": 30.0},
     state="Failed",
 )
 
@@ -44,6 +46,7 @@ def test_a_file_has_counts_reasons_queue_and_seconds(tmp_path: Path):
     assert found["derain_run_queue_images", ""] == 96
     assert found["derain_run_megapixels", ""] == 140
     assert found["derain_run_seconds", "planning"] == 1.5
+    assert found["derain_run_phase_seconds", "derain"] == 30
     assert found["derain_run_failed", ""] == 1
     assert found["derain_run_finished_timestamp_seconds", ""] == RUN.finished_at.timestamp()
     assert f'destination="{RUN.scope.destination}"' in target.read_text()
@@ -91,3 +94,5 @@ def test_a_run_knows_the_seconds_of_its_stages(world: World):
     found = world.derain()
     assert set(found.stage_seconds) == {"planning", "deraining", "verifying"}
     assert found.stage_seconds["deraining"] == found.wall_seconds > 0
+    assert sum(found.phase_seconds[phase] for phase in IMAGE_PHASES) == pytest.approx(found.image_seconds)
+    assert found.phase_seconds[Phase.DERAIN] > 0

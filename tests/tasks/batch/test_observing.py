@@ -17,7 +17,7 @@ FEW = PlanCounts(pending=5, pending_pixels=HANDFUL_PIXELS)
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(workspace=str(tmp_path), workers=1, _env_file=None)
+    return Settings(workspace=str(tmp_path), workers=None, _env_file=None)
 
 
 @pytest.mark.parametrize(
@@ -28,11 +28,19 @@ def settings(tmp_path: Path) -> Settings:
         (PlanCounts(pending=2, pending_pixels=HANDFUL_PIXELS + 1), {}, False, False),
         (FEW, {}, True, False),
         (FEW, {"cluster": "tcp://scheduler:8786"}, False, False),
+        (FEW, {"workers": 2}, False, False),
     ],
-    ids=["a handful", "one large image", "more", "after a death", "a cluster elsewhere"],
+    ids=[
+        "a handful",
+        "one large image",
+        "more",
+        "after a death",
+        "a cluster elsewhere",
+        "workers by setting",
+    ],
 )
 def test_which_images_a_run_derains_itself(
-    counts: PlanCounts, changes: dict[str, str], follows_death: bool, is_here: bool, settings: Settings
+    counts: PlanCounts, changes: dict[str, object], follows_death: bool, is_here: bool, settings: Settings
 ) -> None:
     assert is_for_this_process(settings.model_copy(update=changes), counts, follows_death) == is_here
 

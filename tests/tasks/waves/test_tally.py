@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from infra.records import DerainRecord
 from tasks.batch.shards import rejected_record
 from tasks.waves.stage import Outcome, Unfinished
 from tasks.waves.tally import Tally
+from tasks.waves.timing import Phase, ShardClock
 from tests.support.samples.records import record, ref
 from tests.support.samples.shards import JOB, result_of
 
@@ -39,3 +42,15 @@ def test_the_tallies_of_two_sources_add_up() -> None:
     assert (both.done, both.unfinished_count, len(both.unfinished)) == (2, 32, 20)
     assert (both.stopped_by, both.has_ended_early, both.image_seconds) == ("token lapsed", True, 1.0)
     assert first.done == 1
+
+
+def test_the_phases_of_shards_add_up() -> None:
+    tally, clock = Tally(), ShardClock()
+    with clock.phase(Phase.DERAIN):
+        sum(range(100_000))
+    timing = clock.read()
+    for _ in range(2):
+        tally.add(replace(result_of(record("a")), timing=timing), outcome_of)
+    tally.add(result_of(record("b")), outcome_of)  # given up: nothing was measured
+    assert tally.phase_seconds["derain"] == 2 * timing.cpu_of[Phase.DERAIN] > 0
+    assert (tally.snapshot() + tally).phase_seconds["derain"] == 4 * timing.cpu_of[Phase.DERAIN]
