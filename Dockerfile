@@ -13,20 +13,28 @@ FROM ${BASE} AS environment
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # Extras of pyproject.toml that are installed too.
 ARG EXTRAS=server
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_PYTHON=/opt/derain
+# hadolint ignore=DL3008
+RUN apt-get update --quiet --quiet \
+ && apt-get install --yes --quiet --quiet --no-install-recommends binutils \
+ && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY pyproject.toml requirements.lock ./
 # The project is installed without its code, for its dependencies, so that changed code does not install them again.
+# MLflow names libraries among its dependencies that it imports only to evaluate and plot.
 RUN touch README.md LICENSE \
- && python -m venv /opt/derain \
- && PATH=/opt/derain/bin:$PATH \
+ && python -m venv --without-pip /opt/derain \
  && pip install --quiet -c requirements.lock ${TORCH_INDEX:+--extra-index-url ${TORCH_INDEX}} torch \
  && pip install --quiet -c requirements.lock ".[${EXTRAS}]" \
- && pip uninstall --quiet --yes derain-flows
-# What only compiling against these packages or testing them takes.
+ && pip uninstall --quiet --yes derain-flows contourpy fonttools kiwisolver matplotlib scikit-learn skops
+# What only compiling against these packages, testing or debugging them takes, and Arrow's network protocol.
 WORKDIR /opt/derain/lib
-RUN find . -path '*/torch/include' -prune -exec rm -r {} + -o -path '*/pyarrow/include' -prune -exec rm -r {} + \
- && find . -type d -name tests -prune -exec rm -r {} +
+RUN find . -type d \( -name tests -o -path '*/torch/test' -o -path '*/torch/include' -o -path '*/pyarrow/include' \) \
+      -prune -exec rm -r {} + \
+ && find . -path '*/torch/bin/*' -type f ! -name torch_shm_manager -delete \
+ && find . -path '*/pyarrow/*flight*' -delete \
+ && find . -name '*.so*' -type f \( -path '*/torch/lib/*' -o -path '*/_polars_runtime*' -o -path '*/pyarrow/*' \
+      -o -path '*/numcodecs/*' -o -path '*/asyncpg/*' \) -exec strip --strip-unneeded {} +
 
 FROM ${BASE} AS worker
 LABEL org.opencontainers.image.title="derain-flows worker" \
@@ -52,7 +60,7 @@ LABEL org.opencontainers.image.title="derain-flows" \
       org.opencontainers.image.revision="${REVISION}"
 USER 0:0
 COPY . /app
-RUN pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps --editable /app \
+RUN pip --python /opt/derain install --quiet --no-cache-dir --no-build-isolation --no-deps --editable /app \
  && install -d -o 10001 -g 10001 /data
 # What [tool.prefect] in pyproject.toml says, for any working directory.
 ENV PREFECT_HOME=/tmp/prefect \

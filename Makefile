@@ -8,7 +8,7 @@ DEST ?=
 COMPOSE ?= docker compose
 WORKERS ?= 2
 
-.PHONY: install run test test-fast test-containers check docs audit bench up down
+.PHONY: install run test test-fast test-containers container-images check docs audit bench up down
 
 install: $(INSTALLED)
 
@@ -26,10 +26,13 @@ run: install
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile -m "not containers"
 
-# Builds images first, which takes minutes; needs root, podman, buildah and SLURM (see CONTRIBUTING.md).
-test-containers: install
-	$(BIN)/python -m tests.support.containers.containers
+# Needs root, podman, buildah and SLURM (see CONTRIBUTING.md).
+test-containers: container-images
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m containers
+
+# Builds for minutes the first time.
+container-images: install
+	$(BIN)/python -m tests.support.containers.containers
 
 # No servers, no whole runs.
 test-fast: install

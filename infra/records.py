@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 DERAINED = "status = 'derained'"
 """SQL condition on `DerainRecord`."""
@@ -27,6 +28,14 @@ class ImageRef:
     size_bytes: int
     archived: bool = field(default=False, kw_only=True)
     """Whether, according to the listing, it is in an archive and must be restored before it can be read."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle faster than dataclasses do: workers are sent thousands of references per second."""
+        return _image_ref, (self.key, self.etag, self.size_bytes, self.archived)
+
+
+def _image_ref(key: str, etag: str, size_bytes: int, archived: bool) -> ImageRef:
+    return ImageRef(key, etag, size_bytes, archived=archived)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,10 @@ class DerainRecord:
     """Size of the written output in bytes; None in rows written by an earlier version of this project."""
     output_etag: str | None = None
     """See `StoredObject.etag`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle faster than dataclasses do: the coordinator receives thousands of rows per second."""
+        return DerainRecord, tuple(getattr(self, name) for name in self.__slots__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,9 @@ def _is_text(value: str) -> bool:
     return True
 
 
+_RESOURCE = r"[^\W\d]\w*=\d+(\.\d+)?"
+
+
 class SettingsInvalid(UserError, ValueError):
     """A `DERAIN_*` variable has an invalid value."""
 
@@ -100,6 +103,9 @@ class Settings(WorkerSettings):
     """Worker processes on this machine; unset: one per core, and none for a handful of images."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """`auto`, `cpu`, `cuda` or `cuda:N`; its presence is checked before any work."""
+    resources: str | None = Field(default=None, pattern=rf"^{_RESOURCE}([ ,]{_RESOURCE})*$")
+    """What a shard takes of a Dask worker while it runs, as in `dask worker --resources "GPU=1"`: only workers that
+    offer it get shards, and no more at a time than it suffices for. Unset: every worker, one shard per thread."""
     tracking_uri: str | None = Field(default=None, repr=False)
     """URL of an MLflow server; unset: SQLite in the workspace, or in `./var` if the workspace is remote."""
     shard_pixels: int = Field(default=64_000_000, ge=1)
@@ -153,6 +159,7 @@ class Settings(WorkerSettings):
         "tls_ca",
         "tls_cert",
         "tls_key",
+        "resources",
         "tracking_uri",
         "training",
         "validation",
@@ -163,6 +170,12 @@ class Settings(WorkerSettings):
     @classmethod
     def _empty_is_unset(cls, value: str | None) -> str | None:
         return value or None
+
+    @property
+    def shard_resources(self) -> dict[str, float]:
+        """What a shard takes of a worker, by name of the resource."""
+        pairs = (pair.split("=") for pair in (self.resources or "").replace(",", " ").split())
+        return {name: float(amount) for name, amount in pairs if float(amount)}
 
 
 def read_settings() -> Settings:

@@ -49,7 +49,7 @@ def _read() -> list[dict[str, str]]:
 
 def _dispatch() -> Iterator[tuple[str, dict[str, float]]]:
     for number, case in enumerate(dispatch.CASES):
-        yield f"{case.in_flight:,} of {case.shards:,} shards in flight", _in_fresh_process("dispatch", number)
+        yield case.name, _in_fresh_process("dispatch", number)
 
 
 def _incremental() -> Iterator[tuple[str, dict[str, float]]]:

@@ -28,38 +28,43 @@ SHARD_IMAGES = 16
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """How many shards are in flight, and how many there are in all."""
+    """How many shards workers run at the same time, and how many there are in all."""
 
-    in_flight: int
+    running: int
     shards: int
     seconds: float
     """How long a worker sleeps over a shard."""
 
+    @property
+    def name(self) -> str:
+        """Give the name of the case in the results."""
+        return f"{self.shards:,} shards, {self.running:,} at a time, {self.seconds:g} s each"
 
-CASES = (Case(10, 400, 0.2), Case(100, 2000, 1.0), Case(1000, 4000, 5.0))
+
+CASES = (Case(10, 60, 4.0), Case(100, 600, 4.0), Case(1000, 8000, 4.0))
 
 
 def measure(folder: Path, case: Case) -> dict[str, float]:
     """Run a case in this process, with scheduler and workers in processes of their own."""
-    threads = max(1, case.in_flight // PROCESSES)
+    threads = case.running // PROCESSES
     with _simulated_workers(folder, threads) as address:
         settings = Settings(workspace=str(folder / "workspace"), cluster=address, _env_file=None)
         commits: list[float] = []
         job = SimulatedJob("run-1", case.seconds)
         images = range(case.shards * SHARD_IMAGES)
         stage = SimulatedStage(Catalog(settings.workspace), job, images, SHARD_IMAGES, commit_seconds=commits)
-        pace = Pace(max(1, case.in_flight // (2 * PROCESSES)), 600.0)
         with lease_of(settings, SCOPE.destination, "run-1") as lease, on_dask(settings) as executor:
             before, begun = _cpu_seconds(), time.perf_counter()
-            tally = run_stage(stage, lease, executor, pace, _ignore)
+            tally = run_stage(stage, lease, executor, Pace.of(settings), _ignore)
             spent, took = _cpu_seconds() - before, time.perf_counter() - begun
         assert tally.done == len(images)
     return {
         "coordinator CPU, ms per shard": 1000 * spent / case.shards,
         "of it in commits, ms per shard": 1000 * sum(commits) / case.shards,
-        "commit, s": median(commits),
+        "coordinator CPU, share of a core": spent / took,
+        "commit, CPU s": median(commits),
         "peak memory of the coordinator, MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "time over that of the sleeps alone, ratio": took / (case.seconds * case.shards / case.in_flight),
+        "time over that of the sleeps alone, ratio": took / (case.seconds * case.shards / case.running),
     }
 
 

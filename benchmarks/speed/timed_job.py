@@ -88,7 +88,7 @@ def serialising_seconds(results: Sequence[ShardResult[DerainRecord]]) -> float:
 @dataclass(frozen=True, slots=True)
 class _LoggedExecutor:
     executor: Executor
-    results: list[ShardResult[DerainRecord]]
+    returned: list[ShardResult[DerainRecord]]
 
     @property
     def workers(self) -> int:
@@ -98,25 +98,18 @@ class _LoggedExecutor:
     def waves_ahead(self) -> int:
         return self.executor.waves_ahead
 
-    def submit(
-        self, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
-    ) -> Answer:
-        answer = self.executor.submit(function, *arguments, key=key, priority=priority)
-        return _LoggedAnswer(answer, self.results)
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Answer:
+        return self.executor.submit(function, *arguments)
 
+    def submit_all(
+        self, function: Callable[[Any], Any], items: Sequence[Any], keys: Sequence[Any], priority: int
+    ) -> list[Answer]:
+        return self.executor.submit_all(function, items, keys, priority)
 
-class _LoggedAnswer:
-    def __init__(self, answer: Answer, results: list[ShardResult[DerainRecord]]) -> None:
-        self._answer, self._results = answer, results
-
-    def add_done_callback(self, call: Callable[[Any], object], /) -> None:
-        self._answer.add_done_callback(lambda _: call(self))
-
-    def result(self, timeout: float | None = None) -> Any:
-        result = self._answer.result(timeout=timeout)
-        if isinstance(result, ShardResult):
-            self._results.append(result)
-        return result
+    def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
+        found = self.executor.results(answers, seconds)
+        self.returned.extend(result for result in found.values() if isinstance(result, ShardResult))
+        return found
 
 
 def main(path: Path) -> None:

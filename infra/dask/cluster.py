@@ -7,17 +7,16 @@ import importlib
 import io
 import logging
 import os
-import pickle
 import socket
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import dask
-from distributed import Client, Future, WorkerPlugin
+from distributed import Client, WorkerPlugin
 from distributed.comm import parse_address, parse_host_port
 from distributed.comm.registry import get_backend
 
@@ -28,7 +27,8 @@ from infra.dask.versions import compare_versions, without_version_tables
 from infra.errors import UserError
 from infra.settings import Settings
 
-T = TypeVar("T")
+ANSWER_SECONDS = 60.0
+"""Longest time to wait for what a scheduler knows of its workers."""
 PACKAGES = ("tasks", "models", "infra")
 """Packages that are sent to remote workers, so that they run the coordinator's code."""
 ROOT = Path(__file__).parents[2]
@@ -72,55 +72,62 @@ def connect(settings: Settings) -> Iterator[Client]:
     """
     for name in ("distributed", "distributed.worker", "distributed.nanny"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("distributed.scheduler").setLevel(
-        logging.CRITICAL
-    )  # an interrupted run has cancelled its tasks
+    # The scheduler logs the tasks that an interrupted run has cancelled. The client logs with a traceback that it
+    # lost the scheduler, which a run reports in one line.
+    for name in ("distributed.scheduler", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(_configuration()), _without_main():
         if settings.cluster:
             with _remote(settings, settings.cluster) as client:
                 yield client
             return
-        with local_cluster(local_workers(settings)) as cluster, closing_client(Client(cluster)) as client:
+        with (
+            local_cluster(local_workers(settings), settings.shard_resources) as cluster,
+            closing_client(Client(cluster)) as client,
+        ):
             yield client
-
-
-def submit(
-    client: Client, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
-) -> Future:
-    """Submit a call of a function of this project.
-
-    The call is sent as bytes: a remote scheduler unpickles what it receives, but has neither our code nor torch.
-
-    Parameters
-    ----------
-    client : Client
-        From `connect`.
-    function : callable
-        A function at the top level of one of our modules.
-    arguments : Any
-        Arguments of the call; they must be picklable.
-    key : Any
-        Dask's name for the task. Default: one that Dask generates.
-    priority : int
-        Tasks of higher priority run before those that are already waiting.
-    """
-    packed = pickle.dumps((function, arguments))
-    return client.submit(_caller(), packed, key=key, priority=priority, pure=False)
-
-
-def ask_workers(client: Client, function: Callable[..., T], *arguments: Any) -> dict[str, T]:
-    """Call one of our functions in every worker that is connected now, and return the results by worker address.
-
-    Workers that leave before they answer are omitted. See `submit` for the parameters.
-    """
-    packed = pickle.dumps((function, arguments))
-    answers: dict[str, T] = client.run(_caller(), packed, on_error="ignore")
-    return answers
 
 
 def worker_count(client: Client) -> int:
     """Return the number of workers that a cluster has now."""
     return len(client.scheduler_info(n_workers=-1)["workers"])
+
+
+def places(client: Client, resources: Mapping[str, float], seconds: float) -> int | None:
+    """Return how many shards the workers of a cluster can run at the same time.
+
+    Parameters
+    ----------
+    client : Client
+        From `connect`.
+    resources : Mapping[str, float]
+        What a shard takes of a worker; empty: a thread.
+    seconds : float
+        Longest time to wait for the scheduler.
+
+    Returns
+    -------
+    int or None
+        None if the scheduler does not answer.
+    """
+
+    async def identity() -> Any:
+        return await client.scheduler.identity(n_workers=-1 if resources else 0)
+
+    if client.status != "running":
+        return None
+    try:
+        found = client.sync(identity, callback_timeout=seconds)
+    except OSError:  # TimeoutError too
+        return None
+    if not resources:
+        return int(found["total_threads"])
+    return sum(_places_of(worker, resources) for worker in found["workers"].values())
+
+
+def _places_of(worker: Mapping[str, Any], resources: Mapping[str, float]) -> int:
+    offered = [worker["resources"].get(name, 0) // amount for name, amount in resources.items()]
+    return int(min(worker["nthreads"], *offered))
 
 
 def _configuration() -> dict[str, object]:
@@ -166,7 +173,7 @@ def _remote(settings: Settings, address: str) -> Iterator[Client]:
     except (OSError, ValueError, RuntimeError) as error:
         raise ClusterUnreachable(f"{address}: no Dask scheduler answers there ({error})") from error
     with closing_client(client):
-        _check(client, address)
+        _check(client, address, settings)
         _send_code(client)
         yield client
 
@@ -179,12 +186,17 @@ def _try_to_connect(address: str) -> None:
         return
 
 
-def _check(client: Client, address: str) -> None:
+def _check(client: Client, address: str, settings: Settings) -> None:
     if different := compare_versions(client.get_versions()):
         raise ClusterUnreachable(f"{address}: the cluster runs other versions than this machine: {different}")
     if not worker_count(client):
         raise ClusterUnreachable(
             f"{address}: the scheduler has no workers; start some with 'dask worker {address}'"
+        )
+    if settings.resources and not places(client, settings.shard_resources, ANSWER_SECONDS):
+        raise ClusterUnreachable(
+            f"{address}: no worker offers {settings.resources} (DERAIN_RESOURCES); start some with"
+            f" 'dask worker {address} --nthreads 1 --resources \"{settings.resources}\"'"
         )
 
 
@@ -235,13 +247,3 @@ def _code_plugin(archive: bytes) -> WorkerPlugin:
                     timer.stop()
 
     return Code()
-
-
-def _caller() -> Callable[[bytes], Any]:
-    """Return a function that unpacks a call and runs it; like the plugin's class, it is pickled by value."""
-
-    def call(packed: bytes) -> Any:
-        function, arguments = pickle.loads(packed)
-        return function(*arguments)
-
-    return call

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
@@ -29,7 +29,7 @@ class WorkersNotStarted(UserError):
 
 
 @contextmanager
-def local_cluster(workers: int) -> Iterator[LocalCluster]:
+def local_cluster(workers: int, resources: Mapping[str, float]) -> Iterator[LocalCluster]:
     """Start workers on this machine, and close them after the block; if one dies or hangs as it starts, try again.
 
     The workers ignore Ctrl-C, which a terminal sends to them too: they would lose the shards that the coordinator
@@ -39,6 +39,8 @@ def local_cluster(workers: int) -> Iterator[LocalCluster]:
     ----------
     workers : int
         Number of processes.
+    resources : Mapping[str, float]
+        What each of them offers to the calls that take it.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def local_cluster(workers: int) -> Iterator[LocalCluster]:
     """
     twice = Retrying(stop=stop_after_attempt(2), reraise=True)
     try:
-        cluster = twice(_started, workers)
+        cluster = twice(_started, workers, resources)
     except Exception as error:  # Dask raises RuntimeError, TimeoutError, AssertionError ...
         reason = error.__cause__ or error.__context__ or error
         raise WorkersNotStarted(f"no worker processes start on this machine: {reason}") from error
@@ -66,7 +68,7 @@ def local_workers(settings: Settings) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _started(workers: int) -> LocalCluster:
+def _started(workers: int, resources: Mapping[str, float]) -> LocalCluster:
     with _ctrl_c_blocked():
         cluster = LocalCluster(
             n_workers=0,
@@ -75,6 +77,7 @@ def _started(workers: int) -> LocalCluster:
             dashboard_address=None,
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # any free port
             memory_limit=0,
+            resources=dict(resources) or None,
             death_timeout=START_SECONDS,
             security=local_security(),
         )

@@ -9,7 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.dask.cluster import ask_workers, connect
+from infra.dask.calls import ask_workers
+from infra.dask.cluster import connect
 from infra.errors import UserError
 from infra.settings import Settings, absolute_url
 from infra.storage.location import is_local

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -28,21 +28,36 @@ class Executor(Protocol):
 
     @property
     def workers(self) -> int:
-        """Number of calls that run at the same time."""
+        """Number of calls that run at the same time now, at least 1; workers may join and leave."""
 
     @property
     def waves_ahead(self) -> int:
         """Number of waves of shards to submit ahead; 0: single shards."""
 
-    def submit(
-        self, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
-    ) -> Answer:
-        """Submit a call; calls of higher priority overtake waiting ones.
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Answer:
+        """Submit a call.
 
         Raises
         ------
         TransientError
             If there are no workers.
+        """
+
+    def submit_all(
+        self, function: Callable[[Any], Any], items: Sequence[Any], keys: Sequence[Any], priority: int
+    ) -> list[Answer]:
+        """Submit a call per item under these keys; calls of higher priority overtake waiting ones.
+
+        Raises
+        ------
+        TransientError
+            If there are no workers.
+        """
+
+    def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
+        """Return results of calls that have ended, by answer; of those left out, `Answer.result` says why.
+
+        Fetching many at once takes far less time than one after the other. `seconds` is the longest time to wait.
         """
 
 
@@ -56,9 +71,7 @@ class InProcessExecutor:
     workers = 1
     waves_ahead = 0
 
-    def submit(
-        self, function: Callable[..., Any], *arguments: Any, key: Any = None, priority: int = 0
-    ) -> Answer:
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Answer:
         """Run a call; Ctrl-C interrupts it at once."""
         answer: Future[Any] = Future()
         try:
@@ -66,6 +79,16 @@ class InProcessExecutor:
         except Exception as error:  # noqa: BLE001 - raised by result(), as errors of a worker are
             answer.set_exception(error)
         return answer
+
+    def submit_all(
+        self, function: Callable[[Any], Any], items: Sequence[Any], keys: Sequence[Any], priority: int
+    ) -> list[Answer]:
+        """Run the calls one after the other."""
+        return [self.submit(function, item) for item in items]
+
+    def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
+        """Leave all results to their answers, which have them already."""
+        return {}
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Generic
@@ -15,10 +17,16 @@ from distributed import KilledWorker
 
 from infra.errors import TransientError
 from tasks.waves.executors import SCHEDULER_GONE, Answer, Executor
-from tasks.waves.stage import Finished, Item, Job, Row, Shard, given_up
+from tasks.waves.stage import Finished, Item, Job, Row, Shard, ShardResult, given_up
 
 BEAT_SECONDS = 0.5
 """Seconds that `Flight.results` waits for a shard before it returns control to its caller."""
+MANY = 64
+"""Number of shards in flight from which those that return shortly after one another are collected together."""
+TOGETHER_SECONDS = 0.1
+"""Seconds for which such shards wait for one another."""
+SENT_TOGETHER = 256
+"""Largest number of shards in one message to the scheduler, a few megabytes."""
 
 
 class WorkersDie(TransientError):
@@ -34,8 +42,8 @@ class Flight(Generic[Item, Row]):
         The workers.
     job : Job
         The work on each shard.
-    window : int
-        Largest number of shards in flight.
+    window : callable
+        Returns the largest number of shards in flight, which changes as workers join and leave.
     stall_seconds : float
         If no shard returns for this long, workers are assumed to hang, and all shards are given up.
     priority : int
@@ -46,7 +54,7 @@ class Flight(Generic[Item, Row]):
         self,
         executor: Executor,
         job: Job[Item, Row],
-        window: int,
+        window: Callable[[], int],
         stall_seconds: float,
         priority: int = 0,
     ) -> None:
@@ -75,12 +83,10 @@ class Flight(Generic[Item, Row]):
         """
         heard = time.monotonic()
         while self._fill(shards):
-            answer = self._next_arrival()
-            if answer is not None:
+            arrived = self._arrivals()
+            if arrived:
                 heard = time.monotonic()
-                finished = self._landed(self._flying.pop(answer), answer)
-                if finished is not None:
-                    yield finished
+                yield from self._landed(arrived)
             elif time.monotonic() - heard >= self._stall_seconds:
                 yield from self._give_up_flying()
             else:
@@ -95,37 +101,60 @@ class Flight(Generic[Item, Row]):
         return min(indices, default=None)
 
     def _fill(self, shards: Iterator[Shard[Item]]) -> bool:
-        while len(self._flying) < self._window and self.closed_by is None:
-            shard = self._again.popleft() if self._again else next(shards, None)
-            if shard is None:
+        window = self._window()
+        while len(self._flying) < window and self.closed_by is None:
+            sent = self._next_shards(shards, min(window - len(self._flying), SENT_TOGETHER))
+            if not sent:
                 break
-            answer = self._send(shard)
-            self._flying[answer] = shard
-            answer.add_done_callback(self._arrived.put)
+            for shard, answer in zip(sent, self._send(sent), strict=True):
+                self._flying[answer] = shard
+                answer.add_done_callback(self._arrived.put)
         return bool(self._flying)
 
-    def _send(self, shard: Shard[Item]) -> Answer:
+    def _next_shards(self, shards: Iterator[Shard[Item]], most: int) -> list[Shard[Item]]:
+        again = [self._again.popleft() for _ in range(min(most, len(self._again)))]
+        return again + list(itertools.islice(shards, most - len(again)))
+
+    def _send(self, shards: list[Shard[Item]]) -> list[Answer]:
         # Tasks of one group wait at the scheduler, not at a worker that another task might kill.
-        key = (f"derain-shard-{self._job.run_id}", shard.index, uuid4().hex)
-        return self._executor.submit(self._job.do, shard, key=key, priority=self._priority)
+        group = f"derain-shard-{self._job.run_id}"
+        keys = [(group, shard.index, uuid4().hex) for shard in shards]
+        return self._executor.submit_all(self._job.do, shards, keys, self._priority)
 
-    def _next_arrival(self) -> Answer | None:
+    def _arrivals(self) -> list[Answer]:
+        """Return the answers that have arrived; wait for one of them for a while."""
         try:
-            return self._arrived.get(timeout=min(BEAT_SECONDS, self._stall_seconds))
+            arrived = [self._arrived.get(timeout=min(BEAT_SECONDS, self._stall_seconds))]
         except Empty:
-            return None
+            return []
+        if len(self._flying) >= MANY:
+            time.sleep(TOGETHER_SECONDS)
+        with suppress(Empty):
+            while True:
+                arrived.append(self._arrived.get_nowait())
+        return arrived
 
-    def _landed(self, shard: Shard[Item], answer: Answer) -> Finished[Item, Row] | None:
+    def _landed(self, arrived: list[Answer]) -> Iterator[Finished[Item, Row]]:
+        results = self._executor.results(arrived, self._stall_seconds)
+        for answer in arrived:
+            shard = self._flying.pop(answer)
+            result = results.get(answer)
+            finished = self._result_of(shard, answer) if result is None else self._finished(shard, result)
+            if finished is not None:
+                yield finished
+
+    def _result_of(self, shard: Shard[Item], answer: Answer) -> Finished[Item, Row] | None:
         try:
-            result = answer.result(timeout=self._stall_seconds)
+            return self._finished(shard, answer.result(timeout=self._stall_seconds))
         except KilledWorker:
             return self._died(shard)
         except TimeoutError:  # the shard is done, but its worker does not return the result
             self.closed_by = self._stalled()
-            return given_up(shard, self.closed_by)
         except CancelledError:
             self.closed_by = SCHEDULER_GONE
-            return given_up(shard, self.closed_by)
+        return given_up(shard, self.closed_by)
+
+    def _finished(self, shard: Shard[Item], result: ShardResult[Row]) -> Finished[Item, Row]:
         if result.left:
             self._again.append(replace(shard, items=shard.items[-result.left :]))
         return Finished(shard, result)
@@ -165,7 +194,7 @@ class Quarantine(Flight[Item, Row]):
         suspects: Iterable[Shard[Item]],
         stall_seconds: float,
     ) -> None:
-        super().__init__(executor, job, 1, stall_seconds)
+        super().__init__(executor, job, lambda: 1, stall_seconds)
         self._again.extend(part for shard in suspects for part in job.halves(shard) or [shard])
 
     def _died(self, shard: Shard[Item]) -> Finished[Item, Row] | None:

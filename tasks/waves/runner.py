@@ -94,7 +94,6 @@ class _StageRun(Generic[Item, Row]):
         self._stage, self._lease, self._executor, self._pace = stage, lease, executor, pace
         self._listener = listener
         self._shown = Tally()
-        self._wave_shards = pace.wave_shards * executor.workers
         self._wave_numbers = itertools.count(1)
         self._back: list[Finished[Item, Row]] = []
         self._waiting_since = 0.0
@@ -104,14 +103,22 @@ class _StageRun(Generic[Item, Row]):
     def work(self) -> None:
         """Run all shards, then run those that killed their workers one at a time."""
         job, pace = self._stage.job, self._pace
-        window = max(1, self._executor.waves_ahead * self._wave_shards)
-        flight = Flight(self._executor, job, window, pace.stall_seconds, pace.priority)
+        flight = Flight(self._executor, job, self._window, pace.stall_seconds, pace.priority)
         shards = self._stage.shards(self._executor.workers)
         goes_well = self._land(flight, shards)
         if goes_well and flight.suspects:
             quarantine = Quarantine(self._executor, job, flight.suspects, pace.stall_seconds)
             goes_well = self._land(quarantine, iter(()))
         self.tally.has_ended_early = not goes_well
+
+    @property
+    def _wave_shards(self) -> int:
+        """Largest number of shards that one commit records."""
+        return self._pace.wave_shards * self._executor.workers
+
+    def _window(self) -> int:
+        """Return the largest number of shards in flight."""
+        return max(1, self._executor.waves_ahead * self._wave_shards)
 
     def record_now(self) -> None:
         """Record returned results when the run is interrupted, without Prefect, which may be unavailable."""

@@ -49,6 +49,7 @@ def test_the_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch, tmp
         ("LEASE_SECONDS", "-1"),
         ("DEVICE", "gpu"),
         ("RETRY_SECONDS", "abc"),
+        ("RESOURCES", "GPU"),
         ("SOURCE", "~nobody-is-here/photos"),
     ],
 )
@@ -59,6 +60,17 @@ def test_an_impossible_value_names_its_variable(
     with pytest.raises(SettingsInvalid, match=f"DERAIN_{name}={value}: ") as raised:
         read_settings()
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [("GPU=1", {"GPU": 1}), ("GPU=1 MEM=0.5", {"GPU": 1, "MEM": 0.5}), ("A=2,B=0", {"A": 2}), ("", {})],
+)
+def test_resources_are_written_as_for_dask(
+    given: str, taken: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DERAIN_RESOURCES", given)
+    assert read_settings().shard_resources == taken
 
 
 def test_how_long_storage_is_asked_again_is_read_in_every_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ import pytest
 from distributed import Client
 
 from infra.dask import cluster
-from infra.dask.cluster import PACKAGES, ROOT, ClusterUnreachable, connect, submit
+from infra.dask.calls import submit
+from infra.dask.cluster import PACKAGES, ROOT, ClusterUnreachable, connect
 from infra.settings import Settings
 from tasks.codec.keys import output_key
 from tests.support.servers.ceph import free_ports

@@ -15,7 +15,8 @@ from distributed import Client, Security
 
 from infra.dask import cluster
 from infra.dask import security as security_module
-from infra.dask.cluster import ClusterUnreachable, connect, submit
+from infra.dask.calls import submit
+from infra.dask.cluster import ClusterUnreachable, connect
 from infra.dask.security import CertificatesInvalid, warn_of_plain_tcp
 from infra.settings import Settings
 from tests.support.servers.ceph import free_ports

@@ -80,6 +80,20 @@ class Podman:
         assert ended.returncode == 0, f"{words}: {ended.stdout[-4000:]}{ended.stderr[-4000:]}"
         return ended.stdout.strip()
 
+    def build(self, image: str, context: str, *options: str, seconds: float = BUILD_SECONDS) -> None:
+        """Build an image from a folder with a Dockerfile; unchanged steps are taken from the store."""
+        words = [
+            "buildah",
+            "build-using-dockerfile",
+            "--layers",
+            "--isolation",
+            "chroot",
+            "--network",
+            "host",
+        ]
+        words += ["--pull-never", "--quiet", "--tag", image, *options, context]
+        self.done(*words, seconds=seconds)
+
     def has(self, image: str) -> bool:
         """Return whether an image is in the store."""
         return bool(self("images", "--quiet", image))
@@ -123,31 +137,30 @@ def images() -> Podman:
     """Build the images WORKER, DERAIN and POSTGRES if they are missing or out of date."""
     engine = podman()
     with alone("build"):
-        if not engine.has(_DEBIAN):
-            _import_debian(engine)
-        _build(engine, _PYTHON, str(_SUPPORT / "python"))
-        _build(engine, POSTGRES, str(_SUPPORT / "postgres"))
+        build_bases(engine)
         for target, image in (("worker", WORKER), ("derain", DERAIN)):
-            _build(engine, image, ".", "--target", target, "--build-arg", "TORCH_INDEX=", *_pip_mounts())
+            engine.build(image, ".", "--target", target, "--build-arg", "TORCH_INDEX=", *_pip_mounts())
     return engine
+
+
+def build_bases(engine: Podman) -> None:
+    """Build what a registry would provide: images of Debian, Python and PostgreSQL."""
+    if not engine.has(_DEBIAN):
+        _import_debian(engine)
+    engine.build(_PYTHON, str(_SUPPORT / "python"))
+    engine.build(POSTGRES, str(_SUPPORT / "postgres"))
 
 
 def _import_debian(engine: Podman) -> None:
     """Make a base image from Debian's packages, fetched from this machine's own sources."""
     archive = STORE / "debian.tar"
-    packages = "ca-certificates,python3,python3-pip,python3-venv,postgresql-15"
+    packages = "ca-certificates,python3,python3-pip,python3-venv"
     sources = Path("/etc/apt/sources.list.d/debian.sources")
     sources = sources if sources.exists() else Path("/etc/apt/sources.list")
     made = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={packages}", "bookworm", str(archive)]
     engine.done(*made, str(sources), seconds=BUILD_SECONDS)
     engine("import", "--quiet", str(archive), _DEBIAN, seconds=BUILD_SECONDS)
     archive.unlink()
-
-
-def _build(engine: Podman, image: str, context: str, *options: str) -> None:
-    words = ["buildah", "build-using-dockerfile", "--layers", "--isolation", "chroot", "--network", "host"]
-    words += ["--pull-never", "--quiet", "--tag", image, *options, context]
-    engine.done(*words, seconds=BUILD_SECONDS)
 
 
 def _pip_mounts() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from distributed import KilledWorker
@@ -66,7 +66,7 @@ class Workers:
         self.waves_ahead = 2
         self.tried: list[str] = []
 
-    def submit(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Answer:
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Answer:
         if function.__name__ != JOB.do.__name__:
             return Answer(death() if self.broken else True)
         keys = [image.key for image in arguments[0].items]
@@ -78,6 +78,14 @@ class Workers:
                 return Answer(self.fails[key])
         begun = keys[: self.most]
         return Answer(ShardResult(tuple(record(key) for key in begun), (), 0.0, len(keys) - len(begun)))
+
+    def submit_all(
+        self, function: Callable[..., Any], items: Sequence[Shard], keys: Sequence[Any], priority: int
+    ) -> list[Answer]:
+        return [self.submit(function, item) for item in items]
+
+    def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
+        return {}
 
 
 def death() -> KilledWorker:

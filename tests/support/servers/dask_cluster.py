@@ -31,6 +31,7 @@ class DaskCluster:
 
     address: str
     folder: Path
+    scheduler: subprocess.Popen[bytes]
 
     def pids(self) -> list[int]:
         """Return the process ids of the workers; a nanny restarts each of them when it dies."""
@@ -41,6 +42,22 @@ class DaskCluster:
         """Set variables in all workers; a restarted worker has lost them."""
         with Client(self.address, timeout=READY_SECONDS) as client:
             client.run(_setter(), dict(variables))
+
+    def executed(self) -> dict[str, int]:
+        """Return the number of calls that each worker has executed, by its name."""
+        with Client(self.address, timeout=READY_SECONDS) as client:
+            counts = client.run(lambda dask_worker: (dask_worker.name, dask_worker.state.executed_count))
+        return dict(counts.values())
+
+    @contextmanager
+    def joined_by(
+        self, name: str, *options: str, variables: Mapping[str, str] | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Add a worker without a nanny; stop it after the block."""
+        with ExitStack() as running:
+            process = _start_worker(self, running, name, [*options, "--no-nanny"], variables or {})
+            wait_until(lambda: name in self.executed(), process)
+            yield process
 
     def output(self) -> str:
         """Return the output of scheduler and workers."""
@@ -70,16 +87,13 @@ def dask_cluster(
     tls = certificates.options() if certificates else []
     security = certificates.security() if certificates else None
     with ExitStack() as running:
-        address = _start_scheduler(folder, running, [*tls, *(["--protocol", "tls"] if tls else [])])
+        cluster = _start_scheduler(folder, running, [*tls, *(["--protocol", "tls"] if tls else [])])
         for number in range(workers):
-            name = f"worker-{number}"
-            kept = ["--local-directory", str(folder / name), "--memory-limit", "0", "--no-dashboard"]
-            arguments = ["worker", address, "--nthreads", "1", *tls, *kept]
-            _start(folder / name, running, arguments, variables or {})
+            _start_worker(cluster, running, f"worker-{number}", tls, variables or {})
         if workers:
-            with Client(address, timeout=READY_SECONDS, security=security) as client:
+            with Client(cluster.address, timeout=READY_SECONDS, security=security) as client:
                 client.wait_for_workers(workers, timeout=READY_SECONDS)
-        yield DaskCluster(address, folder)
+        yield cluster
 
 
 def wait_until(is_true: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
@@ -104,7 +118,15 @@ def _setter() -> Callable[[dict[str, str]], None]:
     return set_all  # a nested function is pickled by value: workers cannot import this module
 
 
-def _start_scheduler(folder: Path, running: ExitStack, options: Sequence[str]) -> str:
+def _start_worker(
+    cluster: DaskCluster, running: ExitStack, name: str, options: Sequence[str], variables: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    kept = ["--local-directory", str(cluster.folder / name), "--memory-limit", "0", "--no-dashboard"]
+    arguments = ["worker", cluster.address, "--name", name, "--nthreads", "1", *kept, *options]
+    return _start(cluster.folder / name, running, arguments, variables)
+
+
+def _start_scheduler(folder: Path, running: ExitStack, options: Sequence[str]) -> DaskCluster:
     file = folder / "scheduler.json"
     where = [
         "scheduler",
@@ -119,7 +141,7 @@ def _start_scheduler(folder: Path, running: ExitStack, options: Sequence[str]) -
     ]
     process = _start(folder / "scheduler", running, where, {})
     wait_until(lambda: file.exists() and file.read_text().rstrip().endswith("}"), process)
-    return str(json.loads(file.read_text())["address"])
+    return DaskCluster(str(json.loads(file.read_text())["address"]), folder, process)
 
 
 def _start(

@@ -137,6 +137,14 @@ class _Remembering:
     workers: int = 1
     waves_ahead: int = 0
 
-    def submit(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Answer:
-        self.judged.extend(crop.key for shard in arguments for crop in shard.items)
-        return self.executor.submit(function, *arguments, **options)
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Answer:
+        return self.executor.submit(function, *arguments)
+
+    def submit_all(
+        self, function: Callable[..., Any], items: Sequence[Any], keys: Sequence[Any], priority: int
+    ) -> list[Answer]:
+        self.judged.extend(crop.key for shard in items for crop in shard.items)
+        return self.executor.submit_all(function, items, keys, priority)
+
+    def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
+        return self.executor.results(answers, seconds)

@@ -29,7 +29,7 @@ def statuses(finished: Iterator[Finished]) -> dict[str, str]:
 
 def test_a_flight_gives_up_what_does_not_come_back() -> None:
     lost, dead = FutureCancelledError("key", "scheduler-connection-lost"), death()
-    flight = Flight(Workers({"c": dead, "d": lost, "e": None, "f": None}), JOB, 5, 0.01)
+    flight = Flight(Workers({"c": dead, "d": lost, "e": None, "f": None}), JOB, lambda: 5, 0.01)
     back = {
         "".join(image.key for image in part.shard.items): part.result
         for part in flight.results(iter([shard_of(*keys) for keys in ("ab", "c", "d", "e", "fg")]))
@@ -48,21 +48,25 @@ def test_a_flight_gives_up_what_does_not_come_back() -> None:
 
 def test_no_more_shards_are_sent_once_the_scheduler_is_gone() -> None:
     workers = Workers({"a": FutureCancelledError("key", "gone")})
-    parts = list(Flight(workers, JOB, 1, 0.01).results(iter([shard_of("a"), shard_of("b")])))
+    parts = list(Flight(workers, JOB, lambda: 1, 0.01).results(iter([shard_of("a"), shard_of("b")])))
     assert ([part.shard for part in parts if part is not None], workers.tried) == ([shard_of("a")], ["a"])
 
 
 def test_what_a_worker_did_not_begin_is_sent_again_before_new_shards() -> None:
     workers = Workers(most=2)
     shards = iter([shard_of(*"abcde", index=0), shard_of("f", index=1)])
-    rows = [row.key for part in Flight(workers, JOB, 1, 1.0).results(shards) for row in part.result.records]
+    rows = [
+        row.key
+        for part in Flight(workers, JOB, lambda: 1, 1.0).results(shards)
+        for row in part.result.records
+    ]
     assert (workers.tried, rows) == (["abcde", "cde", "e", "f"], list("abcdef"))
 
 
 def test_an_error_of_ours_is_not_taken_for_a_dead_worker(scheduler: dict[str, str]) -> None:
     wrong = replace(JOB, device="no such device")
     with on_dask(Settings(**scheduler, _env_file=None)) as executor:
-        flight = Flight(executor, wrong, 1, 60.0)
+        flight = Flight(executor, wrong, lambda: 1, 60.0)
         (finished,) = [part for part in flight.results(iter([shard_of("a")])) if part is not None]
     assert [image.key for image in finished.result.unfinished] == ["a"]
     assert "models/digest" in finished.result.unfinished[0].reason

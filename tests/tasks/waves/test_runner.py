@@ -60,8 +60,8 @@ class Sending(Workers):
         super().__init__(*arguments, **options)
         self.happened = happened
 
-    def submit(self, function: Any, *arguments: Any, **options: Any) -> Any:
-        answer = super().submit(function, *arguments, **options)
+    def submit(self, function: Any, *arguments: Any) -> Any:
+        answer = super().submit(function, *arguments)
         self.happened.append(f"send {self.tried[-1]}")
         return answer
 
@@ -80,6 +80,20 @@ def test_the_next_wave_is_under_way_before_one_is_recorded() -> None:
         "commit cd",
         "commit e",
     ]
+
+
+def test_more_is_sent_once_more_workers_are_there() -> None:
+    stage = Letters("abcdefghijkl")
+
+    class Joined(Sending):
+        def results(self, answers: Sequence[Any], seconds: float) -> dict[Any, Any]:
+            self.workers = 3
+            return {}
+
+    run_stage(stage, Lease(), Joined(stage.happened), Pace(1, 5.0), lambda tally: None)
+    assert stage.happened[:2] == ["send a", "send b"]
+    (first, *_) = [place for place, line in enumerate(stage.happened) if line.startswith("commit")]
+    assert stage.happened[first] == "commit abc"
 
 
 def test_no_more_is_sent_once_as_many_shards_as_a_wave_brought_no_rows() -> None:
@@ -123,8 +137,8 @@ def test_an_ordered_stage_records_nothing_before_what_precedes_it() -> None:
 class Reordering(Workers):
     """Workers that bring back x after d."""
 
-    def submit(self, function: Any, *arguments: Any, **options: Any) -> Any:
-        answer = super().submit(function, *arguments, **options)
+    def submit(self, function: Any, *arguments: Any) -> Any:
+        answer = super().submit(function, *arguments)
         if self.tried[-1] == "x":
             answer.add_done_callback = lambda call: setattr(self, "bring_back", lambda: call(answer))
         elif self.tried[-1] == "d":
