@@ -11,6 +11,7 @@ from infra.settings import Settings, absolute_url
 from infra.storage.location import is_local
 from infra.tracking.local_lookup import resolve_here
 from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
+from infra.tracking.server import ModelNotFound
 from models.packed import ModelFile
 from models.shipped import DEFAULT, FOLDER, network_path, shipped_networks
 from tasks.refusals import PreflightFailed
@@ -131,7 +132,7 @@ def has_registry(settings: Settings) -> bool:
 
 
 def register_shipped(settings: Settings, name: str) -> None:
-    """Register the shipped weights of a model, if there are any and no version is registered.
+    """Register the shipped weights of a model, if there are any and no version serves.
 
     Raises
     ------
@@ -142,9 +143,9 @@ def register_shipped(settings: Settings, name: str) -> None:
     from tasks.version_card import card_of
 
     paths = sorted(FOLDER.glob(SHIPPED_AS.get(name, "none")))
-    if not paths:
-        return
     registry = Registry(settings)
+    if not paths or _has_champion(registry, name):
+        return
     if registry.is_empty(name):
         _refuse_lost_registry(settings, registry, name)
     shipped, text = read_model_file(paths[0]), paths[0].with_suffix(".md")
@@ -154,6 +155,13 @@ def register_shipped(settings: Settings, name: str) -> None:
         name,
         lambda: card_of(shipped, text.read_text(encoding="utf-8") if text.exists() else None),
     )
+
+
+def _has_champion(registry: Registry, name: str) -> bool:
+    try:
+        return registry.standing(name).champion is not None
+    except ModelNotFound:
+        return False
 
 
 def _refuse_lost_registry(settings: Settings, registry: Registry, name: str) -> None:

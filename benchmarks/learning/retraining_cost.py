@@ -1,65 +1,80 @@
-"""What a retraining costs: wall seconds, processor seconds and bytes read, for this checkout and an earlier one.
+"""What a retraining costs, before and after changes: wall seconds, processor seconds and bytes read.
 
-    python -m benchmarks.learning.retraining_cost [--compare CHECKOUT]
+    python -m benchmarks.learning.retraining_cost [--before COMMIT] [--rounds ROUNDS]
 
 Sample photographs under rain go through `python -m flows.ingest`; then `python -m flows.retrain --preset smoke` is
-measured, with all its processes. Each checkout has a workspace of its own and the same photographs. `CHECKOUT` is a
-folder with another version of this project; its `.venv` runs it if it has one, or else this interpreter. Each is a
-row of `results/retraining_cost.csv`, in place of the one of the same commit.
+measured, with all its processes, once for an earlier commit and once for this checkout. With more rounds, the order
+alternates. The commit is checked out into a temporary folder; this interpreter runs both, each in a new workspace
+with the same photographs. `results/retraining_cost.csv` gets a row per retraining and keeps none of an earlier run.
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image as Pillow
 
 from benchmarks.common.photographs import middle
-from benchmarks.common.tables import rows_of, write_table
+from benchmarks.common.tables import write_table
 from tasks.media.samples import photograph, rain_on
 from tasks.promotion.validation_samples import PHOTOGRAPHS, make_validation
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parents[1] / "results" / "retraining_cost.csv"
+COUNTER = Path(__file__).with_name("import_bytes")
+"""Folder of the module that counts what imports read."""
 SIDE = 256
 RETRAIN = ("flows.retrain", "--preset", "smoke")
+PACKAGES = ("flows", "tasks", "models", "infra")
 
 
 @dataclass(frozen=True, slots=True)
 class CostRow:
     """One retraining."""
 
+    version: str
+    """`before` or `after`."""
     commit: str
     wall_seconds: float
     processor_seconds: float
-    """Of all processes, user and system time."""
+    """User and system time of all processes."""
+    megabytes_imported: float
+    """Read for modules, ours and those of libraries, by all processes."""
     megabytes_read: float
-    """By system calls of all processes, from files and pipes; memory-mapped files do not count."""
+    """Read otherwise, by system calls of all processes, from files and pipes; memory-mapped files do not count."""
     result: str
 
 
-def measure(checkout: Path, photographs: Path, environment: Mapping[str, str]) -> CostRow:
+def measure(version: str, checkout: Path, photographs: Path, environment: Mapping[str, str]) -> CostRow:
     """Ingest and retrain in a new workspace with the code of a checkout; only the retraining is measured."""
     with tempfile.TemporaryDirectory() as workspace:
         variables = {**environment, "DERAIN_WORKSPACE": workspace, "PREFECT_HOME": f"{workspace}/prefect"}
         run_module(checkout, ("flows.ingest", "--source", str(photographs)), variables)
+        lines = Path(workspace, "import_bytes")
+        counted = {**variables, "PYTHONPATH": str(COUNTER), "IMPORT_BYTES": str(lines)}
         wall, processor, read = time.monotonic(), processor_seconds(), bytes_read()
-        result = run_module(checkout, RETRAIN, variables)
+        result = run_module(checkout, RETRAIN, counted)
+        wall, processor = time.monotonic() - wall, processor_seconds() - processor
+        imported = sum(map(int, lines.read_text().split()))
         return CostRow(
-            commit_of(checkout),
-            round(time.monotonic() - wall, 1),
-            round(processor_seconds() - processor, 1),
-            round((bytes_read() - read) / 1e6, 1),
-            result.replace(workspace, "WORKSPACE"),
+            version=version,
+            commit=commit_of(checkout),
+            wall_seconds=round(wall, 1),
+            processor_seconds=round(processor, 1),
+            megabytes_imported=round(imported / 1e6, 1),
+            megabytes_read=round((bytes_read() - read - imported) / 1e6, 1),
+            result=result.replace(workspace, "WORKSPACE"),
         )
 
 
@@ -71,8 +86,7 @@ def run_module(checkout: Path, arguments: tuple[str, ...], variables: Mapping[st
     SystemExit
         If it fails; what it printed is the message.
     """
-    own = checkout / ".venv" / "bin" / "python"
-    command = [str(own) if own.exists() else sys.executable, "-m", *arguments]
+    command = [sys.executable, "-m", *arguments]
     done = subprocess.run(command, cwd=checkout, env=variables, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{checkout}: {' '.join(arguments)} failed\n{done.stdout}\n{done.stderr}")
@@ -97,6 +111,19 @@ def commit_of(checkout: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+@contextmanager
+def checked_out(commit: str) -> Iterator[Path]:
+    """Check a commit of this repository out into a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkout = Path(folder, "before")
+        worktree = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run([*worktree, "add", "--quiet", "--detach", str(checkout), commit], check=True)
+        try:
+            yield checkout
+        finally:
+            subprocess.run([*worktree, "remove", "--force", str(checkout)], check=True)
+
+
 def write_photographs(folder: Path) -> Path:
     """Write sample photographs under rain, each a source group of its own; return their folder."""
     for number, name in enumerate(PHOTOGRAPHS):
@@ -107,28 +134,31 @@ def write_photographs(folder: Path) -> Path:
 
 
 def main() -> None:
-    """Measure the other checkout, if there is one, then this one; write each as it is done."""
+    """Measure both versions in turn; write the table after each retraining."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.learning.retraining_cost", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--compare", type=Path, help="folder with an earlier version, which runs first")
+    parser.add_argument("--before", default="315478d", help="commit to compare with")
+    parser.add_argument("--rounds", type=int, default=1, help="retrainings per version")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    checkouts = [arguments.compare.resolve()] if arguments.compare else []
-    with tempfile.TemporaryDirectory() as folder:
+    rows: list[CostRow] = []
+    with tempfile.TemporaryDirectory() as folder, checked_out(arguments.before) as before:
+        for package in PACKAGES:
+            compileall.compile_dir(before / package, quiet=1)
         photographs = write_photographs(Path(folder, "photographs"))
-        validation = make_validation(folder)
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("DERAIN_")},
             "DERAIN_DEVICE": "cpu",
             "DERAIN_WORKERS": "1",
-            "DERAIN_VALIDATION": validation,
+            "DERAIN_VALIDATION": make_validation(folder),
         }
-        for checkout in (*checkouts, ROOT):
-            row = measure(checkout, photographs, environment)
-            print(row, flush=True)
-            kept = [each for each in rows_of(arguments.results, CostRow) if each["commit"] != row.commit]
-            write_table([row], arguments.results, kept=kept)
+        versions = [("before", before), ("after", ROOT)]
+        for number in range(arguments.rounds):
+            for version, checkout in reversed(versions) if number % 2 else versions:
+                rows.append(measure(version, checkout, photographs, environment))
+                print(rows[-1], flush=True)
+                write_table(rows, arguments.results)
 
 
 if __name__ == "__main__":

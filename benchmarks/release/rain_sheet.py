@@ -8,6 +8,7 @@ One sheet of crops a recipe; `--recipe ladder` shows one photograph a row under 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ import torch
 from PIL import Image
 
 from models.images import RgbImage, to_rgb
+from models.pairs import RainyPair
 from models.rain.banks import TrainingData, load_training_data
-from models.rain.recipes import HELD_OUT_RECIPES, RECIPES
-from models.rain.synthesis import ladder, training_pairs
+from models.rain.recipes import HELD_OUT_RECIPES, RECIPES, RainRecipe
+from models.rain.synthesis import training_pairs, whole_pair
 from models.rng import SampleRng
 
 COLUMNS, ROWS, SIDE = 8, 4, 240
@@ -43,6 +45,19 @@ def main() -> None:
         rainy = training_pairs(data, crops, recipes[arguments.recipe], SIDE).rainy
         sheet = _rows([[to_rgb(crop) for crop in row] for row in torch.split(rainy, COLUMNS)])
     Image.fromarray(sheet).save(arguments.out, quality=92)
+
+
+def ladder(
+    data: TrainingData, rng: SampleRng, recipe: RainRecipe, photo: int, strengths: Sequence[float]
+) -> list[RainyPair]:
+    """Render one photograph under the same rain at growing strengths, each a factor on its rain layer."""
+    pair = whole_pair(data, rng, recipe, photo)
+    return [
+        RainyPair(
+            (pair.clean + factor * pair.streaks).clamp(0, 1), pair.clean, (factor * pair.streaks).clamp(0, 1)
+        )
+        for factor in strengths
+    ]
 
 
 def ladders(data: TrainingData, seed: int) -> RgbImage:

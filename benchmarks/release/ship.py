@@ -3,6 +3,10 @@
     python -m benchmarks.release.ship checkpoints/student-base --data DATA
     python -m benchmarks.release.ship checkpoints/student-large --data DATA --beats student-base.safetensors
 
+Better means a higher mean psnr_y. What it takes of planted rain, and leaves of planted detail, on the same rainy
+photographs is printed with it: a network that pixels alone have trained may grow cautious on real photographs, so
+the champion changes only where neither falls.
+
 Takes `<out>/<preset>.safetensors` of a training into `models/weights/`, with what its data were in the config, and
 its curve into `benchmarks/results/training_<preset>.csv`.
 """
@@ -12,14 +16,19 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 
 import torch
+from torch import Tensor, nn
 
 from benchmarks.common.brief_training import scored
+from models.evaluation.probes import ProbeScore, probe
 from models.evaluation.validation import ValidationScore, ValidationSet, render_validation
 from models.modelfile import SHIPPED, build, pack, read_model_file, write_model_file
+from models.pairs import RainyPair
 from models.rain.banks import load_training_data
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -27,6 +36,20 @@ DATA_NOTE = (
     "398 clean photographs (BSDS500), 189 recorded streak layers (RainTrainL), 750 rendered streak layers (after"
     " Garg and Nayar), procedural streaks; every tenth photograph with its layer and 20 rendered scenes held out"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The scores of a network on the validation split."""
+
+    rendered: ValidationScore
+    planted: ProbeScore
+
+    def __str__(self) -> str:
+        return (
+            f"{self.rendered}; planted rain: recall {self.planted.rain_recall:.3f},"
+            f" detail kept {self.planted.detail_kept:.3f}"
+        )
 
 
 def main() -> None:
@@ -58,26 +81,41 @@ def main() -> None:
     print(f"{shipped}: {new}")
 
 
-def refuse_worse(candidate: Path, new: ValidationScore, rival: Path, pairs: ValidationSet) -> None:
+def refuse_worse(candidate: Path, new: Standing, rival: Path, pairs: ValidationSet) -> None:
     """End the program where a candidate does not beat its rival; say by how much it does."""
     old = score(rival, pairs)
-    lead = new.overall - old.overall
-    print(f"{rival}: {old}\n{candidate}: {new}\nlead {lead:+.3f} dB")
+    lead = new.rendered.overall - old.rendered.overall
+    informed = new.planted.informedness - old.planted.informedness
+    print(f"{rival}: {old}\n{candidate}: {new}\nlead {lead:+.3f} dB, informedness {informed:+.3f}")
     if lead <= 0:
         raise SystemExit(f"{candidate} does not beat {rival}: nothing changed")
 
 
-def score(path: Path, pairs: ValidationSet) -> ValidationScore:
+def score(path: Path, pairs: ValidationSet) -> Standing:
     """Score a weights file on whole held-out photographs, in bf16."""
     torch.manual_seed(0)
-    return scored(build(read_model_file(path)), pairs)
+    network = build(read_model_file(path)).eval()
+    return Standing(scored(network, pairs), planted(network, pairs.fine))
 
 
-def ship(candidate: Path, shipped: Path, scores: ValidationScore, note: str) -> None:
+def planted(network: nn.Module, pairs: Sequence[RainyPair]) -> ProbeScore:
+    """Plant probes in photographs that are rainy already, as real ones are; return the mean score."""
+
+    def derain(rainy: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            derained: Tensor = network(rainy).float()
+        return derained
+
+    scores = [probe(derain, pair.rainy[0], number) for number, pair in enumerate(pairs)]
+    return ProbeScore(fmean(each.rain_recall for each in scores), fmean(each.detail_kept for each in scores))
+
+
+def ship(candidate: Path, shipped: Path, scores: Standing, note: str) -> None:
     """Write the candidate's weights where shipped ones lie, with its data and scores in the config."""
     model_file = read_model_file(candidate)
     facts = json.loads(model_file.config)["facts"]
-    facts |= {"validation_psnr_y": {name: round(value, 3) for name, value in asdict(scores).items()}}
+    facts |= {"validation_psnr_y": {name: round(value, 3) for name, value in asdict(scores.rendered).items()}}
+    facts |= {"validation_planted": {name: round(value, 3) for name, value in asdict(scores.planted).items()}}
     facts |= {"data": DATA_NOTE} | ({"note": note} if note else {})
     facts["train"]["init"] = Path(facts["train"].get("init", "")).name
     write_model_file(pack(build(model_file), facts, name=candidate.stem), shipped)

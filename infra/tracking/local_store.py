@@ -26,6 +26,8 @@ _NAMED_FILES = (
     ("logged_models", "artifact_location"),
 )
 """Tables and columns of MLflow that hold absolute URLs of files."""
+_SOUND: dict[Path, tuple[int, int]] = {}
+"""Size and modification time of each database when this process last found it sound: a check reads all of it."""
 
 _VERSION = """
     SELECT version, source FROM model_versions AS found
@@ -69,9 +71,12 @@ class LocalStore:
             if self.backup.exists():
                 raise self._damaged("is not there, though its backup is")
             return
+        if _SOUND.get(self.database) == _signature(self.database):
+            return
         fault = _fault(self.database)
         if fault:
             raise self._damaged(fault)
+        _SOUND[self.database] = _signature(self.database)
 
     def keep_backup(self) -> None:
         """Back up the database in its own folder if it has changed since the last backup; log a failure."""
@@ -86,6 +91,7 @@ class LocalStore:
             if _fault(partial) is None:
                 _sync(partial)
                 os.replace(partial, self.backup)
+                _SOUND[self.database] = _signature(self.database)
         except (sqlite3.Error, OSError) as error:
             logger.warning("%s has no new backup: %s", self.database, one_line(error))
         finally:
@@ -203,6 +209,12 @@ def _fault(database: Path) -> str | None:
     except sqlite3.DatabaseError as error:
         return f"is damaged ({one_line(error)})"
     return None if answer == "ok" else f"is damaged ({answer})"
+
+
+def _signature(database: Path) -> tuple[int, int]:
+    """Return what changes whenever a database does: its size and modification time."""
+    status = database.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _replace_prefix(connection: sqlite3.Connection, old: str, new: str) -> None:

@@ -69,19 +69,6 @@ def whole_pair(data: TrainingData, rng: SampleRng, recipe: RainRecipe, photo: in
     return _compose(data.streaks, rng, recipe, pair, _kind(rng.uniform(), recipe).with_recorded(has_layer))
 
 
-def ladder(
-    data: TrainingData, rng: SampleRng, recipe: RainRecipe, photo: int, strengths: Sequence[float]
-) -> list[RainyPair]:
-    """Render one photograph under the same rain at growing strengths, each a factor on its rain layer."""
-    pair = whole_pair(data, rng, recipe, photo)
-    return [
-        RainyPair(
-            (pair.clean + factor * pair.streaks).clamp(0, 1), pair.clean, (factor * pair.streaks).clamp(0, 1)
-        )
-        for factor in strengths
-    ]
-
-
 def _photo_of(data: TrainingData) -> Tensor:
     """Return the photograph each recorded layer belongs to, (layers,); 0 where none does."""
     owner = torch.zeros(len(data.layers), dtype=torch.long, device=data.layer_of.device)

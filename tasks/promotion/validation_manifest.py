@@ -12,8 +12,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Container, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 
 from infra.storage.location import Location, ObjectNotFound, open_location
@@ -77,10 +77,6 @@ class ValidationManifest:
     def has_real_rain(self) -> bool:
         """Whether any deciding row is a photograph of real rain."""
         return any(not row.is_pair for row in self.rows if row.decides)
-
-    def only(self, keys: Container[str]) -> ValidationManifest:
-        """Return a manifest with only the rows of these rainy photographs."""
-        return replace(self, rows=tuple(row for row in self.rows if row.rainy in keys))
 
     def photographs(self) -> Iterator[ValidationPhotograph]:
         """Yield the photographs one after the other.

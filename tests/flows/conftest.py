@@ -53,8 +53,13 @@ def deployed(server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def called(deployed: Deployed) -> Watched:
     server, deployment_id = deployed.server, deployed.deployment["id"]
+    earlier = {each["id"] for each in server.runs_of(deployment_id)}  # of other tests of this session
+
+    def runs() -> list[dict[str, Any]]:
+        return [each for each in server.runs_of(deployment_id) if each["id"] not in earlier]
+
     server.done("prefect", "deployment", "run", "derain-batch")
-    (run,) = server.runs_of(deployment_id)
+    (run,) = runs()
     wait_for(lambda: _state(server, run) == "RUNNING", server.log_of(run["id"]))
     progress: list[float] = []
     with ThreadPoolExecutor(1) as pool:
@@ -64,11 +69,11 @@ def called(deployed: Deployed) -> Watched:
             artifact = server.artifacts_of(run["id"]).get("progress")
             if artifact and artifact["data"] not in progress[-1:]:
                 progress.append(artifact["data"])
-            states = [each["state_type"] for each in server.runs_of(deployment_id)]
+            states = [each["state_type"] for each in runs()]
             return second.done() and all(state in ENDED for state in states)
 
         wait_for(is_over, server.log_of(run["id"]))
-    ended = {each["id"]: each for each in server.runs_of(deployment_id)}
+    ended = {each["id"]: each for each in runs()}
     run = ended.pop(run["id"])
     (other,) = ended.values()
     return Watched(run, other, second.result().stderr, progress)

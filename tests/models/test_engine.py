@@ -6,10 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from models.engine import Engine, Tile, TilingRefused, choose_device, fast_dtype, tiles
+from models.engine import Engine, TilingRefused, fast_dtype, tiles
 from models.images import to_rgb
 from models.networks.architectures import preset
 from models.networks.student import PRESETS, Student
@@ -200,104 +198,3 @@ def test_one_photograph_that_does_not_fit_is_an_error(monkeypatch):
     monkeypatch.setattr(small, "_pass", no_memory)
     with pytest.raises(torch.cuda.OutOfMemoryError):
         small.derain(photographs(2, 16, 16))
-
-
-CUTS = st.tuples(
-    st.integers(1, 60),
-    st.integers(1, 60),
-    st.integers(0, 6),
-    st.integers(1, 30_000),
-    st.sampled_from([1, 4, 8]),
-)
-
-
-def cut(case: tuple[int, int, int, int, int]) -> tuple[list[Tile], tuple[int, int, int, int, int]]:
-    rows, columns, halo_cells, tile_pixels, multiple = case
-    numbers = (rows * multiple, columns * multiple, halo_cells * multiple, tile_pixels, multiple)
-    return list(tiles(*numbers)), numbers
-
-
-@given(CUTS)
-@settings(deadline=None)
-def test_kept_parts_cover_the_photograph_once(case):
-    cuts, (height, width, _, _, multiple) = cut(case)
-    covered = np.zeros((height, width), dtype=int)
-    for tile in cuts:
-        covered[tile.keep] += 1
-        assert covered[tile.keep].size > 0
-        assert tile.keep[0].start % multiple == tile.keep[1].start % multiple == 0
-        assert tile.read[0].start % multiple == tile.read[1].start % multiple == 0
-    assert (covered == 1).all()
-
-
-@given(CUTS)
-@settings(deadline=None)
-def test_reads_are_the_kept_part_and_its_halo_within_the_photograph(case):
-    cuts, (height, width, halo_pixels, _, _) = cut(case)
-    for tile in cuts:
-        for keep, read, inner, extent in zip(tile.keep, tile.read, tile.inner, (height, width), strict=True):
-            assert read == slice(max(keep.start - halo_pixels, 0), min(keep.stop + halo_pixels, extent))
-            assert range(read.start, read.stop)[inner] == range(keep.start, keep.stop)
-
-
-@given(CUTS)
-@settings(deadline=None)
-def test_reads_keep_to_the_budget_where_it_can_be_kept(case):
-    cuts, (height, width, halo_pixels, tile_pixels, multiple) = cut(case)
-    if height * width <= tile_pixels:
-        assert len(cuts) == 1
-    feasible = max(tile_pixels, max(3 * halo_pixels, multiple) ** 2)
-    assert max(area(tile) for tile in cuts) <= feasible
-
-
-def area(tile: Tile) -> int:
-    rows, columns = tile.read
-    return (rows.stop - rows.start) * (columns.stop - columns.start)
-
-
-def test_a_long_strip_is_cut_along_its_length():
-    cuts = list(tiles(24, 20_000, 104, 100_000, 8))
-    assert all(tile.keep[0] == slice(0, 24) for tile in cuts)
-    assert len(cuts) == 6
-
-
-def test_devices():
-    assert choose_device("cpu") == CPU
-    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@pytest.mark.parametrize("name", ["cuda", "cuda:1", "tpu", "", "gpu:0"])
-def test_devices_that_are_not_there_are_named(monkeypatch, name):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=f"device '{name}'"):
-        choose_device(name)
-
-
-def test_a_number_past_the_last_device_is_refused(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert choose_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(ValueError, match="device 'cuda:2': this machine has cuda:0 to cuda:1"):
-        choose_device("cuda:2")
-
-
-@pytest.mark.parametrize(("supported", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_a_gpu_computes_in_bf16_where_it_can(monkeypatch, supported, dtype):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
-    assert fast_dtype(torch.device("cuda")) == dtype
-
-
-@pytest.mark.parametrize(
-    ("flags", "dtype"),
-    [("avx512f avx512_bf16", torch.bfloat16), ("amx_bf16", torch.bfloat16), ("avx2", torch.float32)],
-)
-def test_a_processor_computes_in_bf16_where_it_says_so(monkeypatch, tmp_path, flags, dtype):
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(f"flags : {flags}\n")
-    monkeypatch.setattr("models.engine.Path", lambda _: cpuinfo)
-    assert fast_dtype(CPU) == dtype
-
-
-def test_a_processor_that_says_nothing_computes_in_fp32(monkeypatch, tmp_path):
-    monkeypatch.setattr("models.engine.Path", lambda _: tmp_path / "absent")
-    assert fast_dtype(CPU) == torch.float32

@@ -1,7 +1,8 @@
-"""What every flow that computes looks at first: that its device is there."""
+"""What every flow that computes looks at first: that its device is there, and its model."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import torch
 
 from infra.settings import Settings
 from infra.tracking.registry import CHAMPION_URL
+from models import modelfile
+from models.modelfile import ModelFile, read_model_file
 from models.training.semi.config import SemiConfig
 from tasks.batch.preflight import prepare
 from tasks.codec.exports import Export
@@ -17,6 +20,7 @@ from tasks.curation.planning import CurationRequest, make_plan
 from tasks.promotion.comparison import compare
 from tasks.promotion.transaction import promote_challenger
 from tasks.refusals import PreflightFailed
+from tasks.resolved_model import resolve_model
 from tasks.training.distillation_request import DistillRequest, prepare_distillation
 from tasks.training.finetuning_request import FinetuneRequest, prepare_finetuning
 
@@ -40,3 +44,21 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_made(
     with pytest.raises(PreflightFailed, match=r"DERAIN_DEVICE: device 'cuda': .* use 'auto' or 'cpu'"):
         begin(Settings(workspace=str(tmp_path / "var"), device="cuda"))
     assert not (tmp_path / "var").exists()
+
+
+def test_shipped_weights_are_read_only_if_no_version_serves(
+    tracking_tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copytree(tracking_tables, tmp_path / "workspace")
+    settings = Settings(workspace=str(tmp_path / "workspace"), _env_file=None)
+    read: list[Path] = []
+
+    def reading(path: Path) -> ModelFile:
+        read.append(path)
+        return read_model_file(path)
+
+    monkeypatch.setattr(modelfile, "read_model_file", reading)
+    first = resolve_model(settings, CHAMPION_URL)
+    assert len(read) == 1
+    assert resolve_model(settings, CHAMPION_URL) == first
+    assert len(read) == 1

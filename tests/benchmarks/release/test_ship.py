@@ -58,6 +58,9 @@ def test_the_better_weights_ship_and_the_worse_do_not(weights: Path, tmp_path: P
     facts = json.loads(read_model_file(weights / "student-tiny.safetensors").config)["facts"]
     assert facts["train"]["init"] == "start.safetensors"
     assert set(facts["validation_psnr_y"]) == set(KINDS)
+    assert facts["validation_planted"] == {"rain_recall": 0.0, "detail_kept": 1.0}, (
+        "it leaves photographs alone"
+    )
 
 
 def test_a_grown_network_has_to_beat_the_one_that_it_grew_from(weights: Path, tmp_path: Path, monkeypatch):

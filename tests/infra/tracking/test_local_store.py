@@ -16,6 +16,7 @@ from infra.catalog.promotions import Ledger, Promotion
 from infra.errors import AccessDenied
 from infra.settings import Settings
 from infra.storage.rights import refuse_unwritable
+from infra.tracking import local_store
 from infra.tracking.local_store import BACKUP, DATABASE, LocalStore, StoreDamaged
 from infra.tracking.registry import STUDENT, Registry
 from infra.tracking.runs import Figures, log_figures
@@ -62,6 +63,20 @@ def test_a_damaged_database_is_refused_with_its_backup_and_the_ledger(
     assert (database.read_bytes() if database.exists() else None) == left
     shutil.copy(backup, database)
     assert registry(home).resolve(CHAMPION).weights == b"weights"
+
+
+def test_a_database_is_read_whole_only_if_it_has_changed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[Path] = []
+    monkeypatch.setattr(local_store, "_fault", checked.append)
+    registry(home).resolve(CHAMPION)
+    assert checked == []
+    with closing(sqlite3.connect(home / DATABASE)) as connection, connection:  # as another process does
+        connection.execute("CREATE TABLE more (id INTEGER)")
+    registry(home).resolve(CHAMPION)
+    assert checked[0] == home / DATABASE
+    checked.clear()
+    registry(home).resolve(CHAMPION)
+    assert checked == []
 
 
 def test_a_backup_is_not_replaced_by_a_damaged_database(home: Path) -> None:

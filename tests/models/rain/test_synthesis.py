@@ -10,7 +10,7 @@ from models.pairs import RainyPair
 from models.rain.banks import bank_of
 from models.rain.recipes import HELD_OUT_RECIPES, RECIPES, RainRecipe
 from models.rain.streaks import SPLASH
-from models.rain.synthesis import ladder, training_pairs, whole_pair
+from models.rain.synthesis import training_pairs, whole_pair
 from tests.support.worlds.rainy import noise, sample_rng, small_world
 
 WORLD = small_world()
@@ -153,15 +153,6 @@ def test_rendered_rain_brightens(kind):
     pair = training_pairs(world, sample_rng(0, 16), RainRecipe(**{kind: 1.0}), 64)
     assert rains(pair).all()
     assert ((pair.rainy - pair.clean).mean((1, 2, 3)) > 0).all()
-
-
-def test_a_ladder_is_the_same_rain_growing():
-    rungs = ladder(WORLD, sample_rng(0, 1), RECIPES["heavy"], 0, (0.25, 0.5, 1.0))
-    assert all(torch.equal(rung.clean, rungs[0].clean) for rung in rungs)
-    torch.testing.assert_close(rungs[1].streaks, 2 * rungs[0].streaks)
-    torch.testing.assert_close(rungs[0].rainy, (rungs[0].clean + rungs[0].streaks).clamp(max=1))
-    harm = [(rung.rainy - rung.clean).square().mean() for rung in rungs]
-    assert harm[0] < harm[1] < harm[2]
 
 
 def test_families_for_judging_are_set_aside():

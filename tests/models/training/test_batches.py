@@ -10,6 +10,7 @@ import torch
 from models.training.batches import Batches, batch_of
 from models.training.config import TrainConfig
 from tests.support.worlds.rainy import small_world
+from tests.support.worlds.trainings import SIX_STEPS, rank
 
 CONFIG = TrainConfig(preset="student-tiny", steps=10, batch=2, crop=32, finish=0.2)
 ONE: Any = SimpleNamespace(global_rank=0, world_size=1)
@@ -56,3 +57,20 @@ def test_rendering_ahead_leaves_the_cast_weights_of_a_step_alone():
         return torch.autograd.grad(total.float().sum(), weight)[0]
 
     torch.testing.assert_close(gradient(renders=True), gradient(renders=False), rtol=0, atol=0)
+
+
+def test_batches_are_the_same_whenever_asked_for_and_split_over_ranks():
+    world = small_world()
+    config = replace(SIX_STEPS, recipe="light", batch=4)
+    whole = batch_of(rank(0, 1), config, world, 3)
+    halves = [batch_of(rank(number, 2), replace(config, batch=2), world, 3) for number in (0, 1)]
+    assert torch.equal(torch.cat([half.rainy for half in halves]), whole.rainy)
+    assert torch.equal(batch_of(rank(0, 1), config, world, 3).rainy, whole.rainy)
+    assert not torch.equal(batch_of(rank(0, 1), config, world, 4).rainy, whole.rainy)
+
+
+def test_the_last_part_has_large_crops():
+    config = replace(SIX_STEPS, steps=10, finish=0.2, batch=8)
+    world = small_world()
+    sizes = [tuple(batch_of(rank(0, 1), config, world, step).rainy.shape) for step in (7, 8)]
+    assert sizes == [(8, 3, 32, 32), (2, 3, 64, 64)]

@@ -28,6 +28,10 @@ from tasks.waves.executors import in_process
 from tests.support.samples.images import encoded
 
 LIMITS = IngestLimits(min_side=24, min_sharpness=0.004, validation_share=0.3)
+IMAGES = 8
+"""Photographs of three cameras, so few that every ingest of a test takes them all."""
+Left = tuple[list[dict[str, Any]], bytes]
+"""What `IngestWorld.left` returns."""
 AGAIN = 500
 """Offset from the number of a scene to that of its near duplicate, taken by another camera."""
 DIFFERS = ("run_id", "ingested_at", "zarr_group", "zarr_row")

@@ -9,15 +9,18 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from infra.catalog.promotions import Ledger
 from infra.limits import GateLimits
 from infra.settings import Settings
-from infra.tracking.registry import STUDENT, Registry
+from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
 from models.modelfile import SHIPPED, ModelFile, build, pack, read_model_file
 from models.rain.streaks import FINE, MEDIUM
 from tasks.media.samples import rain_on
 from tasks.promotion.validation_manifest import COLUMNS
+from tasks.resolved_model import resolve_model
 from tests.support.samples.images import encoded
 from tests.support.samples.photographs import PHOTOGRAPHS, photograph
+from tests.support.samples.students import random_student
 
 SIDE = 64
 DENSE = (FINE, FINE, FINE, MEDIUM)
@@ -75,3 +78,24 @@ def add(registry: Registry, challenger: ModelFile) -> str:
     """Register a challenger; return its URL."""
     number = registry.register_challenger(STUDENT, challenger.weights, challenger.config)
     return f"models:/{STUDENT}/{number}"
+
+
+def tiny(seed: int) -> ModelFile:
+    return pack(random_student(seed=seed), {"seed": seed})
+
+
+def champions(settings: Settings, first: ModelFile, *others: ModelFile) -> list[str]:
+    """Register a champion and other versions; return their URLs."""
+    registry = Registry(settings)
+    registry.register_shipped(first.weights, first.config)
+    return [f"models:/{STUDENT}/1", *(add(registry, other) for other in others)]
+
+
+def serving(settings: Settings) -> str:
+    """The version that derain-batch would take."""
+    return resolve_model(settings, CHAMPION_URL).version
+
+
+def decisions(settings: Settings) -> list[tuple[str, str | None, str]]:
+    rows = Ledger(settings.workspace).rows(STUDENT)
+    return [(row.decision, row.from_version, row.to_version) for row in rows]

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
+from models.pairs import RainyPair
 from models.training import loop
+from models.training.batches import batch_of
 from models.training.config import TrainConfig
 from models.training.fabric import launch_fabric
 from models.training.loop import fit
 from models.training.objectives import Objective
 from models.training.state import State
+from tests.support.samples.train_configs import brief_training
+from tests.support.worlds.rainy import small_world
+
+SIX_STEPS = brief_training(steps=6, batch=3, validate_every=3, validation_photographs=2)
 
 
 def trained(config: TrainConfig, data: Path, out: Path, objective: Objective | None = None) -> State:
@@ -79,3 +87,30 @@ def assert_same(first: State, second: State) -> None:
     for name, value in ours.items():
         same = torch.equal(value, theirs[name]) if isinstance(value, Tensor) else value == theirs[name]
         assert same, name
+
+
+def curve(out: Path) -> list[dict[str, str]]:
+    with (out / "curve.csv").open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def rank(number: int, world: int) -> Any:
+    return SimpleNamespace(global_rank=number, world_size=world)
+
+
+def a_pair() -> Any:
+    return batch_of(rank(0, 1), SIX_STEPS, small_world(), 0)
+
+
+class Gained(Objective):
+    """A loss with a parameter and a statistic of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(()))
+        self.register_buffer("brightness", torch.zeros(()))
+
+    def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
+        self.brightness.lerp_(pair.rainy.mean(), 0.5)
+        error = self.gain * network(pair.rainy) - pair.clean + self.brightness
+        return {"squared": error.square().mean()}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import signal
-from collections.abc import Callable
 from typing import Any
 
 import numcodecs
@@ -18,10 +16,10 @@ from models.networks.student import PRESETS, Student
 from tasks.codec import ImageRejected
 from tasks.codec.exports import Export
 from tasks.media.frames import Frames, list_frames
-from tasks.media.medium import FramesRefused, MediumSpec
-from tasks.refusals import PreflightFailed
+from tasks.media.medium import MediumSpec
 from tasks.waves.loaded import StagedModel, loaded_engine, stage
 from tests.support.worlds.batch import PATIENCE, World, frames, model_path, outputs
+from tests.support.worlds.films import film
 
 FILM = (7, 24, 32, 3)
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -30,21 +28,6 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "sharded": {"chunks": (1, 24, 32, 3), "shards": (4, 24, 32, 3)},
     "not compressed": {"chunks": (2, 24, 32, 3), "compressors": None},
 }
-
-
-def _film(world: World, pixels: np.ndarray, **layout: Any) -> zarr.Array[Any]:
-    chosen = {"chunks": (1, *pixels.shape[1:]), "write_empty_chunks": False, **layout}
-    empty = chosen.pop("write_empty_chunks")
-    array = zarr.create_array(
-        str(world.source),
-        shape=pixels.shape,
-        dtype=pixels.dtype,
-        config={"write_empty_chunks": empty},
-        overwrite=True,
-        **chosen,
-    )
-    array[:] = pixels
-    return array
 
 
 def _derained(world: World, pixels: np.ndarray) -> np.ndarray:
@@ -63,7 +46,7 @@ def _result(world: World) -> np.ndarray:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_frames_are_derained_like_images(world: World, layout: str) -> None:
     rainy = frames(FILM[0])
-    _film(world, rainy, **LAYOUTS[layout])
+    film(world, rainy, **LAYOUTS[layout])
     summary = world.derain()
     assert (summary.state, summary.counts.derained) == ("Completed", 7)
     np.testing.assert_array_equal(_result(world), _derained(world, rainy))
@@ -86,7 +69,7 @@ V2_CODECS: dict[str, Any] = {
 @pytest.mark.parametrize("codec", V2_CODECS)
 def test_frames_of_zarr_v2_are_read_and_a_damaged_one_is_rejected(world: World, codec: str) -> None:
     rainy = frames(3)
-    _film(world, rainy, zarr_format=2, compressors=V2_CODECS[codec], order="F" if codec == "zlib" else "C")
+    film(world, rainy, zarr_format=2, compressors=V2_CODECS[codec], order="F" if codec == "zlib" else "C")
     (world.source / "2.0.0.0").write_bytes(b"\x1f\x8b not what was written")
     medium = Frames(MediumSpec(str(world.source), str(world.destination), Export("same"), 10**6, frames=True))
     refs = list(list_frames(str(world.source)))
@@ -98,41 +81,16 @@ def test_frames_of_zarr_v2_are_read_and_a_damaged_one_is_rejected(world: World, 
 
 def test_a_zarr_v2_array_is_derained(world: World) -> None:
     rainy = frames(3)
-    _film(world, rainy, zarr_format=2, compressors=V2_CODECS["blosc"])
+    film(world, rainy, zarr_format=2, compressors=V2_CODECS["blosc"])
     assert (world.source / ".zarray").exists()
     assert world.derain().counts.derained == 3
     np.testing.assert_array_equal(_result(world), _derained(world, rainy))
     assert world.derain().counts.done_before == 3
 
 
-def test_a_zarr_v2_array_that_cannot_be_read_is_one_line(world: World) -> None:
-    _film(world, frames(2), zarr_format=2)
-    metadata = json.loads((world.source / ".zarray").read_text())
-    metadata["compressor"] = {"id": "unheard-of"}
-    (world.source / ".zarray").write_text(json.dumps(metadata))
-    with pytest.raises(FramesRefused, match=r"Zarr v2: not a readable array .*unheard-of") as refused:
-        world.derain()
-    assert "\n" not in str(refused.value)
-
-
-def test_a_zarr_v2_group_is_one_line(world: World) -> None:
-    zarr.create_group(str(world.source), zarr_format=2)
-    with pytest.raises(FramesRefused, match=r"Zarr v2 group: not a readable array .*; name one array"):
-        world.derain()
-
-
-def test_a_zarr_v2_array_is_no_destination(world: World) -> None:
-    _film(world, frames(2))
-    zarr.create_array(
-        str(world.destination), shape=(2, 24, 32, 3), chunks=(1, 24, 32, 3), dtype="uint8", zarr_format=2
-    )
-    with pytest.raises(FramesRefused, match="was not made by derain-batch"):
-        world.derain()
-
-
 def test_the_result_is_an_array_that_any_reader_opens(world: World) -> None:
     rainy = frames(3)
-    _film(world, rainy)
+    film(world, rainy)
     world.derain()
     array = zarr.open_array(str(world.destination), mode="r")
     assert (array.shape, array.dtype, array.chunks) == (rainy.shape, np.uint8, (1, *rainy.shape[1:]))
@@ -142,7 +100,7 @@ def test_the_result_is_an_array_that_any_reader_opens(world: World) -> None:
 def test_a_black_frame_is_read_and_written(world: World) -> None:
     rainy = frames(3)
     rainy[1] = 0
-    _film(world, rainy)
+    film(world, rainy)
     assert not (world.source / "c" / "1").exists()  # as arrays commonly leave out what is all zeros
     assert world.derain().counts.derained == 3
     np.testing.assert_array_equal(_result(world), _derained(world, rainy))
@@ -152,7 +110,7 @@ def test_a_frame_that_is_derained_to_black_is_written_and_done(world: World) -> 
     """A student without rain to take away leaves black as it is."""
     rainy = frames(3)
     rainy[1] = 0
-    _film(world, rainy)
+    film(world, rainy)
     idle = world.root / "idle.safetensors"
     write_model_file(pack(Student(PRESETS["tiny"]), {}), idle)
     assert world.derain(model=str(idle)).counts.derained == 3
@@ -162,37 +120,37 @@ def test_a_frame_that_is_derained_to_black_is_written_and_done(world: World) -> 
 
 
 def test_new_frames_of_an_array_that_grows_are_derained(world: World) -> None:
-    film = frames(9)
-    array = _film(world, film[:4], chunks=(1, 24, 32, 3))
+    pictures = frames(9)
+    array = film(world, pictures[:4], chunks=(1, 24, 32, 3))
     world.derain()
     first = outputs(world.destination / "c")
     array.resize((9, *FILM[1:]))
-    array[4:] = film[4:]
+    array[4:] = pictures[4:]
     grown = world.derain()
     assert (grown.counts.done_before, grown.counts.derained) == (4, 5)
-    np.testing.assert_array_equal(_result(world), _derained(world, film))
+    np.testing.assert_array_equal(_result(world), _derained(world, pictures))
     after = outputs(world.destination / "c")
     assert first == {key: after[key] for key in first}
 
 
 def test_another_array_in_the_same_place_is_done_anew(world: World) -> None:
-    _film(world, frames(3))
+    film(world, frames(3))
     world.derain()
     other = frames(3)[:, ::-1].copy()
-    _film(world, other, attributes={"camera": "turned"})
+    film(world, other, attributes={"camera": "turned"})
     assert world.derain().counts.derained == 3
     np.testing.assert_array_equal(_result(world), _derained(world, other))
 
 
 def test_globs_and_limit_choose_frames(world: World) -> None:
-    _film(world, frames(6))
+    film(world, frames(6))
     assert world.derain(limit=2).counts.derained == 2
     assert world.derain(include=("*5",)).counts.derained == 1
     assert world.derain().counts.derained == 3
 
 
 def test_a_lost_output_frame_is_made_again(world: World) -> None:
-    _film(world, frames(4))
+    film(world, frames(4))
     world.derain()
     before = outputs(world.destination)
     (world.destination / "c" / "2" / "0" / "0" / "0").unlink()
@@ -204,7 +162,7 @@ def test_a_lost_output_frame_is_made_again(world: World) -> None:
 @pytest.mark.parametrize("layout", ["a frame a chunk", "sharded"])
 def test_a_damaged_frame_is_a_row_and_the_others_are_derained(world: World, layout: str, size: int) -> None:
     rainy = frames(7)
-    _film(world, rainy, **LAYOUTS[layout])
+    film(world, rainy, **LAYOUTS[layout])
     chunk = world.source / "c" / "1" / "0" / "0" / "0"
     chunk.write_bytes(chunk.read_bytes()[:size])
     lost = [1] if layout == "a frame a chunk" else [4, 5, 6]
@@ -219,7 +177,7 @@ def test_a_damaged_frame_is_a_row_and_the_others_are_derained(world: World, layo
 @pytest.mark.slow
 def test_a_killed_run_over_frames_is_resumed(world: World) -> None:
     rainy = frames(14)
-    _film(world, rainy, **LAYOUTS["sharded"])
+    film(world, rainy, **LAYOUTS["sharded"])
     token = world.root / "token"
     token.touch()
     process = world.start(f"after-put=c/8/0/0/0:group:{token}")
@@ -231,95 +189,8 @@ def test_a_killed_run_over_frames_is_resumed(world: World) -> None:
     assert len(world.rows()) == 14
 
 
-@pytest.mark.parametrize(
-    ("pixels", "line"),
-    [
-        (
-            np.zeros((2, 8, 8, 3), np.float32),
-            r"\(2, 8, 8, 3\) of float32; frames are \(T, H, W, 3\) of uint8",
-        ),
-        (np.zeros((2, 8, 8, 3), np.uint16), "of uint16"),
-        (np.zeros((2, 8, 8, 4), np.uint8), r"\(2, 8, 8, 4\)"),
-        (np.zeros((2, 3, 8, 8), np.uint8), r"\(2, 3, 8, 8\)"),
-        (np.zeros((8, 8, 3), np.uint8), r"\(8, 8, 3\)"),
-    ],
-)
-def test_what_is_no_film_is_refused(world: World, pixels: np.ndarray, line: str) -> None:
-    _film(world, pixels)
-    with pytest.raises(FramesRefused, match=line):
-        world.derain()
-    assert not world.destination.exists()
-
-
-def test_a_film_without_frames_is_refused(world: World) -> None:
-    _film(world, np.zeros((0, 8, 8, 3), np.uint8), chunks=(1, 8, 8, 3))
-    with pytest.raises(PreflightFailed, match="no images there"):
-        world.derain()
-
-
-@pytest.mark.parametrize(
-    ("claim", "limits", "line"),
-    [
-        ({}, {"max_pixels": 24 * 32 - 1}, "a frame of 0 megapixels, over the limit of .*DERAIN_MAX_PIXELS"),
-        ({"chunks": [10**6, 10**4, 10**4, 3]}, {}, "a chunk of 100,000,000 megapixels"),
-        ({"shape": [10**12, 24, 32, 3]}, {}, "1,000,000,000,000 frames, over the limit of 10,000,000"),
-        ({"shape": [3, 10**6, 10**6, 3]}, {}, "a frame of 1,000,000 megapixels"),
-    ],
-    ids=["frame", "chunk", "number", "shape"],
-)
-def test_metadata_that_claims_too_much_is_refused_before_any_work(
-    world: World, claim: dict[str, list[int]], limits: dict[str, int], line: str
-) -> None:
-    _film(world, frames(3))
-    metadata = world.source / "zarr.json"
-    content = json.loads(metadata.read_text())
-    content["shape"] = claim.get("shape", content["shape"])
-    if "chunks" in claim:
-        content["chunk_grid"]["configuration"]["chunk_shape"] = claim["chunks"]
-    metadata.write_text(json.dumps(content))
-    strict = World(world.root, world.settings.model_copy(update=limits))
-    with pytest.raises(FramesRefused, match=line):
-        strict.derain()
-    assert not world.destination.exists()
-
-
 def test_a_frame_that_grew_too_large_since_is_a_row(world: World) -> None:
-    _film(world, frames(2))
+    film(world, frames(2))
     spec = MediumSpec(str(world.source), str(world.destination), Export("same"), 24 * 32 - 1, frames=True)
     with pytest.raises(ImageRejected, match="over the limit"):
         Frames(spec).fetch(next(list_frames(str(world.source))))
-
-
-@pytest.mark.parametrize("content", ["{}", "[]", "no json", '{"zarr_format": 3, "node_type": "group"}'])
-def test_metadata_that_is_none_is_refused(world: World, content: str) -> None:
-    world.put("zarr.json", content.encode())
-    with pytest.raises(FramesRefused, match="Zarr v3: not a readable array"):
-        list(list_frames(str(world.source)))
-
-
-def test_frames_need_a_destination_of_their_own(world: World) -> None:
-    _film(world, frames(2))
-    world.destination.mkdir()
-    (world.destination / "photo.jpg").write_bytes(b"something else")
-    with pytest.raises(PreflightFailed, match="holds other things"):
-        world.derain()
-    (world.destination / "photo.jpg").unlink()
-    zarr.create_array(str(world.destination), shape=(2, 8, 8, 3), chunks=(1, 8, 8, 3), dtype="uint8")
-    with pytest.raises(FramesRefused, match="frames of another size"):
-        world.derain()
-    zarr.create_array(
-        str(world.destination), shape=(2, 24, 32, 3), chunks=(2, 24, 32, 3), dtype="uint8", overwrite=True
-    )
-    with pytest.raises(FramesRefused, match="a chunk a frame"):
-        world.derain()
-
-
-def test_frames_and_photographs_do_not_mix(world: World, new_world: Callable[..., World]) -> None:
-    _film(world, frames(2))
-    with pytest.raises(PreflightFailed, match="leave out --export png"):
-        world.derain(export="png")
-    world.derain()
-    photographs = new_world("photographs")
-    photographs.put_photos(1)
-    with pytest.raises(PreflightFailed, match=r"is a Zarr array, but .* holds photographs"):
-        photographs.derain(destination=str(world.destination))

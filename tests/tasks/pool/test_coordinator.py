@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,53 +14,13 @@ import zarr
 from deltalake import DeltaTable
 
 from infra.catalog.delta import compaction
-from infra.catalog.delta.attempts import CatalogError
 from infra.catalog.derained import Catalog
-from infra.catalog.pool import Pool
-from infra.catalog.pool_zarr import FOLDER, make_room, write_shard
-from infra.errors import AccessDenied, StorageError
-from infra.failpoints import VARIABLE, failpoint
-from infra.storage.lease import Lease, LeaseHeld, lease_location
+from infra.catalog.pool_zarr import FOLDER, make_room
 from infra.storage.location import open_location
 from tasks.pool.report import render_ingest
 from tasks.refusals import PreflightFailed
 from tests.support.samples.records import record
-from tests.support.worlds.batch import PATIENCE
-from tests.support.worlds.ingest import AGAIN, LIMITS, IngestWorld, brighter, new_world, scene
-
-IMAGES = 8
-PLACES = ("after-shard", "before-pool-commit", "after-pool-commit", "between-waves")
-Left = tuple[list[dict[str, Any]], bytes]
-
-
-class Killed(BaseException):
-    """Ends a run wherever it is, as a signal does."""
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> IngestWorld:
-    return new_world(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def cameras(tmp_path_factory: pytest.TempPathFactory) -> IngestWorld:
-    """Photographs of three cameras, ingested by a run that nobody disturbed."""
-    world = new_world(tmp_path_factory.mktemp("undisturbed"))
-    world.put_cameras(IMAGES)
-    assert world.ingest().state == "Completed"
-    return world
-
-
-@pytest.fixture
-def again(cameras: IngestWorld, tmp_path: Path) -> IngestWorld:
-    """The same photographs with another, empty pool."""
-    settings = cameras.settings.model_copy(update={"workspace": str(tmp_path / "workspace")})
-    return IngestWorld(cameras.root, settings)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(cameras: IngestWorld) -> Left:
-    return cameras.left()
+from tests.support.worlds.ingest import AGAIN, IMAGES, LIMITS, IngestWorld, Left, brighter, new_world, scene
 
 
 def test_crops_are_the_pixels_of_their_boxes(cameras: IngestWorld) -> None:
@@ -120,89 +76,6 @@ def test_the_files_of_many_waves_become_one(
     assert again.ingest().state == "Completed"
     assert len(DeltaTable(again.pool.url).file_uris()) == 1
     assert again.left() == undisturbed
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_killed_anywhere_the_next_run_ends_as_if_undisturbed(
-    place: str, again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    passed: list[str] = []
-
-    def point(name: str, key: str = "") -> None:
-        failpoint(name, key)
-        passed.append(name)
-        if passed.count(place) == 2:
-            raise Killed
-
-    for module in ("tasks.pool.cropping", "tasks.pool.stage", "tasks.waves.runner"):
-        monkeypatch.setattr(f"{module}.failpoint", point)
-    with pytest.raises(Killed):
-        again.ingest()
-    monkeypatch.undo()
-    half = again.objects()
-    assert again.ingest().state == "Completed"
-    assert again.left() == undisturbed
-    crops = again.pool.crops()
-    shards = crops.select(pl.col("zarr_group"), pl.col("zarr_row") // 64).unique().height
-    assert len(again.objects()) == 2 * shards  # of each shard its crops and their valid sizes
-    assert half - again.objects() or place not in PLACES[:2]
-
-
-@pytest.mark.parametrize("failing", [{1}, {2}, {1, 2}])
-def test_crops_that_cannot_be_put_leave_their_images_pending(
-    failing: set[int], again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[int] = []
-
-    def fails(*arguments: Any) -> None:
-        calls.append(len(calls) + 1)
-        if calls[-1] in failing:
-            raise StorageError("disk: full")
-        write_shard(*arguments)
-
-    monkeypatch.setattr("tasks.pool.cropping.write_shard", fails)
-    summary = again.ingest()
-    assert (summary.state, summary.pending > 0) == ("Failed", True)
-    assert "disk: full" in summary.message
-    there = again.rows()
-    assert len(there) == len(undisturbed[0]) - summary.pending
-    kept = {row["image_id"] for row in there if row["status"] == "accepted"}
-    assert {row["duplicate_of"] for row in there} <= kept | {None}
-    monkeypatch.undo()
-    assert again.ingest().state == "Completed"
-    assert again.pool.count() == again.pool.crops()["perceptual_hash"].n_unique() == IMAGES
-    assert again.reasons().keys() == {row["key"] for row in undisturbed[0]}
-
-
-@pytest.mark.parametrize(
-    ("call", "fault"), [(1, CatalogError("catalog: throttled")), (2, AccessDenied("token lapsed"))]
-)
-def test_a_commit_that_fails_ends_the_run_and_nothing_is_half_there(
-    call: int, fault: Exception, again: IngestWorld, undisturbed: Left, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commit, calls = Pool.commit, []
-
-    def fails(*arguments: Any, **options: Any) -> None:
-        calls.append(1)
-        if len(calls) == call:
-            raise fault
-        commit(*arguments, **options)
-
-    monkeypatch.setattr(Pool, "commit", fails)
-    summary = again.ingest()
-    assert (summary.state, len(calls)) == ("Failed", call)
-    assert str(fault) in summary.message
-    monkeypatch.undo()
-    assert again.ingest().state == "Completed"
-    assert again.left() == undisturbed
-
-
-def test_of_two_ingests_at_once_the_second_is_refused(again: IngestWorld) -> None:
-    workspace = again.settings.workspace
-    pool = f"{workspace}/{FOLDER}"
-    with Lease(lease_location(workspace), pool, "first", 30.0), pytest.raises(LeaseHeld, match="run first"):
-        again.ingest()
-    assert again.objects() == set()
 
 
 def test_an_image_that_is_gone_or_changed_stays_pending(world: IngestWorld, monkeypatch: Any) -> None:
@@ -320,21 +193,3 @@ def test_a_pool_in_a_bucket(bucket_world: IngestWorld) -> None:
     assert open_location(pool).fetch_part(key, -9) == open_location(pool).fetch(key)[-9:]
     assert bucket_world.ingest().known_before == 5
     assert all("dead" not in key for key in bucket_world.objects())
-
-
-@pytest.mark.slow
-def test_a_process_killed_before_its_commit_leaves_nothing_that_counts(
-    again: IngestWorld, undisturbed: Left
-) -> None:
-    environment = {**os.environ, VARIABLE: "before-pool-commit:self"}
-    killed = subprocess.run(
-        [sys.executable, "-m", "tests.support.worlds.ingest", str(again.root), again.settings.workspace],
-        cwd=Path(__file__).parents[3],
-        env=environment,
-        capture_output=True,
-        timeout=PATIENCE,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert (again.objects() != set(), again.pool.count()) == (True, 0)
-    assert again.ingest().state == "Completed"
-    assert again.left() == undisturbed

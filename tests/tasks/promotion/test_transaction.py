@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import polars as pl
 import pytest
@@ -15,11 +11,10 @@ import pytest
 from infra.catalog.promotions import Ledger, PromotionRaced
 from infra.settings import Settings
 from infra.storage.lease import LeaseHeld
-from infra.tracking.model_artifact import WEIGHTS_FILE
-from infra.tracking.registry import CHAMPION, CHAMPION_URL, STUDENT, Registry
-from infra.tracking.server import ModelNotFound, TrackingServer
+from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
+from infra.tracking.server import ModelNotFound
 from models.errors import ModelError
-from models.modelfile import ModelFile, pack
+from models.modelfile import ModelFile
 from tasks.media.manifests import ManifestInvalid
 from tasks.promotion import transaction as promotion
 from tasks.promotion.gates import Verdict
@@ -31,51 +26,18 @@ from tasks.promotion.transaction import (
     roll_back,
 )
 from tasks.resolved_model import resolve_model
-from tests.support.samples.students import random_student
-from tests.support.worlds.promotion import PAIRS, add, settings_of, with_strength, write_validation
-from tests.support.worlds.promotion_driver import GATE, killed, promote_to_the_end, roll_back_to_the_end
+from tests.support.worlds.promotion import (
+    PAIRS,
+    champions,
+    decisions,
+    serving,
+    settings_of,
+    tiny,
+    with_strength,
+)
+from tests.support.worlds.promotion_driver import GATE, killed, promote_to_the_end
 
 PLACES = ("after-gates", "after-ledger", "after-previous", "after-champion", "after-read-back")
-
-
-@pytest.fixture(scope="module")
-def validation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("validation")
-    write_validation(folder)
-    return folder
-
-
-@pytest.fixture
-def root(tracking_tables: Path, validation: Path, tmp_path: Path) -> Path:
-    shutil.copytree(tracking_tables, tmp_path / "workspace")
-    shutil.copytree(validation, tmp_path / "validation")
-    return tmp_path
-
-
-@pytest.fixture
-def settings(root: Path) -> Settings:
-    return settings_of(root)
-
-
-def tiny(seed: int) -> ModelFile:
-    return pack(random_student(seed=seed), {"seed": seed})
-
-
-def champions(settings: Settings, first: ModelFile, *others: ModelFile) -> list[str]:
-    """Register a champion and other versions; return their URLs."""
-    registry = Registry(settings)
-    registry.register_shipped(first.weights, first.config)
-    return [f"models:/{STUDENT}/1", *(add(registry, other) for other in others)]
-
-
-def serving(settings: Settings) -> str:
-    """The version that derain-batch would take."""
-    return resolve_model(settings, CHAMPION_URL).version
-
-
-def decisions(settings: Settings) -> list[tuple[str, str | None, str]]:
-    rows = Ledger(settings.workspace).rows(STUDENT)
-    return [(row.decision, row.from_version, row.to_version) for row in rows]
 
 
 @pytest.fixture
@@ -205,17 +167,6 @@ def test_killed_anywhere_one_of_the_two_serves_and_the_next_run_repairs(settings
         assert roll_back(settings, None, "back").to_version == "1"
 
 
-@pytest.mark.slow
-def test_a_rollback_that_was_killed_is_brought_to_its_end(settings: Settings):
-    champions(settings, tiny(0), tiny(1))
-    roll_back(settings, 2, "to 2")
-    assert killed(roll_back_to_the_end, settings, "after-ledger") == -signal.SIGKILL
-    assert serving(settings) == "2"
-    with opened(settings, "next"):
-        assert serving(settings) == "1"
-    assert decisions(settings)[-1] == ("rolled_back", "2", "1")
-
-
 @pytest.mark.usefixtures("better")
 def test_two_at_once_cannot_both_win(settings: Settings, monkeypatch: pytest.MonkeyPatch):
     (_, second, third) = champions(settings, tiny(0), tiny(1), tiny(2))
@@ -250,52 +201,6 @@ def test_a_row_that_another_run_wrote_moves_no_alias(settings: Settings, monkeyp
     with pytest.raises(PromotionRaced):
         roll_back(settings, 2, "late")
     assert serving(settings) == "1"
-
-
-def test_back_to_any_version_and_history_is_kept(settings: Settings):
-    champions(settings, tiny(0), tiny(1), tiny(2))
-    with pytest.raises(PromotionFailed, match="no previous version"):
-        roll_back(settings, None, "none")
-    moves: list[tuple[Callable[[], object], str]] = [
-        (lambda: roll_back(settings, 3, "a"), "3"),
-        (lambda: roll_back(settings, None, "b"), "1"),
-        (lambda: roll_back(settings, 2, "c"), "2"),
-    ]
-    for move, champion in moves:
-        move()
-        assert serving(settings) == champion
-    with pytest.raises(PromotionFailed, match="derain-student/2 is the champion already"):
-        roll_back(settings, 2, "again")
-    with pytest.raises(ModelNotFound, match="derain-student/9"):
-        roll_back(settings, 9, "nowhere")
-    assert decisions(settings) == [
-        ("adopted", None, "1"),
-        ("rolled_back", "1", "3"),
-        ("rolled_back", "3", "1"),
-        ("rolled_back", "1", "2"),
-    ]
-
-
-def test_back_from_a_champion_that_is_broken(settings: Settings):
-    champions(settings, tiny(0), tiny(1))
-    roll_back(settings, 2, "a")
-    second = TrackingServer(settings).client().get_model_version(STUDENT, "2")
-    Path(url2pathname(urlsplit(second.source).path), WEIGHTS_FILE).unlink()
-    with pytest.raises(ModelNotFound, match="its files are gone"):
-        serving(settings)
-    assert roll_back(settings, None, "b").to_version == serving(settings) == "1"
-    with pytest.raises(ModelNotFound, match="its files are gone"):
-        roll_back(settings, None, "c")
-    assert serving(settings) == "1"
-
-
-def test_an_alias_that_was_moved_by_hand_is_taken_into_the_ledger(settings: Settings):
-    champions(settings, tiny(0), tiny(1), tiny(2))
-    roll_back(settings, 2, "a")
-    Registry(settings).move_alias(STUDENT, CHAMPION, "1")  # not a killed run: it is not led back to 2
-    roll_back(settings, 3, "b")
-    assert decisions(settings)[-2:] == [("adopted", "2", "1"), ("rolled_back", "1", "3")]
-    assert serving(settings) == "3"
 
 
 def test_weights_that_were_registered_are_not_registered_again(settings: Settings):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,78 +10,28 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 
 from infra.settings import Settings
 from infra.storage.lease import Lease, LeaseHeld, lease_location
 from infra.tracking.registry import STUDENT, Registry
 from infra.tracking.server import TrackingServer, TrackingUnreachable
-from models.modelfile import SHIPPED, build, pack, read_model_file, write_model_file
+from models.modelfile import build, read_model_file
 from models.training import loop, weight_interpolation
 from models.training.config import TrainConfig
 from models.training.weight_interpolation import interpolate
-from tasks.refusals import REFUSALS
 from tasks.training import distillation, distillation_request
 from tasks.training.distillation import Distilled, distil_student
 from tasks.training.distillation_request import DistillRequest, Prepared, prepare_distillation
 from tasks.training.request import STAGE_2, continued
 from tasks.training.tracked import TrainingFailed
 from tests.support.samples.networks import random_network
-from tests.support.samples.train_configs import brief_training
-from tests.support.worlds.promotion import found
-from tests.support.worlds.rainy import noise, write_training_folder
-
-CONFIG = brief_training(batch=2, finish=0.5)
-CHAMPION = f"models:/{STUDENT}@champion"
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data, unlabelled photographs and small networks."""
-    root = tmp_path_factory.mktemp("material")
-    write_training_folder(root / "data")
-    (root / "rainy").mkdir()
-    for seed in range(2):
-        Image.fromarray(noise(40, 48, 3, seed=seed).numpy()).save(root / "rainy" / f"{seed}.png")
-    (root / "rainy" / "torn.png").write_bytes(b"no picture")
-    for name in ("afr-net-tiny", "student-tiny"):
-        write_model_file(pack(random_network(name), {}), root / f"{name}.safetensors")
-    return root
-
-
-@pytest.fixture(scope="module")
-def founded(tracking_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace whose champion is a tiny student; to be copied."""
-    home = tmp_path_factory.mktemp("founded") / "workspace"
-    shutil.copytree(tracking_tables, home)
-    found(Settings(workspace=str(home), _env_file=None), pack(random_network("student-tiny", seed=7), {}))
-    return home
+from tests.support.worlds.distillations import CONFIG, request, settings_of, versions
 
 
 @pytest.fixture
 def settings(founded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setitem(distillation_request.PRESETS, "smoke", CONFIG)
     return settings_of(founded, tmp_path / "workspace")
-
-
-def settings_of(founded: Path, home: Path) -> Settings:
-    shutil.copytree(founded, home)
-    return Settings(workspace=str(home), device="cpu", _env_file=None)
-
-
-def request(material: Path, **changes: Any) -> DistillRequest:
-    asked = DistillRequest(
-        preset="smoke",
-        student="",
-        teacher=str(material / "afr-net-tiny.safetensors"),
-        unlabelled_teacher=f"self-ensemble-2:{CHAMPION}",
-        data=str(material / "data"),
-        unlabelled=str(material / "rainy"),
-        steps=None,
-        attention=True,
-        seed=1,
-    )
-    return replace(asked, **changes)
 
 
 def distilled(settings: Settings, asked: DistillRequest) -> tuple[Prepared, Distilled]:
@@ -97,11 +46,6 @@ def kept_run(settings: Settings, run_id: str) -> Any:
 def curve_of(settings: Settings, run_id: str) -> list[int]:
     points = TrackingServer(settings).client().get_metric_history(run_id, "heavy")
     return [point.step for point in points]
-
-
-def versions(settings: Settings) -> list[int]:
-    client = TrackingServer(settings).client()
-    return sorted(int(each.version) for each in client.search_model_versions(f"name = '{STUDENT}'"))
 
 
 def test_a_run_leaves_curve_pictures_lineage_and_a_challenger(settings: Settings, material: Path):
@@ -245,74 +189,3 @@ def test_a_training_that_goes_astray_is_one_line(settings: Settings, material: P
     with pytest.raises(TrainingFailed, match="the training went astray"):
         distilled(settings, request(material))
     assert versions(settings) == [1]
-
-
-def corrupt(material: Path, place: Path) -> str:
-    for suffix in (".safetensors", ".json"):
-        data = (material / f"afr-net-tiny{suffix}").read_bytes()
-        (place / f"torn{suffix}").write_bytes(data[:-100] if suffix == ".safetensors" else data)
-    return str(place / "torn.safetensors")
-
-
-def another_size(material: Path, place: Path) -> str:
-    shutil.copy(material / "afr-net-tiny.safetensors", place / "odd.safetensors")
-    shutil.copy(material / "student-tiny.json", place / "odd.json")
-    return str(place / "odd.safetensors")
-
-
-def broken_data(material: Path, place: Path) -> str:
-    shutil.copytree(material / "data", place / "data")
-    (place / "data" / "clean" / "03.png").write_bytes(b"no picture")
-    return str(place / "data")
-
-
-def no_photographs(material: Path, place: Path) -> str:
-    (place / "texts").mkdir()
-    (place / "texts" / "a.txt").write_text("no picture")
-    return str(place / "texts")
-
-
-def no_student(material: Path, place: Path) -> str:
-    return str(material / "afr-net-tiny.safetensors")
-
-
-def niqe(material: Path, place: Path) -> str:
-    return str(SHIPPED.with_name("niqe.safetensors"))
-
-
-CASES: list[tuple[dict[str, str | Callable[[Path, Path], str]], str]] = [
-    ({"preset": "huge"}, "preset 'huge': there is no such one; there are smoke, small, base"),
-    ({"preset": "small", "data": ""}, "no data for preset small: give --data or set DERAIN_TRAINING"),
-    ({"data": "/nowhere"}, "data /nowhere: needs photographs in clean/"),
-    ({"data": broken_data}, "03.png"),
-    ({"unlabelled": no_photographs}, "texts: no photographs there"),
-    ({"unlabelled": "/nowhere"}, "/nowhere"),
-    ({"unlabelled": "gs://rainy"}, "gs:// is not supported"),
-    ({"teacher": "/nowhere/wise.safetensors"}, "/nowhere/wise.safetensors: no network of this name ships"),
-    ({"teacher": corrupt}, "torn.safetensors: the weights are damaged"),
-    ({"teacher": another_size}, "odd.safetensors"),
-    ({"teacher": niqe}, "niqe.json: no such file"),
-    ({"teacher": "models:/afr-net@nobody"}, "models:/afr-net@nobody"),
-    ({"teacher": CHAMPION, "student": "champion"}, f"teacher {STUDENT}/1 is the student itself"),
-    ({"unlabelled_teacher": f"models:/{STUDENT}/99"}, f"models:/{STUDENT}/99"),
-    ({"student": no_student}, "student afr-net-tiny is of architecture afr-net: only a student"),
-]
-
-
-@pytest.mark.parametrize(("changes", "line"), CASES, ids=[line for _, line in CASES])
-def test_it_is_refused_with_one_line(settings: Settings, material: Path, tmp_path: Path, changes, line):
-    given = {key: value(material, tmp_path) if callable(value) else value for key, value in changes.items()}
-    with pytest.raises(REFUSALS) as refused:
-        prepare_distillation(settings, request(material, **given))
-    assert line in str(refused.value)
-    assert "\n" not in str(refused.value)
-    assert not (Path(settings.workspace) / "distill").exists()
-    assert versions(settings) == [1]
-
-
-@pytest.mark.slow
-def test_a_silent_tracking_server_is_reported_before_any_work(tmp_path: Path, material: Path):
-    settings = Settings(workspace=str(tmp_path), tracking_uri="http://127.0.0.1:9", _env_file=None)
-    with pytest.raises(TrackingUnreachable, match=r"127\.0\.0\.1:9: the tracking server does not answer"):
-        prepare_distillation(settings, request(material))
-    assert list(tmp_path.iterdir()) == []

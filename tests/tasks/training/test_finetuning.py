@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from infra.catalog.pool_zarr import CROP_SIDE
-from infra.catalog.pseudo_label_zarr import PseudoPixels, write_group
-from infra.catalog.pseudo_labels import PseudoLabels
-from infra.catalog.streak_bank import StreakLayers
 from infra.settings import Settings
 from infra.storage.lease import Lease, LeaseLost
 from infra.tracking.registry import Registry
@@ -24,7 +19,6 @@ from models.errors import ModelError
 from models.evaluation.validation import ValidationSet
 from models.modelfile import SHIPPED, build, read_model_file
 from models.networks.base import Network
-from models.rain.streak_mining import StreakBankEmpty
 from models.rain.streaks import FINE, SHEET
 from models.training import batches, loop
 from models.training.fabric import launch_fabric
@@ -32,15 +26,11 @@ from models.training.semi.collapse import Collapsed, CollapseWatch
 from models.training.semi.config import SemiConfig
 from models.training.semi.objective import SemiSupervised
 from models.training.semi.validation import SemiScore
-from tasks.curation.acceptance import AGREE, REVIEWER, TEMPORAL
 from tasks.media.samples import photograph, rain_on
 from tasks.refusals import PreflightFailed
 from tasks.training.finetuning import Finetuned, finetune_on_rain
-from tasks.training.finetuning_material import Labelled, material_at
 from tasks.training.finetuning_request import PRESETS, FinetuneRequest, prepare_finetuning
 from tasks.training.tracked import TrainingFailed
-from tasks.training.unlabelled import POOL
-from tests.support.worlds.pools import ACCEPTED, rainy_crops, write_pool
 from tests.support.worlds.rainy import small_world, write_training_folder
 
 SHORT = replace(PRESETS["smoke"], steps=4, crop=32, validate_every=2, save_seconds=0.0)
@@ -238,69 +228,3 @@ def test_noise_is_no_bank(settings: Settings, request_: FinetuneRequest, tmp_pat
     Image.fromarray(noise).save(folder / "noise.png")
     with pytest.raises(PreflightFailed, match="no streaks of real rain"):
         finetuned(settings, replace(request_, unlabelled=str(folder)))
-
-
-def test_streaks_of_the_pool_are_those_of_what_is_accepted_now(settings: Settings):
-    ids = write_pool(settings.workspace, rainy_crops(3))
-    with pytest.raises(StreakBankEmpty, match=r"no streaks .*: python -m flows\.curate takes them"):
-        material_at(settings, POOL, SemiConfig())
-    labels, side = PseudoLabels(settings.workspace), (CROP_SIDE, CROP_SIDE)
-    pixels = PseudoPixels(np.zeros((*side, 3), np.uint8), np.zeros(side, np.uint8))
-    write_group(settings.workspace, "pseudo/r0.zarr", [pixels] * 3)
-    labels.commit([replace(ACCEPTED, crop_id=crop, zarr_row=row) for row, crop in enumerate(ids)])
-    layers = {crop: np.full((8, 8), level, np.uint8) for level, crop in enumerate(ids, 1)}
-    StreakLayers(settings.workspace).write("r0", list(layers.values()), ids, {"noise": 2})
-    held_out = ids.index(min(ids)) + 1
-    assert levels(settings) == ({1, 2, 3} - {held_out}, {held_out})
-    rejected = replace(ACCEPTED, crop_id=ids[0], decision="rejected", reviewer_decision="reject", run_id="r1")
-    labels.commit([replace(rejected, decided_at=ACCEPTED.decided_at + timedelta(hours=1))])
-    assert set.union(*levels(settings)) == {2, 3}
-
-
-def levels(settings: Settings) -> tuple[set[int], set[int]]:
-    """Grey levels of the layers to train on and of those to judge by."""
-    streaks = material_at(settings, POOL, SemiConfig()).streaks
-    assert streaks is not None
-    assert streaks.description.endswith(" accepted, 2 noise")
-    return set(streaks.training.pixels.unique().tolist()), set(streaks.judging.pixels.unique().tolist())
-
-
-def test_accepted_pseudo_labels_become_targets():
-    pictures = [np.full((40, 48, 3), level, np.uint8) for level in (10, 90)]
-    labels = Labelled(pictures, pictures, [np.full((40, 48), 255, np.uint8)] * 2)
-    targets = labels.targets()
-    assert (len(targets), targets.confidence.pixels.shape) == (2, (2 * 40 * 48, 1))
-
-
-def test_temporal_backgrounds_are_apart_and_some_cameras_are_held_out(settings: Settings):
-    ids = sorted(write_pool(settings.workspace, rainy_crops(4)))
-    labels, side = PseudoLabels(settings.workspace), (CROP_SIDE, CROP_SIDE)
-    levels = [np.full((*side, 3), level, np.uint8) for level in (10, 20, 30, 40)]
-    pixels = [PseudoPixels(level, np.full(side, 255, np.uint8)) for level in levels]
-    write_group(settings.workspace, "pseudo/r0.zarr", pixels)
-    made = [(AGREE, None, 1), (TEMPORAL, 5, 1), (TEMPORAL, 5, 2), (REVIEWER, 5, 2)]  # frames, camera
-    labels.commit(
-        [
-            replace(
-                ACCEPTED,
-                crop_id=crop,
-                zarr_row=row,
-                rule=rule,
-                frames=frames,
-                source_group=f"camera-{camera}",
-            )
-            for row, (crop, (rule, frames, camera)) in enumerate(zip(ids, made, strict=True))
-        ]
-    )
-    StreakLayers(settings.workspace).write("r0", [np.full((8, 8), 9, np.uint8)], ids[:1], {})
-    assert target_levels(settings, SemiConfig()) == [{30, 40}, {20}]  # what a network made is no target
-    assert target_levels(settings, SemiConfig(temporal=0)) == [None, None]  # what weighs nothing is not read
-
-
-def target_levels(settings: Settings, semi: SemiConfig) -> list[set[int] | None]:
-    """Grey levels of temporal backgrounds, and of those to choose weights by."""
-    found = material_at(settings, POOL, semi)
-    assert found.streaks is not None
-    rain = found.real_rain(found.streaks)
-    parts = (rain.temporal, rain.held_out_temporal)
-    return [None if part is None else set(part.target.pixels.unique().tolist()) for part in parts]

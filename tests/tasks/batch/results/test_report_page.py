@@ -2,90 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from io import BytesIO
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
-from playwright.sync_api import Browser, Locator
-from playwright.sync_api import Page as BrowserPage
+from playwright.sync_api import Locator
 
-from tasks.batch.report import render
 from tasks.pages.templates import visible
-from tests.support.samples.reports import HOSTILE_KEYS, record, report, summary
-from tests.support.servers.browser import chromium, with_a_script
+from tests.support.samples.reports import HOSTILE_KEYS, summary
+from tests.support.servers.browser import with_a_script
+from tests.support.worlds.report_pages import watched
 
 pytestmark = [pytest.mark.slow, pytest.mark.chromium]
-
-
-@dataclass
-class Seen:
-    """A page, and what it asked for or complained about since it opened."""
-
-    page: BrowserPage
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def pair(self, index: int) -> Locator:
-        return self.page.locator(".pair").nth(index)
-
-    def slider(self, index: int) -> Locator:
-        return self.pair(index).get_by_role("slider")
-
-    def split(self, index: int) -> float:
-        """Tell where the line between rainy and derained really is, in per cent of the width."""
-        script = "pair => getComputedStyle(pair.querySelector('.over')).clipPath"
-        inset = self.pair(index).evaluate(script)  # "inset(0px 50% 0px 0px)"
-        return 100 - float(inset.removeprefix("inset(").split()[1].removesuffix("%"))
-
-    def place(self, index: int, value: int) -> None:
-        script = "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')) }"
-        self.slider(index).evaluate(script, value)
-
-    def pixels(self, index: int) -> np.ndarray:
-        shot = self.pair(index).screenshot(animations="disabled", caret="initial")
-        return np.asarray(Image.open(BytesIO(shot)).convert("RGB")).astype(np.int16)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory) -> str:
-    path: Path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(render(report(rejected_total=1234)), encoding="utf-8")
-    return path.as_uri()
 
 
 @pytest.fixture(params=["light", "dark"])
 def scheme(request) -> str:
     return request.param
-
-
-@pytest.fixture
-def opened(browser, address) -> Iterator[Seen]:
-    yield from watched(browser, address)
-
-
-def watched(browser: Browser, address: str, **options: object) -> Iterator[Seen]:
-    """Open the page, and afterwards insist that it stayed quiet and at home."""
-    context = browser.new_context(**options)
-    seen = Seen(context.new_page())
-    seen.page.on("request", lambda request: seen.requests.append(request.url))
-    seen.page.on("console", lambda message: seen.complaints.append(message.text))
-    seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    seen.page.goto(address)
-    yield seen
-    assert [url for url in seen.requests if not url.startswith("data:")] == [address]
-    assert seen.complaints == []
-    assert seen.page.evaluate("window.hacked") is None
-    context.close()
 
 
 def test_every_picture_loads(opened):
@@ -214,76 +145,6 @@ def test_labels_leave_the_picture_under_the_pointer(opened):
 def test_ids_stand_at_the_foot(opened):
     assert summary().run_id in opened.page.locator("footer").inner_text()
     assert summary().run_id not in opened.page.locator("header").inner_text()
-
-
-class TestTable:
-    """All images of the run."""
-
-    @pytest.fixture
-    def table(self, opened: Seen) -> Locator:
-        return opened.page.get_by_role("region", name="All images")
-
-    @staticmethod
-    def names(table: Locator) -> list[str]:
-        return table.locator("tbody th").all_inner_texts()
-
-    def test_the_most_changed_come_first_and_the_rejected_last(self, table):
-        names = self.names(table)
-        assert len(names) == 50
-        assert set(names[:4]) == {visible(key) for key in HOSTILE_KEYS[:4]}
-        assert names[4] == "camera-2/frame-119.png"
-        assert table.locator("output").inner_text() == f"1 to 50 of {120 + len(HOSTILE_KEYS)}"
-        assert "rain removed: 24 %" in table.locator("tbody tr").nth(4).inner_text()
-
-    def test_paging_shows_every_image_once(self, table):
-        names = self.names(table)
-        while table.get_by_role("button", name="Next").is_enabled():
-            table.get_by_role("button", name="Next").click()
-            names += self.names(table)
-        assert len(names) == len(set(names)) == 120 + len(HOSTILE_KEYS)
-        assert names[-1] in {visible(key) for key in HOSTILE_KEYS[4:]}
-        table.get_by_role("button", name="Previous").click()
-        assert table.locator("output").inner_text().startswith("51 to 100")
-
-    def test_a_filter_finds_names_and_rejects(self, table):
-        table.get_by_label("Filter").fill("camera-1 FRAME-00")
-        assert self.names(table) == [f"camera-1/frame-{i:03}.png" for i in (7, 4, 1)]
-        table.get_by_label("Filter").fill("rejected")
-        assert len(self.names(table)) == len(HOSTILE_KEYS) - 4
-        assert "rejected: truncated JPEG" in table.locator("tbody").inner_text()
-        table.get_by_label("Filter").fill("nothing like it")
-        assert table.locator("output").inner_text() == "none found"
-
-    def test_orders_are_by_change_either_way_and_by_name(self, table):
-        table.get_by_label("Order").select_option("least changed first")
-        assert self.names(table)[:2] == ["camera-0/frame-000.png", "camera-1/frame-001.png"]
-        table.get_by_label("Filter").fill("frame")
-        table.get_by_label("Order").select_option("by name")
-        assert self.names(table)[:2] == ["camera-0/frame-000.png", "camera-0/frame-003.png"]
-
-    def test_outputs_in_a_bucket_have_no_links(self, table):
-        assert table.locator("a, img").count() == 0
-
-    def test_outputs_in_a_folder_are_linked_and_shown_when_they_come_into_view(self, browser, tmp_path):
-        names = ["a b#c?.png", "second.png", *(f"more-{i}.png" for i in range(45)), "scan.tif"]
-        for name in names:
-            Image.new("RGB", (32, 24), "navy").save(tmp_path / name)
-        rows = [record(name, rain_energy=(99 - i) / 200) for i, name in enumerate(names)]
-        page_file = tmp_path / "report.html"
-        page_file.write_text(render(report(images=rows, links=f"{tmp_path.as_uri()}/")), encoding="utf-8")
-        page = browser.new_page()
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(page_file.as_uri())
-        assert page.locator("tbody img").count() == len(names) - 1  # browsers open no TIFF
-        assert not any("more-44" in url for url in asked)
-        first = page.locator("tbody tr", has_text="a b#c?.png")
-        first.scroll_into_view_if_needed()
-        decoded = "async image => { await image.decode(); return image.naturalWidth }"
-        assert first.locator("img").evaluate(decoded) == 32
-        first.locator("th a").click()
-        page.wait_for_url((tmp_path / "a b#c?.png").as_uri())
-        page.close()
 
 
 @pytest.mark.parametrize("width", [320, 390, 800, 1600])

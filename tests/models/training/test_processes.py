@@ -1,0 +1,66 @@
+"""Several processes train one network."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.training import loop
+from tests.support.worlds.trainings import (
+    SIX_STEPS,
+    Gained,
+    command,
+    rank,
+)
+
+
+def test_what_an_objective_learns_is_learnt_by_all_processes_alike():
+    class Twice:
+        """A fabric of two processes; the other one has gradients of three."""
+
+        def all_reduce(self, gradient: Tensor, reduce_op: str) -> Tensor:
+            assert reduce_op == "mean"
+            return (gradient + 3) / 2
+
+    objective = Gained()
+    loop.share_gradients(Twice(), objective)  # type: ignore[arg-type]
+    assert objective.gain.grad == 1.5
+    loop.share_gradients(Twice(), objective)  # type: ignore[arg-type]
+    assert objective.gain.grad == 2.25
+
+
+def test_processes_write_a_checkpoint_when_the_first_of_them_does():
+    class Second:
+        """The second process of two, whose clock says otherwise than that of the first."""
+
+        world_size, asked = 2, 0
+
+        def broadcast(self, ours: bool) -> bool:
+            self.asked += 1
+            return not ours
+
+    second: Any = Second()
+    config = replace(SIX_STEPS, steps=100, save_seconds=60.0)
+    assert [loop.due(second, config, loop.ASKED_EVERY, seconds) for seconds in (0, 99)] == [True, False]
+    assert not loop.due(second, config, loop.ASKED_EVERY + 1, 99)
+    assert second.asked == 2
+    assert loop.due(second, config, 100, 0)
+    assert [loop.due(rank(0, 1), config, 1, seconds) for seconds in (0, 99)] == [False, True]
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(data: Path, tmp_path: Path):
+    run = subprocess.run(
+        command(SIX_STEPS, data, tmp_path / "two", devices=2, preset="afr-net-tiny", steps=4, finish=0.5),
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "two" / "afr-net-tiny.safetensors").exists()
+    assert torch.load(tmp_path / "two" / "checkpoint.pt", weights_only=True)["step"] == 4
