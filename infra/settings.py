@@ -113,7 +113,7 @@ class Settings(WorkerSettings):
     shard_images: int = Field(default=128, ge=1)
     """Most images per shard."""
     wave_shards: int = Field(default=4, ge=1)
-    """Most shards per worker process in one catalog commit; no row waits more than eight seconds for its commit."""
+    """Most shards per worker thread in one catalog commit; no row waits more than eight seconds for its commit."""
     stall_seconds: float = Field(default=1800.0, gt=0)
     """Seconds without a finished shard after which workers count as hung: the run ends, its images stay pending."""
     tile_pixels: int = Field(default=4_000_000, ge=65_536)
