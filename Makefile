@@ -28,7 +28,7 @@ test: install
 
 # Needs root, podman, buildah and SLURM (see CONTRIBUTING.md).
 test-containers: container-images
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m containers
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m containers --timeout 1200
 
 # Builds for minutes the first time.
 container-images: install
