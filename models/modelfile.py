@@ -41,8 +41,8 @@ SCHEMA_VERSION = 2
 """Schema of new files; schema 1 can also be read."""
 MAX_CONFIG_BYTES = 1 << 20
 """Longest config in bytes; actual configs have a few thousand."""
-SHIPPED = Path(__file__).parent / "weights" / "student-base.safetensors"
-"""Weights file of the shipped student."""
+STUDENT_BASE = Path(__file__).parent / "weights" / "student-base.safetensors"
+"""Weights file of the student that others are compared with; `models.shipped.DEFAULT` names the one in use."""
 
 
 class ModelFileInvalid(ModelError):

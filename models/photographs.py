@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.errors import ModelError
-from models.shipped import network_path
+from models.shipped import DEFAULT, network_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,7 +40,7 @@ def derain(image: Image.Image, model: str | Path = ..., device: str = ...) -> Im
 def derain(image: npt.NDArray[Scalar], model: str | Path = ..., device: str = ...) -> npt.NDArray[Scalar]: ...
 def derain(
     image: str | Path | Image.Image | npt.NDArray[Any],
-    model: str | Path = "student-base",
+    model: str | Path = DEFAULT,
     device: str = "auto",
 ) -> Image.Image | npt.NDArray[Any]:
     """Derain a photograph, or a batch of photographs of one size.
@@ -53,7 +53,7 @@ def derain(
         Path of an image file; a PIL image; or an RGB array (H, W, 3) or (B, H, W, 3), either uint8 or floats in
         [0, 1]. Floats are rounded to 8 bits, and out-of-range values are clipped.
     model : str or Path
-        Name of a network that ships (`student-base`, `student-small`, ...), or path of a weights file.
+        Name of a network that ships (`student-large`, `student-small`, ...), or path of a weights file.
     device : str
         `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`.
 

@@ -12,8 +12,9 @@ from models.errors import ModelError
 from models.packed import ModelFile
 
 FOLDER = Path(__file__).parent / "weights"
-DEFAULT = "student-base"
+DEFAULT = "student-large"
 """The network that derains by default."""
+DEFAULT_WEIGHTS = FOLDER / f"{DEFAULT}.safetensors"
 
 
 class NetworkUnknown(ModelError):

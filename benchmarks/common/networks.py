@@ -10,7 +10,8 @@ from torch import Tensor
 
 from models.engine import Engine, choose_device, fast_dtype
 from models.images import RgbImage
-from models.modelfile import SHIPPED, build, read_model_file
+from models.modelfile import build, read_model_file
+from models.shipped import DEFAULT_WEIGHTS, FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Network:
     @property
     def is_shipped(self) -> bool:
         """Whether this is the student that derain-batch uses on a fresh machine."""
-        return self.path == SHIPPED.resolve()
+        return self.path == DEFAULT_WEIGHTS.resolve()
 
     def derain(self, rainy: RgbImage) -> RgbImage:
         """Derain one photograph, (H, W, 3) uint8."""
@@ -48,4 +49,4 @@ def networks(paths: list[Path]) -> Iterator[Network]:
 
 def shipped() -> list[Path]:
     """List the model files in `models/weights/`: weights with a config of the same name."""
-    return sorted(path for path in SHIPPED.parent.glob("*.safetensors") if path.with_suffix(".json").exists())
+    return sorted(path for path in FOLDER.glob("*.safetensors") if path.with_suffix(".json").exists())

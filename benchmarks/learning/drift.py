@@ -23,7 +23,7 @@ from benchmarks.common.photographs import images_in, read
 from benchmarks.common.tables import write_table
 from infra.limits import IngestLimits
 from infra.records import ImageRef
-from models.modelfile import SHIPPED, build, read_model_file
+from models.modelfile import STUDENT_BASE, build, read_model_file
 from tasks.drift.detection import CROP_STATISTICS, FEATURE_SIDE, champion_features
 from tasks.drift.two_sample import energy_test, holm
 from tasks.pool.crops import cut
@@ -65,7 +65,7 @@ class Figures:
 def measure(data: Path, trials: int, seed: int) -> list[DriftRow]:
     """Measure false alarms, and alarms under four kinds of drift."""
     torch.set_num_threads(1)
-    network = build(read_model_file(SHIPPED), "shipped").eval()
+    network = build(read_model_file(STUDENT_BASE), "shipped").eval()
     crops = _crops(images_in(data / "real_rain"))
     plain = _figures(network, crops)
     rows = [_row("none", plain, plain, trials, seed)]

@@ -17,7 +17,7 @@ from benchmarks.rejected.fine_tuning_terms import AblationConfig, SemiSupervised
 from models.engine import Engine, fast_dtype
 from models.evaluation.validation import render_validation
 from models.images import RgbImage
-from models.modelfile import SHIPPED, build, pack, read_model_file
+from models.modelfile import STUDENT_BASE, build, pack, read_model_file
 from models.networks.base import Network
 from models.rain.banks import Bank, bank_of, load_training_data
 from models.rain.streak_mining import HOLD_OUT_EVERY, StreakHarvest, harvest_streaks
@@ -95,7 +95,7 @@ def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> 
     held_out = load_training_data(course.data, held_out=True)
     pairs = render_validation(held_out, course.train.validation_photographs)
     chosen = out / f"{course.train.preset}.safetensors"
-    origin = read_model_file(SHIPPED)
+    origin = read_model_file(STUDENT_BASE)
     kept = keep(fabric, chosen, origin, lambda network: objective.judge(network, pairs))
     last = engine_of(build(pack(state.average, {})))  # rounded as what ships
     if not kept.is_better:
@@ -107,7 +107,7 @@ def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> 
 
 def shipped() -> Network:
     """Load the student that comes with the package."""
-    return build(read_model_file(SHIPPED))
+    return build(read_model_file(STUDENT_BASE))
 
 
 def engine_of(network: Network) -> Engine:

@@ -25,7 +25,7 @@ from infra.limits import GateLimits
 from infra.settings import Settings
 from infra.storage.location import open_location
 from models.images import RgbImage
-from models.modelfile import SHIPPED, read_model_file
+from models.modelfile import STUDENT_BASE, read_model_file
 from tasks.promotion.evaluation import evaluate
 from tasks.promotion.gates import HIGHER_IS_BETTER, LOWER_IS_BETTER, Verdict, decide
 from tasks.promotion.scores import Compared, Evaluation
@@ -94,7 +94,7 @@ def _photographs(folder: Path, count: int) -> Iterator[tuple[str, RgbImage]]:
 
 def measured(folder: str, challenger: Path) -> Evaluation:
     """Compare a challenger with the shipped student on the pairs in a folder."""
-    models = [ResolvedModel(read_model_file(path), path.stem, "file") for path in (SHIPPED, challenger)]
+    models = [ResolvedModel(read_model_file(path), path.stem, "file") for path in (STUDENT_BASE, challenger)]
     settings = Settings(workspace=folder, device="cpu", _env_file=None)
     return evaluate(settings, models[0], models[1], read_validation(f"{folder}/{MANIFEST}"))
 

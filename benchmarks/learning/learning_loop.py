@@ -29,7 +29,7 @@ from models.engine import Engine
 from models.evaluation.metrics import psnr_y
 from models.evaluation.validation import CLEAN_CEILING
 from models.images import RgbImage
-from models.modelfile import SHIPPED
+from models.modelfile import STUDENT_BASE
 from models.training.config import TrainConfig
 from tasks.promotion.bootstrap import Interval, paired_interval
 
@@ -199,7 +199,7 @@ def _parse() -> argparse.Namespace:
 
 def _course(arguments: argparse.Namespace) -> Course:
     train = TrainConfig(
-        init=str(SHIPPED),
+        init=str(STUDENT_BASE),
         steps=arguments.steps,
         batch=arguments.batch,
         crop=arguments.crop,

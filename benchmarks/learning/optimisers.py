@@ -19,7 +19,7 @@ import torch
 from benchmarks.common.brief_training import LEARNING_RATE, Budget, scored, trained
 from benchmarks.common.tables import write_table
 from models.evaluation.validation import ValidationSet, render_validation
-from models.modelfile import SHIPPED, build, read_model_file
+from models.modelfile import STUDENT_BASE, build, read_model_file
 from models.networks.architectures import build_network, preset
 from models.networks.base import Network
 from models.networks.growth import grow
@@ -111,7 +111,7 @@ def begun(course: Course) -> Network:
     torch.manual_seed(0)
     network = build_network(preset(course.network))
     if course.grown:
-        grow(network, build(read_model_file(SHIPPED)))
+        grow(network, build(read_model_file(STUDENT_BASE)))
     return network
 
 

@@ -31,7 +31,7 @@ from benchmarks.rejected.multi_scale import multi_scale_rain_layer
 from infra.limits import CurationLimits
 from models.evaluation.probes import Derain, probe
 from models.images import RgbImage
-from models.modelfile import SHIPPED
+from models.modelfile import STUDENT_BASE
 from models.pseudo_labels.scores import confidence, layer_score
 from models.pseudo_labels.texture_features import LabelledFeatures, fit_features
 from models.pseudo_labels.tta import mirrored_rain_layer
@@ -139,7 +139,7 @@ def _parse() -> argparse.Namespace:
 def _measured(train: Path, photographs: int) -> Iterator[Measured]:
     data = load_training_data(train, held_out=True)
     labelled = _labelled(train)
-    shipped = [SHIPPED, *(SHIPPED.with_name(f"{name}.safetensors") for name in INDEPENDENT)]
+    shipped = [STUDENT_BASE, *(STUDENT_BASE.with_name(f"{name}.safetensors") for name in INDEPENDENT)]
     good, *independent = (each.derain_floats for each in networks(shipped))
     judged: Mapping[str, tuple[Derain, FindRain]] = {
         GOOD: (good, mirrored_rain_layer),

@@ -24,7 +24,7 @@ from statistics import median
 
 from benchmarks.common.frames import write_frames
 from benchmarks.common.tables import write_table
-from models.modelfile import SHIPPED
+from models.modelfile import STUDENT_BASE
 
 RESULTS = Path(__file__).parents[1] / "results" / "peers.csv"
 ROOT = Path(__file__).parents[2]
@@ -180,12 +180,12 @@ def _ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
 
 
 def _options(place: Place, source: str, destination: str) -> list[str]:
-    words = [source, str(place.source), destination, str(place.destination), "--model", str(SHIPPED)]
+    words = [source, str(place.source), destination, str(place.destination), "--model", str(STUDENT_BASE)]
     return [word for word in words if word]
 
 
 def _peer(name: str, place: Place) -> list[str]:
-    return ["-m", f"benchmarks.peers.{name}", str(SHIPPED), str(place.source), str(place.destination)]
+    return ["-m", f"benchmarks.peers.{name}", str(STUDENT_BASE), str(place.source), str(place.destination)]
 
 
 def _output_of(arguments: Sequence[str], place: Place, python: Path | None = None) -> str:

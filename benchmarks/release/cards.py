@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from models.modelfile import SHIPPED, build, read_model_file
+from models.modelfile import STUDENT_BASE, build, read_model_file
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -41,7 +41,7 @@ little contrast. 8-bit RGB; not for images other than photographs.
 
 def main() -> None:
     """Write the card of every shipped network."""
-    for weights in sorted(SHIPPED.parent.glob("*.safetensors")):
+    for weights in sorted(STUDENT_BASE.parent.glob("*.safetensors")):
         if weights.with_suffix(".json").exists():
             weights.with_suffix(".md").write_text(card(weights))
             print(weights.with_suffix(".md"))

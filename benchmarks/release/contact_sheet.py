@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 
 from models.engine import Engine, fast_dtype
-from models.modelfile import SHIPPED, build, read_model_file
+from models.modelfile import build, read_model_file
+from models.shipped import DEFAULT_WEIGHTS
 from tasks.media.samples import make_samples
 
 RESULTS = Path(__file__).parents[1] / "results" / "before_after.jpg"
@@ -35,7 +36,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with real_frames")
     frames = lowest(parser.parse_args().data.glob("real_frames/*.[jp]*g"))
     device = torch.device("cpu")
-    engine = Engine(build(read_model_file(SHIPPED)), device, fast_dtype(device))
+    engine = Engine(build(read_model_file(DEFAULT_WEIGHTS)), device, fast_dtype(device))
     with tempfile.TemporaryDirectory() as folder:
         rainy_samples, _ = make_samples(folder)
         sheet(engine, [*frames, *lowest(Path(rainy_samples).iterdir())]).save(RESULTS, quality=90)

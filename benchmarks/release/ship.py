@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from benchmarks.common.brief_training import scored
 from models.evaluation.probes import ProbeScore, probe
 from models.evaluation.validation import ValidationScore, ValidationSet, render_validation
-from models.modelfile import SHIPPED, build, pack, read_model_file, write_model_file
+from models.modelfile import STUDENT_BASE, build, pack, read_model_file, write_model_file
 from models.pairs import RainyPair
 from models.rain.banks import load_training_data
 
@@ -72,7 +72,7 @@ def main() -> None:
     )
     pairs = render_validation(load_training_data(arguments.data, held_out=True), arguments.photographs)
     new = score(candidate, pairs)
-    shipped = SHIPPED.with_name(candidate.name)
+    shipped = STUDENT_BASE.with_name(candidate.name)
     rivals = [arguments.beats] if arguments.beats else []
     for rival in [*rivals, *([shipped] if shipped.exists() else [])]:
         refuse_worse(candidate, new, rival, pairs)

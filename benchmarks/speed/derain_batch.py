@@ -30,7 +30,7 @@ from typing import Any
 from flows.derain_batch import derain_batch
 from infra.dask.local_cluster import local_workers
 from infra.settings import read_settings
-from models.modelfile import SHIPPED
+from models.modelfile import STUDENT_BASE
 from tasks.batch.summary import RunSummary
 
 RESULTS = Path(__file__).parents[1] / "results" / "derain_batch.csv"
@@ -86,7 +86,7 @@ def efficiency(source: Path, home: Path) -> tuple[float, float]:
         Of the time of the work, and of the whole run's.
     """
     os.environ["DERAIN_WORKSPACE"] = str(home / "workspace")
-    state: Any = derain_batch(str(source), str(home / "out"), model=str(SHIPPED), return_state=True)
+    state: Any = derain_batch(str(source), str(home / "out"), model=str(STUDENT_BASE), return_state=True)
     summary: RunSummary = state.result()
     if summary.counts.derained != summary.counts.listed:
         raise SystemExit(f"the run ended with {summary.line()}")

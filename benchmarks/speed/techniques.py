@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.common.unet import PRESETS, UNet
 from benchmarks.speed.prenet import PReNet
-from models.modelfile import SHIPPED, build, read_model_file
+from models.modelfile import STUDENT_BASE, build, read_model_file
 from models.networks.architectures import build_network, preset, presets
 
 PRENET = "prenet"
@@ -57,7 +57,7 @@ def weights_of(name: str) -> nn.Module:
     """Build a network: with the weights that ship, where it ships, else with new ones."""
     if name in PEERS:
         return PEERS[name]().eval().requires_grad_(False)
-    shipped = SHIPPED.with_name(f"{name}.safetensors")
+    shipped = STUDENT_BASE.with_name(f"{name}.safetensors")
     if shipped.exists():
         return build(read_model_file(shipped))
     return build_network(preset(name)).eval().requires_grad_(False)

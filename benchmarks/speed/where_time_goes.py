@@ -31,7 +31,7 @@ from benchmarks.common.process_tree import ProcessTree
 from benchmarks.common.tables import write_table
 from infra.dask.local_cluster import local_workers
 from infra.settings import read_settings
-from models.modelfile import SHIPPED
+from models.modelfile import STUDENT_BASE
 from tasks.waves.timing import IN_BACKGROUND, Phase, ShardTiming
 
 RESULTS = Path(__file__).parents[1] / "results" / "where_time_goes.csv"
@@ -128,7 +128,14 @@ def run_job(folder: Path) -> Job:
     """Run derain-batch on the images in `folder/source`, in processes of its own."""
     times = folder / "times.json"
     command = [sys.executable, "-m", "benchmarks.speed.timed_job", str(times)]
-    job = ["--source", str(folder / "source"), "--destination", str(folder / "out"), "--model", str(SHIPPED)]
+    job = [
+        "--source",
+        str(folder / "source"),
+        "--destination",
+        str(folder / "out"),
+        "--model",
+        str(STUDENT_BASE),
+    ]
     environment = {**os.environ, "DERAIN_WORKSPACE": str(folder / "workspace")}
     began = time.monotonic()
     with (folder / "log").open("wb") as log:

@@ -53,8 +53,28 @@ class RainRecipe:
         return (self.recorded, self.bank, self.procedural, self.both, self.drops)
 
 
+WITH_SPARSE = (
+    (FINE, 0.6),
+    (MEDIUM, 0.7),
+    (BOLD, 0.5),
+    (FAINT_LONG, 0.5),
+    (SOFT, 0.5),
+    (SHEET, 0.3),
+    (SHEET, 0.2),
+)
+"""Families of the training recipe: 40 % of the samples lack dense fine rain, so that sparse streaks are seen alone,
+as in many real photographs."""
+
 RECIPES = {
-    "mixed": RainRecipe(recorded=0.28, bank=0.18, procedural=0.17, both=0.21, drops=0.05, camera=True),
+    "mixed": RainRecipe(
+        recorded=0.28,
+        bank=0.18,
+        procedural=0.17,
+        both=0.21,
+        drops=0.05,
+        families=WITH_SPARSE,
+        camera=True,
+    ),
     "light": RainRecipe(recorded=1.0),
     "heavy": RainRecipe(both=1.0),
     "fine": RainRecipe(

@@ -8,7 +8,7 @@ from typing import Any
 
 from infra.settings import Settings
 from infra.storage.lease import check_workspace
-from models.modelfile import SHIPPED
+from models.modelfile import STUDENT_BASE
 from models.rain.streak_mining import StreakBankEmpty
 from models.training.config import TrainConfig
 from models.training.semi.config import SemiConfig
@@ -38,7 +38,7 @@ PRESETS = {
 }
 """Presets of a fine-tuning: `smoke` checks in minutes that everything works, `slim` is for a CPU, the others for a
 GPU. Half of the crops per batch are re-rained."""
-STARTS = {"drd-net-slim": SHIPPED.with_name("drd-net-slim.safetensors")}
+STARTS = {"drd-net-slim": STUDENT_BASE.with_name("drd-net-slim.safetensors")}
 """Shipped weights, by preset of the network."""
 
 

@@ -8,7 +8,7 @@ import torch
 
 from models.modelfile import (
     SCHEMA_VERSION,
-    SHIPPED,
+    STUDENT_BASE,
     ModelFile,
     ModelFileInvalid,
     build,
@@ -74,7 +74,7 @@ def test_the_digest_changes_with_any_byte():
 
 
 def test_the_shipped_student_is_the_base_one():
-    assert build(read_model_file(SHIPPED)).config == PRESETS["base"]
+    assert build(read_model_file(STUDENT_BASE)).config == PRESETS["base"]
 
 
 def test_a_file_of_schema_1_is_still_what_it_was():

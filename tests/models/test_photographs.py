@@ -96,7 +96,7 @@ def test_a_misspelt_network_is_refused_with_the_nearest_name() -> None:
 
 def test_every_network_that_ships_has_a_name_and_weights() -> None:
     networks = shipped_networks()
-    assert networks[0].name == "student-base"
+    assert networks[0].name == "student-large"
     assert {"student-small", "afr-net-large", "drd-net-slim"} < {network.name for network in networks}
     assert all(network_path(network.name) == network.path for network in networks)
     assert all(network.path.is_file() for network in networks)

@@ -15,7 +15,8 @@ from PIL import Image
 from infra.settings import Settings
 from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
 from infra.tracking.server import TrackingServer
-from models.modelfile import SHIPPED, pack, read_model_file
+from models.modelfile import pack, read_model_file
+from models.shipped import DEFAULT_WEIGHTS
 from tasks.resolved_model import resolve_model
 from tasks.version_card import SIDE, card_of
 from tests.support.samples.students import random_student
@@ -31,9 +32,9 @@ def test_the_shipped_version_carries_its_card(settings: Settings):
     resolve_model(settings, CHAMPION_URL)
     client = TrackingServer(settings).client()
     version = client.get_model_version(STUDENT, "1")
-    assert version.description == SHIPPED.with_suffix(".md").read_text(encoding="utf-8")
-    config = json.loads(SHIPPED.with_suffix(".json").read_bytes())
-    assert version.tags["digest"] == read_model_file(SHIPPED).digest
+    assert version.description == DEFAULT_WEIGHTS.with_suffix(".md").read_text(encoding="utf-8")
+    config = json.loads(DEFAULT_WEIGHTS.with_suffix(".json").read_bytes())
+    assert version.tags["digest"] == read_model_file(DEFAULT_WEIGHTS).digest
     assert version.tags["architecture"] == "student"
     assert version.tags["parameters"] == str(config["parameters"])
     figures = client.get_run(version.run_id).data.metrics

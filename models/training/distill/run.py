@@ -23,7 +23,7 @@ from lightning_fabric import Fabric
 from models.errors import ModelError
 from models.evaluation.validation import render_validation, validate
 from models.images import RgbImage
-from models.modelfile import SHIPPED, build, read_model_file
+from models.modelfile import STUDENT_BASE, build, read_model_file
 from models.networks.architectures import architecture_of, build_network, preset
 from models.rain.banks import load_training_data
 from models.training.config import TrainConfig
@@ -183,7 +183,7 @@ def measure_lead(fabric: Fabric, teacher: Teacher, student: Path | None, data: P
 
 def incumbent(config: TrainConfig) -> Path | None:
     """Return the weights that a training begins from, or else those that ship in its size, or else none."""
-    path = Path(config.init) if config.init else SHIPPED.with_name(f"{config.preset}.safetensors")
+    path = Path(config.init) if config.init else STUDENT_BASE.with_name(f"{config.preset}.safetensors")
     return path if path.exists() else None
 
 

@@ -11,7 +11,7 @@ from benchmarks.peers import __main__ as peers
 from benchmarks.peers import one_at_a_time, pool
 from benchmarks.peers.__main__ import LOOP, OURS, POOL, RAY, WITH_PREFECT, extrapolated, rows_of
 from models.engine import Engine
-from models.modelfile import SHIPPED, build, read_model_file
+from models.modelfile import STUDENT_BASE, build, read_model_file
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("peer", "dtype"), [(pool, torch.bfloat16), (one_at_a_time, torch.float32)])
 def test_a_peer_derains_as_the_engine_does(peer, dtype, source: Path, tmp_path: Path):
-    peer.main(SHIPPED, source, tmp_path / "out")
-    engine = Engine(build(read_model_file(SHIPPED)), torch.device("cpu"), dtype)
+    peer.main(STUDENT_BASE, source, tmp_path / "out")
+    engine = Engine(build(read_model_file(STUDENT_BASE)), torch.device("cpu"), dtype)
     for path in source.iterdir():
         expected = engine.derain(np.asarray(Image.open(path))[None])[0]
         found = np.asarray(Image.open(tmp_path / "out" / path.name))

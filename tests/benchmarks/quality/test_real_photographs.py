@@ -12,7 +12,7 @@ from benchmarks.common.networks import networks, shipped
 from benchmarks.common.photographs import middle
 from benchmarks.quality.real_photographs import RealRow, judged, of_network, references
 from models.evaluation.probe_layers import DETAIL_FAMILIES, RAIN_FAMILIES
-from models.modelfile import SHIPPED, pack, write_model_file
+from models.modelfile import STUDENT_BASE, pack, write_model_file
 from tests.support.samples.photographs import as_floats, photograph
 from tests.support.samples.students import random_student
 
@@ -66,7 +66,7 @@ def test_a_photograph_that_cannot_be_measured_is_named(real):
 
 
 def test_what_ships_is_networks_alone():
-    assert SHIPPED in shipped()
+    assert STUDENT_BASE in shipped()
     assert all(path.with_suffix(".json").exists() for path in shipped())
 
 

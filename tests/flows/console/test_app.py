@@ -96,7 +96,7 @@ class TestModels:
             (line,) = [line for line in shown.splitlines() if line.split()[:1] == [network.name]]
             assert "M parameters" in line
             assert "light rain" in line
-        assert "none yet; the champion is derain-student/1, which is student-base." in shown
+        assert "none yet; the champion is derain-student/1, which is student-large." in shown
 
     @pytest.mark.slow
     def test_what_is_registered_is_listed_with_its_aliases(

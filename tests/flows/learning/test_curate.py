@@ -9,7 +9,7 @@ from prefect.exceptions import FailedRun
 
 from flows.curate import curate
 from infra.catalog.pseudo_labels import PseudoLabels
-from models.modelfile import SHIPPED
+from models.modelfile import STUDENT_BASE
 from tasks.curation.summary import CurationSummary, Decided
 from tasks.waves.stage import Unfinished
 from tests.support.help_texts import assert_help_explains_every_parameter
@@ -29,7 +29,7 @@ def test_help_explains_every_parameter():
 
 
 def test_what_cannot_be_done_is_one_line(workspace, monkeypatch):
-    empty = curate.fn(teacher=str(SHIPPED))
+    empty = curate.fn(teacher=str(STUDENT_BASE))
     assert empty.is_failed()
     assert "the pool has no training crops" in str(empty.message)
     write_pool(workspace, rainy_crops(1))
@@ -37,11 +37,11 @@ def test_what_cannot_be_done_is_one_line(workspace, monkeypatch):
     assert "nothing.safetensors: no network of this name ships, and there is no such file" in str(
         unknown.message
     )
-    nowhere = curate.fn(teacher=str(SHIPPED), decisions="nowhere/decisions.json")
+    nowhere = curate.fn(teacher=str(STUDENT_BASE), decisions="nowhere/decisions.json")
     assert nowhere.is_failed()
     assert "decisions.json" in str(nowhere.message)
     monkeypatch.setenv("DERAIN_CURATION__AGREEMENT", "1.5")
-    wrong = curate.fn(teacher=str(SHIPPED))
+    wrong = curate.fn(teacher=str(STUDENT_BASE))
     assert str(wrong.message).startswith("DERAIN_CURATION__AGREEMENT=")
     assert PseudoLabels(str(workspace)).version() is None
 
@@ -56,7 +56,9 @@ def test_crops_that_are_pending_are_one_line(workspace, monkeypatch):
 @pytest.mark.slow
 def test_a_pool_is_judged_on_workers(workspace):
     ids = write_pool(workspace, rainy_crops(2))
-    done = curate.fn(teacher=str(SHIPPED), independent=[str(SHIPPED.with_name("student-small.safetensors"))])
+    done = curate.fn(
+        teacher=str(STUDENT_BASE), independent=[str(STUDENT_BASE.with_name("student-small.safetensors"))]
+    )
     assert done.is_completed()
     assert str(done.message).startswith("2 crops decided: ")
     assert PseudoLabels(str(workspace)).rows()["crop_id"].sort().to_list() == sorted(ids)

@@ -12,7 +12,7 @@ from flows.evaluate import evaluate
 from flows.promote import promote
 from flows.rollback import rollback
 from infra.catalog.promotions import Ledger
-from models.modelfile import SHIPPED
+from models.shipped import DEFAULT_WEIGHTS
 from tests.support.help_texts import assert_help_explains_every_parameter
 from tests.support.worlds.promotion import PAIRS, write_validation
 
@@ -32,7 +32,7 @@ def test_help_explains_every_parameter(flow: Flow):
 
 
 def test_what_cannot_be_done_is_one_line(workspace: Path, monkeypatch: pytest.MonkeyPatch):
-    refused = promote.fn(challenger=str(SHIPPED))
+    refused = promote.fn(challenger=str(DEFAULT_WEIGHTS))
     assert (refused.name, refused.is_failed()) == ("Refused", True)
     with pytest.raises(FailedRun, match="the same network as derain-student/1, the champion"):
         refused.result()
@@ -40,13 +40,13 @@ def test_what_cannot_be_done_is_one_line(workspace: Path, monkeypatch: pytest.Mo
     back = rollback.fn()
     assert (back.is_failed(), "no previous version" in str(back.message)) == (True, True)
     monkeypatch.setenv("DERAIN_GATES__MIN_IMAGES", "few")
-    wrong = promote.fn(challenger=str(SHIPPED))
+    wrong = promote.fn(challenger=str(DEFAULT_WEIGHTS))
     assert str(wrong.message).startswith("DERAIN_GATES__MIN_IMAGES=few: ")
 
 
 @pytest.mark.slow
 def test_an_evaluation_reports_and_changes_nothing(workspace: Path):
-    reported = evaluate.fn(challenger=str(SHIPPED))
+    reported = evaluate.fn(challenger=str(DEFAULT_WEIGHTS))
     assert reported.is_completed()
     assert f"the validation set has {PAIRS} pairs" in str(reported.message)
     assert Ledger(str(workspace)).rows("derain-student") == []

@@ -16,7 +16,8 @@ from infra.tracking.local_store import StoreDamaged
 from infra.tracking.model_artifact import CONFIG_FILE, WEIGHTS_FILE
 from infra.tracking.registry import Registry
 from infra.tracking.server import ModelNotFound, TrackingUnreachable
-from models.modelfile import SHIPPED, ModelFile, ModelFileInvalid, pack, read_model_file
+from models.modelfile import STUDENT_BASE, ModelFile, ModelFileInvalid, pack, read_model_file
+from models.shipped import DEFAULT_WEIGHTS
 from tasks.resolved_model import resolve_model
 from tests.support.samples.networks import random_network
 from tests.support.samples.students import random_student
@@ -63,7 +64,7 @@ def test_the_shipped_weights_become_version_1_once(new: Callable[[str], Registry
 def test_the_digest_survives_the_round_trip(tracking_tables: Path, tmp_path: Path) -> None:
     shutil.copytree(tracking_tables, tmp_path / "workspace")
     settings = _settings(tmp_path / "workspace")
-    shipped = read_model_file(SHIPPED)
+    shipped = read_model_file(DEFAULT_WEIGHTS)
     chosen = resolve_model(settings, CHAMPION)
     assert (chosen.model_file.digest, chosen.name, chosen.version) == (shipped.digest, "derain-student", "1")
     tiny = pack(random_student(), {})
@@ -151,7 +152,7 @@ def test_a_teacher_that_ships_is_registered_when_it_is_asked_for(
     with pytest.raises(ModelNotFound):
         Registry(settings).standing(name)
     chosen = resolve_model(settings, f"models:/{name}@champion")
-    shipped = read_model_file(SHIPPED.with_name(weights))
+    shipped = read_model_file(STUDENT_BASE.with_name(weights))
     assert (chosen.model_file, chosen.version) == (shipped, "1")
 
 
@@ -287,7 +288,7 @@ def test_a_broken_database_is_named(tmp_path: Path) -> None:
 
 
 def test_a_weights_file_needs_no_registry(tmp_path: Path) -> None:
-    chosen = resolve_model(_settings(tmp_path / "none"), str(SHIPPED))
+    chosen = resolve_model(_settings(tmp_path / "none"), str(STUDENT_BASE))
     assert (chosen.name, chosen.version) == ("student-base", "file")
     assert isinstance(chosen.model_file, ModelFile)
     assert not (tmp_path / "none").exists()

@@ -17,7 +17,8 @@ from models.evaluation.probes import (
     rain_probes,
     with_headroom,
 )
-from models.modelfile import SHIPPED, build, read_model_file
+from models.modelfile import build, read_model_file
+from models.shipped import DEFAULT_WEIGHTS
 from tests.support.samples.photographs import PHOTOGRAPHS, as_floats, median, photograph
 
 CAT = as_floats(photograph("chelsea", side=96))
@@ -102,7 +103,7 @@ def mean_score(derain: Callable[[Tensor], Tensor], turn: int) -> ProbeScore:
 @pytest.mark.parametrize("turn", [0, 1])
 def test_what_confuses_rain_with_detail_ranks_below_the_shipped_student(turn):
     """What any judge must do: blind scores that a blur or the identity wins are of no use."""
-    student = mean_score(build(read_model_file(SHIPPED)), turn)
+    student = mean_score(build(read_model_file(DEFAULT_WEIGHTS)), turn)
     assert student.rain_recall > 0.5
     assert student.detail_kept > 0.8
     smoothed = [mean_score(derain, turn) for derain in (box_blur, gaussian_blur, median)]

@@ -16,9 +16,10 @@ from models.evaluation.validation import (
     validate,
 )
 from models.images import to_rgb
-from models.modelfile import SHIPPED, build, read_model_file
+from models.modelfile import build, read_model_file
 from models.networks.student import PRESETS, Student
 from models.rain.banks import load_training_data
+from models.shipped import DEFAULT_WEIGHTS
 from tests.support.samples.students import random_student
 from tests.support.worlds.rainy import small_world, write_training_folder
 
@@ -95,8 +96,8 @@ def test_the_shipped_student_takes_rain_away(tmp_path: Path):
     """Photographs and streaks that it was not trained on, so a low bar: it must not be the wrong weights."""
     pairs = render_validation(load_training_data(write_training_folder(tmp_path), held_out=True), 2)
     untouched, shipped = (
-        validate(Student(PRESETS["base"]), pairs),
-        validate(build(read_model_file(SHIPPED)), pairs),
+        validate(Student(PRESETS["large"]), pairs),
+        validate(build(read_model_file(DEFAULT_WEIGHTS)), pairs),
     )
     assert shipped.light > untouched.light + 1
     assert shipped.heavy > untouched.heavy + 1

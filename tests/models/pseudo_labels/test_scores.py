@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.quality.smoothers import box_blur, gaussian_blur
 from models.evaluation.probes import probe
-from models.modelfile import SHIPPED, build, read_model_file
+from models.modelfile import STUDENT_BASE, build, read_model_file
 from models.pseudo_labels.layer_maps import agreement_map, directions, rain_found
 from models.pseudo_labels.scores import confidence, layer_score, structure_leak, trust
 from models.pseudo_labels.texture_features import fit_features, texture_features
@@ -21,7 +21,7 @@ from tests.support.samples.photographs import PHOTOGRAPHS, as_floats, photograph
 from tests.support.worlds.pools import RAIN
 
 SIDE = 96
-SMALL = Path(SHIPPED).with_name("student-small.safetensors")
+SMALL = Path(STUDENT_BASE).with_name("student-small.safetensors")
 CAT = as_floats(photograph("chelsea", SIDE))
 
 
@@ -98,7 +98,7 @@ def test_of_several_networks_the_one_that_agrees_counts():
 @pytest.fixture(scope="module")
 def judged() -> dict[str, list[float]]:
     """Overall score and both its parts of each network on photographs under rain, by name."""
-    student, small = (build(read_model_file(path)) for path in (SHIPPED, SMALL))
+    student, small = (build(read_model_file(path)) for path in (STUDENT_BASE, SMALL))
     found: dict[str, list[tuple[float, float, float]]] = {}
     for number, name in enumerate(PHOTOGRAPHS[:4]):
         rainy = as_floats(rain_on(photograph(name, SIDE), number, RAIN))

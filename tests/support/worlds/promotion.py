@@ -13,8 +13,9 @@ from infra.catalog.promotions import Ledger
 from infra.limits import GateLimits
 from infra.settings import Settings
 from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
-from models.modelfile import SHIPPED, ModelFile, build, pack, read_model_file
+from models.modelfile import ModelFile, build, pack, read_model_file
 from models.rain.streaks import FINE, MEDIUM
+from models.shipped import DEFAULT_WEIGHTS
 from tasks.media.samples import rain_on
 from tasks.promotion.validation_manifest import COLUMNS
 from tasks.resolved_model import resolve_model
@@ -31,7 +32,7 @@ PAIRS = 3
 
 def with_strength(strength: float) -> ModelFile:
     """Return the shipped student, scaled to remove this share of the streaks that it detects; 0 changes nothing."""
-    network = build(read_model_file(SHIPPED))
+    network = build(read_model_file(DEFAULT_WEIGHTS))
     with torch.no_grad():
         for part in (network.head.weight, network.head.bias):
             part.mul_(strength)

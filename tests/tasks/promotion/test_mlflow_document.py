@@ -61,7 +61,7 @@ def test_the_pages_of_mlflow_show_the_workspace(home: Path):
             f"http://127.0.0.1:{port}/api/2.0/mlflow/registered-models/search", timeout=PATIENCE
         )
     (model,) = found.json()["registered_models"]
-    assert model["latest_versions"][0]["description"].startswith("# student-base")
+    assert model["latest_versions"][0]["description"].startswith("# student-large")
 
 
 def test_the_request_of_the_document_derains_a_photograph(home: Path):

@@ -17,7 +17,7 @@ from infra.tracking.registry import Registry
 from infra.tracking.server import ModelNotFound, TrackingServer
 from models.errors import ModelError
 from models.evaluation.validation import ValidationSet
-from models.modelfile import SHIPPED, build, read_model_file
+from models.modelfile import STUDENT_BASE, build, read_model_file
 from models.networks.base import Network
 from models.rain.streaks import FINE, SHEET
 from models.training import batches, loop
@@ -59,13 +59,13 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 @pytest.fixture
 def request_(data: Path, rainy: Path) -> FinetuneRequest:
     """From the shipped student: it finds streaks to train on."""
-    model = SHIPPED.with_name("student-small.safetensors")
+    model = STUDENT_BASE.with_name("student-small.safetensors")
     return FinetuneRequest(data=str(data), unlabelled=str(rainy), model=str(model))
 
 
 def scores(monkeypatch: pytest.MonkeyPatch, rising: float) -> None:
     """Let validation say that weights get better or worse the farther they go: what a few steps do is chance."""
-    origin = build(read_model_file(SHIPPED.with_name("student-small.safetensors"))).state_dict()
+    origin = build(read_model_file(STUDENT_BASE.with_name("student-small.safetensors"))).state_dict()
 
     def judge(self: SemiSupervised, network: Network, pairs: ValidationSet) -> SemiScore:
         way = sum(float((value - origin[name]).norm()) for name, value in network.state_dict().items())

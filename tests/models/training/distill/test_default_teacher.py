@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.shipped import ShippedNetwork, shipped_networks
+from models.shipped import DEFAULT, ShippedNetwork, shipped_networks
 from models.training.distill.default_teacher import default_teacher
 from models.training.distill.teachers import read_teacher
 
@@ -15,21 +15,21 @@ def network(name: str, architecture: str, score: float) -> ShippedNetwork:
     return ShippedNetwork(name, Path(f"{name}.safetensors"), config)
 
 
-STUDENT = network("student-base", "student", 31.0)
-LARGE = network("student-large", "student", 35.0)
+STUDENT = network(DEFAULT, "student", 31.0)
+BETTER = network("student-huge", "student", 35.0)
 
 
 @pytest.mark.parametrize(
     ("lead", "teacher"),
-    [(0.5, "afr-net-base.safetensors"), (0.3, "self-ensemble-4:student-base.safetensors")],
+    [(0.5, "afr-net-base.safetensors"), (0.3, f"self-ensemble-4:{DEFAULT}.safetensors")],
 )
 def test_an_afr_net_teaches_where_it_leads_more_than_a_self_ensemble(lead, teacher):
     weak, good = network("afr-net-slim", "afr-net", 29.0), network("afr-net-base", "afr-student", 31.0 + lead)
-    assert str(default_teacher([STUDENT, weak, good, LARGE])) == teacher
+    assert str(default_teacher([STUDENT, weak, good, BETTER])) == teacher
 
 
 def test_without_an_afr_net_the_student_teaches_itself():
-    assert str(default_teacher([STUDENT, LARGE])) == "self-ensemble-4:student-base.safetensors"
+    assert str(default_teacher([STUDENT, BETTER])) == f"self-ensemble-4:{DEFAULT}.safetensors"
 
 
 def test_what_ships_has_a_teacher_that_can_be_read():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from models.modelfile import SHIPPED, pack, write_model_file
+from models.modelfile import STUDENT_BASE, pack, write_model_file
 from models.training.config import TrainConfig
 from models.training.distill import run
 from models.training.distill.run import Lead, incumbent, measure_lead
@@ -120,6 +120,6 @@ def test_a_lead_of_less_than_0_7_dB_is_no_teacher():  # noqa: N802
 
 
 def test_a_new_student_is_compared_with_the_one_that_ships():
-    assert incumbent(TrainConfig(preset="student-base")) == SHIPPED
+    assert incumbent(TrainConfig(preset="student-base")) == STUDENT_BASE
     assert incumbent(TrainConfig(preset="student-tiny")) is None
-    assert incumbent(TrainConfig(preset="student-tiny", init=str(SHIPPED))) == SHIPPED
+    assert incumbent(TrainConfig(preset="student-tiny", init=str(STUDENT_BASE))) == STUDENT_BASE
