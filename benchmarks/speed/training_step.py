@@ -1,9 +1,10 @@
 """How much of a training's time goes into steps: `python -m benchmarks.speed.training_step --data DATA`.
 
 Patches per second of three loops over the same steps, in interleaved repeats: `bare`, which takes one batch again
-and again, with rendering switched off; `ahead`, as trainings do it, which renders the next batch in a thread; and
-`in turn`, which renders between steps. Each without torch.compile and, where there is a compiler, with it. Ratios
-are to the bare loop of the same repeat. Writes `results/training_step.csv`.
+and again, with rendering switched off; `ahead`, which renders the next batch in a thread, as trainings do where a
+core is left for it; and `in turn`, which renders between steps, as they do otherwise. Each without torch.compile
+and, where there is a compiler, with it. Ratios are to the bare loop of the same repeat.
+Writes `results/training_step.csv`.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Training:
     def batches(self, loop: str) -> Iterator[TakeBatch]:
         """Yield where a loop takes its batches."""
         if loop == AHEAD:
-            with Batches(self.fabric, self.config, self.data) as batches:
+            with Batches(self.fabric, self.config, self.data, ahead=True) as batches:
                 yield batches.take
         elif loop == BARE:
             pair = self.render(0)

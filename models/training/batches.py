@@ -1,7 +1,8 @@
-"""Labelled batches of a training: the same at a step whenever asked for, rendered in a thread one step ahead."""
+"""Labelled batches of a training: the same at a step whenever asked for, rendered ahead if a core is left."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -47,15 +48,32 @@ def batch_of(
     return training_pairs(data, SampleRng(config.seed, samples), recipe, crop)
 
 
-class Batches:
-    """Render the next batch in a thread while a step is taken; used as a context.
+def has_spare_core(device: torch.device) -> bool:
+    """Return whether steps on a device leave a core of this machine idle."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return device.type == "cuda" or torch.get_num_threads() < cores
 
-    Rendering takes a sixth to a third of a step of the students, which a second core can take over. The numbers
-    that rain is drawn from depend on the step alone, so what a batch holds does not depend on the thread.
+
+class Batches:
+    """Render the next batch in a thread while a step is taken, where a core is left for it; used as a context.
+
+    The numbers that rain is drawn from depend on the step alone, so what a batch holds does not depend on the
+    thread.
+
+    Parameters
+    ----------
+    fabric, config, data
+        Of the training.
+    ahead : bool, optional
+        Whether to render ahead; by default if a core is left. A thread that has none slows the steps by more than
+        it takes off them (`benchmarks/results/training_step.csv`).
     """
 
-    def __init__(self, fabric: Fabric, config: TrainConfig, data: TrainingData) -> None:
+    def __init__(
+        self, fabric: Fabric, config: TrainConfig, data: TrainingData, ahead: bool | None = None
+    ) -> None:
         self._source = (fabric, config, data)
+        self._renders_ahead = has_spare_core(data.photographs.pixels.device) if ahead is None else ahead
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
         self._ahead: tuple[_Asked, Future[RainyPair]] | None = None
 
@@ -70,11 +88,13 @@ class Batches:
         self._thread.shutdown(cancel_futures=True)
 
     def take(self, number: int, shares: Mapping[str, float] = MappingProxyType({})) -> RainyPair:
-        """Return the batch of a step, as `batch_of` does, and begin to render the next one."""
+        """Return the batch of a step, as `batch_of` does, and begin to render the next one if a core is left."""
         if self._ahead is not None and self._ahead[0] == (number, shares):
             pair = self._ahead[1].result()
         else:  # the first step, or the first one after a validation that shifted the shares
             pair = batch_of(*self._source, number, shares)
+        if not self._renders_ahead:
+            return pair
         following = self._thread.submit(batch_of, *self._source, number + 1, shares)
         self._ahead = ((number + 1, shares), following)
         return pair

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.training.batches import Batches, batch_of
+from models.training.batches import Batches, batch_of, has_spare_core
 from models.training.config import TrainConfig
 from tests.support.worlds.rainy import small_world
 from tests.support.worlds.trainings import SIX_STEPS, rank
@@ -18,14 +18,14 @@ ONE: Any = SimpleNamespace(global_rank=0, world_size=1)
 
 def test_batches_rendered_ahead_are_those_of_their_steps():
     world = small_world()
-    with Batches(ONE, CONFIG, world) as batches:
+    with Batches(ONE, CONFIG, world, ahead=True) as batches:
         for number in (0, 1, 2, 7, 8, 3):  # also where the next step is not the one that was expected
             assert torch.equal(batches.take(number).rainy, batch_of(ONE, CONFIG, world, number).rainy)
 
 
 def test_batches_after_a_change_of_shares_have_the_new_ones():
     world, dry = small_world(), {"recorded": 0.0, "bank": 0.0, "procedural": 0.0, "both": 0.0, "drops": 0.0}
-    with Batches(ONE, replace(CONFIG, batch=8), world) as batches:
+    with Batches(ONE, replace(CONFIG, batch=8), world, ahead=True) as batches:
         assert batches.take(0).streaks.any()
         pair = batches.take(1, dry)  # rendered ahead with the old shares
         assert not pair.streaks.any()
@@ -36,7 +36,7 @@ def test_what_fails_while_rendering_ahead_fails_in_the_training(monkeypatch: pyt
     def fails(*arguments: object) -> object:
         raise MemoryError("no room for a batch")
 
-    with Batches(ONE, CONFIG, small_world()) as batches:
+    with Batches(ONE, CONFIG, small_world(), ahead=True) as batches:
         monkeypatch.setattr("models.training.batches.training_pairs", fails)
         batches._ahead = (1, batches._thread.submit(batch_of, *batches._source, 1))
         with pytest.raises(MemoryError, match="no room for a batch"):
@@ -74,3 +74,23 @@ def test_the_last_part_has_large_crops():
     world = small_world()
     sizes = [tuple(batch_of(rank(0, 1), config, world, step).rainy.shape) for step in (7, 8)]
     assert sizes == [(8, 3, 32, 32), (2, 3, 64, 64)]
+
+
+@pytest.mark.parametrize(
+    ("threads", "device", "spare"), [(2, "cpu", False), (1, "cpu", True), (2, "cuda", True)]
+)
+def test_a_core_is_spare_where_steps_do_not_use_it(
+    monkeypatch: pytest.MonkeyPatch, threads: int, device: str, spare: bool
+):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1}, raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert has_spare_core(torch.device(device)) is spare
+
+
+def test_without_a_spare_core_batches_are_rendered_in_turn(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("models.training.batches.has_spare_core", lambda device: False)
+    world = small_world()
+    with Batches(ONE, CONFIG, world) as batches:
+        for number in range(3):
+            assert torch.equal(batches.take(number).rainy, batch_of(ONE, CONFIG, world, number).rainy)
+            assert batches._ahead is None
