@@ -1,4 +1,4 @@
-"""Links between the work and its Prefect run, if there is one (`report`, `as_task_run`, `run_log`).
+"""Links between the work and its Prefect run, if there is one (`report`, `attempt`, `run_log`).
 
 Only flows import Prefect; outside a flow run, nothing here needs it.
 """
@@ -114,22 +114,3 @@ def _impatiently(make: Callable[[], T]) -> T:
     except TransportError:
         _silence.until = time.monotonic() + SILENT_SECONDS
         raise
-
-
-def as_task_run(name: str | None, number: int, work: Callable[[], None]) -> None:
-    """Run `work` as the task run `<name>-<number>` of the flow run; call it directly without a name or a flow run.
-
-    The message of an expected error becomes that of the failed task run, without a traceback. The work is also done
-    if Prefect's server does not answer.
-
-    Raises
-    ------
-    Exception
-        Any exception of `work`.
-    """
-    if name is None or not is_in_flow_run():
-        work()
-        return
-    from tasks.prefect_tasks import run_piece
-
-    run_piece(name, number, work)

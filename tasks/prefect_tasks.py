@@ -19,7 +19,7 @@ SERVER_ERRORS = (httpx.HTTPError, PrefectException)
 
 
 def run_piece(name: str, number: int, work: Callable[[], None]) -> None:
-    """Run `work` as the task run `<name>-<number>`; see `tasks.prefect_runs.as_task_run`."""
+    """Run `work` as the task run `<name>-<number>`; see `tasks.waves.task_runs.as_task_run`."""
     piece = _Piece(work)
     try:
         _piece_run.with_options(name=name)(name, number, piece, return_state=True)

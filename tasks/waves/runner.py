@@ -17,12 +17,13 @@ from infra.errors import STORAGE_ERRORS, TransientError
 from infra.failpoints import failpoint
 from infra.settings import Settings
 from infra.storage.lease import Lease, LeaseLost
-from tasks.prefect_runs import as_task_run, interrupts
+from tasks.prefect_runs import interrupts
 from tasks.waves.executors import Executor
 from tasks.waves.flight import Flight, Quarantine
 from tasks.waves.interrupts import delayed_interrupts, sigterm_as_exit
 from tasks.waves.stage import Finished, Item, Row, Shard, Stage
 from tasks.waves.tally import Tally
+from tasks.waves.task_runs import as_task_run
 
 COMMIT_SECONDS = 8.0
 """Longest time that rows wait for their commit; as a shard takes a few seconds, a kill loses little work."""

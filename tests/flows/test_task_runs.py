@@ -8,7 +8,7 @@ import pytest
 from prefect import flow
 
 from infra.errors import AccessDenied
-from tasks.prefect_runs import as_task_run
+from tasks.waves.task_runs import as_task_run
 
 pytestmark = pytest.mark.slow
 
