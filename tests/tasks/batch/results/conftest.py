@@ -11,7 +11,7 @@ from playwright.sync_api import Browser
 from tasks.batch.report import render
 from tests.support.samples.reports import report
 from tests.support.servers.browser import chromium
-from tests.support.worlds.report_pages import Seen, watched
+from tests.support.servers.report_pages import Seen, watched
 
 
 @pytest.fixture(scope="module")

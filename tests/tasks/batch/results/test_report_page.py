@@ -9,7 +9,7 @@ from playwright.sync_api import Locator
 from tasks.pages.templates import visible
 from tests.support.samples.reports import HOSTILE_KEYS, summary
 from tests.support.servers.browser import with_a_script
-from tests.support.worlds.report_pages import watched
+from tests.support.servers.report_pages import watched
 
 pytestmark = [pytest.mark.slow, pytest.mark.chromium]
 

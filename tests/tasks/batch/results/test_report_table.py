@@ -9,7 +9,7 @@ from playwright.sync_api import Locator
 from tasks.batch.report import render
 from tasks.pages.templates import visible
 from tests.support.samples.reports import HOSTILE_KEYS, record, report
-from tests.support.worlds.report_pages import Seen
+from tests.support.servers.report_pages import Seen
 
 pytestmark = [pytest.mark.slow, pytest.mark.chromium]
 
