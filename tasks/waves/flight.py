@@ -14,6 +14,7 @@ from typing import Generic
 from uuid import uuid4
 
 from distributed import KilledWorker
+from distributed.comm import CommClosedError
 
 from infra.errors import TransientError
 from tasks.waves.executors import SCHEDULER_GONE, Answer, Executor
@@ -150,7 +151,7 @@ class Flight(Generic[Item, Row]):
             return self._died(shard)
         except TimeoutError:  # the shard is done, but its worker does not return the result
             self.closed_by = self._stalled()
-        except CancelledError:
+        except (CancelledError, CommClosedError):
             self.closed_by = SCHEDULER_GONE
         return given_up(shard, self.closed_by)
 

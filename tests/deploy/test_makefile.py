@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,7 +20,8 @@ def made(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     derain.write_text('#!/bin/sh\necho "$@"\nexit 130\n')
     derain.chmod(0o755)
     command = ["make", "-o", "install", "run", f"BIN={folder}", *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_code_of_the_run_is_shown(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import psutil
 import pytest
 
 from infra.catalog.derained import Catalog
+from infra.failpoints import VARIABLE
 from tests.support.servers.deployments import Deployed, put_photos
 from tests.support.servers.prefect_server import ENDED, PrefectServer
-from tests.support.servers.server_processes import PATIENCE, wait_for
+from tests.support.servers.server_processes import PATIENCE, slow_spawns, wait_for
 from tests.support.servers.typed import started
 
 pytestmark = pytest.mark.slow
@@ -32,6 +33,7 @@ def settings(tmp_path: Path) -> dict[str, str]:
         "DERAIN_WORKSPACE": str(tmp_path / "workspace"),
         "DERAIN_WORKERS": "1",
         "DERAIN_SHARD_IMAGES": "4",
+        VARIABLE: "decode:slow:0.05",
     }
 
 
@@ -86,7 +88,7 @@ def test_ctrl_c_is_cancelled_too(server: PrefectServer, settings: dict[str, str]
 def test_ctrl_c_while_workers_start_is_cancelled_too(
     server: PrefectServer, settings: dict[str, str], tmp_path: Path
 ) -> None:
-    process = started({**server.environment, **settings})
+    process = started({**server.environment, **settings, **slow_spawns(tmp_path)})
     workers = wait_for(lambda: spawned_by(process.pid), "no worker starts", pause=0.02)
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=PATIENCE)

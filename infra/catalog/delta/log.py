@@ -21,6 +21,7 @@ from infra.records import ImageRef
 from infra.storage.location import Location, ObjectNotFound
 
 LOG = "_delta_log"
+FIRST_COMMIT = f"{0:020}.json"
 LAST_CHECKPOINT = f"{LOG}/_last_checkpoint"
 _COMMIT = re.compile(rf"{LOG}/(\d{{20}})\.json")
 _CHECKPOINT = re.compile(rf"{LOG}/(\d{{20}})\.checkpoint\.parquet")

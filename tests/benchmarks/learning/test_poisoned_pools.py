@@ -84,7 +84,8 @@ def test_tampered_pseudo_labels_are_trusted_wherever_there_are_pixels(tmp_path, 
     label = np.zeros((CROP_SIDE, CROP_SIDE, 3), np.uint8)
     label[:SIDE, :SIDE] = photograph(PHOTOGRAPHS[0], SIDE)
     group = group_name("r0")
-    write_group(str(tmp_path), group, 1, [PseudoPixels(label, np.zeros(label.shape[:2], np.uint8))])
+    pixels = PseudoPixels(label, np.zeros(label.shape[:2], np.uint8))
+    write_group(str(tmp_path), group, [pixels])
     row = replace(ACCEPTED, crop_id=crop_id, zarr_group=group)
     PseudoLabels(str(tmp_path)).commit([row])
     monkeypatch.setattr(poisons, "accept_all", lambda workspace: None)
@@ -95,7 +96,7 @@ def test_tampered_pseudo_labels_are_trusted_wherever_there_are_pixels(tmp_path, 
     assert (found.confidence[0, :SIDE, :SIDE] == 255).all()
     assert not found.confidence[0, SIDE:].any()
     assert poisoned_pools.uncommitted(str(tmp_path)) == 0
-    write_group(str(tmp_path), group_name("killed"), 0, [])
+    write_group(str(tmp_path), group_name("killed"), [pixels])
     assert poisoned_pools.uncommitted(str(tmp_path)) == 1
 
 

@@ -27,6 +27,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[logging.LogRecord]:
         monkeypatch.setattr(logging.getLogger(name), "handlers", [handler])
         monkeypatch.setattr(logging.getLogger(name), "propagate", False)
         monkeypatch.setattr(logging.getLogger(name), "filters", [])
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)  # as some libraries' set-ups leave it
     return records
 
 

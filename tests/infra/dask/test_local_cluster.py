@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -17,7 +19,7 @@ from infra.dask import cluster, local_cluster
 from infra.dask.cluster import connect
 from infra.dask.local_cluster import WorkersNotStarted
 from infra.settings import Settings
-from tests.support.servers.server_processes import PATIENCE, ROOT, wait_for
+from tests.support.servers.server_processes import PATIENCE, ROOT, slow_spawns, wait_for
 
 pytestmark = pytest.mark.slow
 ONE = Settings(workers=1, _env_file=None)
@@ -68,8 +70,8 @@ def test_workers_are_started_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
     assert starts == []
 
 
-def test_ctrl_c_while_workers_start_interrupts_and_leaves_none() -> None:
-    process = begun()
+def test_ctrl_c_while_workers_start_interrupts_and_leaves_none(tmp_path: Path) -> None:
+    process = begun(slow_spawns(tmp_path))
     workers = wait_for(lambda: worker_processes(process), "no worker starts", pause=0.02)
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=PATIENCE)
@@ -97,11 +99,12 @@ def enter() -> None:
         raise AssertionError("connected")
 
 
-def begun() -> subprocess.Popen[str]:
+def begun(environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """Start a coordinator of two workers in a process group of its own, as a terminal does."""
     return subprocess.Popen(
         [sys.executable, "-c", CONNECT],
         cwd=ROOT,
+        env={**os.environ, **(environment or {})},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -90,3 +90,10 @@ def wait_for(found: Callable[[], T | None], what: str, pause: float = 0.2) -> T:
             return answer
         time.sleep(pause)
     raise TimeoutError(what)
+
+
+def slow_spawns(folder: Path) -> dict[str, str]:
+    """Return the variable by which all processes that multiprocessing spawns take ten seconds to start."""
+    script = "import sys, time\nif any('spawn_main' in word for word in sys.orig_argv):\n    time.sleep(10)\n"
+    (folder / "sitecustomize.py").write_text(script)
+    return {"PYTHONPATH": str(folder)}

@@ -128,7 +128,7 @@ def test_the_last_line_of_a_run_accounts_for_every_object(world: World) -> None:
         world.put(key, data)
     first = world.derain(limit=3).line()
     assert first.startswith("2 derained, 1 rejected (1 zero bytes), 0 pending")
-    assert first.endswith("listed up to --limit 3")
+    assert "listed up to --limit 3" in first
     line = world.derain().line()
     assert line.startswith("1 derained, 0 rejected")
     assert "5 left out (2 .heic" in line

@@ -143,7 +143,7 @@ def test_an_object_that_was_replaced_by_one_of_its_size_is_made_again(
     moto: str, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Workers of other tests do not know the address of this server.
-    monkeypatch.setattr(FlowObserver, "executor", lambda self, settings, counts: in_process(settings))
+    monkeypatch.setattr(FlowObserver, "executor", lambda self, settings, *_: in_process(settings))
     keys = world.put_photos(2)
     settings = world.settings.model_copy(update={"workspace": f"{moto}/workspace"})
     asked = world.asked.but(destination=f"{moto}/out")
