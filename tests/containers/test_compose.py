@@ -11,17 +11,17 @@ import psutil
 import pytest
 
 from infra.settings import Settings
+from models.shipped import DEFAULT_WEIGHTS
 from tests.conftest import fresh_bucket
 from tests.support.containers.composed import LISTEN, Installation, installation
 from tests.support.containers.containers import Podman
 from tests.support.servers.ceph import Gateway
 from tests.support.servers.prefect_server import ENDED
-from tests.support.servers.server_processes import ROOT, wait_for
+from tests.support.servers.server_processes import wait_for
 from tests.support.worlds.buckets import Rain, contents, photographs
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 IMAGES = 12
-STUDENT_BASE = ROOT / "models" / "weights" / "student-base.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,9 @@ def rain(store: Gateway, monkeymodule: pytest.MonkeyPatch) -> Rain:
     """Photographs in a bucket, and what the shipped network makes of them."""
     bucket = fresh_bucket(store, monkeymodule)
     settings = Settings(workspace=f"{bucket}/workspace", _env_file=None)
-    return Rain(f"{bucket}/rainy", f"{bucket}/derained", STUDENT_BASE, photographs(IMAGES), settings).fill()
+    return Rain(
+        f"{bucket}/rainy", f"{bucket}/derained", DEFAULT_WEIGHTS, photographs(IMAGES), settings
+    ).fill()
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ def test_all_state_is_in_postgres_and_the_model_in_the_bucket(running: Installat
     assert int(ask_postgres(running, "prefect", query)) >= 1
     assert ask_postgres(running, "mlflow", "select name from registered_models") == "derain-student"
     artifacts = contents(f"{rain.settings.workspace}/mlflow")
-    assert any(data == STUDENT_BASE.read_bytes() for data in artifacts.values())
+    assert any(data == DEFAULT_WEIGHTS.read_bytes() for data in artifacts.values())
 
 
 def test_nothing_listens_beyond_loopback(running: Installation) -> None:
