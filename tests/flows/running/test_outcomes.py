@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from uuid import uuid4
 
 import pytest
@@ -13,6 +15,7 @@ from prefect.exceptions import FailedRun
 from prefect.logging.loggers import flow_run_logger
 
 from flows.running.outcomes import failed
+from tests.support.servers.server_processes import ROOT
 
 LOGS = ("prefect.flow_runs", "prefect.engine")
 
@@ -52,10 +55,28 @@ def test_a_refusal_is_not_logged_as_an_unexpected_exception(lines: list[logging.
     assert lines == []
 
 
-def test_an_error_of_ours_is_logged_with_its_traceback(lines: list[logging.LogRecord]) -> None:
-    failed("an earlier refusal")
-    raised_by_the_engine(ZeroDivisionError("division by zero"))
-    assert [line.exc_info is not None for line in lines] == [True, True]
+UNEXPECTED = """
+import logging
+from flows.running.outcomes import failed
+from tests.flows.running.test_outcomes import LOGS, raised_by_the_engine
+
+records = []
+handler = logging.Handler()
+handler.emit = records.append
+for name in LOGS:
+    logging.getLogger(name).handlers = [handler]
+    logging.getLogger(name).propagate = False
+failed("an earlier refusal")
+raised_by_the_engine(ZeroDivisionError("division by zero"))
+print([record.exc_info is not None for record in records])
+"""
+
+
+def test_an_error_of_ours_is_logged_with_its_traceback() -> None:
+    """In a process of its own, because other tests change the loggers of Prefect's engine."""
+    command = [sys.executable, "-c", UNEXPECTED]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.stdout == "[True, True]\n", ended.stderr
 
 
 def test_a_refused_promotion_keeps_its_name() -> None:

@@ -88,7 +88,7 @@ def test_killed_while_a_commit_is_written(
         "table": lambda: _count(table / "_delta_log", "") >= 1,
         "log of the second commit": lambda: _count(table / "_delta_log", ".json") >= 3,
     }
-    process = run("")
+    process = run("decode:slow:0.3")  # so that it has not ended yet
     _wait_for(signs[sign], process)
     _kill(process)
     process.communicate(timeout=PATIENCE)
