@@ -1,13 +1,13 @@
 """`Lease`, which keeps two coordinators from writing to the same destination of a workspace.
 
 A lease is a sequence of generations, files `<sha of destination>.<generation>.json` under `<workspace>/leases`,
-each created exclusively. Whoever created the highest generation holds the lease; its file says until when, and
-is rewritten while the holder lives. To take over an expired, released or orphaned lease, a process creates the
-next generation. No run deletes the highest file, so generations only rise; `forget_leases` does, days later, and
+each created exclusively. Whoever created the highest generation holds the lease; its file says until when, and is
+rewritten while the holder lives. To take over an expired, released or orphaned lease, a process creates the next
+generation. No run deletes the highest file, so generations only rise; `forget_leases` does, days later, and
 generations begin anew. A holder that finds another highest one than its own, or another content in its own, knows
-that it has lost the lease. A holder that slept past its expiry (a
-closed laptop, a paused machine) creates the next generation itself unless somebody else has. All of this needs
-only exclusive creation and a consistent listing: a local folder or S3.
+that it has lost the lease. A holder that slept past its expiry (a closed laptop, a paused machine) creates the
+next generation itself unless somebody else has. All of this needs only exclusive creation and a consistent
+listing: a local folder or S3.
 
 A lease covers everything below its destination: whoever has created a generation looks for held leases on folders
 above and below, and gives its own up if there is one. Of two that start at the same moment, at least one sees the
