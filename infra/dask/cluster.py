@@ -19,6 +19,7 @@ import dask
 from distributed import Client, WorkerPlugin
 from distributed.comm import parse_address, parse_host_port
 from distributed.comm.registry import get_backend
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from infra.dask.closing import closing_client
 from infra.dask.local_cluster import local_cluster, local_workers
@@ -86,6 +87,12 @@ def connect(settings: Settings) -> Iterator[Client]:
             closing_client(Client(cluster)) as client,
         ):
             yield client
+
+
+@retry(retry=retry_if_exception_type(AssertionError), stop=stop_after_attempt(2), reraise=True)
+def client_at(address: str, **options: Any) -> Client:
+    """Return a client; try again if its thread does not start in 10 s, as on a machine that was suspended."""
+    return Client(address, **options)
 
 
 def worker_count(client: Client) -> int:
@@ -169,7 +176,7 @@ def _remote(settings: Settings, address: str) -> Iterator[Client]:
         _try_to_connect(address)
         warn_of_plain_tcp(address)
         with without_version_tables():
-            client = Client(address, timeout="10s", security=security)
+            client = client_at(address, timeout="10s", security=security)
     except (OSError, ValueError, RuntimeError) as error:
         raise ClusterUnreachable(f"{address}: no Dask scheduler answers there ({error})") from error
     with closing_client(client):

@@ -88,6 +88,23 @@ def test_a_scheduler_without_workers_is_reported(tmp_path: Path) -> None:
             enter(alone.address)
 
 
+def test_a_client_whose_thread_starts_late_is_made_again(
+    elsewhere: DaskCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def client(*args: object, **options: object) -> Client:
+        made.append(args)
+        if len(made) == 1:
+            raise AssertionError  # from distributed.utils.LoopRunner, after 10 s
+        return Client(*args, **options)
+
+    monkeypatch.setattr(cluster, "Client", client)
+    with connect(Settings(cluster=elsewhere.address, _env_file=None)) as connected:
+        assert submit(connected, len, (1, 2)).result(timeout=180) == 2
+    assert len(made) == 2
+
+
 def enter(address: str) -> None:
     with connect(Settings(cluster=address, _env_file=None)):
         raise AssertionError("connected")

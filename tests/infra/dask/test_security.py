@@ -16,7 +16,7 @@ from distributed import Client, Security
 from infra.dask import cluster
 from infra.dask import security as security_module
 from infra.dask.calls import submit
-from infra.dask.cluster import ClusterUnreachable, connect
+from infra.dask.cluster import ClusterUnreachable, client_at, connect
 from infra.dask.security import CertificatesInvalid, warn_of_plain_tcp
 from infra.settings import Settings
 from tests.support.servers.ceph import free_ports
@@ -38,7 +38,7 @@ def test_a_client_with_other_certificates_is_refused(here: Client, security: Sec
         assert address.startswith("tls://")
         for scheme in ("tls", "tcp"):
             with pytest.raises((OSError, TypeError, RuntimeError)):
-                Client(address.replace("tls", scheme), security=security, timeout="2s")
+                client_at(address.replace("tls", scheme), security=security, timeout="2s")
     assert submit(here, len, (1, 2)).result(timeout=60) == 2  # the cluster still works
 
 
