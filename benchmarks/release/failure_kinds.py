@@ -2,9 +2,9 @@
 
     python -m benchmarks.release.failure_kinds --data SETS
 
-Each row of the sheet shows a crop of a rainy photograph, and what student-base, the default before, and student-large
-make of it. Frames of `SETS/real_frames` (of S2VD, MIT licence) show real rain. Kinds that they lack are rendered on
-photographs of scikit-image that are in the public domain. Writes `results/failure_kinds.jpg`.
+Each row of the sheet shows a crop of a rainy photograph, and what student-base, the default before, and
+student-large make of it. Frames of `SETS/real_frames` (of S2VD, MIT licence) show real rain. Kinds that they lack
+are rendered on photographs of scikit-image that are free to use. Writes `docs/images/failure-kinds.jpg`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from models.rng import SampleRng
 from models.shipped import network_path
 from tasks.media.samples import photograph
 
-RESULTS = Path(__file__).parents[1] / "results" / "failure_kinds.jpg"
+PAGE = Path(__file__).parents[2] / "docs" / "images" / "failure-kinds.jpg"
 NETWORKS = ("student-base", "student-large")
 CELL = (384, 240)
 TITLE = 24
@@ -59,7 +59,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Streaks:
-    """Rain of some families at each of some angles (radians, 0 falls straight down), on a photograph made darker."""
+    """Rain of some families at each of some angles (radians, 0 falls straight down), on a darker photograph."""
 
     families: tuple[StreakFamily, ...]
     angles: tuple[float, ...]
@@ -86,7 +86,7 @@ def drops(clean: RgbImage) -> RgbImage:
 EXAMPLES = (
     Example("fine dense", "real_frames/00003.jpg", 180, 80),
     Example("fine dense", "real_frames/00046.jpg", 256, 80),
-    Example("heaviest", "coffee", 108, 80, Streaks((SOFT, SHEET, SHEET, FINE, BOLD), (0.15,))),
+    Example("heaviest", "coffee", 108, 80, Streaks((SOFT, SHEET, SHEET, SHEET, FINE, FINE, BOLD), (0.15,))),
     Example("night", "rocket", 128, 160, Streaks((FINE, MEDIUM, BOLD), (0.1,), exposure=0.5)),
     Example("two directions", "chelsea", 40, 30, Streaks((MEDIUM, BOLD), (-0.35, 0.3))),
     Example("near bold", "real_frames/00003.jpg", 256, 240),
@@ -101,7 +101,7 @@ def main() -> None:
         prog="python -m benchmarks.release.failure_kinds", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with real_frames")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=PAGE)
     arguments = parser.parse_args()
     compared = list(networks([network_path(name) for name in NETWORKS]))
     sheet([_pictures(each, arguments.data, compared) for each in EXAMPLES]).save(arguments.out, quality=88)

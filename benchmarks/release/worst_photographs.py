@@ -4,8 +4,8 @@
 
 The worst are those from whose middle it takes the least planted rain, as in `benchmarks.quality.real_photographs`.
 Writes `results/worst_photographs.csv`, and into `FOLDER` a picture of each: the middle at full size, rainy and
-derained by both networks. Most of these photographs may not be published; `docs/failure-kinds.md` says in words what
-is seen on them.
+derained by both networks. These photographs may not be published; `docs/failure-kinds.md` says in words what they
+show.
 """
 
 from __future__ import annotations
