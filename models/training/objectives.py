@@ -27,7 +27,7 @@ class Objective(nn.Module, ABC):
         return {}
 
     def learnt(self) -> list[nn.Parameter]:
-        """Return the parameters that train; others, such as those of a teacher, stay as they are."""
+        """Return the parameters that are trained; others, such as those of a teacher, do not change."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
     @abstractmethod
@@ -37,7 +37,7 @@ class Objective(nn.Module, ABC):
         Parameters
         ----------
         network : module
-            The network in training, as wrapped by Fabric.
+            The network in training, wrapped by Fabric.
         config : TrainConfig
             Hyper-parameters.
         step : int
@@ -47,7 +47,7 @@ class Objective(nn.Module, ABC):
         """
 
     def judge(self, network: nn.Module, pairs: ValidationSet) -> Score:
-        """Score weights on the validation set: the best ones are kept."""
+        """Score weights on the validation set; the training keeps the best ones."""
         return validate(network, pairs)
 
 
