@@ -40,7 +40,7 @@ def noted_ctrl_c(active: bool = True) -> Iterator[Callable[[], bool]]:
     Parameters
     ----------
     active : bool
-        False to leave Ctrl-C as it is.
+        False to leave the handling of Ctrl-C unchanged.
 
     Yields
     ------

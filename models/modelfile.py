@@ -146,7 +146,7 @@ def _narrowed(key: str, value: Tensor) -> Tensor:
         return value
     narrow = value.to(torch.float16)
     if not narrow.isfinite().all():
-        raise ValueError(f"{key}: holds what fp16 cannot (infinite, not a number, or above 65504)")
+        raise ValueError(f"{key}: holds a value that fp16 cannot represent (infinite, NaN, or above 65504)")
     return narrow
 
 
@@ -158,7 +158,7 @@ def _check_weights(weights: bytes, described: Mapping[str, Any], name: str) -> N
     """Compare the weights with the checksum in the config: safetensors itself does not detect a flipped bit."""
     expected = described.get("weights_sha256")
     if expected is not None and hashlib.sha256(weights).hexdigest() != expected:
-        raise ModelFileInvalid(f"{name}: the weights are damaged: not those that its config was written for")
+        raise ModelFileInvalid(f"{name}: the weights are damaged: their checksum is not that of the config")
 
 
 def _read_config(config: bytes, name: str) -> dict[str, Any]:

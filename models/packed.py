@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model as bytes: what is stored, sent to workers and registered."""
+    """A model as bytes, as it is stored, sent to workers and registered."""
 
     weights: bytes
     config: bytes

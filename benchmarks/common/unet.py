@@ -92,11 +92,11 @@ class UNet(Network):
         self.head = zero_conv(widths[0], pixels)
 
     def forward(self, rainy: Tensor) -> Tensor:
-        """Derain a batch, as `Network.forward` says."""
+        """Derain a batch; see `Network.forward`."""
         return self._derain(rainy)[0]
 
     def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
-        """Return the terms, as `Network.loss_terms` says; the mask's only with AFR."""
+        """Return the terms (see `Network.loss_terms`), the mask's only with AFR."""
         derained, mask_logits = self._derain(pair.rainy.contiguous(memory_format=torch.channels_last))
         terms = (reconstruction or reconstruction_terms)(derained, pair.clean)
         if mask_logits is None:

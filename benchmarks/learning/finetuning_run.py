@@ -27,7 +27,7 @@ from models.training.loop import fit
 from models.training.semi.config import SemiConfig
 from models.training.semi.data import RealRain, Targets
 from models.training.semi.rain_critic import RainCritic, train_critic
-from models.training.weight_interpolation import keep
+from models.training.weight_interpolation import interpolate_best
 
 PSEUDO_LABELS, TEMPORAL = "re-rain + own pseudo-labels", "re-rain + temporal"
 TERMS = {
@@ -96,13 +96,13 @@ def fine_tune(setup: Setup, terms: str, pool: Sequence[RainyScene], out: Path) -
     pairs = render_validation(held_out, setup.train.validation_photographs)
     chosen = out / f"{setup.train.preset}.safetensors"
     origin = read_model_file(STUDENT_BASE)
-    kept = keep(fabric, chosen, origin, lambda network: objective.judge(network, pairs))
+    result = interpolate_best(fabric, chosen, origin, lambda network: objective.score(network, pairs))
     last = engine_of(build(pack(state.average, {})))  # rounded like a model file
-    if not kept.is_better:
+    if not result.is_better:
         return FineTuned(engine_of(start), last, 0, 0.0, harvest)
-    best = read_model_file(kept.weights)
+    best = read_model_file(result.weights)
     step = int(json.loads(best.config)["facts"]["step"])
-    return FineTuned(engine_of(build(best)), last, step, kept.share, harvest)
+    return FineTuned(engine_of(build(best)), last, step, result.share, harvest)
 
 
 def shipped() -> Network:

@@ -59,7 +59,7 @@ SIDE = 256
 SEED = 20_261_121
 LABELLED = 60
 HALVED = 0.5
-"""A pseudo-label is good if at most this share of the rainy crop's error is left where it is confident."""
+"""Largest share of the rainy crop's error that a good pseudo-label leaves where it is confident."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ class Soak:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(description="Disturb runs of derain-batch and check what they leave.")
+    parser = argparse.ArgumentParser(description="Disturb runs of derain-batch and check the results.")
     parser.add_argument("--minutes", type=float, default=15, help="minutes after which no episode begins")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random except timing")
     parser.add_argument("--out", type=Path, default=RESULTS, help="file of the table")

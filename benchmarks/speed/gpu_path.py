@@ -130,11 +130,11 @@ def measure(
 def write(rows: Sequence[Row], path: Path) -> None:
     """Write rows, which replace those of the same network, size, batch and device."""
 
-    def same(row: dict[str, str]) -> tuple[str, ...]:
+    def identity(row: dict[str, str]) -> tuple[str, ...]:
         return (row["network"], row["size"], row["batch"], row["device"])
 
-    anew = {(row.network, row.size, str(row.batch), row.device) for row in rows}
-    write_table(rows, path, kept=[row for row in rows_of(path, Row) if same(row) not in anew])
+    replaced = {(row.network, row.size, str(row.batch), row.device) for row in rows}
+    write_table(rows, path, kept=[row for row in rows_of(path, Row) if identity(row) not in replaced])
 
 
 def _parse() -> argparse.Namespace:

@@ -214,8 +214,8 @@ def device_name(device: torch.device) -> str:
 
 def write(rows: Sequence[SpeedRow], path: Path) -> None:
     """Write rows, which replace earlier ones of the same measurement; other rows stay."""
-    anew = {tuple(str(getattr(row, name)) for name in MEASURED) for row in rows}
-    others = [row for row in rows_of(path, SpeedRow) if tuple(row[name] for name in MEASURED) not in anew]
+    replaced = {tuple(str(getattr(row, name)) for name in MEASURED) for row in rows}
+    others = [row for row in rows_of(path, SpeedRow) if tuple(row[name] for name in MEASURED) not in replaced]
     write_table(rows, path, kept=others)
 
 

@@ -50,7 +50,7 @@ class ProbeScore:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One planted layer: what was added to the photograph, (3, H, W), in whole 8-bit levels."""
+    """One planted layer, (3, H, W), in whole 8-bit levels."""
 
     family: str
     planted: Tensor

@@ -127,7 +127,7 @@ class AfrNet(Network):
         self.derain_decoder = DerainDecoder(config)
 
     def forward(self, rainy: Tensor) -> Tensor:
-        """Derain a batch, as `Network.forward` says."""
+        """Derain a batch; see `Network.forward`."""
         return self.outputs(rainy).derained[0]
 
     def outputs(self, rainy: Tensor) -> AfrOutputs:
@@ -148,7 +148,7 @@ class AfrNet(Network):
 
     @property
     def feature_widths(self) -> dict[int, int]:
-        """Channels of the refined levels, as `Network.feature_widths` says."""
+        """Channels of the refined levels; see `Network.feature_widths`."""
         return {self.config.unshuffle * 2**level: width for level, width in enumerate(self.config.widths)}
 
     def features(self, rainy: Tensor) -> Features:
@@ -162,7 +162,7 @@ class AfrNet(Network):
         return Features(outputs.derained[0], levels, torch.sigmoid(outputs.mask_logits))
 
     def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
-        """Return the terms, as `Network.loss_terms` says; a given `reconstruction` sees the full scale alone."""
+        """Return the terms (see `Network.loss_terms`); a given `reconstruction` sees the full scale alone."""
         outputs = self.outputs(pair.rainy.contiguous(memory_format=torch.channels_last))
         mask = {"mask": mask_term(outputs.mask_logits, pair.rain_mask)}
         if reconstruction is not None:

@@ -88,7 +88,7 @@ class GatedAfr(nn.Module, Silent):
         return RefinedFeatures(gated, found.mask_logits)
 
     def silence(self) -> None:
-        """Close the gates, as `Silent.silence` says."""
+        """Close the gates; see `Silent.silence`."""
         for gate in self.gates:
             nn.init.zeros_(gate)
 
@@ -123,7 +123,7 @@ class AfrStudent(Student):
         self.afr = GatedAfr(config.widths, config)
 
     def forward(self, rainy: Tensor) -> Tensor:
-        """Derain a batch, as `Network.forward` says."""
+        """Derain a batch; see `Network.forward`."""
         return self.outputs(rainy).derained
 
     def outputs(self, rainy: Tensor) -> AfrStudentOutputs:
@@ -133,13 +133,13 @@ class AfrStudent(Student):
         return AfrStudentOutputs(self._without_streaks(rainy, padded, decoded), mask_logits, refined)
 
     def features(self, rainy: Tensor) -> Features:
-        """Derain a batch and return the refined levels and the rain mask, as `Network.features` says."""
+        """Derain a batch and return the refined levels and the rain mask; see `Network.features`."""
         found = self.outputs(rainy)
         levels = self._cropped(rainy, found.refined)
         return Features(found.derained, levels, torch.sigmoid(self._mask(rainy, found)))
 
     def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
-        """Return the terms that training minimises, as `Network.loss_terms` says, including the mask's."""
+        """Return the terms that training minimises, including the mask's; see `Network.loss_terms`."""
         found = self.outputs(pair.rainy.contiguous(memory_format=torch.channels_last))
         terms = (reconstruction or reconstruction_terms)(found.derained, pair.clean)
         return terms | {"mask": mask_term(self._mask(pair.rainy, found), pair.rain_mask)}

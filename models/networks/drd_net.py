@@ -208,7 +208,7 @@ class DrdNet(Network):
         )
 
     def forward(self, rainy: Tensor) -> Tensor:
-        """Derain a batch, as `Network.forward` says."""
+        """Derain a batch; see `Network.forward`."""
         return self.outputs(rainy).derained
 
     def outputs(self, rainy: Tensor) -> DrdOutputs:
@@ -224,7 +224,7 @@ class DrdNet(Network):
         return DrdOutputs(rain, detail, coarse, coarse + detail, mask_logits)
 
     def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
-        """Return the terms, as `Network.loss_terms` says.
+        """Return the terms; see `Network.loss_terms`.
 
         They are L1 of the result and of the coarse result, as published, and the mask's term with AFR.
         """

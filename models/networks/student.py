@@ -84,7 +84,7 @@ class ResidualBlock(nn.Module, Silent):
         return refined.add_(features)  # autograd needs neither result of the convolutions
 
     def silence(self) -> None:
-        """Add zeros to the features, as `Silent.silence` says."""
+        """Add zeros to the features; see `Silent.silence`."""
         zero(self.second)
 
 
@@ -139,21 +139,21 @@ class Student(Network):
         zero(self.head)
 
     def forward(self, rainy: Tensor) -> Tensor:
-        """Derain a batch, as `Network.forward` says."""
+        """Derain a batch; see `Network.forward`."""
         return self._derain(rainy)[0]
 
     @property
     def feature_widths(self) -> dict[int, int]:
-        """Channels of the decoder's two levels and of the bottleneck, as `Network.feature_widths` says."""
+        """Channels of the decoder's two levels and of the bottleneck; see `Network.feature_widths`."""
         return {self.config.unshuffle * 2**level: width for level, width in enumerate(self.config.widths)}
 
     def features(self, rainy: Tensor) -> Features:
-        """Derain a batch and return the decoder's levels and the bottleneck, as `Network.features` says."""
+        """Derain a batch and return the decoder's levels and the bottleneck; see `Network.features`."""
         derained, levels = self._derain(rainy)
         return Features(derained, self._cropped(rainy, levels), None)
 
     def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
-        """Return the terms that training minimises, as `Network.loss_terms` says."""
+        """Return the terms that training minimises; see `Network.loss_terms`."""
         rainy = pair.rainy.contiguous(memory_format=torch.channels_last)
         return (reconstruction or reconstruction_terms)(self(rainy), pair.clean)
 

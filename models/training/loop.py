@@ -160,7 +160,7 @@ def validate(
     if not fabric.is_global_zero:
         return ""
     with fabric.autocast():
-        scores = state.objective.judge(state.average, pairs)
+        scores = state.objective.score(state.average, pairs)
         pictures = before_after(state.average, pairs) if len(recorders) > 1 else {}
     if scores.overall > state.best:
         state.best = scores.overall
@@ -262,7 +262,7 @@ def train_config(arguments: argparse.Namespace) -> TrainConfig:
 
 
 def launched(arguments: argparse.Namespace, precision: str) -> Fabric:
-    """Create the output folder, start Fabric on the devices of the command line, and print what is read."""
+    """Create the output folder, start Fabric on the devices of the command line, and describe the data."""
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,7 @@ class Blend:
 
 
 def select_alpha(
-    start: Network, trained: Network, before: RenderedScore, judge: Callable[[Network], RenderedScore]
+    start: Network, trained: Network, before: RenderedScore, score: Callable[[Network], RenderedScore]
 ) -> Blend:
     """Select the largest interpolation weight that forgets at most `MAX_FORGETTING_DB`, or else the smallest.
 
@@ -49,14 +49,14 @@ def select_alpha(
         Networks of the same sizes.
     before : RenderedScore
         Score of the start on validation data.
-    judge : callable
+    score : callable
         Returns the score of a network on the same photographs. Forgetting is assumed to grow with the weight.
     """
     parts: dict[int, Blend] = {}
 
     def forgets(part: int) -> bool:
         network = interpolate(start, trained, part / PARTS)
-        parts[part] = Blend(network, part / PARTS, judge(network))
+        parts[part] = Blend(network, part / PARTS, score(network))
         return before.rendered - parts[part].score.rendered > MAX_FORGETTING_DB
 
     return parts[max(1, bisect_left(range(1, PARTS + 1), True, key=forgets))]
@@ -73,7 +73,7 @@ def interpolate(start: Network, trained: Network, share: float) -> Network:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Interpolated:
     """The result of a training after interpolation."""
 
     before: RenderedScore
@@ -89,7 +89,9 @@ class Kept:
         return self.after.overall > self.before.overall
 
 
-def keep(fabric: Fabric, best: Path, start: ModelFile, judge: Callable[[Network], RenderedScore]) -> Kept:
+def interpolate_best(
+    fabric: Fabric, best: Path, start: ModelFile, score: Callable[[Network], RenderedScore]
+) -> Interpolated:
     """Interpolate between the initial and the best weights of a training, and write the result.
 
     Parameters
@@ -100,19 +102,19 @@ def keep(fabric: Fabric, best: Path, start: ModelFile, judge: Callable[[Network]
         Weights file; `blended.safetensors` is written next to it.
     start : ModelFile
         Model that the training started from.
-    judge : callable
+    score : callable
         Returns the score of a network on validation data.
     """
 
-    def judged(network: Network) -> RenderedScore:
+    def scored(network: Network) -> RenderedScore:
         with fabric.autocast():
-            return judge(copy.deepcopy(network).to(fabric.device))
+            return score(copy.deepcopy(network).to(fabric.device))
 
     trained, origin = read_model_file(best), build(start)
-    before = judged(origin)
-    blend = select_alpha(origin, build(trained), before, judged)
+    before = scored(origin)
+    blend = select_alpha(origin, build(trained), before, scored)
     config = json.loads(trained.config)
     facts = config["facts"] | {"share": blend.share, "validation_psnr_y": asdict(blend.score)}
     weights = best.with_name("blended.safetensors")
     write_model_file(pack(blend.network, facts, name=config["name"]), weights)
-    return Kept(before, blend.score, blend.share, weights)
+    return Interpolated(before, blend.score, blend.share, weights)

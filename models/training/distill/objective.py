@@ -120,11 +120,11 @@ class Distillation(Objective):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Weights and lineage, as `Objective.facts` says."""
+        """Weights and lineage; see `Objective.facts`."""
         return {"distill": asdict(self.config), "lineage": asdict(self.lineage)}
 
     def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
-        """Return the terms, as `Objective.forward` says."""
+        """Return the terms; see `Objective.forward`."""
         unlabelled = self._unlabelled_crops(config, step, pair)
         rainy = pair.rainy if unlabelled is None else torch.cat((pair.rainy, unlabelled[0]))
         features = network.features(rainy.contiguous(memory_format=torch.channels_last))

@@ -74,7 +74,7 @@ class Teacher:
 
     @property
     def feature_widths(self) -> Mapping[int, int]:
-        """Channels of the teacher's features, as `Network.feature_widths` says; an average has none."""
+        """Channels of the teacher's features (see `Network.feature_widths`); an average has none."""
         return self.network.feature_widths if self.views == 1 else {}
 
     def to(self, device: torch.device) -> Teacher:

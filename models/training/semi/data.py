@@ -65,7 +65,7 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class RealRain:
-    """Photographs of real rain, and what was derived from them."""
+    """Photographs of real rain, with the streaks and targets that were derived from them."""
 
     photographs: Bank
     """Unlabelled photographs."""

@@ -78,11 +78,11 @@ class SemiSupervised(Objective):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Configuration and digest of the data, as `Objective.facts` says."""
+        """Configuration and digest of the data; see `Objective.facts`."""
         return self._facts
 
     def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
-        """Return the terms, as `Objective.forward` says.
+        """Return the terms; see `Objective.forward`.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class SemiSupervised(Objective):
             terms |= self._on_targets(network, batch, rng, "temporal", weight, self.data.temporal)
         return terms
 
-    def judge(self, network: nn.Module, pairs: ValidationSet) -> SemiScore:
+    def score(self, network: nn.Module, pairs: ValidationSet) -> SemiScore:
         """Score weights as `models.training.semi.validation` does."""
         return score(network, pairs, self.data)
 
