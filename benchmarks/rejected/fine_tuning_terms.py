@@ -33,7 +33,7 @@ RAMP = 5.0
 RAIN_MARGIN = 7
 """Side in pixels of the square to which found streaks are widened; pixels outside are background."""
 LEAST_ANISOTROPY = 0.5
-"""Least anisotropy of streaks that a teacher finds in a shrunk photograph."""
+"""Minimum anisotropy of streaks that a teacher finds in a shrunk photograph."""
 TEACHER_DECAY = 0.999
 TEACHER_SCALES = (1.0, 0.75, 0.5)
 """Scales at which the teacher looks for rain: unusually large rain becomes familiar when shrunk."""

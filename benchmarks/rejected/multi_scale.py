@@ -28,11 +28,11 @@ class MultiScaleRules:
     smaller_scales: tuple[float, ...] = (0.75, 0.5)
     """Smaller sizes as shares of the full size."""
     least_elongation: float = 0.9
-    """Least elongation of rain found at a smaller size."""
+    """Minimum elongation of rain found at a smaller size."""
     least_alignment: float = 0.8
-    """Least alignment of that rain with the common direction at its size."""
+    """Minimum alignment of that rain with the common direction at its size."""
     least_ratio: float = 2.0
-    """Least ratio of that rain's brightness to that of rain found at larger sizes."""
+    """Minimum ratio of that rain's brightness to that of rain found at larger sizes."""
 
 
 @torch.inference_mode()
