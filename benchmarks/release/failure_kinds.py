@@ -1,4 +1,4 @@
-"""Six kinds of rain on which networks fail, before and after, at full size.
+"""Draw six kinds of rain on which networks fail, before and after, at full size.
 
     python -m benchmarks.release.failure_kinds --data SETS
 

@@ -1,8 +1,8 @@
-"""The photographs of real rain on which student-large does worst, to be looked at.
+"""Find the photographs of real rain from which student-large removes the least, and draw them.
 
     python -m benchmarks.release.worst_photographs --data SETS --look FOLDER
 
-The worst are those from whose middle it takes the least planted rain, as in `benchmarks.quality.real_photographs`.
+They are those with the least rain recall in their middle, as in `benchmarks.quality.real_photographs`.
 Writes `results/worst_photographs.csv`, and into `FOLDER` a picture of each: the middle at full size, rainy and
 derained by both networks. These photographs may not be published; `docs/failure-kinds.md` says in words what they
 show.
@@ -33,7 +33,7 @@ WORST = 20
 
 @dataclass(frozen=True, slots=True)
 class WorstRow:
-    """What two networks take of planted rain, and keep of planted detail, on one photograph."""
+    """Rain recall and detail kept of both networks on one photograph."""
 
     photograph: str
     rain_recall_base: float
