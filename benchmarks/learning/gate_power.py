@@ -146,7 +146,7 @@ def with_truth(evaluation: Evaluation, truth: float) -> Evaluation:
     photographs = []
     for each in evaluation.photographs:
         scores = asdict(each.challenger)
-        moved = {metric: scores[metric] + shifts[metric] for metric in METRICS}
+        moved = {metric: scores[metric] + shifts[metric] for metric in METRICS if scores[metric] is not None}
         photographs.append(replace(each, challenger=replace(each.challenger, **moved)))
     return replace(evaluation, photographs=tuple(photographs), latency_ratios=np.ones(1), worst=())
 
