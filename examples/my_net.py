@@ -1,4 +1,4 @@
-"""The smallest network of the project, to begin a new one from: see "Add a network" in CONTRIBUTING.md."""
+"""A minimal network as a template for a new one: see "Add a network" in CONTRIBUTING.md."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MyNetConfig:
 
     @property
     def receptive_radius(self) -> int:
-        """Each of the 3x3 convolutions looks one pixel further."""
+        """Number of 3x3 convolutions, each of which looks one pixel further."""
         return self.blocks + 2
 
 
@@ -33,7 +33,7 @@ PRESETS = {"base": MyNetConfig(), "tiny": MyNetConfig(width=8, blocks=2)}
 
 
 class MyNet(Network):
-    """Subtract the streaks that a chain of convolutions finds; a new network finds none."""
+    """Subtract the streaks that a chain of convolutions finds; a new network returns its input."""
 
     def __init__(self, config: MyNetConfig) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Run derain-batch on workers that are SLURM jobs: `python examples/slurm_cluster.py --source /nfs/rainy ...`.
 
-Every option goes to derain-batch. Run it on a node that compute nodes can reach, such as the login node. For LSF,
-PBS or HTCondor take LSFCluster, PBSCluster or HTCondorCluster of dask_jobqueue: they have the same parameters.
+All options are passed to derain-batch. Run it on a node that compute nodes can reach, such as the login node. For
+LSF, PBS or HTCondor use LSFCluster, PBSCluster or HTCondorCluster of dask_jobqueue, which have the same parameters.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ JOBS = int(os.environ.get("JOBS", "2"))
 
 
 def main() -> int:
-    """Start a scheduler here and workers as jobs, derain, and give the jobs back."""
+    """Start a scheduler here and workers as jobs, derain, and end the jobs."""
     with SLURMCluster(
         cores=1,
         processes=1,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 FAINTEST_RAIN = 4 / 255
-"""Streaks below this grey level are no rain to a mask, however faint the rest is."""
+"""Streaks below this grey level never count as rain in a mask, however faint the rest is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What every peer does with one photograph, by PyTorch and Pillow alone."""
+"""The work of every peer on one photograph, with PyTorch and Pillow alone."""
 
 from __future__ import annotations
 

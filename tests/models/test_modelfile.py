@@ -134,7 +134,7 @@ def test_batch_norm_is_packed_with_its_statistics():
 def test_weights_that_fp16_cannot_hold_are_named(value):
     network = random_student()
     network.stem.weight[0, 0, 0, 0] = value
-    with pytest.raises(ValueError, match=r"stem\.weight: holds what fp16 cannot"):
+    with pytest.raises(ValueError, match=r"stem\.weight: holds a value that fp16 cannot"):
         pack(network, {})
 
 
@@ -144,7 +144,7 @@ def test_what_cannot_be_read_is_refused_with_what_can():
         build(future, name="new.safetensors")
     assert str(refusal.value) == (
         "new.safetensors: config of schema 3, architecture 'gan'; this version reads"
-        " schema 1 of a student and schema 2 of student, afr-net, afr-student, drd-net"
+        " schema 1 for student and schema 2 for student, afr-net, afr-student, drd-net"
     )
 
 

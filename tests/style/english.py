@@ -27,9 +27,12 @@ BANNED = {
     r"\b(?:is|are|was|were) gone on\b|\bgo(?:es)? on with\b|\b(?:is|are) through\b": "resume, continue, or done",
     r"\bwhereto\b|\bthereof\b|\bto be had\b": "where, of it, available",
     rf"\b(?:{THINGS}) an? (?:{WHOLES})\b": "per",
+    r'^\s*r?"""(?:Of|Who) ': "a noun or a verb first",
+    r"\bno such one\b": "unknown",
+    r"\blets? \w+ be \w+(?:ed|en)\b": "a verb in the active voice",
 }
 PATTERNS = [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in BANNED.items()]
-NAMES = re.compile(r"(?:^|_)(?:told|tells?|whereto|beside|go(?:es|ing|ne)_on|so_many)(?:_|$)")
+NAMES = re.compile(r"(?:^|_)(?:told|tells?|whereto|beside|go(?:es|ing|ne)_on|so_many|lessons)(?:_|$)")
 """Names that say too little, or what nobody else calls the thing."""
 THIS_FILE = "tests/style/english.py"
 
