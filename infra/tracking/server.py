@@ -88,13 +88,27 @@ class TrackingServer:
         return str(client.create_experiment(name, artifact_location=location, tags=SHOWN_AS))
 
     def artifact(self, folder: str, part: str) -> bytes:
-        """Return the bytes of a file in a logged folder."""
+        """Return the bytes of a file in a logged folder.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the file is not there.
+        """
         if folder.startswith(("/", "file:")):
             return self._store.local_path(Path(url2pathname(urlsplit(folder).path), part)).read_bytes()
-        from mlflow.artifacts import download_artifacts
+        from mlflow.artifacts import download_artifacts, list_artifacts
+        from mlflow.exceptions import MlflowException
 
         with tempfile.TemporaryDirectory() as here:
-            found = download_artifacts(f"{folder}/{part}", dst_path=here, tracking_uri=self.uri)
+            try:
+                found = download_artifacts(f"{folder}/{part}", dst_path=here, tracking_uri=self.uri)
+            except MlflowException as error:
+                # MLflow raises the same for a missing file as for a server that does not answer.
+                listed = list_artifacts(folder, tracking_uri=self.uri)
+                if any(Path(file.path).name == part for file in listed):
+                    raise
+                raise FileNotFoundError(f"{folder}/{part}") from error
             return Path(found).read_bytes()
 
     @contextmanager

@@ -18,7 +18,7 @@ from infra.settings import Settings
 from infra.storage.location import open_location
 from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
 from infra.tracking.runs import open_run
-from infra.tracking.server import TrackingServer
+from infra.tracking.server import ModelNotFound, TrackingServer
 from models.engine import Engine, choose_device, fast_dtype
 from models.modelfile import build
 from tasks.promotion.transaction import promote_challenger, roll_back
@@ -116,6 +116,17 @@ def test_an_experiment_may_keep_its_artifacts_in_s3_itself(tracked: Tracked):
     assert (again.weights, again.config) == (b"weights", b"config")
     kept = [ref.key.rpartition("/")[2] for ref in open_location(f"{tracked.bucket}/direct").list()]
     assert "model.safetensors" in kept
+
+
+def test_files_that_are_gone_from_the_server_are_named(tracked: Tracked):
+    """As when the server gets another destination for artifacts, and what it had is not copied there."""
+    location, registry = open_location(f"{tracked.bucket}/artifacts"), Registry(tracked.settings)
+    kept = {ref.key for ref in location.list()}
+    number = registry.register_challenger("drd-net", b"weights", b"config")
+    for key in {ref.key for ref in location.list()} - kept:
+        location.delete(key)
+    with pytest.raises(ModelNotFound, match=rf"drd-net/{number}: registered .* but its files are gone"):
+        registry.resolve(f"models:/drd-net/{number}")
 
 
 def test_a_fresh_process_derains_with_the_champion_and_unpickles_nothing(tracked: Tracked, tmp_path: Path):
