@@ -1,4 +1,4 @@
-"""distill as a flow: its help, one line for what it cannot do, and the smoke preset from start to end."""
+"""The flow distill: its help, its refusals in one line, and the smoke preset from start to end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_what_cannot_be_done_is_one_line(workspace: Path):
     refused = distill.fn(preset="huge")
     assert (refused.is_failed(), refused.message) == (
         True,
-        "preset 'huge': there is no such one; there are smoke, small, base",
+        "preset 'huge' does not exist; there are smoke, small, base",
     )
     assert list(workspace.parent.iterdir()) == []
 
