@@ -1,8 +1,8 @@
 """Context managers that close Dask clusters and clients without failing work that is already done.
 
 On a busy machine, closing does fail. `Nanny.kill` gives a worker process 9 seconds to exit and to be joined, and
-then raises `TimeoutError`, which `LocalCluster.close` passes on; Prefect takes any `TimeoutError` raised by a flow
-for the time-out of that flow.
+then raises `TimeoutError`, which `LocalCluster.close` passes on. Prefect treats any `TimeoutError` raised by a flow
+as the time-out of that flow.
 """
 
 from __future__ import annotations
@@ -49,6 +49,6 @@ def _close(what: Client | LocalCluster, name: str) -> bool:
     try:
         what.close(timeout=CLOSE_SECONDS)
     except Exception as error:  # noqa: BLE001 - Dask raises TimeoutError, AssertionError, OSError and others
-        logger.warning("%s did not close in order: %s: %s", name, type(error).__name__, one_line(error))
+        logger.warning("%s did not close cleanly: %s: %s", name, type(error).__name__, one_line(error))
         return False
     return True
