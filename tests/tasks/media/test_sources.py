@@ -1,4 +1,4 @@
-"""Which objects of a source are taken, and what a manifest may look like."""
+"""Selection of the objects of a source, and the forms of manifests."""
 
 from __future__ import annotations
 

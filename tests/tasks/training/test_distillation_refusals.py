@@ -1,4 +1,4 @@
-"""What distill refuses, with one line before any work."""
+"""Refusals of distill, in one line before any work."""
 
 from __future__ import annotations
 
