@@ -54,7 +54,7 @@ def test_the_teacher_derains_whole_photographs_once(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Teacher, "derain", None)
     again = cache_teacher_targets(fabric(), teacher, PHOTOGRAPHS, tmp_path)
     assert torch.equal(again.derained.pixels, written.derained.pixels)
-    with pytest.raises(TypeError):  # another teacher's lessons are others
+    with pytest.raises(TypeError):  # another teacher has other targets
         cache_teacher_targets(fabric(), Teacher(student, "s", "other"), PHOTOGRAPHS, tmp_path)
     with pytest.raises(TypeError):
         cache_teacher_targets(fabric(), teacher, PHOTOGRAPHS[:1], tmp_path)
