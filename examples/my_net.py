@@ -1,4 +1,4 @@
-"""The smallest network of the project, to begin a new one from: see "Add a network" in CONTRIBUTING.md."""
+"""The smallest network of the project, a template for new ones: see "Add a network" in CONTRIBUTING.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MyNetConfig:
     width: int = 32
     blocks: int = 4
     size_multiple: ClassVar[int] = 1
-    """Pixels that height and width are padded to a multiple of: see `models.networks.base.pad_to_multiple`."""
+    """Number of pixels to a multiple of which sides are padded: see `models.networks.base.pad_to_multiple`."""
     global_operation: ClassVar[bool] = False
     """True if a pixel can change all others, as with attention or pooling over the whole photograph."""
 

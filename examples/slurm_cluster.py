@@ -16,7 +16,7 @@ JOBS = int(os.environ.get("JOBS", "2"))
 
 
 def main() -> int:
-    """Start a scheduler here and workers as jobs, derain, and give the jobs back."""
+    """Start a scheduler here and workers as jobs, derain, and end the jobs."""
     with SLURMCluster(
         cores=1,
         processes=1,
