@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 FAINTEST_RAIN = 4 / 255
-"""Streaks below this grey level are no rain to a mask, however faint the rest is."""
+"""Grey level below which streaks never count as rain in a mask, however faint the other streaks are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ Scalar = TypeVar("Scalar", np.uint8, np.float16, np.float32, np.float64)
 
 
 class PhotographRefused(ModelError, ValueError):
-    """Raised if the argument is no photograph that can be derained; the message names what is accepted."""
+    """Raised if the argument is not a photograph that can be derained; the message describes valid arguments."""
 
 
 @overload

@@ -31,7 +31,7 @@ CRASH, HANG, MEMORY, ERROR = "crash", "hang", "MemoryError", "another error"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of the damaged images of one format."""
+    """Outcomes of the damaged images of one format."""
 
     format: str
     images: int

@@ -27,7 +27,7 @@ WARM_UP = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What each network may use: processor seconds of one thread, or else optimiser steps."""
+    """The budget of each network: processor seconds of one thread, or else optimiser steps."""
 
     seconds: float = float("inf")
     steps: int = 1_000_000_000

@@ -1,4 +1,4 @@
-"""What AFR adds to a network: three hosts with and without it, trained for equal steps on the same batches.
+"""Gain by AFR in a network: three hosts with and without it, trained for equal steps on the same batches.
 
     python -m benchmarks.learning.afr_hosts --data DATA --steps 200
 

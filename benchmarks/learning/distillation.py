@@ -1,13 +1,13 @@
-"""What each term of distillation adds: the same student from scratch and with more and more of its teacher.
+"""Gain by each term of distillation: the same student from scratch and with more and more of its teacher.
 
     python -m benchmarks.learning.distillation --data DATA --unlabelled PHOTOGRAPHS --steps 1500
 
-Rows: scratch, + the teacher's output, + its features, + unlabelled photographs, and the attention terms beside all
+Rows: scratch, + the teacher's output, + its features, + unlabelled photographs, and the attention terms with all
 of these; for equal steps, and for as many steps as fit into the processor seconds that scratch took (lessons on
 unlabelled photographs are written once for all rows and named by teacher). Scores are psnr_y in dB: on the
 validation split, and on a domain known only by unlabelled photographs, rain of families that no labelled batch
 has: some training photographs under it, without labels, join PHOTOGRAPHS; held-out photographs under it are
-scored. Each finished row is kept in `results/distillation.csv`: the same command goes on where it was stopped,
+scored. Each finished row is kept in `results/distillation.csv`: the same command resumes an interrupted one,
 and ends with the differences to scratch.
 """
 
@@ -281,7 +281,7 @@ def _parse() -> argparse.Namespace:
         nargs="+",
         choices=list(VARIANTS),
         default=list(VARIANTS),
-        help="beside scratch; default: all",
+        help="in addition to scratch; default: all",
     )
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=16)

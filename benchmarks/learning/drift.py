@@ -52,7 +52,7 @@ class DriftRow:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the two views know of some crops: (N, 4) and (N, C)."""
+    """Data of the two views for some crops: (N, 4) and (N, C)."""
 
     statistics: np.ndarray
     features: np.ndarray

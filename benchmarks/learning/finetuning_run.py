@@ -41,7 +41,7 @@ TERMS = {
     PSEUDO_LABELS: AblationConfig(pseudo_label=0.5),
     TEMPORAL: AblationConfig(),
 }
-"""What each term adds to re-rain; the last two need data of their own."""
+"""Terms that are added to re-rain; the last two need their own data."""
 WIDENED = 7
 """Side in pixels of the square that found rain is widened to; in it a pseudo-label is trusted."""
 CPU = torch.device("cpu")
@@ -64,10 +64,10 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """What a cell came to."""
+    """The result of a cell."""
 
     best: Engine
-    """What a fine-tuning would register: the start, where nothing was better."""
+    """The model that a fine-tuning would register: the initial one if no weights were better."""
     last: Engine
     """The weights that training ended with, whole."""
     best_step: int
@@ -77,7 +77,7 @@ class Tuned:
 
 
 def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> Tuned:
-    """Fine-tune the student; an interrupted cell goes on from its checkpoint.
+    """Fine-tune the student; an interrupted cell resumes from its checkpoint.
 
     Only `frames` of the scenes are looked at, and of them all but the second: never a clean photograph.
     """

@@ -1,4 +1,4 @@
-"""What each term of semi-supervised training gains on rain that the shipped student has never seen.
+"""Gains by each term of semi-supervised training on rain that the shipped student has never seen.
 
     python -m benchmarks.learning.learning_loop --data DATA [--terms TERM ...] [--domains DOMAIN ...] [--steps N]
 
@@ -6,7 +6,7 @@
 there. Three kinds of rain (`benchmarks.learning.rain_domains`) fall on held-out photographs. Training sees the
 rainy ones alone; their clean versions judge and choose nothing: weights are chosen on rendered rain and on other
 photographs under real streaks. Each finished cell is a row of `results/learning_loop.csv` and is not measured
-again; an interrupted one goes on from its checkpoint in `--work`.
+again; an interrupted one resumes from its checkpoint in `--work`.
 """
 
 from __future__ import annotations

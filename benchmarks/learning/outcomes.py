@@ -20,7 +20,7 @@ from models.networks.architectures import build_network, preset
 
 STAGES = ("curate", "finetune", "distill", "evaluate", "promote")
 UNFORESEEN = "encountered an exception"
-"""What Prefect says of a flow that ended in a traceback."""
+"""Prefect's message for a flow that ended in a traceback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class PoolRow:
     psnr_y_gain: float | None
     """Of what the loop came to; None where there was no other network to compare."""
     last_state: str
-    """What promote made of the last weights of the training, chosen by nothing; empty where nothing trained."""
+    """Decision of promote on the last weights of the training, without selection; empty if nothing was trained."""
     last_psnr_y_gain: float | None
     promotions: int
     champion_before: str
@@ -62,7 +62,7 @@ class PoolRow:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What a flow said in the end."""
+    """The final message of a flow."""
 
     stage: str
     state: str

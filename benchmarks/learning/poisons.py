@@ -60,7 +60,7 @@ Files = Iterator[tuple[str, RgbImage]]
 
 @dataclass(frozen=True, slots=True)
 class Scenes:
-    """What pools are made from: photographs, and others under rain."""
+    """The material of pools: photographs, and others under rain."""
 
     clean: Sequence[RgbImage]
     rainy: Sequence[RgbImage]
@@ -71,12 +71,12 @@ class Poison:
     """One way to poison a pool; what is not said is honest."""
 
     description: str
-    """What is poisoned, in words."""
+    """Description of the poisoned part."""
     photographs: Callable[[Scenes], Files]
     labels: Callable[[str], State[Any] | None] = lambda workspace: None
     """Poisons the pseudo-labels of a workspace, before the retraining; returns how a curation for it ended."""
     retraining: Callable[[str], AbstractContextManager[None]] = lambda workspace: nullcontext()
-    """What is poisoned while a workspace is retrained."""
+    """Context in which a workspace is retrained with the poison."""
 
 
 def rainy(scenes: Scenes) -> Files:

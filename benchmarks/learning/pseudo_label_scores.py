@@ -5,8 +5,8 @@
 `DATA` holds `train/` as `models.rain.banks` has it; its held-out photographs come under the rain of the learning
 loop, under rain that nothing was set by a look at (`benchmarks.learning.rain_domains`), and under rain like that
 of training. For each score: its rank correlation with the error that the pseudo-label leaves, and its mean for a
-good network compared with the identity, a blur and a smoother. For each rule: how many of what it accepts are good,
-beside how many are good in all. Writes `pseudo_label_scores.csv` and `pseudo_label_rules.csv`.
+good network compared with the identity, a blur and a smoother. For each rule: the share of good ones among those
+that it accepts, and among all. Writes `pseudo_label_scores.csv` and `pseudo_label_rules.csv`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a whole retraining makes of rain that the shipped student has never seen, and whether it is promoted.
+"""Gains by a complete retraining on rain that the shipped student has never seen, and the decision on promotion.
 
     python -m benchmarks.learning.retraining --data DATA [--domains DOMAIN ...] [--steps N]
 
@@ -6,7 +6,7 @@ The rainy photographs of a domain (`benchmarks.learning.rain_domains`), and noth
 `ingest`; then `retrain` runs with preset cpu, its trainings cut to `--steps`. Promotion is decided on the small
 validation set that is made where none is named. The clean versions judge what came of it, and so does Rain100L
 (`paired/rain100l` in `DATA` or next to it). Each finished domain is a row of `results/retraining.csv` and is not
-measured again; one that was interrupted goes on where it was.
+measured again; an interrupted one resumes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a retraining costs, before and after changes: wall seconds, processor seconds and bytes read.
+"""Cost of a retraining before and after changes: wall seconds, processor seconds and bytes read.
 
     python -m benchmarks.learning.retraining_cost [--before COMMIT] [--rounds ROUNDS]
 

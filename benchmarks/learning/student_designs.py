@@ -142,7 +142,7 @@ def merge(network: nn.Module) -> None:
 
 
 def ratios(repeats: int) -> list[float]:
-    """Time every design beside PReNet in interleaved repeats; return the median ratios. Weights do not matter."""
+    """Time every design and PReNet in interleaved repeats; return the median ratios. Weights do not matter."""
     torch.manual_seed(0)
     rainy = torch.rand(1, 3, 512, 512).contiguous(memory_format=torch.channels_last)
     prenet = PReNet().eval()

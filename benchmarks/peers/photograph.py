@@ -1,4 +1,4 @@
-"""What every peer does with one photograph, by PyTorch and Pillow alone."""
+"""Deraining of one photograph as every peer does it, with only PyTorch and Pillow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user would write instead of this project: a network, a folder and `multiprocessing`.
+"""The program that a user would write instead of this project: a network, a folder and `multiprocessing`.
 
     python -m benchmarks.peers.pool WEIGHTS SOURCE DESTINATION
 

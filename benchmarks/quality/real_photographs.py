@@ -30,7 +30,7 @@ SIDE = 512
 
 @dataclass(frozen=True, slots=True)
 class Derainer:
-    """What is measured: (B, 3, H, W) floats in [0, 1] to the same."""
+    """A measured function: (B, 3, H, W) floats in [0, 1] to the same."""
 
     name: str
     digest: str
@@ -72,7 +72,7 @@ class RealRow:
 
 
 def references() -> list[Derainer]:
-    """What any network must be better than: the identity, a 3x3 mean and a heavy gaussian blur."""
+    """References that any network must beat: the identity, a 3x3 mean and a heavy gaussian blur."""
     return [
         Derainer("untouched input", "", lambda rainy: rainy),
         Derainer("3x3 blur", "", box_blur),

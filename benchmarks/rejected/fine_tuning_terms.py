@@ -33,7 +33,7 @@ RAMP = 5.0
 RAIN_MARGIN = 7
 """Side in pixels of the square that a found streak is widened to; what lies further off is background."""
 LEAST_ANISOTROPY = 0.5
-"""Least anisotropy of what a teacher finds in a shrunk photograph; less is no streak."""
+"""Minimum anisotropy of a teacher's findings in a shrunk photograph; anything below is not a streak."""
 TEACHER_DECAY = 0.999
 TEACHER_SCALES = (1.0, 0.75, 0.5)
 """Sizes at which the teacher looks for rain: what is too large to be known becomes familiar when shrunk."""

@@ -28,11 +28,11 @@ class MultiScaleRules:
     smaller_scales: tuple[float, ...] = (0.75, 0.5)
     """Shares of the full size."""
     least_elongation: float = 0.9
-    """Least elongation of rain found at a smaller size."""
+    """Minimum elongation of rain found at a smaller size."""
     least_alignment: float = 0.8
-    """Least alignment of such rain with the common direction at that size."""
+    """Minimum alignment of such rain with the common direction at that size."""
     least_ratio: float = 2.0
-    """Least ratio of its brightness to that of rain found at larger sizes."""
+    """Minimum ratio of its brightness to that of rain found at larger sizes."""
 
 
 @torch.inference_mode()

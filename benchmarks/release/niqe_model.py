@@ -20,7 +20,7 @@ from models.evaluation.niqe import PRISTINE, NaturalModel, gaussian_of, patch_fe
 from models.images import RgbImage
 
 SHARP = 0.75
-"""Least sharpness of patches in pristine photographs, relative to the sharpest patch of each photograph."""
+"""Minimum sharpness of patches in pristine photographs, relative to the sharpest patch of each photograph."""
 
 
 def fit_pristine(photographs: Iterable[RgbImage]) -> NaturalModel:

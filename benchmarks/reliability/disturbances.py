@@ -1,4 +1,4 @@
-"""What may happen to a run: each function disturbs one, with random details, and returns when it has ended."""
+"""Disturbances of a run: each function disturbs one, with random details, and returns when the run has ended."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def rivals(episode: Episode) -> None:
 
 
 def frozen_rival(episode: Episode) -> None:
-    """A coordinator that is frozen until another one has taken over its lease, and then goes on."""
+    """Freeze a coordinator until another one has taken over its lease, and then let it continue."""
     frozen = episode.start()
     episode.wait_a_while(frozen)
     frozen.signal(signal.SIGSTOP)

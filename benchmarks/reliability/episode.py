@@ -30,7 +30,7 @@ PRELOADED = (
     "tasks.waves.loaded",
     "tasks.waves.runner",
 )
-"""What a run imports, also where it needs it."""
+"""Modules that a run imports, including those imported in functions."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 

@@ -60,7 +60,7 @@ class Row:
 
 @dataclass(slots=True)
 class Soak:
-    """What all episodes so far have shown."""
+    """Results of all episodes so far."""
 
     seed: int
     lost: dict[str, list[Redone]]

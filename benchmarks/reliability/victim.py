@@ -38,7 +38,7 @@ LEASE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to derain, and what is to go wrong meanwhile."""
+    """The order to derain, with the faults to inject meanwhile."""
 
     source: str
     destination: str

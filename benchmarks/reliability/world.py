@@ -26,7 +26,7 @@ IDENTITY = ("source", "key", "etag", "destination", "export")
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What a check found; all numbers must be 0."""
+    """Faults that a check found; all numbers must be 0."""
 
     gaps: int = 0
     """Images without a row or without an output."""

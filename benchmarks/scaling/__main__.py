@@ -1,4 +1,4 @@
-"""What grows with an installation: `python -m benchmarks.scaling` writes benchmarks/results/scaling.csv.
+"""Costs that grow with an installation: `python -m benchmarks.scaling` writes benchmarks/results/scaling.csv.
 
 Parts: `dispatch` (shards in flight on simulated workers), `incremental` (an hour of small runs), `planning` (10
 million listed photographs). `python -m benchmarks.scaling dispatch` measures one part and keeps the other rows.

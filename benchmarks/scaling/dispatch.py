@@ -1,4 +1,4 @@
-"""What the coordinator spends per shard, with 1 to 1,000 shards in flight on simulated workers."""
+"""Processor time of the coordinator per shard, with 1 to 1,000 shards in flight on simulated workers."""
 
 from __future__ import annotations
 

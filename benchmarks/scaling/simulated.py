@@ -17,7 +17,7 @@ SCOPE = Scope("s3://photos/rainy", "s3://derained", "same-q92")
 
 @dataclass(frozen=True, slots=True)
 class SimulatedJob:
-    """What a simulated worker does with a shard: wait, and return its rows."""
+    """The job of a simulated worker, which waits and returns the rows of a shard."""
 
     run_id: str
     seconds: float

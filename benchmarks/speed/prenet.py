@@ -1,4 +1,4 @@
-"""PReNet's architecture: the peer that speed is measured beside; timing needs no trained weights."""
+"""PReNet's architecture, with which speed is compared; timing needs no trained weights."""
 
 from __future__ import annotations
 

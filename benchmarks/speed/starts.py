@@ -62,7 +62,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one process took."""
+    """Times of one process."""
 
     wall: float
     cpu: float

@@ -1,4 +1,4 @@
-"""What is timed: networks, each run in faster and faster ways, a rung a technique."""
+"""The timed techniques: networks, each run in faster and faster ways, one rung per technique."""
 
 from __future__ import annotations
 

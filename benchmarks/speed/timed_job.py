@@ -32,7 +32,7 @@ from tasks.waves.stage import Finished, ShardResult, Unfinished
 
 @dataclass(slots=True)
 class Log:
-    """What happened when, by the monotonic clock of the machine."""
+    """Moments of a job by the monotonic clock of the machine."""
 
     path: Path
     ready: float = 0.0

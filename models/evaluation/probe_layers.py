@@ -27,7 +27,7 @@ LENGTH = (15.0, 90.0)
 DENSITY = (2e-4, 1.2e-3)
 """Streaks per pixel."""
 FEWEST = 8
-"""Least number of streaks, some of which may be outside a small frame."""
+"""Minimum number of streaks, some of which may be outside a small frame."""
 GREEN = (-0.6, 0.8, -0.6)
 DARK = (-1.0, -1.0, -1.0)
 

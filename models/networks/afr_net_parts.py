@@ -113,7 +113,7 @@ class MaskDecoder(nn.Module):
 
 
 class DerainDecoder(nn.Module):
-    """Turn refined levels into what is to be added to the rainy image, at the scale of each level."""
+    """Convert refined levels to the residuals that are added to the rainy image, at the scale of each level."""
 
     def __init__(self, config: AfrNetSizes) -> None:
         super().__init__()

@@ -40,7 +40,9 @@ def require_plausible_sizes(sizes: Mapping[str, object], weights: Mapping[str, T
             if isinstance(part, (bool, str)):
                 continue
             if not isinstance(part, int) or not 0 <= part <= largest:
-                raise ValueError(f"{name}: {str(part)[:40]} is no size: the weights allow 0 to {largest}")
+                raise ValueError(
+                    f"{name}: {str(part)[:40]} is not a valid size: the weights allow 0 to {largest}"
+                )
 
 
 def require_fit(config: NetworkConfig, weights: Mapping[str, Tensor]) -> None:

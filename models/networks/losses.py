@@ -16,7 +16,7 @@ PSNR_WEIGHT = 1e-3
 PSNR_FLOOR = 1e-5
 """Squared error, 50 dB, below which the loss levels off."""
 LEAST_TRUSTED = 1e-3
-"""Least trusted share of a photograph that is divided by."""
+"""Lower bound of the trusted share of a photograph, by which the loss is divided."""
 SCALE_WEIGHTS = (1.0, 0.2, 0.0375, 0.00625)
 """Weights of AFR-Net's outputs at scale 1, 1/2, 1/4, 1/8 (Wang, Sun, Sowmya, 2021): 1, 0.8, 0.6, 0.4 on sums."""
 MASK_WEIGHT = 0.033

@@ -1,8 +1,9 @@
 """Scores of a derained real photograph without ground truth (`layer_score`, `confidence`, `trust`). Ours.
 
-No score asks the judged network alone: consistency is blind to rain that a network leaves, and one that does
-nothing is perfectly consistent. Each score is 0, or below that of a good network, for one that changes nothing,
-that blurs, or that smooths; and where no rain was found nothing is said at all: that is no evidence of cleanliness.
+No score depends on the judged network alone: consistency does not detect rain that a network leaves, and a network
+that does nothing is perfectly consistent. Each score is 0, or below that of a good network, for a network that
+changes nothing, blurs, or smooths. Without any rain found, nothing is scored, because that does not prove
+cleanliness.
 """
 
 from __future__ import annotations

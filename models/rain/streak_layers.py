@@ -12,7 +12,7 @@ from models.rain.streaks import procedural_layer, splash_layer
 from models.rng import SampleRng
 
 BANK_LAYERS = 4
-"""Most layers of the streak bank that are summed: heavy rain falls in several directions."""
+"""Maximum number of layers of the streak bank that are summed: heavy rain falls in several directions."""
 SPLASHES = 0.2
 """Chance that procedural rain splashes on the ground."""
 

@@ -45,15 +45,15 @@ class StreakRules:
     floor: float = 3 / 255
     """Fainter streaks are set to zero: the traces of a network in texture are that faint."""
     least_strength: float = 0.25 / 255
-    """Least `StreakFigures.strength`: what networks take from clean photographs lies below."""
+    """Minimum `StreakFigures.strength`; layers that networks remove from clean photographs are below it."""
     least_elongation: float = 0.4
-    """Least `StreakFigures.elongation`."""
+    """Minimum `StreakFigures.elongation`."""
     least_alignment: float = 0.85
-    """Least `StreakFigures.alignment`."""
+    """Minimum `StreakFigures.alignment`."""
     most_edges: float = 0.25
     """Largest `StreakFigures.edges`."""
     least_structure: float = 0.16
-    """Least `StreakFigures.structure`, unless streaks stand out: with less, the photograph is noise, in which
+    """Minimum `StreakFigures.structure`, unless streaks stand out: with less, the photograph is noise, in which
     networks also find streaks of one direction."""
     least_contrast: float = 0.3
     """`StreakFigures.contrast` from which streaks stand out and are accepted whatever lies behind them."""

@@ -124,14 +124,14 @@ def distil(
     Raises
     ------
     ValueError
-        If the network to train is no student.
+        If the network to train is not a student.
     """
     require_student(config)
     return fit(fabric, config, data, out, recorders, teaching.objective(fabric, config, out))
 
 
 def require_student(config: TrainConfig) -> None:
-    """Refuse to distil what is no student.
+    """Refuse to distil a network that is not a student.
 
     Raises
     ------

@@ -50,7 +50,7 @@ def parse_teacher(text: str) -> TeacherSpec:
 class Teacher:
     """A frozen network that derains photographs and returns its features.
 
-    It is no module: nothing that trains or is checkpointed finds its weights.
+    It is not a module, so that its weights are neither trained nor checkpointed.
 
     Parameters
     ----------
