@@ -1,6 +1,6 @@
-"""Disturbs runs at random and checks what they leave: `python -m benchmarks.soak --minutes 15`.
+"""Disturb runs at random and check their outputs and rows: `python -m benchmarks.soak --minutes 15`.
 
-Writes benchmarks/results/soak.csv; exit code 1 where anything is lost, doubled or of other bytes. See
+Writes benchmarks/results/soak.csv; the exit code is 1 if anything is lost, doubled or changed. See
 `benchmarks.reliability`.
 """
 

@@ -1,4 +1,4 @@
-"""Derain a photograph by a model that MLflow serves: `python examples/derain_with_mlflow.py photo.jpg out.png`."""
+"""Derain a photograph with a model served by MLflow: `python examples/derain_with_mlflow.py photo.jpg out.png`."""
 
 import os
 import sys

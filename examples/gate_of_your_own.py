@@ -1,6 +1,6 @@
 """Refuse a challenger that got worse on night scenes: `python examples/gate_of_your_own.py EVALUATION.parquet`.
 
-`flows.evaluate` and `flows.promote` leave `<workspace>/evaluations/<run>.parquet`: one row per photograph and
+`flows.evaluate` and `flows.promote` write `<workspace>/evaluations/<run>.parquet`, with one row per photograph and
 network.
 """
 

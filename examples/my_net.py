@@ -1,4 +1,4 @@
-"""The smallest network of the project, a template for new ones: see "Add a network" in CONTRIBUTING.md."""
+"""A minimal network as a template for a new one: see "Add a network" in CONTRIBUTING.md."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class MyNetConfig:
     width: int = 32
     blocks: int = 4
     size_multiple: ClassVar[int] = 1
-    """Number of pixels to a multiple of which sides are padded: see `models.networks.base.pad_to_multiple`."""
+    """Pixels that height and width are padded to a multiple of: see `models.networks.base.pad_to_multiple`."""
     global_operation: ClassVar[bool] = False
     """True if a pixel can change all others, as with attention or pooling over the whole photograph."""
 
     @property
     def receptive_radius(self) -> int:
-        """Each of the 3x3 convolutions looks one pixel further."""
+        """Number of 3x3 convolutions, each of which looks one pixel further."""
         return self.blocks + 2
 
 
@@ -33,7 +33,7 @@ PRESETS = {"base": MyNetConfig(), "tiny": MyNetConfig(width=8, blocks=2)}
 
 
 class MyNet(Network):
-    """Subtract the streaks that a chain of convolutions finds; a new network finds none."""
+    """Subtract the streaks that a chain of convolutions finds; a new network returns its input."""
 
     def __init__(self, config: MyNetConfig) -> None:
         super().__init__()

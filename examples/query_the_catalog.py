@@ -1,4 +1,4 @@
-"""Count what is done, and why images were rejected: `python examples/query_the_catalog.py [WORKSPACE]`."""
+"""Count images by status and reason of rejection: `python examples/query_the_catalog.py [WORKSPACE]`."""
 
 import os
 import sys

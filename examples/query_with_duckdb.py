@@ -1,4 +1,4 @@
-"""Count what is done with DuckDB, offline: `python examples/query_with_duckdb.py [WORKSPACE]`."""
+"""Count images by status with DuckDB, offline: `python examples/query_with_duckdb.py [WORKSPACE]`."""
 
 import os
 import sys

@@ -1,7 +1,7 @@
 """Run derain-batch on workers that are SLURM jobs: `python examples/slurm_cluster.py --source /nfs/rainy ...`.
 
-Every option goes to derain-batch. Run it on a node that compute nodes can reach, such as the login node. For LSF,
-PBS or HTCondor take LSFCluster, PBSCluster or HTCondorCluster of dask_jobqueue: they have the same parameters.
+All options are passed to derain-batch. Run it on a node that compute nodes can reach, such as the login node. For
+LSF, PBS or HTCondor use LSFCluster, PBSCluster or HTCondorCluster of dask_jobqueue, which have the same parameters.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Inference: uint8 photographs in, uint8 photographs out, whole or in tiles, the same pixels either way.
+"""Inference (`Engine`): uint8 photographs in, uint8 photographs out, with the same pixels whole or in tiles.
 
-On a CPU one photograph is one forward pass, in bf16 where the processor computes in it: as fast as batches,
-and bit-equal whatever else is derained. On a GPU photographs of one size share a pass, and the copies of one batch
-overlap with the computing of another (`Engine.begin`).
+On a CPU each photograph is one forward pass, in bf16 where the processor supports it: as fast as batches, and
+bit-equal whatever else is derained. On a GPU, photographs of one size share a pass, and the copies of one batch
+overlap with the computation of another (`Engine.begin`).
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ GPU_BATCH = 16
 
 
 class TilingRefused(ModelError):
-    """A photograph too large to be derained whole by a network whose tiles would not be the whole."""
+    """Raised for a photograph that needs tiles, if the network cannot be tiled exactly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A part of a photograph: what is read (with its halo) and what of it is kept, as slices."""
+    """A part of a photograph as slices: the area to read, which includes the halo, and the area to keep."""
 
     read: tuple[slice, slice]
     keep: tuple[slice, slice]
 
     @property
     def inner(self) -> tuple[slice, slice]:
-        """The kept part, as slices of the part that was read."""
+        """The area to keep, as slices of the area that was read."""
         rows, columns = (
             slice(keep.start - read.start, keep.stop - read.start)
             for keep, read in zip(self.keep, self.read, strict=True)
@@ -53,7 +53,7 @@ class Begun(Protocol):
     """Photographs that are being derained."""
 
     def result(self) -> RgbBatch:
-        """Return the derained photographs, (B, H, W, 3) uint8, once they are there."""
+        """Wait for the derained photographs and return them, (B, H, W, 3) uint8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class _Derained:
     pixels: RgbBatch
 
     def result(self) -> RgbBatch:
-        """Return them."""
+        """Return the derained photographs."""
         return self.pixels
 
 
@@ -73,11 +73,11 @@ class Engine:
     Parameters
     ----------
     network : Network
-        It is moved to the device and dtype, and put to inference.
+        Network to run; moved to the device and dtype, and set to evaluation mode.
     device : torch.device
-        Where to compute.
+        Device to compute on.
     dtype : torch.dtype
-        What the convolutions compute in; the photograph itself stays fp32.
+        Precision of the convolutions; the photograph itself stays fp32.
     tile_pixels : int
         Photographs with more pixels are derained in tiles of at most about this size, or refused if the
         network has a global operation.
@@ -99,11 +99,11 @@ class Engine:
 
     @property
     def ahead(self) -> int:
-        """Number of batches to begin before the result of the first is asked for; 0 on a CPU."""
+        """Number of batches to begin before asking for the result of the first; 0 on a CPU."""
         return LANES - 1 if self._lanes is not None else 0
 
     def begin(self, rainy: RgbBatch) -> Begun:
-        """Derain photographs of one size as `derain` does, on a GPU without waiting for the result."""
+        """Begin to derain photographs of one size as `derain` does; on a GPU, do not wait for the result."""
         height, width = rainy.shape[1:3]
         if self._lanes is None or height * width > self.tile_pixels:
             return _Derained(self.derain(rainy))
@@ -129,7 +129,7 @@ class Engine:
         Raises
         ------
         TilingRefused
-            If the photographs need tiles and the network's tiles are not the whole.
+            If the photographs need tiles and the network cannot be tiled exactly.
         """
         height, width = rainy.shape[1:3]
         multiple = self.network.config.size_multiple
@@ -143,14 +143,14 @@ class Engine:
         return derained[:, :height, :width]
 
     def derain_floats(self, rainy: Tensor) -> Tensor:
-        """Derain (B, 3, H, W) floats in [0, 1] as the photographs they are once rounded to 8 bit."""
+        """Round (B, 3, H, W) floats in [0, 1] to 8 bits, derain them and return floats."""
         levels = _as_uint8(rainy.clone()).cpu().numpy()
-        each = self.batch_images
-        parts = [self.derain(levels[first : first + each]) for first in range(0, len(levels), each)]
+        size = self.batch_images
+        parts = [self.derain(levels[first : first + size]) for first in range(0, len(levels), size)]
         return torch.from_numpy(np.concatenate(parts)).to(rainy.device).permute(0, 3, 1, 2).float() / 255
 
     def _refuse_to_tile(self, pixels: int) -> None:
-        """Tiles of a network with a global operation would each be derained as another photograph."""
+        """Raise if tiles are needed but a global operation would see only its own tile."""
         if self.network.config.global_operation and pixels > self.tile_pixels:
             raise TilingRefused(
                 f"more than {self.tile_pixels:,} pixels, and {architecture_of(self.network).name} cannot be"
@@ -163,7 +163,7 @@ class Engine:
         return math.ceil(sizes.receptive_radius / sizes.size_multiple) * sizes.size_multiple
 
     def _forward(self, rainy: RgbBatch) -> RgbBatch:
-        """Run one pass, in halves where the device's memory does not hold the whole batch."""
+        """Run one pass; halve a batch that does not fit in the device's memory."""
         pixels = torch.from_numpy(np.ascontiguousarray(rainy))
         try:
             derained: RgbBatch = self._pass(pixels.to(self.device)).cpu().numpy()
@@ -183,23 +183,23 @@ class Engine:
 
 
 def tiles(height: int, width: int, halo: int, tile_pixels: int, multiple: int) -> Iterator[Tile]:
-    """Cut a photograph into tiles whose kept parts cover it once.
+    """Cut a photograph into tiles whose kept areas cover it exactly once.
 
     Parameters
     ----------
     height, width : int
         Size of the photograph, multiples of `multiple`.
     halo : int
-        Pixels read around the kept part, a multiple of `multiple`; cut off at the photograph's edges.
+        Pixels to read around the kept area, a multiple of `multiple`; cut off at the photograph's edges.
     tile_pixels : int
-        What a read part should not exceed; small budgets are stretched to keep at least one halo of pixels.
+        Largest area to read in pixels; exceeded where less than a halo of pixels would be kept otherwise.
     multiple : int
-        Kept parts begin at multiples of this.
+        Kept areas begin at multiples of this.
 
     Yields
     ------
     Tile
-        Row by row; a single one if the photograph fits.
+        Tiles row by row; a single one if the photograph fits.
     """
     if height * width <= tile_pixels:
         yield _tile(slice(0, height), slice(0, width), height, width, halo)
@@ -233,7 +233,7 @@ def choose_device(name: str) -> torch.device:
     Raises
     ------
     ValueError
-        If the CUDA device that is asked for is not there, or the name is none of these.
+        If the CUDA device does not exist, or the name is none of these.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -251,7 +251,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """Return bf16 where the device computes in it, fp32 elsewhere."""
+    """Return bf16 where the device supports it, fp32 elsewhere."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     return torch.bfloat16 if _cpu_has_bf16() else torch.float32
@@ -264,5 +264,5 @@ def _cpu_has_bf16() -> bool:
 
 
 def _as_uint8(derained: Tensor) -> Tensor:
-    """Turn (B, 3, H, W) floats, which are overwritten, into (B, H, W, 3) uint8."""
+    """Convert (B, 3, H, W) floats, which are overwritten, to (B, H, W, 3) uint8."""
     return derained.clamp_(0, 1).mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1)

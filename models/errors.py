@@ -1,7 +1,7 @@
-"""Base of the errors that models raise on purpose."""
+"""Base class of the errors that models raise."""
 
 from __future__ import annotations
 
 
 class ModelError(Exception):
-    """A network, its weights file or its training cannot be what was asked for; the message is one line."""
+    """Base of errors about networks, weights files and training; the message is one line."""

@@ -1,6 +1,7 @@
-"""Photographs as arrays and as tensors: the types of both, and the way from one to the other.
+"""Array types of photographs, and conversion between arrays and tensors.
 
-PyTorch is imported by the functions: a codec needs the types of arrays alone, and a refusal should not wait for it.
+PyTorch is imported inside the functions: codecs need only the array types, and an error about bad input should not
+wait for the import.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ RgbBatch = npt.NDArray[np.uint8]
 
 
 def to_floats(rgb: RgbImage) -> Tensor:
-    """Return a photograph (H, W, 3) as a float32 tensor (3, H, W) in [0, 1]; the array is copied."""
+    """Convert a photograph (H, W, 3) to a float32 tensor (3, H, W) in [0, 1]; the array is copied."""
     import torch
 
     return torch.from_numpy(rgb.copy()).permute(2, 0, 1).float() / 255
 
 
 def to_rgb(picture: Tensor) -> RgbImage:
-    """Return a tensor (3, H, W) of floats as a photograph (H, W, 3), clipped to [0, 1] and rounded to 8 bits."""
+    """Convert a float tensor (3, H, W) to a photograph (H, W, 3), clipped to [0, 1] and rounded to 8 bits."""
     import torch
 
     scaled = picture.float().clamp(0, 1).mul(255).round().to(torch.uint8)

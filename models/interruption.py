@@ -1,4 +1,4 @@
-"""Ctrl-C in the training commands: one line and exit code 130, at any moment, and no finished step lost."""
+"""Handling of Ctrl-C in the training commands: one line, exit code 130, and no finished step is lost."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def one_line_on_ctrl_c() -> Iterator[None]:
 
 @contextmanager
 def noted_ctrl_c(active: bool = True) -> Iterator[Callable[[], bool]]:
-    """Note Ctrl-C instead of raising it, so that a loop can end between two steps; a second one raises at once.
+    """Record Ctrl-C instead of raising it, so that a loop can end between two steps; raise at a second one.
 
-    Does nothing outside the main thread, where Python can set no handler, and where another handler is installed.
+    Do nothing outside the main thread, where Python cannot set a handler, or if another handler is installed.
 
     Parameters
     ----------
     active : bool
-        False to leave Ctrl-C as it is.
+        False to leave the handling of Ctrl-C unchanged.
 
     Yields
     ------
     callable
-        Returns whether Ctrl-C was typed.
+        Returns whether Ctrl-C was pressed.
     """
     noted = threading.Event()
 

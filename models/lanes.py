@@ -1,7 +1,7 @@
-"""Batches in flight on a device (`Lanes`): the copies of one overlap with the computing of another.
+"""Batches in flight on a device (`Lanes`): the copies of one overlap with the computation of another.
 
-On a GPU each lane is a stream with pinned memory of its own. Without streams, as on a CPU, a lane computes at once;
-order and bytes are the same.
+On a GPU each lane is a stream with its own pinned memory. Without streams, as on a CPU, a lane computes
+immediately; order and bytes are the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from models.images import RgbBatch
 
 LANES = 2
-"""While one batch is computed, another one is copied."""
+"""Number of lanes: while one batch is computed, another is copied."""
 
 Pass = Callable[[Tensor], Tensor]
 """Derains (B, H, W, 3) uint8 on the device."""
@@ -40,12 +40,12 @@ class InFlight:
 
 
 class Lanes:
-    """Streams of a device that take batches in turn.
+    """The streams of a device, which take batches in turn.
 
     Parameters
     ----------
     device : torch.device
-        Where to compute.
+        Device to compute on.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -57,7 +57,7 @@ class Lanes:
         Parameters
         ----------
         forward : callable
-            Computes on the device; it must not wait for it.
+            Runs on the device; it must not wait for the result.
         rainy : ndarray
             (B, H, W, 3) uint8; may be changed as soon as this returns.
         """
@@ -65,7 +65,7 @@ class Lanes:
 
 
 class _Lane:
-    """A stream, and the host memory that is copied from and to on it."""
+    """A stream, and the host memory that it copies from and to."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -90,11 +90,11 @@ class _Lane:
     def _on_stream(self) -> AbstractContextManager[object]:
         if self._stream is None:
             return nullcontext()
-        self._stream.wait_stream(torch.cuda.default_stream(self._device))  # the weights came on that one
+        self._stream.wait_stream(torch.cuda.default_stream(self._device))  # which copied the weights
         return torch.cuda.stream(self._stream)
 
     def _host_memory(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """Return memory for a batch, the same as for the last one if it was of this shape."""
+        """Return host memory for a batch; reuse that of the last one if the shapes are equal."""
         memory = self._memory.get(name)
         if memory is None or memory.shape != shape:
             memory = torch.empty(shape, dtype=torch.uint8, pin_memory=self._stream is not None)

@@ -1,13 +1,13 @@
 """Model files (`read_model_file`, `build`): `<name>.safetensors` (fp16 weights) and `<name>.json` (config).
 
-They contain no pickle. All earlier schemas can be read, so that going back to an older model always works:
+They contain no pickle. All earlier schemas can be read, so that rolling back to an older model always works:
 
 ======  ============================================================================================
 schema  config
 ======  ============================================================================================
-1       a student's: `sizes` and the facts of its training
-2       any network's: `architecture` and `sizes`, what the model is called, the facts of its training
-        and of `models.networks.descriptor.Descriptor`
+1       for a student: `sizes` and the facts of its training
+2       for any network: its name, `architecture` and `sizes`, the facts of its training and the fields of
+        `models.networks.descriptor.Descriptor`
 ======  ============================================================================================
 """
 
@@ -40,13 +40,13 @@ from models.packed import ModelFile as ModelFile
 SCHEMA_VERSION = 2
 """Schema of new files; schema 1 can also be read."""
 MAX_CONFIG_BYTES = 1 << 20
-"""Longest config in bytes; actual configs have a few thousand."""
+"""Largest size of a config in bytes; actual configs have a few thousand."""
 STUDENT_BASE = Path(__file__).parent / "weights" / "student-base.safetensors"
 """Weights file of the student that others are compared with; `models.shipped.DEFAULT` names the one in use."""
 
 
 class ModelFileInvalid(ModelError):
-    """A model file that cannot be used; the message names it and what is wrong."""
+    """Raised for a model file that cannot be used; the message names the file and the problem."""
 
 
 def read_model_file(path: Path) -> ModelFile:
@@ -75,7 +75,7 @@ def build(model_file: ModelFile, name: str = "model") -> Network:
     model_file : ModelFile
         Weights and config.
     name : str
-        What to call it in an error.
+        Name of the model in error messages.
 
     Raises
     ------
@@ -107,16 +107,16 @@ def pack(network: Network, facts: dict[str, Any], name: str | None = None) -> Mo
     Parameters
     ----------
     network : Network
-        Any of `models.networks.architectures`.
+        Network of one of `models.networks.architectures`.
     facts : dict
-        Data and metrics, for the config.
+        Data and metrics, stored in the config.
     name : str, optional
-        What the model is called; by default its preset, or else its architecture.
+        Name of the model; by default that of its preset, or else of its architecture.
 
     Raises
     ------
     ValueError
-        If a weight is not finite in fp16; names it.
+        If a weight is not finite in fp16; the message names it.
     """
     packed = save({key: _narrowed(key, value) for key, value in network.state_dict().items()})
     config = {
@@ -140,13 +140,13 @@ def write_model_file(model_file: ModelFile, path: Path) -> None:
 
 
 def _narrowed(key: str, value: Tensor) -> Tensor:
-    """Store floats as fp16; counts, such as those of BatchNorm, as they are."""
+    """Convert floats to fp16; leave counts, such as those of BatchNorm, unchanged."""
     value = value.detach().cpu().contiguous()
     if not value.is_floating_point():
         return value
     narrow = value.to(torch.float16)
     if not narrow.isfinite().all():
-        raise ValueError(f"{key}: holds what fp16 cannot (infinite, not a number, or above 65504)")
+        raise ValueError(f"{key}: holds a value that fp16 cannot represent (infinite, NaN, or above 65504)")
     return narrow
 
 
@@ -155,10 +155,10 @@ def _widened(value: Tensor) -> Tensor:
 
 
 def _check_weights(weights: bytes, described: Mapping[str, Any], name: str) -> None:
-    """Compare the weights with the checksum in the config: safetensors itself does not see a flipped bit."""
+    """Compare the weights with the checksum in the config: safetensors itself does not detect a flipped bit."""
     expected = described.get("weights_sha256")
     if expected is not None and hashlib.sha256(weights).hexdigest() != expected:
-        raise ModelFileInvalid(f"{name}: the weights are damaged: not those that its config was written for")
+        raise ModelFileInvalid(f"{name}: the weights are damaged: their checksum is not that of the config")
 
 
 def _read_config(config: bytes, name: str) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def _read_config(config: bytes, name: str) -> dict[str, Any]:
             raise ValueError(f"{len(config):,} bytes")
         described = dict(json.loads(config))
         version, found, _ = described["schema_version"], described["architecture"], dict(described["sizes"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:  # RecursionError: nested without end
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # RecursionError: nested too deeply
         raise ModelFileInvalid(f"{name}: the config is not a model config ({error!r})") from error
     if found not in _architectures(version):
         raise ModelFileInvalid(
@@ -187,14 +187,14 @@ def _config_of(described: Mapping[str, Any], name: str) -> NetworkConfig:
 
 
 def _architectures(schema_version: object) -> list[str]:
-    """Return what a schema can describe; nothing, if there is no such schema."""
+    """Return the architectures that a schema can describe; none if there is no such schema."""
     if schema_version == 1:
         return ["student"]
     return list(ARCHITECTURES) if schema_version == SCHEMA_VERSION else []
 
 
 def _sizes(kind: Architecture, sizes: Mapping[str, Any]) -> NetworkConfig:
-    """Make sizes of what JSON holds: it knows no tuples."""
+    """Build the sizes from their JSON; lists become tuples."""
     return kind.config(
         **{key: tuple(value) if isinstance(value, list) else value for key, value in sizes.items()}
     )

@@ -1,4 +1,4 @@
-"""A model as bytes; nothing here imports PyTorch, so that a run can plan before it needs it."""
+"""A model as bytes (`ModelFile`); importing this does not import PyTorch, which planning a run can do without."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model as bytes: what is stored, sent to workers and registered."""
+    """A model as bytes, as it is stored, sent to workers and registered."""
 
     weights: bytes
     config: bytes
 
     @property
     def digest(self) -> str:
-        """SHA-256 over config and weights: what "the same model" means."""
+        """SHA-256 over config and weights, by which models are compared."""
         return hashlib.sha256(self.config + b"\0" + self.weights).hexdigest()

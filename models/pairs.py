@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 FAINTEST_RAIN = 4 / 255
-"""Grey level below which streaks never count as rain in a mask, however faint the other streaks are."""
+"""Streaks below this grey level never count as rain in a mask, however faint the rest is."""
 
 
 @dataclass(frozen=True, slots=True)

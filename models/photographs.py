@@ -1,11 +1,11 @@
 """Derain photographs from Python, without a workspace.
 
-from models import derain
+    from models import derain
 
-derained = derain("rainy.jpg")
-derained.save("derained.jpg")
+    derained = derain("rainy.jpg")
+    derained.save("derained.jpg")
 
-PyTorch is imported by the first call, so that importing this module costs nothing.
+The first call imports PyTorch, so that importing this module is cheap.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Scalar = TypeVar("Scalar", np.uint8, np.float16, np.float32, np.float64)
 
 
 class PhotographRefused(ModelError, ValueError):
-    """Raised if the argument is not a photograph that can be derained; the message describes valid arguments."""
+    """Raised if the argument is not a photograph that can be derained; the message names what is accepted."""
 
 
 @overload
@@ -121,7 +121,7 @@ def _levels(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def _upright(image: str | Path | Image.Image) -> Image.Image:
-    """Open an image where a path is given; apply its orientation and convert it to RGB."""
+    """Open an image if a path is given; apply its orientation and convert it to RGB."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     if isinstance(image, Image.Image):

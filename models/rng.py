@@ -1,7 +1,7 @@
-"""Random numbers that depend on the seed, the sample and the order of drawing, and on nothing else.
+"""Random numbers that depend on nothing but the seed, the sample and the order of drawing (`SampleRng`).
 
-A counter-based generator: each number is a hash of (seed, sample, draw, position). The same sample therefore
-gets the same rain in any batch, on any device, before and after a resume, and there is no state to save.
+The generator is counter-based: each number is a hash of (seed, sample, draw, position). A sample therefore gets the
+same rain in any batch, on any device, before and after a resume, and there is no state to save.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class SampleRng:
     seed : int
         Seed of the whole run.
     samples : Tensor
-        (B,) int64: the running number of each sample; its device is where numbers are drawn.
+        (B,) int64 numbers of the samples; numbers are drawn on its device.
     """
 
     def __init__(self, seed: int, samples: Tensor) -> None:
@@ -44,7 +44,7 @@ class SampleRng:
         self._drawn = 0
 
     def subset(self, chosen: Tensor) -> SampleRng:
-        """Branch off a stream for some samples: (B,) booleans. What it draws is independent of this one's."""
+        """Branch off an independent stream for the samples that `chosen`, (B,) booleans, marks."""
         self._drawn += 1
         branch = SampleRng.__new__(SampleRng)
         branch._streams = _mix(self._streams[chosen] + self._drawn)

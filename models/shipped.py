@@ -1,4 +1,4 @@
-"""The networks that ship with the package, by name; nothing here imports PyTorch."""
+"""The networks that ship with the package, by name; importing this does not import PyTorch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from models.packed import ModelFile
 
 FOLDER = Path(__file__).parent / "weights"
 DEFAULT = "student-large"
-"""The network that derains by default."""
+"""Name of the network that derains by default."""
 DEFAULT_WEIGHTS = FOLDER / f"{DEFAULT}.safetensors"
 
 
 class NetworkUnknown(ModelError):
-    """No network of this name ships, and there is no such weights file; the message names what there is."""
+    """Raised if neither a shipped network nor a weights file has the given name; the message suggests one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class ShippedNetwork:
 
     name: str
     path: Path
-    """Its `.safetensors` file; the config has the same name and ends in `.json`."""
+    """The `.safetensors` file; the config has the same name and ends in `.json`."""
     config: dict[str, Any]
 
     def read(self) -> ModelFile:
-        """Read its two files; they came with the package, so nothing is checked."""
+        """Read the two files; they came with the package, so they are not checked."""
         return ModelFile(self.path.read_bytes(), self.path.with_suffix(".json").read_bytes())
 
 
@@ -55,7 +55,7 @@ def network_path(model: str | Path) -> Path:
     Raises
     ------
     NetworkUnknown
-        If it is neither; suggests the nearest name.
+        If it is neither; the message suggests the nearest name.
     """
     names = [path.stem for path in sorted(FOLDER.glob("*.json"))]
     if str(model) in names:

@@ -10,16 +10,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 NEIGHBOURHOOD = 3.0
-"""Standard deviation in pixels of the window that the direction of a streak is measured in."""
+"""Standard deviation in pixels of the window in which the direction of a streak is measured."""
 FAINTEST_TRACE = 1e-8
-"""Added to the squared gradients that anisotropy divides by, so that flat pictures have none."""
+"""Added to the denominator of the anisotropy, which is then 0 for flat pictures."""
 
 
 @dataclass(frozen=True, slots=True)
 class StructureTensor:
-    """Products of gradients, averaged around each pixel, one tensor of the shape of the gradients each.
+    """Products of gradients, averaged around each pixel; each tensor has the shape of the gradients.
 
-    `along` and `cross` have the direction at twice its angle: the two sides of a streak then point the same way.
+    `along` and `cross` represent the direction at twice its angle, so that both sides of a streak point the same
+    way.
     """
 
     trace: Tensor
@@ -38,7 +39,7 @@ class StructureTensor:
 
     @property
     def alignment(self) -> Tensor:
-        """In [0, 1]: 1 where a line runs in the picture's common direction, 0 from 45 degrees on."""
+        """Agreement with the picture's common direction, in [0, 1]: 1 along it, 0 from 45 degrees on."""
         along, cross = (part.sum((-2, -1), keepdim=True) for part in (self.along, self.cross))
         agreeing = self.along * along + self.cross * cross
         lengths = self.strength * torch.hypot(along, cross)
@@ -46,15 +47,16 @@ class StructureTensor:
 
 
 def structure_tensor(pictures: Tensor, *, at_pixels: bool = False) -> StructureTensor:
-    """Measure pictures (..., H, W).
+    """Compute the structure tensor of pictures.
 
     Parameters
     ----------
     pictures : Tensor
-        (B, H, W) or, at pixels, (B, C, H, W).
+        (B, H, W), or (B, C, H, W) with `at_pixels`.
     at_pixels : bool
-        Whether gradients are those of pixels, by central differences, with edges that repeat, (..., H, W). Default:
-        those of pixel corners, with zeros beyond the edges, (..., H - 1, W - 1); they see lines one pixel wide.
+        Whether to take gradients at pixels, by central differences with repeated edges, (..., H, W). By default
+        they are taken at pixel corners, with zeros beyond the edges, (..., H - 1, W - 1), and see lines one pixel
+        wide.
     """
     rows, columns = central_gradients(pictures) if at_pixels else corner_gradients(pictures)
     parts = (rows**2 + columns**2, columns**2 - rows**2, 2 * rows * columns)
@@ -68,7 +70,7 @@ def corner_gradients(pictures: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def central_gradients(pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Return central differences down and to the right of (B, C, H, W), of the same size; edges repeat."""
+    """Return central differences down and to the right, (B, C, H, W) each; edges are repeated."""
     padded = F.pad(pictures, (1, 1, 1, 1), mode="replicate")
     rows = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
     columns = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
@@ -76,7 +78,7 @@ def central_gradients(pictures: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def blurred(pictures: Tensor, sigma: float, *, repeat_edges: bool = False) -> Tensor:
-    """Average (..., H, W) around each pixel under a gaussian; beyond the edges are zeros, or their last pixel."""
+    """Average (..., H, W) around each pixel under a gaussian, with zeros or repeated pixels beyond the edges."""
     radius = math.ceil(3 * sigma)
     offsets = torch.arange(-radius, radius + 1, device=pictures.device)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)

@@ -1,7 +1,8 @@
-"""The writer of PNG against general encoders: `python -m benchmarks.codec.encoders` writes results/encoders.csv.
+"""Compare our PNG writer with general encoders: `python -m benchmarks.codec.encoders` writes results/encoders.csv.
 
-Photographs of scikit-image, as they are and derained by a blur of one pixel, in one thread; each encoder writes
-all of them in turn, five times, and the fastest round counts. Every output is read back and compared.
+The images are scikit-image's photographs, unchanged and blurred by one pixel as derained ones are. Each encoder
+writes all of them in one thread, five times in turn; the fastest round counts. Every output is read back and
+compared.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from tasks.codec.pictures import Metadata
 
 RESULTS = Path(__file__).parents[1] / "results" / "encoders.csv"
 REPEATS = 5
-_RLE, _SUB, _UP = 3, 16, 32  # as imagecodecs.PNG numbers them
+_RLE, _SUB, _UP = 3, 16, 32  # values of imagecodecs.PNG
 Pixels = npt.NDArray[np.uint8]
 Encoder = Callable[[Pixels], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One encoder over all photographs."""
+    """The figures of one encoder over all photographs."""
 
     encoder: str
     megapixels_per_second: float
@@ -65,7 +66,7 @@ def main() -> None:
 
 
 def _encoders() -> dict[str, Encoder]:
-    """Return encoders by name, ours first."""
+    """Return the encoders by name, ours first."""
     return {
         "tasks.codec.formats.png": lambda pixels: write_png(pixels, Metadata()),
         "Pillow, level 1": partial(_by_pillow, level=1),
@@ -112,7 +113,7 @@ def _checked_size(encode: Encoder, photographs: list[Pixels]) -> int:
         data = encode(photograph)
         with Image.open(io.BytesIO(data)) as read:
             if not np.array_equal(np.asarray(read), photograph):
-                raise SystemExit("an encoder wrote other pixels")
+                raise SystemExit("an encoder changed the pixels")
         size += len(data)
     return size
 

@@ -1,7 +1,7 @@
-"""The decoder against 10,000 damaged images: `python -m benchmarks.codec.fuzz` writes benchmarks/results/fuzz.csv.
+"""Decode 10,000 damaged images: `python -m benchmarks.codec.fuzz` writes benchmarks/results/fuzz.csv.
 
-Processes of at most 2 GiB of address space decode them with the limits of a run, and a good image after every
-seventh. A process that dies or says nothing for a minute is counted, and a new one takes the rest.
+Processes with at most 2 GiB of address space decode them with the limits of a run, and a good image after every
+seventh. A process that dies or is silent for a minute is counted, and a new one continues.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CRASH, HANG, MEMORY, ERROR = "crash", "hang", "MemoryError", "another error"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Outcomes of the damaged images of one format."""
+    """Results for the damaged images of one format."""
 
     format: str
     images: int
@@ -45,38 +45,38 @@ class Row:
     good_images_lost: int
     slowest_seconds: float
     peak_mib: int
-    """Of the resident memory of the process, up to the last of them."""
+    """Peak resident memory of the process, up to the last of these images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One decoded image."""
+    """Result of decoding one damaged image."""
 
     number: int
     format: str
-    what: str
+    result: str
     good_lost: bool | None
-    """Whether the good image that followed was lost; None where none followed."""
+    """Whether the good image after it was lost; None if there was none."""
     seconds: float
     peak_mib: int
 
 
 def main() -> None:
-    """Decode all and write the results."""
+    """Decode all images and write the results."""
     outcomes = list(run(IMAGES))
     rows = [_row(name, [one for one in outcomes if one.format == name]) for name in _formats(outcomes)]
     write_table([*rows, _row("all", outcomes)], RESULTS)
 
 
 def run(images: int) -> Iterator[Outcome]:
-    """Yield what became of each damaged image, in processes that are replaced where they die."""
+    """Yield the outcome of each damaged image; processes that die are replaced."""
     start = 0
     while start < images:
-        ours, theirs = multiprocessing.Pipe(duplex=False)
-        worker = multiprocessing.get_context("spawn").Process(target=_work, args=(theirs, start, images))
+        receiving, sending = multiprocessing.Pipe(duplex=False)
+        worker = multiprocessing.get_context("spawn").Process(target=_work, args=(sending, start, images))
         worker.start()
-        theirs.close()
-        for outcome in _received(ours, start):
+        sending.close()
+        for outcome in _received(receiving, start):
             yield outcome
             start = outcome.number + 1
         worker.kill()
@@ -84,7 +84,7 @@ def run(images: int) -> Iterator[Outcome]:
 
 
 def _received(connection: Connection, start: int) -> Iterator[Outcome]:
-    """Yield what a process sends; where it falls silent or dies, what it was at is the last."""
+    """Yield the outcomes that a process sends; if it falls silent or dies, the last one is the lost image."""
     number = start
     while True:
         try:
@@ -101,9 +101,9 @@ def _received(connection: Connection, start: int) -> Iterator[Outcome]:
         number = received.number + 1
 
 
-def _lost(number: int, what: str) -> Outcome:
+def _lost(number: int, result: str) -> Outcome:
     name, _ = fuzzed(number, good_images())
-    return Outcome(number, _format(name), what, None, SILENCE_SECONDS if what == HANG else 0.0, 0)
+    return Outcome(number, _format(name), result, None, SILENCE_SECONDS if result == HANG else 0.0, 0)
 
 
 def _work(connection: Connection, start: int, images: int) -> None:
@@ -113,25 +113,25 @@ def _work(connection: Connection, start: int, images: int) -> None:
     for number in range(start, images):
         name, data = fuzzed(number, good)
         started = time.perf_counter()
-        what = _outcome_of(data, max_pixels)
+        result = _result_of(data, max_pixels)
         seconds = time.perf_counter() - started
         lost = None
         if number % GOOD_AFTER == GOOD_AFTER - 1:
             after = sorted(good)[number // GOOD_AFTER % len(good)]
             lost = _digest(good[after], max_pixels) != digests[after]
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        connection.send(Outcome(number, _format(name), what, lost, seconds, peak))
+        connection.send(Outcome(number, _format(name), result, lost, seconds, peak))
     connection.send(None)
 
 
-def _outcome_of(data: bytes, max_pixels: int) -> str:
+def _result_of(data: bytes, max_pixels: int) -> str:
     try:
         decode(data, max_pixels)
     except ImageRejected:
         return "rejected"
     except MemoryError:
         return MEMORY
-    except Exception as error:  # noqa: BLE001 - what the decoder must not raise is what is counted
+    except Exception as error:  # noqa: BLE001 - errors that the decoder must not raise are counted
         print(f"{type(error).__name__}: {error}")
         return ERROR
     return "accepted"
@@ -153,8 +153,8 @@ def _formats(outcomes: list[Outcome]) -> list[str]:
 
 
 def _row(name: str, outcomes: list[Outcome]) -> Row:
-    counts = Counter(outcome.what for outcome in outcomes)
-    followed = [outcome.good_lost for outcome in outcomes if outcome.good_lost is not None]
+    counts = Counter(outcome.result for outcome in outcomes)
+    lost = [outcome.good_lost for outcome in outcomes if outcome.good_lost is not None]
     return Row(
         format=name,
         images=len(outcomes),
@@ -164,8 +164,8 @@ def _row(name: str, outcomes: list[Outcome]) -> Row:
         hangs=counts[HANG],
         memory_errors=counts[MEMORY],
         other_errors=counts[ERROR],
-        good_images_decoded=len(followed),
-        good_images_lost=sum(followed),
+        good_images_decoded=len(lost),
+        good_images_lost=sum(lost),
         slowest_seconds=round(max(outcome.seconds for outcome in outcomes), 2),
         peak_mib=max(outcome.peak_mib for outcome in outcomes),
     )

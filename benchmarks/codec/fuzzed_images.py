@@ -1,4 +1,4 @@
-"""Damaged images for the decoder: real beginnings, and what a flipped bit, a lost block or a lie makes of them."""
+"""Damaged images for the decoder (`fuzzed`): good images with flipped bits, false lengths or missing parts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from PIL import Image
 Mutation = Callable[[np.random.Generator, bytes, list[bytes]], bytes]
 
 _HEAD = 200
-"""Bytes in which formats keep sizes, depths and tables."""
+"""Length of the part, in bytes, in which formats store sizes, depths and tables."""
 _EXTREMES = (0, 1, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
 
 def good_images() -> dict[str, bytes]:
-    """Return small files of every format that is read, and of layouts within them."""
+    """Return small files of every format that can be read, in several layouts, by name."""
     rgb = Image.fromarray(_photograph(48, 64))
     grey, rgba, ink = rgb.convert("L"), rgb.convert("RGBA"), rgb.convert("CMYK")
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
@@ -46,7 +46,7 @@ def good_images() -> dict[str, bytes]:
 
 
 def fuzzed(number: int, images: dict[str, bytes]) -> tuple[str, bytes]:
-    """Return one damaged image, the same for the same number, and the name of the image that it was."""
+    """Return the name of a good image and a damaged version of it, which depends on the number alone."""
     generator = np.random.default_rng([14, number])
     name = sorted(images)[number % len(images)]
     data = images[name]
@@ -58,8 +58,8 @@ def fuzzed(number: int, images: dict[str, bytes]) -> tuple[str, bytes]:
 
 def _flip_bits(generator: np.random.Generator, data: bytes, others: list[bytes]) -> bytes:
     damaged = bytearray(data)
-    reach = min(len(data), _HEAD) if generator.random() < 0.5 else len(data)
-    for place in generator.integers(0, reach, int(generator.integers(1, 12))):
+    end = min(len(data), _HEAD) if generator.random() < 0.5 else len(data)
+    for place in generator.integers(0, end, int(generator.integers(1, 12))):
         damaged[place] ^= 1 << int(generator.integers(8))
     return bytes(damaged)
 

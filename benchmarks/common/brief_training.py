@@ -1,4 +1,4 @@
-"""Short trainings of many networks on the same batches, to compare them: a budget of seconds or of steps."""
+"""Short trainings that compare networks on the same batches (`trained`), with a budget of seconds or of steps."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from models.rng import SampleRng
 LEARNING_RATE = 1e-3
 EMA = 0.99
 WARM_UP = 0.1
-"""Share of the budget in which the learning rate rises; in the second half it falls to 0."""
+"""Share of the budget in which the learning rate rises; it falls to 0 in the second half."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The budget of each network: processor seconds of one thread, or else optimiser steps."""
+    """Limit of each training: processor seconds of one thread, or optimiser steps."""
 
     seconds: float = float("inf")
     steps: int = 1_000_000_000
@@ -35,7 +35,7 @@ class Budget:
     crop: int = 128
 
     def used(self, seconds: float, steps: int) -> float:
-        """Return the share that is used up."""
+        """Return the share of the budget that is used."""
         return max(seconds / self.seconds, steps / self.steps)
 
 
@@ -46,9 +46,9 @@ def trained(
     budget: Budget,
     optimizer: torch.optim.Optimizer | None = None,
 ) -> tuple[nn.Module, int]:
-    """Train a network, by AdamW unless another optimiser of its parameters is given; return its average and steps.
+    """Train a network, with AdamW by default; return its averaged weights and the number of steps.
 
-    The rates of the optimiser rise during the warm-up and fall to 0 over the second half.
+    The learning rates rise during the warm-up and fall to 0 over the second half.
     """
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(EMA))  # type: ignore[no-untyped-call]
@@ -89,6 +89,6 @@ def _step(
 
 
 def scored(network: nn.Module, pairs: ValidationSet) -> ValidationScore:
-    """Score a network as it would run, in bf16."""
+    """Score a network in bf16, as it would run."""
     with torch.autocast("cpu", torch.bfloat16):
         return validate(network.eval(), pairs)

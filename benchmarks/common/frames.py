@@ -13,7 +13,7 @@ from tasks.media.samples import SAMPLES, photograph, rain_on
 
 SIZE = (640, 480)
 DISTINCT = 20
-"""Number of different frames; further ones repeat them under other keys."""
+"""Number of different frames; further keys repeat them."""
 
 
 def write_frames(folder: Path, count: int, data: Path | None = None) -> None:
@@ -22,7 +22,7 @@ def write_frames(folder: Path, count: int, data: Path | None = None) -> None:
     Parameters
     ----------
     folder : Path
-        It is created.
+        Folder to create.
     count : int
         Number of frames.
     data : Path, optional

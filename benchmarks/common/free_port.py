@@ -1,4 +1,4 @@
-"""A port of loopback that nobody listens on."""
+"""Choice of a free port on the loopback interface."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 
 
 def free_port() -> int:
-    """Return one; it is nobody's until a server takes it."""
+    """Return a port that no server listens on; nothing reserves it."""
     with socket.socket() as tried:
         tried.bind(("127.0.0.1", 0))
         return int(tried.getsockname()[1])

@@ -1,4 +1,4 @@
-"""The networks that benchmarks compare: every model file given, or every one that ships."""
+"""The networks that benchmarks compare: the given model files, or all shipped ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.shipped import DEFAULT_WEIGHTS, FOLDER
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A model file by name, first digits of its digest, and an engine that runs it."""
+    """A model file and an engine that runs it."""
 
     name: str
     digest: str
@@ -34,12 +34,12 @@ class Network:
         return derained
 
     def derain_floats(self, rainy: Tensor) -> Tensor:
-        """Derain (B, 3, H, W) floats in [0, 1] as the photographs they are once rounded to 8 bit."""
+        """Derain (B, 3, H, W) floats in [0, 1], rounded to 8 bits."""
         return self.engine.derain_floats(rainy)
 
 
 def networks(paths: list[Path]) -> Iterator[Network]:
-    """Load model files, one at a time; the shipped ones where none is given."""
+    """Load model files one at a time; by default the shipped ones."""
     device = choose_device("auto")
     for path in paths or shipped():
         model_file = read_model_file(path)
@@ -48,5 +48,5 @@ def networks(paths: list[Path]) -> Iterator[Network]:
 
 
 def shipped() -> list[Path]:
-    """List the model files in `models/weights/`: weights with a config of the same name."""
+    """List the model files in `models/weights/`, which are weights with a config of the same name."""
     return sorted(path for path in FOLDER.glob("*.safetensors") if path.with_suffix(".json").exists())

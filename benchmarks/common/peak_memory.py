@@ -1,4 +1,4 @@
-"""Memory of one forward pass: on a CPU in a process of its own, on Linux.
+"""Peak memory of one forward pass; on a CPU it is measured in a separate process, on Linux only.
 
 python -m benchmarks.common.peak_memory NETWORK TECHNIQUE SIZE BATCH
 """
@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.speed.techniques import Forward, Rung, forward_of, picture
+from benchmarks.speed.techniques import Forward, Variant, forward_of, picture
 
 
 @torch.inference_mode()
 def peak_mib_on_gpu(forward: Forward, rainy: Tensor, untimed: int) -> float:
-    """Return MiB that a forward pass takes at its peak beyond what is held before it, once some have been run."""
+    """Return the additional memory at the peak of a forward pass in MiB, after `untimed` passes."""
     for _ in range(untimed):
         forward(rainy)
     torch.cuda.reset_peak_memory_stats(rainy.device)
@@ -26,9 +26,9 @@ def peak_mib_on_gpu(forward: Forward, rainy: Tensor, untimed: int) -> float:
     return (torch.cuda.max_memory_allocated(rainy.device) - before) / 2**20
 
 
-def peak_mib(rung: Rung, size: int) -> float:
-    """Return MiB that a forward pass takes on a CPU at its peak beyond what the process holds before it."""
-    arguments = [rung.network, rung.technique, str(size), str(rung.batch)]
+def peak_mib(variant: Variant, size: int) -> float:
+    """Return the additional memory at the peak of a forward pass on a CPU, in MiB."""
+    arguments = [variant.network, variant.technique, str(size), str(variant.batch)]
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.common.peak_memory", *arguments],
         capture_output=True,
@@ -39,20 +39,20 @@ def peak_mib(rung: Rung, size: int) -> float:
 
 
 @torch.inference_mode()
-def _of_forward(rung: Rung, size: int) -> float:
+def _of_forward(variant: Variant, size: int) -> float:
     cpu = torch.device("cpu")
-    forward, rainy = forward_of(rung, cpu), picture(rung, size, cpu)
+    forward, rainy = forward_of(variant, cpu), picture(variant, size, cpu)
     before = _peak_kib()
     forward(rainy)
     return (_peak_kib() - before) / 1024
 
 
 def _peak_kib() -> int:
-    # Not `getrusage`: what that calls a process's peak begins with the peak of the process that started it.
+    # Not `getrusage`: its peak includes that of the process that started this one.
     status = Path("/proc/self/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
 
 
 if __name__ == "__main__":
     network, technique, size, batch = sys.argv[1:]
-    print(_of_forward(Rung(network, technique, int(batch)), int(size)))
+    print(_of_forward(Variant(network, technique, int(batch)), int(size)))

@@ -1,4 +1,4 @@
-"""Photographs in folders."""
+"""Functions that list, read and crop photographs in folders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 def images_in(folder: Path) -> list[Path]:
-    """List the photographs of a folder by name; end the program where there are none."""
+    """List the photographs of a folder by name; end the program if there are none."""
     found = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
         raise SystemExit(f"{folder}: no photographs (JPEG or PNG) here; is --data the right folder?")
@@ -28,6 +28,6 @@ def read(path: Path) -> RgbImage:
 
 
 def middle(pixels: RgbImage, side: int) -> RgbImage:
-    """Cut the middle out of a photograph, at most `side` pixels high and wide."""
+    """Crop a photograph to its middle, at most `side` pixels high and wide."""
     top, left = (max(0, (extent - side) // 2) for extent in pixels.shape[:2])
     return pixels[top : top + side, left : left + side]

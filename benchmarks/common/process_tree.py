@@ -1,4 +1,4 @@
-"""CPU seconds of a process, of all processes that it starts, and of the whole machine, over time."""
+"""CPU seconds of a process, of its descendants and of the whole machine, over time (`ProcessTree`)."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from types import TracebackType
 import psutil
 
 EVERY = 0.5
-"""Seconds between samples; one takes about two milliseconds."""
+"""Seconds between samples, each of which takes about two milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """CPU seconds since the start of each process, and since that of the machine, at one moment."""
+    """CPU seconds of each process and of the machine at one moment, since their start."""
 
     at: float
-    """By the monotonic clock."""
+    """Time of the monotonic clock."""
     cpu_of: Mapping[int, float]
-    """By process id; a process that has ended keeps its last value."""
+    """CPU seconds by process id; a process that has ended keeps its last value."""
     idle: float
     busy: float
 
 
 class ProcessTree:
-    """Samples a process and its descendants in a thread; used as a context."""
+    """Sample a process and its descendants in a thread; a context manager."""
 
     def __init__(self, pid: int) -> None:
         self.samples: list[Sample] = []
@@ -89,7 +89,7 @@ class ProcessTree:
         for process in self._processes():
             try:
                 times = process.cpu_times()
-            except psutil.Error:  # it has just ended
+            except psutil.Error:  # the process has just ended
                 continue
             cpu_of[process.pid] = times.user + times.system
         machine = psutil.cpu_times()

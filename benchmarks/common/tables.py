@@ -1,4 +1,4 @@
-"""Results as CSV: a row a measurement, columns the fields of its dataclass."""
+"""Tables of results as CSV: one row per measurement, with the fields of its dataclass as columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def rows_of(path: Path, row_type: type[Any]) -> list[dict[str, str]]:
-    """Read a table that was written before; one of other columns is out of date as a whole, so that it is empty."""
+    """Read the rows of a table; return none if its columns differ from the fields, as the table is out of date."""
     if not path.exists():
         return []
     with path.open(newline="") as lines:
@@ -19,7 +19,7 @@ def rows_of(path: Path, row_type: type[Any]) -> list[dict[str, str]]:
 
 
 def write_table(rows: Sequence[Any], path: Path, kept: Sequence[Mapping[str, str]] = ()) -> None:
-    """Write dataclasses of one type as a table, after rows that were there before and are kept."""
+    """Write dataclasses of one type as a table, after `kept` rows of an earlier one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as lines:
         writer = csv.DictWriter(lines, [field.name for field in fields(rows[0])])

@@ -1,8 +1,8 @@
-"""A plain U-Net with or without AFR between encoder and decoder, to measure what AFR adds to a usual network.
+"""A plain U-Net with or without AFR between encoder and decoder, to measure the gain of AFR in an ordinary network.
 
-Ronneberger et al., "U-Net", MICCAI 2015: two 3x3 convolutions per level, levels of half the size, skips that are
-concatenated. No norm, strided convolutions in place of pooling, and, as in the student, blocks of pixels as
-channels and a residual output: ours.
+Ronneberger et al., "U-Net", MICCAI 2015: two 3x3 convolutions per level, each level half the size of the one
+before, concatenated skips. Ours: no norm, strided convolutions instead of pooling, and, as in the student, blocks
+of pixels as channels and a residual output.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class UNetConfig:
     unshuffle: int = 2
     widths: tuple[int, ...] = (32, 64, 96)
     afr_rounds: int = 0
-    """Rounds of feature refinement between encoder and decoder; 0 is a plain U-Net, without a mask branch."""
+    """Rounds of feature refinement between encoder and decoder; 0 gives a plain U-Net without a mask branch."""
     afr_separable: bool = True
 
     global_operation: ClassVar[bool] = False
@@ -44,7 +44,7 @@ class UNetConfig:
 
     @property
     def receptive_radius(self) -> int:
-        """Farthest input pixel, in pixels, that can change an output pixel."""
+        """Distance in pixels of the farthest input pixel that can change an output pixel."""
         return radius_without_weights(UNet, self)
 
 
@@ -68,7 +68,7 @@ class ConvPair(nn.Module):
         self.second = conv(width, width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Turn features (B, inputs, H, W) into (B, width, H, W)."""
+        """Convolve features (B, inputs, H, W) to (B, width, H, W)."""
         return activate(self.second(activate(self.first(features))))
 
 
@@ -92,11 +92,11 @@ class UNet(Network):
         self.head = zero_conv(widths[0], pixels)
 
     def forward(self, rainy: Tensor) -> Tensor:
-        """Derain a batch, as `Network.forward` says."""
+        """Derain a batch; see `Network.forward`."""
         return self._derain(rainy)[0]
 
     def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
-        """Return the terms, as `Network.loss_terms` says; the mask's only where there is AFR."""
+        """Return the terms (see `Network.loss_terms`), the mask's only with AFR."""
         derained, mask_logits = self._derain(pair.rainy.contiguous(memory_format=torch.channels_last))
         terms = (reconstruction or reconstruction_terms)(derained, pair.clean)
         if mask_logits is None:

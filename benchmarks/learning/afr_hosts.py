@@ -1,9 +1,9 @@
-"""Gain by AFR in a network: three hosts with and without it, trained for equal steps on the same batches.
+"""Measure the gain of AFR: three networks with and without it, trained for equal steps on the same batches.
 
     python -m benchmarks.learning.afr_hosts --data DATA --steps 200
 
-The hosts are AFR-Net itself, a plain U-Net and DRD-Net, in their `slim` sizes. Scores are on the validation split.
-Writes `results/afr_hosts.csv`.
+The hosts of AFR are AFR-Net itself, a plain U-Net and DRD-Net, in their `slim` sizes. Scores are on the validation
+split. Writes `results/afr_hosts.csv`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "afr_hosts.csv"
 
 @dataclass(frozen=True, slots=True)
 class HostRow:
-    """One row of the results."""
+    """One host, with or without AFR. Scores are psnr_y in dB."""
 
     host: str
     afr_rounds: int

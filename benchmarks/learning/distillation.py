@@ -1,14 +1,13 @@
-"""Gain by each term of distillation: the same student from scratch and with more and more of its teacher.
+"""Measure the gain of each term of distillation: one student from scratch, and with one more term in each row.
 
     python -m benchmarks.learning.distillation --data DATA --unlabelled PHOTOGRAPHS --steps 1500
 
-Rows: scratch, + the teacher's output, + its features, + unlabelled photographs, and the attention terms with all
-of these; for equal steps, and for as many steps as fit into the processor seconds that scratch took (lessons on
-unlabelled photographs are written once for all rows and named by teacher). Scores are psnr_y in dB: on the
-validation split, and on a domain known only by unlabelled photographs, rain of families that no labelled batch
-has: some training photographs under it, without labels, join PHOTOGRAPHS; held-out photographs under it are
-scored. Each finished row is kept in `results/distillation.csv`: the same command resumes an interrupted one,
-and ends with the differences to scratch.
+The variants are scratch, + the teacher's output, + its features, + unlabelled photographs, + attention; each is
+trained for equal steps, and for as many steps as fit into the processor seconds of scratch (the teacher targets are
+computed once and not counted). Scores are psnr_y in dB on the validation split and on an unlabelled domain, rain of
+families that no labelled batch has: training photographs under it, without labels, are added to PHOTOGRAPHS, and
+held-out photographs under it are scored. Finished rows are kept in `results/distillation.csv`; an interrupted run
+resumes with the same command. At the end it prints the differences from scratch.
 """
 
 from __future__ import annotations
@@ -60,10 +59,10 @@ VARIANTS = {
     "+ unlabelled": DistillConfig(),
     "+ attention": DistillConfig(attention_weight=0.05),
 }
-"""Each has what the one before it has, and one term more."""
+"""Weights of the variants, each with one term more than the one before."""
 DOMAIN_SEED = 30_260_000
 DOMAIN_PHOTOGRAPHS = 60
-"""Training photographs that are rained on for the unlabelled domain."""
+"""Number of training photographs that are rendered under the rain of the unlabelled domain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +71,9 @@ class Row:
 
     variant: str
     budget: str
-    """`steps` or `seconds`: what it has in common with scratch."""
+    """`steps` or `seconds`, whichever equals that of scratch."""
     length: int
-    """Steps of scratch."""
+    """Number of steps of scratch."""
     seed: int
     student: str
     teacher: str
@@ -82,8 +81,9 @@ class Row:
     unlabelled_photographs: int
     steps: int
     seconds: float
-    """Processor time of one thread, without validation and lessons."""
+    """Processor time of one thread, without validation and teacher targets."""
     lesson_seconds: float
+    """Processor time of the teacher targets."""
     light: float
     heavy: float
     fine: float
@@ -91,12 +91,12 @@ class Row:
     none: float
     overall: float
     domain: float
-    """Mean psnr_y on held-out photographs under rain that is known only unlabelled."""
+    """Mean psnr_y on held-out photographs of the unlabelled domain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """All that the trainings have in common."""
+    """The parts that all trainings share."""
 
     fabric: Fabric
     config: TrainConfig
@@ -105,7 +105,7 @@ class Bench:
     domain: Sequence[tuple[Tensor, Tensor]]
     """Rainy and clean, (3, H, W) each."""
     teaching: Teaching
-    lessons: TeacherTargets
+    targets: TeacherTargets
     lesson_seconds: float
 
     def row(self, variant: str, budget: str, seed: int, steps: int) -> Row:
@@ -144,11 +144,11 @@ class Bench:
             return Supervised()
         widths = build_network(preset(config.preset)).feature_widths
         torch.manual_seed(config.seed)
-        return Distillation(weights, self.teaching.lineage, widths, self.teaching.teacher, self.lessons)
+        return Distillation(weights, self.teaching.lineage, widths, self.teaching.teacher, self.targets)
 
 
 def in_domain(data: TrainingData, count: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rain on photographs with families that labelled batches never have; rainy and clean, (3, H, W) each."""
+    """Render photographs under rain that labelled batches never have; yield rainy and clean, (3, H, W) each."""
     recipes = list(HELD_OUT_RECIPES.values())
     for number in range(min(count, len(data.photographs))):
         rng = SampleRng(DOMAIN_SEED, torch.tensor([number], device=data.layer_of.device))
@@ -158,12 +158,12 @@ def in_domain(data: TrainingData, count: int) -> Iterator[tuple[Tensor, Tensor]]
 
 @torch.inference_mode()
 def domain_score(network: Network, pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
-    """Mean psnr_y of a network on pairs of the unlabelled domain."""
+    """Return the mean psnr_y of a network on pairs of the unlabelled domain."""
     return fmean(psnr_y(to_rgb(network(rainy[None])[0]), to_rgb(clean)) for rainy, clean in pairs)
 
 
 def plan(seeds: Sequence[int], variants: Sequence[str]) -> list[tuple[str, str, int]]:
-    """List variant, budget and seed of all rows; scratch comes first, as its seconds are the others' budget."""
+    """List variant, budget and seed of all rows; scratch comes first, because its seconds are a budget."""
     rows = []
     for seed in seeds:
         rows.append(("scratch", "steps", seed))
@@ -173,7 +173,7 @@ def plan(seeds: Sequence[int], variants: Sequence[str]) -> list[tuple[str, str, 
 
 
 def steps_within(kept: Sequence[dict[str, str]], variant: str, budget: str, seed: int, steps: int) -> int:
-    """Return the number of steps of a row: that of scratch, or what fits into the seconds of scratch."""
+    """Return the number of steps of a row: that of scratch, or as many as fit into the seconds of scratch."""
     if budget == "steps":
         return steps
     taken = {
@@ -183,7 +183,7 @@ def steps_within(kept: Sequence[dict[str, str]], variant: str, budget: str, seed
 
 
 def run(bench: Bench, variants: Sequence[str], seeds: Sequence[int], results: Path) -> None:
-    """Train what is not in the results yet, and keep each row as soon as it is there."""
+    """Train all variants that are not in the results yet; write each row when it is finished."""
     length = bench.config.steps
     for variant, budget, seed in plan(seeds, variants):
         kept = rows_of(results, Row)
@@ -201,7 +201,7 @@ def _cell(row: dict[str, str]) -> tuple[str, str, int, int]:
 
 
 def differences(rows: Sequence[dict[str, str]]) -> Iterator[str]:
-    """Tell by how much each variant is ahead of scratch, as mean and standard deviation over seeds, in dB."""
+    """Report the gain of each variant over scratch in dB, as mean and standard deviation over seeds."""
     scratch = {(row["length"], row["seed"]): row for row in rows if row["variant"] == "scratch"}
     cells = dict.fromkeys(_cell(row)[:3] for row in rows if row["variant"] != "scratch")
     for cell in cells:
@@ -217,7 +217,7 @@ def differences(rows: Sequence[dict[str, str]]) -> Iterator[str]:
 
 
 def prepare(arguments: argparse.Namespace, config: TrainConfig) -> Bench:
-    """Read data and teachers, and let lessons be written."""
+    """Read data and teachers, and compute the teacher targets."""
     fabric = launch_fabric("cpu", config.precision)
     training = load_training_data(arguments.data, held_out=False)
     photographs: list[RgbImage] = [to_rgb(rainy) for rainy, _ in in_domain(training, DOMAIN_PHOTOGRAPHS)]
@@ -226,17 +226,17 @@ def prepare(arguments: argparse.Namespace, config: TrainConfig) -> Bench:
     teacher, other = read_teacher(arguments.teacher), read_teacher(arguments.unlabelled_teacher)
     teaching = Teaching(DistillConfig(), teacher, other, photographs)
     begun, measured = time.process_time(), arguments.work / "lesson_seconds.txt"
-    lessons = cache_teacher_targets(fabric, teaching.unlabelled_teacher, photographs, arguments.work)
-    if not measured.exists():  # else they were only read
+    targets = cache_teacher_targets(fabric, teaching.unlabelled_teacher, photographs, arguments.work)
+    if not measured.exists():  # otherwise the targets were read from the cache
         measured.write_text(f"{time.process_time() - begun}")
     held_out = load_training_data(arguments.data, held_out=True)
     pairs = render_validation(held_out, arguments.photographs)
     domain = list(in_domain(held_out, arguments.photographs))
-    return Bench(fabric, config, training, pairs, domain, teaching, lessons, float(measured.read_text()))
+    return Bench(fabric, config, training, pairs, domain, teaching, targets, float(measured.read_text()))
 
 
 def variants_of(teacher: Teacher, student: str) -> list[str]:
-    """Return the variants that a teacher can teach: without features at the student's scales not all of them."""
+    """Return the variants that are possible with a teacher; some need features at the student's scales."""
     shared = teacher.feature_widths.keys() & build_network(preset(student)).feature_widths.keys()
     return [name for name in VARIANTS if shared or name not in ("+ features", "+ attention")]
 
@@ -256,8 +256,8 @@ def main() -> None:
         validation_photographs=arguments.photographs,
     )
     bench = prepare(arguments, config)
-    taught = variants_of(bench.teaching.teacher, config.preset)
-    variants = [name for name in taught if name in arguments.variants]
+    possible = variants_of(bench.teaching.teacher, config.preset)
+    variants = [name for name in possible if name in arguments.variants]
     print("variants:", ", ".join(variants), flush=True)
     run(bench, variants, range(1, arguments.seeds + 1), arguments.results)
     print(*differences(rows_of(arguments.results, Row)), sep="\n")
@@ -273,7 +273,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--unlabelled-teacher",
         default=f"self-ensemble:{BASE}",
-        help="weights file, or self-ensemble:FILE; default: that of the shipped student",
+        help="weights file, or self-ensemble:FILE; default: the self-ensemble of the shipped student",
     )
     parser.add_argument("--preset", default="student-small")
     parser.add_argument(
@@ -281,16 +281,16 @@ def _parse() -> argparse.Namespace:
         nargs="+",
         choices=list(VARIANTS),
         default=list(VARIANTS),
-        help="in addition to scratch; default: all",
+        help="variants to train in addition to scratch; default: all",
     )
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--crop", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--photographs", type=int, default=20, help="held-out ones of each kind of rain")
+    parser.add_argument("--photographs", type=int, default=20, help="held-out photographs per kind of rain")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument(
-        "--work", type=Path, default=Path("var/distillation"), help="folder that keeps lessons"
+        "--work", type=Path, default=Path("var/distillation"), help="folder for the teacher targets"
     )
     return parser.parse_args()
 

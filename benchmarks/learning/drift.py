@@ -1,10 +1,10 @@
-"""How often drift is alarmed where there is none, and how often where there is some.
+"""Measure how often the drift test raises an alarm without drift, and with it.
 
-python -m benchmarks.learning.drift --data DATA
+    python -m benchmarks.learning.drift --data DATA
 
-`DATA` holds `real_rain/` (photographs) and `real_frames/` (frames of one camera). Without drift: the crops of the
-photographs are dealt to two sides at random, again and again, and the two views of the pool are tested as an
-ingest does. With drift: the newest side is darkened, blurred, rained on, or of another camera.
+`DATA` contains `real_rain/` (photographs) and `real_frames/` (frames of one camera). Without drift: in each trial
+the crops of the photographs are split into two sides at random, and both views are tested as an ingest does. With
+drift: the newest side is darker, blurred, under more streaks, or from another camera.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tasks.pool.inspection import inspect_image
 
 RESULTS = Path(__file__).parents[1] / "results" / "drift.csv"
 NEWEST = 30
-"""Crops of the newest side; the reference has the others."""
+"""Number of crops on the newest side; the reference has the others."""
 PERMUTATIONS = 399
 ALPHAS = (0.01, 0.05)
 
@@ -40,7 +40,7 @@ Crop = np.ndarray
 
 @dataclass(frozen=True, slots=True)
 class DriftRow:
-    """One kind of drift, or none: how many of the trials alarmed at each level of the test."""
+    """One kind of drift, or none, and the share of the trials that raised an alarm at each level of the test."""
 
     drift: str
     reference: int
@@ -52,18 +52,18 @@ class DriftRow:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Data of the two views for some crops: (N, 4) and (N, C)."""
+    """The two views of N crops: their statistics, (N, 4), and their features, (N, C)."""
 
     statistics: np.ndarray
     features: np.ndarray
 
     def take(self, places: np.ndarray) -> Figures:
-        """Return those of some crops."""
+        """Return the figures of some crops."""
         return Figures(self.statistics[places], self.features[places])
 
 
 def measure(data: Path, trials: int, seed: int) -> list[DriftRow]:
-    """Measure false alarms, and alarms under four kinds of drift."""
+    """Measure the alarms without drift, and under four kinds of drift."""
     torch.set_num_threads(1)
     network = build(read_model_file(STUDENT_BASE), "shipped").eval()
     crops = _crops(images_in(data / "real_rain"))
@@ -77,7 +77,7 @@ def measure(data: Path, trials: int, seed: int) -> list[DriftRow]:
 
 
 def _row(name: str, before: Figures, after: Figures, trials: int, seed: int) -> DriftRow:
-    """Split crops at random into two sides, `trials` times; a changed crop is never on both sides."""
+    """Split the crops into two sides at random, `trials` times; a crop is never on both sides."""
     generator = np.random.default_rng(seed)
     same_crops = len(before.statistics) == len(after.statistics)
     total = len(before.statistics)
@@ -100,7 +100,7 @@ def _p_value(reference: Figures, newest: Figures, seed: int) -> float:
 
 
 def _crops(paths: list[Path]) -> list[Crop]:
-    """Return the rainiest crop of each photograph that an ingest would take, less what is filled up."""
+    """Return the rainiest crop of each photograph that an ingest would accept, without its padding."""
     found = []
     for path in tqdm(paths, desc=paths[0].parent.name):
         rgb = read(path)
@@ -130,7 +130,7 @@ def _blurred(crop: Crop) -> Crop:
 
 
 def _more_rain(crop: Crop) -> Crop:
-    """Add upright streaks of 2 by 24 pixels, one for each 1,500 pixels, always at the same places."""
+    """Add upright streaks of 2 by 24 pixels, one per 1,500 pixels, always at the same places."""
     generator = np.random.default_rng(0)
     height, width = crop.shape[:2]
     streaks = np.zeros((height, width, 1), np.int16)

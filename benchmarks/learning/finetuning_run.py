@@ -1,4 +1,4 @@
-"""One cell of the learning loop: the student, fine-tuned with some terms on the rainy photographs of a domain."""
+"""One cell of the learning loop (`fine_tune`): the student, fine-tuned with some terms on one domain."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from models.training.loop import fit
 from models.training.semi.config import SemiConfig
 from models.training.semi.data import RealRain, Targets
 from models.training.semi.rain_critic import RainCritic, train_critic
-from models.training.weight_interpolation import keep
+from models.training.weight_interpolation import interpolate_best
 
 PSEUDO_LABELS, TEMPORAL = "re-rain + own pseudo-labels", "re-rain + temporal"
 TERMS = {
@@ -41,45 +41,45 @@ TERMS = {
     PSEUDO_LABELS: AblationConfig(pseudo_label=0.5),
     TEMPORAL: AblationConfig(),
 }
-"""Terms that are added to re-rain; the last two need their own data."""
+"""The terms that are measured, each in addition to re-rain; the last two need additional data."""
 WIDENED = 7
-"""Side in pixels of the square that found rain is widened to; in it a pseudo-label is trusted."""
+"""Side in pixels of the square around found rain in which a pseudo-label is trusted."""
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """How every cell is trained, and from what."""
+class Setup:
+    """Data and hyper-parameters of every cell."""
 
     data: Path
     work: Path
-    """Where checkpoints lie."""
+    """Folder of the checkpoints."""
     train: TrainConfig
 
     def out(self, terms: str, domain: str) -> Path:
-        """Return the folder of a cell; other steps or another seed have another."""
+        """Return the folder of a cell, which depends on the steps and the seed too."""
         name = f"{domain}-{terms}-{self.train.steps}-{self.train.seed}"
         return self.work / name.replace(" + ", "+").replace(" ", "-")
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
-    """The result of a cell."""
+class FineTuned:
+    """Result of a cell."""
 
     best: Engine
-    """The model that a fine-tuning would register: the initial one if no weights were better."""
+    """The network that a fine-tuning would register: the start, if nothing was better."""
     last: Engine
-    """The weights that training ended with, whole."""
+    """The weights at the end of the training, without interpolation."""
     best_step: int
     share: float
-    """Of the way from the start to the weights of that step: `models.training.weight_interpolation`."""
+    """Interpolation weight from the start to the weights of that step: `models.training.weight_interpolation`."""
     harvest: StreakHarvest
 
 
-def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> Tuned:
+def fine_tune(setup: Setup, terms: str, pool: Sequence[RainyScene], out: Path) -> FineTuned:
     """Fine-tune the student; an interrupted cell resumes from its checkpoint.
 
-    Only `frames` of the scenes are looked at, and of them all but the second: never a clean photograph.
+    Training sees only the `frames` of the scenes, without the second one, and never a clean photograph.
     """
     out.mkdir(parents=True, exist_ok=True)
     start = shipped()
@@ -89,29 +89,29 @@ def tuned(course: Course, terms: str, pool: Sequence[RainyScene], out: Path) -> 
     config = TERMS[terms]
     real = _real_rain(terms, pool, harvest)
     own = _own_pseudo_labels(rainy, derained) if terms == PSEUDO_LABELS else None
-    objective = SemiSupervisedAblation(config, real, shipped(), _critic(course, config), own)
-    fabric = launch_fabric("cpu", course.train.precision)
-    state = fit(fabric, course.train, course.data, out, objective=objective)
-    held_out = load_training_data(course.data, held_out=True)
-    pairs = render_validation(held_out, course.train.validation_photographs)
-    chosen = out / f"{course.train.preset}.safetensors"
+    objective = SemiSupervisedAblation(config, real, shipped(), _critic(setup, config), own)
+    fabric = launch_fabric("cpu", setup.train.precision)
+    state = fit(fabric, setup.train, setup.data, out, objective=objective)
+    held_out = load_training_data(setup.data, held_out=True)
+    pairs = render_validation(held_out, setup.train.validation_photographs)
+    chosen = out / f"{setup.train.preset}.safetensors"
     origin = read_model_file(STUDENT_BASE)
-    kept = keep(fabric, chosen, origin, lambda network: objective.judge(network, pairs))
-    last = engine_of(build(pack(state.average, {})))  # rounded as what ships
-    if not kept.is_better:
-        return Tuned(engine_of(start), last, 0, 0.0, harvest)
-    best = read_model_file(kept.weights)
+    result = interpolate_best(fabric, chosen, origin, lambda network: objective.score(network, pairs))
+    last = engine_of(build(pack(state.average, {})))  # rounded like a model file
+    if not result.is_better:
+        return FineTuned(engine_of(start), last, 0, 0.0, harvest)
+    best = read_model_file(result.weights)
     step = int(json.loads(best.config)["facts"]["step"])
-    return Tuned(engine_of(build(best)), last, step, kept.share, harvest)
+    return FineTuned(engine_of(build(best)), last, step, result.share, harvest)
 
 
 def shipped() -> Network:
-    """Load the student that comes with the package."""
+    """Load the shipped student."""
     return build(read_model_file(STUDENT_BASE))
 
 
 def engine_of(network: Network) -> Engine:
-    """Run a copy of a network as derain-batch would."""
+    """Build an engine for a copy of a network, like that of derain-batch."""
     return Engine(copy.deepcopy(network), CPU, fast_dtype(CPU))
 
 
@@ -122,18 +122,20 @@ def _own_pseudo_labels(rainy: Sequence[RgbImage], derained: Sequence[RgbImage]) 
 
 def _real_rain(terms: str, pool: Sequence[RainyScene], harvest: StreakHarvest) -> RealRain:
     rainy = [each.frames[0] for each in pool]
-    training, judging = harvest.split()
-    data = RealRain(_bank(rainy), training, judging)
+    training, validation = harvest.split()
+    data = RealRain(_bank(rainy), training, validation)
     if terms == TEMPORAL:
         others = set(range(0, len(pool), HOLD_OUT_EVERY))
         scenes = [each for number, each in enumerate(pool) if number not in others]
-        judges = _backgrounds([pool[number] for number in sorted(others)])
-        return replace(data, temporal=_backgrounds(scenes) if scenes else judges, held_out_temporal=judges)
+        held_out = _backgrounds([pool[number] for number in sorted(others)])
+        return replace(
+            data, temporal=_backgrounds(scenes) if scenes else held_out, held_out_temporal=held_out
+        )
     return data
 
 
 def _backgrounds(pool: Sequence[RainyScene]) -> Targets:
-    """Make targets of what is still in the frames; the one that nothing sees is left out."""
+    """Build targets from the background of the frames; leave out the frame that training must not see."""
     rainy = [each.frames[0] for each in pool]
     stills = [background((each.frames[0], *each.frames[2:])) for each in pool]
     sure = [np.full((*each.shape[:2], 1), 255, np.uint8) for each in rainy]
@@ -141,7 +143,7 @@ def _backgrounds(pool: Sequence[RainyScene]) -> Targets:
 
 
 def _trusted(rainy: RgbImage, derained: RgbImage) -> RgbImage:
-    """Trust a pseudo-label around rain that was found, and nowhere else, (H, W, 1)."""
+    """Return the confidence of a pseudo-label, (H, W, 1): full around the rain that was found, 0 elsewhere."""
     taken = torch.from_numpy(rainy.astype(np.float32) - derained).clamp(min=0).mean(-1)
     mask = (taken > max(4.0, float(taken.mean()))).float()[None, None]
     widened = torch.nn.functional.max_pool2d(mask, WIDENED, 1, WIDENED // 2)
@@ -153,14 +155,14 @@ def _bank(pictures: Sequence[RgbImage]) -> Bank:
     return bank_of([torch.from_numpy(np.ascontiguousarray(picture)) for picture in pictures])
 
 
-def _critic(course: Course, config: SemiConfig) -> RainCritic | None:
+def _critic(setup: Setup, config: SemiConfig) -> RainCritic | None:
     if not config.background_contrast:
         return None
-    known = course.work / f"rain_critic-{course.train.seed}.safetensors"
+    known = setup.work / f"rain_critic-{setup.train.seed}.safetensors"
     if not known.exists():
-        training, held_out = (load_training_data(course.data, held_out=each) for each in (False, True))
-        trained = train_critic(training, held_out, course.train.seed)
-        print(f"rain critic: {100 * trained.accuracy:.1f} % right on held-out photographs", flush=True)
+        training, held_out = (load_training_data(setup.data, held_out=each) for each in (False, True))
+        trained = train_critic(training, held_out, setup.train.seed)
+        print(f"rain critic: {100 * trained.accuracy:.1f} % correct on held-out photographs", flush=True)
         save_file(trained.critic.state_dict(), known)
     critic = RainCritic()
     critic.load_state_dict(load_file(known))

@@ -1,12 +1,12 @@
-"""How often the promotion gates see a true gain and let a true loss pass, by the size of the validation set.
+"""Measure how often the promotion gates detect a true gain and miss a true loss, by size of the validation set.
 
     python -m benchmarks.learning.gate_power --data DATA --challenger coarse=FILE [--challenger NAME=FILE ...]
 
-Champion (the shipped student) and challengers are measured as `flows.promote` does, on many scenes (photographs of
-`DATA/clean`) under the rain of the validation set. From these scenes validation sets are drawn with replacement,
-and the gates decide on each. To know the truth, all differences of a metric are shifted by one value, so that the
-mean over all scenes is the true gain or loss in psnr_y, and no difference in the other metrics: what remains is
-how much a challenger varies between scenes. Writes `results/gate_power.csv`.
+The champion (the shipped student) and the challengers are measured as `flows.promote` does, on many scenes
+(photographs of `DATA/clean`) under the rain of the validation set. Validation sets are drawn from these scenes with
+replacement, and the gates decide on each. So that the truth is known, all differences of a metric are shifted by
+one value: their mean over all scenes becomes the true gain or loss in psnr_y, and 0 in the other metrics. Only the
+variation of a challenger between scenes remains. Writes `results/gate_power.csv`.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from tasks.resolved_model import ResolvedModel
 
 RESULTS = Path(__file__).parents[1] / "results" / "gate_power.csv"
 TRUTHS = (0.2, -0.1)
-"""True differences in psnr_y, dB: a gain to see nine times in ten, a loss that may pass once in twenty."""
+"""True differences in psnr_y, dB: a gain to detect nine times in ten, a loss that may pass once in twenty."""
 SIZES = (10, 15, 20, 25, 30, 40, 60)
-"""Scenes per validation set."""
+"""Numbers of scenes per validation set."""
 DRAWS = 400
 METRICS = (*HIGHER_IS_BETTER, *LOWER_IS_BETTER)
 
 
 @dataclass(frozen=True, slots=True)
 class PowerRow:
-    """The share of drawn validation sets on which a challenger is promoted, or refused by a gate."""
+    """Shares of the drawn validation sets on which a challenger is promoted, or refused by a gate."""
 
     challenger: str
     population: int
-    """Scenes that the sets are drawn from."""
+    """Number of scenes from which the sets are drawn."""
     spread: float
     """Standard deviation of the difference in psnr_y between scenes, dB."""
     scenes: int
@@ -72,7 +72,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with clean/")
     parser.add_argument("--challenger", action="append", required=True, metavar="NAME=FILE")
-    parser.add_argument("--scenes", type=int, default=100, help="how many photographs")
+    parser.add_argument("--scenes", type=int, default=100, help="number of photographs")
     arguments = parser.parse_args()
     rows: list[PowerRow] = []
     with tempfile.TemporaryDirectory(prefix="derain-gate-power-") as folder:
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def _photographs(folder: Path, count: int) -> Iterator[tuple[str, RgbImage]]:
-    """Yield evenly spread photographs that are large enough."""
+    """Yield evenly spaced photographs that are large enough, by name."""
     paths = images_in(folder)
     for path in paths[:: max(1, len(paths) // count)][:count]:
         pixels = read(path)
@@ -93,14 +93,14 @@ def _photographs(folder: Path, count: int) -> Iterator[tuple[str, RgbImage]]:
 
 
 def measured(folder: str, challenger: Path) -> Evaluation:
-    """Compare a challenger with the shipped student on the pairs in a folder."""
+    """Evaluate a challenger against the shipped student on the pairs in a folder."""
     models = [ResolvedModel(read_model_file(path), path.stem, "file") for path in (STUDENT_BASE, challenger)]
     settings = Settings(workspace=folder, device="cpu", _env_file=None)
     return evaluate(settings, models[0], models[1], read_validation(f"{folder}/{MANIFEST}"))
 
 
 def simulated(name: str, evaluation: Evaluation) -> list[PowerRow]:
-    """Return the rows of one challenger."""
+    """Simulate validation sets of all sizes for one challenger; return their rows."""
     rows = []
     for truth in TRUTHS:
         shifted = with_truth(evaluation, truth)
@@ -112,7 +112,7 @@ def simulated(name: str, evaluation: Evaluation) -> list[PowerRow]:
 
 
 def with_truth(evaluation: Evaluation, truth: float) -> Evaluation:
-    """Shift the challenger's scores: psnr_y differs by `truth` dB in the mean, the other metrics not at all."""
+    """Shift the challenger's scores so that psnr_y differs by `truth` dB on average, and other metrics by 0."""
     shifts = {metric: -evaluation.differences(metric)[0].mean() for metric in METRICS}
     shifts["psnr_y"] += truth
     photographs = []
@@ -147,7 +147,7 @@ def _difference(compared: Compared) -> float:
 
 
 def drawn(evaluation: Evaluation, scenes: Scenes, size: int, generator: np.random.Generator) -> Evaluation:
-    """Return a validation set of `size` scenes, drawn with replacement; a repeated scene counts as another one."""
+    """Draw a validation set of `size` scenes with replacement; a repeated scene counts as a new one."""
     names = list(scenes)
     photographs = [
         replace(each, scene=f"{number}-{names[index]}")

@@ -1,12 +1,13 @@
-"""Gains by each term of semi-supervised training on rain that the shipped student has never seen.
+"""Measure the gain of each term of semi-supervised training on rain that the shipped student has never seen.
 
     python -m benchmarks.learning.learning_loop --data DATA [--terms TERM ...] [--domains DOMAIN ...] [--steps N]
 
-`DATA` is a training folder (`clean/`, `streaks/`, `garg/`), with `paired/rain100l` in it or next to it for the loss
-there. Three kinds of rain (`benchmarks.learning.rain_domains`) fall on held-out photographs. Training sees the
-rainy ones alone; their clean versions judge and choose nothing: weights are chosen on rendered rain and on other
-photographs under real streaks. Each finished cell is a row of `results/learning_loop.csv` and is not measured
-again; an interrupted one resumes from its checkpoint in `--work`.
+`DATA` is a training folder (`clean/`, `streaks/`, `garg/`), with `paired/rain100l` in it or next to it, on which
+the loss is measured. Held-out photographs are rendered under three kinds of rain
+(`benchmarks.learning.rain_domains`). Training sees the rainy ones alone. Their clean versions only score the
+result: weights are selected on rendered rain and on other photographs under real streaks. Each finished cell is a
+row of `results/learning_loop.csv` and is not measured again; an interrupted one resumes from its checkpoint in
+`--work`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import torch
 
 from benchmarks.common.photographs import images_in, read
 from benchmarks.common.tables import rows_of, write_table
-from benchmarks.learning.finetuning_run import TERMS, Course, Tuned, engine_of, shipped, tuned
+from benchmarks.learning.finetuning_run import TERMS, FineTuned, Setup, engine_of, fine_tune, shipped
 from benchmarks.learning.rain_domains import DOMAINS, STRENGTHS, RainyScene, scenes
 from models.engine import Engine
 from models.evaluation.metrics import psnr_y
@@ -35,12 +36,12 @@ from tasks.promotion.bootstrap import Interval, paired_interval
 
 RESULTS = Path(__file__).parents[1] / "results" / "learning_loop.csv"
 POOL, UNSEEN = 0, 1
-"""Rains of a scene: what was the unlabelled pool, and what nothing saw."""
+"""Frames of a scene: the one in the unlabelled pool, and one that training never sees."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoopRow:
-    """One cell. Gains are psnr_y of the tuned student minus that of the shipped one, in dB; 95 % intervals."""
+    """One cell. Gains are psnr_y of the fine-tuned student minus that of the shipped one, in dB; 95 % intervals."""
 
     terms: str
     domain: str
@@ -50,25 +51,25 @@ class LoopRow:
     rainy: float
     start: float
     lead: float
-    """Of the shipped student above the rainy photographs."""
+    """psnr_y of the shipped student minus that of the rainy photographs."""
     gain: float
-    """On the photographs that were the unlabelled pool."""
+    """Gain on the photographs of the unlabelled pool."""
     gain_lower: float
     gain_upper: float
     gain_unseen: float
-    """On the same scenes under other rain of the domain."""
+    """Gain on the same scenes under other rain of the domain."""
     gain_last: float
-    """Of the last weights, whole, instead of those that validation chose."""
+    """Gain of the last weights, without interpolation, instead of those that validation selected."""
     rain100l: float
     rain100l_lower: float
     rain100l_upper: float
     best_step: int
-    """0 where nothing was better than the start on validation."""
+    """0 if nothing was better than the start on validation."""
     share: float
-    """Of the way from the start to the weights of that step that was gone."""
+    """Interpolation weight from the start to the weights of that step."""
     windows: int
     accepted: int
-    """Of them, into the bank."""
+    """Number of these windows that the bank accepted."""
 
     def __str__(self) -> str:
         return (
@@ -82,7 +83,7 @@ class LoopRow:
 
 
 class Judge:
-    """Scores networks against clean photographs; the shipped student once and for all."""
+    """Score networks against clean photographs; the shipped student is scored once."""
 
     def __init__(self, rain100l: list[tuple[Path, Path]]) -> None:
         self._rain100l = rain100l
@@ -90,9 +91,9 @@ class Judge:
         self._start_rain100l: npt.NDArray[np.float64] | None = None
 
     def row(
-        self, course: Course, terms: str, domain: str, pool: Sequence[RainyScene], cell: Tuned
+        self, setup: Setup, terms: str, domain: str, pool: Sequence[RainyScene], cell: FineTuned
     ) -> LoopRow:
-        """Judge a cell."""
+        """Score a cell."""
         before = on_scenes(self.start, pool, POOL)
         rainy = np.array([_decibels(each.frames[POOL], each.clean) for each in pool])
         gain = paired_interval(on_scenes(cell.best, pool, POOL) - before)
@@ -102,8 +103,8 @@ class Judge:
         return LoopRow(
             terms,
             domain,
-            course.train.steps,
-            course.train.seed,
+            setup.train.steps,
+            setup.train.seed,
             len(pool),
             rainy=_rounded(rainy.mean()),
             start=_rounded(before.mean()),
@@ -123,7 +124,7 @@ class Judge:
         )
 
     def change_on_rain100l(self, engine: Engine) -> Interval:
-        """Compare with the start on Rain100L; scenes come twice in it, but twice among each other only."""
+        """Compare with the start on Rain100L; the two photographs of a repeated scene count separately."""
         if self._start_rain100l is None:
             self._start_rain100l = self._on_rain100l(self.start)
         return paired_interval(self._on_rain100l(engine) - self._start_rain100l)
@@ -136,11 +137,11 @@ class Judge:
 def on_scenes(engine: Engine, pool: Sequence[RainyScene], rain: int) -> npt.NDArray[np.float64]:
     """Return psnr_y of each derained scene under its first or second rain."""
     derained = (engine.derain(each.frames[rain][None])[0] for each in pool)
-    return np.array([_decibels(ours, each.clean) for ours, each in zip(derained, pool, strict=True)])
+    return np.array([_decibels(output, each.clean) for output, each in zip(derained, pool, strict=True)])
 
 
 def leads(data: Path, photographs: int | None) -> Iterator[str]:
-    """Tell the lead of the shipped student in each domain at each strength."""
+    """Report the lead of the shipped student in each domain at each strength."""
     engine = engine_of(shipped())
     for name, domain in DOMAINS.items():
         for strength in STRENGTHS:
@@ -159,17 +160,17 @@ def main() -> None:
         for line in leads(arguments.data, arguments.photographs):
             print(line, flush=True)
         return
-    course, judge = _course(arguments), Judge(rain100l_in(arguments.data, arguments.rain100l))
+    setup, judge = _setup(arguments), Judge(rain100l_in(arguments.data, arguments.rain100l))
     begun = time.monotonic()
     for domain in arguments.domains:
         pool = scenes(arguments.data, DOMAINS[domain], arguments.photographs)
         for terms in arguments.terms:
-            if _is_there(arguments.results, terms, domain, course.train):
+            if _is_measured(arguments.results, terms, domain, setup.train):
                 continue
             if (time.monotonic() - begun) / 60 > arguments.minutes:
                 raise SystemExit("the time is up; run the same command again to continue")
-            cell = tuned(course, terms, pool, course.out(terms, domain))
-            row = judge.row(course, terms, domain, pool, cell)
+            cell = fine_tune(setup, terms, pool, setup.out(terms, domain))
+            row = judge.row(setup, terms, domain, pool, cell)
             print(row, flush=True)
             write_table([row], arguments.results, kept=rows_of(arguments.results, LoopRow))
 
@@ -182,7 +183,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--terms", nargs="+", choices=TERMS, default=list(TERMS), help="rows; default: all")
     parser.add_argument("--domains", nargs="+", choices=list(DOMAINS), default=list(DOMAINS))
     parser.add_argument("--steps", type=int, default=800, help="optimiser steps per cell")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="no cell begins after this many")
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="minutes after which no cell begins"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--batch", type=int, default=16, help="crops per step, half of them re-rained")
     parser.add_argument("--crop", type=int, default=96, help="side of the crops")
@@ -197,7 +200,7 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _course(arguments: argparse.Namespace) -> Course:
+def _setup(arguments: argparse.Namespace) -> Setup:
     train = TrainConfig(
         init=str(STUDENT_BASE),
         steps=arguments.steps,
@@ -212,7 +215,7 @@ def _course(arguments: argparse.Namespace) -> Course:
         validate_every=arguments.validate_every,
         validation_photographs=8,
     )
-    return Course(arguments.data, arguments.work, train)
+    return Setup(arguments.data, arguments.work, train)
 
 
 def rain100l_in(data: Path, photographs: int) -> list[tuple[Path, Path]]:
@@ -222,14 +225,14 @@ def rain100l_in(data: Path, photographs: int) -> list[tuple[Path, Path]]:
     return [(path, found / "clean" / path.name) for path in images_in(found / "rain")[:photographs]]
 
 
-def _is_there(results: Path, terms: str, domain: str, train: TrainConfig) -> bool:
+def _is_measured(results: Path, terms: str, domain: str, train: TrainConfig) -> bool:
     cell = (terms, domain, str(train.steps), str(train.seed))
     rows = rows_of(results, LoopRow)
     return any((row["terms"], row["domain"], row["steps"], row["seed"]) == cell for row in rows)
 
 
-def _decibels(ours: RgbImage, clean: RgbImage) -> float:
-    return min(psnr_y(ours, clean), CLEAN_CEILING)
+def _decibels(derained: RgbImage, clean: RgbImage) -> float:
+    return min(psnr_y(derained, clean), CLEAN_CEILING)
 
 
 def _rounded(decibels: float) -> float:

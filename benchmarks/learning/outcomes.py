@@ -1,4 +1,4 @@
-"""How a poisoned pool ended: in which stage, with which figures, and what it left behind."""
+"""Outcomes of poisoned pools (`PoolRow`): the stage in which each ended, its figures, and its leftovers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from models.networks.architectures import build_network, preset
 
 STAGES = ("curate", "finetune", "distill", "evaluate", "promote")
 UNFORESEEN = "encountered an exception"
-"""Prefect's message for a flow that ended in a traceback."""
+"""Part of Prefect's message about a flow that ended with a traceback."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolRow:
-    """How one pool ended. Gains are psnr_y of a challenger minus that of the champion, in dB."""
+    """Outcome of one pool. Gains are psnr_y of a challenger minus that of the champion, in dB."""
 
     pool: str
     photographs: str
@@ -33,15 +33,15 @@ class PoolRow:
     learning_rate: float
     poisoned: str
     crops: int
-    """Of the pool, after ingest."""
+    """Number of crops in the pool after ingest."""
     pseudo_labels: int
-    """Accepted."""
+    """Number of accepted pseudo-labels."""
     stage: str
-    """Which one it ended in."""
+    """Stage in which the retraining ended."""
     state: str
     message: str
     psnr_y_gain: float | None
-    """Of what the loop came to; None where there was no other network to compare."""
+    """Gain of the network that the loop produced; None if there was none to compare."""
     last_state: str
     """Decision of promote on the last weights of the training, without selection; empty if nothing was trained."""
     last_psnr_y_gain: float | None
@@ -49,7 +49,7 @@ class PoolRow:
     champion_before: str
     champion_after: str
     uncommitted: int
-    """Groups of pixels in the workspace that no table names."""
+    """Number of Zarr groups in the workspace that no table names."""
 
     def __str__(self) -> str:
         return (
@@ -62,7 +62,7 @@ class PoolRow:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The final message of a flow."""
+    """Stage, state and message with which a flow ended."""
 
     stage: str
     state: str
@@ -82,20 +82,20 @@ def ending_of(state: State[Any], ledger: Ledger) -> Ending:
 
 
 def gain(decided: Promotion | None) -> float | None:
-    """Return the psnr_y of the challenger minus that of the champion; None where it was not measured."""
+    """Return the psnr_y of the challenger minus that of the champion; None if it was not measured."""
     gates = () if decided is None else decided.gates
     return next((round(0.0 - gate.loss, 3) for gate in gates if gate.name == "psnr_y"), None)
 
 
 def decision(rows: Sequence[Promotion]) -> Promotion | None:
-    """Return the last row in which gates decided."""
+    """Return the last row with a decision of the gates."""
     return next((row for row in reversed(rows) if row.decision in ("promoted", "refused")), None)
 
 
 def last_weights(workspace: Path) -> Path | None:
-    """Take the last weights out of a checkpoint, of the fine-tuning where there was one; None without any.
+    """Return a file of the last weights, of the fine-tuning if there was one, or None.
 
-    A training that collapsed has no checkpoint, but the weights of its last validation but one.
+    They are extracted from the checkpoint; a training that collapsed has none, so its best weights are returned.
     """
     for stage in ("finetune", "distill"):
         for folder in sorted(workspace.glob(f"{stage}/*")):
@@ -117,7 +117,7 @@ def _unpacked(checkpoint: Path, path: Path) -> Path:
 
 
 def uncommitted(workspace: str) -> int:
-    """Count the groups of pixels that no row of a table names."""
+    """Count the Zarr groups that no row of a table names."""
     named = set(PseudoLabels(workspace).rows()["zarr_group"].drop_nulls())
     named |= set(Pool(workspace).crops()["zarr_group"])
     found = {f"{path.parent.name}/{path.name}" for path in Path(workspace).glob("p*/*.zarr")}
@@ -125,12 +125,12 @@ def uncommitted(workspace: str) -> int:
 
 
 def without_paths(message: str, workspace: Path) -> str:
-    """Name things relative to the folder of the workspace."""
+    """Make paths in a message relative to the folder of the workspace."""
     return " ".join(message.replace(f"{workspace.parent}/", "").split())
 
 
 def failures(row: Mapping[str, str]) -> list[str]:
-    """Return what is wrong with the outcome of a pool; one that is not poisoned may make a champion."""
+    """Return the problems of an outcome; only a pool that is not poisoned may give a new champion."""
     wrong = []
     if row["pool"] != CONTROL and (
         row["promotions"] != "0" or row["champion_before"] != row["champion_after"]
@@ -144,7 +144,7 @@ def failures(row: Mapping[str, str]) -> list[str]:
 
 
 def line_of(state: State[Any]) -> str:
-    """Return what a flow said, in one line."""
+    """Return the message of a flow in one line."""
     return " ".join((state.message or str(state.name)).split())
 
 

@@ -1,16 +1,15 @@
-"""Ten poisoned pools through the learning loop: how each one ends, and that no champion comes of it.
+"""Run ten poisoned pools through the learning loop, and check that none of them gives a champion.
 
     python -m benchmarks.learning.poisoned_pools [--data RAINY_FOLDER] [--pools NAME ...] [--steps N]
 
-Each pool has a workspace of its own, with the shipped student as champion. Photographs go through ingest, then
-retrain runs with preset smoke, trained so long and at such a rate that poison has an effect. What stops a poison
-early says nothing about the gates, so the last weights of the poisoned training are handed to promote too, past
-validation and all. Unless `--data` is given, photographs are those that scikit-image ships, under rain of ours: the
-validation set has parts of the same ones, to the advantage of the challengers.
+Each pool has its own workspace, with the shipped student as champion. Photographs go through ingest, then retrain
+runs with preset smoke, with enough steps and a learning rate high enough for poison to have an effect. Whatever
+stops a poison early does not test the gates, so the last weights of the poisoned training also go to promote
+directly, past validation. Without `--data`, the photographs are scikit-image's under procedural rain; the
+validation set has parts of the same photographs, which favours the challengers.
 
 Each finished pool is a row of `results/poisoned_pools.csv` and is not measured again. The exit code is 1 if a
-poisoned pool of the table made a champion, or one of them ended in a traceback or left pixels behind that no table
-names.
+poisoned pool of the table gave a champion, or any pool ended with a traceback or left pixels that no table names.
 """
 
 from __future__ import annotations
@@ -67,12 +66,13 @@ MOST_PHOTOGRAPHS = 10
 SIDE = 256
 SMOKE = "smoke"
 RERAINED_BATCH = 8
-"""Crops of a step of fine-tuning, in the end a quarter as many, larger ones: of a single one none is rained on."""
+"""Crops per step of fine-tuning. The last steps use a quarter as many; with a single one, none would be
+re-rained."""
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """How every pool is treated."""
+class Setup:
+    """Photographs and hyper-parameters of every pool."""
 
     work: Path
     photographs: str
@@ -81,22 +81,22 @@ class Course:
     learning_rate: float
 
 
-def measure(course: Course, name: str) -> PoolRow:
-    """Poison a pool in a fresh workspace and take it through the loop."""
+def measure(setup: Setup, name: str) -> PoolRow:
+    """Poison a pool in a new workspace and run it through the loop."""
     poison = POISONS[name]
-    settings = _fresh(course, name)
+    settings = _fresh(setup, name)
     resolve_model(settings, CHAMPION_URL)  # registers the shipped student
     before = Registry(settings).standing(STUDENT).champion
-    ending, crops = _through(course, settings, poison)
+    ending, crops = _through(setup, settings, poison)
     ledger = Ledger(settings.workspace)
     decided = decision(ledger.rows(STUDENT))
     last_state, last = _unselected(settings, ledger)
     rows = ledger.rows(STUDENT)
     return PoolRow(
         pool=name,
-        photographs=course.photographs,
-        steps=course.steps,
-        learning_rate=course.learning_rate,
+        photographs=setup.photographs,
+        steps=setup.steps,
+        learning_rate=setup.learning_rate,
         poisoned=poison.description,
         crops=crops,
         pseudo_labels=PseudoLabels(settings.workspace).accepted().height,
@@ -113,25 +113,25 @@ def measure(course: Course, name: str) -> PoolRow:
     )
 
 
-def _fresh(course: Course, name: str) -> Settings:
-    """Make an empty workspace and choose it."""
-    home = course.work / name
+def _fresh(setup: Setup, name: str) -> Settings:
+    """Create an empty workspace and select it through the environment."""
+    home = setup.work / name
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     os.environ |= {
         "DERAIN_WORKSPACE": str(home / "workspace"),
-        "DERAIN_VALIDATION": make_validation(str(course.work)),
+        "DERAIN_VALIDATION": make_validation(str(setup.work)),
     }
     return read_settings()
 
 
-def _through(course: Course, settings: Settings, poison: Poison) -> tuple[Ending, int]:
-    """Ingest, poison what comes later, retrain; return how that ended and how many crops there were."""
-    source = write_source(poison, course.scenes, Path(settings.workspace).with_name("photographs"))
+def _through(setup: Setup, settings: Settings, poison: Poison) -> tuple[Ending, int]:
+    """Ingest, poison the later stages, retrain; return how the retraining ended and the number of crops."""
+    source = write_source(poison, setup.scenes, Path(settings.workspace).with_name("photographs"))
     taken = ingest(source=str(source), return_state=True)
     crops = Pool(settings.workspace).count()
     with ExitStack() as stack:
-        stack.enter_context(trained_hard(course.steps, course.learning_rate))
+        stack.enter_context(trained_hard(setup.steps, setup.learning_rate))
         curated = poison.labels(settings.workspace)
         if curated is not None and not curated.is_completed():
             return Ending("curate", str(curated.name), line_of(curated)), crops
@@ -143,7 +143,7 @@ def _through(course: Course, settings: Settings, poison: Poison) -> tuple[Ending
 
 
 def write_source(poison: Poison, scenes: Scenes, folder: Path) -> Path:
-    """Write the photographs of a pool to a folder; return it."""
+    """Write the photographs of a pool to a folder; return the folder."""
     folder.mkdir(parents=True)
     for name, pixels in poison.photographs(scenes):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -153,21 +153,21 @@ def write_source(poison: Poison, scenes: Scenes, folder: Path) -> Path:
 
 @contextmanager
 def trained_hard(steps: int, learning_rate: float) -> Iterator[None]:
-    """Let preset smoke train for `steps` steps at `rate`: by itself it only shows that everything works."""
+    """Make preset smoke train for `steps` steps at `learning_rate`; on its own it hardly changes the weights."""
     hard: dict[str, Any] = {
         "steps": steps,
         "learning_rate": learning_rate,
         "validate_every": max(1, steps // 2),
     }
-    tuned = replace(finetuning_request.PRESETS[SMOKE], **hard, batch=RERAINED_BATCH)
+    finetuned = replace(finetuning_request.PRESETS[SMOKE], **hard, batch=RERAINED_BATCH)
     distilled = replace(distillation_request.PRESETS[SMOKE], **hard)
     continued = replace(training_request.STAGE_2, learning_rate=learning_rate)
     with ExitStack() as stack:
-        stack.enter_context(patch.dict(finetuning_request.PRESETS, {SMOKE: tuned}))
+        stack.enter_context(patch.dict(finetuning_request.PRESETS, {SMOKE: finetuned}))
         stack.enter_context(patch.dict(distillation_request.PRESETS, {SMOKE: distilled}))
         stack.enter_context(patch.object(training_request, "STAGE_2", continued))
         sizes = replace(presets.PRESETS[SMOKE], distill_steps=steps)
-        # It measures what promote measures again, and decides nothing.
+        # `evaluate` decides nothing, and promote measures the same again.
         stack.enter_context(
             patch.object(stages, "evaluate", lambda **_: Completed(message="left to promote"))
         )
@@ -176,7 +176,7 @@ def trained_hard(steps: int, learning_rate: float) -> Iterator[None]:
 
 
 def _unselected(settings: Settings, ledger: Ledger) -> tuple[str, Promotion | None]:
-    """Hand the last weights of the training to promote; return what came of it."""
+    """Pass the last weights of the training to promote; return the decision and its row."""
     weights = last_weights(Path(settings.workspace))
     if weights is None:
         return "", None
@@ -192,11 +192,11 @@ def main() -> None:
     """Measure every pool that is not in the table yet."""
     arguments = _parse()
     torch.set_num_threads(arguments.threads)
-    course = _course(arguments)
+    setup = _setup(arguments)
     for name in arguments.pools:
-        if _is_there(arguments.results, name, course):
+        if _is_measured(arguments.results, name, setup):
             continue
-        measured = measure(course, name)
+        measured = measure(setup, name)
         print(measured, flush=True)
         write_table([measured], arguments.results, kept=rows_of(arguments.results, PoolRow))
     wrong = [each for row in rows_of(arguments.results, PoolRow) for each in failures(row)]
@@ -209,12 +209,12 @@ def _parse() -> argparse.Namespace:
         prog="python -m benchmarks.learning.poisoned_pools", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument(
-        "--data", type=Path, help="folder of rainy photographs; default: samples under our rain"
+        "--data", type=Path, help="folder of rainy photographs; default: samples under procedural rain"
     )
     parser.add_argument(
         "--pools", nargs="+", choices=list(POISONS), default=list(POISONS), help="default: all"
     )
-    parser.add_argument("--steps", type=int, default=60, help="of fine-tuning and of distillation")
+    parser.add_argument("--steps", type=int, default=60, help="steps of fine-tuning and of distillation")
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
@@ -224,7 +224,7 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _course(arguments: argparse.Namespace) -> Course:
+def _setup(arguments: argparse.Namespace) -> Setup:
     os.environ |= {"DERAIN_DEVICE": "cpu", "DERAIN_WORKERS": "1"}
     os.environ.pop("DERAIN_TRAINING", None)
     clean = [middle(photograph(name), SIDE) for name in PHOTOGRAPHS]
@@ -235,11 +235,11 @@ def _course(arguments: argparse.Namespace) -> Course:
         scenes = Scenes(clean, [middle(read(path), SIDE) for path in paths])
     named = SAMPLES if arguments.data is None else arguments.data.name
     work = arguments.work.absolute()
-    return Course(work, named, scenes, arguments.steps, arguments.learning_rate)
+    return Setup(work, named, scenes, arguments.steps, arguments.learning_rate)
 
 
-def _is_there(results: Path, name: str, course: Course) -> bool:
-    cell = (name, course.photographs, str(course.steps), str(course.learning_rate))
+def _is_measured(results: Path, name: str, setup: Setup) -> bool:
+    cell = (name, setup.photographs, str(setup.steps), str(setup.learning_rate))
     columns = ("pool", "photographs", "steps", "learning_rate")
     return any(tuple(row[column] for column in columns) == cell for row in rows_of(results, PoolRow))
 

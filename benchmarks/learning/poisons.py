@@ -1,8 +1,7 @@
-"""Ten ways to poison a pool: in its photographs, in its pseudo-labels, in its bank of streaks, in its teacher.
+"""Ten ways to poison a pool: through its photographs, its pseudo-labels, its bank of streaks or its teacher.
 
-What lies in photographs comes in through ingest; what comes later is what a hostile reviewer, a damaged workspace
-or a broken network would leave there. The result of the same training on a pool that is not poisoned is the
-baseline.
+Poisoned photographs come in through ingest. Later poison stands for a hostile reviewer, a damaged workspace or a
+broken network. The same training on a pool that is not poisoned is the baseline.
 """
 
 from __future__ import annotations
@@ -41,9 +40,9 @@ from tasks.training import finetuning_request
 
 COPIES = 12
 SHIFT = 16
-"""Pixels, down and to the right."""
+"""Pixels by which pseudo-labels are moved down and to the right."""
 FRAMES = 5
-"""Frames that a tampered pseudo-label claims to be made of."""
+"""Number of frames that a tampered pseudo-label claims to be made of."""
 ANYTHING = StreakRules(
     floor=0.0,
     least_strength=0.0,
@@ -52,7 +51,7 @@ ANYTHING = StreakRules(
     most_edges=1.0,
     least_structure=0.0,
 )
-"""Rules of the bank of streaks that refuse nothing."""
+"""Rules that accept every window into the bank of streaks."""
 
 Files = Iterator[tuple[str, RgbImage]]
 """Photographs by their names in the source folder."""
@@ -60,7 +59,7 @@ Files = Iterator[tuple[str, RgbImage]]
 
 @dataclass(frozen=True, slots=True)
 class Scenes:
-    """The material of pools: photographs, and others under rain."""
+    """Photographs of the pools, clean and rainy."""
 
     clean: Sequence[RgbImage]
     rainy: Sequence[RgbImage]
@@ -68,47 +67,47 @@ class Scenes:
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """One way to poison a pool; what is not said is honest."""
+    """One way to poison a pool; parts that are not given are not poisoned."""
 
     description: str
-    """Description of the poisoned part."""
+    """The poisoned part, in words."""
     photographs: Callable[[Scenes], Files]
     labels: Callable[[str], State[Any] | None] = lambda workspace: None
-    """Poisons the pseudo-labels of a workspace, before the retraining; returns how a curation for it ended."""
+    """Poisons the pseudo-labels of a workspace before the retraining; returns the state of its curation."""
     retraining: Callable[[str], AbstractContextManager[None]] = lambda workspace: nullcontext()
-    """Context in which a workspace is retrained with the poison."""
+    """Context that poisons the retraining of a workspace."""
 
 
 def rainy(scenes: Scenes) -> Files:
-    """Give every rainy photograph once, each a source group."""
+    """Yield every rainy photograph once, each as its own source group."""
     return _each(scenes.rainy)
 
 
 def nothing(scenes: Scenes) -> Files:
-    """Give none."""
+    """Yield no photographs."""
     return iter(())
 
 
 def clean(scenes: Scenes) -> Files:
-    """Give the photographs without rain."""
+    """Yield the photographs without rain."""
     return _each(scenes.clean)
 
 
 def duplicates(scenes: Scenes) -> Files:
-    """Give one rainy photograph again and again, as the same file and as JPEG."""
+    """Yield one rainy photograph repeatedly, as PNG and as JPEG."""
     for number in range(COPIES):
         yield f"copy{number}/1.{'jpg' if number % 2 else 'png'}", scenes.rainy[0]
 
 
 def one_camera(scenes: Scenes) -> Files:
-    """Give one scene by one camera, moved on and under other rain each time."""
+    """Yield one scene of one camera, moved on and under other rain each time."""
     for number in range(COPIES):
         frame = np.roll(scenes.clean[-1], number * SHIFT, 1)
         yield f"camera/{number:06d}.png", rain_on(frame, number)
 
 
 def noise(scenes: Scenes) -> Files:
-    """Give noise: white, and blurred so far that it passes for a photograph."""
+    """Yield noise: white, and blurred enough to pass for a photograph."""
     generator = np.random.default_rng(0)
     for number in range(COPIES):
         white = generator.integers(0, 256, (256, 256, 3)).astype(np.uint8)
@@ -116,7 +115,7 @@ def noise(scenes: Scenes) -> Files:
 
 
 def tampered(wrong: Callable[[RgbImage], RgbImage]) -> Callable[[str], State[Any]]:
-    """Accept every pseudo-label, write something else over its pixels, trust it, and call it a background."""
+    """Accept every pseudo-label, overwrite its pixels, trust it fully, and record it as a temporal background."""
 
     def tamper(workspace: str) -> State[Any]:
         state = accept_all(workspace)
@@ -136,7 +135,7 @@ def tampered(wrong: Callable[[RgbImage], RgbImage]) -> Callable[[str], State[Any
 
 
 def accept_all(workspace: str, teacher: str = "models:/derain-student@champion") -> State[Any]:
-    """Curate, and curate again with a file of decisions that accepts whatever the networks made."""
+    """Curate, then curate again with a file of decisions that accepts every pseudo-label."""
     curate(teacher=teacher, return_state=True)
     rows = PseudoLabels(workspace).rows().select("crop_id", "judgement").unique("crop_id")
     decisions = [{**row, "decision": "accept"} for row in rows.iter_rows(named=True)]
@@ -146,35 +145,35 @@ def accept_all(workspace: str, teacher: str = "models:/derain-student@champion")
 
 
 def inverted(label: RgbImage) -> RgbImage:
-    """Return the negative."""
+    """Return the negative of a pseudo-label."""
     return 255 - label
 
 
 def shifted(label: RgbImage) -> RgbImage:
-    """Move a picture, what leaves it coming in on the other side."""
+    """Shift a pseudo-label, wrapping around at the edges."""
     return np.roll(label, (SHIFT, SHIFT), (0, 1))
 
 
 def blurred(label: RgbImage) -> RgbImage:
-    """Take all detail away."""
+    """Blur all detail of a pseudo-label."""
     return _blur(label, 6.0)
 
 
 def black_labels(workspace: str) -> State[Any]:
-    """Let a network that takes everything make the pseudo-labels, and accept them all."""
+    """Make the pseudo-labels with a network that predicts black, and accept them all."""
     return accept_all(workspace, str(_write_black(workspace)))
 
 
 @contextmanager
 def black_teacher(workspace: str) -> Iterator[None]:
-    """Let the fine-tuning end with a teacher that predicts black, past all that it would refuse."""
+    """Replace the fine-tuning by a teacher that predicts black, bypassing its checks."""
     ended: State[Any] = Completed(message="black", data=SimpleNamespace(model=str(_write_black(workspace))))
     with patch.object(stages, "finetune", lambda **_: ended):
         yield
 
 
-def takes_everything() -> ModelFile:
-    """Make a network that predicts black whatever it sees."""
+def black_network() -> ModelFile:
+    """Build a network that always predicts black."""
     network = Student(PRESETS["tiny"])
     torch.nn.init.constant_(network.head.bias, 2.0)  # type: ignore[arg-type]
     return pack(network.eval(), {})
@@ -182,7 +181,7 @@ def takes_everything() -> ModelFile:
 
 @contextmanager
 def bank_of_edges(workspace: str) -> Iterator[None]:
-    """Put edges of the scenes where the streaks of the photographs would be, in front of all rules."""
+    """Fill the bank of streaks with edges of the scenes, without any rules."""
 
     def harvested(start: ModelFile, photographs: Sequence[RgbImage], device: str) -> StreakHarvest:
         return harvest_streaks(photographs, [without_edges(each) for each in photographs], ANYTHING)
@@ -192,12 +191,14 @@ def bank_of_edges(workspace: str) -> Iterator[None]:
 
 
 def without_edges(photograph: RgbImage) -> RgbImage:
-    """Subtract the strength of a photograph's edges from it, so that they are what a derainer took away."""
+    """Subtract a photograph's edges from it, as if a derainer had removed them."""
     floats = torch.from_numpy(photograph.copy()).float()
     edges = torch.hypot(*corner_gradients(floats.mean(-1)[None]))[0]
     below, right = photograph.shape[0] - edges.shape[0], photograph.shape[1] - edges.shape[1]
-    taken: RgbImage = (floats - F.pad(edges, (0, right, 0, below))[..., None]).clamp(0, 255).byte().numpy()
-    return taken
+    remaining: RgbImage = (
+        (floats - F.pad(edges, (0, right, 0, below))[..., None]).clamp(0, 255).byte().numpy()
+    )
+    return remaining
 
 
 CONTROL = "control"
@@ -219,7 +220,7 @@ POISONS: Mapping[str, Poison] = {
     ),
     "edges": Poison("edges of the scenes as the bank of streaks", rainy, retraining=bank_of_edges),
 }
-"""By name; the first is none."""
+"""Poisons by name; the first one is the control."""
 
 
 def _each(photographs: Sequence[RgbImage]) -> Files:
@@ -246,5 +247,5 @@ def _call_backgrounds(workspace: str) -> None:
 
 def _write_black(workspace: str) -> Path:
     path = Path(workspace) / "black.safetensors"
-    write_model_file(takes_everything(), path)
+    write_model_file(black_network(), path)
     return path

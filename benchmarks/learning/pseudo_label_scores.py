@@ -1,12 +1,12 @@
-"""Whether the scores of pseudo-labels tell the true error, on rain whose truth is known.
+"""Compare the scores of pseudo-labels with their true error, on rain whose truth is known.
 
     python -m benchmarks.learning.pseudo_label_scores --data DATA [--photographs N]
 
-`DATA` holds `train/` as `models.rain.banks` has it; its held-out photographs come under the rain of the learning
-loop, under rain that nothing was set by a look at (`benchmarks.learning.rain_domains`), and under rain like that
-of training. For each score: its rank correlation with the error that the pseudo-label leaves, and its mean for a
-good network compared with the identity, a blur and a smoother. For each rule: the share of good ones among those
-that it accepts, and among all. Writes `pseudo_label_scores.csv` and `pseudo_label_rules.csv`.
+`DATA` contains `train/`, a folder that `models.rain.banks` reads. Its held-out photographs are rendered under the
+rain of the learning loop, under fresh rain that influenced no rule or limit (`benchmarks.learning.rain_domains`),
+and under rain like that of training. For each score: its rank correlation with the error of the pseudo-label, and
+its mean for a good network compared with the identity, a blur and a smoother. For each rule: the share of good
+pseudo-labels among the accepted ones and among all. Writes `pseudo_label_scores.csv` and `pseudo_label_rules.csv`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from tasks.curation.acceptance import AGREE, Scores, refusal_of
 from tasks.curation.planning import INDEPENDENT
 
 FindRain = Callable[[Derain, Tensor], Tensor]
-"""Rain layer that a network finds in a photograph."""
+"""Returns the rain layer that a network finds in a photograph."""
 RESULTS = Path(__file__).parents[1] / "results"
 GOOD = "student-base"
 THREE = f"{GOOD}, three sizes"
@@ -54,12 +54,12 @@ DOMAINS: Mapping[str, Domain | RainRecipe] = {
     **{name: RECIPES[name] for name in ("light", "heavy", "fine", "none")},
 }
 GROUPS = {"unseen": tuple(UNSEEN), "fresh": tuple(FRESH), "all": tuple(DOMAINS)}
-"""Domains that are reported together as well as one by one."""
+"""Groups of domains that are also reported together."""
 SIDE = 256
 SEED = 20_261_121
 LABELLED = 60
 HALVED = 0.5
-"""A pseudo-label is good if, where it is sure, at most this share of the rainy crop's error is left."""
+"""Largest share of the rainy crop's error that a good pseudo-label leaves where it is confident."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,14 @@ class Measured:
     model: str
     scores: Scores
     left: float
-    """Error of the whole pseudo-label / that of the rainy crop."""
+    """Error of the whole pseudo-label / error of the rainy crop."""
     left_sure: float
-    """The same, weighted by confidence; 1 where nothing is sure."""
+    """The same, weighted by confidence; 1 if the confidence is 0 everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """One score: Spearman's correlation with what is left of the error (below 0 is right), and its means."""
+    """One score: Spearman's correlation with the remaining error (negative is right), and its means."""
 
     score: str
     judged: str
@@ -94,7 +94,7 @@ class ScoreRow:
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """One rule in a domain or a group of them: what it accepts within its quota, and how much of it is good."""
+    """One rule in a domain or a group of domains: what it accepts within its quota, and the share of good ones."""
 
     rule: str
     judged: str
@@ -102,16 +102,16 @@ class RuleRow:
     n: int
     accepted: int
     left: float | None
-    """Mean share of the error that is left in all pseudo-labels, whatever was accepted."""
+    """Mean remaining share of the error over all pseudo-labels, accepted or not."""
     left_sure_accepted: float | None
     precision: float | None
-    """Share of the accepted that are good."""
+    """Share of good ones among the accepted pseudo-labels."""
     base_rate: float | None
-    """Share of all that are good."""
+    """Share of good ones among all pseudo-labels."""
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Measure, print and write both tables."""
     arguments = _parse()
     torch.set_num_threads(1)
     measured = list(_measured(arguments.data / "train", arguments.photographs))
@@ -131,7 +131,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with train/")
     parser.add_argument(
-        "--photographs", type=int, default=20, help="held-out photographs a domain; default: 20"
+        "--photographs", type=int, default=20, help="held-out photographs per domain; default: 20"
     )
     return parser.parse_args()
 
@@ -165,7 +165,7 @@ def measure(
     derain: Callable[[Tensor], Tensor],
     labelled: LabelledFeatures,
 ) -> Measured:
-    """Score one pseudo-label as a curation does, and hold it against the truth."""
+    """Score one pseudo-label as a curation does, and measure its true error."""
     rainy, clean = pair
     sure = confidence(layer, others)
     found, probes = layer_score(rainy, layer, others), probe(derain, rainy, seed=SEED)
@@ -178,13 +178,13 @@ def measure(
 
 
 def _share(after: Tensor, before: Tensor, weight: Tensor) -> float:
-    """Return what is left of an error; below a tenth of a grey level there was none, and what is left is harm."""
+    """Return the remaining share of an error; errors below a tenth of a grey level count as that much."""
     least = float(weight.sum()) * 0.1 / 255
     return float((after * weight).sum()) / max(float((before * weight).sum()), least) if least > 0 else 1.0
 
 
 def _pairs(train: Path, data: TrainingData, name: str, photographs: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Give the middle of held-out photographs under the rain of a domain, and clean, (3, H, W) each."""
+    """Yield the middle of held-out photographs under the rain of a domain, and clean, (3, H, W) each."""
     domain = DOMAINS[name]
     if isinstance(domain, Domain):
         for each in scenes(train, domain, photographs):
@@ -228,11 +228,11 @@ SCORES: Mapping[str, Callable[[Scores], float | None]] = {
     "-structure_leak": lambda scores: None if scores.structure_leak is None else -scores.structure_leak,
     "-feature_distance": lambda scores: -(scores.feature_distance or 0.0),
 }
-"""Each the larger the better; those with a minus are limits alone, and stand here to show why."""
+"""Scores for which larger is better. Those with a minus are only limits; they are measured to show why."""
 
 
 def score_row(name: str, place: str, measured: Sequence[Measured]) -> ScoreRow:
-    """Hold one score against the truth, under all rain but `none`, where there is nothing to take away."""
+    """Compare one score with the truth, under all rain except `none`, where there is nothing to remove."""
     there = [domain for domain in GROUPS.get(place, (place,)) if domain != "none"]
     rainy = [each for each in measured if each.domain in there]
     means = {
@@ -256,7 +256,7 @@ def score_row(name: str, place: str, measured: Sequence[Measured]) -> ScoreRow:
 
 
 def rule_row(model: str, place: str, measured: Sequence[Measured]) -> RuleRow:
-    """Let the rule decide, within its default limits and its quota a domain, each taken for a source group."""
+    """Apply the rule with its default limits and its quota, counting each domain as a source group."""
     limits = CurationLimits()
     there = GROUPS.get(place, (place,))
     of_model = [each for each in measured if each.model == model and each.domain in there]

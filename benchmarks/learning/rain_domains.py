@@ -1,9 +1,8 @@
-"""Three kinds of rain that the shipped student was never trained on, over photographs that it never saw.
+"""Three kinds of rain on which the shipped student was never trained, on photographs that it never saw.
 
-Fixed before anything was tuned: families and seed by choice, each strength as the first of 1, 1/2 and 2 with a lead
-(psnr_y of the derained photographs above that of the rainy ones, over all of them) between 3 and 8 dB: neither
-hopeless nor trivial.
-`python -m benchmarks.learning.learning_loop --leads` prints them all.
+They were fixed before anything was tuned: families and seed were chosen, and each strength is the first of 1, 1/2
+and 2 that gives a lead (mean psnr_y of the derained photographs minus that of the rainy ones) between 3 and 8 dB,
+neither hopeless nor trivial. `python -m benchmarks.learning.learning_loop --leads` prints all leads.
 """
 
 from __future__ import annotations
@@ -24,21 +23,21 @@ from models.rng import SampleRng
 
 SEED = 20_270_101
 FIRST_PHOTOGRAPH = 20
-"""Of the held-out ones. Those before it select the weights of every training; the later ones have a part only in
-whether a student ships (`benchmarks.release.ship` looks at 40), and both arms of a comparison begin from the same
-one."""
+"""First held-out photograph to use. Those before it select the weights of every training; later ones only take part
+in the decision whether a student ships (`benchmarks.release.ship` uses 40), and both sides of a comparison start
+from the same student."""
 STRENGTHS = (1.0, 0.5, 2.0)
 FRAMES = 5
-"""Rains that fall on one photograph, as on a fixed camera's frames."""
+"""Number of different rains per photograph, like the frames of a fixed camera."""
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """One kind of rain: streak layers that are added, and how strongly."""
+    """One kind of rain: the streak layers to add, and their strength."""
 
     families: tuple[StreakFamily, ...]
     probes: tuple[str, ...]
-    """Families that otherwise only judge: streaks with a structure of their own."""
+    """Families of streaks that are otherwise used only in probes."""
     strength: float
 
 
@@ -56,7 +55,7 @@ FRESH: Mapping[str, Domain] = {
     "threads": Domain((StreakFamily((90.0, 200.0), (0.3, 0.5), (5e-4, 2e-3), (0.06, 0.2)),), (), 1.0),
     "hail": Domain((StreakFamily((2.0, 5.0), (1.5, 3.0), (2e-4, 1e-3), (0.3, 0.9)),), (), 1.0),
 }
-"""Kinds that were made up when all rules, limits and losses stood: nothing was set by a look at them."""
+"""Kinds of rain that were designed after all rules, limits and losses were fixed, so that they influenced none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +64,18 @@ class RainyScene:
 
     clean: RgbImage
     frames: tuple[RgbImage, ...]
-    """The first is unlabelled training data, the second is seen by nothing but the judge."""
+    """The first is unlabelled training data; the second is only for evaluation."""
 
 
 def scenes(data: Path, domain: Domain, limit: int | None = None) -> list[RainyScene]:
-    """Render a domain over the held-out photographs of a training folder."""
+    """Render a domain on the held-out photographs of a training folder."""
     photographs = load_training_data(data, held_out=True).photographs
     chosen = range(min(FIRST_PHOTOGRAPH, len(photographs) // 2), len(photographs))[:limit]
     return [scene(photographs.picture(number), domain, number) for number in chosen]
 
 
 def scene(clean: Tensor, domain: Domain, number: int) -> RainyScene:
-    """Let a domain's rain fall on a photograph (3, H, W) several times."""
+    """Render several rains of a domain on a photograph (3, H, W)."""
     frames = (
         clean + domain.strength * _layer(domain, number * FRAMES + frame, clean) for frame in range(FRAMES)
     )
@@ -84,7 +83,7 @@ def scene(clean: Tensor, domain: Domain, number: int) -> RainyScene:
 
 
 def background(frames: tuple[RgbImage, ...]) -> RgbImage:
-    """Return what most frames of a fixed camera agree on: the median of each pixel."""
+    """Return the background of a fixed camera's frames: the median of each pixel."""
     median: RgbImage = np.median(np.stack(frames), axis=0).round().astype(np.uint8)
     return median
 

@@ -1,12 +1,12 @@
-"""Gains by a complete retraining on rain that the shipped student has never seen, and the decision on promotion.
+"""Measure the gain of a whole retraining on rain that the shipped student has never seen, and its promotion.
 
     python -m benchmarks.learning.retraining --data DATA [--domains DOMAIN ...] [--steps N]
 
-The rainy photographs of a domain (`benchmarks.learning.rain_domains`), and nothing else of it, go through
-`ingest`; then `retrain` runs with preset cpu, its trainings cut to `--steps`. Promotion is decided on the small
-validation set that is made where none is named. The clean versions judge what came of it, and so does Rain100L
-(`paired/rain100l` in `DATA` or next to it). Each finished domain is a row of `results/retraining.csv` and is not
-measured again; an interrupted one resumes.
+Only the rainy photographs of a domain (`benchmarks.learning.rain_domains`) go through `ingest`; then `retrain` runs
+with preset cpu, its trainings shortened to `--steps`. Promotion is decided on the small validation set that is
+created by default. The result is scored against the clean versions and on Rain100L (`paired/rain100l` in `DATA` or
+next to it). Each finished domain is a row of `results/retraining.csv` and is not measured again; an interrupted one
+resumes.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ class RetrainingRow:
 
     domain: str
     steps: int
-    """Of each of the two trainings."""
+    """Number of steps of each of the two trainings."""
     crops: int
     pseudo_labels: int
-    """Accepted."""
+    """Number of accepted pseudo-labels."""
     decision: str
     validation: float | None
-    """Gain on the photographs that decide."""
+    """Gain on the validation photographs, which decide on the promotion."""
     gain: float
-    """On the photographs that were ingested."""
+    """Gain on the photographs that were ingested."""
     gain_lower: float
     gain_upper: float
     gain_unseen: float
-    """On the same scenes under other rain of the domain."""
+    """Gain on the same scenes under other rain of the domain."""
     rain100l: float
     rain100l_lower: float
     rain100l_upper: float
@@ -72,32 +72,32 @@ class RetrainingRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """How every domain is treated."""
+class Setup:
+    """Data, folder and steps of every domain."""
 
     data: Path
     work: Path
     steps: int
 
 
-def measure(course: Course, domain: str, judge: Judge) -> RetrainingRow:
-    """Take the rainy photographs of a domain through the loop, and judge what comes of it."""
-    pool = scenes(course.data, DOMAINS[domain])
-    settings = _workspace(course, domain)
-    source = written(pool, Path(settings.workspace).with_name("photographs"))
+def measure(setup: Setup, domain: str, judge: Judge) -> RetrainingRow:
+    """Run the rainy photographs of a domain through the loop, and score the result."""
+    pool = scenes(setup.data, DOMAINS[domain])
+    settings = _workspace(setup, domain)
+    source = write_photographs(pool, Path(settings.workspace).with_name("photographs"))
     _done(ingest(source=str(source), return_state=True))
-    with shortened(course.steps):
-        _done(retrain(preset=CPU, data=str(course.data), return_state=True))
+    with shortened(setup.steps):
+        _done(retrain(preset=CPU, data=str(setup.data), return_state=True))
     decided = decision(Ledger(settings.workspace).rows(STUDENT))
     if decided is None:
-        raise SystemExit(f"{domain}: nothing was decided on, see {settings.workspace}")
+        raise SystemExit(f"{domain}: no promotion was decided; see {settings.workspace}")
     engine = _engine(settings, decided.to_version)
     gains = paired_interval(on_scenes(engine, pool, POOL) - on_scenes(judge.start, pool, POOL))
     unseen = on_scenes(engine, pool, UNSEEN) - on_scenes(judge.start, pool, UNSEEN)
     light = judge.change_on_rain100l(engine)
     return RetrainingRow(
         domain,
-        course.steps,
+        setup.steps,
         crops=Pool(settings.workspace).count(),
         pseudo_labels=PseudoLabels(settings.workspace).accepted().height,
         decision=decided.decision,
@@ -115,7 +115,7 @@ def measure(course: Course, domain: str, judge: Judge) -> RetrainingRow:
 
 @contextmanager
 def shortened(steps: int) -> Iterator[None]:
-    """Let the trainings of preset cpu take `steps` steps."""
+    """Limit the trainings of preset cpu to `steps` steps."""
     sizes = replace(presets.PRESETS[CPU], distill_steps=steps)
     slim = finetuning_request.PRESETS[sizes.finetune]
     shorter = replace(slim, steps=steps, validate_every=max(1, steps // 3))
@@ -125,10 +125,10 @@ def shortened(steps: int) -> Iterator[None]:
         yield
 
 
-def _workspace(course: Course, domain: str) -> Settings:
-    """Choose a workspace of the domain's own."""
+def _workspace(setup: Setup, domain: str) -> Settings:
+    """Select a separate workspace for a domain."""
     os.environ |= {
-        "DERAIN_WORKSPACE": str(course.work / f"{domain}-{course.steps}" / "workspace"),
+        "DERAIN_WORKSPACE": str(setup.work / f"{domain}-{setup.steps}" / "workspace"),
         "DERAIN_DEVICE": "cpu",
         "DERAIN_WORKERS": "1",
     }
@@ -136,8 +136,8 @@ def _workspace(course: Course, domain: str) -> Settings:
     return read_settings()
 
 
-def written(pool: Sequence[RainyScene], folder: Path) -> Path:
-    """Write the rainy photographs, each a source group of its own, as of as many cameras."""
+def write_photographs(pool: Sequence[RainyScene], folder: Path) -> Path:
+    """Write the rainy photographs, each as a separate source group, like photographs of different cameras."""
     for number, each in enumerate(pool):
         path = folder / f"camera-{number:02d}" / "rainy.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +147,7 @@ def written(pool: Sequence[RainyScene], folder: Path) -> Path:
 
 
 def _done(state: State[Any]) -> None:
-    """End the program where a flow failed; a promotion that is refused is an answer."""
+    """End the program if a flow failed; a refused promotion is not a failure."""
     if not state.is_completed():
         raise SystemExit(line_of(state))
 
@@ -161,13 +161,13 @@ def main() -> None:
     """Measure every domain that is not in the table yet."""
     arguments = _parse()
     torch.set_num_threads(arguments.threads)
-    course = Course(arguments.data.absolute(), arguments.work.absolute(), arguments.steps)
+    setup = Setup(arguments.data.absolute(), arguments.work.absolute(), arguments.steps)
     judge = Judge(rain100l_in(arguments.data, arguments.rain100l))
     for domain in arguments.domains:
         kept = rows_of(arguments.results, RetrainingRow)
-        if (domain, str(course.steps)) in {(row["domain"], row["steps"]) for row in kept}:
+        if (domain, str(setup.steps)) in {(row["domain"], row["steps"]) for row in kept}:
             continue
-        row = measure(course, domain, judge)
+        row = measure(setup, domain, judge)
         print(row, flush=True)
         write_table([row], arguments.results, rows_of(arguments.results, RetrainingRow))
 
@@ -178,7 +178,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with clean/, streaks/, garg/")
     parser.add_argument("--domains", nargs="+", choices=list(DOMAINS), default=list(DOMAINS))
-    parser.add_argument("--steps", type=int, default=300, help="of each training")
+    parser.add_argument("--steps", type=int, default=300, help="steps of each training")
     parser.add_argument("--rain100l", type=int, default=100, help="photographs of Rain100L")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("var/retraining"), help="workspaces")

@@ -1,11 +1,11 @@
-"""Cost of a retraining before and after changes: wall seconds, processor seconds and bytes read.
+"""Measure the cost of a retraining before and after changes: wall seconds, processor seconds and bytes read.
 
     python -m benchmarks.learning.retraining_cost [--before COMMIT] [--rounds ROUNDS]
 
 Sample photographs under rain go through `python -m flows.ingest`; then `python -m flows.retrain --preset smoke` is
-measured, with all its processes, once for an earlier commit and once for this checkout. With more rounds, the order
-alternates. The commit is checked out into a temporary folder; this interpreter runs both, each in a new workspace
-with the same photographs. `results/retraining_cost.csv` gets a row per retraining and keeps none of an earlier run.
+measured with all its processes, for an earlier commit and for this checkout, in alternating order if there are
+several rounds. The commit is checked out into a temporary folder; this interpreter runs both, each in a new
+workspace with the same photographs. `results/retraining_cost.csv` is replaced and gets one row per retraining.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tasks.promotion.validation_samples import PHOTOGRAPHS, make_validation
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parents[1] / "results" / "retraining_cost.csv"
 COUNTER = Path(__file__).with_name("import_bytes")
-"""Folder of the module that counts what imports read."""
+"""Folder of the module that counts the bytes that imports read."""
 SIDE = 256
 RETRAIN = ("flows.retrain", "--preset", "smoke")
 PACKAGES = ("flows", "tasks", "models", "infra")
@@ -50,9 +50,10 @@ class CostRow:
     processor_seconds: float
     """User and system time of all processes."""
     megabytes_imported: float
-    """Read for modules, ours and those of libraries, by all processes."""
+    """Bytes that all processes read for imported modules, of this project and of libraries."""
     megabytes_read: float
-    """Read otherwise, by system calls of all processes, from files and pipes; memory-mapped files do not count."""
+    """Other bytes that all processes read by system calls, from files and pipes; memory-mapped files do not
+    count."""
     result: str
 
 
@@ -84,7 +85,7 @@ def run_module(checkout: Path, arguments: tuple[str, ...], variables: Mapping[st
     Raises
     ------
     SystemExit
-        If it fails; what it printed is the message.
+        If it fails; the message includes its output.
     """
     command = [sys.executable, "-m", *arguments]
     done = subprocess.run(command, cwd=checkout, env=variables, capture_output=True, text=True, check=False)
@@ -100,7 +101,7 @@ def processor_seconds() -> float:
 
 
 def bytes_read() -> int:
-    """Return what this process and its ended children have read by system calls (Linux: `rchar`)."""
+    """Return the bytes that this process and its ended children have read by system calls (Linux: `rchar`)."""
     lines = Path("/proc/self/io").read_text().splitlines()
     return int(next(line.removeprefix("rchar:") for line in lines if line.startswith("rchar:")))
 
@@ -113,7 +114,7 @@ def commit_of(checkout: Path) -> str:
 
 @contextmanager
 def checked_out(commit: str) -> Iterator[Path]:
-    """Check a commit of this repository out into a temporary folder."""
+    """Check out a commit of this repository into a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         checkout = Path(folder, "before")
         worktree = ["git", "-C", str(ROOT), "worktree"]
@@ -125,7 +126,7 @@ def checked_out(commit: str) -> Iterator[Path]:
 
 
 def write_photographs(folder: Path) -> Path:
-    """Write sample photographs under rain, each a source group of its own; return their folder."""
+    """Write sample photographs under rain, each as a separate source group; return their folder."""
     for number, name in enumerate(PHOTOGRAPHS):
         scene = folder / f"scene{number}"
         scene.mkdir(parents=True)

@@ -1,11 +1,11 @@
-"""Which student is worth its milliseconds: designs trained for equal seconds, then scored and timed.
+"""Compare designs of students: train them for equal seconds, then score and time them.
 
     python -m benchmarks.learning.student_designs --data DATA --seconds 200
-    python -m benchmarks.learning.student_designs        # times them again, training stays as it is
+    python -m benchmarks.learning.student_designs        # only times them again
 
-Every design sees the same batches from the same seed until it has used up its seconds of processor time, of one
-thread. Scores are on the validation split; forward passes are timed interleaved, as ratios to PReNet's
-architecture. Writes `results/student_designs.csv`.
+Every design sees the same batches from the same seed until it has used its seconds of processor time of one thread.
+Scores are on the validation split; forward passes are timed interleaved, as ratios to PReNet's architecture. Writes
+`results/student_designs.csv`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "student_designs.csv"
 class LargeKernelBlock(nn.Module):
     """A depthwise 7x7 convolution in parallel with a 3x3 one and the identity, then two pointwise ones; residual.
 
-    The parallel branches train as three and run as one: `merge` adds their kernels (RepVGG, Ding et al., 2021).
+    The three parallel branches of training are merged into one for inference (RepVGG, Ding et al., 2021).
     """
 
     def __init__(self, width: int) -> None:
@@ -65,9 +65,9 @@ class LargeKernelBlock(nn.Module):
 
 
 class GatedBlock(nn.Module):
-    """Pointwise, depthwise 3x3, one half of the channels gating the other, pointwise, added to the input.
+    """Pointwise and depthwise 3x3 convolutions, a gate between halves of the channels, a pointwise one; residual.
 
-    The block of NAFNet (Chen et al., 2022) without its norm and without its global channel attention.
+    It is the block of NAFNet (Chen et al., 2022) without its norm and its global channel attention.
     """
 
     def __init__(self, width: int) -> None:
@@ -106,7 +106,7 @@ DESIGNS = (
 
 @dataclass(frozen=True, slots=True)
 class DesignRow:
-    """One row of the results."""
+    """One design. Scores are psnr_y in dB."""
 
     design: str
     parameters: int
@@ -122,8 +122,8 @@ class DesignRow:
     """How many times faster than PReNet's architecture in fp32, at 512x512 in bf16."""
 
 
-def learnt(data_folder: Path, seconds: float) -> Iterator[DesignRow]:
-    """Train and score every design; nothing is timed yet."""
+def train_all(data_folder: Path, seconds: float) -> Iterator[DesignRow]:
+    """Train and score every design, without timing."""
     data = load_training_data(data_folder, held_out=False)
     pairs = render_validation(load_training_data(data_folder, held_out=True), 12)
     for design in DESIGNS:
@@ -135,7 +135,7 @@ def learnt(data_folder: Path, seconds: float) -> Iterator[DesignRow]:
 
 
 def merge(network: nn.Module) -> None:
-    """Fold parallel branches together, as the network would run."""
+    """Merge all parallel branches of a network."""
     for part in network.modules():
         if isinstance(part, LargeKernelBlock):
             part.merge()
@@ -169,12 +169,12 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, help="folder with clean/, streaks/, garg/; without it, time only"
     )
-    parser.add_argument("--seconds", type=float, default=200.0, help="of training, a design")
-    parser.add_argument("--repeats", type=int, default=3, help="of timing")
-    parser.add_argument("--threads", type=int, default=2, help="of timing; training uses one")
+    parser.add_argument("--seconds", type=float, default=200.0, help="training seconds per design")
+    parser.add_argument("--repeats", type=int, default=3, help="repeats of timing")
+    parser.add_argument("--threads", type=int, default=2, help="threads of timing; training uses one")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = list(learnt(arguments.data, arguments.seconds)) if arguments.data else read()
+    rows = list(train_all(arguments.data, arguments.seconds)) if arguments.data else read()
     torch.set_num_threads(arguments.threads)
     timed = [
         replace(row, ratio_to_prenet=ratio)
@@ -186,7 +186,7 @@ def main() -> None:
 
 
 def read() -> list[DesignRow]:
-    """Read the table as it was written last."""
+    """Read the rows of the existing table."""
     kinds = {
         field.name: {"str": str, "int": int, "float": float}[str(field.type)] for field in fields(DesignRow)
     }

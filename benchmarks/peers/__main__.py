@@ -1,11 +1,12 @@
-"""Whole jobs of ours compared with what else a user could run: `python -m benchmarks.peers`.
+"""Compare whole jobs with alternatives that a user could run: `python -m benchmarks.peers`.
 
-The same network, weights, images (640x480) and cores; interleaved repeats; seconds from the command to its exit.
-Ratios are those of our images per second to theirs in the same repeat, medians. Writes `results/peers.csv`.
+All contenders use the same network, weights, images (640x480) and cores, in interleaved repeats; seconds are from
+the command to its exit. Ratios of images per second are taken within a repeat; the table has their medians. Writes
+`results/peers.csv`.
 
-The peers are `benchmarks.peers.pool`, `ray_data` (with `--ray PEERS/bin/python`, see requirements.txt; left out
-otherwise) and `one_at_a_time`, which derains `--loop-images` images at most: its loop is extrapolated to the size
-of the job, as the column `measured_images` shows.
+The peers are `benchmarks.peers.pool`, `ray_data` (only with `--ray PEERS/bin/python`, see requirements.txt) and
+`one_at_a_time`, which derains at most `--loop-images` images: its loop is extrapolated to the size of the job, as
+the column `measured_images` shows.
 """
 
 from __future__ import annotations
@@ -45,18 +46,19 @@ class Row:
     images: int
     measured_images: int
     seconds: float
-    """Median; of the whole job."""
+    """Median time of the whole job."""
     images_per_second: float
     derain_ratio: float
-    """Images per second of `derain` over this contender's."""
+    """Images per second of `derain` over those of this contender."""
     derain_batch_ratio: float
+    """Images per second of `derain-batch` over those of this contender."""
     repeats: int
     cores: int
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one job reads and writes; the destination does not exist before."""
+    """Folders of one job; the destination does not exist at first."""
 
     source: Path
     home: Path
@@ -88,7 +90,7 @@ def main() -> None:
 
 
 def contenders_of(ray: Path | None, loop_images: int) -> dict[str, Contender]:
-    """Return what is compared; Ray Data only with a Python that has it."""
+    """Return the contenders by name; Ray Data only with a Python that can import it."""
     contenders: dict[str, Contender] = {
         OURS: lambda place: run(["-m", "flows.console", *_options(place, "", "")], place),
         WITH_PREFECT: lambda place: run(
@@ -101,7 +103,7 @@ def contenders_of(ray: Path | None, loop_images: int) -> dict[str, Contender]:
         contenders[RAY] = lambda place: run(_peer("ray_data", place), place, ray)
     else:
         print(
-            "Ray Data is left out: --ray names no Python that can import it (benchmarks/peers/requirements.txt)"
+            "Ray Data is left out: give --ray a Python that can import it (benchmarks/peers/requirements.txt)"
         )
     return contenders
 
@@ -129,7 +131,7 @@ def measure(contenders: Mapping[str, Contender], source: Path, repeats: int) -> 
 
 
 def run(arguments: Sequence[str], place: Place, python: Path | None = None) -> float:
-    """Run a job in a process of its own; return its seconds, or end where an output is missing."""
+    """Run a job in a separate process; return its seconds, or end the program if an output is missing."""
     began = time.perf_counter()
     _output_of(arguments, place, python)
     seconds = time.perf_counter() - began
@@ -140,7 +142,7 @@ def run(arguments: Sequence[str], place: Place, python: Path | None = None) -> f
 
 
 def loop(place: Place, most: int) -> float:
-    """Run the loop on some images at most; return the seconds that it would take for all."""
+    """Run the loop on at most `most` images; return the seconds that it would take for all."""
     paths = sorted(place.source.iterdir())
     some = place.home / "source"
     some.mkdir()
@@ -153,12 +155,12 @@ def loop(place: Place, most: int) -> float:
 
 
 def extrapolated(whole: float, inside: float, times: float) -> float:
-    """Return the seconds of a job whose loop takes this many times as long, and whose start is the same."""
+    """Return the seconds of a job whose loop takes `times` as long, with the same start."""
     return whole - inside + inside * times
 
 
 def rows_of(seconds: Mapping[str, Sequence[float]], images: int, loop_images: int) -> list[Row]:
-    """Turn the seconds of one size into rows."""
+    """Build the rows of one size from the seconds of each contender."""
     return [
         Row(
             name,
@@ -175,8 +177,8 @@ def rows_of(seconds: Mapping[str, Sequence[float]], images: int, loop_images: in
     ]
 
 
-def _ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
-    return round(median(their / our for their, our in zip(theirs, ours, strict=True)), 3)
+def _ratio(contender: Sequence[float], reference: Sequence[float]) -> float:
+    return round(median(each / other for each, other in zip(contender, reference, strict=True)), 3)
 
 
 def _options(place: Place, source: str, destination: str) -> list[str]:

@@ -1,8 +1,8 @@
-"""The same job as the repositories of deraining papers do it: one photograph after the other, in fp32.
+"""The same job in the way of most repositories of deraining papers: one photograph after the other, in fp32.
 
     python -m benchmarks.peers.one_at_a_time WEIGHTS SOURCE DESTINATION
 
-All cores compute one photograph. Prints the seconds of the loop, without the start.
+All cores work on one photograph. Prints the seconds of the loop, without the start.
 """
 
 from __future__ import annotations

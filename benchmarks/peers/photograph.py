@@ -1,4 +1,4 @@
-"""Deraining of one photograph as every peer does it, with only PyTorch and Pillow."""
+"""The work of every peer on one photograph, with PyTorch and Pillow alone."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The program that a user would write instead of this project: a network, a folder and `multiprocessing`.
+"""The script that a user would write instead of this project: a network, a folder and `multiprocessing`.
 
     python -m benchmarks.peers.pool WEIGHTS SOURCE DESTINATION
 
-No retries, no record of what is done, no whole files after a kill, no metadata: only pixels.
+It has no retries, no record of finished images, no protection against torn files and no metadata.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import ray
 from benchmarks.peers.photograph import derain_file, load_bf16
 
 BATCH = 8
-"""Photographs that an actor takes at a time; few, so that both end together."""
+"""Photographs that an actor takes at a time; few, so that all actors finish together."""
 
 
 class Derainer:
@@ -41,7 +41,7 @@ def main(weights: Path, source: Path, destination: Path) -> None:
     ray.init(num_cpus=cores, include_dashboard=False, logging_level="warning", log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     paths = [str(path) for path in sorted(source.iterdir())]
-    # Blocks are made here: a task that makes them would wait for ever for a core, as the actors have all of them.
+    # Blocks are built here: a task that builds them would wait for a core for ever, because the actors use all.
     items = ray.data.from_items(paths, override_num_blocks=-(-len(paths) // BATCH))
     derained = items.map_batches(
         Derainer,

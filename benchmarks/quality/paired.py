@@ -1,4 +1,4 @@
-"""Paired sets: derained photographs against their clean versions, in PSNR and SSIM."""
+"""Scores on paired sets: PSNR and SSIM of derained photographs against their clean versions."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ PNG = Export("png")
 
 @dataclass(frozen=True, slots=True)
 class PairedSet:
-    """Rainy photographs and their clean versions, by the same names in two folders."""
+    """Rainy photographs and their clean versions, under the same names in two folders."""
 
     name: str
     rainy: Path
     clean: Path
 
     def pairs(self, limit: int | None) -> list[tuple[Path, Path]]:
-        """List rainy and clean paths, at most so many."""
+        """List the paths of rainy and clean photographs, at most `limit` pairs."""
         return [(path, self.clean / path.name) for path in images_in(self.rainy)[:limit]]
 
 
@@ -72,7 +72,7 @@ class PairedRow:
 
 
 def paired_sets(data: Path) -> dict[str, PairedSet]:
-    """Name the paired sets below a data folder; `clean` asks for clean photographs back as they are."""
+    """Return the paired sets below a data folder by name; `clean` pairs clean photographs with themselves."""
     light, heavy = data / "paired" / "rain100l", data / "paired" / "rain100h"
     sets = (
         PairedSet("rain100l", light / "rain", light / "clean"),
@@ -82,40 +82,46 @@ def paired_sets(data: Path) -> dict[str, PairedSet]:
     return {each.name: each for each in sets}
 
 
-def untouched(of: PairedSet, limit: int | None = None) -> PairedRow:
+def score_input(paired: PairedSet, limit: int | None = None) -> PairedRow:
     """Score the rainy photographs themselves."""
-    pairs = tqdm(of.pairs(limit), desc=f"{of.name}, untouched", unit="photo")
-    return _row(of.name, UNTOUCHED, "", [score(read(rainy), read(clean)) for rainy, clean in pairs])
+    pairs = tqdm(paired.pairs(limit), desc=f"{paired.name}, untouched", unit="photo")
+    return _row(paired.name, UNTOUCHED, "", [score(read(rainy), read(clean)) for rainy, clean in pairs])
 
 
-def derained(network: Network, of: PairedSet, limit: int | None = None) -> PairedRow:
-    """Score a network: the shipped student through derain-batch, others straight from their engine."""
-    pairs = of.pairs(limit)
-    photographs = _through_the_flow(network, of, limit) if network.is_shipped else _straight(network, pairs)
+def score_network(network: Network, paired: PairedSet, limit: int | None = None) -> PairedRow:
+    """Score a network: the default student through derain-batch, others directly with their engine."""
+    pairs = paired.pairs(limit)
+    photographs = _by_flow(network, paired, limit) if network.is_shipped else _by_engine(network, pairs)
     bar = tqdm(
         zip(photographs, pairs, strict=True),
-        desc=f"{of.name}, {network.name}",
+        desc=f"{paired.name}, {network.name}",
         total=len(pairs),
         unit="photo",
     )
-    return _row(of.name, network.name, network.digest, [score(ours, read(clean)) for ours, (_, clean) in bar])
+    scores = [score(derained, read(clean)) for derained, (_, clean) in bar]
+    return _row(paired.name, network.name, network.digest, scores)
 
 
-def score(ours: RgbImage, clean: RgbImage) -> Score:
+def score(derained: RgbImage, clean: RgbImage) -> Score:
     """Score one photograph against its clean version."""
-    return Score(psnr_y(ours, clean), ssim_y(ours, clean), psnr_rgb(ours, clean), ssim_rgb(ours, clean))
+    return Score(
+        psnr_y(derained, clean),
+        ssim_y(derained, clean),
+        psnr_rgb(derained, clean),
+        ssim_rgb(derained, clean),
+    )
 
 
-def _straight(network: Network, pairs: Iterable[tuple[Path, Path]]) -> Iterator[RgbImage]:
+def _by_engine(network: Network, pairs: Iterable[tuple[Path, Path]]) -> Iterator[RgbImage]:
     return (network.derain(read(rainy)) for rainy, _ in pairs)
 
 
-def _through_the_flow(network: Network, of: PairedSet, limit: int | None) -> Iterator[RgbImage]:
-    """Derain a folder to PNG with the flow, in a workspace of its own; yield what comes out, by name."""
+def _by_flow(network: Network, paired: PairedSet, limit: int | None) -> Iterator[RgbImage]:
+    """Derain a folder to PNG with the flow, in a temporary workspace; yield the outputs in order of name."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DERAIN_WORKSPACE"] = f"{folder}/workspace"
         state = derain_batch(
-            source=str(of.rainy),
+            source=str(paired.rainy),
             destination=f"{folder}/out",
             model=str(network.path),
             export=PNG.kind,
@@ -124,7 +130,7 @@ def _through_the_flow(network: Network, of: PairedSet, limit: int | None) -> Ite
         )
         if not state.is_completed():
             raise SystemExit(state.message)
-        for rainy, _ in of.pairs(limit):
+        for rainy, _ in paired.pairs(limit):
             yield read(Path(folder, "out", output_key(rainy.name, PNG)))
 
 

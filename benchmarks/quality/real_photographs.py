@@ -1,7 +1,7 @@
-"""Real rainy photographs, which have no clean version: planted probes, and NIQE before and after.
+"""Scores on real rainy photographs without clean versions: planted probes, and NIQE before and after.
 
-NIQE is reported and decides nothing: rain looks natural to it. What a network is worth here is its rain recall
-*and* its detail kept; the identity and two smoothers are measured too, to show what the figures are worth.
+NIQE is reported but decides nothing: rain looks natural to it. A network needs both rain recall *and* detail kept;
+the identity and two smoothers are measured for comparison.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from models.evaluation.probes import probe_families, score
 from models.images import RgbImage, to_floats, to_rgb
 
 SIDE = 512
-"""The middle of each photograph, at most this high and wide, is what is measured."""
+"""Largest height and width of the middle of each photograph, which is measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Derainer:
-    """A measured function: (B, 3, H, W) floats in [0, 1] to the same."""
+    """A named function that derains (B, 3, H, W) floats in [0, 1]."""
 
     name: str
     digest: str
@@ -72,7 +72,7 @@ class RealRow:
 
 
 def references() -> list[Derainer]:
-    """References that any network must beat: the identity, a 3x3 mean and a heavy gaussian blur."""
+    """Return the derainers that any network must beat: the identity, a 3x3 mean and a heavy gaussian blur."""
     return [
         Derainer("untouched input", "", lambda rainy: rainy),
         Derainer("3x3 blur", "", box_blur),
@@ -81,11 +81,11 @@ def references() -> list[Derainer]:
 
 
 def of_network(network: Network) -> Derainer:
-    """Measure a network as the photographs it writes, 8 bit."""
+    """Return the derainer of a network, whose outputs are rounded to 8 bits."""
     return Derainer(network.name, network.digest, network.derain_floats)
 
 
-def judged(derainer: Derainer, folder: Path, limit: int | None = None, turn: int = 0) -> RealRow:
+def measure_probes(derainer: Derainer, folder: Path, limit: int | None = None, turn: int = 0) -> RealRow:
     """Measure a derainer on at most `limit` photographs of a folder; see `models.evaluation.probes` for `turn`."""
     bar = tqdm(images_in(folder)[:limit], desc=f"{folder.name}, {derainer.name}", unit="photo")
     return _row(folder.name, derainer, [_measure(derainer, path, turn) for path in bar])
@@ -112,7 +112,7 @@ def _measure(derainer: Derainer, path: Path, turn: int) -> _Measured:
 
 
 def _seed(pixels: RgbImage) -> int:
-    """Draw other probes for another photograph, whatever it is called and whichever others are measured."""
+    """Derive the seed of the probes from the pixels alone, not from the name or the other photographs."""
     return int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:4], "big")
 
 

@@ -1,10 +1,10 @@
-"""How well the shipped networks derain: PSNR and SSIM on paired sets, planted probes and NIQE on real rain.
+"""Measure the quality of the shipped networks: PSNR and SSIM on paired sets, planted probes and NIQE on real rain.
 
     python -m benchmarks.quality --data DATA [--model FILE ...] [--sets SET ...] [--limit N]
 
-`DATA` holds `paired/rain100l/{rain,clean}`, `paired/rain100h/{rain,clean}` and `real_rain`. Writes
-`results/quality.csv` (paired) and `results/real_rain.csv`. These are test sets: they are reported, nothing is
-selected by them. A quick look (`--limit`) is printed and written nowhere.
+`DATA` contains `paired/rain100l/{rain,clean}`, `paired/rain100h/{rain,clean}` and `real_rain`. Writes
+`results/quality.csv` (paired) and `results/real_rain.csv`. These are test sets: they are only reported, never used
+to select anything. With `--limit`, results are printed but not written.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from pathlib import Path
 
 from benchmarks.common.networks import networks
 from benchmarks.common.tables import rows_of, write_table
-from benchmarks.quality.paired import PairedRow, derained, paired_sets, untouched
-from benchmarks.quality.real_photographs import RealRow, judged, of_network, references
+from benchmarks.quality.paired import PairedRow, paired_sets, score_input, score_network
+from benchmarks.quality.real_photographs import RealRow, measure_probes, of_network, references
 
 RESULTS = Path(__file__).parents[1] / "results"
 SETS = ("rain100l", "rain100h", "clean", "real_rain")
 
 
 def main() -> None:
-    """Measure every network on every set; print and write each row as it is there."""
+    """Measure every network on every set; print and write each row when it is finished."""
     arguments = _parse()
     tables = (
         (_measure_paired(arguments), RESULTS / "quality.csv"),
@@ -53,19 +53,19 @@ def _parse() -> argparse.Namespace:
 
 
 def _measure_paired(arguments: argparse.Namespace) -> Iterator[PairedRow]:
-    wanted = [each for name, each in paired_sets(arguments.data).items() if name in arguments.sets]
-    yield from (untouched(each, arguments.limit) for each in wanted if each.rainy != each.clean)
+    chosen = [each for name, each in paired_sets(arguments.data).items() if name in arguments.sets]
+    yield from (score_input(each, arguments.limit) for each in chosen if each.rainy != each.clean)
     for network in networks(arguments.model):
-        yield from (derained(network, each, arguments.limit) for each in wanted)
+        yield from (score_network(network, each, arguments.limit) for each in chosen)
 
 
 def _measure_real(arguments: argparse.Namespace) -> Iterator[RealRow]:
     derainers = (*references(), *map(of_network, networks(arguments.model)))
-    yield from (judged(each, arguments.data / "real_rain", arguments.limit) for each in derainers)
+    yield from (measure_probes(each, arguments.data / "real_rain", arguments.limit) for each in derainers)
 
 
 def write(row: PairedRow | RealRow, path: Path) -> None:
-    """Write a row in place of the one of the same set and model; the others that are there stay."""
+    """Write a row, which replaces the one of the same set and model; other rows stay."""
     others = [old for old in rows_of(path, type(row)) if (old["set"], old["model"]) != (row.set, row.model)]
     write_table([row], path, kept=others)
 

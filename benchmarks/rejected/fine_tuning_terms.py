@@ -1,8 +1,8 @@
-"""Terms of fine-tuning that were measured not to pay (`SemiSupervisedAblation`); only the ablation uses them.
+"""Terms of fine-tuning that measured no gain (`SemiSupervisedAblation`); only the ablation uses them.
 
-`results/learning_loop.csv` has the figures: they gained between 0.07 dB less and 0.01 dB more than re-rain alone,
-and the mean teacher lost 0.08 dB of light rain. All of them can go wrong together with the network: a teacher that
-leaves rain teaches to leave it.
+The figures are in `results/learning_loop.csv`: the terms gained between 0.07 dB less and 0.01 dB more than re-rain
+alone, and the mean teacher lost 0.08 dB on light rain. All of them reinforce errors of the network: a teacher that
+leaves rain teaches the network to leave it.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from models.training.semi.objective import SemiSupervised, StepBatch, Stream, ch
 from models.training.semi.rain_critic import RainCritic
 
 RAMP = 5.0
-"""Ramp of the weight of a mean teacher: exp(-5) at the start, 1 at the end (Tarvainen and Valpola, 2017)."""
+"""Exponent of the ramp of a mean teacher's weight, from exp(-5) to 1 (Tarvainen and Valpola, 2017)."""
 RAIN_MARGIN = 7
-"""Side in pixels of the square that a found streak is widened to; what lies further off is background."""
+"""Side in pixels of the square to which found streaks are widened; pixels outside are background."""
 LEAST_ANISOTROPY = 0.5
-"""Minimum anisotropy of a teacher's findings in a shrunk photograph; anything below is not a streak."""
+"""Minimum anisotropy of streaks that a teacher finds in a shrunk photograph."""
 TEACHER_DECAY = 0.999
 TEACHER_SCALES = (1.0, 0.75, 0.5)
-"""Sizes at which the teacher looks for rain: what is too large to be known becomes familiar when shrunk."""
+"""Scales at which the teacher looks for rain: unusually large rain becomes familiar when shrunk."""
 PSEUDO_LABEL, STRONG_VIEW, RAIN_ON_RAIN = 3, 5, 6
-"""Random streams that `models.training.semi.objective.Stream` leaves free."""
+"""Random streams that `models.training.semi.objective.Stream` does not use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,15 @@ class AblationConfig(SemiConfig):
     """Weights of the terms in use and of the rejected ones; a weight of 0 switches a term off."""
 
     anchor: float = 0.0
-    """L1 to the input where no rain was found, on unlabelled photographs; tried with 0.1."""
+    """Weight of L1 to the input where no rain was found, on unlabelled photographs; measured with 0.1."""
     pseudo_label: float = 0.0
-    """PSNR to the network's own pseudo-labels where they are trusted; tried with 0.5."""
+    """Weight of PSNR to the network's own pseudo-labels where they are trusted; measured with 0.5."""
     rain_on_rain: float = 0.0
-    """L1 of (unlabelled + real streaks) to what a mean teacher makes of it without them; tried with 0.2."""
+    """Weight of L1 between the network's output with added real streaks and a mean teacher's without; measured with
+    0.2."""
     mean_teacher: float = 0.0
-    """L1 of a strong view to the teacher on a weak one, times `consistency_rampup`; tried with 0.2."""
+    """Weight of L1 between the output on a strong view and the teacher's on a weak one, ramped up; measured with
+    0.2."""
 
 
 class SemiSupervisedAblation(SemiSupervised):
@@ -61,15 +63,15 @@ class SemiSupervisedAblation(SemiSupervised):
     Parameters
     ----------
     config : AblationConfig
-        What counts how much.
+        Weights of the terms.
     data : RealRain
-        On the device of the training.
+        Real rain, on the device of the training.
     start : Network
-        What the training and the mean teacher start from.
+        Network that the training and the mean teacher start from.
     critic : RainCritic, optional
-        Feature space of the background contrast; needed where that is on.
+        Feature space of the background contrast; needed if that is on.
     pseudo_labels : Targets, optional
-        The network's own; without them their term is off.
+        The network's own pseudo-labels; without them their term is off.
     """
 
     config: AblationConfig
@@ -103,7 +105,7 @@ class SemiSupervisedAblation(SemiSupervised):
         return terms
 
     def _of_teacher(self, network: Any, teacher: MeanTeacher, batch: StepBatch) -> dict[str, Tensor]:
-        """Return the terms whose target a mean teacher makes."""
+        """Return the terms whose targets come from the mean teacher."""
         terms = {}
         if self.config.rain_on_rain:
             rng = batch.rng(RAIN_ON_RAIN)
@@ -120,9 +122,9 @@ class SemiSupervisedAblation(SemiSupervised):
 
     @torch.no_grad()
     def _views(self, teacher: MeanTeacher, batch: StepBatch) -> tuple[Tensor, Tensor]:
-        """Return the strong view of unlabelled photographs, and what the teacher makes of the weak one.
+        """Return the strong view of unlabelled photographs, and the teacher's output on the weak one.
 
-        Exposure and JPEG go on both: on the strong view alone they would train a denoiser.
+        Both get the same exposure and JPEG: on the strong view alone, these would train a denoiser.
         """
         rng = batch.rng(STRONG_VIEW)
         rainy = self.data.crops(rng, batch.size)
@@ -134,7 +136,7 @@ class SemiSupervisedAblation(SemiSupervised):
 
 
 class MeanTeacher(nn.Module):
-    """A moving average of the network in training; it never gets a gradient."""
+    """A moving average of the network in training, without gradients."""
 
     def __init__(self, start: Network) -> None:
         super().__init__()
@@ -142,7 +144,7 @@ class MeanTeacher(nn.Module):
 
     @torch.no_grad()
     def follow(self, network: nn.Module, decay: float) -> None:
-        """Keep this share of the average and take the rest from the network."""
+        """Update the average; `decay` is the share of the old weights."""
         current = [parameter.detach() for parameter in network.parameters()]
         torch._foreach_lerp_(list(self.network.parameters()), current, 1 - decay)
         for average, latest in zip(self.network.buffers(), network.buffers(), strict=True):
@@ -150,9 +152,9 @@ class MeanTeacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, rainy: Tensor, scales: Sequence[float] = (1.0,)) -> Tensor:
-        """Derain (B, 3, H, W), looking for rain at several sizes; the most that any of them finds counts.
+        """Derain (B, 3, H, W) at several scales; the strongest rain found at each pixel counts.
 
-        What is found at a smaller size counts only where it is drawn out as streaks are.
+        Rain found at a smaller scale counts only where it is elongated like streaks.
         """
         streaks = [self._streaks(rainy, scale) for scale in scales]
         most = streaks[0]
@@ -171,27 +173,27 @@ class MeanTeacher(nn.Module):
 
 
 def _is_streak(streaks: Tensor) -> Tensor:
-    """Mark where rain layers (B, 3, H, W) are drawn out in one direction, (B, 1, H, W)."""
-    drawn_out = structure_tensor(streaks.mean(1)).anisotropy[:, None]
-    return (F.pad(drawn_out, (0, 1, 0, 1), mode="replicate") > LEAST_ANISOTROPY).float()
+    """Mark where rain layers (B, 3, H, W) are elongated, (B, 1, H, W)."""
+    anisotropy = structure_tensor(streaks.mean(1)).anisotropy[:, None]
+    return (F.pad(anisotropy, (0, 1, 0, 1), mode="replicate") > LEAST_ANISOTROPY).float()
 
 
 def consistency_rampup(step: int, steps: int) -> float:
-    """Return exp(-5 (1 - t/T)^2): how far a mean teacher is trusted at a step."""
+    """Return exp(-5 (1 - t/T)^2), the factor of a mean teacher's weight at a step."""
     return math.exp(-RAMP * (1 - min(step / max(steps, 1), 1)) ** 2)
 
 
 def identity_loss_outside_rain(derained: Tensor, rainy: Tensor) -> Tensor:
-    """L1 of derained photographs to their input where no rain was found.
+    """Return L1 between derained photographs and their input where no rain was found (ours, against collapse).
 
-    Only there: everywhere it would reward leaving rain. Ours, against collapse.
+    In the rain, it would reward leaving it.
     """
     outside = 1 - rain_mask(derained.detach(), rainy)
     return (outside * (derained.float() - rainy).abs()).mean()
 
 
 def rain_mask(derained: Tensor, rainy: Tensor) -> Tensor:
-    """Mark where a network found rain, widened by some pixels, (B, 1, H, W) of 0 and 1."""
+    """Mark where a network found rain, widened by a few pixels, (B, 1, H, W) of 0 and 1."""
     streaks = (rainy - derained).float().clamp(min=0).mean(1, keepdim=True)
     threshold = streaks.mean(dim=(1, 2, 3), keepdim=True).clamp(min=FAINTEST_RAIN)
     return F.max_pool2d((streaks > threshold).float(), RAIN_MARGIN, 1, RAIN_MARGIN // 2)

@@ -1,9 +1,9 @@
-"""A photograph derained at several sizes, fused to one rain layer (`multi_scale_rain_layer`).
+"""Fusion of the rain layers that a network finds at several sizes (`multi_scale_rain_layer`).
 
-Rain that is too large for a network at full size becomes familiar when the photograph is shrunk. Of the layers
-found at the sizes, the strongest is taken at each pixel, if it is elongated there and runs with the others (ours).
-Measured: better for none of six kinds of rain, clearly worse for two (`results/pseudo_label_rules.csv`), since
-networks take edges of shrunk photographs for rain. So curation looks at the full size alone.
+Rain that is too large for a network at full size becomes familiar when the photograph is shrunk. The strongest
+layer is taken at each pixel, if it is elongated there and aligned with the others (ours). It measured better for
+none of six kinds of rain and clearly worse for two (`results/pseudo_label_rules.csv`), because networks mistake
+edges of shrunk photographs for rain. Curation therefore uses the full size alone.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from models.pseudo_labels.layer_maps import directions, rain_found
 from models.pseudo_labels.tta import Derain, mirrored_rain_layer
 
 SMALLEST_SIDE = 16
-"""A photograph is not shrunk below this many pixels per side."""
+"""Smallest side in pixels to which a photograph is shrunk."""
 
 
 @dataclass(frozen=True, slots=True)
 class MultiScaleRules:
-    """At which sizes rain is looked for, and which of it is taken."""
+    """The smaller sizes, and limits for the rain that is found at them."""
 
     smaller_scales: tuple[float, ...] = (0.75, 0.5)
-    """Shares of the full size."""
+    """Smaller sizes as shares of the full size."""
     least_elongation: float = 0.9
     """Minimum elongation of rain found at a smaller size."""
     least_alignment: float = 0.8
-    """Minimum alignment of such rain with the common direction at that size."""
+    """Minimum alignment of that rain with the common direction at its size."""
     least_ratio: float = 2.0
-    """Minimum ratio of its brightness to that of rain found at larger sizes."""
+    """Minimum ratio of that rain's brightness to that of rain found at larger sizes."""
 
 
 @torch.inference_mode()
@@ -56,7 +56,7 @@ def multi_scale_rain_layer(derain: Derain, rainy: Tensor, rules: MultiScaleRules
 
 
 def _layer(derain: Derain, rainy: Tensor, scale: float) -> Tensor:
-    """Return the layer found at a smaller size, brought back to full size, (1, 3, H, W)."""
+    """Return the layer found at a smaller size, resized to full size, (1, 3, H, W)."""
     size = (rainy.shape[-2], rainy.shape[-1])
     small = tuple(max(round(side * scale), min(side, SMALLEST_SIDE)) for side in size)
     shrunk = F.interpolate(rainy[None], small, mode="bilinear", antialias=True)[0]

@@ -1,8 +1,8 @@
-"""Compares the locked dependencies with known advisories: `python -m benchmarks.release.audit`, or `make audit`.
+"""Compare the locked dependencies with known advisories: `python -m benchmarks.release.audit`, or `make audit`.
 
-The advisories are those of the Open Source Vulnerabilities database for PyPI, one archive of JSON records
-(https://ossf.github.io/osv-schema/). Exit code 1 where a locked version is affected; where no archive can be had,
-a line says that nothing was audited, and the exit code is 0.
+The advisories come from the Open Source Vulnerabilities database for PyPI, one archive of JSON records
+(https://ossf.github.io/osv-schema/). The exit code is 1 if a locked version is affected. If no archive is
+available, a line says that nothing was audited, and the exit code is 0.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;#]+)", re.M)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A locked version that an advisory is about."""
+    """A locked version that an advisory affects."""
 
     package: str
     version: str
@@ -43,14 +43,14 @@ def locked(text: str) -> dict[str, str]:
 
 
 def audit(pins: Mapping[str, str], records: Iterable[Mapping[str, Any]]) -> list[Finding]:
-    """Return the pinned versions that advisories affect, in the order of their names.
+    """Return the pinned versions that advisories affect, in order of package name.
 
     Parameters
     ----------
     pins : mapping
         Versions by normalised name.
     records : iterable of mapping
-        Advisories in the OSV schema; withdrawn ones do not count.
+        Advisories in the OSV schema; withdrawn ones are ignored.
     """
     found = [
         Finding(name, pins[name], str(record["id"]), str(record.get("summary", "")))
@@ -68,7 +68,7 @@ def read_advisories(place: str) -> Iterator[dict[str, Any]]:
     Raises
     ------
     OSError, httpx.HTTPError, zipfile.BadZipFile
-        If it cannot be had.
+        If it cannot be read.
     """
     if "://" in place:
         answer = httpx.get(place, follow_redirects=True, timeout=60)
@@ -114,13 +114,13 @@ def _is_within(version: str, events: Iterable[Mapping[str, str]]) -> bool:
     """Follow the events of a range, oldest first: `introduced` opens it, `fixed` and `last_affected` close it."""
     is_affected = False
     try:
-        ours = Version(version)
+        pinned = Version(version)
         for event in events:
             ((kind, place),) = event.items()
-            if kind == "introduced" and (place == "0" or ours >= Version(place)):
+            if kind == "introduced" and (place == "0" or pinned >= Version(place)):
                 is_affected = True
-            if (kind == "fixed" and ours >= Version(place)) or (
-                kind == "last_affected" and ours > Version(place)
+            if (kind == "fixed" and pinned >= Version(place)) or (
+                kind == "last_affected" and pinned > Version(place)
             ):
                 is_affected = False
     except InvalidVersion:

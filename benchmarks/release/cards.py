@@ -1,4 +1,4 @@
-"""Model cards of the networks that ship, from their configs and from what was measured.
+"""Write model cards of the shipped networks from their configs and the measured figures.
 
     python -m benchmarks.release.cards
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 def card(weights: Path) -> str:
     """Return the card of one network."""
-    build(read_model_file(weights))  # a card of a damaged file would be a lie
+    build(read_model_file(weights))  # a damaged file must not get a card
     config = json.loads(weights.with_suffix(".json").read_bytes())
     facts, train = config["facts"], config["facts"]["train"]
     validation = ", ".join(f"{kind} {psnr:.2f}" for kind, psnr in facts["validation_psnr_y"].items())
@@ -70,7 +70,7 @@ def card(weights: Path) -> str:
 
 
 def _command(name: str, facts: dict[str, Any]) -> str:
-    """Return what it was trained by; teachers are files of their names."""
+    """Return the command of the training, in which teachers are files of their names."""
     train, lineage = facts["train"], facts.get("lineage")
     words = [f"python -m models.{'distill' if lineage else 'train'} --preset {name}"]
     if train["init"]:
@@ -90,7 +90,7 @@ def _unlabelled(lineage: dict[str, Any]) -> str:
 
 
 def measured(name: str) -> str:
-    """Return the measured figures of a network as lines of a list."""
+    """Return the measured figures of a network as a Markdown list."""
     lines = [
         f"- {row['set']} (n = {row['n']}): psnr_y {row['psnr_y']} dB, ssim_y {row['ssim_y']},"
         f" tenth percentile {row['psnr_y_p10']}, worst {row['psnr_y_min']}"

@@ -1,9 +1,9 @@
-"""The README's picture: rainy above derained.
+"""Make the picture in the README: rainy photographs above their derained versions.
 
     python -m benchmarks.release.contact_sheet --data DATA
 
-Three frames of `DATA/real_frames` and three of our own rained-on samples, those of lowest SHA-256 rather than of
-best looks. Writes `results/before_after.jpg`.
+It shows three frames of `DATA/real_frames` and three samples under procedural rain, selected by lowest SHA-256
+rather than by looks. Writes `results/before_after.jpg`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CELL = (400, 300)
 
 
 def main() -> None:
-    """Choose, derain and paste."""
+    """Choose and derain the photographs, and write the picture."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.release.contact_sheet", description=(__doc__ or "").split("\n")[0]
     )
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def lowest(paths: Iterable[Path]) -> list[Path]:
-    """Return the files whose content has the lowest SHA-256."""
+    """Return the `EACH` files whose content has the lowest SHA-256."""
     return sorted(paths, key=lambda path: hashlib.sha256(path.read_bytes()).hexdigest())[:EACH]
 
 

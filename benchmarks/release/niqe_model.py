@@ -2,7 +2,7 @@
 
     python -m benchmarks.release.niqe_model --data DATA
 
-`DATA` holds `train/clean`. Writes `models/weights/niqe.safetensors`.
+`DATA` contains `train/clean`. Writes `models/weights/niqe.safetensors`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def write_pristine(model: NaturalModel, path: Path) -> None:
 
 
 def main() -> None:
-    """Fit and write."""
+    """Fit the model and write it."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.release.niqe_model", description=(__doc__ or "").split("\n")[0]
     )

@@ -1,8 +1,9 @@
-"""Look at the rain that trains and judges.
+"""Render a sheet of the rain of training or evaluation.
 
     python -m benchmarks.release.rain_sheet --data DATA --recipe fine --out fine.jpg
 
-One sheet of crops a recipe; `--recipe ladder` shows one photograph a row under the same heavy rain growing.
+A sheet shows crops of one recipe. `--recipe ladder` shows one photograph per row, under the same heavy rain at
+growing strengths.
 """
 
 from __future__ import annotations
@@ -61,12 +62,12 @@ def ladder(
 
 
 def ladders(data: TrainingData, seed: int) -> RgbImage:
-    """Return one photograph a row, the clean one first, then growing rain."""
+    """Return a sheet with one photograph per row: clean first, then under growing rain."""
     rows = []
     for photo in range(ROWS):
         rng = SampleRng(seed, torch.tensor([photo]))
-        rungs = ladder(data, rng, RECIPES["heavy"], photo, STRENGTHS)
-        pictures = [rungs[0].clean, *(rung.rainy for rung in rungs)]
+        pairs = ladder(data, rng, RECIPES["heavy"], photo, STRENGTHS)
+        pictures = [pairs[0].clean, *(pair.rainy for pair in pairs)]
         rows.append([to_rgb(picture[0])[:SIDE, :SIDE] for picture in pictures])
     return _rows(rows)
 

@@ -1,14 +1,14 @@
-"""Ship trained weights, if they beat those that ship now on the validation split.
+"""Ship trained weights if they beat the shipped ones on the validation split.
 
     python -m benchmarks.release.ship checkpoints/student-base --data DATA
     python -m benchmarks.release.ship checkpoints/student-large --data DATA --beats student-base.safetensors
 
-Better means a higher mean psnr_y. What it takes of planted rain, and leaves of planted detail, on the same rainy
-photographs is printed with it: a network that pixels alone have trained may grow cautious on real photographs, so
-the champion changes only where neither falls.
+Better means a higher overall validation score. Rain recall and detail kept on the same rainy photographs are
+printed too: a network that was trained on pixels alone may become cautious on real photographs, so replace the
+champion only if neither falls.
 
-Takes `<out>/<preset>.safetensors` of a training into `models/weights/`, with what its data were in the config, and
-its curve into `benchmarks/results/training_<preset>.csv`.
+The command copies `<out>/<preset>.safetensors` of a training to `models/weights/`, with a note on its data in the
+config, and its curve to `benchmarks/results/training_<preset>.csv`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DATA_NOTE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Scores:
     """The scores of a network on the validation split."""
 
     rendered: ValidationScore
@@ -53,19 +53,19 @@ class Standing:
 
 
 def main() -> None:
-    """Compare on the validation split, then copy or refuse."""
+    """Compare the weights on the validation split, then copy or refuse them."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.release.ship", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("out", type=Path, help="folder of a training")
-    parser.add_argument("--data", type=Path, required=True, help="folder that it trained on")
+    parser.add_argument("--data", type=Path, required=True, help="training folder")
     parser.add_argument(
-        "--beats", type=Path, help="what it has to beat; default: what ships under its name, if anything does"
+        "--beats", type=Path, help="another weights file to beat, besides the shipped one of the same name"
     )
     parser.add_argument(
-        "--photographs", type=int, default=40, help="held-out ones to compare on; default: 40"
+        "--photographs", type=int, default=40, help="held-out photographs to compare on; default: 40"
     )
-    parser.add_argument("--note", default="", help="what else is to be known of the training")
+    parser.add_argument("--note", default="", help="note on the training for the config")
     arguments = parser.parse_args()
     (candidate,) = (
         path for path in arguments.out.glob("*.safetensors") if path.with_suffix(".json").exists()
@@ -81,8 +81,8 @@ def main() -> None:
     print(f"{shipped}: {new}")
 
 
-def refuse_worse(candidate: Path, new: Standing, rival: Path, pairs: ValidationSet) -> None:
-    """End the program where a candidate does not beat its rival; say by how much it does."""
+def refuse_worse(candidate: Path, new: Scores, rival: Path, pairs: ValidationSet) -> None:
+    """End the program if a candidate does not beat its rival; print its lead."""
     old = score(rival, pairs)
     lead = new.rendered.overall - old.rendered.overall
     informed = new.planted.informedness - old.planted.informedness
@@ -91,15 +91,15 @@ def refuse_worse(candidate: Path, new: Standing, rival: Path, pairs: ValidationS
         raise SystemExit(f"{candidate} does not beat {rival}: nothing changed")
 
 
-def score(path: Path, pairs: ValidationSet) -> Standing:
+def score(path: Path, pairs: ValidationSet) -> Scores:
     """Score a weights file on whole held-out photographs, in bf16."""
     torch.manual_seed(0)
     network = build(read_model_file(path)).eval()
-    return Standing(scored(network, pairs), planted(network, pairs.fine))
+    return Scores(scored(network, pairs), planted(network, pairs.fine))
 
 
 def planted(network: nn.Module, pairs: Sequence[RainyPair]) -> ProbeScore:
-    """Plant probes in photographs that are rainy already, as real ones are; return the mean score."""
+    """Plant probes in photographs that are rainy, like real ones; return the mean score."""
 
     def derain(rainy: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
@@ -110,8 +110,8 @@ def planted(network: nn.Module, pairs: Sequence[RainyPair]) -> ProbeScore:
     return ProbeScore(fmean(each.rain_recall for each in scores), fmean(each.detail_kept for each in scores))
 
 
-def ship(candidate: Path, shipped: Path, scores: Standing, note: str) -> None:
-    """Write the candidate's weights where shipped ones lie, with its data and scores in the config."""
+def ship(candidate: Path, shipped: Path, scores: Scores, note: str) -> None:
+    """Write the candidate's weights to the place of the shipped ones, with its data and scores in the config."""
     model_file = read_model_file(candidate)
     facts = json.loads(model_file.config)["facts"]
     facts |= {"validation_psnr_y": {name: round(value, 3) for name, value in asdict(scores.rendered).items()}}

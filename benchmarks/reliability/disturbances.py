@@ -1,4 +1,4 @@
-"""Disturbances of a run: each function disturbs one, with random details, and returns when the run has ended."""
+"""Disturbances of runs: each function starts and disturbs a run, with random details, and waits for its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOUR = 3600.0
 
 
 def killed_at_random(episode: Episode) -> None:
-    """SIGKILL at any moment."""
+    """Send SIGKILL at a random moment."""
     running = episode.start()
     episode.wait_a_while(running)
     running.signal(signal.SIGKILL)
@@ -23,7 +23,7 @@ def killed_at_random(episode: Episode) -> None:
 
 
 def killed_at_failpoint(episode: Episode) -> None:
-    """SIGKILL at a place of the code where it hurts, for one photograph or for whichever comes first."""
+    """Send SIGKILL at a failpoint, for one photograph or for the first one that reaches it."""
     place = episode.random.choice(KILL_AT)
     key = episode.random.choice(sorted(episode.world.versions))
     named = {"decode": key, "during-put": key.rpartition("/")[2], "after-put": key}
@@ -33,7 +33,7 @@ def killed_at_failpoint(episode: Episode) -> None:
 
 
 def interrupted(episode: Episode) -> None:
-    """Ctrl-C or SIGTERM at any moment."""
+    """Send Ctrl-C or SIGTERM at a random moment."""
     running = episode.start()
     episode.wait_a_while(running)
     running.signal(episode.random.choice((signal.SIGINT, signal.SIGTERM)))
@@ -41,14 +41,14 @@ def interrupted(episode: Episode) -> None:
 
 
 def rivals(episode: Episode) -> None:
-    """Two coordinators at once."""
+    """Run two coordinators at the same time."""
     both = [episode.start(), episode.start()]
     for running in both:
         episode.finish(running)
 
 
 def frozen_rival(episode: Episode) -> None:
-    """Freeze a coordinator until another one has taken over its lease, and then let it continue."""
+    """Freeze a coordinator until another one has taken over its lease, then let it continue."""
     frozen = episode.start()
     episode.wait_a_while(frozen)
     frozen.signal(signal.SIGSTOP)
@@ -62,7 +62,7 @@ def frozen_rival(episode: Episode) -> None:
 
 
 def full_disk(episode: Episode) -> None:
-    """A disk that takes a few more files, or only small ones."""
+    """Limit the disk to a few more files, or to small ones."""
     if episode.random.random() < 0.5:
         limits: dict[str, object] = {"writes_left": episode.random.randrange(24)}
     else:
@@ -72,7 +72,7 @@ def full_disk(episode: Episode) -> None:
 
 
 def clock_jump(episode: Episode) -> None:
-    """A clock that jumps by hours, forward or back, after the first put."""
+    """Make the clock jump by hours, forward or back, after the first put."""
     shift = episode.random.choice((-1, 1)) * episode.random.uniform(0.5, 48) * HOUR
     running = episode.start(clock_shift=shift)
     if episode.random.random() < 0.5:
@@ -82,12 +82,12 @@ def clock_jump(episode: Episode) -> None:
 
 
 def changed_source(episode: Episode) -> None:
-    """A photograph that is replaced by another one, before a run or in the middle of it."""
+    """Replace a photograph by another one, before a run or during it."""
     _act_in_thread(episode, _change_source)
 
 
 def truncated_source(episode: Episode) -> None:
-    """A photograph that is cut short while a run reads it, and whole again afterwards."""
+    """Truncate a photograph while a run may read it, and restore it afterwards."""
     key = episode.random.choice(sorted(episode.world.versions))
     source = open_location(episode.world.source)
     running = episode.start()
@@ -101,12 +101,12 @@ def truncated_source(episode: Episode) -> None:
 
 
 def damaged_output(episode: Episode) -> None:
-    """An output that is emptied, replaced by somebody else's or removed, before a run or in the middle of it."""
+    """Empty, replace or remove an output, before a run or during it."""
     _act_in_thread(episode, _damage_output)
 
 
 def undisturbed(episode: Episode) -> None:
-    """Nothing but what the storage does."""
+    """Do nothing; only the storage may fail."""
     episode.finish(episode.start())
 
 

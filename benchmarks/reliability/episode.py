@@ -1,4 +1,4 @@
-"""One world whose runs are disturbed one after the other, then left in peace, then checked."""
+"""One world (`Episode`) whose runs are disturbed one after the other, then left undisturbed, then checked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.reliability.work import Event
 from benchmarks.reliability.world import VERSIONS, World
 
 QUIET_RUNS = 4
-"""Number of undisturbed runs after which everything must be done."""
+"""Number of undisturbed runs within which everything must be done."""
 KILL_AT = ("decode", "during-put", "after-put", "before-commit", "after-commit", "between-waves")
 
 PRELOADED = (
@@ -30,28 +30,28 @@ PRELOADED = (
     "tasks.waves.loaded",
     "tasks.waves.runner",
 )
-"""Modules that a run imports, including those imported in functions."""
+"""Modules that a run imports, including those that it imports late."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 
 def warm_up() -> None:
-    """Let processes be forked from one that has imported everything and started no thread."""
+    """Preload the server from which processes are forked: it imports everything and starts no threads."""
     _CONTEXT.set_forkserver_preload(list(PRELOADED))
 
 
 @dataclass(slots=True)
 class Running:
-    """A run under way."""
+    """A run in progress."""
 
     number: int
     process: ForkServerProcess
     connection: Connection
     puts: list[Put] = field(default_factory=list)
-    """Received so far; the first is none, and says when the run began."""
+    """Puts received so far; the first one has no key and marks the start of the run."""
 
     def signal(self, number: int) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless the run has ended."""
         if self.process.pid is not None and self.process.exitcode is None:
             os.kill(self.process.pid, number)
 
@@ -61,7 +61,7 @@ class Running:
             continue
 
     def wait(self) -> int:
-        """Wait until it has ended; return its exit code."""
+        """Wait for the end of the run; return its exit code."""
         while self._receive():
             continue
         self.connection.close()
@@ -71,33 +71,33 @@ class Running:
     def _receive(self) -> bool:
         try:
             self.puts.append(self.connection.recv())
-        except (EOFError, OSError):  # it has ended, perhaps in the middle of a message
+        except (EOFError, OSError):  # the run has ended, perhaps in the middle of a message
             return False
         return True
 
 
 @dataclass(slots=True)
 class Episode:
-    """A world, and what happened in it."""
+    """A world, its runs and their events."""
 
     world: World
     folder: Path
     random: random.Random
     environment: Mapping[str, str]
-    """Of all runs: the way to the storage."""
+    """Environment of all runs, which configures the storage."""
     events: list[Event] = field(default_factory=list)
     runs: int = 0
     crashes: int = 0
-    """Runs that ended with an error nobody foresaw."""
+    """Number of runs that ended with an unforeseen error."""
 
     def order(self, **changes: object) -> Order:
-        """Return an order for this world."""
+        """Return the order of a run in this world, with some fields changed."""
         world = self.world
         plain = Order(world.source, world.destination, world.workspace, str(world.model), self.environment)
         return replace(plain, **changes)  # type: ignore[arg-type]
 
     def start(self, **changes: object) -> Running:
-        """Begin a run."""
+        """Start a run."""
         self.runs += 1
         receiving, sending = _CONTEXT.Pipe(duplex=False)
         errors = str(self.folder / "errors.txt")
@@ -107,22 +107,22 @@ class Episode:
         return Running(self.runs, process, receiving)
 
     def finish(self, running: Running) -> int:
-        """Wait for a run, note what it put, and return its exit code."""
+        """Wait for a run, record its puts, and return its exit code."""
         code = running.wait()
         self.events += [Event(put.at, put.key, running.number, put.digest) for put in running.puts]
         self.crashes += code == CRASHED
         return code
 
     def thawed(self, running: Running) -> None:
-        """Note that a run was frozen until now, and did no work."""
+        """Record that a run was frozen until now and did no work."""
         self.events.append(Event(time.monotonic(), "", running.number))
 
     def damaged(self, key: str) -> None:
-        """Note that an output of this photograph may have to be made again."""
+        """Record that the output of this photograph may have to be written again."""
         self.events.append(Event(time.monotonic(), key, None))
 
     def terminate(self) -> bool:
-        """Run until all is done, then once more; return whether that last run had nothing to put."""
+        """Run until everything is done, then once more; return whether that last run had nothing to put."""
         for _ in range(QUIET_RUNS):
             if self.finish(self.start()) == DONE:
                 break
@@ -134,13 +134,13 @@ class Episode:
         return [event for event in self.events if event.run is not None and event.key]
 
     def renew(self, share: float) -> None:
-        """Give some photographs another content, so that there is work to do."""
+        """Change the content of some photographs, so that there is work to do."""
         keys = sorted(self.world.versions)
         for key in self.random.sample(keys, round(share * len(keys))):
             self.change(key)
 
     def change(self, key: str) -> None:
-        """Give a photograph its next content."""
+        """Change a photograph to its next content."""
         self.world.write(key, (self.world.versions[key] + 1) % VERSIONS)
         self.damaged(key)
 

@@ -1,4 +1,4 @@
-"""A bucket of an imitation of S3, reached directly or through a proxy that lets one request in ten fail."""
+"""A bucket of a simulated S3, reached directly or through a proxy that makes one request in ten fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class FaultyBucket:
-    """Where it is, and the environments of those who use it."""
+    """The URL of a bucket, and the environments for direct and for faulty access."""
 
     url: str
     direct: Mapping[str, str]
@@ -31,7 +31,7 @@ def faulty_bucket(seed: int) -> Iterator[FaultyBucket]:
     Parameters
     ----------
     seed : int
-        Of the faults: 500, 503, resets, lost answers, truncated bodies.
+        Seed of the faults: 500, 503, resets, lost answers, truncated bodies.
     """
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

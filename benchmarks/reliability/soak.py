@@ -1,8 +1,8 @@
-"""The soak: episodes of random disturbances until the time is up, and a table of what they left.
+"""The soak test: episodes of random disturbances until the time is up, and a table of their consequences.
 
-Every episode has a fresh source of tiny photographs, in a folder or in a bucket whose requests fail ten times in
-a hundred. Some six runs are disturbed; then runs in peace must end with the outputs and rows of a world that
-nobody disturbed.
+Every episode has a new source of tiny photographs, in a folder or in a bucket whose requests fail ten times in a
+hundred. About six runs are disturbed; then undisturbed runs must complete the outputs and rows of a world without
+disturbances.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from infra.storage.location import open_location
 
 RESULTS = Path(__file__).parents[1] / "results" / "soak.csv"
 DISTURBANCES = 6
-"""Of an episode."""
+"""Number of disturbances per episode."""
 RENEWED = 0.5
-"""Share of the photographs that have another content before each disturbed run."""
+"""Share of the photographs that change before each disturbed run."""
 S3_SHARE = 0.2
 QUICK = {"DERAIN_RETRY_SECONDS": "10", "OMP_NUM_THREADS": "1"}
 
@@ -41,7 +41,7 @@ Expected = Mapping[tuple[str, int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the table: one kind of disturbance, or all of them. Faults are counted for all alone."""
+    """A row of the table: one kind of disturbance, or all together. Only the row of all counts faults."""
 
     disturbance: str
     disturbed_runs: int
@@ -55,7 +55,7 @@ class Row:
     leftovers: int | None = None
     unforeseen_errors: int | None = None
     unfinished_episodes: int | None = None
-    """Episodes that runs in peace did not bring to an end, or whose last run still had something to do."""
+    """Episodes that undisturbed runs did not complete, or whose last run still had something to do."""
 
 
 @dataclass(slots=True)
@@ -70,16 +70,16 @@ class Soak:
 
     @property
     def is_clean(self) -> bool:
-        """Return whether nothing was lost, doubled, changed or left undone."""
+        """Whether nothing was lost, doubled, changed or left undone."""
         return self.faults == Faults() and not self.crashes and not self.unfinished
 
     @property
     def runs(self) -> int:
-        """Disturbed runs so far."""
+        """Number of disturbed runs so far."""
         return sum(map(len, self.lost.values()))
 
     def take(self, episode: Episode, kinds: Mapping[int, str], expected: Expected) -> None:
-        """Bring an episode to its end, and count what is wrong with it."""
+        """Complete an episode, and count its faults."""
         self.unfinished += not episode.terminate()
         self.faults += check(episode.world, expected)
         self.crashes += episode.crashes
@@ -88,7 +88,7 @@ class Soak:
             self.lost[kind].append(lost.get(number, Redone()))
 
     def rows(self) -> list[Row]:
-        """Make the table, all disturbances first."""
+        """Return the rows of the table, that of all disturbances first."""
         everything = [each for lost in self.lost.values() for each in lost]
         total = replace(
             self._row("all", everything),
@@ -112,12 +112,12 @@ class Soak:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(description="Disturb runs of derain-batch and check what they leave.")
-    parser.add_argument("--minutes", type=float, default=15, help="how long episodes are begun")
-    parser.add_argument("--seed", type=int, default=0, help="of everything that is random but the timing")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the table")
+    parser = argparse.ArgumentParser(description="Disturb runs of derain-batch and check the results.")
+    parser.add_argument("--minutes", type=float, default=15, help="minutes after which no episode begins")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random except timing")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="file of the table")
     options = parser.parse_args(arguments)
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request to the bucket
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every request to the bucket
     with tempfile.TemporaryDirectory(prefix="derain-soak-") as folder:
         soak = soak_for(60 * options.minutes, options.seed, Path(folder))
     write_table(soak.rows(), options.out)
@@ -126,16 +126,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def soak_for(seconds: float, seed: int, folder: Path) -> Soak:
-    """Begin episodes for some seconds, at least one.
+    """Run episodes for some seconds, at least one.
 
     Parameters
     ----------
     seconds : float
-        An episode that was begun is brought to its end.
+        Seconds after which no episode begins; the last one is completed.
     seed : int
-        Of the choice of disturbances.
+        Seed of the choice of disturbances.
     folder : Path
-        Episodes are kept there where something is wrong with them.
+        Folder for the worlds of the episodes.
     """
     warm_up()
     model = write_model(folder / "tiny.safetensors")
@@ -154,7 +154,7 @@ def soak_for(seconds: float, seed: int, folder: Path) -> Soak:
 
 
 def _disturbed(episode: Episode) -> dict[int, str]:
-    """Disturb some runs; return what happened to which."""
+    """Disturb some runs; return the kind of disturbance by number of the run."""
     kinds = ON_FOLDERS if episode.world.url.startswith("/") else ON_FAULTY_S3
     happened: dict[int, str] = {}
     for _ in range(DISTURBANCES):
@@ -177,7 +177,7 @@ def _episode(folder: Path, model: Path, chance: random.Random) -> Iterator[Episo
 
 
 def _expected(model: Path, folder: Path) -> Expected:
-    """Derain every content of every photograph in a world that nobody disturbs."""
+    """Derain every content of every photograph in an undisturbed world."""
     folder.mkdir()
     world = World(str(folder), model, {})
     named = {f"{version}/{key}": (key, version) for key in keys() for version in range(VERSIONS)}

@@ -1,4 +1,4 @@
-"""One run of derain-batch in a process of its own that can be killed, frozen, or lied to about disk and time."""
+"""One run of derain-batch in a separate process that can be killed or frozen, or whose disk and clock misbehave."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from tasks.waves.executors import Executor, in_process
 from tasks.waves.interrupts import TERMINATED
 
 DONE, PENDING, CRASHED = 0, 1, 3
-"""Exit codes: all is done; refused, or images are pending; an error that nobody foresaw."""
+"""Exit codes: everything is done; refused, or images are pending; an unforeseen error."""
 LEASE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The order to derain, with the faults to inject meanwhile."""
+    """The parameters of a run, and the faults of its disk and clock."""
 
     source: str
     destination: str
@@ -48,7 +48,7 @@ class Order:
     writes_left: int | None = None
     """Number of files that can be written before the disk is full."""
     largest_file: int | None = None
-    """Bytes that a file may have, for Python and for native code: what is larger fails."""
+    """Largest size of a file in bytes, for Python and for native code; writing a larger one fails."""
     clock_shift: float = 0.0
     """Seconds by which the clock jumps after the first put."""
 
@@ -63,8 +63,8 @@ class Put:
     """Monotonic seconds, the same in all processes of the machine."""
 
 
-class _Here(FlowObserver):
-    """Works in this process, so that killing it kills everything."""
+class _InProcess(FlowObserver):
+    """Run jobs in this process, so that killing it kills everything."""
 
     def executor(
         self, settings: Settings, counts: PlanCounts, follows_death: bool
@@ -73,7 +73,7 @@ class _Here(FlowObserver):
 
 
 def run(order: Order, puts: Connection, errors: str) -> None:
-    """Run it, send every put, and end the process with an exit code."""
+    """Run an order, send every put, and end the process with an exit code."""
     os.environ.update(order.environment)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(errors, "ab", buffering=0) as log:
@@ -85,7 +85,7 @@ def run(order: Order, puts: Connection, errors: str) -> None:
         code = PENDING
     except SystemExit as ended:
         code = PENDING if ended.code == TERMINATED else CRASHED
-    except BaseException:  # noqa: BLE001 - counted by whoever gave the order
+    except BaseException:  # noqa: BLE001 - counted by the parent process
         traceback.print_exc()
         code = CRASHED
     os._exit(code)
@@ -104,7 +104,7 @@ def _derain(order: Order) -> int:
     request = coordinator.BatchRequest(uuid.uuid4().hex, datetime.now(UTC), Selection(), "none")
     try:
         prepared = prepare(settings, order.source, order.destination, Export("same"), order.model)
-        summary = coordinator.derain_pending(settings, prepared, request, _Here())
+        summary = coordinator.derain_pending(settings, prepared, request, _InProcess())
     except REFUSALS as refused:
         sys.stderr.write(f"{refused}\n")
         return PENDING
@@ -113,7 +113,7 @@ def _derain(order: Order) -> int:
 
 
 def _disturb(order: Order, puts: Connection) -> None:
-    """Replace what this process writes with, and what it reads its clock from."""
+    """Replace the functions with which this process writes files and reads the clock."""
     put, started = Photographs.put, time.monotonic()
     clock = _Clock()
 

@@ -1,4 +1,4 @@
-"""How much work was done again: puts of bytes that were there already and that nobody had damaged."""
+"""Amount of repeated work (`redone`): puts of bytes that existed already and were not damaged."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A put of a run, or damage to an output or its source by somebody else."""
+    """A put of a run, or damage to an output or its source."""
 
     at: float
     key: str
     run: int | None
-    """None: damage."""
+    """Number of the run; None for damage."""
     digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Redone:
-    """Work of one run that a later one did again."""
+    """Work of one run that a later run repeated."""
 
     images: int = 0
     seconds: float = 0.0
-    """From put to put of the run that lost it, without the time that it was frozen."""
+    """Time between puts of the run whose work was lost, without the time for which it was frozen."""
 
 
 def redone(events: Iterable[Event]) -> dict[int, Redone]:
-    """Return the work of each run that was lost.
+    """Return the work of each run that was repeated later.
 
     Parameters
     ----------
     events : iterable of Event
-        In any order. A run begins with an event without a key; another one says that it was frozen until then.
+        Events in any order. A run begins with an event without a key; further ones mark the end of a freeze.
     """
     last: dict[str, tuple[Event, float]] = {}
     latest: dict[int, float] = {}

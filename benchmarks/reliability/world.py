@@ -1,4 +1,4 @@
-"""A small bucket or folder of rainy photographs, what its outputs must be, and what is wrong with those it has."""
+"""A small bucket or folder of rainy photographs (`World`), and a check of its outputs and rows (`check`)."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from models.networks.student import PRESETS, Student
 
 IMAGES = 24
 VERSIONS = 4
-"""Contents that each photograph may have."""
+"""Number of contents that each photograph may have."""
 IDENTITY = ("source", "key", "etag", "destination", "export")
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Faults that a check found; all numbers must be 0."""
+    """Result of a check; all numbers must be 0."""
 
     gaps: int = 0
     """Images without a row or without an output."""
     doubles: int = 0
-    """Rows beyond the first of an identity."""
+    """Rows beyond the first one of each identity."""
     byte_differences: int = 0
-    """Outputs that an undisturbed run would not have made, or whose row has another digest."""
+    """Outputs that an undisturbed run would not have written, or whose row has another digest."""
     leftovers: int = 0
     """Half-written files of killed runs."""
 
@@ -48,7 +48,7 @@ class Faults:
 
 @dataclass(slots=True)
 class World:
-    """Source, destination and workspace below one URL, and which content each photograph has now."""
+    """Source, destination and workspace below one URL, and the current content of each photograph."""
 
     url: str
     model: Path
@@ -56,27 +56,27 @@ class World:
 
     @property
     def source(self) -> str:
-        """Where the photographs are."""
+        """URL of the photographs."""
         return f"{self.url}/rainy"
 
     @property
     def destination(self) -> str:
-        """Where the outputs go."""
+        """URL of the outputs."""
         return f"{self.url}/derained"
 
     @property
     def workspace(self) -> str:
-        """Where the catalog is."""
+        """URL of the catalog."""
         return f"{self.url}/work"
 
     def write(self, key: str, version: int) -> None:
-        """Give a photograph a content."""
+        """Write a content of a photograph."""
         self.versions[key] = version
         open_location(self.source).put(key, content(key, version))
 
 
 def new_world(url: str, model: Path) -> World:
-    """Fill a source with photographs of their first content."""
+    """Create a world whose photographs have their first content."""
     world = World(url, model, {})
     for key in keys():
         world.write(key, 0)
@@ -84,12 +84,12 @@ def new_world(url: str, model: Path) -> World:
 
 
 def keys() -> list[str]:
-    """Name the photographs: two cameras, two formats."""
+    """Return the keys of the photographs, which are of two cameras and two formats."""
     return [f"cam{index % 2}/{index:03d}.{'png' if index % 3 else 'jpg'}" for index in range(IMAGES)]
 
 
 def content(key: str, version: int) -> bytes:
-    """Draw a photograph of a few hundred pixels; any version has another size in bytes, or other bytes."""
+    """Draw a photograph of a few hundred pixels; versions differ in size or in bytes."""
     seed = int.from_bytes(hashlib.sha256(f"{key} {version}".encode()).digest()[:4])
     random = np.random.default_rng(seed)
     height, width = (int(side) for side in random.integers(16, 33, 2))
@@ -109,14 +109,14 @@ def write_model(path: Path) -> Path:
 
 
 def check(world: World, expected: Mapping[tuple[str, int], bytes]) -> Faults:
-    """Compare what runs left with what an undisturbed run would have.
+    """Compare outputs and rows with those of an undisturbed run.
 
     Parameters
     ----------
     world : World
-        No run is at work on it.
+        World without a run in progress.
     expected : mapping
-        Output by key and version of its photograph.
+        Outputs of an undisturbed run by key and version of the photograph.
     """
     rows = Catalog(world.workspace).frame().to_dicts()
     counted = Counter(tuple(row[name] for name in IDENTITY) for row in rows)

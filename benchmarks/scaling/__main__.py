@@ -1,6 +1,6 @@
-"""Costs that grow with an installation: `python -m benchmarks.scaling` writes benchmarks/results/scaling.csv.
+"""Measure how costs grow with scale: `python -m benchmarks.scaling` writes benchmarks/results/scaling.csv.
 
-Parts: `dispatch` (shards in flight on simulated workers), `incremental` (an hour of small runs), `planning` (10
+Parts: `dispatch` (shards in flight on simulated workers), `incremental` (two hours of small runs), `planning` (10
 million listed photographs). `python -m benchmarks.scaling dispatch` measures one part and keeps the other rows.
 """
 
@@ -23,7 +23,7 @@ PLANNED = (planning.Case(1_000_000, 900_000), planning.Case(10_000_000, 9_000_00
 
 
 def main(parts: list[str]) -> None:
-    """Measure parts, each case in a process of its own, and write the results."""
+    """Measure parts, each case in a separate process, and write the results."""
     kept = [row for row in _read() if row["part"] not in parts]
     for part in parts:
         for case, figures in {"dispatch": _dispatch, "incremental": _incremental, "planning": _planning}[

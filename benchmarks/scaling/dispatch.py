@@ -1,4 +1,4 @@
-"""Processor time of the coordinator per shard, with 1 to 1,000 shards in flight on simulated workers."""
+"""Measure the coordinator's cost per shard, with 10 to 1,000 shards in flight on simulated workers."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ SHARD_IMAGES = 16
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """How many shards workers run at the same time, and how many there are in all."""
+    """Number of shards that workers run at the same time, and number of all shards."""
 
     running: int
     shards: int
     seconds: float
-    """How long a worker sleeps over a shard."""
+    """Seconds that a worker sleeps per shard."""
 
     @property
     def name(self) -> str:
-        """Give the name of the case in the results."""
+        """Name of the case in the results."""
         return f"{self.shards:,} shards, {self.running:,} at a time, {self.seconds:g} s each"
 
 
@@ -45,7 +45,7 @@ CASES = (Case(10, 60, 4.0), Case(100, 600, 4.0), Case(1000, 8000, 4.0))
 
 
 def measure(folder: Path, case: Case) -> dict[str, float]:
-    """Run a case in this process, with scheduler and workers in processes of their own."""
+    """Run a case in this process, with scheduler and workers in separate processes."""
     threads = case.running // PROCESSES
     with _simulated_workers(folder, threads) as address:
         settings = Settings(workspace=str(folder / "workspace"), cluster=address, _env_file=None)
@@ -69,7 +69,7 @@ def measure(folder: Path, case: Case) -> dict[str, float]:
 
 
 def _ignore(tally: Tally) -> None:
-    """Show nobody how far the run is."""
+    """Show no progress."""
 
 
 def _cpu_seconds() -> float:
@@ -98,7 +98,7 @@ def _simulated_workers(folder: Path, threads: int) -> Iterator[str]:
 
 
 def _wait(address: str) -> None:
-    """Wait until all workers are there."""
+    """Wait until all workers are connected."""
     until = time.monotonic() + 300
     while time.monotonic() < until:
         try:

@@ -1,4 +1,4 @@
-"""Two hours of incremental runs, one per minute over 100 new photographs, without the waiting between them."""
+"""Measure two hours of incremental runs, one per minute on 100 new photographs, without the pauses between them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMAGES = 100
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Count what a reader of the catalog opens, after each run of two hours, and what lies on disk at the end."""
+    """Count the files that a reader of the catalog opens after each run, and the files on disk at the end."""
     settings = Settings(workspace=str(folder / "workspace"), _env_file=None)
     catalog = Catalog(settings.workspace)
     seconds, opened = [], []
@@ -43,7 +43,7 @@ def measure(folder: Path) -> dict[str, float]:
 
 
 def _opened(url: str) -> int:
-    """Count data files of the newest version, and entries of the log since its last checkpoint."""
+    """Count the data files of the newest version, and the log entries since its last checkpoint."""
     table, checkpoint = DeltaTable(url), Path(url, "_delta_log", "_last_checkpoint")
     known: int = json.loads(checkpoint.read_text())["version"] if checkpoint.exists() else -1
     return len(table.file_uris()) + int(table.version()) - known
@@ -60,4 +60,4 @@ def _run(settings: Settings, catalog: Catalog, number: int) -> None:
 
 
 def _ignore(tally: Tally) -> None:
-    """Show nobody how far the run is."""
+    """Show no progress."""

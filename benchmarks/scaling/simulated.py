@@ -1,4 +1,4 @@
-"""A stage like derain-batch whose workers sleep in place of reading, deraining and writing."""
+"""A stage like derain-batch whose workers sleep instead of reading, deraining and writing."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ SCOPE = Scope("s3://photos/rainy", "s3://derained", "same-q92")
 
 @dataclass(frozen=True, slots=True)
 class SimulatedJob:
-    """The job of a simulated worker, which waits and returns the rows of a shard."""
+    """Job of a simulated worker: wait, then return the rows of a shard."""
 
     run_id: str
     seconds: float
 
     def do(self, shard: Shard[ImageRef]) -> ShardResult[DerainRecord]:
-        """Sleep, then return a row per image."""
+        """Sleep, then return one row per image."""
         time.sleep(self.seconds)
         return ShardResult(tuple(self._record(ref) for ref in shard.items), (), 0.0)
 
     def try_without_image(self) -> bool:
-        """Always work."""
+        """Return that the worker always works."""
         return True
 
     def halves(self, shard: Shard[ImageRef]) -> list[Shard[ImageRef]]:
@@ -51,7 +51,7 @@ class SimulatedJob:
 
 @dataclass(slots=True)
 class SimulatedStage:
-    """Images in shards of one size, whose rows go to a real catalog."""
+    """Stage of images in shards of one size, whose rows go to a real catalog."""
 
     catalog: Catalog
     job: SimulatedJob
@@ -60,20 +60,20 @@ class SimulatedStage:
     wave_name: str | None = None
     in_order: bool = False
     commit_seconds: list[float] | None = None
-    """Where given, the CPU seconds of each commit are added."""
+    """List to which the CPU seconds of each commit are appended, if given."""
 
     def shards(self, workers: int) -> Iterator[Shard[ImageRef]]:
-        """Stream the images."""
+        """Yield the images in shards."""
         for index, start in enumerate(range(self.images.start, self.images.stop, self.shard_images)):
             numbers = range(start, min(start + self.shard_images, self.images.stop))
             yield Shard(index, tuple(map(image, numbers)), replace=False)
 
     def outcome(self, row: DerainRecord) -> Outcome:
-        """Count the pixels of a row."""
+        """Return the pixels of a row."""
         return Outcome((row.height or 0) * (row.width or 0))
 
     def commit(self, finished: Sequence[Finished[ImageRef, DerainRecord]]) -> Sequence[Unfinished]:
-        """Commit all rows at once."""
+        """Commit all rows together."""
         begun = time.process_time()
         rows = [row for part in finished for row in part.result.records]
         self.catalog.commit(rows, replace=False)
@@ -83,6 +83,6 @@ class SimulatedStage:
 
 
 def image(number: int) -> ImageRef:
-    """Make the reference of the photograph with a number."""
+    """Return the reference of the photograph with a number."""
     key = f"site-{number // 5000:05d}/2025/11/camera-03/frame-{number:09d}.jpg"
     return ImageRef(key, md5(b"%d" % number).hexdigest(), 400_000)

@@ -1,12 +1,14 @@
-"""Measure the overhead of derain-batch on top of the images themselves, and the time to its first output.
+"""Measure the overhead of derain-batch beyond the work on images, and the time to its first output.
 
     python -m benchmarks.speed.derain_batch --data DATA
 
-`DATA` holds `real_frames` and `real_rain`. Three interleaved repeats, medians, ratios within one run:
+`DATA` contains `real_frames` and `real_rain`. The figures are medians of three interleaved repeats, as ratios
+within one run:
 
-- `efficiency`: CPU seconds of decoding, deraining and encoding in the workers, over cores x wall time of the work:
-  starting the workers, loading the model, all waves and their commits, ending the workers;
-- `efficiency of the whole run`: the same over the run's time from its begin, with preflight and planning;
+- `efficiency`: CPU seconds of decoding, deraining and encoding in the workers, over cores x wall time of the work,
+  which includes the start of the workers, loading the model, all waves and their commits, and the end of the
+  workers;
+- `efficiency of the whole run`: the same over the time of the whole run, with preflight and planning;
 - `first output`: time from the command to the first output, over the time of a bare Prefect flow.
 
 Writes `results/derain_batch.csv`.
@@ -44,7 +46,7 @@ def main() -> None:
         prog="python -m benchmarks.speed.derain_batch", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with real_frames and real_rain")
-    parser.add_argument("--images", type=int, default=2000, help="how many images, under as many keys")
+    parser.add_argument("--images", type=int, default=2000, help="number of images, each under its own key")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="derain-benchmark-") as folder:
         source = Path(folder, "source")
@@ -66,7 +68,7 @@ def main() -> None:
 
 
 def spread(data: Path, source: Path, count: int) -> str:
-    """Fill a folder with `count` images: frames and photographs in turn, each under many keys."""
+    """Fill a folder with `count` images, frames and photographs in turn, each under many keys; return its size."""
     source.mkdir(parents=True)
     frames = sorted(data.glob("real_frames/*.*"))
     photographs = sorted((data / "real_rain").glob("*.[jp]*g"))
@@ -83,7 +85,7 @@ def efficiency(source: Path, home: Path) -> tuple[float, float]:
     Returns
     -------
     tuple of float
-        Of the time of the work, and of the whole run's.
+        Shares of the time of the work, and of the whole run.
     """
     os.environ["DERAIN_WORKSPACE"] = str(home / "workspace")
     state: Any = derain_batch(str(source), str(home / "out"), model=str(STUDENT_BASE), return_state=True)
@@ -97,7 +99,7 @@ def efficiency(source: Path, home: Path) -> tuple[float, float]:
 
 
 def first_output(source: Path, home: Path) -> float:
-    """Start the command on a few images and return the seconds until the first output lies there."""
+    """Start the command on a few images; return the seconds until the first output exists."""
     command = ["-m", "flows.derain_batch", "--source", str(source), "--destination", str(home / "out")]
     environment = {**os.environ, "DERAIN_WORKSPACE": str(home / "workspace")}
     started = time.perf_counter()

@@ -1,11 +1,11 @@
-"""How photographs pass through a device, from uint8 on the host to uint8 on the host.
+"""Compare ways to derain batches on a device, from uint8 on the host to uint8 on the host.
 
     python -m benchmarks.speed.gpu_path --batches 1 4 16 64
 
 `waiting` copies, computes and copies back one batch after the other (`Engine.derain`); `ahead` begins the next
-batch before it asks for the last one (`Engine.begin`), as derain-batch does; `computing` leaves the copies out: it
-is the floor. Interleaved repeats. Runs on a GPU where there is one, otherwise on a CPU, where nothing can overlap.
-Writes `results/gpu_path.csv`, whose rows name the device; rows of other devices stay.
+batch before it waits for the last one (`Engine.begin`), as derain-batch does; `computing` leaves out the copies and
+is the upper bound. Repeats are interleaved. Runs on a GPU if there is one, otherwise on a CPU, where nothing can
+overlap. Writes `results/gpu_path.csv`, whose rows name the device; rows of other devices stay.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ UNTIMED = 3
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way at one batch size."""
+    """One way to derain, at one batch size."""
 
     network: str
     way: str
@@ -43,7 +43,7 @@ class Row:
     images_per_second: float
     """Median of the repeats."""
     ratio_to_computing: float
-    """Share of the speed of computing alone."""
+    """Speed as a share of that of `computing`."""
     device: str
 
 
@@ -69,7 +69,7 @@ def ahead(engine: Engine, batches: Sequence[RgbBatch]) -> None:
 
 @torch.inference_mode()
 def computing(engine: Engine, batches: Sequence[RgbBatch]) -> None:
-    """Derain the first batch again and again, which is on the device already."""
+    """Derain a batch on the device repeatedly, as often as there are batches."""
     shape = (len(batches[0]), 3, *batches[0].shape[1:3])
     floats = torch.rand(shape, device=engine.device).contiguous(memory_format=torch.channels_last)
     for _ in batches:
@@ -128,13 +128,13 @@ def measure(
 
 
 def write(rows: Sequence[Row], path: Path) -> None:
-    """Write rows in place of those of the same network, size, batch and device."""
+    """Write rows, which replace those of the same network, size, batch and device."""
 
-    def same(row: dict[str, str]) -> tuple[str, ...]:
+    def identity(row: dict[str, str]) -> tuple[str, ...]:
         return (row["network"], row["size"], row["batch"], row["device"])
 
-    anew = {(row.network, row.size, str(row.batch), row.device) for row in rows}
-    write_table(rows, path, kept=[row for row in rows_of(path, Row) if same(row) not in anew])
+    replaced = {(row.network, row.size, str(row.batch), row.device) for row in rows}
+    write_table(rows, path, kept=[row for row in rows_of(path, Row) if identity(row) not in replaced])
 
 
 def _parse() -> argparse.Namespace:
@@ -142,11 +142,11 @@ def _parse() -> argparse.Namespace:
         prog="python -m benchmarks.speed.gpu_path", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--network", default="student-base")
-    parser.add_argument("--device", default="auto", help="cpu, cuda; default: cuda where there is one")
+    parser.add_argument("--device", default="auto", help="cpu, cuda; default: cuda if there is one")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--height", type=int, default=480)
     parser.add_argument("--width", type=int, default=640)
-    parser.add_argument("--passes", type=int, default=100, help="batches in each repeat")
+    parser.add_argument("--passes", type=int, default=100, help="batches per repeat")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args()

@@ -1,8 +1,8 @@
-"""Memory and time of planning: `python -m benchmarks.speed.planning` writes benchmarks/results/planning.csv.
+"""Measure memory and time of planning: `python -m benchmarks.speed.planning` writes results/planning.csv.
 
-A manifest (CSV) is planned against a catalog and cut in shards, in a fresh process each time; three
-interleaved repeats, medians. The destination's listing is made up in memory, as a stream of as many outputs as
-the catalog has rows. Memory is that of the whole process.
+A manifest (CSV) is planned against a catalog and cut into shards, each time in a new process; the figures are
+medians of three interleaved repeats. The listing of the destination is simulated in memory, as a stream of as many
+outputs as the catalog has rows. Memory is that of the whole process.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Give the name of the case in the results."""
+        """Name of the case in the results."""
         return f"{self.objects:,} objects against {self.rows:,} rows"
 
 
@@ -118,7 +118,7 @@ def _rows(case: Case, runs: list[dict[str, float]]) -> Iterator[dict[str, str]]:
 
 
 def in_fresh_process(part: str, folder: str, case: Case) -> dict[str, float]:
-    """Build or measure a case in a process of its own."""
+    """Build or measure a case in a new process."""
     command = [
         sys.executable,
         "-m",

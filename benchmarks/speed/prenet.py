@@ -1,4 +1,4 @@
-"""PReNet's architecture, with which speed is compared; timing needs no trained weights."""
+"""PReNet's architecture, with which speeds are compared; timing needs no trained weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class PReNet(nn.Module):
-    """The architecture of Ren et al., "Progressive Image Deraining Networks", CVPR 2019: the peer in speed.
+    """The network of Ren et al., "Progressive Image Deraining Networks", CVPR 2019.
 
     Six recurrent stages share their weights. Each sees the rainy image and the last estimate, runs them through
     a convolution, a convolutional LSTM and five residual blocks, and adds the result to the rainy image.

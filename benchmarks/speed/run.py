@@ -1,10 +1,10 @@
-"""How fast networks derain, technique by technique: `python -m benchmarks.speed` writes `results/speed.csv`.
+"""Measure the speed of networks, technique by technique: `python -m benchmarks.speed` writes `results/speed.csv`.
 
-All contenders of a batch run on the same picture in interleaved repeats; batch after batch is built, measured,
-written and freed, and what does not fit a device's memory is left out with a message. Milliseconds are of this
-machine and this moment: only the ratios may be quoted. On a CPU the process starts itself again with glibc's
-allocator set to keep freed memory, as derain-batch does for its workers: otherwise every pass pays for page
-faults, PReNet's too.
+All contenders of a batch size run on the same picture in interleaved repeats. Batch sizes are built, measured,
+written and freed one after the other; contenders that do not fit in the device's memory are left out with a
+message. Milliseconds hold for one machine at one moment: quote only ratios. On a CPU, the process restarts itself
+with glibc's allocator set to keep freed memory, as derain-batch does for its workers: otherwise every pass would
+pay for page faults, PReNet's too.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from benchmarks.speed.techniques import (
     PRENET,
     TECHNIQUES,
     Forward,
-    Rung,
+    Variant,
     forward_of,
     known_networks,
     picture,
-    rungs,
+    variants,
     weights_of,
 )
 from models.engine import choose_device
@@ -45,45 +45,46 @@ from models.networks.descriptor import count_gmac, count_parameters
 RESULTS = Path(__file__).parents[1] / "results" / "speed.csv"
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
 TIMED_SECONDS = 1.5
-"""Each repeat of a rung takes about this long, and at least two forward passes."""
+"""Approximate seconds of each repeat of a variant, which has at least two forward passes."""
 UNTIMED = 3
-"""Forward passes before those that count on a GPU: they compile, choose kernels and record CUDA graphs."""
+"""Untimed forward passes on a GPU, which compile, choose kernels and record CUDA graphs."""
 MEASURED = ("network", "technique", "size", "batch", "threads", "device")
-"""Columns that tell rows apart."""
+"""Columns that identify a row."""
 NETWORKS = ["student-small", "student-base", "u-net-slim", "drd-net-slim", "afr-net-slim"]
 
 
 @dataclass(frozen=True, slots=True)
 class SpeedRow:
-    """One row of the results."""
+    """One variant on one device."""
 
     network: str
     technique: str
     size: int
     batch: int
     ms_median: float
-    """A batch."""
+    """Milliseconds per batch."""
     images_per_second: float
     megapixels_per_second: float
     ratio_to_prenet: float
-    """How many times faster than PReNet in fp32 on the same batch; the median of the ratios in each repeat.
-    nan where PReNet did not fit."""
+    """Speed over that of PReNet in fp32 on the same batch: the median of the ratios in each repeat; nan if PReNet
+    did not fit in memory."""
     mib: float
-    """Peak memory of a forward pass beyond weights and input; nan for CUDA graphs: they keep theirs."""
+    """Peak memory of a forward pass beyond weights and input; nan for CUDA graphs, which keep their memory."""
     psnr_to_fp32: float
-    """How near the output is to that of fp32, dB; infinite where it is the same, nan where fp32 did not fit."""
+    """PSNR of the output against that of fp32, dB; infinite if they are equal, nan if fp32 did not fit in
+    memory."""
     parameters: int
     gmac: float
-    """An image."""
+    """GMAC per image."""
     threads: int
     device: str
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A rung, ready to run."""
+    """A variant, ready to run."""
 
-    rung: Rung
+    variant: Variant
     forward: Forward
     rainy: Tensor
 
@@ -96,21 +97,21 @@ class Contender:
 
 
 def contenders(networks: list[str], device: torch.device, batch: int, size: int) -> list[Contender]:
-    """Build the rungs of one batch; those that want the same picture share it."""
+    """Build the variants of one batch size; those with the same memory layout share a picture."""
     pictures: dict[bool, Tensor] = {}
     compared = []
-    for rung in rungs(networks, device, [batch]):
-        layout = "channels_last" in rung.technique
+    for variant in variants(networks, device, [batch]):
+        layout = "channels_last" in variant.technique
         if layout not in pictures:
-            pictures[layout] = picture(rung, size, device)
-        compared.append(Contender(rung, forward_of(rung, device), pictures[layout]))
+            pictures[layout] = picture(variant, size, device)
+        compared.append(Contender(variant, forward_of(variant, device), pictures[layout]))
     return compared
 
 
 def measure(compared: Sequence[Contender], repeats: int) -> list[list[float]]:
-    """Return milliseconds a forward pass of each contender, a list of all in each interleaved repeat.
+    """Return the milliseconds per forward pass of all contenders, one list per interleaved repeat.
 
-    Not a number where the device's memory did not hold it.
+    They are nan for contenders that do not fit in the device's memory.
     """
     return [[_milliseconds_if_it_fits(contender) for contender in compared] for _ in range(repeats)]
 
@@ -119,14 +120,14 @@ def _milliseconds_if_it_fits(contender: Contender) -> float:
     try:
         return milliseconds(contender.run, UNTIMED if contender.rainy.is_cuda else 1)
     except torch.OutOfMemoryError:
-        pass  # while it is being handled, its traceback holds what did fit
+        pass  # until the handler ends, the traceback keeps the tensors that did fit
     torch.cuda.empty_cache()
     return math.nan
 
 
 @torch.inference_mode()
 def milliseconds(forward: Callable[[], object], untimed: int = 1) -> float:
-    """Time forward passes for `TIMED_SECONDS`, after some that are not timed; the median."""
+    """Time forward passes for `TIMED_SECONDS` after some untimed ones; return the median."""
     for _ in range(untimed):
         forward()
     times: list[float] = []
@@ -140,10 +141,12 @@ def milliseconds(forward: Callable[[], object], untimed: int = 1) -> float:
 def summarise(
     compared: Sequence[Contender], repeats: list[list[float]], size: int, device: torch.device
 ) -> list[SpeedRow]:
-    """Turn the times of all repeats into rows, of all that fitted."""
+    """Build the rows of all contenders that fitted in memory from the times of all repeats."""
     fitted = [not any(math.isnan(times[number]) for times in repeats) for number in range(len(compared))]
     for contender in itertools.compress(compared, [not fits for fits in fitted]):
-        print(f"{contender.rung}: more than the memory of {device_name(device)} holds, left out")
+        print(
+            f"{contender.variant}: left out, because it does not fit in the memory of {device_name(device)}"
+        )
     times = [list(itertools.compress(each, fitted)) for each in repeats]
     compared = list(itertools.compress(compared, fitted))
     return [_row(compared, times, number, size, device) for number in range(len(compared))]
@@ -152,20 +155,20 @@ def summarise(
 def _row(
     compared: Sequence[Contender], repeats: list[list[float]], number: int, size: int, device: torch.device
 ) -> SpeedRow:
-    contender, rung = compared[number], compared[number].rung
-    prenet = _number_of(compared, Rung(PRENET, TECHNIQUES[0], rung.batch))
-    exact = _number_of(compared, Rung(rung.network, TECHNIQUES[0], rung.batch))
+    contender, variant = compared[number], compared[number].variant
+    prenet = _number_of(compared, Variant(PRENET, TECHNIQUES[0], variant.batch))
+    exact = _number_of(compared, Variant(variant.network, TECHNIQUES[0], variant.batch))
     ratios = [times[prenet] / times[number] for times in repeats] if prenet is not None else [math.nan]
     ms = median(times[number] for times in repeats)
-    network = weights_of(rung.network)
+    network = weights_of(variant.network)
     return SpeedRow(
-        network=rung.network,
-        technique=rung.technique,
+        network=variant.network,
+        technique=variant.technique,
         size=size,
-        batch=rung.batch,
+        batch=variant.batch,
         ms_median=round(ms, 2),
-        images_per_second=round(1000 * rung.batch / ms, 2),
-        megapixels_per_second=round(rung.batch * size**2 / ms / 1000, 2),
+        images_per_second=round(1000 * variant.batch / ms, 2),
+        megapixels_per_second=round(variant.batch * size**2 / ms / 1000, 2),
         ratio_to_prenet=round(median(ratios), 2),
         mib=round(_peak_mib(contender, size, device), 1),
         psnr_to_fp32=round(agreement(contender, compared[exact]), 2) if exact is not None else math.nan,
@@ -176,14 +179,14 @@ def _row(
     )
 
 
-def _number_of(compared: Sequence[Contender], rung: Rung) -> int | None:
-    return next((number for number, each in enumerate(compared) if each.rung == rung), None)
+def _number_of(compared: Sequence[Contender], variant: Variant) -> int | None:
+    return next((number for number, each in enumerate(compared) if each.variant == variant), None)
 
 
 def _peak_mib(contender: Contender, size: int, device: torch.device) -> float:
     if device.type == "cpu":
-        return peak_mib(contender.rung, size)
-    if contender.rung.technique == CUDA_GRAPHS:
+        return peak_mib(contender.variant, size)
+    if contender.variant.technique == CUDA_GRAPHS:
         return math.nan
     return peak_mib_on_gpu(contender.forward, contender.rainy, UNTIMED)
 
@@ -191,13 +194,13 @@ def _peak_mib(contender: Contender, size: int, device: torch.device) -> float:
 @torch.inference_mode()
 def agreement(contender: Contender, exact: Contender) -> float:
     """Return the PSNR of one contender's first photograph against another's, dB, peak 1."""
-    ours, theirs = (each.run()[:1].float().cpu() for each in (contender, exact))
-    error = float((ours - theirs).square().mean())
+    output, reference = (each.run()[:1].float().cpu() for each in (contender, exact))
+    error = float((output - reference).square().mean())
     return math.inf if error == 0 else -10 * float(torch.log10(torch.tensor(error)))
 
 
 def device_name(device: torch.device) -> str:
-    """Name the GPU or the processor."""
+    """Return the name of the GPU or the processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     flags = Path("/proc/cpuinfo")
@@ -210,14 +213,14 @@ def device_name(device: torch.device) -> str:
 
 
 def write(rows: Sequence[SpeedRow], path: Path) -> None:
-    """Write the results; what was measured before and is not measured anew stays."""
-    anew = {tuple(str(getattr(row, name)) for name in MEASURED) for row in rows}
-    others = [row for row in rows_of(path, SpeedRow) if tuple(row[name] for name in MEASURED) not in anew]
+    """Write rows, which replace earlier ones of the same measurement; other rows stay."""
+    replaced = {tuple(str(getattr(row, name)) for name in MEASURED) for row in rows}
+    others = [row for row in rows_of(path, SpeedRow) if tuple(row[name] for name in MEASURED) not in replaced]
     write_table(rows, path, kept=others)
 
 
 def _start_again_with_allocator() -> None:
-    """Replace this process by one with `ALLOCATOR` in its environment: glibc reads it only at the start."""
+    """Replace this process by one with `ALLOCATOR` in its environment, which glibc reads only at the start."""
     if any(os.environ.get(name) != value for name, value in ALLOCATOR.items()):
         command = [sys.executable, "-m", "benchmarks.speed", *sys.argv[1:]]
         os.execve(sys.executable, command, {**os.environ, **ALLOCATOR})
@@ -229,10 +232,10 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--networks", nargs="+", choices=known_networks(), default=NETWORKS)
     parser.add_argument("--size", type=int, default=512, help="height and width in pixels")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1], help="images a forward pass")
-    parser.add_argument("--device", default="auto", help="cpu, cuda; default: cuda where there is one")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1], help="images per forward pass")
+    parser.add_argument("--device", default="auto", help="cpu, cuda; default: cuda if there is one")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3, help="interleaved")
+    parser.add_argument("--repeats", type=int, default=3, help="interleaved repeats")
     parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args()
 
@@ -249,8 +252,8 @@ def main() -> None:
         if rows:
             write(rows, arguments.out)
         _print(rows)
-        del compared  # the next batch is to find the memory that this one took
-        torch.compiler.reset()  # compiled for one batch alone, and kept by the compiler
+        del compared  # free the memory for the next batch size
+        torch.compiler.reset()  # the compiler keeps what it compiled for this batch size
         gc.collect()
         torch.cuda.empty_cache()
 

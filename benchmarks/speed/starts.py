@@ -1,10 +1,10 @@
-"""How long commands take where there is little to do, compared with importing PyTorch.
+"""Measure how long commands take that have little to do, compared with importing PyTorch.
 
-python -m benchmarks.speed.starts
+    python -m benchmarks.speed.starts
 
-Each case is a process of its own, run in turn with `python -c "import torch"`: by the console command `derain`, and
-by `python -m flows.derain_batch` on a Prefect server that runs already, whose start is a row of its own. Ratios are
-those of neighbours: a machine that is busy with other things counts for both. Writes `results/starts.csv`.
+Each case runs in a separate process, in turn with `python -c "import torch"`: with the console command `derain`,
+and with `python -m flows.derain_batch` on a running Prefect server, whose start is a separate row. Ratios are taken
+between neighbouring processes, so that other load on the machine affects both. Writes `results/starts.csv`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ START_SECONDS = 300
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One case: seconds of wall and of CPU, medians, and the median of their ratios to importing PyTorch."""
+    """One case: median wall and CPU seconds, and the medians of their ratios to importing PyTorch."""
 
     case: str
     by: str
@@ -62,7 +62,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Times of one process."""
+    """Wall and CPU seconds of one process."""
 
     wall: float
     cpu: float
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def cases() -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield name, way and command of every case; `{n}` becomes the number of the repetition."""
+    """Yield name, way and command of every case; `{n}` stands for the number of the repeat."""
     places = {
         "refusal": ("no-such-folder", "out"),
         f"nothing to do, {ROWS:,} rows": ("done", "done-out"),
@@ -104,7 +104,7 @@ def cases() -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 
 def measure(case: str, by: str, command: Sequence[str], repeats: int, home: Path) -> Start:
-    """Run a case in turn with the baseline."""
+    """Run a case in turn with the baseline, and return its row."""
     costs, baselines = [], []
     for number in range(repeats):
         baselines.append(cost(BASELINE, home))
@@ -119,8 +119,8 @@ def _row(case: str, by: str, costs: Sequence[Cost], baselines: Sequence[Cost]) -
         by,
         round(statistics.median(each.wall for each in costs), 2),
         round(statistics.median(each.cpu for each in costs), 2),
-        round(statistics.median(ours.wall / base.wall for ours, base in pairs), 2),
-        round(statistics.median(ours.cpu / base.cpu for ours, base in pairs), 2),
+        round(statistics.median(own.wall / base.wall for own, base in pairs), 2),
+        round(statistics.median(own.cpu / base.cpu for own, base in pairs), 2),
         len(costs),
     )
     print(row)
@@ -128,7 +128,7 @@ def _row(case: str, by: str, costs: Sequence[Cost], baselines: Sequence[Cost]) -
 
 
 def cost(command: Sequence[str], home: Path) -> Cost:
-    """Run a command to its end; a refusal's exit code is fine."""
+    """Run a command to its end and return its cost; any exit code is accepted."""
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, _, used = os.wait4(process.pid, 0)
@@ -137,7 +137,7 @@ def cost(command: Sequence[str], home: Path) -> Cost:
 
 @contextmanager
 def prefect_server(home: Path) -> Iterator[tuple[str, Cost]]:
-    """Run the server that a flow without `PREFECT_API_URL` starts; yield its URL, and what its start took."""
+    """Run the server that a flow without `PREFECT_API_URL` starts; yield its URL and the cost of its start."""
     port = free_port()
     url, started = f"http://127.0.0.1:{port}/api", time.perf_counter()
     with (
@@ -166,7 +166,7 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
 
 
 def rainy_folders(home: Path, sizes: dict[str, int]) -> None:
-    """Write sample photographs into folders, again under other rain where there are not enough."""
+    """Write sample photographs into folders, repeated under other rain if there are not enough."""
     for name, number in sizes.items():
         (home / name).mkdir()
         for index in range(number):
@@ -175,7 +175,7 @@ def rainy_folders(home: Path, sizes: dict[str, int]) -> None:
 
 
 def done_before(home: Path, number: int) -> None:
-    """Write small images with their outputs and rows, as an earlier run would have left them."""
+    """Write small images with their outputs and rows, like those of an earlier run."""
     pixels = np.random.default_rng(0).integers(0, 256, (number, 8, 8, 3), dtype=np.uint8)
     for folder in ("done", "done-out"):
         (home / folder).mkdir()
@@ -216,7 +216,7 @@ def _record(home: Path, ref: ImageRef, output: ImageRef) -> DerainRecord:
 
 @contextmanager
 def _environment(home: Path) -> Iterator[Path]:
-    """Let processes of ours keep everything below a folder, and see no settings of this user."""
+    """Make child processes keep all files below a folder, and ignore the settings of this user."""
     before = dict(os.environ)
     for name in [name for name in before if name.startswith(("DERAIN_", "PREFECT_"))]:
         del os.environ[name]

@@ -1,4 +1,4 @@
-"""The timed techniques: networks, each run in faster and faster ways, one rung per technique."""
+"""The networks and techniques to time (`variants`), from plain fp32 to the fastest."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from models.networks.architectures import build_network, preset, presets
 
 PRENET = "prenet"
 TECHNIQUES = ("fp32", "bf16", "bf16 channels_last", "bf16 channels_last compiled")
-"""Each one adds something to the one before."""
+"""Techniques, each of which adds something to the one before."""
 TF32 = "tf32"
-"""One more on a GPU, after fp32: the same numbers, whose convolutions are rounded to 10 bits of mantissa."""
+"""Additional technique on a GPU, after fp32: convolutions whose inputs are rounded to 10 bits of mantissa."""
 CUDA_GRAPHS = "bf16 channels_last compiled with CUDA graphs"
-"""One more on a GPU."""
+"""Additional technique on a GPU."""
 
 PEERS: Mapping[str, Callable[[], nn.Module]] = {PRENET: PReNet, "u-net-slim": partial(UNet, PRESETS["slim"])}
-"""Networks of others, by name; their weights are new."""
+"""Networks outside the catalogue, by name; their weights are new."""
 
 Forward = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
-    """A network and how it is run."""
+class Variant:
+    """A network, a technique to run it with, and a batch size."""
 
     network: str
-    """A preset's full name, or one of `PEERS`."""
+    """Full name of a preset, or one of `PEERS`."""
     technique: str
     batch: int
 
 
-def rungs(networks: list[str], device: torch.device, batches: list[int]) -> Iterator[Rung]:
-    """Yield what is timed: PReNet in fp32 first, which ratios refer to, then every network's techniques."""
+def variants(networks: list[str], device: torch.device, batches: list[int]) -> Iterator[Variant]:
+    """Yield all variants: PReNet in fp32 first, to which ratios refer, then every network with every technique."""
     techniques = (TECHNIQUES[0], TF32, *TECHNIQUES[1:], CUDA_GRAPHS) if device.type == "cuda" else TECHNIQUES
     for batch in batches:
-        yield Rung(PRENET, TECHNIQUES[0], batch)
-        yield Rung(PRENET, TECHNIQUES[2], batch)
+        yield Variant(PRENET, TECHNIQUES[0], batch)
+        yield Variant(PRENET, TECHNIQUES[2], batch)
         for network in networks:
-            yield from (Rung(network, technique, batch) for technique in techniques)
+            yield from (Variant(network, technique, batch) for technique in techniques)
 
 
 def known_networks() -> list[str]:
-    """Names that can be timed."""
+    """Return the names of all networks that can be timed."""
     return [*presets(), *PEERS]
 
 
 def weights_of(name: str) -> nn.Module:
-    """Build a network: with the weights that ship, where it ships, else with new ones."""
+    """Build a network with its shipped weights, or with new ones if it does not ship."""
     if name in PEERS:
         return PEERS[name]().eval().requires_grad_(False)
     shipped = STUDENT_BASE.with_name(f"{name}.safetensors")
@@ -63,35 +63,35 @@ def weights_of(name: str) -> nn.Module:
     return build_network(preset(name)).eval().requires_grad_(False)
 
 
-def picture(rung: Rung, size: int, device: torch.device) -> Tensor:
-    """Return what a rung derains, as it wants it: noise under a grating, (batch, 3, size, size) in [0, 1]."""
+def picture(variant: Variant, size: int, device: torch.device) -> Tensor:
+    """Return the input of a variant: noise under a grating, (batch, 3, size, size) in [0, 1]."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.rand(1, 3, size, size, generator=generator)
     streaks = (torch.arange(size) % 11 < 2).float() * 0.3
-    rainy = (0.5 * noise + streaks).clamp(0, 1).expand(rung.batch, -1, -1, -1).contiguous().to(device)
-    if rung.technique == TECHNIQUES[0] or "channels_last" not in rung.technique:
+    rainy = (0.5 * noise + streaks).clamp(0, 1).expand(variant.batch, -1, -1, -1).contiguous().to(device)
+    if variant.technique == TECHNIQUES[0] or "channels_last" not in variant.technique:
         return rainy
     return rainy.contiguous(memory_format=torch.channels_last)
 
 
-def forward_of(rung: Rung, device: torch.device) -> Forward:
-    """Prepare a network to be run in the way of its rung."""
+def forward_of(variant: Variant, device: torch.device) -> Forward:
+    """Return the forward pass of a variant."""
     torch.manual_seed(0)
-    network = weights_of(rung.network).to(device)
-    if rung.technique.startswith("bf16"):
+    network = weights_of(variant.network).to(device)
+    if variant.technique.startswith("bf16"):
         network = network.to(torch.bfloat16)
-    if "channels_last" in rung.technique:
+    if "channels_last" in variant.technique:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if "compiled" in rung.technique:
-        mode = "reduce-overhead" if rung.technique == CUDA_GRAPHS else "default"
+    if "compiled" in variant.technique:
+        mode = "reduce-overhead" if variant.technique == CUDA_GRAPHS else "default"
         network = torch.compile(network, dynamic=False, mode=mode)  # type: ignore[assignment]
-    return partial(_forward, network, rung)
+    return partial(_forward, network, variant)
 
 
-def _forward(network: nn.Module, rung: Rung, rainy: Tensor) -> Tensor:
-    # Of the whole process, and on unless switched off: cuDNN would round what is called fp32.
-    torch.backends.cudnn.allow_tf32 = rung.technique != TECHNIQUES[0]
-    if rung.network == PRENET and rung.technique.startswith("bf16"):
+def _forward(network: nn.Module, variant: Variant, rainy: Tensor) -> Tensor:
+    # A setting of the process that is on by default, with which cuDNN would round in fp32 too.
+    torch.backends.cudnn.allow_tf32 = variant.technique != TECHNIQUES[0]
+    if variant.network == PRENET and variant.technique.startswith("bf16"):
         return network(rainy.bfloat16()).float()  # type: ignore[no-any-return]
     derained: Tensor = network(rainy)
     return derained

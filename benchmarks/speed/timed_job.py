@@ -1,8 +1,8 @@
-"""The command derain-batch, which also writes when its shards and commits began and ended.
+"""The command derain-batch, which also records when its shards and commits began and ended.
 
     python -m benchmarks.speed.timed_job TIMES.json --source ./rainy --destination ./derained
 
-A process of `benchmarks.speed.where_time_goes`; what it runs is `flows.derain_batch`.
+`benchmarks.speed.where_time_goes` starts it as a process; it runs `flows.derain_batch`.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from tasks.waves.stage import Finished, ShardResult, Unfinished
 
 @dataclass(slots=True)
 class Log:
-    """Moments of a job by the monotonic clock of the machine."""
+    """Times of a job, by the monotonic clock of the machine."""
 
     path: Path
     ready: float = 0.0
-    """When the workers were there."""
+    """Time when the workers were connected."""
     done: float = 0.0
-    """When the last rows were recorded."""
+    """Time when the last rows were recorded."""
     commit_cpu_seconds: list[float] = field(default_factory=list)
-    """CPU seconds of the coordinator while a commit ran."""
+    """CPU seconds of the coordinator during each commit."""
     results: list[ShardResult[DerainRecord]] = field(default_factory=list)
 
     @contextmanager
     def on_dask(self, settings: Settings) -> Iterator[Executor]:
-        """Open the workers, and log the shards that they return."""
+        """Connect to the workers, and log the shards that they return."""
         with on_dask(settings) as executor:
             self.ready = time.monotonic()
             yield _LoggedExecutor(executor, self.results)
@@ -55,7 +55,7 @@ class Log:
     def commit(
         self, stage: DerainStage, finished: Sequence[Finished[ImageRef, DerainRecord]]
     ) -> Sequence[Unfinished]:
-        """Commit rows, and log the time."""
+        """Commit rows, and log the CPU time."""
         before = time.process_time()
         unfinished = COMMIT(stage, finished)
         self.commit_cpu_seconds.append(time.process_time() - before)
@@ -78,7 +78,7 @@ COMMIT = DerainStage.commit
 
 
 def serialising_seconds(results: Sequence[ShardResult[DerainRecord]]) -> float:
-    """Measure once more how long it takes to pickle the results, as a worker does."""
+    """Measure the time to pickle the results, as a worker does."""
     before = time.process_time()
     for result in results:
         pickle.dumps(result)
@@ -113,7 +113,7 @@ class _LoggedExecutor:
 
 
 def main(path: Path) -> None:
-    """Run the command line's derain-batch."""
+    """Run the command derain-batch, and write its times."""
     log = Log(path)
 
     def commit(

@@ -1,10 +1,9 @@
-"""How much of a training's time goes into steps: `python -m benchmarks.speed.training_step --data DATA`.
+"""Measure the share of a training's time in steps: `python -m benchmarks.speed.training_step --data DATA`.
 
-Patches per second of three loops over the same steps, in interleaved repeats: `bare`, which takes one batch again
-and again, with rendering switched off; `ahead`, which renders the next batch in a thread, as trainings do where a
-core is left for it; and `in turn`, which renders between steps, as they do otherwise. Each without torch.compile
-and, where there is a compiler, with it. Ratios are to the bare loop of the same repeat.
-Writes `results/training_step.csv`.
+Compares the patches per second of three loops over the same steps, in interleaved repeats: `bare`, which repeats
+one batch without rendering; `ahead`, which renders the next batch in a thread, as trainings do if a core is idle;
+and `in turn`, which renders between steps, as they do otherwise. Each runs without torch.compile and, if there is a
+compiler, with it. Ratios are to the bare loop of the same repeat. Writes `results/training_step.csv`.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from models.training.state import State, begin
 RESULTS = Path(__file__).parents[1] / "results" / "training_step.csv"
 BARE, AHEAD, IN_TURN = "bare", "ahead", "in turn"
 UNTIMED = 3
-"""Steps before those that count: they compile, and fill the optimiser's state."""
+"""Untimed steps, which compile and fill the optimiser's state."""
 
 TakeBatch = Callable[[int], RainyPair]
 
@@ -59,7 +58,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A training that has begun."""
+    """A training in progress."""
 
     fabric: Fabric
     config: TrainConfig
@@ -67,7 +66,7 @@ class Training:
     state: State
 
     def patches_per_second(self, take: TakeBatch, seconds: float) -> float:
-        """Take steps for some seconds, and at least two."""
+        """Take steps for some seconds, at least two, and return the speed."""
         began, steps = time.perf_counter(), 0
         while steps < 2 or time.perf_counter() - began < seconds:
             step(self.fabric, self.config, self.state, take(self.state.step))
@@ -76,7 +75,7 @@ class Training:
 
     @contextmanager
     def batches(self, loop: str) -> Iterator[TakeBatch]:
-        """Yield where a loop takes its batches."""
+        """Yield the function from which a loop takes its batches."""
         if loop == AHEAD:
             with Batches(self.fabric, self.config, self.data, ahead=True) as batches:
                 yield batches.take
@@ -98,34 +97,34 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with clean/, streaks/, garg/")
     parser.add_argument("--networks", nargs="+", default=["student-small", "student-base"])
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each loop in each repeat")
+    parser.add_argument("--seconds", type=float, default=10.0, help="seconds per loop and repeat")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     data = load_training_data(arguments.data, held_out=False)
     rows: list[Row] = []
     for network, compiled in itertools.product(arguments.networks, ways()):
-        training = begun(TrainConfig(preset=network, compile=compiled), data)
+        training = new_training(TrainConfig(preset=network, compile=compiled), data)
         rows += measure(training, arguments.seconds, arguments.repeats)
         write_table(rows, arguments.out)
 
 
 def ways() -> tuple[bool, ...]:
-    """Return whether to compile: no, and yes where that is possible."""
+    """Return the values of `compile` to measure: False, and True if compilation works."""
     reason = why_not()
     if reason:
         print(f"without torch.compile: {reason}")
     return (False,) if reason else (False, True)
 
 
-def begun(config: TrainConfig, data: TrainingData) -> Training:
+def new_training(config: TrainConfig, data: TrainingData) -> Training:
     """Begin a training on the CPU."""
     fabric = launch_fabric("cpu", config.precision)
     return Training(fabric, config, data, begin(fabric, config, Supervised()))
 
 
 def measure(training: Training, seconds: float, repeats: int) -> list[Row]:
-    """Run the loops in turn."""
+    """Run the loops in turn, and return their rows."""
     rates: dict[str, list[float]] = {BARE: [], AHEAD: [], IN_TURN: []}
     for _ in range(UNTIMED):
         step(training.fabric, training.config, training.state, training.render(training.state.step))

@@ -1,14 +1,14 @@
-"""Where the time of a derain-batch job goes: `python -m benchmarks.speed.where_time_goes`.
+"""Measure where the time of a derain-batch job goes: `python -m benchmarks.speed.where_time_goes`.
 
 Runs the command on frames of 640x480 (generated, or those of `--data` resized) and writes
 `results/where_time_goes.csv`, which has two views of the same job:
 
-- `core seconds`: what all cores did, from the command to its exit. Workers measure the phases of their shards; the
-  kernel counts the processes' CPU time and the machine's idle time.
-- `worker seconds`: what the computing thread of each worker did or waited for, by the clock on the wall.
+- `core seconds`: the time of all cores, from the command to its exit. Workers measure the phases of their shards;
+  the kernel counts the CPU time of the processes and the idle time of the machine.
+- `worker seconds`: the wall time that the computing thread of each worker spent working or waiting.
 
-Each view has three spans: the start, until workers are there; the work, until the last rows are recorded; the end.
-The last row of each view is the sum, whose share of cores (or workers) times wall time should be 1.
+Each view has three spans: the start, until the workers are connected; the work, until the last rows are recorded;
+the end. The last row of each view is the sum, whose share of cores (or workers) times wall time should be 1.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the results."""
+    """One part of a view."""
 
     view: str
     span: str
     what: str
     seconds: float
     share: float
-    """Of cores, or workers, times the wall time of the whole job."""
+    """Share of cores, or workers, times the wall time of the whole job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A finished job and what was measured of it."""
+    """A finished job and its measurements."""
 
     tree: ProcessTree
     coordinator: int
@@ -102,7 +102,7 @@ class Job:
 
 
 def main() -> None:
-    """Run a job, and write where its time went."""
+    """Run a job, and write the parts of its time."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.speed.where_time_goes", description=(__doc__ or "").split("\n")[0]
     )
@@ -125,7 +125,7 @@ def main() -> None:
 
 
 def run_job(folder: Path) -> Job:
-    """Run derain-batch on the images in `folder/source`, in processes of its own."""
+    """Run derain-batch on the images in `folder/source`, in separate processes."""
     times = folder / "times.json"
     command = [sys.executable, "-m", "benchmarks.speed.timed_job", str(times)]
     job = [
@@ -173,7 +173,7 @@ def _job_of(times: Mapping[str, Any], tree: ProcessTree, began: float, ended: fl
 
 
 def core_parts(job: Job) -> Iterator[Part]:
-    """Yield what the cores did."""
+    """Yield the parts of the cores' time."""
     others = job.tree.pids - job.workers - {job.coordinator}
     for span, (began, ended) in job.spans.items():
         coordinator, workers, server = (
@@ -211,7 +211,7 @@ def _work_of_workers(job: Job, cpu_seconds: float) -> Iterator[Part]:
 
 
 def worker_parts(job: Job) -> Iterator[Part]:
-    """Yield what the computing threads of the workers did."""
+    """Yield the parts of the time of the workers' computing threads."""
     by_worker = job.by_worker()
     for span, what in (("start", "before workers are there"), ("end", "after the last rows")):
         began, ended = job.spans[span]
@@ -230,7 +230,7 @@ def worker_parts(job: Job) -> Iterator[Part]:
 
 
 def rows_of_view(view: str, parts: Sequence[Part], whole: float) -> list[Row]:
-    """Turn parts into rows, and add their sum."""
+    """Build rows from parts, and add their sum."""
     total = Part("all", "sum", sum(part.seconds for part in parts))
     return [
         Row(view, part.span, part.what, round(part.seconds, 2), round(part.seconds / whole, 4))

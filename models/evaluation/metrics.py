@@ -12,27 +12,27 @@ _BT601 = np.array([65.481, 128.553, 24.966]) / 255
 
 
 def luma(rgb: RgbImage) -> npt.NDArray[np.float64]:
-    """Return Y of BT.601 in [16, 235], (H, W), from uint8 RGB (H, W, 3); fractions are kept."""
+    """Return Y of BT.601 in [16, 235], (H, W), from uint8 RGB (H, W, 3); not rounded."""
     return 16 + rgb @ _BT601
 
 
 def psnr_y(derained: RgbImage, clean: RgbImage) -> float:
-    """Peak signal-to-noise ratio on Y in dB; infinite for equal images."""
+    """Return the peak signal-to-noise ratio on Y in dB; infinite for equal images."""
     return _psnr(luma(derained), luma(clean))
 
 
 def psnr_rgb(derained: RgbImage, clean: RgbImage) -> float:
-    """Peak signal-to-noise ratio over the three channels in dB; infinite for equal images."""
+    """Return the peak signal-to-noise ratio over the three channels in dB; infinite for equal images."""
     return _psnr(derained.astype(np.float64), clean.astype(np.float64))
 
 
 def ssim_y(derained: RgbImage, clean: RgbImage) -> float:
-    """Structural similarity on Y (Wang et al., 2004): gaussian window of 11, sigma 1.5."""
+    """Return the structural similarity on Y (Wang et al., 2004): gaussian window of 11, sigma 1.5."""
     return _ssim(luma(derained), luma(clean), None)
 
 
 def ssim_rgb(derained: RgbImage, clean: RgbImage) -> float:
-    """Structural similarity, the mean over the three channels."""
+    """Return the structural similarity, averaged over the three channels."""
     return _ssim(derained.astype(np.float64), clean.astype(np.float64), 2)
 
 

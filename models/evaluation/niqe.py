@@ -1,9 +1,9 @@
 """NIQE, the Natural Image Quality Evaluator (Mittal, Soundararajan, Bovik, IEEE Signal Processing Letters, 2013).
 
-How far the local statistics of a photograph are from those of pristine ones: lower is more natural. From the
-paper's formulas; the pristine model in `weights/niqe.safetensors` is fitted by us, on training photographs
-(`python -m benchmarks.release.niqe_model`), so values compare with each other and not with those published
-elsewhere. Blind scores like this one fail on rain, which looks natural: it is reported and decides nothing.
+NIQE measures how far the local statistics of a photograph are from those of pristine ones: lower is more natural.
+The code follows the paper's formulas. The pristine model in `weights/niqe.safetensors` was fitted on this project's
+training photographs (`python -m benchmarks.release.niqe_model`), so values are comparable with each other but not
+with published ones. Blind scores fail on rain, which looks natural: NIQE is reported but decides nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ PRISTINE = Path(__file__).parents[1] / "weights" / "niqe.safetensors"
 """Weights file of this project's pristine model."""
 PATCH = 96
 """Side of a patch in pixels; half of it at the coarser of the two scales."""
-_REACH, _SPREAD = 3, 7 / 6
-"""Gaussian window of local mean and deviation: 7x7, three standard deviations to each side."""
+_RADIUS, _SIGMA = 3, 7 / 6
+"""Gaussian window of local mean and deviation: 7x7 pixels, about three standard deviations to each side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +36,24 @@ class NaturalModel:
 
 
 def niqe(photograph: RgbImage, pristine: NaturalModel) -> float:
-    """Score a photograph: the distance of its patches' gaussian from the pristine one (eq. 10).
+    """Return the distance between the gaussian of a photograph's patches and the pristine one (eq. 10).
 
     Parameters
     ----------
     photograph : ndarray
         (H, W, 3) uint8, at least 96 pixels per side.
     pristine : NaturalModel
-        See `read_pristine`.
+        Model of natural patches; see `read_pristine`.
 
     Raises
     ------
     ValueError
-        If the photograph is too small or has no texture anywhere.
+        If the photograph is too small, or flat everywhere.
     """
-    found = gaussian_of(patch_features(photograph)[0])
-    apart = found.mean - pristine.mean
-    pooled = torch.linalg.pinv((found.covariance + pristine.covariance) / 2, hermitian=True)
-    return float((apart @ pooled @ apart).clamp(min=0).sqrt())
+    fitted = gaussian_of(patch_features(photograph)[0])
+    offset = fitted.mean - pristine.mean
+    pooled = torch.linalg.pinv((fitted.covariance + pristine.covariance) / 2, hermitian=True)
+    return float((offset @ pooled @ offset).clamp(min=0).sqrt())
 
 
 def read_pristine(path: Path = PRISTINE) -> NaturalModel:
@@ -63,10 +63,10 @@ def read_pristine(path: Path = PRISTINE) -> NaturalModel:
 
 
 def patch_features(photograph: RgbImage) -> tuple[Tensor, Tensor]:
-    """Return the features of every patch that has texture, (N, 36), and its sharpness, (N,) (eq. 1-9)."""
+    """Return the features of the N patches that have texture, (N, 36), and their sharpness, (N,) (eq. 1-9)."""
     height, width = (extent // PATCH * PATCH for extent in photograph.shape[:2])
     if not height or not width:
-        raise ValueError(f"NIQE needs {PATCH} pixels a side; this photograph is {photograph.shape[:2]}")
+        raise ValueError(f"NIQE needs {PATCH} pixels per side; this photograph is {photograph.shape[:2]}")
     grey = torch.from_numpy(luma(photograph[:height, :width]))[None, None]
     half = F.interpolate(grey, scale_factor=0.5, mode="bicubic", antialias=True)
     normal, deviation = _normalise(grey)
@@ -80,9 +80,9 @@ def patch_features(photograph: RgbImage) -> tuple[Tensor, Tensor]:
 
 def _normalise(grey: Tensor) -> tuple[Tensor, Tensor]:
     """Subtract the local mean and divide by the local deviation; return that and the deviation (eq. 1-3)."""
-    line = torch.exp(-0.5 * (torch.arange(-_REACH, _REACH + 1, dtype=torch.float64) / _SPREAD) ** 2)
+    line = torch.exp(-0.5 * (torch.arange(-_RADIUS, _RADIUS + 1, dtype=torch.float64) / _SIGMA) ** 2)
     window = torch.outer(line, line)[None, None] / line.sum() ** 2
-    padded = F.pad(grey, (_REACH,) * 4, mode="replicate")
+    padded = F.pad(grey, (_RADIUS,) * 4, mode="replicate")
     mean = F.conv2d(padded, window)
     deviation = (F.conv2d(padded**2, window) - mean**2).clamp(min=0).sqrt()
     return (grey - mean) / (deviation + 1), deviation
@@ -115,8 +115,8 @@ def generalised_gaussian(values: Tensor) -> tuple[Tensor, Tensor]:
 def asymmetric_gaussian(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Fit an asymmetric generalised gaussian to each row by its moments.
 
-    Returns shape, mean, left scale and right scale (eq. 7-9; Lasmar, Stitou and Berthoumieu, ICIP 2009). Rows with
-    nothing on one side of zero give nan.
+    Return shape, mean, left scale and right scale (eq. 7-9; Lasmar, Stitou and Berthoumieu, ICIP 2009), nan for a
+    row without values on one side of zero.
     """
     left, right = (
         (values.square() * side).sum(1).div(side.sum(1)).sqrt() for side in (values < 0, values > 0)
@@ -135,8 +135,8 @@ def _shape(ratio: Tensor) -> Tensor:
     ratios = torch.exp(
         2 * torch.lgamma(2 / shapes) - torch.lgamma(1 / shapes) - torch.lgamma(3 / shapes)
     )  # rises with the shape
-    found = shapes[torch.searchsorted(ratios, ratio.contiguous()).clamp(max=len(shapes) - 1)]
-    return torch.where(ratio.isnan(), ratio, found)
+    nearest = shapes[torch.searchsorted(ratios, ratio.contiguous()).clamp(max=len(shapes) - 1)]
+    return torch.where(ratio.isnan(), ratio, nearest)
 
 
 def _scale(deviation: Tensor, shape: Tensor) -> Tensor:
@@ -145,5 +145,5 @@ def _scale(deviation: Tensor, shape: Tensor) -> Tensor:
 
 def gaussian_of(features: Tensor) -> NaturalModel:
     """Fit a gaussian to the features of patches, (N, 36)."""
-    apart = features - features.mean(0)
-    return NaturalModel(features.mean(0), apart.T @ apart / max(len(features) - 1, 1))
+    centred = features - features.mean(0)
+    return NaturalModel(features.mean(0), centred.T @ centred / max(len(features) - 1, 1))

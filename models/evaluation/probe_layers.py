@@ -1,9 +1,9 @@
-"""Layers of planted probes: families of rain that no training uses, and of thin detail that is not rain.
+"""Layers of planted probes: families of rain that no training uses, and families of thin detail that is not rain.
 
 Rain is grey, brighter than what lies behind it, scattered, and falls in one direction; wires, text, grass and
-gratings are dark, coloured, gathered or regular. Both are drawn with the same range of widths and contrasts, so
-that a filter which knows only how thin a line is cannot tell them apart. Every layer is (3, H, W), signed, peak
-at most 1, drawn for the numbers of one stream (`SampleRng` of one sample).
+gratings are dark, coloured, clustered or regular. Both are drawn with the same range of widths and contrasts, so
+that a filter which knows only how thin a line is cannot distinguish them. Every layer is (3, H, W), signed, peak
+at most 1, and drawn from one random stream (a `SampleRng` of one sample).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DARK = (-1.0, -1.0, -1.0)
 
 @dataclass(frozen=True, slots=True)
 class _Fall:
-    """Streaks of one rain before they are drawn: S of them, every field (S, 1)."""
+    """The S streaks of one rainfall before they are drawn; every field is (S, 1)."""
 
     rows: Tensor
     columns: Tensor
@@ -91,7 +91,7 @@ def wires(rng: SampleRng, size: tuple[int, int]) -> Tensor:
 
 
 def text(rng: SampleRng, size: tuple[int, int]) -> Tensor:
-    """Draw lines of text-like signs, dark ones and light ones."""
+    """Draw lines of text-like signs, some dark and some light."""
     layer = torch.zeros(3, *size)
     for _ in range(4):
         tone = 1.0 if bool(rng.chance(0.5)) else -1.0
@@ -119,7 +119,7 @@ def grating(rng: SampleRng, size: tuple[int, int]) -> Tensor:
 
 
 RAIN_FAMILIES: Mapping[str, Family] = {"beaded": beaded_rain, "bent": bent_rain, "comet": comet_rain}
-"""Never in training."""
+"""Families of rain; none of them is used in training."""
 DETAIL_FAMILIES: Mapping[str, Family] = {"wires": wires, "text": text, "grass": grass, "grating": grating}
 
 
@@ -144,7 +144,7 @@ def _fall(rng: SampleRng, size: tuple[int, int]) -> _Fall:
 def _streaks(
     fall: _Fall, angle: Tensor, shine: Tensor, size: tuple[int, int], widening: Tensor | None = None
 ) -> Tensor:
-    """Draw a fall: directions, share of brightness and of width at every dot, (S, P) each."""
+    """Draw a rainfall; angle, share of brightness and share of width are given per dot, (S, P) each."""
     rows, columns = path((fall.rows, fall.columns), fall.length, angle)
     width = fall.width.expand_as(rows) if widening is None else fall.width * widening
     layer = Strokes(rows, columns, width, fall.brightness * shine.expand_as(rows)).draw(size)

@@ -1,8 +1,8 @@
-"""Planted probes: how much rain a network takes from a real photograph, and how much detail it leaves.
+"""Planted probes: measure how much rain a network removes from a real photograph, and how much detail it keeps.
 
-Ours; no clean version of the photograph is needed. A layer that is known to be rain, or known not to be, is added
-to the photograph, and what is seen of it in the difference of the two derained photographs is compared with what
-was added. What the network does to the rest of the photograph cancels out.
+A method of this project that needs no clean version of the photograph. A layer that is known to be rain, or known
+not to be, is added to the photograph. The difference between the derained photographs with and without the layer
+shows how much of it is left; what the network does to the rest of the photograph cancels out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from models.evaluation.probe_layers import DETAIL_FAMILIES, RAIN_FAMILIES, Famil
 from models.rng import SampleRng
 
 Derain = Callable[[Tensor], Tensor]
-"""(B, 3, H, W) floats in [0, 1] to the same, derained."""
+"""Derains (B, 3, H, W) floats in [0, 1]; returns the same shape."""
 
 HEADROOM = (0.06, 0.85)
 """Black and white of a photograph before anything is planted, so that light and dark layers fit in it."""
@@ -37,12 +37,12 @@ class ProbeScore:
 
     @property
     def informedness(self) -> float:
-        """Rain recall + detail kept - 1: what networks are ranked by (Youden's index, 1950).
+        """Rain recall + detail kept - 1 (Youden's index, 1950), by which networks are ranked.
 
-        Rain and detail are equally thin and equally strong. What lessens both by one share g, as smoothing does,
-        has a recall of g and keeps 1 - g: 0 for every g, and for the identity. Only telling them apart gives
-        more; a perfect network has 1. What lies beyond 1 (dark traces of rain, sharpened detail) counts as what
-        lies as far below it.
+        Rain and detail are equally thin and equally strong. A network that weakens both by the same share g, as
+        smoothing does, has a recall of g and keeps 1 - g of the detail: an index of 0 for every g, like the
+        identity. Only a network that distinguishes them scores more; a perfect one has 1. A share above 1 (dark
+        traces of rain, sharpened detail) counts like one that is equally far below 1.
         """
         recall, kept = (min(share, 2 - share) for share in (self.rain_recall, self.detail_kept))
         return recall + kept - 1
@@ -50,41 +50,41 @@ class ProbeScore:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One planted layer: what was added to the photograph, (3, H, W), in whole 8-bit levels."""
+    """One planted layer, (3, H, W), in whole 8-bit levels."""
 
     family: str
     planted: Tensor
 
 
 def with_headroom(photograph: Tensor) -> Tensor:
-    """Return a photograph (3, H, W) with less contrast, in whole 8-bit levels, that probes can be planted in."""
+    """Reduce the contrast of a photograph (3, H, W) so that probes fit in it; return whole 8-bit levels."""
     black, white = HEADROOM
     return _levels(black + (white - black) * photograph)
 
 
 def rain_probes(photograph: Tensor, seed: int, turn: int = 0) -> list[Probe]:
-    """Draw one rain of each family for a photograph that has headroom; see `probe` for seed and turn."""
+    """Draw one rain layer per family for a photograph that has headroom; see `probe` for seed and turn."""
     return _probes(photograph, RAIN_FAMILIES, seed, 2 * turn)
 
 
 def detail_probes(photograph: Tensor, seed: int, turn: int = 0) -> list[Probe]:
-    """Draw one detail of each family for a photograph that has headroom; see `probe` for seed and turn."""
+    """Draw one detail layer per family for a photograph that has headroom; see `probe` for seed and turn."""
     return _probes(photograph, DETAIL_FAMILIES, seed, 2 * turn + 1)
 
 
 def probe(derain: Derain, photograph: Tensor, seed: int, turn: int = 0) -> ProbeScore:
-    """Score a network on one photograph, the mean over the families.
+    """Score a network on one photograph, averaged over the families.
 
     Parameters
     ----------
     derain : callable
-        (B, 3, H, W) floats in [0, 1] to the same.
+        Takes and returns (B, 3, H, W) floats in [0, 1].
     photograph : Tensor
         (3, H, W) floats in [0, 1], rainy or not.
     seed : int
-        Which angles, sizes and strengths are drawn: one a photograph, the same for all that are compared.
+        Determines the angles, sizes and strengths: one per photograph, the same for all networks compared.
     turn : int
-        Another turn draws all of them anew: a network that was chosen by one is checked by the next.
+        Every turn draws different layers: a network that was chosen on one turn is checked on the next.
     """
     return score(probe_families(derain, photograph, seed, turn))
 

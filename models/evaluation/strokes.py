@@ -1,7 +1,7 @@
-"""Thin drawn lines: paths of soft dots, with width and brightness that change along them.
+"""Thin lines (`Strokes`): paths of soft dots whose width and brightness change along them.
 
-What probes are drawn with. Streaks for training come from another renderer (`models.rain.streaks`), so that a
-network cannot know a probe by how it was made.
+Probes are drawn with them. Streaks for training come from another renderer (`models.rain.streaks`), so that a
+network cannot recognise a probe by its rendering.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor
 
 SPACING = 0.4
 """Pixels between the dots of a line: less than half its width, so that no dot is seen."""
-REACH = 3.0
-"""Standard deviations at which a dot ends."""
+CUTOFF = 3.0
+"""Radius at which a dot ends, in standard deviations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,40 +32,40 @@ class Strokes:
     brightness: Tensor
 
     def draw(self, size: tuple[int, int]) -> Tensor:
-        """Draw the lines, (H, W); where they cross, the brighter one is seen."""
-        reach = math.ceil(REACH * float(self.width.max()))
-        seen = self._apart() & self._near(size, reach)
+        """Draw the lines, (H, W); where they cross, the brighter one is visible."""
+        radius = math.ceil(CUTOFF * float(self.width.max()))
+        seen = self._apart() & self._near(size, radius)
         rows, columns, spread, brightness = (
             part[seen] for part in (self.rows, self.columns, self.width, self.brightness)
         )
-        near = torch.arange(-reach, reach + 1)
+        near = torch.arange(-radius, radius + 1)
         at_rows, at_columns = (part.round().long()[:, None] + near for part in (rows, columns))
         down, right = (
             torch.exp(-0.5 * ((at - part[:, None]) / spread[:, None]) ** 2)
             for at, part in ((at_rows, rows), (at_columns, columns))
         )
         dots = (brightness[:, None] * down)[:, :, None] * right[:, None, :]
-        height, width = (extent + 4 * reach for extent in size)  # room for dots that the frame cuts
-        pixels = (at_rows[:, :, None] + 2 * reach) * width + at_columns[:, None, :] + 2 * reach
+        height, width = (extent + 4 * radius for extent in size)  # room for dots that the frame cuts
+        pixels = (at_rows[:, :, None] + 2 * radius) * width + at_columns[:, None, :] + 2 * radius
         canvas = torch.zeros(height * width).scatter_reduce_(0, pixels.flatten(), dots.flatten(), "amax")
-        return canvas.reshape(height, width)[2 * reach : -2 * reach, 2 * reach : -2 * reach]
+        return canvas.reshape(height, width)[2 * radius : -2 * radius, 2 * radius : -2 * radius]
 
     def _apart(self) -> Tensor:
-        """Mark the dots that are `SPACING` from the last marked one, (S, P): a short line needs few."""
+        """Mark dots that are `SPACING` apart, (S, P): a short line needs few of its dots."""
         walked = torch.hypot(self.rows.diff(dim=1), self.columns.diff(dim=1)).cumsum(1)
         reached = (walked / SPACING).floor()
         first = torch.ones_like(self.rows[:, :1])
         return torch.cat((first, reached.diff(dim=1, prepend=0 * first)), 1) > 0
 
-    def _near(self, size: tuple[int, int], reach: int) -> Tensor:
-        """Mark the dots that may be seen in the frame, (S, P)."""
+    def _near(self, size: tuple[int, int], radius: int) -> Tensor:
+        """Mark the dots that may be visible in the frame, (S, P)."""
         height, width = size
-        in_rows = (self.rows > -reach) & (self.rows < height + reach - 1)
-        return in_rows & (self.columns > -reach) & (self.columns < width + reach - 1)
+        in_rows = (self.rows > -radius) & (self.rows < height + radius - 1)
+        return in_rows & (self.columns > -radius) & (self.columns < width + radius - 1)
 
 
 def along(longest: float) -> Tensor:
-    """Return the places of the dots on a line of at most this length, close enough: (P,), from 0 to 1."""
+    """Return positions from 0 to 1 along a line, (P,), dense enough for a line of this length in pixels."""
     return torch.linspace(0, 1, max(2, math.ceil(2 * longest / SPACING) + 1))
 
 

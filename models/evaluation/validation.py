@@ -23,21 +23,21 @@ VALIDATION_SEED = 20_260_000
 KINDS = ("light", "heavy", "fine", "drops", "none")
 """Kinds of rain in the validation set, named after their recipes."""
 CLEAN_CEILING = 60.0
-"""PSNR of an untouched photograph is infinite; the mean counts it as this."""
+"""Largest PSNR that counts in a mean, dB: that of an untouched photograph is infinite."""
 
 
 class Score(Protocol):
-    """Figures of a network on validation data, each a field of a dataclass that prints as one line."""
+    """Scores of a network on validation data: a dataclass of figures that prints as one line."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def overall(self) -> float:
-        """Score by which checkpoints are selected, dB."""
+        """Score that selects checkpoints, dB."""
 
 
 class RenderedScore(Score, Protocol):
-    """Names of the figures under rendered rain."""
+    """A score with a mean under rendered rain."""
 
     @property
     def rendered(self) -> float:
@@ -61,7 +61,7 @@ class ValidationScore:
 
     @property
     def overall(self) -> float:
-        """Score that selects checkpoints: all streaks count alike, clean photographs a little, drops not yet."""
+        """Score that selects checkpoints: all streaks count equally, clean photographs a little, drops nothing."""
         return self.rendered + 0.05 * self.none
 
     def __str__(self) -> str:
@@ -80,12 +80,12 @@ class ValidationSet:
     none: Sequence[RainyPair]
 
     def by_kind(self) -> dict[str, Sequence[RainyPair]]:
-        """Return the pairs by the name of their kind."""
+        """Return the pairs by kind of rain."""
         return {kind: getattr(self, kind) for kind in KINDS}
 
 
 def render_validation(data: TrainingData, count: int) -> ValidationSet:
-    """Render up to `count` pairs of each kind from held-out data, always the same ones."""
+    """Render up to `count` pairs of each kind from held-out data; the result is always the same."""
     recorded = [i for i, layer in enumerate(data.layer_of.tolist()) if layer >= 0][:count]
     photographs = list(range(min(count, len(data.photographs))))
     return ValidationSet(
@@ -98,8 +98,10 @@ def render_validation(data: TrainingData, count: int) -> ValidationSet:
 
 
 def validate(network: Callable[[Tensor], Tensor], pairs: ValidationSet) -> ValidationScore:
-    """Score a network, or whatever derains (B, 3, H, W), on the validation set."""
-    return ValidationScore(**{kind: mean_psnr_y(network, of) for kind, of in pairs.by_kind().items()})
+    """Score a network, or any function that derains (B, 3, H, W), on the validation set."""
+    return ValidationScore(
+        **{kind: mean_psnr_y(network, rendered) for kind, rendered in pairs.by_kind().items()}
+    )
 
 
 def score_input(pairs: ValidationSet) -> ValidationScore:
@@ -108,8 +110,8 @@ def score_input(pairs: ValidationSet) -> ValidationScore:
 
 
 def before_after(network: nn.Module, pairs: ValidationSet) -> dict[str, RgbImage]:
-    """Return rainy, derained and clean side by side, of the first pair of each kind of rain."""
-    return {kind: _side_by_side(network, of[0]) for kind, of in pairs.by_kind().items()}
+    """Return rainy, derained and clean side by side for the first pair of each kind of rain."""
+    return {kind: _side_by_side(network, rendered[0]) for kind, rendered in pairs.by_kind().items()}
 
 
 @torch.inference_mode()
@@ -129,6 +131,6 @@ def _render(data: TrainingData, recipe: str, photographs: Sequence[int]) -> list
 
 @torch.inference_mode()
 def mean_psnr_y(network: Callable[[Tensor], Tensor], pairs: Sequence[RainyPair]) -> float:
-    """Return the mean psnr_y in dB of a network on pairs of one photograph each."""
+    """Return the mean psnr_y in dB of a network over pairs of one photograph each."""
     scores = (psnr_y(to_rgb(network(pair.rainy)[0]), to_rgb(pair.clean[0])) for pair in pairs)
     return fmean(min(score, CLEAN_CEILING) for score in scores)

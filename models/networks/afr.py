@@ -1,15 +1,15 @@
-"""AFR: features refined in rounds, each guided by a map of where it rains; fits any multi-scale encoder.
+"""AFR: refinement of features in rounds, each guided by a map of the rain; fits any multi-scale encoder.
 
-The module of AFR-Net (Wang, Sun, Sowmya, IEEE TIP 30, 2021): instead of deraining the image again and again,
-the *features* are refined. A round decodes the levels of an encoder to the finest (left), scales and shifts
-that level by an attention map drawn from the rain mask (attention), and encodes it back to all levels (right).
+The module of AFR-Net (Wang, Sun, Sowmya, IEEE TIP 30, 2021) refines the *features* repeatedly instead of the image.
+A round decodes the levels of an encoder to the finest (left), scales and shifts that level by an attention map
+computed from the rain mask (attention), and encodes it back to all levels (right).
 The levels keep their shapes, so a host needs one line between its encoder and decoder:
 
     refined = self.afr(features)  # AfrPlugin: refined.features for the decoder, refined.mask_logits for the loss
 
-The order of the parts is the authors'. Ours (their details are not published in reachable form): the number
-of residual blocks in each part, chosen so that the network's size and cost are those of the authors' code; the
-right branch adds the left branch's levels; the mask enters as a probability.
+The order of the parts is the authors'. Ours, because these details are not published: the number of residual blocks
+in each part, chosen to match the size and cost of the authors' code; the right branch adds the left branch's
+levels; the mask enters as a probability.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class MaskOutputs:
-    """Guidance of the refinement at the finest level's size: logits (B, 1, H, W) and features (B, C, H, W)."""
+    """Outputs of a mask branch, at the size of the finest level: logits (B, 1, H, W) and features (B, C, H, W)."""
 
     logits: Tensor
     features: Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class MaskReach:
+class MaskFields:
     """Receptive fields of a mask branch's logits and features."""
 
     logits: ReceptiveField
@@ -54,14 +54,14 @@ class MaskReach:
 
 @dataclass(frozen=True, slots=True)
 class RefinedFeatures:
-    """Levels of the shapes they had, finest first, and the rain mask's logits (B, 1, H, W) for the loss."""
+    """Refined levels of unchanged shapes, finest first, and the rain mask's logits (B, 1, H, W) for the loss."""
 
     features: list[Tensor]
     mask_logits: Tensor
 
 
 class RainAttention(nn.Module):
-    """Scale and shift features by what the mask branch says of the rain there."""
+    """Scale and shift features by attention maps that come from the mask branch."""
 
     def __init__(self, width: int, mask_width: int, separable: bool, padding: Padding) -> None:
         super().__init__()
@@ -71,23 +71,25 @@ class RainAttention(nn.Module):
         self.before, self.scaled, self.shifted = (ResidualBlock(width, separable, padding) for _ in range(3))
 
     def forward(self, features: Tensor, mask: MaskOutputs) -> tuple[Tensor, MaskOutputs]:
-        """Return features (B, width, H, W) attended to, and the mask for the next round."""
+        """Return the scaled and shifted features (B, width, H, W), and the mask for the next round."""
         mask_features = self.mask_block(mask.features)
         rain = torch.cat((mask_features, torch.sigmoid(mask.logits)), 1)
         scaled = self.scaled(self.before(features) * torch.sigmoid(self.gamma(rain)))
         attended: Tensor = self.shifted(scaled + activate(self.beta(rain)))
         return attended, MaskOutputs(mask.logits, mask_features)
 
-    def receptive_field(self, features: ReceptiveField, mask: MaskReach) -> tuple[ReceptiveField, MaskReach]:
-        """Return how far features and mask look afterwards."""
-        mask = MaskReach(mask.logits, mask.features.conv(radius_of(self.mask_block)))
+    def receptive_field(
+        self, features: ReceptiveField, mask: MaskFields
+    ) -> tuple[ReceptiveField, MaskFields]:
+        """Return how far features and mask look after the attention."""
+        mask = MaskFields(mask.logits, mask.features.conv(radius_of(self.mask_block)))
         rain = mask.features | mask.logits
         scaled = (features.conv(radius_of(self.before)) | rain).conv(radius_of(self.scaled))
         return (scaled | rain).conv(radius_of(self.shifted)), mask
 
 
 class AfrRound(nn.Module):
-    """One round: decode to the finest level, attend to the rain there, encode back to all levels."""
+    """One round: decode to the finest level, attend to its rain, encode back to all levels."""
 
     def __init__(
         self, widths: Sequence[int], mask_width: int, opening_blocks: int, separable: bool, padding: Padding
@@ -111,8 +113,8 @@ class AfrRound(nn.Module):
         return self.right([attended, *coarser]), mask
 
     def receptive_field(
-        self, features: Sequence[ReceptiveField], mask: MaskReach
-    ) -> tuple[list[ReceptiveField], MaskReach]:
+        self, features: Sequence[ReceptiveField], mask: MaskFields
+    ) -> tuple[list[ReceptiveField], MaskFields]:
         """Return how far levels and mask look after the round."""
         finest, *coarser = self.left.receptive_field(features)
         attended, mask = self.attention.receptive_field(finest, mask)
@@ -130,7 +132,7 @@ class Afr(nn.Module):
     mask_width : int
         Channels of the mask features.
     rounds : int
-        How often the levels are refined; 0 returns them as they are.
+        Number of rounds of refinement; 0 returns the levels unchanged.
     separable : bool
         Whether residual blocks are depthwise-separable, as in the paper.
     padding : str
@@ -160,7 +162,7 @@ class Afr(nn.Module):
             refined, mask = one_round(refined, mask)
         return refined
 
-    def receptive_field(self, features: Sequence[ReceptiveField], mask: MaskReach) -> list[ReceptiveField]:
+    def receptive_field(self, features: Sequence[ReceptiveField], mask: MaskFields) -> list[ReceptiveField]:
         """Return how far the refined levels look."""
         refined = list(features)
         for one_round in self.rounds:
@@ -170,7 +172,7 @@ class Afr(nn.Module):
 
 
 class MaskBranch(nn.Module):
-    """A light mask decoder for hosts that have none (ours): logits and features at the finest level."""
+    """A light mask decoder (ours) for hosts without one; gives logits and features at the finest level."""
 
     def __init__(self, widths: Sequence[int], separable: bool = True, padding: Padding = "zeros") -> None:
         super().__init__()
@@ -186,10 +188,10 @@ class MaskBranch(nn.Module):
         decoded = self.decode(features)[0]
         return MaskOutputs(self.head(decoded), decoded)
 
-    def receptive_field(self, features: Sequence[ReceptiveField]) -> MaskReach:
+    def receptive_field(self, features: Sequence[ReceptiveField]) -> MaskFields:
         """Return how far the logits and features look."""
         decoded = self.decode.receptive_field(features)[0]
-        return MaskReach(decoded.conv(), decoded)
+        return MaskFields(decoded.conv(), decoded)
 
 
 class AfrPlugin(nn.Module):
@@ -230,5 +232,5 @@ class AfrPlugin(nn.Module):
         return RefinedFeatures(self.refine(features, mask), mask.logits)
 
     def receptive_field(self, features: Sequence[ReceptiveField]) -> list[ReceptiveField]:
-        """Return how far the refined levels look, from how far those of the host do."""
+        """Return how far the refined levels look, given how far the host's levels look."""
         return self.refine.receptive_field(features, self.mask.receptive_field(features))

@@ -5,8 +5,8 @@ of the losses and the order of the parts are those of the authors' code. Ours: t
 the decoders, chosen so that `paper` has that code's size and cost; ordinary dense connections; Charbonnier and
 spectrum as the default loss, cross-entropy for the mask; smaller initial weights at the end of each residual
 branch; and a residual output: the heads are zero at first and add to the rainy image at their scale, so that a
-new network returns its input at every scale. `unshuffle`, which feeds blocks of pixels as channels, makes the
-cheaper presets.
+new network returns its input at every scale. The cheaper presets use `unshuffle`, which feeds blocks of pixels as
+channels.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from models.pairs import RainyPair
 
 @dataclass(frozen=True, slots=True)
 class AfrNetConfig(AfrNetSizes):
-    """Sizes of an AFR-Net, and what follows from them."""
+    """Sizes of an AFR-Net, and the properties that follow from them."""
 
     global_operation: ClassVar[bool] = False
     """Nothing in the network looks at the whole photograph at once."""
@@ -50,7 +50,7 @@ class AfrNetConfig(AfrNetSizes):
 
     @property
     def receptive_radius(self) -> int:
-        """Farthest input pixel, in pixels, that can change an output pixel."""
+        """Distance in pixels of the farthest input pixel that can change an output pixel."""
         return radius_without_weights(AfrNet, self)
 
 
@@ -69,7 +69,7 @@ PRESETS = {
         opening_blocks=(1, 1, 1),
         finishing_blocks=0,
         rounds=2,
-        separable=False,  # on a CPU, plain convolutions train at twice the multiplications a second
+        separable=False,  # on a CPU, plain convolutions do twice as many multiplications per second
         padding="zeros",
     ),
     "tiny": AfrNetConfig(
@@ -85,7 +85,7 @@ PRESETS = {
         padding="zeros",
     ),
 }
-"""Named AFR-Nets: `paper` for its size, `mid` for a GPU, `slim` for two cores, `tiny` for tests."""
+"""Named AFR-Nets: `paper` as published, `mid` for a GPU, `slim` for two cores, `tiny` for tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +127,11 @@ class AfrNet(Network):
         self.derain_decoder = DerainDecoder(config)
 
     def forward(self, rainy: Tensor) -> Tensor:
-        """Derain a batch, as `Network.forward` says."""
+        """Derain a batch; see `Network.forward`."""
         return self.outputs(rainy).derained[0]
 
     def outputs(self, rainy: Tensor) -> AfrOutputs:
-        """Derain a batch (B, 3, H, W) in [0, 1] at all scales; return what was found on the way too."""
+        """Derain a batch (B, 3, H, W) in [0, 1] at all scales; return the intermediate results too."""
         padded = self._pad(rainy)
         unshuffled = F.pixel_unshuffle(padded.to(self.encoder.stem.weight.dtype), self.config.unshuffle)
         stem, levels = self.encoder(unshuffled)
@@ -148,7 +148,7 @@ class AfrNet(Network):
 
     @property
     def feature_widths(self) -> dict[int, int]:
-        """Channels of the refined levels, as `Network.feature_widths` says."""
+        """Channels of the refined levels; see `Network.feature_widths`."""
         return {self.config.unshuffle * 2**level: width for level, width in enumerate(self.config.widths)}
 
     def features(self, rainy: Tensor) -> Features:
@@ -162,7 +162,7 @@ class AfrNet(Network):
         return Features(outputs.derained[0], levels, torch.sigmoid(outputs.mask_logits))
 
     def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
-        """Return the terms, as `Network.loss_terms` says; terms in place of its own are of the full scale alone."""
+        """Return the terms (see `Network.loss_terms`); a given `reconstruction` sees the full scale alone."""
         outputs = self.outputs(pair.rainy.contiguous(memory_format=torch.channels_last))
         mask = {"mask": mask_term(outputs.mask_logits, pair.rain_mask)}
         if reconstruction is not None:
@@ -182,6 +182,6 @@ class AfrNet(Network):
         return self.derain_decoder.receptive_field(self.afr.receptive_field(levels, mask))
 
     def _pad(self, rainy: Tensor) -> Tensor:
-        """Pad to two cells of the coarsest level at least: one alone has nothing to reflect."""
+        """Pad to at least two cells of the coarsest level: a single one has nothing to reflect."""
         least = max(2 * self.config.size_multiple, self.config.stem_kernel * self.config.unshuffle)
         return pad_to_multiple(rainy, self.config.size_multiple, least)

@@ -1,4 +1,4 @@
-"""Sizes of AFR-Net, its encoder and its two decoders; what lies between them is `models.networks.afr`."""
+"""Sizes of AFR-Net, its encoder and its two decoders; the refinement in between is `models.networks.afr`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.networks.afr import MaskOutputs, MaskReach
+from models.networks.afr import MaskFields, MaskOutputs
 from models.networks.blocks import (
     Block,
     DenseBlocks,
@@ -56,13 +56,13 @@ class AfrNetSizes:
     def __post_init__(self) -> None:
         if not 1 <= len(self.widths) <= len(SCALE_WEIGHTS) or len(self.widths) != len(self.growth):
             raise ValueError(
-                f"widths {self.widths} and growth {self.growth}: give one of each a level, for 1 to"
+                f"widths {self.widths} and growth {self.growth}: give one of each per level, for 1 to"
                 f" {len(SCALE_WEIGHTS)} levels"
             )
 
 
 class Encoder(nn.Module):
-    """Levels of half the size each, every one a convolution and dense blocks."""
+    """Encode a photograph into levels, each half the size of the one before, by a convolution and dense blocks."""
 
     def __init__(self, config: AfrNetSizes) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Encoder(nn.Module):
         self.dense = nn.ModuleList(_dense(config, level, config.blocks) for level in range(len(widths)))
 
     def forward(self, rainy: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the stem's features and the levels, finest first, of unshuffled photographs."""
+        """Return the stem's features and the levels, finest first, for unshuffled photographs."""
         stem = activate(self.stem(rainy))
         levels = [stem]
         for layer, dense in zip(self.convs, self.dense, strict=True):
@@ -83,7 +83,7 @@ class Encoder(nn.Module):
         return stem, levels[1:]
 
     def receptive_field(self, rainy: ReceptiveField) -> tuple[ReceptiveField, list[ReceptiveField]]:
-        """Return how far stem and levels look."""
+        """Return how far the stem and the levels look."""
         stem = rainy.conv(self.stem.kernel_size[0] // 2)
         first, *coarser = self.dense
         levels = [stem.conv().conv(radius_of(first))]
@@ -93,7 +93,7 @@ class Encoder(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """Find the rain: from the encoder's levels to a mask and features at the finest level."""
+    """Decode the encoder's levels to a rain mask and features at the finest level."""
 
     def __init__(self, config: AfrNetSizes) -> None:
         super().__init__()
@@ -106,14 +106,14 @@ class MaskDecoder(nn.Module):
         features = self.finish(self.decode(levels)[0] + stem)
         return MaskOutputs(self.head(features), features)
 
-    def receptive_field(self, stem: ReceptiveField, levels: Sequence[ReceptiveField]) -> MaskReach:
-        """Return how far logits and features look."""
+    def receptive_field(self, stem: ReceptiveField, levels: Sequence[ReceptiveField]) -> MaskFields:
+        """Return how far the logits and features look."""
         features = (self.decode.receptive_field(levels)[0] | stem).conv(radius_of(self.finish))
-        return MaskReach(features.conv(), features)
+        return MaskFields(features.conv(), features)
 
 
 class DerainDecoder(nn.Module):
-    """Convert refined levels to the residuals that are added to the rainy image, at the scale of each level."""
+    """Turn refined levels into corrections that are added to the rainy image, at the scale of each level."""
 
     def __init__(self, config: AfrNetSizes) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class DerainDecoder(nn.Module):
         )
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Return corrections (B, 3, H / 2^i, W / 2^i) and the features they come from."""
+        """Return corrections (B, 3, H / 2^i, W / 2^i) and the features that the heads read."""
         finest, *coarser = self.decode(levels)
         decoded = [self.finish(finest), *coarser]
         corrections = [

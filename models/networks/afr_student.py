@@ -1,9 +1,9 @@
-"""AFR-Net on the student: the student's own encoder and decoder, and gated rounds of AFR between them.
+"""AFR-Net built on the student: the student's encoder and decoder, with gated rounds of AFR between them.
 
-AFR-Net as its paper puts it (Wang, Sun, Sowmya, IEEE TIP 30, 2021): a general encoder-decoder with a series of AFR
-modules. Here the encoder-decoder is the student's, so that this network begins as a trained student (the gates are
-zero at first) and what refinement adds can be distilled back into a student, which has no rounds. Ours: the gates,
-one number per channel, and the light mask branch of `models.networks.afr.AfrPlugin`.
+The paper describes AFR-Net as a general encoder-decoder with a series of AFR modules (Wang, Sun, Sowmya, IEEE TIP
+30, 2021). Here the encoder-decoder is the student's: this network starts as a trained student, because the gates
+are zero at first, and the gain of refinement can be distilled back into a student, which has no rounds. Ours: the
+gates, one number per channel, and the light mask branch of `models.networks.afr.AfrPlugin`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from models.pairs import RainyPair
 
 @dataclass(frozen=True, slots=True)
 class AfrStudentConfig(StudentConfig):
-    """Sizes of the student, and of the rounds between its encoder and decoder."""
+    """Sizes of the student and of the rounds between its encoder and decoder."""
 
     afr_rounds: int = 1
     afr_separable: bool = True
@@ -38,11 +38,11 @@ class AfrStudentConfig(StudentConfig):
 
     @property
     def receptive_radius(self) -> int:
-        """Farthest input pixel, in pixels, that can change an output pixel."""
+        """Distance in pixels of the farthest input pixel that can change an output pixel."""
         return radius_without_weights(AfrStudent, self)
 
 
-def _on(student: StudentConfig) -> AfrStudentConfig:
+def _grown_from(student: StudentConfig) -> AfrStudentConfig:
     return AfrStudentConfig(
         student.unshuffle,
         student.widths,
@@ -53,22 +53,22 @@ def _on(student: StudentConfig) -> AfrStudentConfig:
 
 
 PRESETS = {
-    "base": _on(STUDENTS["base"]),
-    "large": _on(STUDENTS["large"]),
-    "tiny-student": _on(STUDENTS["tiny"]),
+    "base": _grown_from(STUDENTS["base"]),
+    "large": _grown_from(STUDENTS["large"]),
+    "tiny-student": _grown_from(STUDENTS["tiny"]),
 }
-"""Named AFR-Nets, each grown from the student of its name; `tiny-student` is for tests."""
+"""Named AFR-Nets, each grown from the student of the same name; `tiny-student` is for tests."""
 
 
 class GatedAfr(nn.Module, Silent):
-    """Add refined levels to those of an encoder, each channel as far as its gate is open.
+    """Add refined levels to those of an encoder, each channel weighted by its gate.
 
     Parameters
     ----------
     widths : sequence of int
         Channels per level, finest first.
     config : AfrStudentConfig
-        Rounds.
+        Sizes of the rounds.
     """
 
     def __init__(self, widths: Sequence[int], config: AfrStudentConfig) -> None:
@@ -88,7 +88,7 @@ class GatedAfr(nn.Module, Silent):
         return RefinedFeatures(gated, found.mask_logits)
 
     def silence(self) -> None:
-        """Close the gates, as `Silent.silence` says."""
+        """Close the gates; see `Silent.silence`."""
         for gate in self.gates:
             nn.init.zeros_(gate)
 
@@ -106,9 +106,9 @@ class AfrStudentOutputs(NamedTuple):
     derained: Tensor
     """(B, 3, H, W), not clipped."""
     mask_logits: Tensor
-    """(B, 1, h, w): of the padded photographs, a cell per block of `unshuffle` pixels."""
+    """(B, 1, h, w), one cell per block of `unshuffle` x `unshuffle` pixels of the padded photographs."""
     refined: Levels
-    """The encoder's levels after all rounds, of the padded photographs, finest first."""
+    """The encoder's levels of the padded photographs after all rounds, finest first."""
 
 
 class AfrStudent(Student):
@@ -123,23 +123,23 @@ class AfrStudent(Student):
         self.afr = GatedAfr(config.widths, config)
 
     def forward(self, rainy: Tensor) -> Tensor:
-        """Derain a batch, as `Network.forward` says."""
+        """Derain a batch; see `Network.forward`."""
         return self.outputs(rainy).derained
 
     def outputs(self, rainy: Tensor) -> AfrStudentOutputs:
-        """Derain a batch (B, 3, H, W) in [0, 1]; return mask and refined levels too."""
+        """Derain a batch (B, 3, H, W) in [0, 1]; return the mask and the refined levels too."""
         padded = pad_to_multiple(rainy, self.config.size_multiple)
         decoded, refined, mask_logits = self._refine(padded.to(self.stem.weight.dtype))
         return AfrStudentOutputs(self._without_streaks(rainy, padded, decoded), mask_logits, refined)
 
     def features(self, rainy: Tensor) -> Features:
-        """Derain a batch and return the refined levels and the rain mask, as `Network.features` says."""
+        """Derain a batch and return the refined levels and the rain mask; see `Network.features`."""
         found = self.outputs(rainy)
         levels = self._cropped(rainy, found.refined)
         return Features(found.derained, levels, torch.sigmoid(self._mask(rainy, found)))
 
     def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
-        """Return the terms that training minimises, as `Network.loss_terms` says, with that of the mask."""
+        """Return the terms that training minimises, including the mask's; see `Network.loss_terms`."""
         found = self.outputs(pair.rainy.contiguous(memory_format=torch.channels_last))
         terms = (reconstruction or reconstruction_terms)(found.derained, pair.clean)
         return terms | {"mask": mask_term(self._mask(pair.rainy, found), pair.rain_mask)}
@@ -160,7 +160,7 @@ class AfrStudent(Student):
         return crop_cells(found.mask_logits, height, width, self.config.unshuffle)
 
     def _refine(self, rainy: Tensor) -> tuple[Tensor, Levels, Tensor]:
-        """Return the decoder's finest level, the refined levels of the encoder and the logits of the mask."""
+        """Return the decoder's finest level, the refined levels of the encoder and the mask's logits."""
         found = self.afr(self._encode(rainy))
         fine, mid, coarse = found.features
         return self._decode((fine, mid, coarse))[0], (fine, mid, coarse), found.mask_logits

@@ -1,4 +1,4 @@
-"""The table of all network architectures by name (`architecture`, `preset`, `build_network`)."""
+"""Table of all network architectures by name (`architecture`, `preset`, `build_network`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.networks.base import Network, NetworkConfig
 
 
 class ArchitectureUnknown(ModelError):
-    """Raised for the name of no network; the message lists the existing ones."""
+    """Raised if no architecture or preset has the given name; the message lists the existing ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,34 +50,32 @@ ARCHITECTURES = {
 
 
 def architecture(name: str) -> Architecture:
-    """Return the architecture of a name, such as `student`.
+    """Return the architecture with this name, such as `student`.
 
     Raises
     ------
     ArchitectureUnknown
-        Lists what there is.
+        If there is none; the message lists the existing ones.
     """
     if name not in ARCHITECTURES:
-        raise ArchitectureUnknown(
-            f"architecture {name!r}: there is no such one; there are {', '.join(ARCHITECTURES)}"
-        )
+        raise ArchitectureUnknown(f"architecture {name!r}: unknown; choose from {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[name]
 
 
 def architecture_of(described: NetworkConfig | Network) -> Architecture:
-    """Return the architecture of a network, or of its sizes.
+    """Return the architecture of a network or of its sizes.
 
     Raises
     ------
     ArchitectureUnknown
-        If it is of none in the table.
+        If it belongs to none in the table.
     """
     config = described.config if isinstance(described, Network) else described
     for known in ARCHITECTURES.values():
         if type(config) is known.config:
             return known
     raise ArchitectureUnknown(
-        f"{type(config).__name__}: sizes of no architecture; there are {', '.join(ARCHITECTURES)}"
+        f"{type(config).__name__}: not the sizes of a known architecture: {', '.join(ARCHITECTURES)}"
     )
 
 
@@ -92,16 +90,16 @@ def preset(name: str) -> NetworkConfig:
     Raises
     ------
     ArchitectureUnknown
-        Lists what there is.
+        If there is none; the message lists the existing ones.
     """
     known = presets()
     if name not in known:
-        raise ArchitectureUnknown(f"preset {name!r}: there is no such one; there are {', '.join(known)}")
+        raise ArchitectureUnknown(f"preset {name!r}: unknown; choose from {', '.join(known)}")
     return known[name]
 
 
 def preset_name(config: NetworkConfig) -> str:
-    """Return the full name of the preset with these sizes; of other sizes, that of the architecture."""
+    """Return the full name of the preset with these sizes, or the architecture's name if there is none."""
     names = (name for name, known in presets().items() if known == config)
     return next(names, architecture_of(config).name)
 

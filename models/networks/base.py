@@ -24,11 +24,11 @@ class NetworkConfig(Protocol):
 
     @property
     def receptive_radius(self) -> int:
-        """Farthest input pixel, in pixels, that can change an output pixel through convolutions."""
+        """Distance in pixels of the farthest input pixel that can change an output pixel through convolutions."""
 
     @property
     def global_operation(self) -> bool:
-        """Whether every input pixel can change every output pixel, so that tiles are not the whole."""
+        """Whether every input pixel can change every output pixel, which rules out exact tiles."""
 
 
 class Features(NamedTuple):
@@ -37,7 +37,7 @@ class Features(NamedTuple):
     derained: Tensor
     """(B, 3, H, W), not clipped."""
     levels: dict[int, Tensor]
-    """Features by the pixels s that a cell of theirs is wide, (B, C, ceil(H / s), ceil(W / s)); C as in
+    """Features by the width s of their cells in pixels, (B, C, ceil(H / s), ceil(W / s)); C as in
     `Network.feature_widths`."""
     rain_mask: Tensor | None
     """Probability of rain per cell, (B, 1, h, w) in [0, 1], if the network has a mask."""
@@ -48,10 +48,10 @@ class Network(nn.Module, ABC):
 
     config: NetworkConfig
     can_widen: ClassVar[bool] = False
-    """Whether every layer keeps its old channels first when it grows wider: nothing is concatenated."""
+    """Whether the network can grow wider: nothing is concatenated, so old channels stay first in each layer."""
 
     costly_method: ClassVar[str] = "forward"
-    """The method that takes nearly all of the time of `forward` and `loss_terms`: what torch.compile compiles."""
+    """Method that takes nearly all the time of `forward` and `loss_terms`; torch.compile compiles it."""
 
     @abstractmethod
     def forward(self, rainy: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class Network(nn.Module, ABC):
 
     @property
     def feature_widths(self) -> Mapping[int, int]:
-        """Channels of the features that distillation matches, by the width of a cell in pixels; none by default."""
+        """Channels of the features that distillation matches, by cell width in pixels; none by default."""
         return {}
 
     def features(self, rainy: Tensor) -> Features:
@@ -86,7 +86,7 @@ class Network(nn.Module, ABC):
         pair : RainyPair
             Labelled crops.
         reconstruction : callable, optional
-            Terms of the derained photographs in place of the network's own; terms of masks and the like stay.
+            Terms of the derained photographs that replace the network's own; terms of masks and the like stay.
         """
 
 

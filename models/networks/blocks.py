@@ -1,4 +1,4 @@
-"""Building blocks of AFR-Net: no norm, leaky ReLU, Xavier initialisation; each knows its receptive field."""
+"""Building blocks of AFR-Net, without norms; each knows its receptive field."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ with every block of the refinement."""
 
 
 def activate(features: Tensor) -> Tensor:
-    """Leaky ReLU."""
+    """Apply the leaky ReLU of all blocks."""
     return F.leaky_relu(features, SLOPE)
 
 
@@ -37,7 +37,7 @@ def conv(
 
 
 def zero_conv(inputs: int, outputs: int, padding: Padding = "zeros") -> nn.Conv2d:
-    """Build a 3x3 convolution that gives zeros until it has learnt something."""
+    """Build a 3x3 convolution whose output is zero before training."""
     layer = conv(inputs, outputs, padding=padding)
     nn.init.zeros_(layer.weight)
     return layer
@@ -60,12 +60,12 @@ def initialise(layer: nn.Conv2d | nn.ConvTranspose2d, gain: float = 1.0) -> None
 
 
 def crop_cells(features: Tensor, height: int, width: int, cell: int) -> Tensor:
-    """Keep the cells of `cell` pixels that have part in a photograph of this height and width."""
+    """Keep the cells, each `cell` pixels wide, that overlap a photograph of this height and width."""
     return features[..., : -(-height // cell), : -(-width // cell)]
 
 
 class Block(nn.Module):
-    """A part that keeps width and size, and looks `radius` cells to each side."""
+    """Base class of parts that keep width and size, and look `radius` cells to each side."""
 
     radius: int
 
@@ -121,10 +121,10 @@ def _separable_conv(width: int, padding: Padding, gain: float) -> nn.Module:
 
 
 class DenseBlock(Block):
-    """3x3 convolutions that each see the input and all outputs before; a 1x1 convolution fuses them.
+    """3x3 convolutions that each see the input and all earlier outputs; a 1x1 convolution fuses them.
 
     The fused result is added to the input. Dense connections are the ordinary ones (Huang et al., 2017): each
-    layer sees the one right before it too.
+    layer also sees the one right before it.
     """
 
     def __init__(self, width: int, growth: int, layers: int, padding: Padding = "zeros") -> None:
@@ -173,7 +173,7 @@ class TopDown(nn.Module):
     opening : Block
         Refines the coarsest level.
     skip, merged : callable
-        Build what refines a finer level before it is added, and after, from its number (0 is the finest).
+        Build the blocks that refine a finer level before and after the addition, given its number (0: finest).
     """
 
     def __init__(
@@ -246,5 +246,5 @@ class BottomUp(nn.Module):
 
 def radius_of(block: nn.Module) -> int:
     """Return the radius of a block's receptive field in cells."""
-    assert isinstance(block, Block)  # what module lists hold has lost its type
+    assert isinstance(block, Block)  # module lists lose the types of their items
     return block.radius

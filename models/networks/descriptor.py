@@ -1,4 +1,4 @@
-"""Numeric properties of a network (`describe`): tiling, size and computational cost."""
+"""Properties of a network (`describe`): tiling, size and computational cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.networks.base import Network
 SIZE = 512
 """Height and width, in pixels, for which `Descriptor.gmac` is counted."""
 SMALL = 32
-"""Side of the photographs that are run for counting: small, and a multiple of every network's padding."""
+"""Side of the smaller photograph that is run for counting: a multiple of every network's padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Descriptor:
     size_multiple: int
     """Pixels that height and width are padded to a multiple of."""
     receptive_radius: int
-    """Farthest input pixel that can change an output pixel through convolutions: the halo of a tile."""
+    """Distance of the farthest input pixel that changes an output pixel through convolutions: a tile's halo."""
     global_operation: bool
-    """Whether every pixel can change every other one, whatever the radius: such a network cannot be tiled."""
+    """Whether every pixel can change every other one, regardless of the radius: such a network cannot be tiled."""
     parameters: int
     gmac: float
     """Multiplications for one photograph of 512x512, in 10^9."""
@@ -39,7 +39,7 @@ def describe(network: Network) -> Descriptor:
     Raises
     ------
     ArchitectureUnknown
-        If it is of none of `models.networks.architectures.ARCHITECTURES`.
+        If it belongs to none of `models.networks.architectures.ARCHITECTURES`.
     """
     config = network.config
     return Descriptor(
@@ -60,8 +60,8 @@ def count_parameters(network: nn.Module) -> int:
 def count_gmac(network: nn.Module, size: int = SIZE) -> float:
     """Count the multiplications of convolutions and linear layers, in 10^9.
 
-    Two small photographs are run and the counts scaled, which is exact: a part of the work grows with the
-    pixels, the rest (of a gate, say) is the same for every photograph.
+    Run two small photographs and extrapolate, which is exact: one part of the work is proportional to the
+    pixels, the rest (that of a gate, say) is the same for every photograph.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def count_gmac(network: nn.Module, size: int = SIZE) -> float:
 
 @torch.no_grad()
 def _multiplications(network: nn.Module, side: int) -> int:
-    """Run a copy and count; torch's own counter, like its meta device, first imports its compiler for seconds."""
+    """Count with hooks on a copy: torch's own counter and its meta device spend seconds importing the compiler."""
     counts: list[int] = []
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

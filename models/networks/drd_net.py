@@ -1,14 +1,14 @@
-"""DRD-Net: a rain network finds what to take away, a detail network what was lost and is given back.
+"""DRD-Net: a rain network finds the rain to remove, a detail network the lost detail to restore.
 
 Deng et al., "Detail-recovery Image Deraining via Context Aggregation Networks", CVPR 2020 (arXiv 1908.10267).
 Both networks read the rainy photograph at one resolution from stem to head. The rain network weighs its
-channels by squeeze-and-excitation; the detail network looks around with dilated convolutions (SDCAB):
+channels by squeeze-and-excitation; the detail network aggregates context by dilated convolutions (SDCAB):
 
     coarse = rainy - rain(rainy)
     derained = coarse + detail(rainy)
 
-Ours: the pixel-unshuffled input of the smaller presets, the switches for ablation, building without BatchNorm,
-and heads that begin at zero, so that a new network leaves photographs alone.
+Ours: the pixel-unshuffled input of the smaller presets, the switches for ablation, the option to leave out
+BatchNorm, and heads that start at zero, so that a new network returns its input.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ from models.networks.receptive_field import input_receptive_field
 from models.pairs import RainyPair
 
 COARSE_WEIGHT = 0.1
-"""Weight of the error before detail repair; that of the result has 1."""
+"""Weight of the error of the coarse result; the error of the result has weight 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrdNetConfig:
-    """Sizes of a DRD-Net; those of the paper by default."""
+    """Sizes of a DRD-Net; the defaults are those of the paper."""
 
     width: int = 64
     rain_blocks: int = 16
     detail_blocks: int = 16
     se_reduction: int = 16
-    """Channels for each one that squeeze-and-excitation squeezes them to."""
+    """Factor by which squeeze-and-excitation reduces the channels."""
     dilations: tuple[int, ...] = (1, 3, 5)
     """Dilations of the parallel convolutions of the detail network; (1,) for its ablation."""
     norm: bool = True
-    """BatchNorm; without it, stage 2 of semi-supervised training has no statistics that could drift."""
+    """Whether to use BatchNorm, whose statistics could drift in stage 2 of semi-supervised training."""
     unshuffle: int = 1
     """Side of the pixel blocks that become channels at the stem and pixels again at the head."""
     detail: bool = True
-    """Ablation: without the detail network, the coarse result is the result."""
+    """Whether there is a detail network; without it (an ablation), the coarse result is the result."""
     squeeze_excite: bool = True
-    """Ablation: without it, no operation is global and tiles are exact."""
+    """Whether to use squeeze-and-excitation; without it (an ablation), no operation is global."""
     afr_rounds: int = 0
-    """Rounds of AFR on the features of the rain network, plain convolutions, with a mask branch of its own."""
+    """Rounds of AFR on the features of the rain network, with plain convolutions and a separate mask branch."""
 
     @property
     def size_multiple(self) -> int:
@@ -62,7 +62,7 @@ class DrdNetConfig:
 
     @property
     def receptive_radius(self) -> int:
-        """Farthest input pixel, in pixels, that can change an output pixel through convolutions."""
+        """Distance in pixels of the farthest input pixel that can change an output pixel through convolutions."""
         return _receptive_radius(self)
 
     @property
@@ -73,7 +73,7 @@ class DrdNetConfig:
 
 @cache
 def _receptive_radius(config: DrdNetConfig) -> int:
-    """Follow both networks: two convolutions a block (dilated in the detail network's), stem, tail and head."""
+    """Follow both networks: two convolutions per block (dilated in the detail network), stem, tail and head."""
     pixels = input_receptive_field(config.unshuffle, config.unshuffle)
     rain = pixels.conv(2 + 2 * config.rain_blocks)
     if config.afr_rounds:
@@ -100,8 +100,8 @@ PRESETS = {
 }
 """Named sizes: `paper` as published, a teacher; `mid` for one GPU; `slim` for a few CPU cores; `tiny` for tests.
 
-Those that go through semi-supervised training have no BatchNorm: there it would have to be frozen, as real and
-synthetic rain differ in their statistics, and even before that crops and whole photographs do.
+Presets for semi-supervised training have no BatchNorm. It would have to be frozen there, because real and synthetic
+rain differ in their statistics, and so do crops and whole photographs.
 """
 
 
@@ -116,7 +116,7 @@ class DrdOutputs:
     coarse: Tensor
     derained: Tensor
     mask_logits: Tensor | None = None
-    """With AFR: where it rains, (B, 1, ceil(H / u), ceil(W / u)) with u = `unshuffle`."""
+    """Logits of the rain mask, with AFR alone: (B, 1, ceil(H / u), ceil(W / u)) with u = `unshuffle`."""
 
 
 class SqueezeExcite(nn.Module):
@@ -136,7 +136,7 @@ class SqueezeExcite(nn.Module):
 
 
 class ContextAggregation(nn.Module):
-    """Parallel 3x3 convolutions of several dilations, brought together by a 1x1 convolution."""
+    """Parallel 3x3 convolutions of several dilations, joined by a 1x1 convolution."""
 
     def __init__(self, width: int, dilations: Sequence[int]) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class ContextAggregation(nn.Module):
         self.join = nn.Conv2d(width * len(dilations), width, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Aggregate the surroundings of features of shape (B, width, H, W)."""
+        """Aggregate the context of features of shape (B, width, H, W)."""
         joined: Tensor = self.join(torch.cat([branch(features) for branch in self.branches], dim=1))
         return joined
 
@@ -165,7 +165,7 @@ class Residual(nn.Module):
 
 
 class LayerNet(nn.Module):
-    """One of the two networks: the rainy photograph in, a layer of its size out."""
+    """One of the two networks, which maps the rainy photograph to a layer of the same size."""
 
     def __init__(
         self, config: DrdNetConfig, blocks: Sequence[nn.Module], afr: AfrPlugin | None = None
@@ -181,7 +181,7 @@ class LayerNet(nn.Module):
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, rainy: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Find a layer (B, 3, H, W), and with AFR the mask, in photographs of multiples of `unshuffle`."""
+        """Return a layer (B, 3, H, W), and the mask with AFR; the sides must be multiples of `unshuffle`."""
         stem = self.stem(F.pixel_unshuffle(rainy, self.unshuffle))
         features, mask_logits = stem + self.blocks(stem), None
         if self.afr is not None:
@@ -208,11 +208,11 @@ class DrdNet(Network):
         )
 
     def forward(self, rainy: Tensor) -> Tensor:
-        """Derain a batch, as `Network.forward` says."""
+        """Derain a batch; see `Network.forward`."""
         return self.outputs(rainy).derained
 
     def outputs(self, rainy: Tensor) -> DrdOutputs:
-        """Derain a batch as `forward` does, and return the layers that led there."""
+        """Derain a batch as `forward` does, and return the intermediate layers too."""
         padded = pad_to_multiple(rainy, self.config.size_multiple).to(self.rain.head.weight.dtype)
         layer, mask_logits = self.rain(padded)
         rain = _like(rainy, layer)
@@ -224,9 +224,9 @@ class DrdNet(Network):
         return DrdOutputs(rain, detail, coarse, coarse + detail, mask_logits)
 
     def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
-        """Return the terms, as `Network.loss_terms` says.
+        """Return the terms; see `Network.loss_terms`.
 
-        L1 of the result and before repair, as published; the mask's where there is AFR.
+        They are L1 of the result and of the coarse result, as published, and the mask's term with AFR.
         """
         outputs = self.outputs(pair.rainy.contiguous(memory_format=torch.channels_last))
         terms = (reconstruction or _l1_terms)(outputs.derained, pair.clean)
@@ -262,6 +262,6 @@ def _norm(config: DrdNetConfig) -> list[nn.Module]:
 
 
 def _like(rainy: Tensor, layer: Tensor) -> Tensor:
-    """Cut the padding off a layer and give it the precision of the photograph."""
+    """Remove the padding of a layer and convert it to the photograph's dtype."""
     height, width = rainy.shape[-2:]
     return layer[..., :height, :width].to(rainy.dtype)

@@ -20,9 +20,9 @@ SMALL_SIZE = 64
 
 
 def require_plausible_sizes(sizes: Mapping[str, object], weights: Mapping[str, Tensor]) -> None:
-    """Raise unless every size is a plain number, flag, word or flat list of them, and small enough.
+    """Raise unless every size is a number, a flag, a word or a flat list of them, and small enough.
 
-    A count of channels shows as a dimension of some weight, a count of blocks as a number of weights: no size
+    A number of channels appears as a dimension of some weight, a number of blocks as a number of weights: no size
     can exceed both.
 
     Raises
@@ -35,7 +35,7 @@ def require_plausible_sizes(sizes: Mapping[str, object], weights: Mapping[str, T
     for name, value in sizes.items():
         parts = value if isinstance(value, list) else [value]
         if len(parts) > largest:
-            raise ValueError(f"{name}: a list of {len(parts)}, and the weights allow {largest}")
+            raise ValueError(f"{name}: a list of {len(parts)}, but the weights allow {largest}")
         for part in parts:
             if isinstance(part, (bool, str)):
                 continue
@@ -46,7 +46,7 @@ def require_plausible_sizes(sizes: Mapping[str, object], weights: Mapping[str, T
 
 
 def require_fit(config: NetworkConfig, weights: Mapping[str, Tensor]) -> None:
-    """Raise unless a network of these sizes has exactly these weights; none of its own is allocated.
+    """Raise unless a network of these sizes has exactly these weights; allocate no memory for another set.
 
     Raises
     ------
@@ -56,7 +56,9 @@ def require_fit(config: NetworkConfig, weights: Mapping[str, Tensor]) -> None:
     with torch.device("meta"):
         expected = {name: weight.shape for name, weight in build_network(config).state_dict().items()}
     if unpaired := sorted(expected.keys() ^ weights.keys()):
-        raise ValueError(f"{unpaired[0]} is {'missing' if unpaired[0] in expected else 'not part of it'}")
+        raise ValueError(
+            f"{unpaired[0]} is {'missing' if unpaired[0] in expected else 'not part of the network'}"
+        )
     for name, weight in weights.items():
         if weight.shape != expected[name]:
             raise ValueError(f"{name} is {tuple(weight.shape)} instead of {tuple(expected[name])}")

@@ -1,8 +1,9 @@
 """Growth of networks (`grow`): a network starts from a smaller trained one and computes exactly the same.
 
-New blocks begin silent (they add zeros to what passes through them), wider layers keep the old kernels in their
-first channels, and no old channel reads a new one. So step 0 of the training is the start, and every new weight
-can learn: a silent block has a gradient at its last layer, a new channel at the columns that read it.
+New blocks are silent at first (they add zeros to their input), wider layers keep the old kernels in their first
+channels, and no old channel reads a new one. Before its first step the network therefore equals the start, and
+every new weight can learn: a silent block has a gradient at its last layer, a new channel at the columns that read
+it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class GrowthImpossible(ModelError):
 
 
 class Silent(ABC):
-    """A part of a network that can begin without any effect on what passes through it."""
+    """A part of a network that can start as the identity."""
 
     @abstractmethod
     def silence(self) -> None:
@@ -31,38 +32,38 @@ class Silent(ABC):
 
 @torch.no_grad()
 def grow(network: Network, start: Network) -> None:
-    """Give a network the function of a smaller one; new parts begin silent, new channels unread.
+    """Give a network the weights and the function of a smaller one; new parts are silent, new channels unread.
 
     Parameters
     ----------
     network : Network
-        With new weights; changed in place.
+        Network with new weights; changed in place.
     start : Network
-        Each of its parts has a part of the same name in `network`, as wide or wider.
+        Smaller network. Each of its parts needs one of the same name in `network`, at least as wide.
 
     Raises
     ------
     GrowthImpossible
-        If a part of the start is missing or narrower in the network, or a new part cannot begin silent.
+        If a part of the start is missing or narrower in the network, or a new part cannot be silent.
     """
-    ours, theirs = network.state_dict(), start.state_dict()
-    _require_room(network, ours, theirs)
+    grown, smaller = network.state_dict(), start.state_dict()
+    _require_room(network, grown, smaller)
     silenced = _silence_new_parts(network, start)
-    for name in ours.keys() - theirs.keys():
+    for name in grown.keys() - smaller.keys():
         if not name.startswith(silenced):
             raise GrowthImpossible(f"{name} is not in the start and cannot begin without an effect")
-    for name, value in theirs.items():
-        ours[name].copy_(_widened(ours[name], value))
+    for name, value in smaller.items():
+        grown[name].copy_(_widened(grown[name], value))
 
 
-def _require_room(network: Network, ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
-    for name, value in theirs.items():
-        if name not in ours:
-            raise GrowthImpossible(f"{name} of the start has no place in this network")
-        wider = ours[name].shape != value.shape
-        narrower = any(new < old for new, old in zip(ours[name].shape, value.shape, strict=True))
+def _require_room(network: Network, grown: Mapping[str, Tensor], smaller: Mapping[str, Tensor]) -> None:
+    for name, value in smaller.items():
+        if name not in grown:
+            raise GrowthImpossible(f"{name} of the start is missing in this network")
+        wider = grown[name].shape != value.shape
+        narrower = any(new < old for new, old in zip(grown[name].shape, value.shape, strict=True))
         if narrower or (wider and not network.can_widen):
-            sizes = f"{tuple(value.shape)} in the start, {tuple(ours[name].shape)} here"
+            sizes = f"{tuple(value.shape)} in the start, {tuple(grown[name].shape)} here"
             raise GrowthImpossible(f"{name} has other sizes: {sizes}")
 
 
@@ -77,7 +78,7 @@ def _silence_new_parts(network: Network, start: Network) -> tuple[str, ...]:
 
 
 def _widened(new: Tensor, old: Tensor) -> Tensor:
-    """Put old weights (outputs, inputs, ...) into the first channels of new ones."""
+    """Copy old weights (outputs, inputs, ...) into the first channels of new ones."""
     if new.shape == old.shape:
         return old
     grown = new.clone()
@@ -87,7 +88,7 @@ def _widened(new: Tensor, old: Tensor) -> Tensor:
 
 
 def zero(layer: nn.Conv2d) -> None:
-    """Set a convolution to zeros."""
+    """Set the weights of a convolution to zero."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""Loss terms: Charbonnier on pixels plus L1 on the spectrum (`reconstruction_terms`), PSNR, and AFR-Net's."""
+"""Loss terms: Charbonnier on pixels and L1 on the spectrum (`reconstruction_terms`), PSNR, and AFR-Net's terms."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ PSNR_WEIGHT = 1e-3
 PSNR_FLOOR = 1e-5
 """Squared error, 50 dB, below which the loss levels off."""
 LEAST_TRUSTED = 1e-3
-"""Lower bound of the trusted share of a photograph, by which the loss is divided."""
+"""Lower bound of the trusted share of a photograph when it is a divisor."""
 SCALE_WEIGHTS = (1.0, 0.2, 0.0375, 0.00625)
-"""Weights of AFR-Net's outputs at scale 1, 1/2, 1/4, 1/8 (Wang, Sun, Sowmya, 2021): 1, 0.8, 0.6, 0.4 on sums."""
+"""Weights of AFR-Net's outputs at scale 1, 1/2, 1/4, 1/8 (Wang, Sun, Sowmya, 2021; 1, 0.8, 0.6, 0.4 on sums)."""
 MASK_WEIGHT = 0.033
-"""Weight of AFR-Net's rain mask: 0.1 on a sum."""
+"""Weight of AFR-Net's rain mask (0.1 on a sum)."""
 
 
 def charbonnier(derained: Tensor, clean: Tensor) -> Tensor:
-    """Mean of sqrt(error^2 + epsilon^2): L1 that is smooth at zero (Charbonnier et al., 1994)."""
+    """Return the mean of sqrt(error^2 + epsilon^2): L1 that is smooth at zero (Charbonnier et al., 1994)."""
     return torch.sqrt((derained - clean).square() + CHARBONNIER_EPSILON**2).mean()
 
 
 def frequency(derained: Tensor, clean: Tensor) -> Tensor:
-    """Mean absolute difference of the orthonormal Fourier transforms, real and imaginary parts."""
+    """Return the mean absolute difference of the orthonormal Fourier transforms, over real and imaginary parts."""
     spectrum = torch.fft.rfft2(derained - clean, norm="ortho")
     return torch.view_as_real(spectrum).abs().mean()
 
 
 def psnr_term(derained: Tensor, clean: Tensor) -> Tensor:
-    """Mean over photographs of -PSNR over the three channels, times `PSNR_WEIGHT`; levels off near 50 dB.
+    """Return -PSNR over the three channels, averaged over photographs and weighted; levels off near 50 dB.
 
-    Light rain then counts as much as heavy: a decibel is a decibel.
+    A decibel of light rain counts as much as one of heavy rain.
     """
     error = (derained.float() - clean.float()).square().mean(dim=(1, 2, 3))
     return PSNR_WEIGHT * 10 * torch.log10(error + PSNR_FLOOR).mean()
 
 
 def masked_psnr_term(derained: Tensor, target: Tensor, confidence: Tensor) -> Tensor:
-    """`psnr_term` to a target where it is trusted, times the trusted share.
+    """Return `psnr_term` over the trusted pixels of a target, times their share.
 
-    (B, 3, H, W) twice, and confidence (B, 1, H, W) in [0, 1].
+    Photographs are (B, 3, H, W); `confidence` is (B, 1, H, W) in [0, 1].
     """
     share = confidence.mean(dim=(1, 2, 3))
     error = (confidence * (derained.float() - target.float()).square()).mean(dim=(1, 2, 3))
@@ -56,7 +56,7 @@ def masked_psnr_term(derained: Tensor, target: Tensor, confidence: Tensor) -> Te
 
 
 def reconstruction_terms(derained: Tensor, clean: Tensor) -> dict[str, Tensor]:
-    """Charbonnier and the weighted frequency term, for (B, 3, H, W) floats in [0, 1]; their sum is the loss."""
+    """Return Charbonnier and the weighted frequency term of (B, 3, H, W) in [0, 1]; their sum is the loss."""
     derained, clean = derained.float(), clean.float()
     return {
         "charbonnier": charbonnier(derained, clean),
@@ -65,7 +65,7 @@ def reconstruction_terms(derained: Tensor, clean: Tensor) -> dict[str, Tensor]:
 
 
 def psnr_terms(derained: Tensor, clean: Tensor) -> dict[str, Tensor]:
-    """PSNR per photograph alone, for (B, 3, H, W) floats in [0, 1]: what training minimises after its warm-up."""
+    """Return PSNR per photograph alone, the loss after the warm-up, of (B, 3, H, W) floats in [0, 1]."""
     return {"psnr": psnr_term(derained, clean)}
 
 
@@ -74,7 +74,7 @@ Reconstruction = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 def squared(derained: Tensor, clean: Tensor) -> Tensor:
-    """Mean squared error: the error of AFR-Net's paper."""
+    """Return the mean squared error, which AFR-Net's paper minimises."""
     return (derained - clean).square().mean()
 
 
@@ -86,7 +86,7 @@ def shrink(pictures: Tensor, factor: int) -> Tensor:
 def scale_terms(
     derained: Sequence[Tensor], clean: Tensor, error: Callable[[Tensor, Tensor], Tensor] = charbonnier
 ) -> dict[str, Tensor]:
-    """Weighted errors of outputs at scale 1, 1/2, 1/4, 1/8 (or the first of these); their sum is the loss.
+    """Return the weighted errors at scale 1, 1/2, 1/4, 1/8 (or the first of these); their sum is the loss.
 
     Parameters
     ----------
@@ -104,14 +104,14 @@ def scale_terms(
 
 
 def mask_term(logits: Tensor, rain_mask: Tensor) -> Tensor:
-    """Weighted cross-entropy of a rain mask.
+    """Return the weighted cross-entropy of a rain mask.
 
     Parameters
     ----------
     logits : Tensor
         (B, 1, h, w).
     rain_mask : Tensor
-        (B, 1, H, W) of 0 and 1. Where its size is another, the target is the share of each cell that it rains on.
+        (B, 1, H, W) of 0 and 1. If it is larger than the logits, the target is the share of each cell that is rain.
     """
     target = F.interpolate(rain_mask.float(), size=logits.shape[-2:], mode="area")
     return MASK_WEIGHT * F.binary_cross_entropy_with_logits(logits.float(), target)

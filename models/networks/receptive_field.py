@@ -1,8 +1,8 @@
 """Exact receptive fields (`ReceptiveField`), computed from a network's structure; they determine a tile's halo.
 
-A feature map is followed through the network by the interval of input pixels that each of its cells depends
-on. Cells of a strided network do not all look equally far, so one interval is kept for each cell of a period
-(the coarsest cell of the network), and the result is exact.
+The interval of input pixels that each cell of a feature map depends on is followed through the network. Cells of a
+strided network do not all look equally far, so there is one interval for each cell of a period (the coarsest cell
+of the network), and the result is exact.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ReceptiveField:
 
     @property
     def radius(self) -> int:
-        """Farthest input pixel, in pixels, that any pixel within any cell depends on."""
+        """Distance in pixels of the farthest input pixel that any pixel of any cell depends on."""
         return max(
             max((i + 1) * self.cell - 1 - first, last - i * self.cell)
             for i, (first, last) in enumerate(zip(self.first, self.last, strict=True))
@@ -48,7 +48,10 @@ class ReceptiveField:
         return self._after(2 * self.cell, lambda i: range(2 * i - kernel + 2, 2 * i + 2))
 
     def transposed(self, kernel: int) -> ReceptiveField:
-        """After a transposed convolution of stride 2: kernel 2, or kernel 3 with padding 1, output padding 1."""
+        """Return the field after a transposed convolution of stride 2.
+
+        The kernel is 2, or 3 with padding 1 and output padding 1.
+        """
         return self._after(self.cell // 2, lambda i: range(i // 2, (i + kernel - 2) // 2 + 1))
 
     def __or__(self, other: ReceptiveField) -> ReceptiveField:
@@ -73,7 +76,7 @@ class ReceptiveField:
 
 
 def input_receptive_field(cell: int, period: int) -> ReceptiveField:
-    """Reach of a photograph whose blocks of `cell` pixels were unshuffled into channels."""
+    """Return the field of a photograph whose blocks of `cell` pixels were unshuffled into channels."""
     starts = range(0, period, cell)
     return ReceptiveField(cell, tuple(starts), tuple(start + cell - 1 for start in starts))
 
@@ -84,7 +87,7 @@ class _Measurable(Protocol):
 
 @cache
 def radius_without_weights(network: Callable[[Any], _Measurable], config: Any) -> int:
-    """Return how far a network looks, in pixels, from its layers alone: no memory is taken for weights.
+    """Return how far a network looks, in pixels, without allocating its weights.
 
     Parameters
     ----------

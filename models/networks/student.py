@@ -1,9 +1,9 @@
 """The student: a small encoder-decoder with a bounded receptive field, no norm and no global operation.
 
 The photograph is pixel-unshuffled (each 2x2 block becomes channels), run through a three-level residual
-encoder-decoder of dense 3x3 convolutions, and the streaks found are subtracted from it. Dense convolutions
-are what two CPU cores train fastest; nothing in the network looks further than `receptive_radius` pixels, so
-that a tile with that halo gives exactly the pixels of the whole photograph.
+encoder-decoder of dense 3x3 convolutions, and the streaks found are subtracted from it. Two CPU cores train dense
+convolutions fastest. Nothing in the network looks further than `receptive_radius` pixels, so that a tile with that
+halo gives exactly the pixels of the whole photograph.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class StudentConfig:
 
     @property
     def receptive_radius(self) -> int:
-        """Farthest input pixel, in pixels, that can change an output pixel.
+        """Distance in pixels of the farthest input pixel that can change an output pixel.
 
-        A 3x3 convolution at a level whose pixels are s input pixels wide reaches s further; a block has two.
-        What a level down does to a pixel it does to the whole coarse pixel: at most one less than its width.
+        A 3x3 convolution at a level whose pixels are s input pixels wide looks s further; a block has two. Levels
+        below the finest treat all input pixels of a coarse pixel alike, which adds at most its width less one.
         """
         fine, mid, coarse = (self.unshuffle * scale for scale in (1, 2, 4))
         fine_convs = 2 + 2 * (self.encoder_blocks[0] + self.decoder_blocks[0])
@@ -53,7 +53,7 @@ class StudentConfig:
 
     @property
     def global_operation(self) -> bool:
-        """Never: tiles with a halo of `receptive_radius` give the pixels of the whole."""
+        """False: tiles with a halo of `receptive_radius` give the pixels of the whole photograph."""
         return False
 
 
@@ -63,7 +63,7 @@ PRESETS = {
     "small": StudentConfig(widths=(32, 48, 64), middle_blocks=2, decoder_blocks=(1, 1)),
     "tiny": StudentConfig(widths=(8, 8, 8), encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1)),
 }
-"""Named students: `base` is what ships, `large` is grown from it, `tiny` is for tests."""
+"""Named students: `large`, grown from `base`, derains by default; `small` is the fastest; `tiny` is for tests."""
 
 
 Levels = tuple[Tensor, Tensor, Tensor]
@@ -84,12 +84,12 @@ class ResidualBlock(nn.Module, Silent):
         return refined.add_(features)  # autograd needs neither result of the convolutions
 
     def silence(self) -> None:
-        """Add zeros to the features, as `Silent.silence` says."""
+        """Add zeros to the features; see `Silent.silence`."""
         zero(self.second)
 
 
 class Upsample(nn.Module):
-    """A coarser level brought to the next finer one and added to its features."""
+    """Upsample a coarser level and add it to the features of the next finer one."""
 
     def __init__(self, coarse: int, fine: int) -> None:
         super().__init__()
@@ -108,8 +108,8 @@ class Student(Network):
     config : StudentConfig
         Sizes.
     block : callable
-        Makes a block that takes and gives features of one width; another than the default is an experiment
-        (`benchmarks.learning.student_designs`), whose receptive radius the config does not know.
+        Builds a block that keeps the width of its features. Blocks other than the default are experiments
+        (`benchmarks.learning.student_designs`); the receptive radius of the config does not hold for them.
     """
 
     config: StudentConfig
@@ -139,38 +139,38 @@ class Student(Network):
         zero(self.head)
 
     def forward(self, rainy: Tensor) -> Tensor:
-        """Derain a batch, as `Network.forward` says."""
+        """Derain a batch; see `Network.forward`."""
         return self._derain(rainy)[0]
 
     @property
     def feature_widths(self) -> dict[int, int]:
-        """Channels of the decoder's two levels and of the bottleneck, as `Network.feature_widths` says."""
+        """Channels of the decoder's two levels and of the bottleneck; see `Network.feature_widths`."""
         return {self.config.unshuffle * 2**level: width for level, width in enumerate(self.config.widths)}
 
     def features(self, rainy: Tensor) -> Features:
-        """Derain a batch and return the decoder's levels and the bottleneck, as `Network.features` says."""
+        """Derain a batch and return the decoder's levels and the bottleneck; see `Network.features`."""
         derained, levels = self._derain(rainy)
         return Features(derained, self._cropped(rainy, levels), None)
 
     def loss_terms(self, pair: RainyPair, reconstruction: Reconstruction | None = None) -> dict[str, Tensor]:
-        """Return the terms that training minimises, as `Network.loss_terms` says."""
+        """Return the terms that training minimises; see `Network.loss_terms`."""
         rainy = pair.rainy.contiguous(memory_format=torch.channels_last)
         return (reconstruction or reconstruction_terms)(self(rainy), pair.clean)
 
     def _derain(self, rainy: Tensor) -> tuple[Tensor, Levels]:
-        """Return derained photographs and the levels of the padded ones, finest first."""
+        """Return the derained photographs and the levels of the padded ones, finest first."""
         padded = pad_to_multiple(rainy, self.config.size_multiple)
         levels = self._levels(padded.to(self.stem.weight.dtype))
         return self._without_streaks(rainy, padded, levels[0]), levels
 
     def _without_streaks(self, rainy: Tensor, padded: Tensor, decoded: Tensor) -> Tensor:
-        """Subtract the streaks that the head finds in the finest level; cut the padding off."""
+        """Subtract the streaks that the head finds in the finest level; remove the padding."""
         streaks = F.pixel_shuffle(self.head(decoded), self.config.unshuffle)
         height, width = rainy.shape[-2:]
         return (padded - streaks.to(rainy.dtype))[..., :height, :width]
 
     def _cropped(self, rainy: Tensor, levels: Levels) -> dict[int, Tensor]:
-        """Return levels by the pixels that a cell of theirs is wide, without the padding."""
+        """Return the levels without padding, by the width of their cells in pixels."""
         height, width = rainy.shape[-2:]
         return {
             cell: crop_cells(level, height, width, cell)
@@ -188,7 +188,7 @@ class Student(Network):
         return fine, mid, self.middle(self.to_coarse(mid))
 
     def _decode(self, levels: Levels) -> Levels:
-        """Run the decoder; the bottleneck stays as it is."""
+        """Run the decoder; the bottleneck stays unchanged."""
         fine, mid, coarse = levels
         mid = self.decode_mid(self.up_mid(coarse, mid))
         return self.decode_fine(self.up_fine(mid, fine)), mid, coarse

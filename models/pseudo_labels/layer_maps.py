@@ -1,6 +1,6 @@
 """Maps of rain layers: brightness (`rain_found`), directions, and the agreement of two layers (`agreement_map`).
 
-A layer is R = rainy - derained. Rain is grey and brighter than what lies behind it, so a layer is looked at as the
+A layer is R = rainy - derained. Rain is grey and brighter than what lies behind it, so a layer is reduced to the
 mean of its channels where that is positive.
 """
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from models.structure_tensor import StructureTensor, blurred, central_gradients, structure_tensor
 
 FLOOR = 3 / 255
-"""Fainter layers count as nothing found: the traces of a network in texture are that faint."""
+"""Fainter layers do not count as rain: the traces that a network leaves in texture are that faint."""
 
 
 def rain_found(layer: Tensor, floor: float = FLOOR) -> Tensor:
@@ -23,14 +23,14 @@ def rain_found(layer: Tensor, floor: float = FLOOR) -> Tensor:
 
 
 def directions(found: Tensor) -> StructureTensor:
-    """Measure in which direction a layer runs, (B, 1, H, W) as from `rain_found`."""
+    """Measure the local directions of a layer (B, 1, H, W) that `rain_found` returned."""
     return structure_tensor(found, at_pixels=True)
 
 
 def agreement_map(found: Tensor, other: Tensor) -> Tensor:
     """Return the local agreement of two layers: smaller / larger around each pixel, (B, 1, H, W) in [0, 1].
 
-    0 where either found nothing: two that find no rain agree on nothing.
+    It is 0 where either has no rain: two layers without rain do not count as agreeing.
     """
     smaller, larger = torch.minimum(found, other), torch.maximum(found, other)
     ratio = local_mean(smaller, 1.0) / local_mean(larger, 1.0).clamp(min=FLOOR)
@@ -38,7 +38,7 @@ def agreement_map(found: Tensor, other: Tensor) -> Tensor:
 
 
 def steepness(picture: Tensor) -> Tensor:
-    """Return the length of the gradient of each pixel, (B, C, H, W)."""
+    """Return the magnitude of the gradient at each pixel, (B, C, H, W)."""
     return torch.hypot(*central_gradients(picture))
 
 

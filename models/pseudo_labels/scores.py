@@ -1,9 +1,8 @@
 """Scores of a derained real photograph without ground truth (`layer_score`, `confidence`, `trust`). Ours.
 
-No score depends on the judged network alone: consistency does not detect rain that a network leaves, and a network
-that does nothing is perfectly consistent. Each score is 0, or below that of a good network, for a network that
-changes nothing, blurs, or smooths. Without any rain found, nothing is scored, because that does not prove
-cleanliness.
+No score relies on the judged network alone: consistency is blind to rain that a network leaves, and a network that
+changes nothing is perfectly consistent. A network that changes nothing, blurs or smooths scores 0, or less than a
+good one. Where no rain was found there is no score: that is not evidence of a clean photograph.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from models.pseudo_labels.layer_maps import (
 )
 
 NOISE = 1 / 255
-"""Gradients of a layer that are below this do not count as structure."""
+"""Gradients of a layer below this do not count as structure."""
 WINDOW = 6.0
 """Standard deviation in pixels of the window in which local correlations are measured."""
 MARGIN = 4
@@ -36,30 +35,31 @@ MARGIN = 4
 
 @dataclass(frozen=True, slots=True)
 class LayerScore:
-    """The judgement of a rain layer by independent networks; fractions in [0, 1]."""
+    """Scores of a rain layer, measured against the layers of independent networks; fractions in [0, 1]."""
 
     rain_found: float
-    """Mean of what both judged and independent network found, grey levels in [0, 1]."""
+    """Mean of the rain that both the judged and the independent network found, grey levels in [0, 1]."""
     agreement: float
-    """Found by both / found by either, by brightness: 0 for one that finds nothing, low for one that smooths."""
+    """Rain found by both / by either, by brightness: 0 for a network that finds nothing, low for one that
+    smooths."""
     elongation: float
-    """Elongation of what both found, weighted by brightness."""
+    """Elongation of the rain that both found, weighted by brightness."""
     structure_leak: float | None
-    """Local correlation of the layer's gradients with the background's where no network found rain; None where all
-    of the photograph may be rain."""
+    """Local correlation of the layer's gradients with the background's where no network found rain; None if the
+    whole photograph may be rain."""
 
 
 def layer_score(rainy: Tensor, layer: Tensor, independent: Sequence[Tensor]) -> LayerScore:
-    """Judge a rain layer by the layers that independent networks found.
+    """Score a rain layer against the layers that independent networks found.
 
     Parameters
     ----------
     rainy : Tensor
         (3, H, W) floats in [0, 1].
     layer : Tensor
-        (3, H, W) what the judged network takes away.
+        (3, H, W) layer that the judged network removes.
     independent : sequence of Tensor
-        (3, H, W) what others take away; the one that agrees most counts.
+        (3, H, W) layers that other networks remove; the one that agrees most counts.
     """
     found = rain_found(layer[None])
     others = [rain_found(other[None]) for other in independent]
@@ -84,50 +84,50 @@ def structure_leak(rainy: Tensor, layer: Tensor, found: Sequence[Tensor]) -> flo
     rainy, layer : Tensor
         (3, H, W).
     found : sequence of Tensor
-        (1, 1, H, W) what independent networks found; outside, with a margin, rain is unlikely.
+        (1, 1, H, W) rain that independent networks found; further than `MARGIN` from it, rain is unlikely.
 
     Returns
     -------
     float or None
-        Local Pearson correlation of gradient lengths, in [0, 1]; 0 for a layer with no gradients above noise, None
-        where rain is likely everywhere, so that nothing can be measured.
+        Local Pearson correlation of gradient magnitudes, in [0, 1]; 0 for a layer without gradients above noise,
+        None if rain is likely everywhere.
     """
     likely = dilated(torch.stack(list(found)).amax(0).gt(FLOOR).float(), MARGIN)
     unlikely = 1 - likely
     if float(unlikely.mean()) < 0.02:
         return None
     background = (rainy - layer).mean(0)[None, None]
-    ours, theirs = steepness(layer.mean(0)[None, None]), steepness(background)
+    removed, behind = steepness(layer.mean(0)[None, None]), steepness(background)
     weight = local_mean(unlikely, WINDOW).clamp(min=1e-6)
 
     def local(part: Tensor) -> Tensor:
         return local_mean(part * unlikely, WINDOW) / weight
 
-    mean_ours, mean_theirs = local(ours), local(theirs)
-    covariance = local(ours * theirs) - mean_ours * mean_theirs
+    mean_removed, mean_behind = local(removed), local(behind)
+    covariance = local(removed * behind) - mean_removed * mean_behind
     spread = [
         (local(part**2) - mean**2).clamp(min=0) + NOISE**2
-        for part, mean in ((ours, mean_ours), (theirs, mean_theirs))
+        for part, mean in ((removed, mean_removed), (behind, mean_behind))
     ]
     correlation = (covariance / (spread[0] * spread[1]).sqrt()).clamp(0, 1)
     return float((correlation * unlikely).sum() / unlikely.sum())
 
 
 def confidence(layer: Tensor, independent: Sequence[Tensor]) -> Tensor:
-    """Return, per pixel, the confidence that rain was found there and removed correctly.
+    """Return the confidence, per pixel, that rain was found there and removed correctly.
 
     Parameters
     ----------
     layer : Tensor
-        (3, H, W) what the judged network takes away.
+        (3, H, W) layer that the judged network removes.
     independent : sequence of Tensor
-        (3, H, W) what others take away.
+        (3, H, W) layers that other networks remove.
 
     Returns
     -------
     Tensor
-        (H, W) in [0, 1]; 0 wherever the judged network or all others found no rain, and less where what was
-        found crosses the common direction of the rain, as edges that are mistaken for it do.
+        (H, W) in [0, 1]; 0 where the judged network or all others found no rain, and lower where the layer crosses
+        the common direction of the rain, as edges that are mistaken for rain do.
     """
     found = rain_found(layer[None])
     maps = [agreement_map(found, rain_found(other[None])) for other in independent]
@@ -136,21 +136,21 @@ def confidence(layer: Tensor, independent: Sequence[Tensor]) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The scores that rules decide by; each is 0 for a network that changes nothing."""
+    """The scores that rules use; each is 0 for a network that changes nothing."""
 
     found: float
-    """Agreement x elongation of the rain that independent networks found too."""
+    """Agreement x elongation of the rain that independent networks also found."""
     probes: float
-    """Informedness of planted probes on this very photograph."""
+    """Informedness of planted probes on the same photograph."""
 
     @property
     def overall(self) -> float:
-        """Geometric mean of found and probes: one that is 0 is not made up for by the other."""
+        """Geometric mean of found and probes: if either is 0, so is the mean."""
         return math.sqrt(max(self.found, 0.0) * max(self.probes, 0.0))
 
 
 def trust(score: LayerScore, probes: ProbeScore) -> Trust:
-    """Combine the measurements to the scores of rules."""
+    """Combine the measurements into the scores that rules use."""
     return Trust(
         found=score.agreement * score.elongation,
         probes=probes.informedness,

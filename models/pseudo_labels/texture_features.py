@@ -1,7 +1,7 @@
 """Distance of a photograph from clean training photographs, in features of a fixed filter bank (`fit_features`).
 
-Ours, and independent of every network: thin lines are measured at three sizes in four directions, how strong they
-are and how much more often bright than dark. Rain makes them stronger and brighter, a blur makes them weaker.
+Ours, and independent of every network. The features measure thin lines of three widths in four directions: their
+strength, and how much more often they are bright than dark. Rain makes lines stronger and brighter, a blur weaker.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SIGMAS = (0.8, 1.6, 3.2)
-"""Widths of the lines that are looked for, in pixels."""
+"""Widths of the lines to measure, in pixels."""
 ANGLES = 4
 SHRINKAGE = 0.1
-"""Share of a round covariance that is mixed in, so that few photographs will do."""
+"""Weight of an isotropic covariance that is mixed in, so that few photographs suffice."""
 LEAST_PHOTOGRAPHS = 8
 
 
@@ -36,26 +36,26 @@ class LabelledFeatures:
 
 
 def fit_features(photographs: Sequence[Tensor]) -> LabelledFeatures:
-    """Measure labelled clean photographs, (3, H, W) floats in [0, 1] each.
+    """Fit the distribution of labelled clean photographs, (3, H, W) floats in [0, 1] each.
 
     Raises
     ------
     ValueError
-        If there are too few to estimate their spread.
+        If there are fewer than `LEAST_PHOTOGRAPHS`.
     """
     if len(photographs) < LEAST_PHOTOGRAPHS:
-        raise ValueError(f"{len(photographs)} labelled photographs; their spread needs {LEAST_PHOTOGRAPHS}")
+        raise ValueError(f"{len(photographs)} labelled photographs; at least {LEAST_PHOTOGRAPHS} are needed")
     features = torch.stack([texture_features(each) for each in photographs])
     covariance = torch.cov(features.T)
     dimensions = len(covariance)
-    round_one = torch.eye(dimensions, device=covariance.device) * covariance.diagonal().mean()
+    isotropic = torch.eye(dimensions, device=covariance.device) * covariance.diagonal().mean()
     return LabelledFeatures(
-        features.mean(0), torch.linalg.inv((1 - SHRINKAGE) * covariance + SHRINKAGE * round_one)
+        features.mean(0), torch.linalg.inv((1 - SHRINKAGE) * covariance + SHRINKAGE * isotropic)
     )
 
 
 def texture_features(photograph: Tensor) -> Tensor:
-    """Return strength and skewness of lines at every size and angle, (24,), of (3, H, W) in [0, 1]."""
+    """Return strength and skewness of lines of every width and angle, (24,), in (3, H, W) floats in [0, 1]."""
     grey = photograph.mean(0)[None, None]
     parts = []
     for sigma in SIGMAS:
@@ -67,9 +67,9 @@ def texture_features(photograph: Tensor) -> Tensor:
 
 
 def _line_filters(sigma: float) -> Tensor:
-    """Draw second derivatives of a gaussian, negated, across lines at each angle: (angles, 1, K, K), sum 0."""
-    reach = math.ceil(3 * sigma)
-    place = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    """Build negated second derivatives of a gaussian across lines at each angle: (angles, 1, K, K), sum 0."""
+    radius = math.ceil(3 * sigma)
+    place = torch.arange(-radius, radius + 1, dtype=torch.float32)
     filters = []
     for number in range(ANGLES):
         angle = math.pi * number / ANGLES

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 Derain = Callable[[Tensor], Tensor]
-"""(B, 3, H, W) floats in [0, 1] to the same, derained."""
+"""Derains (B, 3, H, W) floats in [0, 1]; returns the same shape."""
 
 
 @torch.inference_mode()
 def mirrored_rain_layer(derain: Derain, rainy: Tensor) -> Tensor:
-    """Find the rain layer of one photograph; what a network finds should not depend on left and right.
+    """Find the rain layer of one photograph; averaging removes differences between left and right.
 
     Parameters
     ----------
     derain : callable
-        A network: (B, 3, H, W) floats in [0, 1] to the same.
+        Network that takes and returns (B, 3, H, W) floats in [0, 1].
     rainy : Tensor
         (3, H, W) floats in [0, 1].
 

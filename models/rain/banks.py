@@ -1,7 +1,7 @@
 """Banks of photographs and streak layers (`Bank`): uint8 on the training device, sampled by `sample`.
 
-Pictures of different sizes lie one after the other in one flat buffer, so that a whole batch of crops, each
-from another picture, rotated and rescaled, is a handful of gathers.
+Pictures of different sizes lie one after the other in one flat buffer, so that a batch of crops from different
+pictures, rotated and rescaled, takes only a few gathers.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Bank:
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """The data of one split: clean photographs, recorded layers of some of them, and the streak bank.
+    """The data of one split: clean photographs, the layers recorded for some of them, and the streak bank.
 
     `layer_of[i]` is the index in `layers` of the layer recorded for photograph i, or -1.
     """
@@ -87,7 +87,7 @@ def bank_of(pictures: list[Tensor]) -> Bank:
 
 
 def sample(bank: Bank, index: Tensor, grid: Tensor) -> Tensor:
-    """Sample pictures bilinearly at given points; outside its edges a picture is mirrored.
+    """Sample pictures bilinearly at given points; beyond its edges a picture is mirrored.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def sample(bank: Bank, index: Tensor, grid: Tensor) -> Tensor:
 
 
 def _gather(bank: Bank, where: Tensor) -> Tensor:
-    """Return the pixels at (B, H, W) positions, (C, B, H, W): on a CPU several times as fast plane by plane."""
+    """Return the pixels at (B, H, W) positions, (C, B, H, W): plane by plane, which a CPU does faster."""
     flat = where.flatten()
     planes = [plane.index_select(0, flat) for plane in bank.pixels.unbind(1)]
     return torch.stack(planes).reshape(-1, *where.shape).float()
@@ -137,26 +137,25 @@ def load_training_data(root: Path, *, held_out: bool) -> TrainingData:
     Parameters
     ----------
     root : Path
-        Folder with `clean/` (RGB photographs) and, where there are, `streaks/` with `streaks.csv` (columns
-        `streaks`, `clean`: layers recorded for a photograph, of its size) and `garg/` (layers named
-        `<scene>-<kind>.*`).
+        Folder with `clean/` (RGB photographs) and, optionally, `streaks/` with `streaks.csv` (columns `streaks`,
+        `clean`: layers recorded for a photograph, of the same size) and `garg/` (layers named `<scene>-<kind>.*`).
     held_out : bool
         Whether to read the validation split instead of the training split.
 
     Returns
     -------
     TrainingData
-        Streak layers come at full and at half size: halved streaks are the fine ones of distant rain.
+        Streak layers are included at full and at half size: halved streaks look like the fine ones of distant rain.
 
     Raises
     ------
     FileNotFoundError
-        If there is no photograph or no layer; the message names the folder.
+        If there are no photographs or no layers; the message names the folder.
 
     Notes
     -----
-    Both splits of the last folder stay in memory, because the stages of a retraining read the same folder again and
-    again. A file that is added, removed or changed makes it read anew. Treat the tensors as read-only.
+    Both splits of the last folder are cached, because the stages of a retraining read the same folder repeatedly. A
+    file that is added, removed or changed invalidates the cache. Treat the tensors as read-only.
     """
     return _load(root, held_out, _signature(root))
 
@@ -181,7 +180,7 @@ def _load(root: Path, held_out: bool, signature: tuple[tuple[str, int, int], ...
 
 
 def contents_of(root: Path) -> str:
-    """Describe in one line what a training folder holds: the number of pictures in each part, and their size."""
+    """Describe the contents of a training folder in one line: pictures per sub-folder, and their total size."""
     files = [(Path(path).parent.name, size) for path, size, _ in _signature(root)]
     counts = Counter(folder for folder, _ in files)
     parts = ", ".join(f"{counts[part]:,} in {part}/" for part in PARTS)

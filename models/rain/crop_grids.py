@@ -10,16 +10,16 @@ from models.rng import SampleRng
 
 
 def crop_grid(rng: SampleRng, bank: Bank, index: Tensor, scale: Tensor, size: int) -> Tensor:
-    """Place a square crop anywhere in a picture, mirrored or not; whole pixels where scale is 1.
+    """Place a square crop anywhere in a picture, possibly mirrored; at whole pixels where scale is 1.
 
     Parameters
     ----------
     rng : SampleRng
-        Where the numbers come from; B samples.
+        Random numbers of B samples.
     bank : Bank
         The pictures.
     index : Tensor
-        (B,) which picture each sample is taken from.
+        (B,) index of the picture per sample.
     scale : Tensor
         (B,) source pixels per crop pixel.
     size : int
@@ -45,7 +45,7 @@ def crop_grid(rng: SampleRng, bank: Bank, index: Tensor, scale: Tensor, size: in
 
 
 def turned_grid(rng: SampleRng, bank: Bank, index: Tensor, angle: Tensor, size: tuple[int, int]) -> Tensor:
-    """Place a crop anywhere in a layer, turned by an angle (B,), rescaled, and mirrored or not, (B, H, W, 2)."""
+    """Place a crop anywhere in a layer: turned by `angle` (B,), rescaled, possibly mirrored; (B, H, W, 2)."""
     scale = rng.log_uniform(0.6, 1.5)
     flip = torch.where(rng.chance(0.5), 1.0, -1.0)
     centre_x, centre_y = (rng.uniform() * length[index] for length in (bank.widths, bank.heights))
@@ -55,16 +55,16 @@ def turned_grid(rng: SampleRng, bank: Bank, index: Tensor, angle: Tensor, size: 
 def inner_grid(
     rng: SampleRng, bank: Bank, index: Tensor, turn: tuple[Tensor, Tensor], size: tuple[int, int]
 ) -> Tensor:
-    """Place a crop inside a layer, as far as it is large enough; mirrored or not.
+    """Place a crop inside a layer if the layer is large enough; possibly mirrored.
 
     Parameters
     ----------
     rng : SampleRng
-        Where the numbers come from; B samples.
+        Random numbers of B samples.
     bank : Bank
         The layers.
     index : Tensor
-        (B,) which layer each sample is taken from.
+        (B,) index of the layer per sample.
     turn : tuple of Tensor
         (B,) angle in radians, and (B,) source pixels per crop pixel.
     size : tuple of int
@@ -73,7 +73,7 @@ def inner_grid(
     Returns
     -------
     Tensor
-        (B, H, W, 2) points (x, y) in pixels. Beyond its edges `models.rain.banks.sample` mirrors a layer.
+        (B, H, W, 2) points (x, y) in pixels; `models.rain.banks.sample` mirrors a layer beyond its edges.
     """
     angle, scale = turn
     flip = torch.where(rng.chance(0.5), 1.0, -1.0)

@@ -1,7 +1,6 @@
-"""Degradations of rainy and clean photographs alike: exposure, mist, soft focus, noise and JPEG.
+"""Degradations of both sides of a pair: exposure, mist, soft focus, noise and JPEG.
 
-Everything here is applied to both sides of a pair. Put on the rainy side alone it would train a denoiser that
-alters clean photographs.
+On the rainy side alone, they would train a denoiser that alters clean photographs.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ def expose(rng: SampleRng, clean: Tensor) -> Tensor:
 def soften(rng: SampleRng, clean: Tensor) -> Tensor:
     """Blur photographs a little: a background out of focus behind sharp rain."""
     sigma = rng.uniform(0.4, 1.5)
-    reach = torch.arange(-4, 5, device=clean.device)
-    kernel = torch.exp(-0.5 * (reach / sigma[:, None]) ** 2)
+    offsets = torch.arange(-4, 5, device=clean.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)[:, None]
     planes = F.pad(clean.reshape(1, -1, *clean.shape[-2:]), (4, 4, 4, 4), mode="reflect")
     with _unrounded(clean):
@@ -48,7 +47,7 @@ def soften(rng: SampleRng, clean: Tensor) -> Tensor:
 
 
 def veil(rng: SampleRng, clean: Tensor) -> Tensor:
-    """Lay mist over photographs: it thickens with distance (Koschmieder, 1924), drawn as `_distance`."""
+    """Add mist that thickens with distance (Koschmieder, 1924); distances are drawn by `_distance`."""
     size = (clean.shape[-2], clean.shape[-1])
     air = rng.uniform(0.5, 0.95, shape=(1, 1, 1)) + rng.uniform(-0.03, 0.03, shape=(3, 1, 1))
     thickness = 1 - torch.exp(-_per_sample(rng.uniform(0.05, 1.2)) * _distance(rng, size))
@@ -60,9 +59,9 @@ def _distance(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     horizon = rng.uniform(0.0, 0.8)[:, None, None]
     rows = torch.linspace(0, 1, size[0], device=rng.device)[:, None]
     recede = (1 - (rows - horizon) / (1 - horizon)).clamp(0, 1).expand(-1, -1, size[1])
-    things = F.interpolate(rng.uniform(shape=(1, 3, 3)), size, mode="bilinear", align_corners=True)
+    objects = F.interpolate(rng.uniform(shape=(1, 3, 3)), size, mode="bilinear", align_corners=True)
     share = rng.uniform()[:, None, None, None]
-    return torch.lerp(recede[:, None], things, share)
+    return torch.lerp(recede[:, None], objects, share)
 
 
 def grain(rng: SampleRng, size: tuple[int, int]) -> Tensor:
@@ -73,7 +72,7 @@ def grain(rng: SampleRng, size: tuple[int, int]) -> Tensor:
 def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
     """Apply the luminance quantisation of baseline JPEG to each RGB channel.
 
-    Ours, and simpler than a file: no YCbCr, so that neither the table nor the subsampling of chroma has a part.
+    A simplification: without YCbCr there is no table and no subsampling of chroma.
 
     Parameters
     ----------
@@ -100,7 +99,7 @@ def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
 
 
 def _dct_basis(device: torch.device) -> Tensor:
-    """Orthonormal DCT-II of length 8, rows are frequencies."""
+    """Return the orthonormal DCT-II of length 8; rows are frequencies."""
     position = torch.arange(8, device=device)
     basis = torch.cos(torch.pi * (2 * position[None, :] + 1) * position[:, None] / 16) / 2
     basis[0] *= math.sqrt(0.5)
@@ -108,10 +107,10 @@ def _dct_basis(device: torch.device) -> Tensor:
 
 
 def _unrounded(pictures: Tensor) -> AbstractContextManager[object]:
-    """Compute in fp32 whatever a network around it computes in: bf16 would lose grey levels.
+    """Return a context that computes in fp32 even under autocast: bf16 would lose grey levels.
 
-    Leaving an autocast context empties the cache of cast weights of all threads, so none is entered in vain: a
-    batch that is rendered during a training step would change how that step rounds.
+    Leaving an autocast context empties the cache of cast weights of all threads, so none is entered needlessly:
+    otherwise a batch that is rendered during a training step would change how that step rounds.
     """
     device = pictures.device.type
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()

@@ -1,4 +1,4 @@
-"""Clean content that looks like rain and must stay: wires, grass, hair, fences, blinds, nets, snow, lights."""
+"""Clean content that looks like rain and must be kept: wires, grass, hair, fences, blinds, nets, snow, lights."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def grating(rng: SampleRng, clean: Tensor) -> Tensor:
     width = (period * rng.uniform(0.06, 0.2))[:, None, None]
     lines = torch.zeros(len(clean), *clean.shape[-2:], device=rng.device)
     crossing = rng.chance(0.6)
-    for turn, wanted in ((0.0, torch.ones_like(crossing)), (math.pi / 2, crossing)):
+    for turn, drawn in ((0.0, torch.ones_like(crossing)), (math.pi / 2, crossing)):
         sine, cosine = torch.sin(angle + turn)[:, None, None], torch.cos(angle + turn)[:, None, None]
         across = columns * cosine + rows[:, None] * sine
         offset = torch.remainder(across, period[:, None, None]) - period[:, None, None] / 2
-        lines = torch.maximum(lines, torch.exp(-0.5 * (offset / width) ** 2) * wanted[:, None, None])
+        lines = torch.maximum(lines, torch.exp(-0.5 * (offset / width) ** 2) * drawn[:, None, None])
     colour = rng.uniform(0.4, 1.0, shape=(1, 1, 1)) * rng.uniform(0.85, 1.0, shape=(3, 1, 1))
     strength = lines[:, None] * rng.uniform(0.3, 1.0, shape=(1, 1, 1))
     return torch.lerp(clean, colour.expand_as(clean), strength.expand_as(clean))

@@ -1,8 +1,8 @@
 """Raindrops on the lens (`on_the_lens`): small lenses that show the scene inverted, reduced and out of focus.
 
-A reconstruction of what such photographs show, not of a published model: each drop refracts like a fisheye
-(points are mirrored about its centre and pulled in from `REACH` times as far), is darker at its rim, and melts
-into the photograph at its edge because the camera focuses on the scene behind.
+Modelled on photographs, not on a published method: each drop refracts like a fisheye (it shows points mirrored
+about its centre and `MAGNIFICATION` times as far from it), is darker at its rim, and fades into the photograph at
+its edge because the camera focuses on the scene behind.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from torch.nn import functional as F
 
 from models.rng import SampleRng
 
-PIXELS_A_DROP = 2500
-"""Pixels of the photograph per possible drop; a sample uses a fraction of them."""
+PIXELS_PER_DROP = 2500
+"""Pixels of the photograph per possible drop; a sample has a fraction of the possible drops."""
 RADIUS = (4.0, 24.0)
 """Range of the radius in pixels."""
-REACH = (2.0, 6.0)
+MAGNIFICATION = (2.0, 6.0)
+"""Range of the factor by which points are further from a drop's centre than their images in the drop."""
 
 
 def on_the_lens(rng: SampleRng, clean: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,8 +48,8 @@ def on_the_lens(rng: SampleRng, clean: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _nearest(rng: SampleRng, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Find each pixel's nearest of P drops: offset x, offset y, radius, distance in radii, (B, H, W) each."""
-    places = max(1, size[0] * size[1] // PIXELS_A_DROP)
+    """Find the nearest of P drops per pixel: offset x, offset y, radius, distance in radii, (B, H, W) each."""
+    places = max(1, size[0] * size[1] // PIXELS_PER_DROP)
     filled = rng.uniform(shape=(places,)) < rng.uniform(0.2, 1.0)[:, None]  # (B, P)
     filled[:, 0] = True
     radius = rng.log_uniform(*RADIUS, shape=(places,)) * torch.where(filled, 1.0, 1e-3)
@@ -63,11 +64,11 @@ def _nearest(rng: SampleRng, size: tuple[int, int]) -> tuple[Tensor, Tensor, Ten
 
 
 def _refracted(rng: SampleRng, x: Tensor, y: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the points that drops show, (B, H, W, 2) in [-1, 1], mirrored about their centres and pulled in."""
-    reach = 1 + rng.uniform(*REACH)[:, None, None]
+    """Return the points that drops show, (B, H, W, 2) in [-1, 1]."""
+    displacement = 1 + rng.uniform(*MAGNIFICATION)[:, None, None]
     rows, columns = (torch.arange(extent, device=rng.device) for extent in size)
-    across = 2 * (columns[None, :] - reach * x) / size[1] - 1
-    down = 2 * (rows[:, None] - reach * y) / size[0] - 1
+    across = 2 * (columns[None, :] - displacement * x) / size[1] - 1
+    down = 2 * (rows[:, None] - displacement * y) / size[0] - 1
     return torch.stack((across, down), dim=-1)
 
 

@@ -1,8 +1,8 @@
 """Re-rain: streaks of real rain on clean photographs, so that real rain has exact labels.
 
-x' = min(clean + g s, 1), with s from a bank of real streaks (`models.rain.streak_mining`), as RainMix (Guo et
-al., AAAI 2021) mixes layers. A network cannot collapse on it; only a contaminated bank hurts. The ranges are
-ours.
+x' = min(clean + g s, 1), with s from a bank of real streaks (`models.rain.streak_mining`), mixed like the layers of
+RainMix (Guo et al., AAAI 2021). It cannot make a network collapse; only a contaminated bank does harm. The ranges
+are ours.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from models.rain.crop_grids import inner_grid
 from models.rng import SampleRng
 
 TURN = math.radians(30)
-"""Layers are turned by at most this, to either side."""
+"""Largest angle, in radians, by which layers are turned to either side."""
 SCALE = (0.7, 1.3)
 GAIN = (0.7, 2.0)
-"""Networks find less of an unknown rain than there is: more than 1 makes up for it."""
+"""Range of the gain; networks find less of an unknown rain than there is, and gains above 1 compensate for it."""
 MOST_LAYERS = 3
-"""Layers that are mixed, at most."""
+"""Largest number of layers that are mixed."""
 
 
 def rerained(rng: SampleRng, bank: Bank, clean: Tensor) -> RainyPair:
-    """Let real streaks fall on clean photographs (B, 3, H, W); B is the number of samples of `draws`."""
+    """Add real streaks to clean photographs (B, 3, H, W); B is the number of samples of `rng`."""
     streaks = real_streaks(rng, bank, (clean.shape[-2], clean.shape[-1]))
     return RainyPair((clean + streaks).clamp(max=1), clean, streaks)
 

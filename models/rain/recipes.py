@@ -23,13 +23,13 @@ class RainRecipe:
     """Shares of the kinds of rain in a batch; the remainder are identity pairs."""
 
     recorded: float = 0.0
-    """A photograph under a layer that was recorded as it is, its own or another one's."""
+    """A recorded layer, unchanged, on the photograph that it was recorded for or on another one."""
     bank: float = 0.0
-    """Layers of the streak bank, rotated, rescaled, gained and summed."""
+    """Layers of the streak bank, rotated, rescaled, scaled in brightness and summed."""
     procedural: float = 0.0
-    """Procedural streaks, and the splashes of the heavier ones."""
+    """Procedural streaks, some with splashes."""
     both: float = 0.0
-    """Bank and procedural streaks together: the heaviest."""
+    """Bank and procedural streaks together: the heaviest rain."""
     drops: float = 0.0
     """Raindrops on the lens."""
     families: tuple[tuple[StreakFamily, float], ...] = (
@@ -41,15 +41,16 @@ class RainRecipe:
         (SHEET, 0.3),
         (SHEET, 0.2),
     )
-    """Procedural families, each with the chance that a sample has a layer of it."""
+    """Procedural families, each with the probability that a sample has a layer of it."""
     camera: bool = False
-    """Exposure, mist, noise, focus, JPEG and rain-like content, on both sides, where rain is not recorded."""
+    """Whether exposure, mist, noise, focus, JPEG and rain-like content are added to both sides of unrecorded
+    rain."""
     veil: bool = False
-    """Mist on the rainy side alone: it is to be removed too."""
+    """Whether mist is on the rainy side alone, so that networks learn to remove it."""
 
     @property
     def shares(self) -> tuple[float, float, float, float, float]:
-        """Shares in the order that kinds are numbered in."""
+        """Shares in the order in which kinds are numbered."""
         return (self.recorded, self.bank, self.procedural, self.both, self.drops)
 
 
@@ -62,8 +63,8 @@ WITH_SPARSE = (
     (SHEET, 0.3),
     (SHEET, 0.2),
 )
-"""Families of the training recipe: 40 % of the samples lack dense fine rain, so that sparse streaks are seen alone,
-as in many real photographs."""
+"""Families of the training recipe: 40 % of the samples lack dense fine rain, so that sparse streaks also occur
+alone, as in many real photographs."""
 
 RECIPES = {
     "mixed": RainRecipe(
@@ -85,11 +86,11 @@ RECIPES = {
     "none": RainRecipe(),
     "none-clutter": RainRecipe(camera=True),
 }
-"""Named recipes: networks that ship are trained on `mixed`; light, heavy, fine, drops and none are validated on."""
+"""Named recipes: shipped networks are trained on `mixed`; light, heavy, fine, drops and none are for validation."""
 
 HELD_OUT_RECIPES = {
     "coarse": RainRecipe(procedural=1.0, families=((COARSE, 1.0), (COARSE, 0.5))),
     "sleet": RainRecipe(procedural=1.0, families=((SLEET, 1.0), (SLEET, 0.5))),
     "needles": RainRecipe(procedural=1.0, families=((NEEDLES, 1.0), (NEEDLES, 0.5))),
 }
-"""Rain of the families that are set aside, for judging only."""
+"""Rain of the held-out families, for evaluation only."""

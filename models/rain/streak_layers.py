@@ -1,4 +1,4 @@
-"""The rain layer of a photograph: streaks of the bank, procedural streaks, or both."""
+"""Rain layers of photographs: streaks of the bank (`bank_streaks`) and `procedural_streaks`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from models.rain.streaks import procedural_layer, splash_layer
 from models.rng import SampleRng
 
 BANK_LAYERS = 4
-"""Maximum number of layers of the streak bank that are summed: heavy rain falls in several directions."""
+"""Largest number of bank layers that are summed: heavy rain falls in several directions."""
 SPLASHES = 0.2
-"""Chance that procedural rain splashes on the ground."""
+"""Probability that procedural rain splashes on the ground."""
 
 
 def bank_streaks(rng: SampleRng, bank: Bank, size: tuple[int, int]) -> Tensor:
@@ -38,7 +38,7 @@ def _turned_layer(rng: SampleRng, bank: Bank, turn: Tensor, size: tuple[int, int
 
 
 def procedural_streaks(rng: SampleRng, recipe: RainRecipe, size: tuple[int, int]) -> Tensor:
-    """Sum the recipe's families about one direction of fall, and splashes, (B, 1, H, W), not clipped."""
+    """Sum the recipe's families about one direction of fall, and some splashes, (B, 1, H, W), not clipped."""
     angle = rng.normal() * 0.35
     total = torch.zeros(rng.batch, 1, *size, device=rng.device)
     for family, chance in recipe.families:

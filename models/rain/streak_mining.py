@@ -1,9 +1,9 @@
-"""Streaks of real rain, taken from photographs and their derained versions, and judged before they are trained on.
+"""Extraction of real streaks from photographs and their derained versions (`harvest_streaks`).
 
-What a network takes away, s = max(rainy - derained, 0), is rain, but also edges, signs and noise that it mistook
-for rain. A window of it is kept if what is bright in it is elongated, lies in one direction, does not follow the
-edges of the background, and is not found in mere noise; all else is refused with its reason. That rain is known by
-these is the field's common sense; the formulas are ours: structure tensors and a correlation.
+The layer that a network removes, s = max(rainy - derained, 0), is rain, but also edges, signs and noise that it
+mistook for rain. A window of the layer is accepted if its bright parts are elongated, lie in one direction, do not
+follow the edges of the background, and were not found in mere noise; other windows are refused with a reason. The
+criteria are common in the field; the formulas (structure tensors and a correlation) are ours.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ HOLD_OUT_EVERY = 4
 
 
 class StreakBankEmpty(ValueError):
-    """Nothing was accepted; the message says why each window was refused."""
+    """Raised if no window was accepted; the message counts the refusals by reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreakRules:
-    """Limits that a window of a rain layer must meet to be used in training. Ours."""
+    """Limits that a window of a rain layer must meet to be used in training (ours)."""
 
     side: int = 128
-    """Side of the windows that a photograph is cut into and judged by."""
+    """Side in pixels of the windows that a photograph is cut into."""
     floor: float = 3 / 255
-    """Fainter streaks are set to zero: the traces of a network in texture are that faint."""
+    """Fainter streaks are set to zero: the traces that a network leaves in texture are that faint."""
     least_strength: float = 0.25 / 255
-    """Minimum `StreakFigures.strength`; layers that networks remove from clean photographs are below it."""
+    """Minimum `StreakFigures.strength`: layers that networks remove from clean photographs are weaker."""
     least_elongation: float = 0.4
     """Minimum `StreakFigures.elongation`."""
     least_alignment: float = 0.85
     """Minimum `StreakFigures.alignment`."""
     most_edges: float = 0.25
-    """Largest `StreakFigures.edges`."""
+    """Maximum `StreakFigures.edges`."""
     least_structure: float = 0.16
-    """Minimum `StreakFigures.structure`, unless streaks stand out: with less, the photograph is noise, in which
+    """Minimum `StreakFigures.structure`, unless streaks stand out: below it the photograph is noise, in which
     networks also find streaks of one direction."""
     least_contrast: float = 0.3
-    """`StreakFigures.contrast` from which streaks stand out and are accepted whatever lies behind them."""
+    """`StreakFigures.contrast` from which streaks stand out and are accepted on any background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,33 +70,33 @@ class StreakFigures:
     alignment: float
     """Agreement of the local directions: 1 for a single direction, near 0 for a uniform distribution."""
     angle: float
-    """The common direction in radians; 0 falls straight down, positive to the right."""
+    """The common direction in radians: 0 is straight down, positive to the right."""
     edges: float
     """Correlation of the layer with the strength of the background's edges, -1 to 1."""
     structure: float
-    """The background's own mean local anisotropy: of noise about 0.14, of most photographs 0.3 to 0.8."""
+    """Mean local anisotropy of the background: about 0.14 for noise, 0.3 to 0.8 for most photographs."""
     contrast: float
     """Root mean square of the layer's gradients, as a share of the background's."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreakWindow:
-    """One window that was judged."""
+    """One window with its measurements, accepted or refused."""
 
     crop: int
-    """Number of the photograph, in the order they were given."""
+    """Number of the photograph in the given order."""
     top: int
     left: int
     figures: StreakFigures
     reason: str
-    """Reason for refusal in a word or two; empty if accepted."""
+    """Reason for the refusal in a few words; empty if accepted."""
     layer: npt.NDArray[np.uint8] | None
-    """(side, side) grey levels; None where it is refused."""
+    """(side, side) grey levels; None if refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreakHarvest:
-    """All windows of some photographs, accepted and refused."""
+    """All windows of several photographs, accepted and refused."""
 
     windows: tuple[StreakWindow, ...]
 
@@ -111,14 +111,14 @@ class StreakHarvest:
         return dict(Counter(window.reason for window in self.windows if window.reason))
 
     def split(self) -> tuple[Bank, Bank]:
-        """Put the accepted layers into a bank to train on and one to judge by, of other photographs.
+        """Split the accepted layers by photograph into a bank for training and one for validation.
 
-        With layers of a single photograph, both hold them all.
+        With layers of a single photograph, both banks contain all of them.
 
         Raises
         ------
         StreakBankEmpty
-            If there is none.
+            If no layer was accepted.
         """
         found = [(window.crop, window.layer) for window in self.windows if window.layer is not None]
         return split_layers(found, self.refused)
@@ -127,19 +127,19 @@ class StreakHarvest:
 def harvest_streaks(
     rainy: Sequence[Picture], derained: Sequence[Picture], rules: StreakRules | None = None
 ) -> StreakHarvest:
-    """Cut rain layers out of photographs and judge each.
+    """Cut the rain layers of photographs into windows and accept or refuse each.
 
     Parameters
     ----------
     rainy, derained : sequence of ndarray
         The same photographs with and without rain, each (H, W, 3) of uint8 or of floats in [0, 1].
     rules : StreakRules, optional
-        Limits; the defaults unless given.
+        Limits; by default those of `StreakRules`.
 
     Raises
     ------
     ValueError
-        If the two sequences differ in length, or a photograph in size from its derained version.
+        If the sequences differ in length, or a photograph and its derained version in size.
     """
     limits = rules or StreakRules()
     return StreakHarvest(
@@ -154,37 +154,35 @@ def harvest_streaks(
 def split_layers(
     layers: Sequence[tuple[Photograph, npt.NDArray[np.uint8]]], refused: dict[str, int] | None = None
 ) -> tuple[Bank, Bank]:
-    """Put accepted layers into a bank to train on and one to judge by, of other photographs.
+    """Split accepted layers by photograph into a bank for training and one for validation.
 
     Parameters
     ----------
     layers : sequence of tuple
-        The photograph that a layer comes from, by number or name, and the layer, (H, W) of uint8. With layers of
-        a single photograph, both banks hold them all.
+        The photograph that a layer comes from, by number or name, and the layer, (H, W) uint8. With layers of a
+        single photograph, both banks contain all of them.
     refused : dict, optional
-        What was refused, by reason, for the error if there is none.
+        Number of refused windows by reason, for the error message.
 
     Raises
     ------
     StreakBankEmpty
-        If there is none.
+        If there are no layers.
     """
     photographs = sorted({photograph for photograph, _ in layers})
     held_out = set(photographs[::HOLD_OUT_EVERY]) if len(photographs) > 1 else set()
-    training, judging = (
-        [layer for photograph, layer in layers if (photograph in held_out) == wanted]
-        for wanted in (False, True)
-    )
-    return streak_bank(training, refused), streak_bank(judging or training, refused)
+    training = [layer for photograph, layer in layers if photograph not in held_out]
+    validation = [layer for photograph, layer in layers if photograph in held_out]
+    return streak_bank(training, refused), streak_bank(validation or training, refused)
 
 
 def streak_bank(layers: Sequence[npt.NDArray[np.uint8]], refused: dict[str, int] | None = None) -> Bank:
-    """Put accepted layers, (H, W) of uint8, into a bank of one channel.
+    """Build a bank of one channel from accepted layers, (H, W) uint8 each.
 
     Raises
     ------
     StreakBankEmpty
-        If there is none; the message counts the refusals by reason.
+        If there are no layers; the message counts the refusals by reason.
     """
     if not layers:
         reasons = ", ".join(f"{count} {reason}" for reason, count in (refused or {}).items())
@@ -196,15 +194,15 @@ def streak_bank(layers: Sequence[npt.NDArray[np.uint8]], refused: dict[str, int]
 
 
 def rain_layer(rainy: Picture, derained: Picture) -> Tensor:
-    """Return s = max(rainy - derained, 0), the mean of the channels: rain is grey; (H, W) floats in [0, 1].
+    """Return s = max(rainy - derained, 0), averaged over channels because rain is grey; (H, W) floats in [0, 1].
 
     Raises
     ------
     ValueError
-        If the two differ in size.
+        If they differ in size.
     """
     if rainy.shape != derained.shape:
-        raise ValueError(f"rainy {rainy.shape} and derained {derained.shape}: not of one size")
+        raise ValueError(f"rainy {rainy.shape} and derained {derained.shape} differ in size")
     return (_floats(rainy) - _floats(derained)).clamp(min=0).mean(dim=-1)
 
 
@@ -234,7 +232,7 @@ def measure_streaks(streaks: Tensor, background: Tensor) -> StreakFigures:
 
 
 def refusal(figures: StreakFigures, rules: StreakRules) -> str:
-    """Return why a window is refused; empty where it is not."""
+    """Return the reason why a window is refused, or an empty string."""
     reasons = {
         "no rain found": figures.strength < rules.least_strength,
         "not elongated": figures.elongation < rules.least_elongation,
@@ -257,7 +255,7 @@ def _windows(number: int, rainy: Picture, derained: Picture, rules: StreakRules)
 
 
 def _corners(height: int, width: int, side: int) -> Iterator[tuple[int, int]]:
-    """Spread as many windows as fit without overlap; a photograph smaller than one is one."""
+    """Spread as many windows as fit without overlap; a photograph smaller than a window is one window."""
     rows, columns = (
         [round(place) for place in np.linspace(0, max(extent - side, 0), max(extent // side, 1))]
         for extent in (height, width)
@@ -271,9 +269,9 @@ def _floats(picture: Picture) -> Tensor:
 
 
 def _correlation(first: Tensor, second: Tensor) -> float:
-    """Pearson's, of two pictures; the first may be a pixel larger; 0 where one of them is flat."""
-    ours = first[:, : second.shape[1], : second.shape[2]].flatten()
-    theirs = second.flatten()
-    ours, theirs = ours - ours.mean(), theirs - theirs.mean()
-    spread = float(ours.norm() * theirs.norm())
-    return float(ours @ theirs) / spread if spread > 1e-9 else 0.0
+    """Return Pearson's correlation of two pictures, 0 if one is flat; the first may be a pixel larger."""
+    left = first[:, : second.shape[1], : second.shape[2]].flatten()
+    right = second.flatten()
+    left, right = left - left.mean(), right - right.mean()
+    spread = float(left.norm() * right.norm())
+    return float(left @ right) / spread if spread > 1e-9 else 0.0

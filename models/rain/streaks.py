@@ -1,7 +1,7 @@
 """Procedural streaks (`procedural_layer`): sparse drops, elongated along the direction of fall.
 
-A layer is noise convolved with a line. Rain near and far, fine and bold differs only in the numbers of
-`StreakFamily`; a sample draws its own numbers within their ranges.
+A layer is noise convolved with a line. Near and far, fine and bold rain differ only in the ranges of a
+`StreakFamily`, from which each sample draws its own numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class StreakFamily:
     brightness: tuple[float, float]
     """Grey level of the brightest streak."""
     flat: bool = False
-    """Whether streaks are evenly bright with sharp edges and of similar strength; else soft and mostly faint."""
+    """Whether streaks are evenly bright, sharp-edged and of similar strength, instead of soft and mostly faint."""
     coverage: float = 1.0
     """Largest fraction of the frame that streaks cover, which bounds the density of long and wide ones."""
 
@@ -39,16 +39,16 @@ FAINT_LONG = StreakFamily((60.0, 120.0), (0.4, 1.5), (2e-4, 1e-3), (0.04, 0.2))
 SOFT = StreakFamily((15.0, 80.0), (0.9, 2.6), (1e-3, 1e-2), (0.08, 0.4), coverage=0.9)
 SHEET = StreakFamily((15.0, 70.0), (0.5, 2.2), (1e-3, 8e-3), (0.25, 0.95), flat=True, coverage=0.4)
 SPLASH = StreakFamily((1.0, 4.0), (0.5, 1.5), (5e-4, 6e-3), (0.1, 0.6))
-"""Kinds that are trained on: dense distant rain, ordinary, near drops, veils of long thin streaks, the blurred rain
-of long lenses, the sheets of heavy synthetic rain, and dots where drops hit the ground."""
+"""Families for training: dense distant rain, ordinary rain, near drops, veils of long thin streaks, the blurred
+rain of long lenses, the sheets of heavy synthetic rain, and dots where drops hit the ground."""
 
 COARSE = StreakFamily((40.0, 120.0), (3.5, 6.0), (2e-5, 2e-4), (0.15, 0.6))
 SLEET = StreakFamily((5.0, 10.0), (1.2, 2.2), (5e-4, 4e-3), (0.2, 0.8))
 NEEDLES = StreakFamily((150.0, 240.0), (0.3, 0.6), (5e-5, 5e-4), (0.4, 0.9))
-"""Families for evaluation, never trained on: blurred drops near the lens, short fat grains, long bright threads."""
+"""Families for evaluation alone: blurred drops near the lens, short fat grains, long bright threads."""
 
 ANGLE_SPREAD = 0.06
-"""Largest deviation, in radians, of each half of a layer's streaks from its angle."""
+"""Largest deviation, in radians, of each half of a layer's streaks from the layer's angle."""
 
 
 def procedural_layer(rng: SampleRng, family: StreakFamily, angle: Tensor, size: tuple[int, int]) -> Tensor:
@@ -123,7 +123,7 @@ def _line_coordinates(angle: Tensor, size: tuple[int, int]) -> tuple[Tensor, Ten
 
 
 def _uneven(rng: SampleRng, size: tuple[int, int]) -> Tensor:
-    """Let the density vary smoothly over the frame, (B, H, W) around 1."""
+    """Draw a factor around 1 that varies smoothly over the frame, (B, H, W), for the density."""
     coarse = rng.uniform(0.05, 2.0, shape=(3, 3))[:, None]
     smooth = F.interpolate(coarse, size, mode="bilinear", align_corners=True)
     return smooth[:, 0]

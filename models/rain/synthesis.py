@@ -1,7 +1,8 @@
-"""Rain on clean photographs, rendered in torch on the training device, the same for the same seed and sample.
+"""Rendering of rain on clean photographs (`training_pairs`), on the training device.
 
-rainy = clean + streaks for recorded layers (exactly how they were recorded); rendered streaks also cover what
-lies behind them in part. Mist, noise, focus and JPEG go on both sides: see `models.rain.degradations`.
+The result depends on the seed and the sample alone. For recorded layers, rainy = clean + streaks, exactly as
+recorded; rendered streaks also cover part of what lies behind them. Mist, noise, focus and JPEG are applied to both
+sides: see `models.rain.degradations`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from models.rain.streak_layers import bank_streaks, procedural_streaks
 from models.rng import SampleRng
 
 OTHER_LAYER = 0.5
-"""Chance that a recorded layer falls on another photograph than the one it was recorded for."""
+"""Probability that a recorded layer is put on another photograph than the one it was recorded for."""
 
 
 def training_pairs(data: TrainingData, rng: SampleRng, recipe: RainRecipe, size: int) -> RainyPair:
@@ -31,7 +32,7 @@ def training_pairs(data: TrainingData, rng: SampleRng, recipe: RainRecipe, size:
     Parameters
     ----------
     data : TrainingData
-        Photographs and streak layers, on the device of `draws`.
+        Photographs and streak layers, on the device of `rng`.
     rng : SampleRng
         Random numbers of B samples, one stream per sample.
     recipe : RainRecipe
@@ -56,9 +57,9 @@ def training_pairs(data: TrainingData, rng: SampleRng, recipe: RainRecipe, size:
 
 
 def whole_pair(data: TrainingData, rng: SampleRng, recipe: RainRecipe, photo: int) -> RainyPair:
-    """Render rain over one whole photograph, cut to multiples of 8; `draws` has one stream.
+    """Render rain on one whole photograph, cropped to multiples of 8; `rng` has one sample.
 
-    A recipe of nothing but recorded rain gives the photograph's own layer, where it has one.
+    A recipe of recorded rain alone uses the layer that was recorded for the photograph, if there is one.
     """
     clean = data.photographs.picture(photo)[None]
     height, width = (extent // 8 * 8 for extent in clean.shape[-2:])
@@ -70,7 +71,7 @@ def whole_pair(data: TrainingData, rng: SampleRng, recipe: RainRecipe, photo: in
 
 
 def _photo_of(data: TrainingData) -> Tensor:
-    """Return the photograph each recorded layer belongs to, (layers,); 0 where none does."""
+    """Return the photograph that each recorded layer belongs to, (layers,); 0 for layers of none."""
     owner = torch.zeros(len(data.layers), dtype=torch.long, device=data.layer_of.device)
     photos = (data.layer_of >= 0).nonzero()[:, 0]
     return owner.index_copy(0, data.layer_of[photos], photos)
@@ -78,7 +79,7 @@ def _photo_of(data: TrainingData) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """The kinds of rain of a batch's samples, (B,) booleans each."""
+    """The kinds of rain of the samples of a batch, (B,) booleans each."""
 
     recorded: Tensor
     bank: Tensor
@@ -86,7 +87,7 @@ class _Kind:
     drops: Tensor
 
     def with_recorded(self, has_layer: Tensor) -> _Kind:
-        """Give bank rain to samples that should have a recorded layer and have none."""
+        """Give bank rain to samples that should have a recorded layer but have none."""
         return _Kind(has_layer, self.bank | (self.recorded & ~has_layer), self.procedural, self.drops)
 
     def among(self, chosen: Tensor) -> _Kind:
@@ -134,7 +135,7 @@ def _rendered(streak_bank: Bank, rng: SampleRng, recipe: RainRecipe, clean: Tens
 
 
 def _fall(rng: SampleRng, clean: Tensor, streaks: Tensor) -> RainyPair:
-    """Let streaks brighten photographs, tinted a little, and for half of the samples cover them in part."""
+    """Brighten photographs by slightly tinted streaks; in half of the samples they also cover the background."""
     cover = (rng.uniform() * rng.chance(0.5))[:, None, None, None]
     tint = rng.uniform(0.95, 1.05, shape=(3, 1, 1))
     return RainyPair((clean * (1 - cover * streaks) + streaks * tint).clamp(0, 1), clean, streaks)
@@ -154,7 +155,7 @@ Change = Callable[[SampleRng, Tensor], Tensor]
 
 
 def _filmed(rng: SampleRng, clean: Tensor, air: Sequence[tuple[float, Change]]) -> Tensor:
-    """Exposure for all; soft background, mist, and rain-like content for some."""
+    """Vary the exposure of all samples; add a soft background, mist and rain-like content to some."""
     clean = degradations.expose(rng, clean)
     content: list[tuple[float, Change]] = [
         (0.12, hard_negatives.grating),
@@ -165,14 +166,14 @@ def _filmed(rng: SampleRng, clean: Tensor, air: Sequence[tuple[float, Change]]) 
     ]
     for share, change in content:
         chosen = rng.chance(share)
-        branch = rng.subset(chosen)  # also where none is: a sample's draws must not depend on its batch
+        branch = rng.subset(chosen)  # even if none is chosen: a sample's draws must not depend on its batch
         if chosen.any():
             clean[chosen] = change(branch, clean[chosen])
     return clean
 
 
 def _developed(rng: SampleRng, pair: RainyPair) -> RainyPair:
-    """Noise for a third and JPEG for a third, the same on both sides."""
+    """Add noise to a third of the samples and JPEG to a third, equally on both sides."""
     sides = torch.stack((pair.rainy, pair.clean))
     noisy, compressed = rng.chance(0.35), rng.chance(0.3)
     of_noise, of_quality = rng.subset(noisy), rng.subset(compressed)

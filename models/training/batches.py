@@ -1,4 +1,4 @@
-"""Labelled batches of a training: the same at a step whenever asked for, rendered ahead if a core is left."""
+"""Labelled batches of a training (`Batches`): determined by the step, and rendered ahead if a core is idle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.rain.synthesis import training_pairs
 from models.rng import SampleRng
 from models.training.config import TrainConfig
 
-_Asked = tuple[int, Mapping[str, float]]
+_Request = tuple[int, Mapping[str, float]]
 
 
 def batch_of(
@@ -29,16 +29,16 @@ def batch_of(
     number: int,
     shares: Mapping[str, float] = MappingProxyType({}),
 ) -> RainyPair:
-    """Render the batch that a process takes at a step; the same whenever it is asked for.
+    """Render the batch of this process at a step; every call for a step returns the same batch.
 
     Parameters
     ----------
     fabric, config, data
-        Of the training.
+        Fabric, hyper-parameters and data of the training.
     number : int
-        Of the step, from 0.
+        Number of the step, from 0.
     shares : mapping
-        Shares in place of those of the recipe, by the names of `RainRecipe`.
+        Shares that replace those of the recipe, by the names of `RainRecipe`.
     """
     scale = 2 if config.finishing(number) else 1
     batch, crop = max(1, config.batch // scale**2), config.crop * scale
@@ -55,18 +55,17 @@ def has_spare_core(device: torch.device) -> bool:
 
 
 class Batches:
-    """Render the next batch in a thread while a step is taken, where a core is left for it; used as a context.
+    """Render the next batch in a thread during a step if a core is idle; a context manager.
 
-    The numbers that rain is drawn from depend on the step alone, so what a batch holds does not depend on the
-    thread.
+    The random numbers depend on the step alone, so the contents of a batch do not depend on the thread.
 
     Parameters
     ----------
     fabric, config, data
-        Of the training.
+        Fabric, hyper-parameters and data of the training.
     ahead : bool, optional
-        Whether to render ahead; by default if a core is left. A thread that has none slows the steps by more than
-        it takes off them (`benchmarks/results/training_step.csv`).
+        Whether to render ahead; by default if a core is idle. A thread without a core slows the steps by more
+        than it saves (`benchmarks/results/training_step.csv`).
     """
 
     def __init__(
@@ -75,20 +74,20 @@ class Batches:
         self._source = (fabric, config, data)
         self._renders_ahead = has_spare_core(data.photographs.pixels.device) if ahead is None else ahead
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
-        self._ahead: tuple[_Asked, Future[RainyPair]] | None = None
+        self._ahead: tuple[_Request, Future[RainyPair]] | None = None
 
     def __enter__(self) -> Batches:
-        """Begin."""
+        """Return the batches."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait for the batch in the making."""
+        """Wait for the batch that is being rendered."""
         self._thread.shutdown(cancel_futures=True)
 
     def take(self, number: int, shares: Mapping[str, float] = MappingProxyType({})) -> RainyPair:
-        """Return the batch of a step, as `batch_of` does, and begin to render the next one if a core is left."""
+        """Return the batch of a step, as `batch_of` does, and begin to render the next one if a core is idle."""
         if self._ahead is not None and self._ahead[0] == (number, shares):
             pair = self._ahead[1].result()
         else:  # the first step, or the first one after a validation that shifted the shares

@@ -1,4 +1,4 @@
-"""torch.compile for training steps, where the machine can compile at all."""
+"""Use of torch.compile for training steps (`compile_network`), on machines that can compile."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from models.networks.base import Network
 
 logger = logging.getLogger(__name__)
 FAILURES = (RuntimeError, OSError, ImportError, SubprocessError)
-"""Exceptions of torch.compile if a compiler, its headers or a writable folder is missing."""
+"""Exceptions that torch.compile raises if a compiler, its headers or a writable folder is missing."""
 
 
 def compile_network(network: Network) -> None:
-    """Compile the costly method of a network in place; without a compiler, log one line and leave it as it is.
+    """Compile the costly method of a network in place; without a compiler, log one line and do nothing.
 
-    Copies made before stay uncompiled: validation sees photographs of many sizes, each of which would be compiled.
+    Earlier copies of the network stay uncompiled: validation would compile once for each size of photograph.
     """
     reason = why_not()
     if reason:
@@ -28,7 +28,7 @@ def compile_network(network: Network) -> None:
 
 
 def why_not() -> str:
-    """Compile a trivial function; return in one line why that fails, or nothing."""
+    """Compile a trivial function; return the reason in one line if that fails, or else an empty string."""
     try:
         torch.compile(torch.neg, dynamic=False)(torch.ones(1))
     except FAILURES as error:

@@ -9,7 +9,7 @@ from models.rain.recipes import RECIPES
 
 OPTIMIZERS = ("auto", "adamw", "muon")
 MUON_TRAINS = ("student", "drd-net")
-"""Architectures that Muon is known to train from new weights; AFR-Net of dense blocks stands still under it."""
+"""Architectures that Muon trains from new weights; an AFR-Net of dense blocks does not learn with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class TrainConfig:
     preset: str = "student-base"
     """Network and its size: <architecture>-<size>."""
     init: str = ""
-    """Weights file to start from; without one, the weights are new."""
+    """Weights file to start from; without one, the weights are initialised at random."""
     recipe: str = "mixed"
     """Mixture of rain to train on."""
     adaptive_shares: bool = False
@@ -31,22 +31,22 @@ class TrainConfig:
     crop: int = 128
     """Side of the crops in pixels, a multiple of 8."""
     optimizer: str = "auto"
-    """Optimizer: adamw, muon, or auto, which takes Muon for new weights and AdamW for given ones, each where it
-    trains faster."""
+    """Optimizer: adamw, muon, or auto, which uses Muon for new weights and AdamW for given ones, where each is
+    faster."""
     learning_rate: float = 1e-3
-    """Highest learning rate of AdamW; with Muon, that of stem, heads, biases and gates."""
+    """Peak learning rate of AdamW; with Muon, of stem, heads, biases and gates."""
     muon_rate: float = 0.01
-    """Highest learning rate of the kernels that Muon trains."""
+    """Peak learning rate of the kernels that Muon trains."""
     warm_up: int = 500
-    """Steps in which the learning rate rises and the network's own loss is minimised, not yet PSNR."""
+    """Steps in which the learning rate rises and the network's own loss is minimised instead of PSNR."""
     cool_down: float = 0.3
     """Last share of the steps, 0 to 1, in which the learning rate falls to 0 along a cosine."""
     finish: float = 0.1
-    """Last share of the steps, 0 to 1, on crops of twice the side, a quarter as many."""
+    """Last share of the steps, 0 to 1, which use a quarter as many crops of twice the side."""
     ema: float = 0.999
-    """Decay per step of the moving average of the weights, 0 to 1; the averaged weights are validated and kept."""
+    """Decay per step of the moving average of the weights, 0 to 1; the average is validated and saved."""
     clip: float = 0.5
-    """Largest norm of the gradients of one step."""
+    """Norm to which the gradients of one step are clipped."""
     seed: int = 1
     """Seed of weights, crops and rain."""
     validate_every: int = 1000
@@ -54,16 +54,16 @@ class TrainConfig:
     validation_photographs: int = 20
     """Number of held-out photographs of each validation."""
     patience: int = 5
-    """Validations in a row, each worse than the one before, after which the training stops."""
+    """Number of consecutive validations, each worse than the one before, after which the training stops."""
     save_seconds: float = 120.0
     """Seconds between two checkpoints."""
     precision: str = "bf16-mixed"
-    """Numbers to compute with, in Fabric's words: bf16-mixed, 32-true or 16-mixed."""
+    """Precision, in Fabric's terms: bf16-mixed, 32-true or 16-mixed."""
     compile: bool = False
-    """Compile the step with torch.compile where there is a compiler: faster, after a minute."""
+    """Compile the step with torch.compile if there is a compiler: faster, after about a minute."""
 
     def __post_init__(self) -> None:
-        """Refuse what no training could begin with.
+        """Check the settings.
 
         Raises
         ------
@@ -76,19 +76,21 @@ class TrainConfig:
             ("optimizer", self.optimizer, OPTIMIZERS),
         ):
             if value not in known:
-                raise ValueError(f"{name} {value!r}: there is no such one; there are {', '.join(known)}")
+                raise ValueError(f"{name} {value!r}: unknown; choose from {', '.join(known)}")
         if self.crop % 8 or self.crop <= 0 or self.batch <= 0:
-            raise ValueError(f"crop {self.crop}, batch {self.batch}: crop a multiple of 8, both more than 0")
+            raise ValueError(
+                f"crop {self.crop}, batch {self.batch}: crop must be a positive multiple of 8, batch positive"
+            )
         for name, count in (
             ("warm_up", self.warm_up),
             ("validate_every", self.validate_every),
             ("patience", self.patience),
         ):
             if count <= 0:
-                raise ValueError(f"{name} {count}: at least 1")
+                raise ValueError(f"{name} {count}: must be at least 1")
         for name, share in (("cool_down", self.cool_down), ("finish", self.finish)):
             if not 0 <= share <= 1:
-                raise ValueError(f"{name} {share}: a share of the steps, 0 to 1")
+                raise ValueError(f"{name} {share}: must be a share of the steps, 0 to 1")
 
     @property
     def by_muon(self) -> bool:
@@ -98,9 +100,9 @@ class TrainConfig:
         return self.optimizer == "muon"
 
     def by_psnr(self, step: int) -> bool:
-        """Whether a step minimises PSNR per photograph: with pixel losses, heavy rain outvotes light rain."""
+        """Return whether a step minimises PSNR per photograph: in pixel losses, heavy rain dominates light rain."""
         return step >= self.warm_up or self.finishing(step)
 
     def finishing(self, step: int) -> bool:
-        """Whether a step belongs to the last part, on large crops."""
+        """Return whether a step belongs to the last part of the training, on large crops."""
         return step >= self.steps * (1 - self.finish)

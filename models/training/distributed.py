@@ -1,4 +1,4 @@
-"""The processes that train one network together, where the caller has no Fabric."""
+"""Collectives of the processes that train one network, for callers without a Fabric."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from torch import Tensor
 
 
 def world_size() -> int:
-    """Return how many there are."""
+    """Return the number of processes."""
     return torch.distributed.get_world_size() if _several() else 1
 
 
 def rank() -> int:
-    """Return the number of this one, from 0."""
+    """Return the rank of this process, from 0."""
     return torch.distributed.get_rank() if _several() else 0
 
 
 def all_mean(values: Tensor) -> Tensor:
-    """Return the mean of all processes' values; every one of them must ask."""
+    """Return the mean of the values of all processes; every process must call this."""
     if _several():
         torch.distributed.all_reduce(values)
     return values / world_size()

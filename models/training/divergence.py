@@ -1,4 +1,4 @@
-"""Detection of diverging trainings (`Progress`, `require_finite`), which are stopped."""
+"""Detection of diverging trainings (`Progress`, `require_finite`)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 from models.errors import ModelError
 
 TOLERATED_FALL = 0.5
-"""dB of the overall score below the best one: smaller falls are noise, however many follow one another."""
+"""dB below the best overall score: smaller falls are noise, however many there are in a row."""
 
 
 class Diverged(ModelError):
-    """A training makes its network worse; the message says how and what to try. The best weights are kept."""
+    """Raised if a training makes its network worse; the message says what to try. The best weights are kept."""
 
 
 @dataclass(slots=True)
@@ -25,32 +25,33 @@ class Progress:
     last: float = float("-inf")
     """Overall score of the last validation, dB."""
     falls: int = 0
-    """Validations in a row that were each worse than the one before."""
+    """Number of consecutive validations that were each worse than the one before."""
 
     def state_dict(self) -> dict[str, float]:
-        """Return what a checkpoint holds."""
+        """Return the values for a checkpoint."""
         return {"last": self.last, "falls": self.falls}
 
-    def load_state_dict(self, kept: Mapping[str, float]) -> None:
-        """Take over what a checkpoint holds."""
-        self.last, self.falls = kept["last"], int(kept["falls"])
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Restore the values of a checkpoint."""
+        self.last, self.falls = state["last"], int(state["falls"])
 
     def look(self, step: int, overall: float, best: float, patience: int) -> None:
-        """Take in a validation.
+        """Add the result of a validation.
 
         Parameters
         ----------
         step : int
-            After which it was made.
+            Number of steps before the validation.
         overall, best : float
-            Its score and the best one so far, dB.
+            Overall score of the validation, and the best one so far, dB.
         patience : int
-            Falls in a row that are too many.
+            Number of falls in a row after which the training stops.
 
         Raises
         ------
         Diverged
-            If the score is not finite, or has fallen that often and by more than `TOLERATED_FALL` in all.
+            If the score is not finite, or has fallen `patience` times in a row and is more than `TOLERATED_FALL`
+            below the best one.
         """
         if not math.isfinite(overall):
             raise Diverged(f"step {step}: the validation score is {overall}; {_ADVICE}")
@@ -63,16 +64,16 @@ class Progress:
             )
 
 
-_ADVICE = "training stopped, the best weights so far are kept: begin again from them at a lower learning rate"
+_ADVICE = "training stopped, the best weights so far are kept: start again from them at a lower learning rate"
 
 
 def require_finite(step: int, terms: Mapping[str, Tensor]) -> None:
-    """Stop before a loss or gradient that is not finite reaches the weights.
+    """Raise before a loss or gradient that is not finite reaches the weights.
 
     Raises
     ------
     Diverged
-        Names the terms.
+        If a term is not finite; the message names all such terms.
     """
     broken = [name for name, term in terms.items() if not math.isfinite(float(term.detach()))]
     if broken:

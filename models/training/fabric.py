@@ -1,4 +1,4 @@
-"""Start Lightning Fabric on the devices that a training uses."""
+"""Start of Lightning Fabric on the devices of a training (`launch_fabric`)."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ def launch_fabric(kind: str, precision: str, devices: int | list[int] = 1, nodes
     kind : str
         `cpu` or `cuda`.
     precision : str
-        Fabric's name of it: `32-true`, `bf16-mixed`.
+        Precision in Fabric's terms: `32-true`, `bf16-mixed`.
     devices : int or list of int
         Number of devices per machine, or their indices.
     nodes : int
         Number of machines.
     """
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces the precision otherwise
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # otherwise it announces the precision
     count = devices if isinstance(devices, int) else len(devices)
     with warnings.catch_warnings():
-        # On a login node of a cluster Fabric advises `srun`, whoever starts the training.
+        # On a login node of a cluster, Fabric always advises to use `srun`.
         warnings.filterwarnings("ignore", message="The `srun` command is available")
         fabric = Fabric(
             accelerator=kind,
-            # The last part of a training leaves out heads that only the earlier one needs.
+            # The last part of a training does not use heads that the earlier part needs.
             strategy="ddp_find_unused_parameters_true" if count * nodes > 1 else "auto",
             devices=devices,
             num_nodes=nodes,

@@ -2,10 +2,10 @@
 
     python -m models.train --preset student-base --data DATA --out checkpoints/student-base
 
-`DATA` holds `clean/`, `streaks/` with `streaks.csv`, and `garg/` (see `models.rain.banks`). Interrupted, the same
-command resumes from the last checkpoint, bit for bit on a CPU. The best weights on the validation split are in
-`<out>/<preset>.safetensors`, the curve in `<out>/curve.csv`. Several devices: `--devices 8`; several machines:
-`--nodes 2` under Fabric's launcher (`fabric run --num-nodes 2 ... models/training/loop.py`).
+`DATA` contains `clean/`, `streaks/` with `streaks.csv`, and `garg/` (see `models.rain.banks`). After an
+interruption, the same command resumes from the last checkpoint, bit for bit on a CPU. The best weights on the
+validation split are in `<out>/<preset>.safetensors`, the curve in `<out>/curve.csv`. Several devices: `--devices
+8`; several machines: `--nodes 2` under Fabric's launcher (`fabric run --num-nodes 2 ... models/training/loop.py`).
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
 
 Config = TypeVar("Config", bound="DataclassInstance")
 COMPILED_FROM = 5_000
-"""Steps from which the command compiles a network by default: the gain is several times the minutes it takes."""
-ASKED_EVERY = 10
-"""Steps after which several processes ask the first one whether a checkpoint is due."""
+"""Number of steps from which the command compiles by default: compiling then saves several times its own time."""
+DECIDED_EVERY = 10
+"""Number of steps after which several processes ask the first one whether a checkpoint is due."""
 
 
 def fit(
@@ -66,7 +66,7 @@ def fit(
     Parameters
     ----------
     fabric : Fabric
-        Launched: devices, precision, processes.
+        Launched; provides devices, precision and processes.
     config : TrainConfig
         Hyper-parameters.
     data : Path
@@ -74,17 +74,17 @@ def fit(
     out : Path
         Folder for checkpoint, curve and best weights.
     recorders : sequence of Recorder
-        Receive every validation; the curve in `out` is always written.
+        Recorders of every validation; the curve in `out` is always written.
     objective : Objective, optional
-        What is minimised; unless given, the network's own loss on labelled pairs.
+        Loss to minimise; by default, the network's own loss on labelled pairs.
 
     Raises
     ------
     Diverged
         If the loss is not finite or the validation score keeps falling; the best weights are in `out`.
     KeyboardInterrupt
-        After Ctrl-C and the step in progress, once a checkpoint is written; several processes end at once and
-        resume from their last checkpoint.
+        After Ctrl-C, once the step in progress is done and a checkpoint written; several processes stop immediately
+        and resume from their last checkpoint.
     """
     training = load_training_data(data, held_out=False).to(fabric.device)
     pairs = render_validation(
@@ -122,7 +122,7 @@ def step(fabric: Fabric, config: TrainConfig, state: State, pair: RainyPair) -> 
     """Take one optimiser step; return the terms of the loss."""
     for group in state.optimizer.param_groups:
         group["lr"] = cosine_rate(group["peak"], state.step, config.steps, config.warm_up, config.cool_down)
-    with fabric.autocast():  # Fabric enters it by itself in distributed runs only
+    with fabric.autocast():  # Fabric itself enters it in distributed runs only
         terms = state.objective(state.network, config, state.step, pair)
     require_finite(state.step + 1, terms)
     fabric.backward(torch.stack(list(terms.values())).sum())
@@ -141,7 +141,7 @@ def step(fabric: Fabric, config: TrainConfig, state: State, pair: RainyPair) -> 
 
 
 def share_gradients(fabric: Fabric, objective: Objective) -> None:
-    """Give the parameters of an objective the mean gradient of all processes, as a network's have it."""
+    """Average the gradients of an objective's parameters over all processes, as Fabric does for a network's."""
     for parameter in objective.learnt():
         gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         parameter.grad = cast(Tensor, fabric.all_reduce(gradient, reduce_op="mean"))
@@ -160,7 +160,7 @@ def validate(
     if not fabric.is_global_zero:
         return ""
     with fabric.autocast():
-        scores = state.objective.judge(state.average, pairs)
+        scores = state.objective.score(state.average, pairs)
         pictures = before_after(state.average, pairs) if len(recorders) > 1 else {}
     if scores.overall > state.best:
         state.best = scores.overall
@@ -181,15 +181,15 @@ def validate(
 
 
 def due(fabric: Fabric, config: TrainConfig, step: int, seconds: float) -> bool:
-    """Whether to write a checkpoint after a step, this many seconds after the last one.
+    """Return whether to write a checkpoint after a step, this many seconds after the last one.
 
-    Of several processes the first decides, since writing one waits for all; they ask it seldom, for that waits too.
+    Among several processes the first one decides, because all write together; asking it waits for all, so is rare.
     """
     if step == config.steps:
         return True
     if fabric.world_size == 1:
         return seconds > config.save_seconds
-    return step % ASKED_EVERY == 0 and fabric.broadcast(seconds > config.save_seconds)
+    return step % DECIDED_EVERY == 0 and fabric.broadcast(seconds > config.save_seconds)
 
 
 def save(fabric: Fabric, config: TrainConfig, state: State, out: Path) -> None:
@@ -198,7 +198,7 @@ def save(fabric: Fabric, config: TrainConfig, state: State, out: Path) -> None:
 
 
 def options(description: str | None, prog: str) -> argparse.ArgumentParser:
-    """Make a parser of what every training command takes."""
+    """Build a parser for the options of every training command."""
     names = f"Presets: {', '.join(presets())}. Recipes: {', '.join(RECIPES)}."
     parser = argparse.ArgumentParser(prog=prog, description=(description or "").split("\n")[0], epilog=names)
     parser.add_argument(
@@ -217,21 +217,21 @@ def options(description: str | None, prog: str) -> argparse.ArgumentParser:
         "--device",
         choices=("auto", "cpu", "cuda"),
         default="auto",
-        help="kind of device; default: GPUs where there are some",
+        help="kind of device; default: GPUs if there are any",
     )
     parser.add_argument("--nodes", type=int, default=1, help="number of machines; default: 1")
     parser.add_argument(
         "--compile",
         action=argparse.BooleanOptionalAction,
-        help="whether torch.compile makes the steps faster, where there is a compiler; it takes a minute first;"
-        f" default: on from {COMPILED_FROM:,} steps on",
+        help="compile the steps with torch.compile if there is a compiler: faster after about a minute;"
+        f" default: on for {COMPILED_FROM:,} steps or more",
     )
     add_fields(parser, TrainConfig(), but="compile")
     return parser
 
 
 def add_fields(parser: argparse._ActionsContainer, defaults: Any, but: str = "") -> None:
-    """Add an option for every field of a dataclass but one, explained by the docstring of the field."""
+    """Add an option for every field of a dataclass except `but`, with the field's docstring as help."""
     described = {each.arg_name: each.description for each in parse_from_object(type(defaults)).params}
     for field in (field for field in fields(defaults) if field.name != but):
         value, text = getattr(defaults, field.name), " ".join((described[field.name] or "").split())
@@ -250,19 +250,19 @@ def add_fields(parser: argparse._ActionsContainer, defaults: Any, but: str = "")
 
 
 def fields_of(defaults: Config, arguments: argparse.Namespace) -> Config:
-    """Take the fields of a dataclass from the command line."""
+    """Return a dataclass with the values of the command line."""
     return replace(defaults, **{field.name: getattr(arguments, field.name) for field in fields(defaults)})
 
 
 def train_config(arguments: argparse.Namespace) -> TrainConfig:
-    """Take the hyper-parameters from the command line; a long training is compiled unless it says otherwise."""
+    """Return the hyper-parameters of the command line; long trainings are compiled by default."""
     if arguments.compile is None:
         arguments.compile = arguments.steps >= COMPILED_FROM
     return fields_of(TrainConfig(), arguments)
 
 
 def launched(arguments: argparse.Namespace, precision: str) -> Fabric:
-    """Start Fabric on the devices that the command line names, make the output folder, and say what is read."""
+    """Create the output folder, start Fabric on the devices of the command line, and describe the data."""
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -281,7 +281,7 @@ Watch = Callable[[TrainConfig, Path], AbstractContextManager[Recorder]]
 
 
 def main(watch: Watch | None = None) -> None:
-    """Parse the command line and train, under the eyes of another recorder where one is given."""
+    """Parse the command line and train, with another recorder if `watch` is given."""
     arguments = options(__doc__, "python -m models.train").parse_args()
     try:
         config = train_config(arguments)

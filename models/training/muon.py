@@ -1,8 +1,8 @@
-"""Muon: updates of convolution kernels are made orthogonal; all other weights are trained by AdamW.
+"""Muon: orthogonalised updates for convolution kernels, AdamW for all other weights.
 
-Keller Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. A kernel is taken as a matrix
-(outputs, inputs x height x width), its momentum is brought near the closest semi-orthogonal matrix by five
-Newton-Schulz steps in bf16, and the result is scaled by sqrt(max(1, rows / columns)). `torch.optim.Muon` takes
+Keller Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. A kernel is reshaped to a
+matrix (outputs, inputs x height x width), five Newton-Schulz steps in bf16 bring its momentum close to the nearest
+semi-orthogonal matrix, and the result is scaled by sqrt(max(1, rows / columns)). `torch.optim.Muon` supports
 matrices alone.
 """
 
@@ -18,12 +18,12 @@ from torch.optim.adamw import adamw
 
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-"""Coefficients of the quintic iteration: singular values from 0 upwards come near 1 as fast as they can."""
+"""Coefficients of the quintic iteration, chosen to bring small singular values close to 1 quickly."""
 NEWTON_SCHULZ_STEPS = 5
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 EDGES = {"stem", "head", "heads"}
-"""Parts between pixels and features: their kernels are trained by AdamW."""
+"""Names of parts between pixels and features, whose kernels AdamW trains."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -32,13 +32,13 @@ class Muon(torch.optim.Optimizer):
     Parameters
     ----------
     kernels : iterable of Parameter
-        (outputs, inputs, height, width) each.
+        Convolution kernels, (outputs, inputs, height, width) each.
     others : iterable of Parameter
-        Of any shape.
+        Parameters of any shape.
     kernel_rate, rate : float
         Learning rates of the two groups.
     weight_decay : float
-        Decoupled, of AdamW's group alone.
+        Decoupled weight decay of AdamW's group; kernels have none.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Take one step along the gradients that there are."""
+        """Update all parameters that have a gradient."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -74,7 +74,7 @@ class Muon(torch.optim.Optimizer):
         return loss
 
     def _step_kernels(self, group: dict[str, Any], kernels: Sequence[nn.Parameter]) -> None:
-        """Update kernels of one shape together: many small products are slow one by one."""
+        """Update kernels of equal shape together: many small products are slow one by one."""
         by_shape = defaultdict(list)
         for kernel in kernels:
             by_shape[kernel.shape].append(kernel)
@@ -123,9 +123,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
-    """Bring matrices (N, rows, columns) near the closest semi-orthogonal ones.
+    """Return semi-orthogonal approximations of matrices (N, rows, columns).
 
-    The coefficients trade exactness for speed: singular values end between about 0.7 and 1.2.
+    The coefficients trade exactness for speed: singular values end up between about 0.7 and 1.2.
     """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[-2] > matrices.shape[-1]
@@ -141,8 +141,8 @@ def orthogonalised(matrices: Tensor) -> Tensor:
 def split_kernels(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Return the kernels that Muon trains, and all other parameters of a network.
 
-    Depthwise kernels mix no channels, so there is nothing to make orthogonal; transposed ones lie the other way
-    round; those of stem and heads stand between pixels and features.
+    Depthwise kernels do not mix channels, so there is nothing to orthogonalise; transposed ones have swapped
+    dimensions; those of stem and heads connect pixels and features.
     """
     kernels = {
         part.weight

@@ -17,8 +17,8 @@ class Objective(nn.Module, ABC):
     """The loss that a training minimises.
 
     Parameters of an objective are trained together with the network's, and its buffers are part of every
-    checkpoint; none of them ships. Every process must build the same one, and what it draws must depend on the
-    seed and the step alone, so that a resumed training is exact.
+    checkpoint; none of them ships. Every process must build the same one, and its random numbers must depend on
+    the seed and the step alone, so that a resumed training is exact.
     """
 
     @property
@@ -27,7 +27,7 @@ class Objective(nn.Module, ABC):
         return {}
 
     def learnt(self) -> list[nn.Parameter]:
-        """Return the parameters that train; others, such as those of a teacher, stay as they are."""
+        """Return the parameters that are trained; others, such as those of a teacher, do not change."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
     @abstractmethod
@@ -37,7 +37,7 @@ class Objective(nn.Module, ABC):
         Parameters
         ----------
         network : module
-            The network in training, as wrapped by Fabric.
+            The network in training, wrapped by Fabric.
         config : TrainConfig
             Hyper-parameters.
         step : int
@@ -46,8 +46,8 @@ class Objective(nn.Module, ABC):
             Labelled crops of this step.
         """
 
-    def judge(self, network: nn.Module, pairs: ValidationSet) -> Score:
-        """Score weights on the validation set: the best ones are kept."""
+    def score(self, network: nn.Module, pairs: ValidationSet) -> Score:
+        """Score weights on the validation set; the training keeps the best ones."""
         return validate(network, pairs)
 
 
@@ -55,6 +55,6 @@ class Supervised(Objective):
     """The network's own loss on labelled pairs during the warm-up, then PSNR per photograph."""
 
     def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
-        """Return the terms, as `Objective.forward` says."""
+        """Return the terms; see `Objective.forward`."""
         terms: dict[str, Tensor] = network.loss_terms(pair, psnr_terms if config.by_psnr(step) else None)
         return terms

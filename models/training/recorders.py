@@ -1,4 +1,4 @@
-"""Recorders of a training: a curve on disk always, others where they are given."""
+"""Recorders of a training: the protocol (`Recorder`), and the curve on disk (`CurveFile`)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ class Recorder(Protocol):
     """Records the curve of a training."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Keep named numbers of a step; what was kept of this and later steps before is out of date."""
+        """Record named numbers of a step; they replace everything recorded earlier for this and later steps."""
 
     def picture(self, step: int, name: str, picture: RgbImage) -> None:
-        """Keep a picture, uint8 RGB (H, W, 3)."""
+        """Record a picture, uint8 RGB (H, W, 3)."""
 
 
 class CurveFile:
-    """The curve as a CSV, one row per validation."""
+    """Recorder that writes a CSV with one row per validation."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Add a row in place of what a run that was killed before its checkpoint left of this step and later."""
+        """Add a row; drop rows of this and later steps, which a run left that was killed before its checkpoint."""
         row = {"step": step, **{name: round(value, 5) for name, value in values.items()}}
         rows: list[Mapping[str, object]] = []
         if self._path.exists():
@@ -42,4 +42,4 @@ class CurveFile:
         partial.replace(self._path)
 
     def picture(self, step: int, name: str, picture: RgbImage) -> None:
-        """Leave pictures to others."""
+        """Ignore pictures."""

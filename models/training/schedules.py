@@ -6,18 +6,18 @@ import math
 
 
 def cosine_rate(peak: float, step: int, steps: int, warm_up: int, cool_down: float) -> float:
-    """Learning rate: rise linearly, stay, then fall to 0 along half a cosine.
+    """Return the learning rate of a step: a linear rise, a constant part, then half a cosine to 0.
 
     Parameters
     ----------
     peak : float
-        The rate in between.
+        Learning rate of the constant part.
     step, steps : int
-        The step to take, from 0, and how many there are in all.
+        Number of the step, from 0, and number of all steps.
     warm_up : int
-        Steps until the peak is reached.
+        Number of steps until the peak is reached.
     cool_down : float
-        Share of the steps, at the end, in which the rate falls.
+        Last share of the steps, 0 to 1, in which the rate falls.
     """
     warm = min(1.0, (step + 1) / warm_up)
     start = steps * (1 - cool_down)
@@ -26,5 +26,5 @@ def cosine_rate(peak: float, step: int, steps: int, warm_up: int, cool_down: flo
 
 
 def ema_decay(longest: float, step: int) -> float:
-    """Share of the average that a step keeps: a short memory first, min(longest, (1 + t) / (10 + t))."""
+    """Return the decay of the averaged weights at a step t, smaller at first: min(longest, (1 + t) / (10 + t))."""
     return min(longest, (1 + step) / (10 + step))

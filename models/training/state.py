@@ -1,4 +1,4 @@
-"""The complete state of a training (`State`), and its checkpoints for an exact resume."""
+"""The complete state of a training (`State`), and checkpoints for an exact resume."""
 
 from __future__ import annotations
 
@@ -23,15 +23,13 @@ from models.training.objectives import Objective
 
 MAY_DIFFER = ("steps", "validate_every", "save_seconds", "compile", "patience")
 """Settings in which a resumed training may differ from its checkpoint."""
-
-
 EARLIER = {"optimizer": "adamw", "adaptive_shares": False, "compile": False, "muon_rate": 0.01}
-"""Values of settings that older checkpoints lack."""
+"""Values of settings that are missing in older checkpoints."""
 WEIGHT_DECAY = 1e-5
 
 
 class CheckpointMismatch(ModelError):
-    """A checkpoint or start is of another training or network; the message says what differs."""
+    """Raised if a checkpoint or start belongs to another training or network; the message says what differs."""
 
 
 @dataclass(slots=True)
@@ -41,27 +39,27 @@ class State:
     network: Any
     """The network, wrapped by Fabric."""
     average: Network
-    """Exponential moving average of its weights: what is validated and shipped."""
+    """Exponential moving average of its weights, which is validated and shipped."""
     optimizer: Any
     objective: Objective
-    """The objective; not wrapped, because Fabric would search its arguments for tensors."""
+    """The objective; not wrapped by Fabric, which would search its arguments for tensors."""
     step: int = 0
     best: float = float("-inf")
     """Overall validation score of the best average so far, dB."""
     progress: Progress = field(default_factory=Progress)
     shares: dict[str, float] = field(default_factory=dict)
-    """Shares of the recipe in place of its own, since the last validation."""
+    """Shares that replace those of the recipe since the last validation."""
 
 
 def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
-    """Build the state of step 0: new weights, or the function of the file `config.init`, grown where it is smaller.
+    """Build the state of step 0: with new weights, or grown from the network of the file `config.init`.
 
     Raises
     ------
     ModelFileInvalid
         If that file cannot be used.
     CheckpointMismatch
-        If it holds a network that the preset cannot grow from.
+        If the preset cannot grow from the network of that file.
     """
     fabric.seed_everything(config.seed, verbose=False)
     network = build_network(preset(config.preset))
@@ -83,7 +81,7 @@ def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
 
 
 def optimizer_of(config: TrainConfig, network: Network, objective: Objective) -> torch.optim.Optimizer:
-    """Build the optimiser of a network and of what its objective learns; each group keeps its peak rate."""
+    """Build the optimiser of a network and its objective; each group records its peak rate."""
     if config.by_muon:
         kernels, others = split_kernels(network)
         rates = (config.muon_rate, config.learning_rate)
@@ -99,13 +97,13 @@ def optimizer_of(config: TrainConfig, network: Network, objective: Objective) ->
 
 
 def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> None:
-    """Bring a state to where a checkpoint was written.
+    """Restore a state from a checkpoint.
 
     Raises
     ------
     CheckpointMismatch
-        If the checkpoint was made with other hyper-parameters, another objective or another number of processes;
-        only those of `MAY_DIFFER` may change.
+        If the checkpoint was written with other hyper-parameters (except those of `MAY_DIFFER`), another objective
+        or another number of processes.
     """
     loaded = fabric.load(path, weights_only=True)
     differing = {
@@ -115,24 +113,24 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
     }
     facts = loaded.get("facts", {})
     differing |= {key: value for key, value in state.objective.facts.items() if facts.get(key) != value}
-    if loaded.get("processes", fabric.world_size) != fabric.world_size:  # each takes samples of its own
+    if loaded.get("processes", fabric.world_size) != fabric.world_size:  # each draws its own samples
         differing["processes"] = fabric.world_size
     if differing or facts.keys() != state.objective.facts.keys():
         raise CheckpointMismatch(
-            f"{path} was trained with other settings than {differing}: give another --out, or the same"
+            f"{path} was trained with other settings than {differing}: use the same settings, or another --out"
         )
     for part in ("network", "average", "optimizer", "objective"):
         getattr(state, part).load_state_dict(loaded[part])
     for group in state.optimizer.param_groups:
-        group.setdefault("peak", config.learning_rate)  # of a checkpoint from before there were two rates
+        group.setdefault("peak", config.learning_rate)  # older checkpoints have one rate
     state.step, state.best = loaded["step"], loaded["best"]
-    if "progress" in loaded:  # checkpoints of earlier versions have neither
+    if "progress" in loaded:  # older checkpoints have neither
         state.progress.load_state_dict(loaded["progress"])
         state.shares = loaded["shares"]
 
 
 def write_checkpoint(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> None:
-    """Write a checkpoint, whole or not at all."""
+    """Write a checkpoint atomically."""
     partial = path.with_name(path.name + ".partial")
     parts = {part.name: getattr(state, part.name) for part in fields(state)}
     parts["progress"] = state.progress.state_dict()
@@ -144,8 +142,8 @@ def write_checkpoint(fabric: Fabric, config: TrainConfig, state: State, path: Pa
 
 @torch.no_grad()
 def update_average(state: State, decay: float) -> None:
-    """Move the average towards the network's weights; statistics of norms are taken as they are."""
+    """Move the average towards the network's weights; copy the statistics of norms."""
     current = [parameter.detach() for parameter in state.network.parameters()]
     torch._foreach_lerp_(list(state.average.parameters()), current, 1 - decay)
-    for ours, theirs in zip(state.average.buffers(), state.network.buffers(), strict=True):
-        ours.copy_(theirs)
+    for averaged, current_buffer in zip(state.average.buffers(), state.network.buffers(), strict=True):
+        averaged.copy_(current_buffer)

@@ -1,7 +1,7 @@
-"""Interpolation of weights between a fine-tuned network and its start (`select_alpha`) that forgets little.
+"""Interpolation of weights between a fine-tuned network and its start (`select_alpha`), to limit forgetting.
 
-Weights between the two, on the straight line that joins them, keep more of what the start knew than they lose of
-what was learnt since: WiSE-FT (Wortsman et al., CVPR 2022). How far to go is our rule.
+Interpolated weights recover most of what fine-tuning forgot and lose little of what it learnt: WiSE-FT (Wortsman et
+al., CVPR 2022). The rule that selects the interpolation weight is ours.
 """
 
 from __future__ import annotations
@@ -20,50 +20,50 @@ from models.modelfile import ModelFile, build, pack, read_model_file, write_mode
 from models.networks.base import Network
 
 PARTS = 10
-"""Steps of the way that are compared."""
+"""Number of interpolation weights to choose from, evenly spaced up to 1."""
 MAX_FORGETTING_DB = 0.2
-"""dB of psnr_y under rendered rain that may be lost on validation. Ours, set with a look at what the rain of
-`benchmarks.learning.learning_loop` gained at several shares, and at what was lost of Rain100L then."""
+"""Largest loss of psnr_y under rendered rain on validation, dB. Ours, chosen from the gains on the rain of
+`benchmarks.learning.learning_loop` and the losses on Rain100L at several interpolation weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """A network between two others."""
+    """A network interpolated between two others."""
 
     network: Network
-    """In fp32, its weights rounded to fp16 as they are kept; ready for inference."""
+    """The network in fp32, with weights rounded to fp16 as in a model file; ready for inference."""
     share: float
     """Interpolation weight from the start to the trained network, in (0, 1]."""
     score: RenderedScore
-    """On validation."""
+    """Score of the network on validation data."""
 
 
 def select_alpha(
-    start: Network, trained: Network, before: RenderedScore, judge: Callable[[Network], RenderedScore]
+    start: Network, trained: Network, before: RenderedScore, score: Callable[[Network], RenderedScore]
 ) -> Blend:
     """Select the largest interpolation weight that forgets at most `MAX_FORGETTING_DB`, or else the smallest.
 
     Parameters
     ----------
     start, trained : Network
-        Of the same sizes.
+        Networks of the same sizes.
     before : RenderedScore
-        Of the start, on validation.
-    judge : callable
-        Returns the score of a network on the same photographs. What is forgotten is taken to grow along the way.
+        Score of the start on validation data.
+    score : callable
+        Returns the score of a network on the same photographs. Forgetting is assumed to grow with the weight.
     """
     parts: dict[int, Blend] = {}
 
     def forgets(part: int) -> bool:
         network = interpolate(start, trained, part / PARTS)
-        parts[part] = Blend(network, part / PARTS, judge(network))
+        parts[part] = Blend(network, part / PARTS, score(network))
         return before.rendered - parts[part].score.rendered > MAX_FORGETTING_DB
 
     return parts[max(1, bisect_left(range(1, PARTS + 1), True, key=forgets))]
 
 
 def interpolate(start: Network, trained: Network, share: float) -> Network:
-    """Return the network that lies `share` of the way from one to the other; counts are those of the latter."""
+    """Interpolate weights: 0 gives the start, 1 the trained network; counts are those of the trained network."""
     origin, network = start.state_dict(), build(pack(trained, {}))
     ends = trained.state_dict().items()
     network.load_state_dict(
@@ -73,8 +73,8 @@ def interpolate(start: Network, trained: Network, share: float) -> Network:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """The result of a training that is kept."""
+class Interpolated:
+    """The result of a training after interpolation."""
 
     before: RenderedScore
     """Validation score of the initial weights."""
@@ -85,34 +85,36 @@ class Kept:
 
     @property
     def is_better(self) -> bool:
-        """Whether it is worth more than what the training began from."""
+        """Whether the result scores higher than the initial weights."""
         return self.after.overall > self.before.overall
 
 
-def keep(fabric: Fabric, best: Path, start: ModelFile, judge: Callable[[Network], RenderedScore]) -> Kept:
-    """Blend the best weights of a training with those it began from, and write what lies there.
+def interpolate_best(
+    fabric: Fabric, best: Path, start: ModelFile, score: Callable[[Network], RenderedScore]
+) -> Interpolated:
+    """Interpolate between the initial and the best weights of a training, and write the result.
 
     Parameters
     ----------
     fabric : Fabric
-        Launched: its device and precision judge.
+        Launched; provides device and precision for validation.
     best : Path
         Weights file; `blended.safetensors` is written next to it.
     start : ModelFile
-        What the training began from.
-    judge : callable
+        Model that the training started from.
+    score : callable
         Returns the score of a network on validation data.
     """
 
-    def judged(network: Network) -> RenderedScore:
+    def scored(network: Network) -> RenderedScore:
         with fabric.autocast():
-            return judge(copy.deepcopy(network).to(fabric.device))
+            return score(copy.deepcopy(network).to(fabric.device))
 
     trained, origin = read_model_file(best), build(start)
-    before = judged(origin)
-    blend = select_alpha(origin, build(trained), before, judged)
+    before = scored(origin)
+    blend = select_alpha(origin, build(trained), before, scored)
     config = json.loads(trained.config)
     facts = config["facts"] | {"share": blend.share, "validation_psnr_y": asdict(blend.score)}
     weights = best.with_name("blended.safetensors")
     write_model_file(pack(blend.network, facts, name=config["name"]), weights)
-    return Kept(before, blend.score, blend.share, weights)
+    return Interpolated(before, blend.score, blend.share, weights)

@@ -14,7 +14,7 @@ from infra.tracking.runs import TrackedRun
 from models.evaluation.validation import render_validation, validate
 from models.rain.banks import load_training_data
 from models.training.distill.run import Lead, distil, incumbent, measure_lead
-from models.training.weight_interpolation import keep
+from models.training.weight_interpolation import interpolate_best
 from tasks.prefect_runs import run_log
 from tasks.training.distillation_request import Prepared
 from tasks.training.system_use import WithSystem
@@ -101,7 +101,7 @@ def _weights(session: TrainingSession, prepared: Prepared) -> Path:
     held_out = load_training_data(prepared.folder.path, held_out=True).to(session.fabric.device)
     pairs = render_validation(held_out, prepared.config.validation_photographs)
     start = prepared.start.model_file
-    return keep(
+    return interpolate_best(
         session.fabric, session.training.best, start, lambda network: validate(network, pairs)
     ).weights
 

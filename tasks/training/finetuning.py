@@ -13,7 +13,7 @@ from models.training.loop import fit
 from models.training.semi.collapse import Collapsed
 from models.training.semi.objective import SemiSupervised
 from models.training.semi.rain_critic import RainCritic, train_critic
-from models.training.weight_interpolation import Kept, keep
+from models.training.weight_interpolation import Interpolated, interpolate_best
 from tasks.training.finetuning_request import Prepared
 from tasks.training.system_use import WithSystem
 from tasks.training.tracked import Training, TrainingFailed, TrainingSession, as_training_failed, open_session
@@ -84,8 +84,8 @@ def _filed(prepared: Prepared) -> Training:
     return Training(EXPERIMENT, prepared.config, prepared.work, prepared.parameters, prepared.tags, title)
 
 
-def _trained(session: TrainingSession, prepared: Prepared) -> Kept:
-    """Train to the end; return the weights to keep."""
+def _trained(session: TrainingSession, prepared: Prepared) -> Interpolated:
+    """Train to the end; return the interpolated weights."""
     fabric = session.fabric
     objective = SemiSupervised(prepared.semi, prepared.rain.to(fabric.device), _critic(prepared))
     held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
@@ -103,7 +103,9 @@ def _trained(session: TrainingSession, prepared: Prepared) -> Kept:
     except Collapsed as error:
         raise TrainingFailed(f"{error} ({prepared.work})") from error
     start = prepared.start.model_file
-    return keep(fabric, session.training.best, start, lambda network: objective.judge(network, pairs))
+    return interpolate_best(
+        fabric, session.training.best, start, lambda network: objective.score(network, pairs)
+    )
 
 
 def _critic(prepared: Prepared) -> RainCritic | None:

@@ -35,7 +35,7 @@ def preset_named(presets: Mapping[str, Preset], name: str) -> Preset:
         If there is no such preset; the message lists the existing ones.
     """
     if name not in presets:
-        raise PreflightFailed(f"preset {name!r} does not exist; there are {', '.join(presets)}")
+        raise PreflightFailed(f"preset {name!r}: unknown; choose from {', '.join(presets)}")
     return presets[name]
 
 

@@ -134,7 +134,7 @@ def test_batch_norm_is_packed_with_its_statistics():
 def test_weights_that_fp16_cannot_hold_are_named(value):
     network = random_student()
     network.stem.weight[0, 0, 0, 0] = value
-    with pytest.raises(ValueError, match=r"stem\.weight: holds what fp16 cannot"):
+    with pytest.raises(ValueError, match=r"stem\.weight: holds a value that fp16 cannot"):
         pack(network, {})
 
 

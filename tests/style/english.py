@@ -33,9 +33,12 @@ BANNED = {
     r'^\s*r?"""(?:Most|Least|Fewest) ': "Maximum or Minimum",
     r'^\s*r?"""What ': "a noun: what the thing is",
     rf"\b(?:{THINGS}) an? (?:{WHOLES})\b": "per",
+    r'^\s*r?"""(?:Of|Who) ': "a noun or a verb first",
+    r"\bno such one\b": "unknown",
+    r"\blets? \w+ be \w+(?:ed|en)\b": "a verb in the active voice",
 }
 PATTERNS = [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in BANNED.items()]
-NAMES = re.compile(r"(?:^|_)(?:told|tells?|whereto|beside|go(?:es|ing|ne)_on|so_many)(?:_|$)")
+NAMES = re.compile(r"(?:^|_)(?:told|tells?|whereto|beside|go(?:es|ing|ne)_on|so_many|lessons)(?:_|$)")
 """Names that say too little, or what nobody else calls the thing."""
 THIS_FILE = "tests/style/english.py"
 

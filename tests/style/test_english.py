@@ -24,6 +24,9 @@ from tests.style.english import findings, names, prose
         "3 images are to do",
         '    """Least share of detail."""',
         '"""What a run leaves."""',
+        '"""Of the champion, after ingest."""',
+        "preset 'huge': there is no such one",
+        "Read the teachers and let lessons be written.",
     ],
 )
 def test_dialect_is_found(line: str):
@@ -77,11 +80,14 @@ def test_messages_are_prose_and_data_of_tests_is_not(tmp_path: Path, monkeypatch
 
 def test_names_that_say_too_little_are_found(tmp_path: Path):
     module = tmp_path / "module.py"
-    module.write_text("def tell_growth(told, size):\n    beside = 1\n    untold = tell_tale = size\n")
+    module.write_text(
+        "def tell_growth(told, size):\n    beside = 1\n    lessons = 2\n    untold = tell_tale = size\n"
+    )
     found = [name for _, name in sorted(names(module))]
     assert found == [
         "tell_growth",
         "told",
         "beside",
+        "lessons",
         "tell_tale",
     ]

@@ -1,7 +1,7 @@
-"""Python imports this module when it starts, if PYTHONPATH has its folder; it counts the bytes that imports read.
+"""Count the bytes that imports read; Python imports this module at its start if its folder is in PYTHONPATH.
 
-For each module, the number of bytes is appended, as a line, to the file that `IMPORT_BYTES` names. Each line is
-written at once, so that those of a process that is killed later count too.
+The number of bytes of each module is appended, as a line, to the file that `IMPORT_BYTES` names. Each line is
+written immediately, so that a process that is killed later counts too.
 """
 
 from __future__ import annotations

@@ -10,20 +10,20 @@ from models.shipped import DEFAULT, ShippedNetwork, shipped_networks
 from models.training.distill.teachers import TeacherSpec
 
 SELF_ENSEMBLE_GAIN = 0.4
-"""dB of validation that the self-ensemble of the shipped student gains over it, and so what an AFR-Net has to."""
+"""dB of validation that the self-ensemble of the shipped student gains over it; an AFR-Net must gain more."""
 AFR_NETS = ("afr-net", "afr-student")
 
 
 def default_teacher(networks: Sequence[ShippedNetwork] | None = None) -> TeacherSpec:
-    """Return the best AFR-Net that ships, or else the self-ensemble of the student that ships.
+    """Return the best AFR-Net that ships, or else the self-ensemble of the shipped student.
 
-    The self-ensemble teaches where no AFR-Net leads the student by more than the ensemble does, by the validation
+    The self-ensemble teaches unless an AFR-Net leads the student by more than the ensemble does, by the validation
     scores in their configs.
 
     Parameters
     ----------
     networks : sequence of ShippedNetwork, optional
-        Default: those that ship.
+        Networks to choose from; by default those that ship.
     """
     by_name = {network.name: network for network in networks or shipped_networks()}
     student = by_name[DEFAULT]

@@ -1,7 +1,7 @@
 """Feature terms of distillation (`FeatureMatch`, `attention_distance`), which compare student and teacher.
 
-A reconstruction: the student has no refinement at test time, so what the teacher's refinement adds to features is
-trained into its own, at the decoder and the bottleneck, where it can know it.
+A reconstruction: the student has no refinement at test time, so it learns the effect of the teacher's refinement in
+its own features, at the decoder and the bottleneck, which see enough of the photograph.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SHORTEST_MEMORY = 0.01
-"""Weight of a new batch in running statistics, once a hundred batches were seen."""
+"""Weight of a new batch in the running statistics after the first hundred batches."""
 
 
 class RunningNorm(nn.Module):
-    """Normalise features to mean 0 and deviation 1 per channel, by running statistics."""
+    """Normalise features to mean 0 and deviation 1 per channel by running statistics."""
 
     mean: Tensor
     variance: Tensor
@@ -31,7 +31,7 @@ class RunningNorm(nn.Module):
 
     @torch.no_grad()
     def forward(self, features: Tensor) -> Tensor:
-        """Take a batch (B, width, h, w) into the statistics, then normalise it by them."""
+        """Update the statistics with a batch (B, width, h, w), then normalise the batch by them."""
         features = features.float()
         self.seen += 1
         share = (1 / self.seen).clamp(min=SHORTEST_MEMORY)
@@ -43,7 +43,7 @@ class RunningNorm(nn.Module):
 
 
 class FeatureMatch(nn.Module):
-    """Distance of a student's features, each through a 1x1 convolution of ours, to its teacher's normalised ones.
+    """Distance between a student's features, projected by 1x1 convolutions, and its teacher's normalised features.
 
     sum_i mean[(1 + emphasis * m) * |P_i(D_i) - (RE_i - mu_i) / sigma_i|] over the scales i that both networks have;
     m is the teacher's rain mask.
@@ -51,9 +51,9 @@ class FeatureMatch(nn.Module):
     Parameters
     ----------
     student, teacher : mapping
-        `Network.feature_widths` of both.
+        Their `Network.feature_widths`.
     emphasis : float
-        How much more a cell in the rain counts.
+        Additional weight of cells in the rain.
     """
 
     def __init__(self, student: Mapping[int, int], teacher: Mapping[int, int], emphasis: float) -> None:
@@ -65,26 +65,28 @@ class FeatureMatch(nn.Module):
         )
         self.norms = nn.ModuleDict({str(cell): RunningNorm(teacher[cell]) for cell in self.cells})
 
-    def forward(self, ours: Mapping[int, Tensor], theirs: Mapping[int, Tensor], rain_mask: Tensor) -> Tensor:
+    def forward(
+        self, student: Mapping[int, Tensor], teacher: Mapping[int, Tensor], rain_mask: Tensor
+    ) -> Tensor:
         """Return the distance of features (B, C, h, w), by cell width in pixels, under a mask (B, 1, H, W)."""
         total = rain_mask.new_zeros((), dtype=torch.float32)
         for cell in self.cells:
-            target = self.norms[str(cell)](theirs[cell])
-            distance = (self.projections[str(cell)](ours[cell]).float() - target).abs()
+            target = self.norms[str(cell)](teacher[cell])
+            distance = (self.projections[str(cell)](student[cell]).float() - target).abs()
             rain = F.interpolate(rain_mask.float(), size=target.shape[-2:], mode="area")
             total = total + ((1 + self.emphasis * rain) * distance).mean()
         return total
 
 
-def attention_distance(ours: Mapping[int, Tensor], theirs: Mapping[int, Tensor]) -> Tensor:
-    """Squared distance of normalised attention maps, summed over the scales that both networks have.
+def attention_distance(student: Mapping[int, Tensor], teacher: Mapping[int, Tensor]) -> Tensor:
+    """Return the squared distance of normalised attention maps, summed over the scales that both networks have.
 
-    A map is the mean over channels of squared features, (B, h w), brought to length 1: attention transfer
+    A map is the mean over channels of squared features, (B, h w), scaled to length 1: attention transfer
     (Zagoruyko and Komodakis, ICLR 2017).
     """
     distances = [
-        (_attention(ours[cell]) - _attention(theirs[cell])).square().sum(dim=1).mean()
-        for cell in sorted(ours.keys() & theirs.keys())
+        (_attention(student[cell]) - _attention(teacher[cell])).square().sum(dim=1).mean()
+        for cell in sorted(student.keys() & teacher.keys())
     ]
     return torch.stack(distances).sum()
 

@@ -1,8 +1,8 @@
-"""Distillation: a student is trained on labelled pairs and towards the results of frozen teachers.
+"""Distillation (`Distillation`): a student learns from labelled pairs and from frozen teachers.
 
-A reconstruction. On labelled crops the student follows the teacher where that one is nearer the truth, and takes
-its features for a model of its own; on unlabelled photographs, where most of the gain is, the teacher's version is
-all the truth there is.
+A reconstruction. On labelled crops the student follows the teacher where the teacher is closer to the truth, and
+matches its features. On unlabelled photographs, which contribute most of the gain, the teacher's version is the
+only target.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from models.training.objectives import Objective
 
 @dataclass(frozen=True, slots=True)
 class DistillConfig:
-    """Weights of the terms; a term of weight 0 costs nothing."""
+    """Weights of the terms; a term of weight 0 is not computed."""
 
     labelled_weight: float = 0.2
-    """Weight of the distance to the teacher on labelled crops, where it is nearer the truth than the student."""
+    """Weight of the distance to the teacher on labelled crops, where it is closer to the truth than the student."""
     unlabelled_weight: float = 1.0
     """Weight of the distance to the teacher's versions of unlabelled photographs."""
     feature_weight: float = 0.05
-    """Weight of the distance to the teacher's features, where it has some."""
+    """Weight of the distance to the teacher's features, if it has any."""
     attention_weight: float = 0.0
     """Weight of the distance to the teacher's attention maps."""
     rain_emphasis: float = 4.0
@@ -45,28 +45,28 @@ class DistillConfig:
     """Unlabelled crops per labelled one."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant.
+        """Check the settings.
 
         Raises
         ------
         ValueError
-            Names the setting.
+            If a setting is invalid; the message names it.
         """
         for name, value in asdict(self).items():
             if not value >= 0:
-                raise ValueError(f"{name} {value}: at least 0")
+                raise ValueError(f"{name} {value}: must be at least 0")
         if self.fade > 1:
-            raise ValueError(f"fade {self.fade}: a share of the steps, 0 to 1")
+            raise ValueError(f"fade {self.fade}: must be a share of the steps, 0 to 1")
 
     def inner_share(self, step: int, steps: int) -> float:
-        """Share of their weights that features and attention have at a step."""
+        """Return the share of the weights of features and attention that applies at a step."""
         left = (steps - step) / steps
         return min(1.0, left / self.fade) if self.fade else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Provenance of a distilled student: names and digests."""
+    """Teachers and unlabelled photographs of a distilled student, as names and digests."""
 
     teacher: str
     teacher_digest: str
@@ -77,22 +77,22 @@ class Lineage:
 
 
 class Distillation(Objective):
-    """The student's own loss on labelled pairs, and its teachers'.
+    """The student's own loss on labelled pairs, and the distances to its teachers.
 
     Parameters
     ----------
     config : DistillConfig
-        Weights.
+        Weights of the terms.
     lineage : Lineage
         Part of every checkpoint, so that no training resumes with another teacher.
     student : mapping
         `Network.feature_widths` of the student.
     teacher : Teacher
         Teaches on labelled crops.
-    lessons : TeacherTargets, optional
+    targets : TeacherTargets, optional
         Unlabelled photographs and a teacher's versions of them.
     process : tuple of int
-        Number of this process and how many there are: each draws other unlabelled crops.
+        Rank of this process and number of processes; each draws different unlabelled crops.
     """
 
     def __init__(
@@ -101,14 +101,14 @@ class Distillation(Objective):
         lineage: Lineage,
         student: Mapping[int, int],
         teacher: Teacher,
-        lessons: TeacherTargets | None = None,
+        targets: TeacherTargets | None = None,
         process: tuple[int, int] = (0, 1),
     ) -> None:
         super().__init__()
         self.config = config
         self.lineage = lineage
         self._teacher = teacher
-        self._lessons = lessons if config.unlabelled_weight and config.unlabelled_share else None
+        self._targets = targets if config.unlabelled_weight and config.unlabelled_share else None
         self._process = process
         shared = student.keys() & teacher.feature_widths.keys()
         self._has_attention = bool(config.attention_weight and shared)
@@ -120,70 +120,72 @@ class Distillation(Objective):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Weights and lineage, as `Objective.facts` says."""
+        """Weights and lineage; see `Objective.facts`."""
         return {"distill": asdict(self.config), "lineage": asdict(self.lineage)}
 
     def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
-        """Return the terms, as `Objective.forward` says."""
-        lesson = self._teacher_target(config, step, pair)
-        rainy = pair.rainy if lesson is None else torch.cat((pair.rainy, lesson[0]))
-        found = network.features(rainy.contiguous(memory_format=torch.channels_last))
-        labelled = _part(found, len(pair.rainy))
+        """Return the terms; see `Objective.forward`."""
+        unlabelled = self._unlabelled_crops(config, step, pair)
+        rainy = pair.rainy if unlabelled is None else torch.cat((pair.rainy, unlabelled[0]))
+        features = network.features(rainy.contiguous(memory_format=torch.channels_last))
+        labelled = _first(features, len(pair.rainy))
         terms = supervised_terms(config, step, labelled.derained, pair)
         if self.config.labelled_weight or self.match is not None or self._has_attention:
             share = self.config.inner_share(step, config.steps)
-            terms |= self._taught(labelled, self._teacher.teach(pair.rainy), pair, share)
-        if lesson is not None:
-            distance = (found.derained[len(pair.rainy) :].float() - lesson[1]).abs().mean()
+            terms |= self._labelled_terms(labelled, self._teacher.teach(pair.rainy), pair, share)
+        if unlabelled is not None:
+            distance = (features.derained[len(pair.rainy) :].float() - unlabelled[1]).abs().mean()
             terms["unlabelled"] = self.config.unlabelled_weight * distance
         return terms
 
-    def _taught(self, ours: Features, theirs: Features, pair: RainyPair, share: float) -> dict[str, Tensor]:
+    def _labelled_terms(
+        self, student: Features, teacher: Features, pair: RainyPair, share: float
+    ) -> dict[str, Tensor]:
         """Return the teacher's terms on labelled crops."""
         terms = {}
         if self.config.labelled_weight:
-            distance = followed(ours.derained, theirs.derained, pair.clean)
+            distance = distance_to_better_teacher(student.derained, teacher.derained, pair.clean)
             terms["labelled"] = self.config.labelled_weight * distance
         if self.match is not None:
-            assert theirs.rain_mask is not None  # whoever has features has one
-            distance = self.match(ours.levels, theirs.levels, theirs.rain_mask)
+            assert teacher.rain_mask is not None  # `Teacher.teach` gives one with features
+            distance = self.match(student.levels, teacher.levels, teacher.rain_mask)
             terms["features"] = self.config.feature_weight * share * distance
         if self._has_attention:
-            distance = attention_distance(ours.levels, theirs.levels)
+            distance = attention_distance(student.levels, teacher.levels)
             terms["attention"] = self.config.attention_weight * share * distance
         return terms
 
-    def _teacher_target(
+    def _unlabelled_crops(
         self, config: TrainConfig, step: int, pair: RainyPair
     ) -> tuple[Tensor, Tensor] | None:
         """Draw the unlabelled crops of a step and the teacher's versions of them."""
-        if self._lessons is None:
+        if self._targets is None:
             return None
         count = max(1, round(len(pair.rainy) * self.config.unlabelled_share))
         number, processes = self._process
         first = (step * processes + number) * count
         samples = torch.arange(first, first + count, device=pair.rainy.device)
-        return self._lessons.crops(
+        return self._targets.crops(
             SampleRng(config.seed + TEACHER_TARGET_SEED, samples), pair.rainy.shape[-1]
         )
 
 
 def supervised_terms(config: TrainConfig, step: int, derained: Tensor, pair: RainyPair) -> dict[str, Tensor]:
-    """Return a student's own terms, as `models.training.objectives.Supervised` does, of what it made already."""
+    """Return the terms of `models.training.objectives.Supervised` for photographs that are derained already."""
     return (psnr_terms if config.by_psnr(step) else reconstruction_terms)(derained, pair.clean)
 
 
-def followed(derained: Tensor, taught: Tensor, clean: Tensor) -> Tensor:
-    """Mean over all pixels of |student - teacher|, counted where the teacher is nearer the truth only.
+def distance_to_better_teacher(student: Tensor, teacher: Tensor, clean: Tensor) -> Tensor:
+    """Return the mean of |student - teacher| over all pixels, with 0 where the teacher is not closer to the truth.
 
-    All are (B, 3, H, W); nearer is meant of a pixel's three channels together.
+    All are (B, 3, H, W); closeness is measured over the three channels of a pixel together.
     """
-    ours, theirs, truth = derained.float(), taught.float(), clean.float()
-    errors = [(each.detach() - truth).abs().sum(dim=1, keepdim=True) for each in (ours, theirs)]
-    return ((errors[1] < errors[0]) * (ours - theirs).abs()).mean()
+    student, teacher, truth = student.float(), teacher.float(), clean.float()
+    errors = [(each.detach() - truth).abs().sum(dim=1, keepdim=True) for each in (student, teacher)]
+    return ((errors[1] < errors[0]) * (student - teacher).abs()).mean()
 
 
-def _part(found: Features, count: int) -> Features:
-    """Return what was found in the first photographs of a batch."""
-    levels = {cell: level[:count] for cell, level in found.levels.items()}
-    return Features(found.derained[:count], levels, None)
+def _first(features: Features, count: int) -> Features:
+    """Return the features of the first photographs of a batch."""
+    levels = {cell: level[:count] for cell, level in features.levels.items()}
+    return Features(features.derained[:count], levels, None)

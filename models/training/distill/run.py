@@ -1,12 +1,11 @@
-"""Distil a student from a teacher: on labelled rain as `models.train`, and on unlabelled photographs.
+"""Distil a student from a teacher: on labelled rain like `models.train`, and on unlabelled photographs.
 
     python -m models.distill --preset student-small --unlabelled PHOTOGRAPHS --data DATA --out checkpoints/distilled
 
-Unless `--teacher` names another, the shipped AFR-Net teaches where it leads the shipped student by more than that
-one's self-ensemble does, and the self-ensemble where it does not. A teacher is a weights file of any network, or
-`self-ensemble:FILE` (averaged over four views, without features).
-All options of `python -m models.train` are there too. Interrupted, the same command resumes,
-bit for bit on a CPU.
+By default the teacher is the shipped AFR-Net if it leads the shipped student by more than the student's
+self-ensemble does, and else that self-ensemble. `--teacher` takes a weights file of any network, or
+`self-ensemble:FILE` (averaged over four views, without features). All options of `python -m models.train` are
+available too. After an interruption, the same command resumes, bit for bit on a CPU.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ from models.training.recorders import Recorder
 from models.training.state import State
 
 LEAD_PHOTOGRAPHS = 4
-"""Held-out photographs of each kind of rain that a teacher is measured on."""
+"""Number of held-out photographs per kind of rain on which a teacher is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +65,18 @@ class Teaching:
 
     @property
     def lineage(self) -> Lineage:
-        """Names and digests of all that teaches."""
-        ours = Lineage(self.teacher.name, self.teacher.digest)
+        """Names and digests of the teachers and the unlabelled photographs."""
+        teacher, other = self.teacher, self.unlabelled_teacher
         if not self.photographs:
-            return ours
-        theirs = self.unlabelled_teacher
+            return Lineage(teacher.name, teacher.digest)
         digest = digest_of(self.photographs)
-        return Lineage(
-            ours.teacher, ours.teacher_digest, theirs.name, theirs.digest, len(self.photographs), digest
-        )
+        return Lineage(teacher.name, teacher.digest, other.name, other.digest, len(self.photographs), digest)
 
     def objective(self, fabric: Fabric, config: TrainConfig, memory: Path) -> Distillation:
-        """Make what the training minimises; lessons are written first, or read from `memory`."""
-        lessons = None
+        """Build the objective of the training; write the teacher targets to `memory`, or read them from there."""
+        targets = None
         if self.photographs:
-            lessons = cache_teacher_targets(
+            targets = cache_teacher_targets(
                 fabric, self.unlabelled_teacher.to(fabric.device), self.photographs, memory
             )
         student = build_network(preset(config.preset)).feature_widths
@@ -88,27 +84,27 @@ class Teaching:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             return Distillation(
-                self.config, self.lineage, student, self.teacher.to(fabric.device), lessons, process
+                self.config, self.lineage, student, self.teacher.to(fabric.device), targets, process
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """Lead of a teacher over a student: overall validation scores in dB."""
+    """Overall validation scores of a teacher and a student, in dB."""
 
     teacher: float
     student: float
 
     @property
     def suffices(self) -> bool:
-        """Whether there is enough to learn from it."""
+        """Whether the student can learn enough from the teacher."""
         return self.teacher - self.student >= NEEDED_LEAD
 
     def __str__(self) -> str:
         lead = f"teacher {self.teacher:.2f} dB, student {self.student:.2f} dB"
         if self.suffices:
             return lead
-        return f"{lead}: a teacher should lead by {NEEDED_LEAD} dB; little is to be learnt from this one"
+        return f"{lead}: a teacher should lead by {NEEDED_LEAD} dB; expect little gain from this one"
 
 
 def distil(
@@ -131,12 +127,12 @@ def distil(
 
 
 def require_student(config: TrainConfig) -> None:
-    """Refuse to distil a network that is not a student.
+    """Check that the network to train is a student.
 
     Raises
     ------
     ValueError
-        Names the preset.
+        If it is not; the message names the preset.
     """
     kind = architecture_of(preset(config.preset)).name
     if kind != "student":
@@ -144,20 +140,20 @@ def require_student(config: TrainConfig) -> None:
 
 
 def measure_lead(fabric: Fabric, teacher: Teacher, student: Path | None, data: Path, memory: Path) -> Lead:
-    """Compare a teacher with a student on held-out photographs, or read what was measured before.
+    """Compare a teacher with a student on held-out photographs, or read an earlier result.
 
     Parameters
     ----------
     fabric : Fabric
-        Precision and device.
+        Provides precision and device.
     teacher : Teacher
         The teacher.
     student : Path, optional
-        Weights file; unless given, a network that changes nothing.
+        Weights file; by default, the student is a network that changes nothing.
     data : Path
         Folder that `models.rain.banks.load_training_data` reads.
     memory : Path
-        File that stores the result and the identity of both; for any other pair the lead is measured again.
+        File that stores the result with the digests of both; the lead of any other pair is measured again.
     """
     student_file = read_model_file(student) if student else None
     compared = {
@@ -182,7 +178,7 @@ def measure_lead(fabric: Fabric, teacher: Teacher, student: Path | None, data: P
 
 
 def incumbent(config: TrainConfig) -> Path | None:
-    """Return the weights that a training begins from, or else those that ship in its size, or else none."""
+    """Return the weights that a training starts from, or else the shipped ones of its size, or else None."""
     path = Path(config.init) if config.init else STUDENT_BASE.with_name(f"{config.preset}.safetensors")
     return path if path.exists() else None
 
@@ -210,11 +206,11 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--teacher",
         default=str(default_teacher()),
-        help="weights file, or self-ensemble:FILE; default: the shipped AFR-Net where it leads, else"
+        help="weights file, or self-ensemble:FILE; default: the shipped AFR-Net if it leads, else"
         " the self-ensemble of the shipped student",
     )
     parser.add_argument("--unlabelled", type=Path, help="folder of rainy photographs; default: none")
-    parser.add_argument("--unlabelled-teacher", help="who teaches on those; default: the teacher")
+    parser.add_argument("--unlabelled-teacher", help="teacher of those photographs; default: the teacher")
     weights = parser.add_argument_group("weights of the terms")
     add_fields(weights, DistillConfig())
     return parser.parse_args()

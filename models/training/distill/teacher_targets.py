@@ -1,6 +1,6 @@
-"""Lessons: unlabelled rainy photographs, what a teacher makes of them, and crops of both.
+"""Cached teacher targets (`TeacherTargets`): unlabelled rainy photographs and a teacher's derained versions.
 
-The teacher derains each whole photograph once, before the training: it sees more of it than a crop shows, and a
+The teacher derains each whole photograph once, before the training: it sees more than a crop shows, and a
 self-ensemble costs nothing per step.
 """
 
@@ -27,13 +27,12 @@ from models.rain.crop_grids import crop_grid
 from models.rng import SampleRng
 from models.training.distill.teachers import Teacher
 
-Thing = TypeVar("Thing")
-"""(H, W, 3) uint8, RGB."""
+Item = TypeVar("Item")
 MOST_PHOTOGRAPHS = 500
 LARGEST_SIDE = 1024
-"""Largest side; larger photographs are cropped to their centre, because they are held in memory at full scale."""
+"""Largest side in pixels; larger photographs are cropped to their centre, because they are kept in memory."""
 TEACHER_TARGET_SEED = 7_000_000
-"""Keeps the numbers of these crops apart from those of labelled ones."""
+"""Added to the seed, so that these crops are drawn independently of the labelled ones."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
@@ -45,11 +44,11 @@ class TeacherTargets:
     derained: Bank
 
     def to(self, device: torch.device) -> TeacherTargets:
-        """Move both to a device."""
+        """Move both banks to a device."""
         return TeacherTargets(self.rainy.to(device), self.derained.to(device))
 
     def crops(self, rng: SampleRng, size: int) -> tuple[Tensor, Tensor]:
-        """Draw square crops at full scale, mirrored or not: rainy and derained, (B, 3, size, size) each."""
+        """Draw square crops at full scale, some mirrored: rainy and derained, (B, 3, size, size) each."""
         index = rng.integer(len(self.rainy))
         scale = torch.ones(rng.batch, device=rng.device)
         grid = crop_grid(rng, self.rainy, index, scale, size)
@@ -57,14 +56,14 @@ class TeacherTargets:
 
 
 def read_photographs(folder: Path) -> list[RgbImage]:
-    """Read the photographs of a folder and those below it, by name, cut by `trimmed`.
+    """Read the photographs of a folder and its sub-folders in order of name, cropped by `trimmed`.
 
     Raises
     ------
     FileNotFoundError
-        If there is none; names the folder.
+        If there are none; the message names the folder.
     ValueError
-        If one of them cannot be read; names it.
+        If one cannot be read; the message names it.
     """
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
@@ -80,20 +79,20 @@ def _read(path: Path) -> RgbImage:
         raise ValueError(f"{path}: cannot be read as a photograph ({error})") from error
 
 
-def evenly(things: Sequence[Thing], most: int) -> list[Thing]:
-    """Take at most `most` things, evenly spaced."""
-    count = min(most, len(things))
-    return [things[number * len(things) // count] for number in range(count)]
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """Return at most `most` items, evenly spaced."""
+    count = min(most, len(items))
+    return [items[number * len(items) // count] for number in range(count)]
 
 
 def trimmed(photograph: RgbImage) -> RgbImage:
-    """Take the middle of a photograph that is larger than what is held in memory."""
+    """Crop a photograph to its centre, at most `LARGEST_SIDE` high and wide."""
     top, left = (max(0, extent - LARGEST_SIDE) // 2 for extent in photograph.shape[:2])
     return photograph[top : top + LARGEST_SIDE, left : left + LARGEST_SIDE]
 
 
 def digest_of(photographs: Sequence[RgbImage]) -> str:
-    """Return the SHA-256 over sizes and pixels: what "the same unlabelled photographs" means."""
+    """Return the SHA-256 over sizes and pixels, by which sets of photographs are compared."""
     digest = sha256()
     for photograph in photographs:
         digest.update(repr(photograph.shape).encode())
@@ -104,27 +103,27 @@ def digest_of(photographs: Sequence[RgbImage]) -> str:
 def cache_teacher_targets(
     fabric: Fabric, teacher: Teacher, photographs: Sequence[RgbImage], memory: Path
 ) -> TeacherTargets:
-    """Let a teacher derain photographs, or read what it made of the same ones before.
+    """Derain photographs with a teacher, or read the results from the cache.
 
     Parameters
     ----------
     fabric : Fabric
-        Precision and device; of several processes each writes the same.
+        Provides precision and device; if there are several processes, each writes the same file.
     teacher : Teacher
-        On that device.
+        Teacher on that device.
     photographs : sequence of ndarray
-        Unlabelled, uint8 (H, W, 3) each.
+        Unlabelled photographs, (H, W, 3) uint8 each.
     memory : Path
-        Folder in which the lessons are kept, named by the teacher and by what it derained.
+        Folder for the cache files, whose names depend on the teacher and the photographs.
     """
     rainy = [torch.from_numpy(photograph.copy()) for photograph in photographs]
     identity = f"{teacher.digest} {teacher.views} {digest_of(photographs)}"
     path = memory / f"lessons-{sha256(identity.encode()).hexdigest()[:16]}.safetensors"
     if path.exists():
-        kept = load_file(path)
-        derained = [kept[f"{number:06d}"] for number in range(len(rainy))]
+        cached = load_file(path)
+        derained = [cached[f"{number:06d}"] for number in range(len(rainy))]
     else:
-        bar = tqdm(rainy, desc=f"lessons of {teacher.name}", unit="photo", mininterval=5)
+        bar = tqdm(rainy, desc=f"teacher targets of {teacher.name}", unit="photo", mininterval=5)
         derained = [_derained(fabric, teacher, picture) for picture in bar]
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         memory.mkdir(parents=True, exist_ok=True)

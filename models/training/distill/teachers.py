@@ -15,23 +15,23 @@ from models.networks.base import Features, Network
 from models.pairs import mask_of
 
 NEEDED_LEAD = 0.7
-"""dB of the overall validation score by which a teacher should be ahead of its student."""
+"""dB by which a teacher should lead its student in the overall validation score."""
 UPRIGHT_VIEWS = 4
-"""Views in which rain still falls: turned by 90 degrees as well, the shipped student as teacher loses 4.5 dB of its
-overall validation score, while these four gain 0.4."""
+"""Number of views in which rain is still upright. They gain 0.4 dB of the overall validation score for the shipped
+student as teacher; with the views turned by 90 degrees, it loses 4.5 dB."""
 _SELF_ENSEMBLE = re.compile(r"self-ensemble(?:-(?P<views>[248]))?:(?P<model>.+)")
 
 
 @dataclass(frozen=True, slots=True)
 class TeacherSpec:
-    """A teacher's model, and the number of views of a photograph over which it is averaged.
+    """A teacher's model, and the number of views of a photograph over which its outputs are averaged.
 
     Parameters
     ----------
     model : str
         A weights file; where there is a registry, also `models:/name@alias` or `models:/name/version`.
     views : int
-        1 is the model alone; 2, 4 or 8 a self-ensemble.
+        1 for the model alone; 2, 4 or 8 for a self-ensemble.
     """
 
     model: str
@@ -42,7 +42,7 @@ class TeacherSpec:
 
 
 def parse_teacher(text: str) -> TeacherSpec:
-    """Read `MODEL`, `self-ensemble:MODEL` (the upright views), or `self-ensemble-8:MODEL`."""
+    """Parse `MODEL`, `self-ensemble:MODEL` (the upright views) or `self-ensemble-8:MODEL`."""
     found = _SELF_ENSEMBLE.fullmatch(text)
     return TeacherSpec(found["model"], int(found["views"] or UPRIGHT_VIEWS)) if found else TeacherSpec(text)
 
@@ -50,19 +50,19 @@ def parse_teacher(text: str) -> TeacherSpec:
 class Teacher:
     """A frozen network that derains photographs and returns its features.
 
-    It is not a module, so that its weights are neither trained nor checkpointed.
+    It is not a `Module`, so that its weights are neither trained nor written to checkpoints.
 
     Parameters
     ----------
     network : Network
-        Of any architecture.
+        Network of any architecture.
     name : str
-        What to call it.
+        Name of the teacher.
     digest : str
-        Of its model file.
+        Digest of its model file.
     views : int
-        Over how many views of a photograph its results are averaged: 1, 2 (mirrored), 4 (upside down too) or 8
-        (turned by 90 degrees too). An average has no features.
+        Number of views of a photograph over which its outputs are averaged: 1, 2 (mirrored), 4 (upside down too) or
+        8 (turned by 90 degrees too). An average has no features.
     """
 
     def __init__(self, network: Network, name: str, digest: str, views: int = 1) -> None:
@@ -74,19 +74,19 @@ class Teacher:
 
     @property
     def feature_widths(self) -> Mapping[int, int]:
-        """Channels of its features, as `Network.feature_widths` says; an average has none."""
+        """Channels of the teacher's features (see `Network.feature_widths`); an average has none."""
         return self.network.feature_widths if self.views == 1 else {}
 
     def to(self, device: torch.device) -> Teacher:
-        """Move it to a device."""
+        """Move the network to a device."""
         self.network.to(device)
         return self
 
     @torch.no_grad()
     def teach(self, rainy: Tensor) -> Features:
-        """Derain (B, 3, H, W) and return what was found on the way.
+        """Derain (B, 3, H, W) and return the intermediate features.
 
-        Where the network has no rain mask, the mask of the layer that it takes away stands in.
+        For a network without a rain mask, the mask is computed from the layer that it removes.
         """
         if self.views > 1:
             return Features(self.derain(rainy), {}, None)
@@ -106,9 +106,9 @@ class Teacher:
 
 
 def seen_from(view: int, pictures: Tensor, *, back: bool = False) -> Tensor:
-    """Show pictures (B, C, H, W) from one of eight views, or turn such a view back: mirrored, upside down, turned.
+    """Transform pictures (B, C, H, W) into one of eight views (mirrored, upside down, turned), or back.
 
-    TtaConfig 0 to 3 keep the direction of fall upright.
+    Views 0 to 3 keep the direction of fall upright.
     """
     flipped = [axis for axis, bit in ((-1, 1), (-2, 2)) if view & bit]
     if view & 4 and back:
@@ -123,18 +123,18 @@ def read_teacher(text: str) -> Teacher:
     Raises
     ------
     ModelFileInvalid
-        If the file cannot be used; names it.
+        If the file cannot be used; the message names it.
     """
     spec = parse_teacher(text)
     return teacher_of(read_model_file(Path(spec.model)), TeacherSpec(Path(spec.model).stem, spec.views))
 
 
 def teacher_of(model_file: ModelFile, spec: TeacherSpec) -> Teacher:
-    """Build the teacher that a model file holds.
+    """Build a teacher from a model file.
 
     Raises
     ------
     ModelFileInvalid
-        If it cannot be used.
+        If the file cannot be used.
     """
     return Teacher(build(model_file, spec.model), str(spec), model_file.digest, spec.views)

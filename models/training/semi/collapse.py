@@ -1,4 +1,4 @@
-"""A watch over what a network takes from unlabelled photographs: training stops when it takes all, or nothing."""
+"""Detection of collapse (`CollapseWatch`): training stops if a network removes far too much or too little."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from models.errors import ModelError
 from models.training import distributed
 
 LIMITS = (0.5, 2.0)
-"""Factors by which the mean rain layer may be below and above the actual rain."""
+"""Smallest and largest ratio of the mean rain layer to the actual rain."""
 MEMORY = 0.9
-"""Share of the running means that a look keeps."""
+"""Decay of the running means per look."""
 
 
 class Collapsed(ModelError):
-    """The network no longer derains; the message says what it does. The best weights so far are whole."""
+    """Raised if a network no longer derains; the message says what it does. The best weights so far are kept."""
 
 
 class CollapseWatch(nn.Module):
-    """Compares the mean rain layer of unlabelled photographs with that of the labelled ones.
+    """Compare the mean rain layer of unlabelled photographs with that of the labelled ones.
 
-    It may be in [0.5, 2] times the mean of the rendered rain. Where the rain of the unlabelled photographs is
-    lighter or heavier than that from the start, the bound on that side is taken of what the network found at its
-    first look (ours: else every pool of light rain would be a collapse before the first step).
+    It must stay within 0.5 to 2 times the mean of the rendered rain. If the unlabelled photographs have lighter or
+    heavier rain from the start, the bound on that side is relative to what the network found at the first look
+    (ours: otherwise every pool of light rain would count as a collapse before the first step).
     """
 
     labelled: Tensor
@@ -37,31 +37,33 @@ class CollapseWatch(nn.Module):
 
     @torch.no_grad()
     def look(self, step: int, rendered: Tensor, rain: Tensor) -> None:
-        """Take in one batch of each, of all processes: one that stopped alone would leave the others waiting.
+        """Update the running means with one batch of each, and check them.
+
+        The means are those of all processes: a process that stopped alone would leave the others waiting.
 
         Parameters
         ----------
         step : int
             Number of the step.
         rendered : Tensor
-            Rain layers that were rendered, of any shape, in [0, 1].
+            Rendered rain layers, of any shape, in [0, 1].
         rain : Tensor
-            Rain layers that the network found in unlabelled photographs.
+            Rain layers that the network found in unlabelled photographs, of any shape.
 
         Raises
         ------
         Collapsed
-            If their running mean leaves the limits, or is not finite.
+            If the running mean of the latter leaves the limits, or is not finite.
         """
-        now, then = distributed.all_mean(
+        found, labelled = distributed.all_mean(
             torch.stack((rain.float().clamp(min=0).mean(), rendered.float().mean()))
         )
         if self.at_first.isnan():
-            self.at_first.copy_(now)
-            self.found.copy_(now)
-            self.labelled.copy_(then)
-        self.found.lerp_(now, 1 - MEMORY)
-        self.labelled.lerp_(then, 1 - MEMORY)
+            self.at_first.copy_(found)
+            self.found.copy_(found)
+            self.labelled.copy_(labelled)
+        self.found.lerp_(found, 1 - MEMORY)
+        self.labelled.lerp_(labelled, 1 - MEMORY)
         self._refuse(step)
 
     def _refuse(self, step: int) -> None:
@@ -69,10 +71,10 @@ class CollapseWatch(nn.Module):
         low, high = LIMITS[0] * min(labelled, at_first), LIMITS[1] * max(labelled, at_first)
         if low <= found <= high:
             return
-        does = "takes away ever less" if found < low else "takes away ever more"
+        amount = "too little" if found < low else "too much"
         raise Collapsed(
-            f"collapse at step {step}: the network {does}: on average {255 * found:.2f} of 255 levels of the"
-            f" unlabelled photographs, at first {255 * at_first:.2f} (limits {255 * low:.2f} to {255 * high:.2f});"
-            " training stopped, the best weights so far are kept: leave out self-made targets or lower the"
-            " learning rate"
+            f"collapse at step {step}: the network removes {amount}: on average {255 * found:.2f} of 255 levels of"
+            f" the unlabelled photographs, {255 * at_first:.2f} at first (limits {255 * low:.2f} to"
+            f" {255 * high:.2f}); training stopped, the best weights so far are kept: leave out self-made targets"
+            " or lower the learning rate"
         )

@@ -1,7 +1,7 @@
 """Dual sample-augmented contrast: streaks with streaks, backgrounds with backgrounds.
 
-Semi-DRDNet's third network (arXiv 2204.02772); its formulas could not be obtained. A reconstruction: streaks as in
-NLCL (Ye et al., CVPR 2022), whose numbers these are; backgrounds as the ratio of AECR-Net (Wu et al., CVPR 2021).
+A reconstruction of Semi-DRDNet's third network (arXiv 2204.02772), whose formulas could not be obtained: streaks as
+in NLCL (Ye et al., CVPR 2022), with its numbers; backgrounds by the ratio of AECR-Net (Wu et al., CVPR 2021).
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from models.structure_tensor import blurred
 
 TEMPERATURE = 0.07
 POSITIVES = 8
-"""Patches that are rain too: half from the same photograph, half from the bank."""
+"""Number of patches that also show rain: half from the same photograph, half from the bank."""
 NEGATIVES = 128
 ANCHORS = 4
-"""Patches per photograph that are drawn to the positives."""
+"""Number of patches per photograph that are pulled towards the positives."""
 PATCH = 16
 STRIDE = 8
 EMBEDDING = 32
 FAINTEST = 2 / 255
-"""Photographs with less rain on average are left out: there is nothing to compare."""
+"""Photographs with less rain on average are left out: they show too little to compare."""
 LEVEL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 """Weights of the five levels of features, finest first (AECR-Net)."""
 LEAST_DISTANCE = 0.02
-"""Lower bound of the ratio's denominator, without which light rain would make the ratio explode."""
+"""Lower bound of the ratio's denominator, without which the ratio would explode under light rain."""
 
 
 class StreakContrast(nn.Module):
-    """Patches of the rain layer are to be like each other and like real streaks, unlike the background.
+    """Loss that makes patches of the rain layer similar to each other and to real streaks, unlike the background.
 
-    Patches are high-passed, brought to unit variance and embedded by a small perceptron.
+    Patches are high-pass filtered, scaled to unit variance and embedded by a small perceptron.
     """
 
     def __init__(self) -> None:
@@ -48,19 +48,19 @@ class StreakContrast(nn.Module):
         Parameters
         ----------
         rng : SampleRng
-            Which patches are negatives and which of the bank's are positives.
+            Random numbers that choose the negatives; B samples.
         derained, rainy : Tensor
             (B, 3, H, W), at least 48 pixels high and wide.
         real : Tensor
-            (B, 1, H, W) layers of real streaks, augmented.
+            (B, 1, H, W) augmented layers of real streaks.
 
         Returns
         -------
         Tensor
-            A scalar; 0 where no photograph has rain enough.
+            A scalar; 0 if no photograph has enough rain.
         """
         streaks = (rainy - derained).float().mean(1)
-        rainy_enough = streaks.detach().clamp(min=0).mean((1, 2)) > FAINTEST
+        has_rain = streaks.detach().clamp(min=0).mean((1, 2)) > FAINTEST
         rain, bank, background = (
             patches(picture) for picture in (streaks, real[:, 0], derained.float().mean(1))
         )
@@ -68,7 +68,7 @@ class StreakContrast(nn.Module):
         positives = torch.cat((same[:, ANCHORS:], strongest(bank, POSITIVES // 2)), 1)
         embedded = [self._embedded(part) for part in (same[:, :ANCHORS], positives, _some(rng, background))]
         losses = info_nce(*embedded)
-        return (losses * rainy_enough[:, None]).sum() / (ANCHORS * rainy_enough.sum().clamp(min=1))
+        return (losses * has_rain[:, None]).sum() / (ANCHORS * has_rain.sum().clamp(min=1))
 
     def _embedded(self, raw: Tensor) -> Tensor:
         embedded: Tensor = self.embed(normalised(raw))
@@ -76,25 +76,25 @@ class StreakContrast(nn.Module):
 
 
 def patches(pictures: Tensor) -> Tensor:
-    """Cut high-passed patches out of pictures (B, H, W): (B, L, PATCH^2), L places on a grid."""
+    """Cut pictures (B, H, W) into high-pass filtered patches on a grid of L places, (B, L, PATCH^2)."""
     high = pictures - blurred(pictures, 4.0)
     return F.unfold(high[:, None], PATCH, stride=STRIDE).transpose(1, 2)
 
 
 def strongest(cut: Tensor, count: int) -> Tensor:
-    """Return the patches (B, count, P) with the greatest variance of (B, L, P)."""
+    """Return the `count` patches of (B, L, P) with the greatest variance, (B, count, P)."""
     order = cut.detach().var(-1).topk(count, dim=1).indices
     return cut.gather(1, order[:, :, None].expand(-1, -1, cut.shape[-1]))
 
 
 def normalised(cut: Tensor) -> Tensor:
-    """Bring patches (..., P) to mean 0 and unit variance; flat ones stay flat."""
+    """Scale patches (..., P) to mean 0 and unit variance; flat ones stay flat."""
     centred = cut - cut.mean(-1, keepdim=True)
     return centred / (centred.var(-1, keepdim=True) + 1e-6).sqrt()
 
 
 def info_nce(anchors: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
-    """Mean over the positives of -log(e^p / (e^p + sum e^n)), at temperature 0.07 (van den Oord et al., 2018).
+    """Return -log(e^p / (e^p + sum e^n)) at temperature 0.07, averaged over positives (van den Oord et al., 2018).
 
     Parameters
     ----------
@@ -114,9 +114,9 @@ def info_nce(anchors: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
 def background_ratio(
     anchor: Sequence[Tensor], positive: Sequence[Tensor], negative: Sequence[Tensor]
 ) -> Tensor:
-    """Sum over levels of weight * |anchor - positive| / |anchor - negative|, one number per photograph.
+    """Return the sum over levels of weight * |anchor - positive| / |anchor - negative|, (B,).
 
-    All three are features of one scene: with another scene as negative the denominator says nothing about rain.
+    All three are features of one scene: with another scene as negative, the denominator would not measure rain.
 
     Parameters
     ----------
@@ -124,15 +124,15 @@ def background_ratio(
         Features of `models.training.semi.rain_critic.RainCritic`, finest first, (B, C, h, w) each.
     """
     total = anchor[0].new_zeros(len(anchor[0]))
-    for weight, ours, like, unlike in zip(LEVEL_WEIGHTS, anchor, positive, negative, strict=True):
-        near, far = ((ours - other.detach()).abs().mean((1, 2, 3)) for other in (like, unlike))
+    for weight, level, like, unlike in zip(LEVEL_WEIGHTS, anchor, positive, negative, strict=True):
+        near, far = ((level - other.detach()).abs().mean((1, 2, 3)) for other in (like, unlike))
         total = total + weight * near / far.clamp(min=LEAST_DISTANCE)
     return total
 
 
 def _some(rng: SampleRng, cut: Tensor) -> Tensor:
-    """Draw NEGATIVES patches of all photographs of a batch, (NEGATIVES, P)."""
-    each = -(-NEGATIVES // len(cut))
-    places = (rng.uniform(shape=(each,)) * cut.shape[1]).long().clamp(max=cut.shape[1] - 1)
+    """Draw `NEGATIVES` patches from all photographs of a batch, (NEGATIVES, P)."""
+    per_photograph = -(-NEGATIVES // len(cut))
+    places = (rng.uniform(shape=(per_photograph,)) * cut.shape[1]).long().clamp(max=cut.shape[1] - 1)
     chosen = cut.gather(1, places[:, :, None].expand(-1, -1, cut.shape[-1]))
     return chosen.flatten(0, 1)[:NEGATIVES]

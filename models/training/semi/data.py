@@ -1,4 +1,4 @@
-"""Real rain for semi-supervised training (`RealRain`): photographs, their streaks, and uncertain targets."""
+"""Data of semi-supervised training (`RealRain`): photographs of real rain, their streaks, uncertain targets."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from models.rng import SampleRng
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Rainy photographs with targets and how far each pixel is trusted; pictures of one number are of one size."""
+    """Rainy photographs with targets and a confidence per pixel; pictures of the same number have the same size."""
 
     rainy: Bank
     target: Bank
     """Temporal backgrounds."""
     confidence: Bank
-    """One channel: 0 for no trust, 255 for all."""
+    """One channel, from 0 (not trusted) to 255 (fully trusted)."""
 
     def __post_init__(self) -> None:
-        """Refuse banks that do not fit each other.
+        """Check that the banks fit each other.
 
         Raises
         ------
@@ -48,14 +48,14 @@ class Targets:
         return len(self.rainy)
 
     def whole(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return one photograph whole: rainy, target (1, 3, H, W) and confidence (1, 1, H, W)."""
+        """Return one whole photograph: rainy, target (1, 3, H, W) and confidence (1, 1, H, W)."""
         rainy, target, confidence = (
             bank.picture(number)[None] for bank in (self.rainy, self.target, self.confidence)
         )
         return rainy, target, confidence
 
     def crops(self, rng: SampleRng, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Cut rainy, target (B, 3, size, size) and confidence (B, 1, size, size) out of the same places."""
+        """Cut rainy, target (B, 3, size, size) and confidence (B, 1, size, size) at the same random places."""
         index, grid = _places(rng, self.rainy, size)
         rainy, target, confidence = (
             sample(bank, index, grid) for bank in (self.rainy, self.target, self.confidence)
@@ -65,17 +65,17 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class RealRain:
-    """Everything that is known about real rain."""
+    """Photographs of real rain, with the streaks and targets that were derived from them."""
 
     photographs: Bank
-    """Unlabelled."""
+    """Unlabelled photographs."""
     streaks: Bank
-    """Taken from them: `models.rain.streak_mining`."""
+    """Streaks taken from them by `models.rain.streak_mining`."""
     held_out_streaks: Bank
-    """Streaks of other photographs, which are added to validation photographs."""
+    """Streaks of other photographs, for validation."""
     temporal: Targets | None = None
     held_out_temporal: Targets | None = None
-    """Targets of other scenes, on which weights are also chosen."""
+    """Targets of other scenes, for validation."""
 
     def to(self, device: torch.device) -> RealRain:
         """Move everything to a device."""
@@ -93,7 +93,7 @@ class RealRain:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all pixels, each part under its name: a resumed training must see the same."""
+        """SHA-256 over names, sizes and pixels of all banks, which must not change when a training resumes."""
         seen = sha256()
         for name, bank in self._banks():
             seen.update(f"{name} {bank.heights.tolist()} {bank.widths.tolist()} ".encode())

@@ -1,9 +1,9 @@
-"""Weights by gradient (`GradientShare`): the pull of one term on derained photographs is a share of another's.
+"""Weights by gradient (`GradientShare`): the gradient of a term is scaled to a share of another term's.
 
-A constant weight does not do for contrast terms: the gradient of InfoNCE depends on how far the embedding is
-trained, and that of a ratio on how heavy the rain is, so that one step is dominated by them and the next ignores
-them. After GradNorm (Chen et al., ICML 2018), but with a fixed share, and measured at the derained photographs,
-which needs no pass back through the network.
+A constant weight does not work for contrast terms: the gradient of InfoNCE depends on how far the embedding is
+trained, and that of a ratio on how heavy the rain is, so that they dominate one step and hardly matter in the next.
+The method follows GradNorm (Chen et al., ICML 2018), but with a fixed share, and measures gradients at the derained
+photographs, which needs no backward pass through the network.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 RAMP_STEPS = 50
-"""Steps after which a contrast has its whole share: before, its embedding is hardly trained."""
+"""Number of steps until a contrast has its full share: at first its embedding is hardly trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +26,14 @@ class GradientShare:
 
     @classmethod
     def of(cls, term: Tensor, derained: Tensor) -> GradientShare:
-        """Measure the reference: the gradient of a term with respect to the photographs (B, 3, H, W) it judges."""
+        """Measure the reference: the gradient of a term with respect to the derained photographs (B, 3, H, W)."""
         return cls(_gradient_norm(term, derained))
 
     def scaled(self, term: Tensor, derained: Tensor, share: float) -> Tensor:
         """Scale a term so that the norm of its gradient with respect to `derained` is `share` of the reference.
 
-        The factor is a constant of the step: no gradient passes through it. A term without a gradient, as where no
-        photograph has enough rain, becomes 0.
+        The factor is a constant: no gradient passes through it. A term without a gradient, because no photograph
+        has enough rain, becomes 0.
         """
         norm = _gradient_norm(term, derained)
         factor: Tensor = torch.where(
@@ -43,7 +43,7 @@ class GradientShare:
 
 
 def ramp(step: int) -> float:
-    """Return the factor of a contrast's share at a step from 0 on: linear up to 1."""
+    """Return the factor of a contrast's share at a step, counted from 0: a linear rise to 1."""
     return min(1.0, (step + 1) / RAMP_STEPS)
 
 

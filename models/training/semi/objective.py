@@ -1,8 +1,8 @@
-"""Semi-supervised training of any network: labelled pairs, and real rain without labels.
+"""Semi-supervised training of any network (`SemiSupervised`): labelled pairs, and real rain without labels.
 
-Semi-DRDNet (arXiv 2204.02772) with DRD-Net, whose formulas could not be obtained: a reconstruction, with re-rain
-as what it stands on. Stage 2 of a training: it starts from weights that derain, at a low learning rate, and with
-BatchNorm frozen, since real and synthetic rain differ in their statistics.
+With DRD-Net this is a reconstruction of Semi-DRDNet (arXiv 2204.02772), whose formulas could not be obtained; it is
+based on re-rain. It is stage 2 of a training: it starts from trained weights, at a low learning rate, and with
+BatchNorm frozen, because real and synthetic rain differ in their statistics.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from models.training.semi.rain_critic import RainCritic
 from models.training.semi.validation import SemiScore, score
 
 FIRST_LOOKS = 4
-"""Batches of unlabelled photographs in the first look of the watch: the others are compared with it."""
+"""Number of unlabelled batches in the first look of the watch, with which later looks are compared."""
 STREAM_NUMBERS = 7
-"""Numbers for random streams; those that `Stream` does not use are for terms of subclasses."""
+"""Number of random streams; those that `Stream` does not name are for terms of subclasses."""
 
 
 class Stream(IntEnum):
-    """Independent random streams: a term that is switched off does not change the draws of others."""
+    """Independent random streams, so that switching a term off does not change the draws of others."""
 
     WATCH = 0
     RERAIN = 1
@@ -51,16 +51,16 @@ class SemiSupervised(Objective):
     Parameters
     ----------
     config : SemiConfig
-        What counts how much.
+        Weights of the terms.
     data : RealRain
-        On the device of the training.
+        Real rain, on the device of the training.
     critic : RainCritic, optional
-        Feature space of the background contrast; needed where that is on.
+        Feature space of the background contrast; needed if that is on.
 
     Raises
     ------
     ValueError
-        If a critic is needed and not given.
+        If a critic is needed but not given.
     """
 
     def __init__(self, config: SemiConfig, data: RealRain, critic: RainCritic | None = None) -> None:
@@ -78,11 +78,11 @@ class SemiSupervised(Objective):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Return configuration and data; see `Objective.facts`."""
+        """Configuration and digest of the data; see `Objective.facts`."""
         return self._facts
 
     def forward(self, network: Any, config: TrainConfig, step: int, pair: RainyPair) -> dict[str, Tensor]:
-        """Return the terms, as `Objective.forward` says.
+        """Return the terms; see `Objective.forward`.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class SemiSupervised(Objective):
             terms |= self._on_targets(network, batch, rng, "temporal", weight, self.data.temporal)
         return terms
 
-    def judge(self, network: nn.Module, pairs: ValidationSet) -> SemiScore:
+    def score(self, network: nn.Module, pairs: ValidationSet) -> SemiScore:
         """Score weights as `models.training.semi.validation` does."""
         return score(network, pairs, self.data)
 
@@ -117,7 +117,7 @@ class SemiSupervised(Objective):
     def _on_labelled(self, network: Any, batch: StepBatch) -> tuple[dict[str, Tensor], GradientShare | None]:
         """Return the network's own loss on some labelled photographs, and PSNR under real streaks on the others.
 
-        The gradient of the latter is what the contrasts are scaled to.
+        The contrasts are scaled to the gradient of the latter.
         """
         count = len(batch.pair.clean)
         real = min(round(self.config.rerain_share * count), count - 1) if self.config.rerain else 0
@@ -133,13 +133,13 @@ class SemiSupervised(Objective):
             return dict(terms), None
         share = GradientShare.of(rerain, derained)
         if self.critic is not None:
-            ratio = self._ratio(derained, clean, pair.rainy, _rain_enough(pair.rainy, clean))
-            wanted = self.config.background_contrast * ramp(batch.step)
-            terms |= {"background_contrast": share.scaled(ratio, derained, wanted)}
+            ratio = self._ratio(derained, clean, pair.rainy, _has_rain(pair.rainy, clean))
+            weight = self.config.background_contrast * ramp(batch.step)
+            terms |= {"background_contrast": share.scaled(ratio, derained, weight)}
         return dict(terms), share
 
     def _ratio(self, derained: Tensor, clean: Tensor, rainy: Tensor, trusted: Tensor) -> Tensor:
-        """Background contrast of one scene three times, each as far as it is trusted, (B,) in [0, 1]."""
+        """Return the background contrast of three versions of each scene, weighted by trust, (B,) in [0, 1]."""
         assert self.critic is not None
         anchor, positive, negative = (self.critic.features(part) for part in (derained, clean, rainy))
         return (background_ratio(anchor, positive, negative) * trusted).sum() / (trusted > 0).sum().clamp(
@@ -154,62 +154,61 @@ class SemiSupervised(Objective):
         derained = _derained(network, rainy)
         rng = batch.rng(Stream.UNLABELLED, 1)
         real = real_streaks(rng, self.data.streaks, (batch.size, batch.size))
-        wanted = self.config.streak_contrast * ramp(batch.step)
-        return {"streak_contrast": share.scaled(contrast(rng, derained, rainy, real), derained, wanted)}
+        weight = self.config.streak_contrast * ramp(batch.step)
+        return {"streak_contrast": share.scaled(contrast(rng, derained, rainy, real), derained, weight)}
 
     def _on_targets(
         self, network: Any, batch: StepBatch, rng: SampleRng, name: str, weight: float, targets: Targets
     ) -> dict[str, Tensor]:
-        """PSNR to targets that may be wrong; contrast with the same scene under strong rain."""
+        """Return PSNR to uncertain targets, and the contrast with the same scene under strong rain."""
         rainy, target, confidence = targets.crops(rng, batch.size)
         derained = _derained(network, rainy)
         terms = {name: weight * masked_psnr_term(derained, target, confidence)}
         if self.critic is not None:
             strong = rerained(rng, self.data.streaks, rainy).rainy
-            trusted = _rain_enough(rainy, target) * confidence.mean((1, 2, 3))
+            trusted = _has_rain(rainy, target) * confidence.mean((1, 2, 3))
             ratio = self._ratio(derained, target, strong, trusted)
-            wanted = self.config.background_contrast * ramp(batch.step)
-            terms[f"{name}_contrast"] = GradientShare.of(terms[name], derained).scaled(
-                ratio, derained, wanted
-            )
+            share = GradientShare.of(terms[name], derained)
+            contrast = self.config.background_contrast * ramp(batch.step)
+            terms[f"{name}_contrast"] = share.scaled(ratio, derained, contrast)
         return terms
 
 
 class StepBatch:
-    """One step's labelled pair, and the draws of everything else."""
+    """The labelled pair of one step, and the random numbers of everything else."""
 
     def __init__(self, config: TrainConfig, step: int, pair: RainyPair) -> None:
         self.config, self.step, self.pair = config, step, pair
         self.size = pair.clean.shape[-1]
 
     def rng(self, stream: int, number: int = 0) -> SampleRng:
-        """Return the draws of a stream, a sample for each of the labelled batch; `number` keeps several apart."""
+        """Return the random numbers of a stream, one sample per labelled crop; `number` gives further streams."""
         count, device = len(self.pair.clean), self.pair.clean.device
         first = (self.step * distributed.world_size() + distributed.rank()) * count
         seed = self.config.seed + 1_000_003 * (1 + stream + STREAM_NUMBERS * number)
         return SampleRng(seed, torch.arange(first, first + count, device=device))
 
     def last(self, count: int) -> Tensor:
-        """Mark the last samples of the batch, (B,)."""
+        """Mark the last `count` samples of the batch, (B,)."""
         whole = len(self.pair.clean)
         return torch.arange(whole, device=self.pair.clean.device) >= whole - count
 
 
 def freeze_norms(network: nn.Module) -> None:
-    """Fix statistics and scales of every BatchNorm; done twice it changes nothing."""
+    """Freeze the statistics and parameters of every BatchNorm; idempotent."""
     for part in network.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.eval().requires_grad_(False)
 
 
 def _derained(network: Any, rainy: Tensor) -> Tensor:
-    """Derain (B, 3, H, W); return a view, for gradients there: Fabric forbids them at the output itself."""
+    """Derain (B, 3, H, W); return a view, because Fabric forbids gradients with respect to the output itself."""
     derained: Tensor = network(channels_last(rainy))
     return derained.view_as(derained)
 
 
-def _rain_enough(rainy: Tensor, clean: Tensor) -> Tensor:
-    """Mark photographs with rain enough to be compared by, (B,)."""
+def _has_rain(rainy: Tensor, clean: Tensor) -> Tensor:
+    """Mark photographs with enough rain for the contrast, (B,)."""
     return (rainy - clean).clamp(min=0).mean((1, 2, 3)) > FAINTEST
 
 
@@ -218,5 +217,5 @@ def _part(pair: RainyPair, chosen: slice) -> RainyPair:
 
 
 def channels_last(pictures: Tensor) -> Tensor:
-    """Lay pictures (B, 3, H, W) out as convolutions on a CPU read them fastest."""
+    """Convert pictures (B, 3, H, W) to the memory format in which convolutions on a CPU are fastest."""
     return pictures.contiguous(memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
-"""A small network that separates photographs from photographs with rain: a feature space that sees rain. Ours.
+"""A small classifier of photographs with and without rain (`RainCritic`), whose features represent rain. Ours.
 
-A derainer's own features cannot see the rain that it misses, so the critic learns from families of streaks that
-no derainer is trained on, and that judge nothing either.
+A derainer's own features cannot see the rain that it misses, so the critic learns from families of streaks that are
+used neither to train derainers nor to evaluate them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from models.rng import SampleRng
 RIBBONS = StreakFamily((20.0, 60.0), (2.2, 3.4), (1e-4, 8e-4), (0.08, 0.5), flat=True)
 GRAINS = StreakFamily((6.0, 14.0), (0.7, 1.1), (2e-3, 1.2e-2), (0.08, 0.5), flat=True)
 FAMILIES = (RIBBONS, GRAINS)
-"""Only the critic ever sees them: broad even ribbons, short sharp grains."""
+"""Families that only the critic sees: broad even ribbons, short sharp grains."""
 WIDTHS = (16, 24, 32, 48, 64)
 """Widths of the five levels, finest first."""
 SLOPE = 0.1
 PHOTOGRAPHS = 8
-"""A step, each without rain and with it: the two differ in nothing but rain."""
+"""Photographs per step, each without and with rain: the two versions differ in nothing but rain."""
 CROP = 64
 STEPS = 600
 LEARNING_RATE = 1e-3
@@ -34,7 +34,7 @@ HELD_OUT_CROPS = 64
 
 
 class RainCritic(nn.Module):
-    """Five levels of convolutions, each half as fine as the one before; a logit for rain at the end."""
+    """Five levels of convolutions, each at half the resolution of the one before, and a logit for rain."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class RainCritic(nn.Module):
                 nn.init.zeros_(part.bias)  # type: ignore[arg-type]
 
     def features(self, pictures: Tensor) -> list[Tensor]:
-        """Return the features of five levels of pictures (B, 3, H, W) in [0, 1], finest first."""
+        """Return five levels of features of pictures (B, 3, H, W) in [0, 1], finest first."""
         features = [pictures.float() - 0.5]
         for level in self.levels:
             features.append(level(features[-1]))
@@ -69,26 +69,26 @@ class RainCritic(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class TrainedCritic:
-    """A critic and how well it judges."""
+    """A critic and its accuracy."""
 
     critic: RainCritic
     accuracy: float
-    """Share of held-out photographs, half of them with rain, that it judges right."""
+    """Share of held-out photographs, half of them with rain, that it classifies correctly."""
 
 
 def train_critic(
     training: TrainingData, held_out: TrainingData, seed: int, steps: int = STEPS, crop: int = CROP
 ) -> TrainedCritic:
-    """Train a critic on clean photographs; minutes of one core at the default number of steps.
+    """Train a critic on clean photographs; the default number of steps takes minutes on one core.
 
     Parameters
     ----------
     training, held_out : TrainingData
-        Only their photographs are used.
+        Data of both splits; only the photographs are used.
     seed : int
-        The same seed gives the same critic on the same machine.
+        Seed; the same seed gives the same critic on the same machine.
     steps : int
-        Optimiser steps of 8 crops, each without rain and with it.
+        Optimiser steps, with 8 crops each, without and with rain.
     crop : int
         Side of the crops in pixels.
     """
@@ -115,7 +115,7 @@ def _accuracy(critic: RainCritic, photographs: Bank, seed: int, crop: int) -> fl
 
 
 def _examples(seed: int, samples: Tensor, photographs: Bank, crop: int) -> tuple[Tensor, Tensor]:
-    """Draw photographs, each without rain and with it: (2 B, 3, crop, crop) and which have it, (2 B,)."""
+    """Draw photographs without and with rain, (2 B, 3, crop, crop), and labels that are 1 for rain, (2 B,)."""
     rng = SampleRng(seed, samples.to(photographs.pixels.device))
     index = rng.integer(len(photographs))
     grid = crop_grid(rng, photographs, index, rng.log_uniform(0.7, 1.5), crop)

@@ -1,4 +1,4 @@
-"""Validation scores for choosing weights when real rain has no labels (`score`)."""
+"""Validation scores that select weights on real rain without labels (`score`)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_TEMPORAL = 20
 
 @dataclass(frozen=True, slots=True)
 class SemiScore(ValidationScore):
-    """The same under rendered rain and without rain, and mean psnr_y in dB under held-out real streaks."""
+    """`ValidationScore`, and mean psnr_y in dB under held-out real streaks."""
 
     rerained: float
 
@@ -39,13 +39,13 @@ class SemiScore(ValidationScore):
 
     @property
     def overall(self) -> float:
-        """Score by which weights are chosen: real rain counts as much as all rendered rain. Ours."""
+        """Score that selects weights (ours): real rain counts as much as all rendered rain."""
         return (self.rendered + self.real) / 2 + 0.05 * self.none
 
 
 @dataclass(frozen=True, slots=True)
 class TemporalScore(SemiScore):
-    """The same, and mean psnr_y against temporal backgrounds of held-out scenes."""
+    """`SemiScore`, and mean psnr_y in dB against temporal backgrounds of held-out scenes."""
 
     temporal: float
 
@@ -56,7 +56,7 @@ class TemporalScore(SemiScore):
 
 
 def score(network: nn.Module, pairs: ValidationSet, data: RealRain) -> SemiScore:
-    """Score weights on rendered rain, on held-out real streaks on the same photographs, on temporal backgrounds."""
+    """Score weights on rendered rain, the same photographs with held-out streaks, and temporal backgrounds."""
     bank, temporal = data.held_out_streaks, data.held_out_temporal
     rained = [
         rerained(
@@ -72,7 +72,7 @@ def score(network: nn.Module, pairs: ValidationSet, data: RealRain) -> SemiScore
 
 @torch.inference_mode()
 def _compared_with_backgrounds(network: nn.Module, backgrounds: Targets) -> float:
-    """Return mean psnr_y in dB against backgrounds, of which only what is trusted counts."""
+    """Return the mean psnr_y in dB against backgrounds; only trusted pixels count."""
     scores = []
     for number in range(min(len(backgrounds), MOST_TEMPORAL)):
         rainy, target, confidence = backgrounds.whole(number)

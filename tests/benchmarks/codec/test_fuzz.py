@@ -41,7 +41,7 @@ def test_a_number_stands_for_one_image():
 def test_processes_report_every_image_and_lose_no_good_one():
     outcomes = list(fuzz.run(60))
     assert [outcome.number for outcome in outcomes] == list(range(60))
-    assert {outcome.what for outcome in outcomes} <= {"rejected", "accepted"}
+    assert {outcome.result for outcome in outcomes} <= {"rejected", "accepted"}
     assert [outcome.good_lost for outcome in outcomes].count(False) == 60 // fuzz.GOOD_AFTER
 
 
@@ -64,4 +64,4 @@ class Silent:
 @pytest.mark.parametrize(("dies", "what"), [(True, fuzz.CRASH), (False, fuzz.HANG)])
 def test_a_process_that_dies_or_falls_silent_is_counted_against_the_image_that_it_was_at(dies, what):
     outcomes = list(fuzz._received(Silent(dies), 0))
-    assert [(outcome.number, outcome.what) for outcome in outcomes] == [(0, "accepted"), (1, what)]
+    assert [(outcome.number, outcome.result) for outcome in outcomes] == [(0, "accepted"), (1, what)]

@@ -39,7 +39,7 @@ def test_a_finished_cell_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     row = LoopRow("re-rain", "needles", 4, 1, 2, *[0.0] * 11, 4, 0.5, 12, 9)
     learning_loop.write_table([row], results)
     monkeypatch.setattr(learning_loop, "scenes", lambda *_: [])
-    monkeypatch.setattr(learning_loop, "tuned", pytest.fail)
+    monkeypatch.setattr(learning_loop, "fine_tune", pytest.fail)
     monkeypatch.setattr(learning_loop, "rain100l_in", lambda *_: [])
     options = ["--steps=4", "--terms=re-rain", "--domains=needles", f"--results={results}"]
     monkeypatch.setattr(

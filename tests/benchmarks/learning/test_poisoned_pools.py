@@ -109,7 +109,7 @@ def test_wrong_targets_are_far_from_right_ones():
 
 
 def test_the_black_teacher_predicts_black():
-    derained = build(poisons.takes_everything())(random_pictures(1, 3, 24, 32))
+    derained = build(poisons.black_network())(random_pictures(1, 3, 24, 32))
     assert (derained.clamp(0, 1) == 0).all()
 
 
@@ -180,7 +180,7 @@ def test_figures_and_words_of_a_row():
 def test_a_finished_pool_is_kept_and_another_one_is_judged(tmp_path, monkeypatch):
     results = tmp_path / "pools.csv"
     write_table([ROW], results)
-    monkeypatch.setattr(poisoned_pools, "measure", lambda course, name: replace(ROW, pool=name, promotions=1))
+    monkeypatch.setattr(poisoned_pools, "measure", lambda setup, name: replace(ROW, pool=name, promotions=1))
     for name in ("DERAIN_DEVICE", "DERAIN_WORKERS", "DERAIN_TRAINING"):
         monkeypatch.setenv(name, "")
     options = [

@@ -14,14 +14,14 @@ from benchmarks.common.photographs import images_in, read
 from benchmarks.common.tables import rows_of, write_table
 from benchmarks.learning import retraining
 from benchmarks.learning.rain_domains import RainyScene
-from benchmarks.learning.retraining import CPU, RetrainingRow, shortened, written
+from benchmarks.learning.retraining import CPU, RetrainingRow, shortened, write_photographs
 from tasks.retraining.presets import sizes_of
 from tasks.training import finetuning_request
 
 
 def test_only_the_first_rain_of_a_scene_goes_in_each_from_a_camera_of_its_own(tmp_path: Path):
     clean, *frames = (np.full((8, 8, 3), level, np.uint8) for level in (10, 20, 30))
-    folder = written([RainyScene(clean, tuple(frames))] * 2, tmp_path)
+    folder = write_photographs([RainyScene(clean, tuple(frames))] * 2, tmp_path)
     cameras = sorted(folder.iterdir())
     assert [len(images_in(camera)) for camera in cameras] == [1, 1]
     assert all(np.array_equal(read(images_in(camera)[0]), frames[0]) for camera in cameras)

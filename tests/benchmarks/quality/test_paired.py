@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.common.networks import networks
-from benchmarks.quality.paired import PairedRow, PairedSet, derained, paired_sets, untouched
+from benchmarks.quality.paired import PairedRow, PairedSet, paired_sets, score_input, score_network
 from models.modelfile import pack, write_model_file
 from tests.support.samples.photographs import photograph
 from tests.support.samples.students import random_student
@@ -26,7 +26,7 @@ DATA = os.environ.get("DERAIN_TEST_DATA")
     ],
 )
 def test_figures_of_untouched_input_are_the_published_ones(name, figures):
-    row = untouched(paired_sets(Path(DATA))[name])
+    row = score_input(paired_sets(Path(DATA))[name])
     assert row.n == 100
     assert (row.psnr_y, row.psnr_rgb) == pytest.approx(figures[:2], abs=0.01)
     assert (row.ssim_y, row.ssim_rgb) == pytest.approx(figures[2:], abs=0.0002)
@@ -46,14 +46,14 @@ def pairs(tmp_path: Path) -> PairedSet:
 
 
 def test_an_untouched_pair_counts_as_the_ceiling(pairs):
-    row = untouched(pairs)
+    row = score_input(pairs)
     assert row.n == 3
     assert row.psnr_y_min < 25 < row.psnr_y < 60
-    assert untouched(PairedSet("clean", pairs.clean, pairs.clean)).psnr_y_min == 60
+    assert score_input(PairedSet("clean", pairs.clean, pairs.clean)).psnr_y_min == 60
 
 
 def test_a_limit_takes_the_first(pairs):
-    row = untouched(pairs, limit=1)
+    row = score_input(pairs, limit=1)
     assert row.n == 1
     assert row.psnr_y_min == row.psnr_y_p10 == pytest.approx(row.psnr_y, abs=0.006)
 
@@ -61,12 +61,12 @@ def test_a_limit_takes_the_first(pairs):
 def test_a_network_is_run_on_every_pair(pairs, tmp_path):
     write_model_file(pack(random_student(), {}), tmp_path / "tiny.safetensors")
     (network,) = networks([tmp_path / "tiny.safetensors"])
-    row: PairedRow = derained(network, pairs)
+    row: PairedRow = score_network(network, pairs)
     assert (row.model, row.n) == ("tiny", 3)
     assert row.model_digest == network.digest
-    assert row.psnr_y != untouched(pairs).psnr_y
+    assert row.psnr_y != score_input(pairs).psnr_y
 
 
 def test_a_folder_without_photographs_is_named(tmp_path):
     with pytest.raises(SystemExit, match=r"rain100l.*--data"):
-        untouched(paired_sets(tmp_path)["rain100l"])
+        score_input(paired_sets(tmp_path)["rain100l"])

@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks.common.networks import networks, shipped
 from benchmarks.common.photographs import middle
-from benchmarks.quality.real_photographs import RealRow, judged, of_network, references
+from benchmarks.quality.real_photographs import RealRow, measure_probes, of_network, references
 from models.evaluation.probe_layers import DETAIL_FAMILIES, RAIN_FAMILIES
 from models.modelfile import STUDENT_BASE, pack, write_model_file
 from tests.support.samples.photographs import as_floats, photograph
@@ -27,7 +27,7 @@ def real(tmp_path: Path) -> Path:
 
 
 def test_references_rank_as_they_must(real):
-    untouched, box, gaussian = (judged(each, real) for each in references())
+    untouched, box, gaussian = (measure_probes(each, real) for each in references())
     assert (untouched.n, untouched.rain_recall, untouched.detail_kept) == (2, 0, 1)
     assert untouched.niqe_after == untouched.niqe_before
     for smoothed in (box, gaussian):
@@ -38,10 +38,10 @@ def test_references_rank_as_they_must(real):
 
 
 def test_a_photograph_has_its_probes_whatever_it_is_called(real):
-    before = judged(references()[1], real, limit=1)
+    before = measure_probes(references()[1], real, limit=1)
     (real / "astronaut.png").rename(real / "a.png")
-    assert judged(references()[1], real, limit=1) == before
-    assert judged(references()[1], real, limit=1, turn=1) != before
+    assert measure_probes(references()[1], real, limit=1) == before
+    assert measure_probes(references()[1], real, limit=1, turn=1) != before
 
 
 def test_a_row_has_a_column_for_every_family():
@@ -55,14 +55,14 @@ def test_a_network_is_measured_as_the_photographs_it_writes(tmp_path, real):
     floats = network.derain_floats(torch.stack([as_floats(pixels)] * 2))
     for each in floats:
         np.testing.assert_array_equal((each * 255).round().permute(1, 2, 0).numpy(), network.derain(pixels))
-    row = judged(of_network(network), real, limit=1)
+    row = measure_probes(of_network(network), real, limit=1)
     assert (row.set, row.model, row.n) == ("real_rain", "tiny", 1)
 
 
 def test_a_photograph_that_cannot_be_measured_is_named(real):
     Image.new("RGB", (40, 40)).save(real / "0.png")
     with pytest.raises(SystemExit, match=r"0\.png: .*96"):
-        judged(references()[0], real)
+        measure_probes(references()[0], real)
 
 
 def test_what_ships_is_networks_alone():

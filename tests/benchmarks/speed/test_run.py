@@ -14,15 +14,17 @@ from benchmarks.common.peak_memory import peak_mib
 from benchmarks.speed import run, techniques
 from benchmarks.speed.prenet import PReNet
 from benchmarks.speed.run import Contender, SpeedRow, agreement, measure, summarise, write
-from benchmarks.speed.techniques import CUDA_GRAPHS, TECHNIQUES, Rung, forward_of, picture, rungs
+from benchmarks.speed.techniques import CUDA_GRAPHS, TECHNIQUES, Variant, forward_of, picture, variants
 from models.networks.descriptor import count_gmac, count_parameters
 
 CPU = torch.device("cpu")
 
 
 def contenders(size: int = 16) -> list[Contender]:
-    eager = [rung for rung in rungs(["student-base"], CPU, [1, 2]) if "compiled" not in rung.technique]
-    return [Contender(rung, forward_of(rung, CPU), picture(rung, size, CPU)) for rung in eager]
+    eager = [
+        variant for variant in variants(["student-base"], CPU, [1, 2]) if "compiled" not in variant.technique
+    ]
+    return [Contender(variant, forward_of(variant, CPU), picture(variant, size, CPU)) for variant in eager]
 
 
 def test_prenet_is_as_large_as_published():
@@ -38,16 +40,16 @@ def test_multiplications_of_every_stage_are_counted():
     assert count_gmac(PReNet(), 16) == pytest.approx(6 * 16 * 16 * (168_963 - 32 * 15 - 3) / 1e9)
 
 
-def test_the_ladder_begins_with_prenet_at_every_batch():
-    both = list(rungs(["student-tiny"], CPU, [1, 8]))
-    assert [(rung.network, rung.technique) for rung in both[:2]] == [
+def test_the_variants_begin_with_prenet_at_every_batch():
+    both = list(variants(["student-tiny"], CPU, [1, 8]))
+    assert [(variant.network, variant.technique) for variant in both[:2]] == [
         ("prenet", "fp32"),
         ("prenet", TECHNIQUES[2]),
     ]
-    assert [rung.technique for rung in both if rung.network == "student-tiny" and rung.batch == 8] == list(
-        TECHNIQUES
-    )
-    on_gpu = [rung.technique for rung in rungs(["student-tiny"], torch.device("cuda"), [1])][2:]
+    assert [
+        variant.technique for variant in both if variant.network == "student-tiny" and variant.batch == 8
+    ] == list(TECHNIQUES)
+    on_gpu = [variant.technique for variant in variants(["student-tiny"], torch.device("cuda"), [1])][2:]
     assert on_gpu == ["fp32", "tf32", *TECHNIQUES[1:], CUDA_GRAPHS]
 
 
@@ -61,7 +63,7 @@ def test_fp32_is_not_rounded_as_tf32_is(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     monkeypatch.setattr(techniques, "weights_of", lambda name: Looks())
     for technique in ("tf32", "fp32", "tf32"):
-        forward_of(Rung("student-tiny", technique, 1), CPU)(torch.zeros(1))
+        forward_of(Variant("student-tiny", technique, 1), CPU)(torch.zeros(1))
     assert seen == [True, False, True]
 
 
@@ -120,17 +122,17 @@ def test_networks_are_compiled_for_the_sizes_that_they_are_timed_on(monkeypatch:
     reported: list[tuple[bool, str]] = []
     monkeypatch.setattr(torch, "compile", lambda network, dynamic, mode: reported.append((dynamic, mode)))
     for technique in (TECHNIQUES[3], CUDA_GRAPHS):
-        forward_of(Rung("student-tiny", technique, 8), CPU)
+        forward_of(Variant("student-tiny", technique, 8), CPU)
     assert reported == [(False, "default"), (False, "reduce-overhead")]
 
 
 def test_a_batch_is_written_before_the_next_one_is_built(tmp_path: Path, monkeypatch):
-    def climb(networks: list[str], device: torch.device, batches: list[int]) -> list[Rung]:
+    def climb(networks: list[str], device: torch.device, batches: list[int]) -> list[Variant]:
         if batches == [2]:
             raise KeyboardInterrupt
-        return [Rung("student-tiny", "fp32", *batches)]
+        return [Variant("student-tiny", "fp32", *batches)]
 
-    for name, value in (("rungs", climb), ("peak_mib", lambda *_: 7.0), ("TIMED_SECONDS", 0.0)):
+    for name, value in (("variants", climb), ("peak_mib", lambda *_: 7.0), ("TIMED_SECONDS", 0.0)):
         monkeypatch.setattr(run, name, value)
     for name, value in run.ALLOCATOR.items():
         monkeypatch.setenv(name, value)
@@ -159,11 +161,11 @@ def test_every_contender_is_timed_in_every_repeat(monkeypatch):
 
 def test_bf16_is_near_fp32():
     exact, rough = (contender for contender in contenders(32)[2:4])
-    assert rough.rung == Rung("student-base", "bf16", 1)
+    assert rough.variant == Variant("student-base", "bf16", 1)
     assert 35 < agreement(rough, exact) < 80
 
 
 @pytest.mark.slow
 def test_memory_grows_with_the_picture():
-    small, large = (peak_mib(Rung("student-base", "fp32", 1), size) for size in (128, 1024))
+    small, large = (peak_mib(Variant("student-base", "fp32", 1), size) for size in (128, 1024))
     assert large > small + 30

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.speed.training_step import AHEAD, BARE, IN_TURN, Training, begun, measure
+from benchmarks.speed.training_step import AHEAD, BARE, IN_TURN, Training, measure, new_training
 from models.training.config import TrainConfig
 from tests.support.worlds.rainy import small_world
 
@@ -10,7 +10,7 @@ CONFIG = TrainConfig(preset="student-tiny", batch=2, crop=32)
 
 
 def training() -> Training:
-    return begun(CONFIG, small_world())
+    return new_training(CONFIG, small_world())
 
 
 def test_the_loops_take_the_batches_of_their_steps():

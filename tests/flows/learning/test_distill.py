@@ -30,7 +30,7 @@ def test_what_cannot_be_done_is_one_line(workspace: Path):
     refused = distill.fn(preset="huge")
     assert (refused.is_failed(), refused.message) == (
         True,
-        "preset 'huge' does not exist; there are smoke, small, base",
+        "preset 'huge': unknown; choose from smoke, small, base",
     )
     assert list(workspace.parent.iterdir()) == []
 

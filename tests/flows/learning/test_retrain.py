@@ -138,5 +138,5 @@ def test_a_preset_that_there_is_not_is_named_before_anything_is_done(tmp_path: P
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DERAIN_WORKSPACE", raising=False)
     failed = retrain.fn(preset="huge")
-    assert str(failed.message) == "preset 'huge' does not exist; there are smoke, cpu, gpu"
+    assert str(failed.message) == "preset 'huge': unknown; choose from smoke, cpu, gpu"
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Of processes and threads that race for a lease, exactly one wins."""
+"""Exactly one of the processes and threads that race for a lease wins."""
 
 from __future__ import annotations
 

@@ -69,9 +69,9 @@ def test_a_start_of_the_same_sizes_is_copied():
 @pytest.mark.parametrize(
     ("start", "network", "reason"),
     [
-        (DEEPER, TINY, "encode_fine.1.first.weight of the start has no place in this network"),
+        (DEEPER, TINY, "encode_fine.1.first.weight of the start is missing in this network"),
         (WIDER, TINY, "to_mid.weight has other sizes: .12, 8, 2, 2. in the start, .8, 8, 2, 2. here"),
-        (TINY, preset("drd-net-tiny"), "stem.weight of the start has no place"),
+        (TINY, preset("drd-net-tiny"), "stem.weight of the start is missing in this network"),
         (DrdNetConfig(width=8), DrdNetConfig(width=16), "rain.stem.0.weight has other sizes"),
         (
             DrdNetConfig(width=8, detail=False),

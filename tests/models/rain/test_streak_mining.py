@@ -157,7 +157,7 @@ def test_a_photograph_smaller_than_a_window_is_one(clean):
 
 
 def test_other_sizes_are_refused(clean):
-    with pytest.raises(ValueError, match="not of one size"):
+    with pytest.raises(ValueError, match="differ in size"):
         rain_layer(clean, clean[:-1])
     with pytest.raises(ValueError, match="zip"):
         harvest_streaks([clean], [])

@@ -64,7 +64,7 @@ def test_a_long_training_is_compiled_unless_it_says_otherwise(words: str, compil
     parser = options("Train.", "python -m models.train")
     arguments = parser.parse_args(["--data", "data", "--out", "out", *words.split()])
     assert train_config(arguments).compile is compiled
-    assert "default: on from 5,000 steps on" in " ".join(parser.format_help().split())
+    assert "default: on for 5,000 steps or more" in " ".join(parser.format_help().split())
 
 
 @pytest.mark.slow

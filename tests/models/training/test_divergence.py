@@ -35,7 +35,7 @@ class Worse(Supervised):
         terms = super().forward(network, config, step, pair)
         return {name: term * float("nan") if step == self.broken_at else term for name, term in terms.items()}
 
-    def judge(self, network: nn.Module, pairs: ValidationSet) -> ValidationScore:
+    def score(self, network: nn.Module, pairs: ValidationSet) -> ValidationScore:
         self.judged += 1
         kinds = 30 - self.judged.item()
         return ValidationScore(**dict.fromkeys(KINDS, kinds))

@@ -179,13 +179,13 @@ def test_compiled_training_is_that_of_the_uncompiled_network(data: Path, tmp_pat
     [
         (
             {"preset": "huge"},
-            "preset 'huge': there is no such one; there are student-base, student-large, student-small",
+            "preset 'huge': unknown; choose from student-base, student-large, student-small",
         ),
-        ({"recipe": "snow"}, "recipe 'snow': there is no such one; there are mixed, light"),
-        ({"optimizer": "sgd"}, "optimizer 'sgd': there is no such one; there are auto, adamw, muon"),
+        ({"recipe": "snow"}, "recipe 'snow': unknown; choose from mixed, light"),
+        ({"optimizer": "sgd"}, "optimizer 'sgd': unknown; choose from auto, adamw, muon"),
         ({"init": "nowhere.safetensors"}, "nowhere.safetensors: no such file"),
-        ({"warm_up": 0}, "warm_up 0: at least 1"),
-        ({"validate_every": 0}, "validate_every 0: at least 1"),
+        ({"warm_up": 0}, "warm_up 0: must be at least 1"),
+        ({"validate_every": 0}, "validate_every 0: must be at least 1"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line(data: Path, tmp_path: Path, monkeypatch, changes, message):

@@ -56,7 +56,7 @@ def niqe(material: Path, place: Path) -> str:
 
 
 CASES: list[tuple[dict[str, str | Callable[[Path, Path], str]], str]] = [
-    ({"preset": "huge"}, "preset 'huge': there is no such one; there are smoke, small, base"),
+    ({"preset": "huge"}, "preset 'huge': unknown; choose from smoke, small, base"),
     ({"preset": "small", "data": ""}, "no data for preset small: give --data or set DERAIN_TRAINING"),
     ({"data": "/nowhere"}, "data /nowhere: needs photographs in clean/"),
     ({"data": broken_data}, "03.png"),

@@ -67,11 +67,11 @@ def scores(monkeypatch: pytest.MonkeyPatch, rising: float) -> None:
     """Make validation scores rise or fall with the distance of weights: a few real steps have random effects."""
     origin = build(read_model_file(STUDENT_BASE.with_name("student-small.safetensors"))).state_dict()
 
-    def judge(self: SemiSupervised, network: Network, pairs: ValidationSet) -> SemiScore:
+    def score(self: SemiSupervised, network: Network, pairs: ValidationSet) -> SemiScore:
         way = sum(float((value - origin[name]).norm()) for name, value in network.state_dict().items())
         return SemiScore(light=30, heavy=20, fine=25, drops=20, none=50, rerained=28 + rising * way)
 
-    monkeypatch.setattr(SemiSupervised, "judge", judge)
+    monkeypatch.setattr(SemiSupervised, "score", score)
 
 
 def finetuned(settings: Settings, request: FinetuneRequest, run_id: str = "run") -> Finetuned:

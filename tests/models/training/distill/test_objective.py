@@ -14,7 +14,7 @@ from models.networks.base import Network
 from models.networks.losses import reconstruction_terms
 from models.pairs import RainyPair
 from models.rain.banks import bank_of
-from models.training.distill.objective import Distillation, DistillConfig, Lineage, followed
+from models.training.distill.objective import Distillation, DistillConfig, Lineage, distance_to_better_teacher
 from models.training.distill.teacher_targets import TeacherTargets
 from models.training.distill.teachers import Teacher
 from models.training.objectives import Supervised
@@ -42,7 +42,7 @@ def a_student() -> Network:
     return random_network("student-tiny").train().requires_grad_(True)
 
 
-def some_lessons() -> TeacherTargets:
+def some_targets() -> TeacherTargets:
     rainy, derained = ([noise(40, 48, 3, seed=seed)] for seed in (1, 2))
     return TeacherTargets(bank_of(rainy), bank_of(derained))
 
@@ -50,12 +50,12 @@ def some_lessons() -> TeacherTargets:
 def objective(
     config: DistillConfig = ALL,
     teacher: Teacher | None = None,
-    lessons: TeacherTargets | None = None,
+    targets: TeacherTargets | None = None,
     **more: Any,
 ) -> Distillation:
     torch.manual_seed(0)
     student = a_student().feature_widths
-    return Distillation(config, LINEAGE, student, teacher or afr_teacher(), lessons, **more)
+    return Distillation(config, LINEAGE, student, teacher or afr_teacher(), targets, **more)
 
 
 def terms_of(
@@ -65,8 +65,8 @@ def terms_of(
 
 
 def test_the_terms_are_the_formulas():
-    student, teacher, pair, lessons = a_student(), afr_teacher(), rainy_pair(32, 32, 2), some_lessons()
-    made = objective(teacher=teacher, lessons=lessons)
+    student, teacher, pair, targets = a_student(), afr_teacher(), rainy_pair(32, 32, 2), some_targets()
+    made = objective(teacher=teacher, targets=targets)
     terms = terms_of(student, made, pair=pair)
     derained, taught = student(pair.rainy), teacher.teach(pair.rainy)
     for name, term in reconstruction_terms(derained, pair.clean).items():
@@ -75,7 +75,7 @@ def test_the_terms_are_the_formulas():
     assert 0 < nearer.float().mean() < 1
     labelled = (nearer[:, None] * (derained - taught.derained).abs()).mean()
     torch.testing.assert_close(terms["labelled"], 0.2 * labelled)
-    drawn, target = made._teacher_target(CONFIG, 0, pair)  # type: ignore[misc]
+    drawn, target = made._unlabelled_crops(CONFIG, 0, pair)  # type: ignore[misc]
     assert drawn.shape == (1, 3, 32, 32)
     torch.testing.assert_close(terms["unlabelled"], (student(drawn) - target).abs().mean())
     inner = objective(teacher=teacher).match(
@@ -88,20 +88,20 @@ def test_the_terms_are_the_formulas():
 def test_a_student_that_is_its_teacher_has_nothing_to_follow():
     student, pair = a_student(), rainy_pair(32, 32, 2)
     twin = Teacher(random_network("student-tiny"), "twin", "digest")
-    lessons = some_lessons()
-    terms = terms_of(student, objective(teacher=twin, lessons=lessons), pair=pair)
+    targets = some_targets()
+    terms = terms_of(student, objective(teacher=twin, targets=targets), pair=pair)
     assert terms["labelled"] == 0
     assert terms["attention"] < 1e-10
     derained = twin.derain(pair.rainy)
-    assert followed(derained, derained, pair.clean) == 0
+    assert distance_to_better_teacher(derained, derained, pair.clean) == 0
     assert (derained - twin.derain(pair.rainy)).abs().mean() == 0
 
 
 def test_a_teacher_farther_from_the_truth_is_not_followed():
     clean = torch.full((1, 3, 4, 4), 0.5)
     near, far = clean + 0.1, clean - 0.2
-    assert followed(near, far, clean) == 0
-    torch.testing.assert_close(followed(far, near, clean), torch.tensor(0.3))
+    assert distance_to_better_teacher(near, far, clean) == 0
+    torch.testing.assert_close(distance_to_better_teacher(far, near, clean), torch.tensor(0.3))
 
 
 def test_inner_terms_fade_to_nothing():
@@ -119,7 +119,7 @@ def test_what_weighs_nothing_is_not_asked_for(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Teacher, "teach", None)
     nothing = DistillConfig(labelled_weight=0, feature_weight=0, unlabelled_weight=0)
     pair, student = rainy_pair(32, 32, 2), a_student()
-    terms = terms_of(student, objective(nothing, lessons=some_lessons()), pair=pair)
+    terms = terms_of(student, objective(nothing, targets=some_targets()), pair=pair)
     expected = Supervised()(student, CONFIG, 0, pair)
     assert terms.keys() == expected.keys()
     assert all(torch.equal(term, expected[name]) for name, term in terms.items())
@@ -134,7 +134,7 @@ def test_a_teacher_without_features_gives_its_output_alone():
 
 def test_gradients_reach_student_and_projections_and_no_teacher():
     student, teacher = a_student(), afr_teacher()
-    made = objective(teacher=teacher, lessons=some_lessons())
+    made = objective(teacher=teacher, targets=some_targets())
     torch.stack(list(terms_of(student, made).values())).sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in made.parameters())
     assert student.stem.weight.grad.abs().sum() > 0
@@ -142,7 +142,7 @@ def test_gradients_reach_student_and_projections_and_no_teacher():
 
 
 def test_the_teacher_is_no_part_of_what_is_kept():
-    names = set(objective(lessons=some_lessons()).state_dict())
+    names = set(objective(targets=some_targets()).state_dict())
     parts = {"mean", "variance", "seen"}
     expected = {f"match.norms.{cell}.{part}" for cell in (2, 4, 8) for part in parts}
     expected |= {f"match.projections.{cell}.{part}" for cell in (2, 4, 8) for part in ("weight", "bias")}
@@ -150,9 +150,9 @@ def test_the_teacher_is_no_part_of_what_is_kept():
 
 
 def test_each_step_and_process_has_crops_of_its_own():
-    pair, lessons = rainy_pair(16, 16, 4), some_lessons()
+    pair, targets = rainy_pair(16, 16, 4), some_targets()
     drawn = [
-        objective(lessons=lessons, process=(number, 2))._teacher_target(CONFIG, step, pair)[0]  # type: ignore[index]
+        objective(targets=targets, process=(number, 2))._unlabelled_crops(CONFIG, step, pair)[0]  # type: ignore[index]
         for step in (0, 1)
         for number in (0, 1)
     ]
@@ -164,7 +164,7 @@ def test_each_step_and_process_has_crops_of_its_own():
 @pytest.mark.parametrize("before_step", [1, 4])
 def test_interrupted_distillation_ends_as_uninterrupted(data: Path, tmp_path: Path, before_step):
     def made() -> Distillation:
-        return objective(lessons=some_lessons())
+        return objective(targets=some_targets())
 
     whole = trained(CONFIG, data, tmp_path / "whole", made())
     begun = made().state_dict()
@@ -177,7 +177,7 @@ def test_interrupted_distillation_ends_as_uninterrupted(data: Path, tmp_path: Pa
 
 def test_distillation_computes_in_bf16(data: Path, tmp_path: Path):
     config = replace(CONFIG, precision="bf16-mixed", steps=2)
-    state = trained(config, data, tmp_path / "out", objective(lessons=some_lessons()))
+    state = trained(config, data, tmp_path / "out", objective(targets=some_targets()))
     assert state.step == 2
 
 

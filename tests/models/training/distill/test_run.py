@@ -66,7 +66,7 @@ def test_one_teacher_for_labelled_rain_and_another_for_photographs(place, tmp_pa
     [
         (["--teacher=none.safetensors"], "none.safetensors: no such file"),
         (["--preset=afr-net-tiny"], "preset afr-net-tiny is of architecture afr-net: only students"),
-        (["--fade=2"], "fade 2.0: a share"),
+        (["--fade=2"], "fade 2.0: must be a share"),
         (["--unlabelled=nowhere"], "nowhere: no photographs there"),
     ],
 )

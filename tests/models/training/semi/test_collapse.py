@@ -24,9 +24,9 @@ def test_finding_more_and_more_up_to_what_is_rendered_is_no_collapse():
     looks(CollapseWatch(), [0.01 + 0.001 * step for step in range(40)])
 
 
-@pytest.mark.parametrize(("after", "does"), [(0.0, "less"), (0.5, "more")])
-def test_nothing_and_everything_are_collapses(after: float, does: str):
-    with pytest.raises(Collapsed, match=f"ever {does}.*at first 7.65.*best weights so far are kept"):
+@pytest.mark.parametrize(("after", "amount"), [(0.0, "little"), (0.5, "much")])
+def test_nothing_and_everything_are_collapses(after: float, amount: str):
+    with pytest.raises(Collapsed, match=f"removes too {amount}.*7.65 at first.*best weights so far are kept"):
         looks(CollapseWatch(), [0.03] * 5 + [after] * 60)
 
 
@@ -45,7 +45,7 @@ def test_processes_see_a_collapse_together(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda ours: ours.add_(next(others)))
-    with pytest.raises(Collapsed, match=r"ever less.*at first 7\.65"):
+    with pytest.raises(Collapsed, match=r"too little.*7\.65 at first"):
         looks(CollapseWatch(), [0.03] * 5 + [0.02] * 60)
 
 
