@@ -39,7 +39,10 @@ def test_both_kinds_are_read(tmp_path, name, content):
         ("[" * 100_000, "not readable as JSON or CSV"),
         ("{}", "does not hold a list of decisions"),
         ("[1]", "row 1 has 1"),
-        (json.dumps([ROW | {"pseudo_label": "s3://theirs"}]), "must have crop_id, judgement, decision alone"),
+        (
+            json.dumps([ROW | {"pseudo_label": "s3://theirs"}]),
+            "must have exactly crop_id, judgement, decision",
+        ),
         (json.dumps([{"crop_id": "x"}]), "row 1 has crop_id"),
         (json.dumps([ROW | {"crop_id": 7}]), "a value that is missing or not text"),
         (json.dumps([ROW | {"decision": "ACCEPT\x1b[2J"}]), r"decision 'ACCEPT\?\[2J'; use accept or reject"),

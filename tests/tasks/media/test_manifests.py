@@ -126,7 +126,7 @@ def test_what_is_no_manifest_is_refused(tmp_path, name, content):
 @pytest.mark.parametrize("name", ["pipe.csv", "pipe.parquet"])
 def test_a_manifest_that_is_a_pipe_is_refused_at_once(tmp_path, name):
     os.mkfifo(tmp_path / name)
-    with pytest.raises(ManifestInvalid, match=f"{name} is no file"):
+    with pytest.raises(ManifestInvalid, match=f"{name} is not a file"):
         open_source(str(tmp_path / name))
 
 

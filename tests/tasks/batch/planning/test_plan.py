@@ -117,7 +117,7 @@ def vars_of(scope) -> list[str]:
 
 def test_counts_describe_the_source(catalog):
     rows = [derained("done"), derained("gone"), rejected("bad"), derained("old", model_digest="model-0")]
-    catalog.commit([*rows, derained("not listed any more")], replace=False)
+    catalog.commit([*rows, derained("no longer listed")], replace=False)
     there = [ref("done.png"), ref("old.png")]
     listing = [*(ref(row.key) for row in rows), ref("new"), ref("Thumbs.db")]
     with plan(request(), catalog, listing, there) as todo:
