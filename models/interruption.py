@@ -21,7 +21,7 @@ def one_line_on_ctrl_c() -> Iterator[None]:
     Raises
     ------
     SystemExit
-        With code 130.
+        After Ctrl-C, with code 130.
     """
     try:
         yield

@@ -1,9 +1,9 @@
 """Measure how often the promotion gates detect a true gain and miss a true loss, by size of the validation set.
 
-    python -m benchmarks.learning.gate_power --data DATA --challenger coarse=FILE [--challenger NAME=FILE ...]
+    python -m benchmarks.learning.gate_power --challenger coarse=FILE [--challenger NAME=FILE ...] [--data DATA]
 
-The champion (the shipped student) and the challengers are measured as `flows.promote` does, on many scenes
-(photographs of `DATA/clean`) under the rain of the validation set. Validation sets are drawn from these scenes with
+The champion (student-base) and the challengers are measured as `flows.promote` does, on the scenes of the default
+validation set, or on photographs of `DATA/clean` under its rain. Validation sets are drawn from these scenes with
 replacement, and the gates decide on each. So that the truth is known, all differences of a metric are shifted by
 one value: their mean over all scenes becomes the true gain or loss in psnr_y, and 0 in the other metrics. Only the
 variation of a challenger between scenes remains. Writes `results/gate_power.csv`.
@@ -20,23 +20,24 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common.photographs import images_in, read
-from benchmarks.common.tables import write_table
+from benchmarks.common.tables import rows_of, write_table
 from infra.limits import GateLimits
 from infra.settings import Settings
 from infra.storage.location import open_location
 from models.images import RgbImage
 from models.modelfile import STUDENT_BASE, read_model_file
+from tasks.promotion.bootstrap import Figures
 from tasks.promotion.evaluation import evaluate
 from tasks.promotion.gates import HIGHER_IS_BETTER, LOWER_IS_BETTER, Verdict, decide
 from tasks.promotion.scores import Compared, Evaluation
 from tasks.promotion.validation_manifest import read_validation
-from tasks.promotion.validation_samples import MANIFEST, SIDE, write_validation
+from tasks.promotion.validation_samples import MANIFEST, SIDE, scenes, write_validation
 from tasks.resolved_model import ResolvedModel
 
 RESULTS = Path(__file__).parents[1] / "results" / "gate_power.csv"
 TRUTHS = (0.2, -0.1)
 """True differences in psnr_y, dB: a gain to detect nine times in ten, a loss that may pass once in twenty."""
-SIZES = (10, 15, 20, 25, 30, 40, 60)
+SIZES = (10, 20, 30, 40, 60)
 """Numbers of scenes per validation set."""
 DRAWS = 400
 METRICS = (*HIGHER_IS_BETTER, *LOWER_IS_BETTER)
@@ -47,10 +48,16 @@ class PowerRow:
     """Shares of the drawn validation sets on which a challenger is promoted, or refused by a gate."""
 
     challenger: str
+    photographs: str
+    """Source of the scenes: `default` for the default validation set, or the name of a folder."""
     population: int
     """Number of scenes from which the sets are drawn."""
     spread: float
-    """Standard deviation of the difference in psnr_y between scenes, dB."""
+    """Standard deviation, between scenes, of the mean difference in psnr_y, dB."""
+    spread_pairs: float
+    """Standard deviation between pairs of a scene, without the part that their kind of rain explains."""
+    spread_scenes: float
+    """What `spread` would be with an unlimited number of pairs per scene."""
     scenes: int
     true_difference: float
     draws: int
@@ -65,22 +72,46 @@ class PowerRow:
 Scenes = Mapping[str, Sequence[Compared]]
 
 
+@dataclass(frozen=True, slots=True)
+class Population:
+    """A challenger, measured on the scenes from which validation sets are drawn."""
+
+    challenger: str
+    photographs: str
+    evaluation: Evaluation
+
+    def by_scene(self) -> Scenes:
+        """Group the pairs by scene."""
+        found: dict[str, list[Compared]] = {}
+        for photograph in self.evaluation.photographs:
+            found.setdefault(photograph.scene, []).append(photograph)
+        return found
+
+
 def main() -> None:
     """Measure the challengers, simulate, and write all rows."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.learning.gate_power", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with clean/")
+    parser.add_argument("--data", type=Path, help="folder with clean/; by default the default validation set")
     parser.add_argument("--challenger", action="append", required=True, metavar="NAME=FILE")
-    parser.add_argument("--scenes", type=int, default=100, help="number of photographs")
+    parser.add_argument("--scenes", type=int, default=100, help="number of photographs of --data")
     arguments = parser.parse_args()
-    rows: list[PowerRow] = []
+    data: Path | None = arguments.data
     with tempfile.TemporaryDirectory(prefix="derain-gate-power-") as folder:
-        write_validation(open_location(folder), _photographs(arguments.data / "clean", arguments.scenes))
+        photographs = _photographs(data / "clean", arguments.scenes) if data else scenes()
+        write_validation(open_location(folder), photographs)
         for challenger in arguments.challenger:
             name, _, file = challenger.partition("=")
-            rows += simulated(name, measured(folder, Path(file)))
-            write_table(rows, RESULTS)
+            population = Population(name, data.name if data else "default", measured(folder, Path(file)))
+            _write(simulated(population))
+
+
+def _write(rows: Sequence[PowerRow]) -> None:
+    """Replace the rows of the same challenger on the same photographs, and keep the others."""
+    new = (rows[0].challenger, rows[0].photographs)
+    kept = [row for row in rows_of(RESULTS, PowerRow) if (row["challenger"], row["photographs"]) != new]
+    write_table(rows, RESULTS, kept)
 
 
 def _photographs(folder: Path, count: int) -> Iterator[tuple[str, RgbImage]]:
@@ -99,16 +130,13 @@ def measured(folder: str, challenger: Path) -> Evaluation:
     return evaluate(settings, models[0], models[1], read_validation(f"{folder}/{MANIFEST}"))
 
 
-def simulated(name: str, evaluation: Evaluation) -> list[PowerRow]:
+def simulated(population: Population) -> list[PowerRow]:
     """Simulate validation sets of all sizes for one challenger; return their rows."""
-    rows = []
-    for truth in TRUTHS:
-        shifted = with_truth(evaluation, truth)
-        scenes: dict[str, list[Compared]] = {}
-        for photograph in shifted.photographs:
-            scenes.setdefault(photograph.scene, []).append(photograph)
-        rows += [_row(name, shifted, scenes, size, truth) for size in SIZES]
-    return rows
+    return [
+        _row(replace(population, evaluation=with_truth(population.evaluation, truth)), size, truth)
+        for truth in TRUTHS
+        for size in SIZES
+    ]
 
 
 def with_truth(evaluation: Evaluation, truth: float) -> Evaluation:
@@ -123,17 +151,49 @@ def with_truth(evaluation: Evaluation, truth: float) -> Evaluation:
     return replace(evaluation, photographs=tuple(photographs), latency_ratios=np.ones(1), worst=())
 
 
-def _row(name: str, evaluation: Evaluation, scenes: Scenes, size: int, truth: float) -> PowerRow:
+def _row(population: Population, size: int, truth: float) -> PowerRow:
     generator = np.random.default_rng(size)
+    by_scene = population.by_scene()
     verdicts = [
-        decide(drawn(evaluation, scenes, size, generator), GateLimits(min_images=2)) for _ in range(DRAWS)
+        decide(drawn(population.evaluation, by_scene, size, generator), GateLimits(min_images=2))
+        for _ in range(DRAWS)
     ]
-    means = [np.mean([_difference(each) for each in compared]) for compared in scenes.values()]
-    refused = {f"refused_{metric}": _refused(verdicts, metric) for metric in METRICS}
-    promoted = float(np.mean([verdict.is_better for verdict in verdicts]))
-    row = PowerRow(name, len(scenes), round(float(np.std(means)), 3), size, truth, DRAWS, promoted, **refused)
+    row = PowerRow(
+        population.challenger,
+        population.photographs,
+        len(by_scene),
+        *spreads(np.array([[_difference(each) for each in compared] for compared in by_scene.values()])),
+        size,
+        truth,
+        DRAWS,
+        float(np.mean([verdict.is_better for verdict in verdicts])),
+        **{f"refused_{metric}": _refused(verdicts, metric) for metric in METRICS},
+    )
     print(row, flush=True)
     return row
+
+
+def spreads(differences: Figures) -> tuple[float, float, float]:
+    """Return how much differences vary between means of scenes, between pairs of a scene, and between scenes.
+
+    Parameters
+    ----------
+    differences : ndarray
+        (scenes, pairs); the pairs of a column are under the same kind of rain.
+
+    Returns
+    -------
+    tuple of float
+        Standard deviations, estimated by an analysis of variance: of the means of scenes; of pairs, apart from what
+        scene and rain explain; and what the first would be with any number of pairs per scene.
+    """
+    count, pairs = differences.shape
+    rest = differences - differences.mean(0) - differences.mean(1, keepdims=True) + differences.mean()
+    within = (rest**2).sum() / ((count - 1) * (pairs - 1))
+    means = differences.mean(1).var(ddof=1)
+    variances = (means, within, max(0.0, means - within / pairs))
+    first, second, third = (round(float(np.sqrt(variance)), 3) for variance in variances)
+    return first, second, third
 
 
 def _refused(verdicts: Sequence[Verdict], metric: str) -> float:

@@ -98,12 +98,17 @@ class _Measured:
     niqe_after: float
 
 
+def probed(derainer: Derainer, pixels: RgbImage, turn: int = 0) -> dict[str, float]:
+    """Plant probes in a photograph, (H, W, 3) uint8; return the response of the derainer by family of probes."""
+    return probe_families(derainer.derain, to_floats(pixels), _seed(pixels), turn)
+
+
 def _measure(derainer: Derainer, path: Path, turn: int) -> _Measured:
     pixels, pristine = middle(read(path), SIDE), read_pristine()
     photograph = to_floats(pixels)
     try:
         return _Measured(
-            probe_families(derainer.derain, photograph, _seed(pixels), turn),
+            probed(derainer, pixels, turn),
             niqe(pixels, pristine),
             niqe(to_rgb(derainer.derain(photograph[None])[0]), pristine),
         )

@@ -7,11 +7,13 @@ as the time-out of that flow.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from distributed import Client, LocalCluster
 
@@ -21,6 +23,31 @@ CLOSE_SECONDS = 60.0
 """Seconds that a cluster or a client may take to close."""
 
 logger = logging.getLogger(__name__)
+
+
+class SelfClosingClient(Client):  # type: ignore[misc]
+    """A client that gives up in time and closes itself if it cannot connect.
+
+    Dask waits forever for the greeting of a server that listens but is no scheduler. It leaves a client that failed
+    to the garbage collector, which may run in the thread that the next client is just starting: that thread waits
+    for a lock that the next client holds until the thread has started.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        try:
+            super().__init__(*arguments, **options)
+        except BaseException:
+            with suppress(Exception):  # the error that is raised says more
+                self.close(timeout=CLOSE_SECONDS)
+            raise
+
+    async def _ensure_connected(self, timeout: float | None = None) -> None:
+        try:
+            await asyncio.wait_for(super()._ensure_connected(timeout), timeout)
+        except TimeoutError as error:
+            raise OSError(f"no greeting within {timeout:g} s") from error
+        except MemoryError as error:  # for what other protocols say where Dask sends a length
+            raise OSError("it speaks another protocol") from error
 
 
 @contextmanager

@@ -19,15 +19,16 @@ import dask
 from distributed import Client, WorkerPlugin
 from distributed.comm import parse_address, parse_host_port
 from distributed.comm.registry import get_backend
-from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from infra.dask.closing import closing_client
+from infra.dask.closing import SelfClosingClient, closing_client
 from infra.dask.local_cluster import local_cluster, local_workers
 from infra.dask.security import remote_security, warn_of_plain_tcp
 from infra.dask.versions import compare_versions, without_version_tables
 from infra.errors import UserError
 from infra.settings import Settings
 
+CONNECT_SECONDS = 10.0
+"""Maximum time for connecting to a scheduler, in seconds."""
 ANSWER_SECONDS = 60.0
 """Maximum time to wait for a scheduler to describe its workers, in seconds."""
 PACKAGES = ("tasks", "models", "infra")
@@ -84,15 +85,9 @@ def connect(settings: Settings) -> Iterator[Client]:
             return
         with (
             local_cluster(local_workers(settings), settings.shard_resources) as cluster,
-            closing_client(Client(cluster)) as client,
+            closing_client(SelfClosingClient(cluster)) as client,
         ):
             yield client
-
-
-@retry(retry=retry_if_exception_type(AssertionError), stop=stop_after_attempt(2), reraise=True)
-def client_at(address: str, **options: Any) -> Client:
-    """Return a client; retry if its thread does not start within 10 s, as on a machine that was suspended."""
-    return Client(address, **options)
 
 
 def worker_count(client: Client) -> int:
@@ -176,7 +171,7 @@ def _remote(settings: Settings, address: str) -> Iterator[Client]:
         _try_to_connect(address)
         warn_of_plain_tcp(address)
         with without_version_tables():
-            client = client_at(address, timeout="10s", security=security)
+            client = SelfClosingClient(address, timeout=CONNECT_SECONDS, security=security)
     except (OSError, ValueError, RuntimeError) as error:
         raise ClusterUnreachable(f"{address}: no Dask scheduler answers there ({error})") from error
     with closing_client(client):
@@ -189,7 +184,7 @@ def _try_to_connect(address: str) -> None:
     """Raise at once if the address is invalid or nothing listens there; a client would hang or wait."""
     scheme, place = parse_address(address)
     get_backend(scheme)
-    with socket.create_connection(parse_host_port(place), timeout=10):
+    with socket.create_connection(parse_host_port(place), timeout=CONNECT_SECONDS):
         return
 
 

@@ -144,7 +144,7 @@ def test_what_cannot_be_read_is_refused_with_what_can():
         build(future, name="new.safetensors")
     assert str(refusal.value) == (
         "new.safetensors: config of schema 3, architecture 'gan'; this version reads"
-        " schema 1 of a student and schema 2 of student, afr-net, afr-student, drd-net"
+        " schema 1 for student and schema 2 for student, afr-net, afr-student, drd-net"
     )
 
 

@@ -88,7 +88,7 @@ def test_a_card_reports_what_was_measured(weights: Path, tmp_path: Path):
     assert "psnr_y 33.3 dB" in card
     assert "psnr_y 1.0 dB" not in card
     assert "best of the validation\nsplit at step 6: psnr_y light 31.50 dB. Short." in card
-    assert "looks at whole photographs" in card
+    assert "needs whole photographs" in card
 
 
 def test_a_card_of_what_was_distilled_names_its_teachers_and_photographs(weights: Path):

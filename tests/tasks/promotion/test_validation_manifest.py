@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from infra.storage.location import open_location
 from tasks.media.manifests import ManifestInvalid
 from tasks.promotion.validation_manifest import read_validation
-from tasks.promotion.validation_samples import PHOTOGRAPHS, RAINS, make_validation
+from tasks.promotion.validation_samples import FOLDER, LEAST_RAIN, RAINS, make_validation
+from tasks.promotion.validation_samples import write_validation as write_pairs
 from tests.support.samples.images import encoded
 from tests.support.worlds.promotion import PAIRS, SIDE, write_validation
 
@@ -73,17 +76,31 @@ def test_what_is_no_manifest_is_refused(manifest: Path, damage, reported: str):
 def test_one_is_made_where_none_is_given_and_stays_as_it_is(tmp_path: Path):
     url = make_validation(str(tmp_path))
     found = read_validation(url)
-    assert found.pairs == len(PHOTOGRAPHS) * len(RAINS) >= 20
-    assert len({row.scene for row in found.rows}) == len(PHOTOGRAPHS)
+    assert len({row.scene for row in found.rows}) == 60
+    assert found.pairs == 60 * len(RAINS)
     for photograph in found.photographs():
         assert photograph.clean is not None
-        assert (photograph.rainy.astype(int) - photograph.clean).mean() > 0.1
+        assert (photograph.rainy.astype(int) - photograph.clean).mean() >= LEAST_RAIN
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
     assert make_validation(str(tmp_path)) == url
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")} == times
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "validation" / found.rows[0].rainy)
     with pytest.raises(ManifestInvalid, match=found.rows[0].rainy):
         next(found.photographs())
+
+
+def test_on_white_no_rain_is_seen_and_the_pair_is_made_all_the_same(tmp_path: Path):
+    write_pairs(open_location(str(tmp_path)), [("white", np.full((192, 192, 3), 255, np.uint8))])
+    found = read_validation(f"{tmp_path}/manifest.csv")
+    assert [(photograph.rainy == 255).all() for photograph in found.photographs()] == [True] * len(RAINS)
+
+
+def test_the_photographs_that_ship_are_credited_and_free():
+    with (FOLDER / "CREDITS.csv").open(newline="") as lines:
+        credits = list(csv.DictReader(lines))
+    assert [row["photograph"] for row in credits] == sorted(path.name for path in FOLDER.glob("*.webp"))
+    assert {row["licence"] for row in credits} == {"CC0-1.0", "public domain"}
+    assert all(row["author"] and row["source"].startswith("https://") for row in credits)
 
 
 def with_sets(manifest: Path, *names: str) -> Path:

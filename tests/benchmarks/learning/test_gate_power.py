@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.common.tables import rows_of
+from benchmarks.learning import gate_power
+from benchmarks.learning.gate_power import PowerRow, spreads
+
+
+def test_scenes_and_pairs_are_told_apart_whatever_the_rain_adds():
+    generator = np.random.default_rng(0)
+    scenes, pairs = generator.normal(0, 0.5, (4000, 1)), generator.normal(0, 0.6, (4000, 3))
+    of_means, of_pairs, of_scenes = spreads(scenes + pairs + np.array([-3.0, 0.0, 5.0]))
+    assert (of_means, of_pairs, of_scenes) == pytest.approx((np.hypot(0.5, 0.6 / 3**0.5), 0.6, 0.5), abs=0.02)
+
+
+def test_scenes_that_differ_by_their_pairs_alone_have_no_spread_of_their_own():
+    differences = np.array([[1.0, 0.0, -1.0], [-1.0, 1.0, 0.0], [0.0, -1.0, 1.0]])
+    assert spreads(differences) == (0.0, pytest.approx(1.225, abs=1e-3), 0.0)
+
+
+def test_a_challenger_that_is_measured_again_replaces_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(gate_power, "RESULTS", tmp_path / "gate_power.csv")
+    row = PowerRow("large", "default", 60, 0.5, 0.4, 0.3, 10, 0.2, 400, 0.9, 0.0, 0.0, 0.0, 0.0, 0.0)
+    for each in (row, replace(row, photographs="train"), replace(row, promoted=0.8)):
+        gate_power._write([each])
+    found = rows_of(gate_power.RESULTS, PowerRow)
+    assert [(each["photographs"], each["promoted"]) for each in found] == [
+        ("train", "0.9"),
+        ("default", "0.8"),
+    ]
