@@ -27,7 +27,7 @@ BANNED = {
     r"\b(?:is|are|was|were) gone on\b|\bgo on with\b|\bgoes on\b(?! the\b)": "resume or continue",
     r"\b(?:is|are) through\b": "done",
     r"\bwhereto\b|\bthereof\b|\bto be had\b": "where, of it, available",
-    r"(?<!there )\b(?:is|are|was|were) no (?!(?:longer|such|more|less|better|worse|other)\b|\w+ than\b)": "is not a",
+    r"(?<!there )\b(?:is|are|was|were) no (?!(?:longer|such|more|less|better|worse|other)\b|\w+ than\b)": "not a",
     r"\bany ?more\b(?! than)": "no longer",
     r"(?<!nothing )\b(?:is|are|was|were) to do\b": "pending",
     r'^\s*r?"""(?:Most|Least|Fewest) ': "Maximum or Minimum",
