@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 class SelfClosingClient(Client):  # type: ignore[misc]
     """A client that gives up in time and closes itself if it cannot connect.
 
-    Dask waits for ever for the greeting of a server that listens but is not a scheduler. It leaves a failed client to
+    Dask waits for ever for the greeting of a listening server that is not a scheduler. It leaves a failed client to
     the garbage collector, which may run in the thread that the next client is just starting: that thread waits for
     a lock that the next client holds until the thread has started.
     """
