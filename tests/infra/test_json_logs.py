@@ -60,7 +60,7 @@ def test_a_traceback_stays_on_the_line(written: io.StringIO):
     assert "ValueError: broken" in json.loads(line)["exc_info"]
 
 
-def test_what_prefects_server_receives_stays_text():
+def test_records_for_prefects_server_stay_text():
     handler = APILogHandler()
     logging.getLogger("derain.test").addHandler(handler)
     try:

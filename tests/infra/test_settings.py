@@ -113,7 +113,7 @@ def test_a_path_that_leads_nowhere_is_named(tmp_path: Path) -> None:
         absolute_url("~nobody-is-here/photos")
 
 
-def test_a_path_that_is_no_text_is_one_line() -> None:
+def test_a_path_that_is_not_text_is_refused_in_one_line() -> None:
     with pytest.raises(UrlRefused, match=r"caf\\udce9: a path must be valid UTF-8"):
         absolute_url(b"/photos/caf\xe9".decode("utf-8", "surrogateescape"))
 

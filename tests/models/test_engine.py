@@ -130,7 +130,7 @@ def test_a_network_of_many_dilations_is_tiled_exactly():
     assert (tiled != whole).mean() < 1e-3
 
 
-def test_an_engine_is_no_place_for_training():
+def test_an_engine_cannot_train():
     network = random_network(replace(preset("drd-net-tiny"), norm=True)).train()
     rainy = photographs(2, 16, 16)
     derain = Engine(network, CPU, torch.float32).derain

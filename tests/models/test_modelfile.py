@@ -36,7 +36,7 @@ def test_round_trip(path: Path):
         assert torch.equal(student.state_dict()[key], value.half().float()), key
 
 
-def test_what_is_built_derains_like_what_was_packed():
+def test_a_built_network_derains_like_the_packed_one():
     rainy = random_pictures(1, 3, 20, 24)
     torch.testing.assert_close(build(PACKED)(rainy), random_student()(rainy), atol=2e-3, rtol=0)
 
@@ -138,7 +138,7 @@ def test_weights_that_fp16_cannot_hold_are_named(value):
         pack(network, {})
 
 
-def test_what_cannot_be_read_is_refused_with_what_can():
+def test_an_unreadable_schema_is_refused_with_the_readable_ones():
     future = with_config(PACKED, lambda config: config.update(schema_version=3, architecture="gan"))
     with pytest.raises(ModelFileInvalid) as refusal:
         build(future, name="new.safetensors")

@@ -21,7 +21,7 @@ def test_it_rains_where_the_streak_is_above_its_own_photographs_mean():
     torch.testing.assert_close(pair(streaks).rain_mask, expected)
 
 
-def test_faint_streaks_and_no_streaks_are_no_rain():
+def test_faint_streaks_are_not_rain():
     streaks = torch.zeros(2, 1, 4, 4)
     streaks[0, 0, 1, 1] = FAINTEST_RAIN
     assert pair(streaks).rain_mask.sum() == 0

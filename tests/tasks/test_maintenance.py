@@ -39,7 +39,7 @@ def put_old_and_new(workspace: Path) -> None:
             os.utime(workspace / folder / f"{name}.html", (when, when))
 
 
-def test_what_is_older_than_its_setting_is_removed(tmp_path: Path):
+def test_files_older_than_their_setting_are_removed(tmp_path: Path):
     put_old_and_new(tmp_path)
     removed = maintain_workspace(settings_of(tmp_path, DAYS))
     assert removed.files == {"reports": 2, "plans": 1, "evaluations": 2}

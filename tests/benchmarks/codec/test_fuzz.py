@@ -12,7 +12,7 @@ LIMIT = 50_000_000
 MANY = 1_000
 
 
-def test_of_1000_fuzzed_images_each_is_decoded_or_rejected():
+def test_each_of_1000_fuzzed_images_is_decoded_or_rejected():
     good = good_images()
     outcomes = set()
     for number in range(MANY):

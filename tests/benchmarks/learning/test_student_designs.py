@@ -29,7 +29,7 @@ def test_a_student_of_other_blocks_takes_any_size(block):
     assert student(random_pictures(1, 3, 19, 26)).shape == (1, 3, 19, 26)
 
 
-def test_designs_have_names_of_their_own_and_the_shipped_ones_are_among_them():
+def test_designs_have_unique_names_and_include_the_shipped_ones():
     assert len({design.name for design in DESIGNS}) == len(DESIGNS)
     assert {"small", "base"} <= {design.name.split("(")[-1].rstrip(")") for design in DESIGNS}
 

@@ -102,5 +102,5 @@ def test_a_card_of_what_was_distilled_names_its_teachers_and_photographs(weights
     assert "models.train" not in card
 
 
-def test_what_was_not_measured_is_said(weights: Path):
+def test_missing_measurements_are_reported(weights: Path):
     assert "not yet" in cards.measured("student-tiny")

@@ -18,7 +18,7 @@ from benchmarks.reliability.world import Faults, World, check, content, keys, ne
 from infra.storage.location import open_location
 
 
-def test_only_what_nobody_damaged_counts_as_done_again() -> None:
+def test_only_undamaged_outputs_count_as_redone() -> None:
     events = [
         Event(0.0, "", 1),
         Event(1.0, "a", 1, "A"),

@@ -102,7 +102,7 @@ def test_rows_of_another_batch_stay(tmp_path: Path):
     assert [(each["batch"], each["ms_median"]) for each in read(path)] == [("1", "1.0"), ("8", "3.0")]
 
 
-def test_what_memory_does_not_hold_is_left_out_and_reported(monkeypatch, capsys):
+def test_batches_beyond_memory_are_left_out_and_reported(monkeypatch, capsys):
     def too_much(rainy: Tensor) -> Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 

@@ -72,7 +72,7 @@ def test_overwrite_replaces_it(photograph: Path) -> None:
     assert list(Path().glob("*old*")) == []
 
 
-def test_what_is_no_photograph_is_one_line_and_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_a_photograph_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     Path("broken.jpg").write_bytes(b"<html>not found</html>")
     assert run(["broken.jpg"]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("derain: ")

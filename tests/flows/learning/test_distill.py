@@ -26,7 +26,7 @@ def test_help_explains_every_parameter():
     assert_help_explains_every_parameter(distill)
 
 
-def test_what_cannot_be_done_is_one_line(workspace: Path):
+def test_a_refusal_is_one_line(workspace: Path):
     refused = distill.fn(preset="huge")
     assert (refused.is_failed(), refused.message) == (
         True,

@@ -55,7 +55,7 @@ def test_a_stored_request_for_a_rejected_term_is_refused_by_name(server: Prefect
     assert refused.message.endswith("but was provided with parameters ['anchor']")
 
 
-def test_what_cannot_be_done_is_one_line(workspace: Path):
+def test_a_refusal_is_one_line(workspace: Path):
     refused = finetune.fn(preset="slim", data=str(workspace))
     assert refused.is_failed()
     assert str(refused.message).startswith("no unlabelled photographs for preset slim: give --unlabelled")

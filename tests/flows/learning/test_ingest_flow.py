@@ -74,7 +74,7 @@ def test_a_run_leaves_a_page_and_says_where(
         ({"source": "."}, {"DERAIN_INGEST__GROUP_PATTERN": "(cam"}, "not a regular expression"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(
+def test_a_refusal_is_one_line(
     asked: dict[str, str],
     variable: dict[str, str],
     reported: str,

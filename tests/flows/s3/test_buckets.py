@@ -118,9 +118,7 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(rain: Rain, tmp_path: 
     assert [row for row in rain.rows() if row["destination"] == rain.destination] == undisturbed
 
 
-def test_a_run_with_workers_of_its_own_is_killed_with_them(
-    rain: Rain, proxy: FaultyProxy, tmp_path: Path
-) -> None:
+def test_a_run_with_local_workers_is_killed_with_them(rain: Rain, proxy: FaultyProxy, tmp_path: Path) -> None:
     proxy.script(PUT_OUTPUT, [*[None] * 9, Fault.SLOW])
     rain.but(cluster=None).killed_when(lambda: Fault.SLOW in proxy.struck(), tmp_path / "printed")
     assert rain.derain().state == "Completed"

@@ -181,7 +181,7 @@ def test_a_commit_that_always_fails_is_a_fault_of_the_world(catalog, monkeypatch
     assert keys(catalog) == ["a"]
 
 
-def test_what_cannot_heal_is_not_tried_again(catalog, monkeypatch):
+def test_a_permanent_error_is_not_retried(catalog, monkeypatch):
     failing = Failing(monkeypatch, set(range(100)), PermissionError("no"))
     with pytest.raises(CatalogError, match="refused: no"):
         catalog.commit([record("b")], replace=False)

@@ -42,7 +42,7 @@ def put_database(home: Path, revision: str) -> Path:
     return path
 
 
-def test_a_home_that_is_in_order_is_left_alone(home: Path) -> None:
+def test_a_usable_home_stays_unchanged(home: Path) -> None:
     assert prepared() == {}
     assert prepared(PREFECT_HOME=str(home / "elsewhere")) == {"PREFECT_HOME": str(home / "elsewhere")}
 

@@ -108,6 +108,6 @@ def test_the_shipped_model_is_whole():
         (np.full((200, 200, 3), 90, np.uint8), "texture"),
     ],
 )
-def test_what_has_no_patch_is_refused(pristine, pixels, reason):
+def test_a_photograph_without_a_patch_is_refused(pristine, pixels, reason):
     with pytest.raises(ValueError, match=reason):
         niqe(pixels, pristine)

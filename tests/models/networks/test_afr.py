@@ -48,7 +48,7 @@ def test_levels_are_refined_and_keep_their_shapes(count, separable, padding):
         assert (after - before).abs().mean() > 0.01
 
 
-def test_features_are_left_alone():
+def test_features_are_not_changed():
     features = levels(WIDTHS)
     before = [level.clone() for level in features]
     build(WIDTHS)(features, mask_outputs(features, 5))

@@ -149,7 +149,7 @@ def test_without_norm_training_and_inference_are_the_same():
     ],
     ids=lambda changed: str(changed) if isinstance(changed, dict) else "",
 )
-def test_what_is_switched_off_is_not_there(changes, absent):
+def test_disabled_parts_do_not_exist(changes, absent):
     whole = replace(TINY, norm=True)
     names, fewer = (list(DrdNet(config).state_dict()) for config in (whole, replace(whole, **changes)))
     assert any(absent in name for name in names)

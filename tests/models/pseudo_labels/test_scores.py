@@ -36,7 +36,7 @@ def identity(rainy: Tensor) -> Tensor:
     return rainy
 
 
-def test_the_dark_and_the_faint_are_no_rain():
+def test_dark_and_faint_layers_are_not_rain():
     layer = torch.tensor([0.2, -0.2, 0.005]).reshape(1, 1, 1, 3).expand(1, 3, 1, 3)
     assert rain_found(layer)[0, 0, 0].tolist() == pytest.approx([0.2, 0, 0])
 
@@ -87,7 +87,7 @@ def test_structure_that_is_taken_away_leaks():
     assert structure_leak(CAT, 0 * CAT, [torch.ones(1, 1, SIDE, SIDE)]) is None
 
 
-def test_of_several_networks_the_one_that_agrees_counts():
+def test_the_agreeing_one_of_several_networks_counts():
     layer = streaks()
     score = layer_score(CAT + layer, layer, [0 * layer, 0.5 * layer])
     assert score.agreement == pytest.approx(0.5, abs=0.01)

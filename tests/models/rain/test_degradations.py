@@ -57,7 +57,7 @@ def test_jpeg_blocks_and_samples_are_alone():
 
 
 @pytest.mark.parametrize("change", [degradations.expose, degradations.soften, degradations.veil])
-def test_what_is_done_to_photographs_stays_in_range(change):
+def test_degraded_photographs_stay_in_range(change):
     pictures = random_pictures(8, 3, 24, 32)
     changed = change(sample_rng(0, 8), pictures.clone())
     assert changed.shape == pictures.shape

@@ -7,7 +7,7 @@ from tests.support.samples.students import random_pictures
 from tests.support.worlds.rainy import sample_rng
 
 
-def test_only_where_there_is_a_drop_does_the_photograph_change():
+def test_the_photograph_changes_only_within_drops():
     clean = random_pictures(8, 3, 64, 80)
     rainy, opacity = on_the_lens(sample_rng(0, 8), clean)
     assert opacity.shape == (8, 1, 64, 80)

@@ -69,7 +69,7 @@ def test_recorded_rain_is_clean_plus_layer():
         assert torch.equal(pair.rainy[0], (clean + layer).clamp(max=1)[:, :height, :width])
 
 
-def test_recorded_crops_are_clean_plus_a_layer_of_their_own_or_of_another_photograph():
+def test_recorded_crops_are_clean_plus_their_own_layer_or_another_one():
     pair = pairs(RECIPES["light"], 0, 24)
     assert rains(pair).all()
     assert torch.equal(pair.rainy, (pair.clean + pair.streaks).clamp(max=1))
@@ -138,7 +138,7 @@ def test_drops_on_the_lens_hide_parts_and_leave_the_rest():
     assert 0.02 < (~untouched).double().mean() < 0.7
 
 
-def test_noise_and_jpeg_leave_no_streaks_where_there_is_no_rain():
+def test_noise_and_jpeg_leave_no_streaks_outside_rain():
     """Dark layers of the bank add no rain, but run the whole path."""
     dark = bank_of([torch.zeros(64, 64, 1, dtype=torch.uint8)])
     recipe = RainRecipe(bank=1.0, camera=True)

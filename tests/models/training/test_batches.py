@@ -32,7 +32,7 @@ def test_batches_after_a_change_of_shares_have_the_new_ones():
         assert not batches.take(2, dry).streaks.any()
 
 
-def test_what_fails_while_rendering_ahead_fails_in_the_training(monkeypatch: pytest.MonkeyPatch):
+def test_a_failure_while_rendering_ahead_is_raised_in_the_training(monkeypatch: pytest.MonkeyPatch):
     def fails(*arguments: object) -> object:
         raise MemoryError("no room for a batch")
 

@@ -188,7 +188,9 @@ def test_compiled_training_is_that_of_the_uncompiled_network(data: Path, tmp_pat
         ({"validate_every": 0}, "validate_every 0: must be at least 1"),
     ],
 )
-def test_what_cannot_be_trained_is_one_line(data: Path, tmp_path: Path, monkeypatch, changes, message):
+def test_an_impossible_training_is_refused_in_one_line(
+    data: Path, tmp_path: Path, monkeypatch, changes, message
+):
     monkeypatch.setattr(sys, "argv", command(SIX_STEPS, data, tmp_path, **changes)[2:])
     with pytest.raises(SystemExit) as ended:  # Python prints the line and exits with 1
         loop.main()

@@ -37,7 +37,7 @@ def test_one_step_is_the_formula():
     )  # Adam's first step has the size of its rate
 
 
-def test_what_has_no_gradient_stays():
+def test_parameters_without_a_gradient_stay():
     kernel, bias = nn.Parameter(torch.randn(4, 4, 3, 3)), nn.Parameter(torch.ones(4))
     before = kernel.detach().clone()
     Muon([kernel], [bias], 0.02, 1e-3, 0.1).step()

@@ -20,7 +20,7 @@ from tests.support.worlds.trainings import (
 )
 
 
-def test_what_an_objective_learns_is_learnt_by_all_processes_alike():
+def test_parameters_of_an_objective_are_learnt_alike_by_all_processes():
     class Twice:
         """A fabric of two processes, of which the other one has gradients of three."""
 

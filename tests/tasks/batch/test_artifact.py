@@ -81,7 +81,7 @@ def test_three_small_pictures_show_before_and_after() -> None:
 
 
 @pytest.mark.parametrize("key", HOSTILE_KEYS)
-def test_what_is_put_into_it_stays_text(key: str) -> None:
+def test_text_from_outside_stays_text(key: str) -> None:
     failed = replace(summary(), state="Failed", message=key)
     counts = replace(failed.counts, rejected_for={key: 1})
     text = run_markdown(replace(failed, counts=counts), [sample(key, photographs()[0])], PLACE + key, None)

@@ -129,7 +129,7 @@ def test_any_network_derains_and_what_it_cannot_tile_is_rejected(new_world: Call
     assert world.derain(redo="rejected").counts.derained == 1
 
 
-def test_rejected_images_are_left_alone_unless_asked(world: World) -> None:
+def test_rejected_images_are_skipped_unless_requested(world: World) -> None:
     world.put_photos(2)
     bad = world.put("bad.jpg", b"<html>not found</html>")
     assert world.derain().counts.rejected == 1
@@ -206,7 +206,7 @@ def test_a_damaged_staged_model_is_noticed_and_the_next_run_mends_it(world: Worl
     assert loaded_engine.__wrapped__(staged, "cpu", 1_000_000).batch_images == 1
 
 
-def test_what_is_in_the_way_of_an_output_is_named_in_its_row(world: World) -> None:
+def test_an_obstacle_to_an_output_is_named_in_its_row(world: World) -> None:
     keys = world.put_photos(4)
     (world.destination / keys[0] / "a folder").mkdir(parents=True)
     summary = world.derain()

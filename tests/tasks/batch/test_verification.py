@@ -90,7 +90,7 @@ def test_a_run_that_lost_nothing_has_nothing_to_say(world: World) -> None:
 
 
 @pytest.mark.slow
-def test_a_commit_that_a_frozen_rival_completes_late_is_no_loss(
+def test_a_late_commit_of_a_frozen_rival_is_not_a_loss(
     new_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = new_world(lease_seconds=2.0)

@@ -59,7 +59,7 @@ def reason_of(data: bytes, limit: int = LIMIT) -> str:
         (b"P6", "not an image"),
     ],
 )
-def test_what_is_no_photograph(data, reason):
+def test_a_file_that_is_not_a_photograph_is_rejected(data, reason):
     assert reason_of(data) == reason
 
 
@@ -176,7 +176,7 @@ def test_the_thumbnail_of_a_raw_camera_file_is_not_the_photograph(tags):
     )
 
 
-def test_memory_is_no_fault_of_the_image(monkeypatch):
+def test_a_lack_of_memory_is_not_a_fault_of_the_image(monkeypatch):
     def no_memory(*_):
         raise MemoryError
 

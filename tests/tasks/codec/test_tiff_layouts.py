@@ -143,7 +143,7 @@ def outcomes() -> dict[Layout, int | str]:
     return found
 
 
-def test_of_1578_layouts_every_accepted_one_has_the_pixels_that_tifffile_reads(outcomes):
+def test_each_accepted_one_of_1578_layouts_has_the_pixels_that_tifffile_reads(outcomes):
     assert len(outcomes) == 1578
     distances = {layout: outcome for layout, outcome in outcomes.items() if not isinstance(outcome, str)}
     assert not {layout for layout, distance in distances.items() if distance > 0}
@@ -154,7 +154,7 @@ def test_valid_layouts_are_not_called_damaged(outcomes):
     assert all(reason.startswith("not supported: ") for reason in reasons), reasons
 
 
-def test_what_photographs_are_stored_in_is_accepted(outcomes):
+def test_common_layouts_of_photographs_are_accepted(outcomes):
     usual = [
         layout
         for layout in outcomes

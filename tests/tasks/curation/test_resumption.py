@@ -141,7 +141,7 @@ def test_a_damaged_marker_is_judged_again(world, monkeypatch, judged, caplog):
     assert f"{marker.name}: damaged, judged again" in caplog.text
 
 
-def test_what_other_networks_judged_is_kept_until_a_run_ends(world, monkeypatch, judged):
+def test_judgements_of_other_networks_are_kept_until_a_run_ends(world, monkeypatch, judged):
     write_pool(world.workspace, rainy_crops(1))
     killed_at(world, monkeypatch, "before-rows")
     kept = {ref.key for ref in world.list("pseudo")}

@@ -147,7 +147,7 @@ def test_crops_without_rain_come_last():
     assert doubt(without, settings) < doubt(far, settings)
 
 
-def test_what_is_put_into_the_page_is_escaped():
+def test_text_in_the_page_is_escaped():
     html = render_review([reviewed("x", HOSTILE)], "run-1", 1)
     assert "<img src=x" not in html
     assert "<b>0.2" not in html

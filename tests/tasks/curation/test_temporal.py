@@ -42,7 +42,7 @@ def test_the_rain_is_gone_where_the_scene_stands_still(shake):
     assert error(found.background, found.confidence) < 0.6 * error(first, found.confidence)
 
 
-def test_what_moves_is_not_trusted():
+def test_moving_parts_are_not_trusted():
     moving = frames(9)
     for number, frame in enumerate(moving):
         block = frame[40:56, 40 + 4 * number : 56 + 4 * number]

@@ -109,7 +109,7 @@ def test_it_is_looked_for_once_a_window(tmp_path: Path) -> None:
     assert looked.call_count == 1
 
 
-def test_derained_images_are_a_view_of_their_own(tmp_path: Path) -> None:
+def test_derained_images_are_a_separate_view(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     rows = [
         replace(

@@ -56,7 +56,7 @@ def test_observations_of_one_unit_are_one_piece_of_evidence() -> None:
     assert false_alarms["units"] <= 8 < 20 < false_alarms["observations"]
 
 
-def test_equal_samples_are_no_evidence_and_a_constant_figure_does_no_harm() -> None:
+def test_equal_samples_give_no_evidence_and_a_constant_figure_does_no_harm() -> None:
     same = np.array([[1.0, 5.0]] * 6)
     assert energy_test(same, same, permutations=99).p_value == 1.0
     with pytest.raises(ValueError, match="0 and 6"):

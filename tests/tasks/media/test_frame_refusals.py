@@ -32,7 +32,7 @@ def test_a_zarr_v2_group_is_one_line(world: World) -> None:
         world.derain()
 
 
-def test_a_zarr_v2_array_is_no_destination(world: World) -> None:
+def test_a_zarr_v2_array_is_refused_as_a_destination(world: World) -> None:
     film(world, frames(2))
     zarr.create_array(
         str(world.destination), shape=(2, 24, 32, 3), chunks=(1, 24, 32, 3), dtype="uint8", zarr_format=2
@@ -54,7 +54,7 @@ def test_a_zarr_v2_array_is_no_destination(world: World) -> None:
         (np.zeros((8, 8, 3), np.uint8), r"\(8, 8, 3\)"),
     ],
 )
-def test_what_is_no_film_is_refused(world: World, pixels: np.ndarray, line: str) -> None:
+def test_an_array_that_is_not_a_film_is_refused(world: World, pixels: np.ndarray, line: str) -> None:
     film(world, pixels)
     with pytest.raises(FramesRefused, match=line):
         world.derain()

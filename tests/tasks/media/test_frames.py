@@ -133,7 +133,7 @@ def test_new_frames_of_an_array_that_grows_are_derained(world: World) -> None:
     assert first == {key: after[key] for key in first}
 
 
-def test_another_array_in_the_same_place_is_done_anew(world: World) -> None:
+def test_another_array_at_the_same_url_is_derained_again(world: World) -> None:
     film(world, frames(3))
     world.derain()
     other = frames(3)[:, ::-1].copy()

@@ -117,7 +117,7 @@ def test_rows_are_numbered_through_all_pieces_of_a_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00key", b"PAR1"])
 @pytest.mark.parametrize("name", ["m.csv", "m.parquet"])
-def test_what_is_no_manifest_is_refused(tmp_path, name, content):
+def test_a_file_that_is_not_a_manifest_is_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ManifestInvalid, match=name):
         list(open_source(str(tmp_path / name)).refs())

@@ -93,7 +93,7 @@ def test_several_globs():
     assert [key for key in keys if is_selected(key)] == ["a.jpg", "b.dat"]
 
 
-def test_what_is_not_taken_is_counted_by_reason_up_to_the_limit():
+def test_objects_left_out_are_counted_by_reason_up_to_the_limit():
     left_out = LeftOut()
     listing = [ImageRef(key, "1", 2) for key in ("a.txt", "a", "b.jpg", "c.jpg", "d.txt", "e.jpg")]
     assert [ref.key for ref in Selection(limit=2).select(listing, left_out)] == ["b.jpg", "c.jpg"]
@@ -155,7 +155,7 @@ def test_leftovers_are_left_out_by_default_and_named(key):
 @pytest.mark.parametrize(
     "key", ["eaDir/a.jpg", "recycle/a.jpg", "a.Trash/b.jpg", "a._b.jpg", "versions/a.jpg"]
 )
-def test_what_only_resembles_a_leftover_is_taken(key):
+def test_files_that_only_resemble_leftovers_are_taken(key):
     assert Selection().predicate()(key)
 
 

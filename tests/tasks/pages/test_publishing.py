@@ -65,7 +65,7 @@ def test_an_address_that_no_browser_opens_is_refused() -> None:
         ReportLinks(url="s3://bucket/reports")
 
 
-def test_what_storage_refuses_is_not_written_and_not_linked(tmp_path: Path, links) -> None:
+def test_a_page_that_storage_refuses_is_not_linked(tmp_path: Path, links) -> None:
     def gone() -> str:
         raise ObjectNotFound("rows away")
 

@@ -103,7 +103,7 @@ def test_a_commit_that_fails_ends_the_run_and_nothing_is_half_there(
     assert again.left() == undisturbed
 
 
-def test_of_two_ingests_at_once_the_second_is_refused(again: IngestWorld) -> None:
+def test_the_second_of_two_concurrent_ingests_is_refused(again: IngestWorld) -> None:
     workspace = again.settings.workspace
     pool = f"{workspace}/{FOLDER}"
     with Lease(lease_location(workspace), pool, "first", 30.0), pytest.raises(LeaseHeld, match="run first"):

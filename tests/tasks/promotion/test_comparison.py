@@ -140,7 +140,7 @@ def test_the_page_shows_the_worst_first_and_needs_nothing_else(table: pl.DataFra
     assert "rain100l/psnr_y" in page
 
 
-def test_what_was_trained_on_is_not_compared_on(settings: Settings, tmp_path: Path):
+def test_photographs_used_in_training_are_not_compared(settings: Settings, tmp_path: Path):
     clean = Path(settings.validation or "").parent / "clean" / "chelsea.png"
     shutil.copy(clean, tmp_path / "trained.png")
     with pytest.raises(ManifestInvalid, match=r"chelsea\.png shows the same as .*trained\.png"):

@@ -59,7 +59,7 @@ def test_a_sure_win_that_loses_little_is_better(changes: dict[str, float]):
         ("ratio", 1.2),
     ],
 )
-def test_what_loses_one_thing_is_refused_by_its_name(figure: str, change: float):
+def test_each_loss_is_refused_by_its_name(figure: str, change: float):
     winning = {"rain_recall": 0.2} if figure == "psnr_y" else {"psnr_y": 1.0}
     verdict = judged(**winning, **{figure: change})
     name = "latency" if figure == "ratio" else figure
@@ -69,7 +69,7 @@ def test_what_loses_one_thing_is_refused_by_its_name(figure: str, change: float)
 
 
 @pytest.mark.parametrize("changes", [{}, {"ssim_y": 0.02, "detail_kept": 0.04, "ratio": 0.5}])
-def test_nothing_won_is_no_promotion(changes: dict[str, float]):
+def test_a_challenger_without_a_gain_is_not_promoted(changes: dict[str, float]):
     verdict = judged(**changes)
     assert all(gate.passed for gate in verdict.gates)
     assert [

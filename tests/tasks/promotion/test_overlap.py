@@ -36,7 +36,7 @@ def put(path: Path, name: str, form: str = "PNG", cut: int = 0) -> None:
     path.write_bytes(encoded(Image.fromarray(pixels), form))
 
 
-def test_other_photographs_are_no_overlap(manifest: ValidationManifest, training: Path):
+def test_other_photographs_do_not_overlap(manifest: ValidationManifest, training: Path):
     refuse_training(manifest, str(training))
 
 
@@ -48,7 +48,7 @@ def test_a_photograph_in_both_is_named(manifest: ValidationManifest, training: P
     assert "\n" not in str(refusal.value)
 
 
-def test_no_photographs_are_no_training(manifest: ValidationManifest, training: Path):
+def test_a_folder_without_photographs_is_refused_as_training(manifest: ValidationManifest, training: Path):
     (training / "deep" / "other.png").unlink()
     with pytest.raises(ManifestInvalid, match="no photograph there"):
         refuse_training(manifest, str(training))

@@ -118,7 +118,7 @@ def test_a_changed_photograph_is_named_and_nothing_is_changed(root: Path, settin
 
 
 @pytest.mark.usefixtures("better")
-def test_what_was_trained_on_does_not_decide(root: Path, settings: Settings):
+def test_photographs_used_in_training_do_not_decide(root: Path, settings: Settings):
     (_, other) = champions(settings, tiny(0), tiny(1))
     with pytest.raises(ManifestInvalid, match=r"\.png shows the same as .*, which was used in training"):
         promote_challenger(settings, other, "one", str(root / "validation" / "clean"))
@@ -140,7 +140,7 @@ def test_a_challenger_that_is_not_there_is_named(settings: Settings, challenger:
     assert decisions(settings) == []
 
 
-def test_a_model_of_another_name_is_no_challenger(settings: Settings):
+def test_a_model_of_another_name_is_refused_as_challenger(settings: Settings):
     champions(settings, tiny(0))
     teacher = tiny(1)
     Registry(settings).add_version("afr-net", teacher.weights, teacher.config)

@@ -66,7 +66,7 @@ def test_a_file_that_is_gone_is_named(manifest: Path):
         (lambda text: "", "no column"),
     ],
 )
-def test_what_is_no_manifest_is_refused(manifest: Path, damage, reported: str):
+def test_a_file_that_is_not_a_manifest_is_refused(manifest: Path, damage, reported: str):
     manifest.write_text(damage(manifest.read_text().replace("\r", "")))
     with pytest.raises(ManifestInvalid, match=reported) as refusal:
         read_validation(str(manifest))

@@ -152,7 +152,7 @@ def test_a_refused_promotion_is_an_end_too(settings: Settings):
         assert retraining.close().startswith("version 2 refused; results of all stages: ")
 
 
-def test_of_two_at_once_the_second_is_refused(settings: Settings):
+def test_the_second_of_two_concurrent_retrainings_is_refused(settings: Settings):
     with opened(settings, SMOKE, "first"), pytest.raises(LeaseHeld, match="first"):
         Stages().run(settings, run_id="second")
 
@@ -207,7 +207,7 @@ def test_a_photograph_that_decides_is_not_trained_on(judged: Settings, labelled:
     assert records(judged) == {}  # another run may have another request
 
 
-def test_labelled_data_is_not_read_where_there_is_nothing_new(
+def test_labelled_data_is_not_read_if_there_is_nothing_new(
     judged: Settings, labelled: Path, monkeypatch: pytest.MonkeyPatch
 ):
     asked = RetrainRequest("smoke", str(labelled / "data"), None, anew=False)
@@ -238,7 +238,7 @@ def test_decisions_may_lie_in_a_bucket(settings: Settings, moto: str):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_what_a_preset_fine_tunes_can_be_had(settings: Settings, preset: str):
+def test_the_teacher_of_each_preset_is_available(settings: Settings, preset: str):
     sizes = sizes_of(preset)
     network = finetuning_request.PRESETS[sizes.finetune].preset
     assert start_of(settings, sizes.teacher, network).name == STUDENT

@@ -158,7 +158,9 @@ def test_a_student_starts_from_the_champion(settings: Settings, material: Path, 
     assert (prepared.config.learning_rate, prepared.config.finish) == (STAGE_2.learning_rate, 1.0)
 
 
-def test_what_it_comes_to_lies_on_the_way_from_the_champion(settings: Settings, material: Path, monkeypatch):
+def test_registered_weights_lie_between_the_champion_and_the_trained_ones(
+    settings: Settings, material: Path, monkeypatch
+):
     prepared = prepare_distillation(settings, request(material, student="champion"))
     monkeypatch.setattr(
         weight_interpolation, "MAX_FORGETTING_DB", -100.0

@@ -129,7 +129,7 @@ def test_a_killed_training_is_resumed_and_becomes_challenger(
     assert finetuned(settings, request_, "third").version == "1"  # nothing is trained or registered twice
 
 
-def test_what_is_no_better_is_not_registered(
+def test_weights_that_are_not_better_are_not_registered(
     settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
 ):
     scores(monkeypatch, rising=-1)
@@ -211,7 +211,7 @@ def test_bad_input_is_one_line_before_any_training(
     assert not (tmp_path / "workspace" / "finetune").exists()
 
 
-def test_photographs_without_rain_are_no_bank(settings: Settings, request_: FinetuneRequest, tmp_path: Path):
+def test_photographs_without_rain_give_no_bank(settings: Settings, request_: FinetuneRequest, tmp_path: Path):
     """Layers that a network removes from clean photographs, unchanged or flat, are not used for training."""
     folder = tmp_path / "clean"
     folder.mkdir()
@@ -221,7 +221,7 @@ def test_photographs_without_rain_are_no_bank(settings: Settings, request_: Fine
         finetuned(settings, replace(request_, unlabelled=str(folder)))
 
 
-def test_noise_is_no_bank(settings: Settings, request_: FinetuneRequest, tmp_path: Path):
+def test_noise_gives_no_bank(settings: Settings, request_: FinetuneRequest, tmp_path: Path):
     folder = tmp_path / "noise"
     folder.mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), dtype=np.uint8)

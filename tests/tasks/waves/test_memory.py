@@ -72,7 +72,7 @@ with reserved({LARGE}):
         pass
 
 
-def test_what_another_user_put_in_place_of_the_lock_is_not_followed(
+def test_a_link_of_another_user_in_place_of_the_lock_is_not_followed(
     lock: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with reserved(LARGE):

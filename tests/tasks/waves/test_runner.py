@@ -115,7 +115,7 @@ def test_once_workers_hang_what_the_others_did_is_recorded_and_no_more_is_sent()
     assert "send k" not in stage.happened
 
 
-def test_suspects_wait_until_all_else_is_through() -> None:
+def test_suspects_wait_until_all_other_shards_are_done() -> None:
     stage = Letters("xabcd")
     tally = run(stage, {"x": death()})
     assert (tally.done, tally.rejected) == (4, 1)

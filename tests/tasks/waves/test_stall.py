@@ -17,7 +17,7 @@ from tests.support.worlds.batch import World, changed_photo
 pytestmark = pytest.mark.slow
 
 
-def test_a_run_whose_worker_hangs_ends_by_itself(
+def test_a_run_whose_worker_hangs_ends(
     new_world: Callable[..., World], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "decode=hangs.png:hang")

@@ -174,7 +174,7 @@ def test_a_network_that_slides_away_is_a_collapse(end: str):
         looks(semi, Slides(end), 60)
 
 
-def test_a_network_that_stays_is_no_collapse():
+def test_an_unchanged_network_is_not_a_collapse():
     looks(objective(SemiConfig(rerain=0.0, watch_every=1)), random_network("student-tiny"), 10)
 
 

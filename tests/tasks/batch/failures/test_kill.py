@@ -98,7 +98,7 @@ def test_killed_while_a_commit_is_written(
 
 
 @pytest.mark.parametrize("place", PLACES[:1])
-def test_a_run_whose_worker_is_killed_ends_by_itself(
+def test_a_run_whose_worker_is_killed_ends(
     place: str,
     new_world: Callable[..., World],
     world: World,
@@ -132,7 +132,7 @@ def test_an_image_that_kills_its_worker_is_found_and_the_others_are_derained(
     assert (world.outputs(), world.rows()) == undisturbed
 
 
-def test_of_two_runs_at_once_the_second_is_refused_with_the_holder(
+def test_the_second_of_two_concurrent_runs_is_refused_with_the_holder(
     world: World, undisturbed: Undisturbed, run: Callable[[str], subprocess.Popen[str]]
 ) -> None:
     first = run("")

@@ -49,7 +49,7 @@ def test_a_catalog_in_use_is_not_repaired(world: World) -> None:
         repair(world.settings)
 
 
-def test_a_workspace_in_order_is_left_alone(world: World) -> None:
+def test_an_intact_workspace_is_unchanged(world: World) -> None:
     assert repair(world.settings).lines() == [
         f"{name}: intact" for name in ("derained", "pool", "pseudo_labels", "promotions")
     ]

@@ -130,7 +130,7 @@ def test_an_object_of_another_etag_is_not_what_was_written(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("place", ["folder", "bucket"])
-def test_what_was_put_is_what_a_listing_says(
+def test_a_put_returns_what_a_listing_shows(
     place: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     location = open_location(str(tmp_path) if place == "folder" else f"{request.getfixturevalue('moto')}/out")

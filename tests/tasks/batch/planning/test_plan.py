@@ -97,7 +97,7 @@ def test_history_decides(catalog, name):
 
 
 @pytest.mark.parametrize("redo", ["none", "stale", "rejected"])
-def test_what_was_archived_is_taken_up_once_it_is_restored(catalog: Catalog, redo: Redo) -> None:
+def test_archived_images_are_pending_once_they_are_restored(catalog: Catalog, redo: Redo) -> None:
     rows = [rejected(key, reason=ARCHIVED) for key in ("still there", "restored")]
     catalog.commit([*rows, derained("archived since")], replace=False)
     listing = [replace(ref("still there"), archived=True), ref("restored")]
