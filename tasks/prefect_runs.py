@@ -1,6 +1,6 @@
-"""Links between the work and its Prefect run, if there is one (`report`, `attempt`, `run_log`).
+"""Connection of the work with its Prefect run, if there is one (`report`, `attempt`, `run_log`).
 
-Only flows import Prefect; outside a flow run, nothing here needs it.
+Outside a flow run, nothing in this module imports Prefect.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from infra.errors import one_line
 T = TypeVar("T")
 
 SILENT_SECONDS = 60.0
-"""Seconds in which nothing is reported to a Prefect server that did not answer."""
+"""Seconds for which nothing is reported to a Prefect server that did not answer."""
 
 
 @dataclass(slots=True)
 class _Silence:
-    """Until when Prefect's server is left alone, by the monotonic clock."""
+    """The time until which Prefect's server is left alone, by the monotonic clock."""
 
     until: float = 0.0
 
@@ -61,8 +61,8 @@ def run_log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
 def report(what: str, make: Callable[[], T]) -> T | None:
     """Create an artifact or emit an event in Prefect; the work does not depend on it.
 
-    A server that does not answer is asked only once more, and then left alone for `SILENT_SECONDS`: with Prefect's
-    own patience, each report would wait for minutes.
+    A server that does not answer is asked only once more and then left alone for `SILENT_SECONDS`: with Prefect's
+    own retries, each report would wait for minutes.
 
     Parameters
     ----------

@@ -26,9 +26,9 @@ PHOTOGRAPH_SUFFIXES = (
     ".jp2",
     ".heic",
 )
-"""Suffixes by which the name of a file that does not exist yet counts as that of a photograph."""
+"""Suffixes that make the name of a file that does not exist yet count as that of a photograph."""
 COMMAND_NAMES = ("status", "models", "report", "repair")
-"""First words that are other commands than deraining."""
+"""First words that name a command other than deraining."""
 _EXPORT_OF: dict[str, Kind] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 
 
@@ -159,7 +159,7 @@ def _existing(typed: str) -> Path:
 
 
 def _suggestion(typed: str, path: Path) -> str:
-    """Return a suggestion of a similar name: that of a file in the same folder, or that of a command."""
+    """Suggest a similar name, either of a file in the same folder or of a command; empty if there is none."""
     names = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
     commands = {name: f"derain {name}" for name in COMMAND_NAMES}
     near = difflib.get_close_matches(path.name, [*names, *commands], n=1, cutoff=0.7)

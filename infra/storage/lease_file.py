@@ -29,7 +29,7 @@ class LeaseContent:
     expires_at: float
     released: bool
     line: str
-    """The same in words, for somebody who opens the file."""
+    """The same in words, for a person who opens the file."""
 
     @classmethod
     def acquired_now(cls, destination: str, run_id: str, seconds: float) -> Self:
@@ -74,7 +74,7 @@ def decode(data: bytes) -> LeaseContent:
     Raises
     ------
     ValueError, TypeError, KeyError
-        If it is none.
+        If the data is not a lease.
     """
     fields = json.loads(data)
     return LeaseContent(**{**fields, "holder": Holder(**fields["holder"])})

@@ -1,4 +1,4 @@
-"""`TrackingServer`, the MLflow behind registry and tracked runs: SQLite in the workspace, or a remote server."""
+"""`TrackingServer`, the MLflow store of registry and tracked runs: SQLite in the workspace, or a remote server."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _lock(file: int, name: str) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the message of the first cause, which the later ones repeat at length."""
+    """Return the message of the first cause, which later errors repeat at length."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

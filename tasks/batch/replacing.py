@@ -15,7 +15,7 @@ from tasks.media.medium import MediumSpec
 
 
 def replaced_outputs(found: Plan, medium: MediumSpec) -> Iterator[str]:
-    """Yield the keys of existing outputs that will be overwritten, whoever wrote them.
+    """Yield the keys of existing outputs that will be overwritten, including those of other runs and programs.
 
     Parameters
     ----------

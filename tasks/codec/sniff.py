@@ -1,4 +1,4 @@
-"""Identification of a file's format by its first bytes (`identify`); its key plays no part.
+"""Identification of a file's format by its first bytes (`identify`); its key is ignored.
 
 Libraries such as `filetype` and `puremagic` name a type, whereas a row needs the reason why a file of that type
 is not derained.
@@ -61,7 +61,7 @@ def identify(data: bytes) -> str:
     Raises
     ------
     ImageRejected
-        If the bytes are no picture, or one of an unsupported kind.
+        If the bytes are not a picture, or one of an unsupported kind.
     """
     if not data:
         raise ImageRejected("zero bytes")

@@ -23,7 +23,7 @@ def left_out_parts(left_out: LeftOut) -> list[str]:
 
 
 def describe_left_out(left_out: LeftOut) -> str:
-    """Describe the contents of a source without images."""
+    """Describe the contents of a source in which no image was found."""
     text = f"{left_out.total:,} other object{'' if left_out.total == 1 else 's'}"
     if left_out.total:
         text += f": {by_reason(left_out.objects)}"

@@ -34,4 +34,6 @@ def compare(
     url = record(settings, evaluation, verdict, run_id)
     small = too_small(manifest.pairs, settings.gates)
     outcome = small or ("better" if verdict.is_better else "not to be promoted")
-    return f"{challenger} beside {champion}: {outcome} ({verdict.line()}); by photograph: {url} and .html"
+    return (
+        f"{challenger} compared with {champion}: {outcome} ({verdict.line()}); by photograph: {url} and .html"
+    )

@@ -19,7 +19,7 @@ from tasks.resolved_model import ResolvedModel
 MOST_SHOWN = 12
 """Number of photographs shown, with four pictures each of at most 960 pixels per side."""
 ONLY_REPORTED = ("psnr_rgb", "ssim_rgb", "niqe")
-"""Metrics that are only reported, on any photographs."""
+"""Metrics that are only reported, whatever the photographs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One photograph and both derained versions, no larger than a page shows, and the clean version if any."""
+    """One photograph and both derained versions, in the size of the page, and the clean version if there is one."""
 
     compared: Compared
     rainy: PillowImage.Image

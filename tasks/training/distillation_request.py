@@ -1,4 +1,4 @@
-"""The request of a distillation, checked (`prepare_distillation`) before anything is changed."""
+"""The request of a distillation, and its checks (`prepare_distillation`) before anything is changed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PRESETS = {
     "small": TrainConfig(preset="student-small", steps=20_000),
     "base": TrainConfig(preset="student-base", steps=40_000),
 }
-"""Presets of a student's training: `smoke` checks in minutes that everything works; the others are for real use."""
+"""Presets of a student's training: `smoke` shows in minutes that everything works; the others are for real use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _student_preset(start: ResolvedModel) -> str:
     kind = architecture_of(build(start.model_file).config).name
     if kind != "student":
         raise PreflightFailed(
-            f"student {start.label} is of architecture {kind}: only a student can be distilled"
+            f"student {start.label} has the architecture {kind}: only a student can be distilled"
         )
     return preset_of(start, "student")
 
@@ -156,7 +156,7 @@ def _refuse_itself(start: ResolvedModel | None, teacher: Teacher) -> None:
 
 
 def _material(settings: Settings, request: DistillRequest) -> tuple[Path, Sequence[RgbImage]]:
-    """Return the training folder and the unlabelled photographs, as named or else the samples."""
+    """Return the training folder and the unlabelled photographs that the request names, or else the samples."""
     data, unlabelled = request.data or settings.training, request.unlabelled or None
     if not data and request.preset == "smoke":
         folder, rainy = make_training_samples(settings.workspace)

@@ -46,8 +46,8 @@ class Finetuned:
         """Return the result in one line."""
         scores = f"{self.after:.2f} dB on validation, {self.before:.2f} before; streaks: {self.streaks}"
         if self.version is None:
-            return f"nothing registered: no weights are better than those it started from ({scores})"
-        way = f"{self.share:.0%} of the way from its start"
+            return f"nothing registered: no weights are better than the initial ones ({scores})"
+        way = f"{self.share:.0%} of the way from its initial weights"
         return f"{model_label(SEMI_DRDNET, self.version)} is challenger, {way} ({scores})"
 
 

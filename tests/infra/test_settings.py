@@ -109,7 +109,7 @@ def test_urls_are_absolute_and_end_without_a_slash(given: str, absolute: str) ->
 
 
 def test_a_path_that_leads_nowhere_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UrlRefused, match=r"~nobody-is-here/photos is no path: .*; give the whole path"):
+    with pytest.raises(UrlRefused, match=r"~nobody-is-here/photos is not a path: .*; give the whole path"):
         absolute_url("~nobody-is-here/photos")
 
 

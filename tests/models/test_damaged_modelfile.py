@@ -93,7 +93,7 @@ def test_a_file_that_is_no_config(path: Path, config):
 
 
 class Trap:
-    """Does harm when unpickled."""
+    """An object that does harm when unpickled."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return (pytest.fail, ("something was unpickled",))

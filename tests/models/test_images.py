@@ -1,4 +1,4 @@
-"""Arrays and tensors of photographs: one is the other and back."""
+"""Conversion of photographs between arrays and tensors, in both directions."""
 
 from __future__ import annotations
 

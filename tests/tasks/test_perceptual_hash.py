@@ -1,4 +1,4 @@
-"""A photograph is recognised however it is stored, and is not taken for another."""
+"""A photograph is recognised in any encoding, and is not confused with another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pieces of work outside a flow run, or where Prefect's server is away."""
+"""Reports and task runs outside a flow run, or without Prefect's server."""
 
 from __future__ import annotations
 

@@ -31,9 +31,9 @@ class TableSpec:
     keeps_versions: bool = False
     """Whether all versions stay available; otherwise those older than seven days may be removed."""
     version_column: str | None = None
-    """Column with the version of the table that committed the row. It orders the rows whatever the machines' clocks
-    said. It is not a field of `kind`, and is null in rows written by earlier versions of this project, which are
-    older than all others."""
+    """Column with the version of the table that committed the row, which orders rows independently of the machines'
+    clocks. It is not a field of `kind`. In rows written by earlier versions of this project, which are older than
+    all others, it is null."""
 
 
 class CatalogSchemaMismatch(UserError):

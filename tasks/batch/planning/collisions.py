@@ -88,7 +88,7 @@ def settle(
     pending : Iterable[Candidate]
         The images that will be derained; read as a stream.
     catalog : Catalog
-        Names the owners of existing outputs.
+        The catalog, which names the owners of existing outputs.
     scope : Scope
         Scope of the run.
     folding : NameFolding

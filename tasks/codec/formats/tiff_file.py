@@ -1,7 +1,7 @@
-"""Checks of a TIFF before its pixels are read (`open_tiff`): further pages, and layouts that are read wrongly.
+"""Checks of a TIFF before its pixels are read (`open_tiff`): further pages, and layouts that Pillow misreads.
 
-Pillow decodes by a table of layouts, and decodes some layouts in that table wrongly. The grid in
-`tests/tasks/codec/test_tiff_layouts.py` compares all of them with tifffile.
+Pillow decodes the layouts in a table, some of them wrongly. The grid in `tests/tasks/codec/test_tiff_layouts.py`
+compares all of them with tifffile.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def open_tiff(data: bytes) -> TiffImageFile:
     Raises
     ------
     ImageRejected
-        Otherwise; the reason names the unsupported feature of a valid file.
+        If it is not; for a valid file, the reason names the unsupported feature.
     """
     if data.startswith(b"MM\0+"):
         raise not_supported("BigTIFF in big-endian order")

@@ -1,4 +1,4 @@
-"""Poisoned pools: each poison is one, its ending is reported, and a champion made of it is a failure."""
+"""Poisoned pools: each poison does harm, its outcome is reported, and a champion trained on it is a failure."""
 
 from __future__ import annotations
 

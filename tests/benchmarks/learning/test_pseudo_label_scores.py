@@ -1,4 +1,4 @@
-"""The benchmark of scores: correlations with the truth, and precision of the rule, on made-up measurements."""
+"""The benchmark of scores: correlations with the truth and precision of the rule, on invented measurements."""
 
 from __future__ import annotations
 

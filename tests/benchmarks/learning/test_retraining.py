@@ -1,4 +1,4 @@
-"""The benchmark of a whole retraining: what goes in, how it is shortened, that a finished domain is kept."""
+"""The benchmark of a whole retraining: its input, its shortened preset, and kept results of finished domains."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ FACTS = {"train": {"recipe": "mixed", "steps": 9, "init": "/somewhere/start.safe
 
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of shipped weights and results of its own."""
+    """Return an empty folder of shipped weights, with separate results."""
     folder = tmp_path / "weights"
     folder.mkdir()
     for module in (ship, cards):
@@ -34,7 +34,7 @@ def run(out: Path, data: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> N
 
 
 def training(out: Path, *, harm: bool) -> Path:
-    """The folder of a training whose network leaves photographs alone, or spoils them."""
+    """Return the folder of a training whose network leaves photographs unchanged, or spoils them."""
     network = random_network("student-tiny")
     if not harm:
         network.head.weight.zero_()

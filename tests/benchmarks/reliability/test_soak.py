@@ -1,4 +1,4 @@
-"""The soak finds what is wrong where something is, and nothing after real disturbances."""
+"""The soak finds every fault that a test introduces, and none after real disturbances."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_frozen_run_does_no_work() -> None:
 
 @dataclass
 class Undisturbed:
-    """A world whose outputs and rows are right, until a test spoils them."""
+    """A world whose outputs and rows are correct until a test spoils them."""
 
     world: World
     rows: list[dict[str, Any]]

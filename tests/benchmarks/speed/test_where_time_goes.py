@@ -20,7 +20,7 @@ def timing(worker: int, began: float, ended: float, **seconds: float) -> ShardTi
 
 @pytest.fixture
 def job() -> Job:
-    """A job of 20 seconds on two cores: 5 to start, 12 of work, 3 to end."""
+    """Return a job of 20 seconds on two cores: 5 to start, 12 of work, 3 to end."""
     tree = cast(Any, ProcessTree.__new__(ProcessTree))
     tree.samples = [
         Sample(0.0, {}, idle=100.0, busy=200.0),

@@ -1,4 +1,4 @@
-"""`derain` as a command: what it refuses at once, its exit codes, and its other commands."""
+"""The command `derain`: immediate refusals, exit codes, and sub-commands."""
 
 from __future__ import annotations
 

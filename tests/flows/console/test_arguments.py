@@ -1,4 +1,4 @@
-"""What the words after `derain` mean, and which are refused in the words of what was typed."""
+"""Interpretation of the words after `derain`, and refusals that quote them."""
 
 from __future__ import annotations
 

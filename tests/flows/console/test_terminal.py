@@ -1,4 +1,4 @@
-"""A terminal that cannot show a path does not fail a command that is done."""
+"""A terminal that cannot show a path does not make a completed command fail."""
 
 from __future__ import annotations
 

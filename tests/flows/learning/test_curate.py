@@ -1,4 +1,4 @@
-"""curate as a flow: its help, its refusals in one line, and one run on real workers."""
+"""The flow curate: its help, its refusals in one line, and one run on real workers."""
 
 from __future__ import annotations
 

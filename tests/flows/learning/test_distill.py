@@ -1,4 +1,4 @@
-"""distill as a flow: its help, one line for what it cannot do, and the smoke preset from start to end."""
+"""The flow distill: its help, its refusals in one line, and the smoke preset from start to end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ingest as a flow: its help, a run with a page and its artifacts, and refusals of one line."""
+"""The flow ingest: its help, a run with a page and artifacts, and refusals in one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.worlds.ingest import new_world
 
 @pytest.fixture
 def without_server() -> Iterator[dict[str, mock.Mock]]:
-    """The flow's function runs as it is; what it would tell Prefect is kept."""
+    """Run the flow's function directly; collect its artifacts instead of sending them to Prefect."""
     with (
         mock.patch("flows.ingest.ingest_pending", partial(ingest_pending, open_executor=in_process)),
         mock.patch("tasks.prefect_runs.is_in_flow_run", return_value=True),

@@ -1,4 +1,4 @@
-"""promote and rollback as flows: their help, their states, and a refusal that names its reason."""
+"""The flows promote and rollback: their help, their states, and a refusal that names its reason."""
 
 from __future__ import annotations
 

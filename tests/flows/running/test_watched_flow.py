@@ -1,4 +1,4 @@
-"""A flow whose end is known, whatever becomes of Prefect's server."""
+"""The final state of a watched flow is known even if Prefect's server fails."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def write_block(server: PrefectServer, name: str, data: dict[str, object]) -> No
 
 @pytest.fixture
 def environment(no_aws: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment of its own, which the block may change."""
+    """Return a separate environment, which the block may change."""
     for variable in (*VARIABLES.values(), "AWS_ENDPOINT_URL"):
         no_aws.setenv(variable, "")  # so that it is put back
         no_aws.delenv(variable)

@@ -86,7 +86,7 @@ def test_started_twice_it_wraps_once(client_class: type[Client]) -> None:
         {"read_deployment_by_name": Client.read_deployment_by_name},
         {"read_deployment_by_name": lambda self, name: None},
     ],
-    ids=["gone", "one of two gone", "no coroutine function any more"],
+    ids=["gone", "one of two gone", "no longer a coroutine function"],
 )
 def test_another_prefect_is_left_alone_and_the_log_says_so(
     attributes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

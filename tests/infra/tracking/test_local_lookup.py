@@ -1,4 +1,4 @@
-"""A registered version is found in the SQLite file as MLflow finds it, and whatever is amiss is left to MLflow."""
+"""A registered version is found in the SQLite file as MLflow finds it; faults are left to MLflow."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_the_shape_of_gauss_and_laplace_is_found(shape, scale):
 
 
 def test_the_two_sides_of_a_skewed_distribution_are_found():
-    """Asymmetric Laplace: an exponential to each side, so often on a side as its scale."""
+    """An asymmetric Laplace variable is exponential on each side, with probability proportional to the scale."""
     random = np.random.default_rng(2)
     to_right = random.random(400_000) < 0.75
     values = np.where(

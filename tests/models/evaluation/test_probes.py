@@ -102,7 +102,7 @@ def mean_score(derain: Callable[[Tensor], Tensor], turn: int) -> ProbeScore:
 @pytest.mark.slow
 @pytest.mark.parametrize("turn", [0, 1])
 def test_what_confuses_rain_with_detail_ranks_below_the_shipped_student(turn):
-    """What any judge must do: blind scores that a blur or the identity wins are of no use."""
+    """Any useful score must do this: blind scores that a blur or the identity wins are useless."""
     student = mean_score(build(read_model_file(DEFAULT_WEIGHTS)), turn)
     assert student.rain_recall > 0.5
     assert student.detail_kept > 0.8

@@ -13,7 +13,7 @@ PIXELS = 32 * 32
 
 
 class Rescaled(nn.Module):
-    """Convolutions of every kind, each used once, and one used again."""
+    """A network with convolutions of every kind, each used once except for one that is used twice."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -175,7 +175,7 @@ def test_loss_terms_are_those_of_the_paper():
 
 
 def fit(network: nn.Module, pairs: list[RainyPair], steps: int) -> list[dict[str, float]]:
-    """Train without any refinement; returns the terms of each step."""
+    """Train with plain steps; return the loss terms of each step."""
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     history = []
     for step in range(steps):

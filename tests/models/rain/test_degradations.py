@@ -19,7 +19,7 @@ def grey_photograph() -> np.ndarray:
 
 
 def as_floats(levels: np.ndarray) -> Tensor:
-    """The grey picture on three channels, (1, 3, H, W)."""
+    """Return the grey picture on three channels, (1, 3, H, W)."""
     return torch.from_numpy(levels.copy()).float().div(255).expand(1, 3, -1, -1)
 
 

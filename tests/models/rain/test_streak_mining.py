@@ -78,7 +78,7 @@ def crossing(clean: np.ndarray) -> np.ndarray:
 
 
 def edges(clean: np.ndarray) -> np.ndarray:
-    """A network that takes bright edges for rain and leaves half of them: fences, wet railings."""
+    """Act as a network that mistakes bright edges, such as fences, for rain and leaves half of them."""
     lines = np.zeros_like(clean)
     lines[:, 5::16] = 0.3
     return clean + lines

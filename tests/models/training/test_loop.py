@@ -141,7 +141,7 @@ def test_the_average_takes_the_statistics_of_norms(data: Path, out: Path):
 
 
 class Reported:
-    """A recorder that remembers."""
+    """A recorder that collects its records."""
 
     def __init__(self) -> None:
         self.values: dict[int, dict[str, float]] = {}

@@ -22,7 +22,7 @@ from tests.support.worlds.trainings import (
 
 def test_what_an_objective_learns_is_learnt_by_all_processes_alike():
     class Twice:
-        """A fabric of two processes; the other one has gradients of three."""
+        """A fabric of two processes, of which the other one has gradients of three."""
 
         def all_reduce(self, gradient: Tensor, reduce_op: str) -> Tensor:
             assert reduce_op == "mean"
@@ -37,7 +37,7 @@ def test_what_an_objective_learns_is_learnt_by_all_processes_alike():
 
 def test_processes_write_a_checkpoint_when_the_first_of_them_does():
     class Second:
-        """The second process of two, whose clock says otherwise than that of the first."""
+        """The second of two processes, whose clock differs from that of the first."""
 
         world_size, asked = 2, 0
 

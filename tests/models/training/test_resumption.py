@@ -1,4 +1,4 @@
-"""A training that was interrupted or killed ends as one that was not; another one does not resume it."""
+"""An interrupted or killed training ends like an undisturbed one; a different training does not resume it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a run in Prefect: what it shows, and that no key or reason changes its markup."""
+"""The page of a run in Prefect: its content, and that no key or reason changes its markup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an output keeps of its source besides pixels, and what is said of the rest."""
+"""Metadata that an output keeps from its source, and reports of metadata that it lacks."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Rules, quotas and history: what is accepted, rejected and kept, and why."""
+"""Rules, quotas and history: pseudo-labels that are accepted, rejected or kept, and the reasons."""
 
 from __future__ import annotations
 

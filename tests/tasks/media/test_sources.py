@@ -1,4 +1,4 @@
-"""Which objects of a source are taken, and what a manifest may look like."""
+"""Selection of the objects of a source, and the forms of manifests."""
 
 from __future__ import annotations
 
@@ -197,10 +197,10 @@ def test_excluded_folders_are_not_walked(tmp_path: Path, monkeypatch, globs, ent
     assert all(not selection.predicate()(f"{folder}x.jpg") for folder in {"a/", "a/b/", "c/"} - {*entered})
 
 
-def test_a_name_that_is_no_text_is_skipped_and_reported(caplog):
+def test_a_name_that_is_not_text_is_skipped_and_reported(caplog):
     name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
     assert not Selection().predicate()(name)
-    assert "no text" in caplog.text
+    assert "not text" in caplog.text
 
 
 def test_a_folder_is_listed_whole(tmp_path: Path):

@@ -15,7 +15,7 @@ from tasks.pages.publishing import Page, put_page
 
 @pytest.fixture
 def links(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
-    """What is linked in Prefect: address, text and key."""
+    """Return the links in Prefect: address, text and key."""
     made: list[tuple[str, str, str]] = []
     monkeypatch.setattr(prefect_runs, "is_in_flow_run", lambda: True)
     monkeypatch.setattr(

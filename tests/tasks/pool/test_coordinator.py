@@ -1,4 +1,4 @@
-"""Whole ingests, without Prefect and in one process: what comes into the pool, what is left out and why."""
+"""Complete ingests in one process without Prefect: images that enter the pool, and reasons for rejecting others."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_what_was_rejected_is_looked_at_again_on_request(tmp_path: Path) -> None
     ("fill", "reported"),
     [
         ({"a.png": 40, "b.png": 200}, "the pool is still empty"),
-        ({"rain1.png": None, "rain2.png": None}, "of one source group"),
+        ({"rain1.png": None, "rain2.png": None}, "to one source group"),
     ],
 )
 def test_a_pool_of_no_use_is_reported(world: IngestWorld, fill: dict[str, int | None], reported: str) -> None:

@@ -1,4 +1,4 @@
-"""The index of duplicates: exact and near duplicates against a search over all pairs."""
+"""The index of exact and near duplicates, compared with a search over all pairs."""
 
 from __future__ import annotations
 

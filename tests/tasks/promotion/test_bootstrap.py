@@ -1,4 +1,4 @@
-"""Intervals against SciPy's, and what photographs of one scene do to them."""
+"""Intervals compared with SciPy's, and the effect of several photographs of one scene."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_photographs_of_one_scene_are_no_further_evidence():
     figures = _figures(12)
     scenes = [f"scene {number:02}" for number in range(12)]
     once = paired_interval(figures, scenes)
-    assert once == paired_interval(figures)  # each its own
+    assert once == paired_interval(figures)  # each photograph is a scene
     again = paired_interval(np.repeat(figures, 4), np.repeat(scenes, 4).tolist())
     narrow = paired_interval(np.repeat(figures, 4))
     width = once.upper - once.lower

@@ -1,4 +1,4 @@
-"""Shards under way: what becomes of them where nobody answers, and who is to blame for a dead worker."""
+"""Shards in flight: their outcome if no worker answers, and the search for the cause of a dead worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run has done: counted, and added up."""
+"""Counting and adding the results of a run."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ SHORT = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data, unlabelled photographs and two teachers."""
+    """Return a folder with data, unlabelled photographs and two teachers."""
     root = tmp_path_factory.mktemp("place")
     write_training_folder(root / "data")
     (root / "rainy").mkdir()

@@ -40,7 +40,7 @@ def test_what_is_not_a_number_is_a_collapse():
 
 
 def test_processes_see_a_collapse_together(monkeypatch: pytest.MonkeyPatch):
-    """One finds somewhat less, the other nothing any more: both stop."""
+    """One finds somewhat less rain, the other none at all: both stop."""
     others = iter([torch.tensor([0.03, 0.04])] * 5 + [torch.tensor([0.0, 0.04])] * 60)
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)

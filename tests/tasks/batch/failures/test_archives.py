@@ -1,4 +1,4 @@
-"""Objects in an archive: a row that says so, and derained once somebody has restored them."""
+"""Archived objects get a row with that reason, and are derained once they are restored."""
 
 from __future__ import annotations
 

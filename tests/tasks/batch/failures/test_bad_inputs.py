@@ -1,4 +1,4 @@
-"""One folder with all that is wrong in real collections: each image ends as it should, none harms another."""
+"""A folder with all faults of real collections: each image has the right outcome, and none affects another."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ REJECTED = {
     "noise.jpg": (bytes(range(256)) * 4, None),
     "document.jpeg": (b"%PDF-1.7 and so on", "PDF, not an image"),
 }
-"""Images with the reason that their rows give."""
+"""Rejected images, with the reasons in their rows."""
 
 DERAINED = {
     "one pixel.png": encoded(picture("RGB", height=1, width=1), "PNG"),
@@ -193,7 +193,7 @@ def test_what_is_no_file_in_a_manifest_is_a_row(world: World) -> None:
 
 
 def test_a_name_too_long_for_an_output_is_a_row(world: World) -> None:
-    """What is a name in a bucket, and with a new suffix, need not be one in a folder."""
+    """A valid key in a bucket may be too long for a file name, especially with a new suffix."""
     longest = "x" * 251 + ".jpg"
     world.put(longest, JPEG)
     world.put("short.jpg", JPEG)
