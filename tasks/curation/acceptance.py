@@ -9,7 +9,7 @@ from typing import Self
 
 from infra.limits import CurationLimits
 from models.evaluation.probes import ProbeScore
-from models.pseudo_labels.scores import LayerScore, trust
+from models.pseudo_labels.scores import LayerScore, combined_score
 
 AGREE = "agree-1"
 """Rule: independent networks found the same rain, and the judged network keeps detail on this crop."""
@@ -42,7 +42,7 @@ class Scores:
     def of_networks(cls, found: LayerScore, probes: ProbeScore, feature_distance: float, sure: float) -> Self:
         """Combine the scores of a network's pseudo-label; `sure` is its mean confidence."""
         return cls(
-            score=trust(found, probes).overall,
+            score=combined_score(found, probes).overall,
             rain_found=found.rain_found,
             agreement=found.agreement,
             elongation=found.elongation,

@@ -36,6 +36,7 @@ BANNED = {
     r'^\s*r?"""(?:Of|Who) ': "a noun or a verb first",
     r"\bno such one\b": "unknown",
     r"\blets? \w+ be \w+(?:ed|en)\b": "a verb in the active voice",
+    r"\bas `[\w.]+` says\b": "see",
 }
 PATTERNS = [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in BANNED.items()]
 NAMES = re.compile(r"(?:^|_)(?:told|tells?|whereto|beside|go(?:es|ing|ne)_on|so_many|lessons)(?:_|$)")

@@ -27,6 +27,7 @@ from tests.style.english import findings, names, prose
         '"""Of the champion, after ingest."""',
         "preset 'huge': there is no such one",
         "Read the teachers and let lessons be written.",
+        "Return the terms, as `Network.loss_terms` says.",
     ],
 )
 def test_dialect_is_found(line: str):

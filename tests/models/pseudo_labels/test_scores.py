@@ -13,7 +13,7 @@ from benchmarks.quality.smoothers import box_blur, gaussian_blur
 from models.evaluation.probes import probe
 from models.modelfile import STUDENT_BASE, build, read_model_file
 from models.pseudo_labels.layer_maps import agreement_map, directions, rain_found
-from models.pseudo_labels.scores import confidence, layer_score, structure_leak, trust
+from models.pseudo_labels.scores import combined_score, confidence, layer_score, structure_leak
 from models.pseudo_labels.texture_features import fit_features, texture_features
 from models.pseudo_labels.tta import mirrored_rain_layer
 from tasks.media.samples import rain_on
@@ -106,7 +106,7 @@ def judged() -> dict[str, list[float]]:
         networks = {"student": student, "identity": identity, "blur": box_blur, "smoother": gaussian_blur}
         for model, derain in networks.items():
             score = layer_score(rainy, mirrored_rain_layer(derain, rainy), others)
-            parts = trust(score, probe(derain, rainy, seed=number))
+            parts = combined_score(score, probe(derain, rainy, seed=number))
             found.setdefault(model, []).append((parts.found, parts.probes, parts.overall))
     return {model: [fmean(part) for part in zip(*parts, strict=True)] for model, parts in found.items()}
 

@@ -47,11 +47,14 @@ def test_processes_write_a_checkpoint_when_the_first_of_them_does():
 
     second: Any = Second()
     config = replace(SIX_STEPS, steps=100, save_seconds=60.0)
-    assert [loop.due(second, config, loop.DECIDED_EVERY, seconds) for seconds in (0, 99)] == [True, False]
-    assert not loop.due(second, config, loop.DECIDED_EVERY + 1, 99)
+    assert [loop.is_checkpoint_due(second, config, loop.DECIDED_EVERY, seconds) for seconds in (0, 99)] == [
+        True,
+        False,
+    ]
+    assert not loop.is_checkpoint_due(second, config, loop.DECIDED_EVERY + 1, 99)
     assert second.asked == 2
-    assert loop.due(second, config, 100, 0)
-    assert [loop.due(rank(0, 1), config, 1, seconds) for seconds in (0, 99)] == [False, True]
+    assert loop.is_checkpoint_due(second, config, 100, 0)
+    assert [loop.is_checkpoint_due(rank(0, 1), config, 1, seconds) for seconds in (0, 99)] == [False, True]
 
 
 @pytest.mark.slow
