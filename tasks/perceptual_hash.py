@@ -31,7 +31,7 @@ class SeenPhotographs:
         self._keys.append(key)
         self._hashes.append(_hash_of(photograph))
 
-    def like(self, photograph: RgbImage) -> str | None:
+    def most_similar(self, photograph: RgbImage) -> str | None:
         """Return the key of the most similar photograph that shows the same scene; None if there is none."""
         if not self._keys:
             return None

@@ -58,7 +58,7 @@ def run_log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
         return get_logger("derain")
 
 
-def report(what: str, make: Callable[[], T]) -> T | None:
+def report(name: str, make: Callable[[], T]) -> T | None:
     """Create an artifact or emit an event in Prefect; the work does not depend on it.
 
     A server that does not answer is asked only once more and then left alone for `SILENT_SECONDS`: with Prefect's
@@ -66,7 +66,7 @@ def report(what: str, make: Callable[[], T]) -> T | None:
 
     Parameters
     ----------
-    what : str
+    name : str
         Name of the artifact or event, for the warning if it fails.
     make : callable
         Makes the artifact or emits the event, and may read the catalog for it.
@@ -78,15 +78,15 @@ def report(what: str, make: Callable[[], T]) -> T | None:
     """
     if not is_in_flow_run() or time.monotonic() < _silence.until:
         return None
-    return attempt(what, lambda: _impatiently(make))
+    return attempt(name, lambda: _impatiently(make))
 
 
-def attempt(what: str, make: Callable[[], T]) -> T | None:
+def attempt(name: str, make: Callable[[], T]) -> T | None:
     """Call a step that follows the work; log a warning if it fails, so that later steps still run.
 
     Parameters
     ----------
-    what : str
+    name : str
         Name of the step, for the warning.
     make : callable
         The step.
@@ -100,7 +100,7 @@ def attempt(what: str, make: Callable[[], T]) -> T | None:
         return make()
     except Exception as error:  # noqa: BLE001 - nothing after the last commit may fail a completed run
         line = f"{type(error).__name__}: {one_line(error)}"
-        run_log().warning(f"{what} could not be completed: {line}")
+        run_log().warning(f"{name} could not be completed: {line}")
         return None
 
 

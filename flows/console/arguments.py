@@ -171,14 +171,16 @@ def _suggestion(typed: str, path: Path) -> str:
 
 def _refuse_inside(source: str, destination: str) -> None:
     """Refuse a destination that is the source, lies inside it, or contains it."""
-    ours, theirs = (re.split("/+", absolute_url(place)) for place in (destination, source))
-    shorter = min(len(ours), len(theirs))
-    if ours[:shorter] != theirs[:shorter]:
+    target, origin = (re.split("/+", absolute_url(place)) for place in (destination, source))
+    shorter = min(len(target), len(origin))
+    if target[:shorter] != origin[:shorter]:
         return
-    relation = "is" if len(ours) == len(theirs) else "lies inside" if len(ours) > len(theirs) else "contains"
+    relation = (
+        "is" if len(target) == len(origin) else "lies inside" if len(target) > len(origin) else "contains"
+    )
     raise ArgumentRefused(
-        f"{printable(destination)} {relation} {printable(source)}: derained photographs would be taken for rainy"
-        " ones; choose another place"
+        f"{printable(destination)} {relation} {printable(source)}: derained photographs would be treated as rainy;"
+        " choose another place"
     )
 
 

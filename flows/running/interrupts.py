@@ -46,10 +46,10 @@ def quiet_engines() -> None:
     The state of the run still reports it to the server.
     """
     for log in _ENGINES:
-        logging.getLogger(log).addFilter(_is_no_echo)
+        logging.getLogger(log).addFilter(_is_not_echo)
 
 
-def _is_no_echo(record: logging.LogRecord) -> bool:
+def _is_not_echo(record: logging.LogRecord) -> bool:
     if record.module != _ENGINES.get(record.name):
         return True
     return not is_interrupt(sys.exc_info()[1]) and INTERRUPTED_LINE not in record.getMessage()

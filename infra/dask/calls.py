@@ -16,8 +16,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class How:
-    """How workers run calls."""
+class CallOptions:
+    """Priority and resources of calls on workers."""
 
     priority: int = 0
     """Calls of higher priority run before those that are already waiting."""
@@ -63,7 +63,7 @@ def submit_all(
     function: Callable[[Any], Any],
     items: Sequence[Any],
     keys: Sequence[Any],
-    how: How,
+    options: CallOptions,
 ) -> list[Future]:
     """Submit a call per item, all in one message; see `submit`.
 
@@ -77,7 +77,7 @@ def submit_all(
         Arguments, one per call.
     keys : sequence
         Dask's names for the calls, each of them new.
-    how : How
+    options : CallOptions
         Priority and resources.
     """
     packed = [pickle.dumps(_Call(function, (item,))) for item in items]
@@ -86,8 +86,8 @@ def submit_all(
         packed,
         key=list(keys),
         pure=False,
-        priority=how.priority,
-        resources=dict(how.resources),
+        priority=options.priority,
+        resources=dict(options.resources),
     )
     return futures
 

@@ -55,12 +55,12 @@ class LeaseContent:
 
     def overlap(self, destination: str) -> str | None:
         """Describe how this lease's destination overlaps another one; None if it does not, or is the same."""
-        ours, theirs = PurePosixPath(destination).parts, PurePosixPath(self.destination).parts
-        if ours == theirs:
+        wanted, held = PurePosixPath(destination).parts, PurePosixPath(self.destination).parts
+        if wanted == held:
             return None
-        if ours[: len(theirs)] == theirs:
+        if wanted[: len(held)] == held:
             return f"{destination} lies inside {self.destination}"
-        return f"{destination} contains {self.destination}" if theirs[: len(ours)] == ours else None
+        return f"{destination} contains {self.destination}" if held[: len(wanted)] == wanted else None
 
 
 def encode(content: LeaseContent) -> bytes:

@@ -108,9 +108,9 @@ def _checked(settings: Settings, source: str, destination: str, export: Export) 
 
 def refuse_overlap(source: str, destination: str) -> None:
     """Refuse a destination that is the source, lies inside it, or contains it."""
-    ours, theirs = (PurePosixPath(url).parts for url in (destination, source))
-    shorter = min(len(ours), len(theirs))
-    if ours[:shorter] == theirs[:shorter]:
+    target, origin = (PurePosixPath(url).parts for url in (destination, source))
+    shorter = min(len(target), len(origin))
+    if target[:shorter] == origin[:shorter]:
         raise PreflightFailed(
             f"destination {destination} and source {source} lie inside one another:"
             " derained images would be treated as rainy, or overwrite them; choose another destination"

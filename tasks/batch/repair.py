@@ -53,7 +53,7 @@ class RepairReport:
             if not table.damages:
                 lines.append(f"{table.name}: intact")
                 continue
-            lines += [f"{table.name}: {damage.key} {damage.what}" for damage in table.damages]
+            lines += [f"{table.name}: {damage.key} {damage.fault}" for damage in table.damages]
             lost = (
                 f"at least {table.lost:,} rows are lost"
                 if table.lost

@@ -36,7 +36,7 @@ def way_out(kind: str) -> str:
     return f"convert to JPEG or PNG, for example with {_PROGRAMS.get(kind, 'magick')}"
 
 
-def unread(suffixes: Iterable[str]) -> list[str]:
+def describe_unsupported(suffixes: Iterable[str]) -> list[str]:
     """Describe each unsupported kind of photograph among some suffixes, with advice on converting it."""
     found = set(suffixes)
     return [

@@ -67,7 +67,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     MemoryError
         If the machine has too little memory, which is not a fault of the image.
     """
-    _hush_pillow()
+    _silence_pillow()
     name = identify(data)
     try:
         return _read(data, name, max_pixels)
@@ -174,7 +174,7 @@ def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     return rgb, np.array(image.getchannel("A")) if "A" in image.mode else None
 
 
-def _hush_pillow() -> None:
+def _silence_pillow() -> None:
     # Pillow warns about odd metadata. Nobody acts on that here, and where warnings are errors it would reject a
     # good image. catch_warnings is not thread-safe; one permanent filter is.
     if _HUSHED not in warnings.filters[:1]:

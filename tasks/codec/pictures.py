@@ -32,7 +32,7 @@ def not_supported(what: str) -> ImageRejected:
     return ImageRejected(f"not supported: {what}")
 
 
-def not_read(kind: str) -> ImageRejected:
+def unsupported_photograph(kind: str) -> ImageRejected:
     """Return the rejection of a photograph of an unsupported kind, with advice on converting it in brackets."""
     return not_supported(f"{kind} ({way_out(kind)})")
 

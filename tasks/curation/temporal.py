@@ -94,9 +94,9 @@ def _registered(judged: RgbImage, neighbours: Iterable[RgbImage], limits: Tempor
     reference = _structure(judged)
     registered, refused = [], 0
     for neighbour in neighbours:
-        laid = _laid_over(reference, neighbour, limits)
-        if laid is not None:
-            registered.append(laid)
+        aligned = _align(reference, neighbour, limits)
+        if aligned is not None:
+            registered.append(aligned)
             continue
         refused += 1
         if refused == GIVE_UP and not registered:
@@ -104,7 +104,7 @@ def _registered(judged: RgbImage, neighbours: Iterable[RgbImage], limits: Tempor
     return registered
 
 
-def _laid_over(reference: Floats, neighbour: RgbImage, limits: TemporalLimits) -> Floats | None:
+def _align(reference: Floats, neighbour: RgbImage, limits: TemporalLimits) -> Floats | None:
     """Shift a frame onto the reference; None if it is too far away or shows another scene."""
     from skimage.registration import phase_cross_correlation  # slow to import
 

@@ -25,11 +25,11 @@ def compare(
     """
     refuse_absent_device(settings)
     open_location(settings.workspace).check(writable=True)
-    ours, theirs = (resolve_model(settings, url) for url in (champion, challenger))
+    champion_model, challenger_model = (resolve_model(settings, url) for url in (champion, challenger))
     manifest = open_validation(settings)
     if training is not None:
         refuse_training(manifest, training)
-    evaluation = evaluate(settings, ours, theirs, manifest)
+    evaluation = evaluate(settings, champion_model, challenger_model, manifest)
     verdict = decide(evaluation, settings.gates)
     url = record(settings, evaluation, verdict, run_id)
     small = too_small(manifest.pairs, settings.gates)

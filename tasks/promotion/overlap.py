@@ -44,7 +44,9 @@ def refuse_training(manifest: ValidationManifest, training: str) -> None:
     for key in tqdm(keys, "training", unit="photo", disable=None):
         data = location.fetch(key)
         pixels = _decoded(data)
-        found = digests.get(sha256(data).hexdigest()) or (None if pixels is None else seen.like(pixels))
+        found = digests.get(sha256(data).hexdigest()) or (
+            None if pixels is None else seen.most_similar(pixels)
+        )
         if found is not None:
             raise ManifestInvalid(_shared(manifest, found, location, key))
         inspected_ids += pixels is not None

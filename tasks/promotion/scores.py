@@ -139,7 +139,7 @@ def worst_first(photographs: Sequence[Compared]) -> list[Compared]:
 def gain(compared: Compared) -> float:
     """Return the challenger's gain on a photograph in dB of psnr_y, or in tenths of rain recall."""
     for figure, unit in (("psnr_y", 1.0), ("rain_recall", 10.0)):
-        ours, theirs = getattr(compared.champion, figure), getattr(compared.challenger, figure)
-        if ours is not None and theirs is not None:
-            return unit * float(theirs - ours)
+        before, after = getattr(compared.champion, figure), getattr(compared.challenger, figure)
+        if before is not None and after is not None:
+            return unit * float(after - before)
     return 0.0

@@ -99,7 +99,7 @@ class ValidationManifest:
         for key, pixels in ((row.rainy, photograph.rainy), (row.clean, photograph.clean)):
             if pixels is None:
                 continue
-            other = seen[not row.decides].like(pixels)
+            other = seen[not row.decides].most_similar(pixels)
             if other is not None:
                 raise ManifestInvalid(
                     f"{self.url}: {key} and {other} show the same, but one is of the set {VALIDATION} and one is"

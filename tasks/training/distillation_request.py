@@ -114,7 +114,7 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     weights = DistillConfig(attention_weight=0.05 if request.attention else 0.0)
     teaching = Teaching(weights, *teachers, photographs)
     folder = inspected(data)
-    work = work_folder(settings, "distill", _asked(config, teaching, folder, start))
+    work = work_folder(settings, "distill", _identity(config, teaching, folder, start))
     if start is not None:
         config = replace(config, init=str(work / "start.safetensors"))
     return Prepared(config, teaching, folder, start, work)
@@ -172,7 +172,7 @@ def _unlabelled(settings: Settings, url: str) -> Sequence[RgbImage]:
         raise PreflightFailed(str(error)) from error
 
 
-def _asked(
+def _identity(
     config: TrainConfig, teaching: Teaching, folder: TrainingFolder, start: ResolvedModel | None
 ) -> dict[str, object]:
     """Return the values that identify a work folder."""

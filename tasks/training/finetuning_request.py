@@ -101,7 +101,7 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     data, unlabelled = _places(settings, request)
     folder = inspected(data)
     rain, streaks = _rain(settings, unlabelled, semi, start)
-    work = work_folder(settings, "finetune", _asked(train, semi, start, folder, rain))
+    work = work_folder(settings, "finetune", _identity(train, semi, start, folder, rain))
     train = replace(train, init=str(work / "start.safetensors"))
     return Prepared(train, semi, start, folder, rain, work, streaks)
 
@@ -150,7 +150,7 @@ def _rain(
     return material.real_rain(streaks), streaks.description
 
 
-def _asked(
+def _identity(
     train: TrainConfig, semi: SemiConfig, start: ResolvedModel, folder: TrainingFolder, rain: RealRain
 ) -> dict[str, object]:
     """Return the values that identify a work folder."""

@@ -51,9 +51,9 @@ class DaskExecutor:
         self, function: Callable[[Any], Any], items: Sequence[Any], keys: Sequence[Any], priority: int
     ) -> list[Answer]:
         """See `infra.dask.calls.submit_all`."""
-        how = calls.How(priority, self.resources)
+        options = calls.CallOptions(priority, self.resources)
         with _scheduler_needed():
-            return calls.submit_all(self.client, function, items, keys, how)
+            return calls.submit_all(self.client, function, items, keys, options)
 
     def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
         """See `infra.dask.calls.results`."""

@@ -17,12 +17,15 @@ def compact(table: DeltaTable) -> bool:
     if _small_files(table) < COMPACT_AT:
         return False
     table.optimize.compact(
-        target_size=FILE_BYTES, max_concurrent_tasks=1, writer_properties=WRITER, commit_properties=once()
+        target_size=FILE_BYTES,
+        max_concurrent_tasks=1,
+        writer_properties=WRITER,
+        commit_properties=no_rebase(),
     )
     return True
 
 
-def once() -> CommitProperties:
+def no_rebase() -> CommitProperties:
     """Return commit properties that forbid rebasing: a commit that lost a race must read the rows again."""
     return CommitProperties(max_commit_retries=0)
 

@@ -82,7 +82,7 @@ def refuse_table_without_log(url: str) -> None:
 
 def damaged(url: str, damage: Damage) -> CatalogDamaged:
     """Return the error for a damaged file."""
-    return CatalogDamaged(f"{url}/{damage.key} {damage.what}: {WAY_OUT}")
+    return CatalogDamaged(f"{url}/{damage.key} {damage.fault}: {WAY_OUT}")
 
 
 def repair_marker(url: str) -> tuple[Location, str]:

@@ -35,7 +35,7 @@ class Damage:
 
     key: str
     """Key of the file, relative to the table."""
-    what: str
+    fault: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,13 +79,17 @@ def check_schema(url: str, found: pa.Schema, wanted: pa.Schema) -> None:
     CatalogSchemaMismatch
         The message names the table, the columns that differ and the way out.
     """
-    there = _named_types(found)
-    ours = _named_types(pa.schema([field for field in wanted if field.name in there or not field.nullable]))
-    if ours == there:
+    stored = _named_types(found)
+    expected = _named_types(
+        pa.schema([field for field in wanted if field.name in stored or not field.nullable])
+    )
+    if expected == stored:
         return
-    differing = sorted(name for name in ours.keys() | there.keys() if ours.get(name) != there.get(name))
+    differing = sorted(
+        name for name in expected.keys() | stored.keys() if expected.get(name) != stored.get(name)
+    )
     details = ", ".join(
-        f"{name}: {there.get(name, 'absent')}, not {ours.get(name, 'known')}" for name in differing
+        f"{name}: {stored.get(name, 'absent')}, not {expected.get(name, 'known')}" for name in differing
     )
     raise CatalogSchemaMismatch(
         f"{url} holds a table of another schema ({details}): "

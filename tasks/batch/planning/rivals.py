@@ -63,7 +63,7 @@ def refuse_contested(contest: Contest, catalog: Catalog, scope: Scope) -> None:
     rivals = read_rivals(catalog, scope.destination, contest.outputs, NameFolding())
     for ref, output in zip(contest.examples, contest.outputs, strict=True):
         rival = rivals.get(output)
-        if rival is None or not is_there(rival):
+        if rival is None or not still_exists(rival):
             continue
         ours, theirs = f"{scope.source}/{ref.key}", f"{rival.source}/{rival.key}"
         if scope.export != rival.export:
@@ -125,7 +125,7 @@ def _matching(frame: pl.DataFrame, wanted: Hashes, folding: NameFolding) -> tupl
     return frame.filter(pl.Series(is_wanted)), hashes[is_wanted]
 
 
-def is_there(rival: Rival) -> bool:
+def still_exists(rival: Rival) -> bool:
     """Return whether a rival still exists at its source; assume so if it cannot be checked."""
     try:
         if is_array(rival.source):

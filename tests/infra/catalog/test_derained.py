@@ -250,7 +250,7 @@ def test_maintenance_that_loses_a_race_is_put_off(catalog, monkeypatch):
     monkeypatch.setattr(compaction, "COMPACT_AT", 2)
     catalog.commit([record("a")], replace=False)
     catalog.commit([record("b")], replace=False)
-    monkeypatch.setattr(compaction, "once", lambda: (_ for _ in ()).throw(CommitFailedError("lost")))
+    monkeypatch.setattr(compaction, "no_rebase", lambda: (_ for _ in ()).throw(CommitFailedError("lost")))
     assert not catalog.maintain()
     assert keys(catalog) == ["a", "b"]
 
