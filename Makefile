@@ -19,7 +19,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-# make itself exits with 2 whatever the run exits with, and prints the run's own code: "Error 1".
+# make itself exits with 2 whatever the exit code of the run, and prints the run's own code: "Error 1".
 run: install
 	@$(BIN)/derain $(if $(SOURCE),"$(SOURCE)" $(if $(DEST),"$(DEST)"),$(if $(DEST),$(error DEST=$(DEST) needs SOURCE= too),--samples))
 
@@ -52,7 +52,7 @@ check: install docs
 audit: install
 	$(BIN)/python -m benchmarks.release.audit
 
-# All servers on this host (compose.yaml), with WORKERS=8 Dask workers; `make down` ends them and keeps what they keep.
+# All servers on this host (compose.yaml), with WORKERS=8 Dask workers; `make down` ends them and keeps their data.
 up: .env
 	mkdir -p $(or $(DERAIN_DATA),data)
 	$(COMPOSE) build
@@ -66,7 +66,7 @@ down:
 		-e "s/^#DERAIN_USER=.*/DERAIN_USER=$(if $(findstring podman,$(COMPOSE)),0:0,$(shell id -u):$(shell id -g))/" \
 		deploy/env.example > $@)
 
-# What needs data takes it from SETS=folder with train, real_frames and real_rain; Ray Data runs where RAY=python has it.
+# Benchmarks that need data take it from SETS=folder with train, real_frames and real_rain; Ray Data runs if RAY=python has it.
 bench: install
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.speed.planning

@@ -1,4 +1,4 @@
-"""What describes an installation is well-formed, asks for no privileges, and opens nothing beyond loopback."""
+"""Descriptions of installations are well-formed, require no privileges, and open no port beyond loopback."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def built(overlay: str) -> Iterator[dict[str, Any]]:
 
 
 def composed() -> dict[str, Any]:
-    """The compose file with its variables filled in."""
+    """Return the compose file with its variables filled in."""
     found: dict[str, Any] = yaml.safe_load(interpolated())
     return found
 

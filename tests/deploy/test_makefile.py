@@ -1,4 +1,4 @@
-"""`make run`: what it passes on, and that the code of the run is shown. `make up`: what it asks compose for."""
+"""`make run` passes its arguments on and shows the exit code of the run; `make up` calls compose."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 
 
 def made(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run `make run` with a `derain` that prints its words and exits with 130; nothing is installed."""
+    """Run `make run` with a `derain` that prints its arguments and exits with 130; install nothing."""
     derain = folder / "derain"
     derain.write_text('#!/bin/sh\necho "$@"\nexit 130\n')
     derain.chmod(0o755)

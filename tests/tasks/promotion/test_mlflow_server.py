@@ -1,4 +1,4 @@
-"""A real MLflow server with its artifacts in S3: promoted, rolled back, loaded, served and looked at."""
+"""A real MLflow server with artifacts in S3: versions are promoted, rolled back, loaded, served and displayed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Tracked:
     folder: Path
 
     def derained(self, rainy: np.ndarray) -> np.ndarray:
-        """What the champion makes of photographs in this process."""
+        """Return the champion's output for photographs in this process."""
         device = choose_device("auto")
         champion = resolve_model(self.settings, CHAMPION_URL).model_file
         return Engine(build(champion), device, fast_dtype(device)).derain(rainy)
@@ -107,7 +107,7 @@ def test_promoted_and_rolled_back(tracked: Tracked):
 
 
 def test_an_experiment_may_keep_its_artifacts_in_s3_itself(tracked: Tracked):
-    """Without the server in between: clients then need credentials."""
+    """The server is bypassed, so clients need credentials."""
     client = TrackingServer(tracked.settings).client()
     client.create_experiment("semi-drdnet", artifact_location=f"{tracked.bucket}/direct")
     registry = Registry(tracked.settings)
@@ -148,7 +148,7 @@ def test_a_fresh_process_derains_with_the_champion_and_unpickles_nothing(tracked
 
 
 def installed(**variables: str) -> dict[str, str]:
-    """An environment in which this package is installed, and that may not read buckets."""
+    """Return an environment in which this package is installed, but that may not read buckets."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return {**kept, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **variables}
 
