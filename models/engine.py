@@ -94,7 +94,7 @@ class Engine:
 
     @property
     def batch_images(self) -> int:
-        """Number of photographs of one size per pass: one on a CPU, where more gain nothing."""
+        """Number of photographs of one size per pass: one on a CPU, where larger batches gain nothing."""
         return GPU_BATCH if self.device.type == "cuda" else 1
 
     @property

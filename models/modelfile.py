@@ -173,7 +173,7 @@ def _read_config(config: bytes, name: str) -> dict[str, Any]:
     if found not in _architectures(version):
         raise ModelFileInvalid(
             f"{name}: config of schema {version!r}, architecture {found!r}; this version reads"
-            f" schema 1 of a student and schema {SCHEMA_VERSION} of {', '.join(ARCHITECTURES)}"
+            f" schema 1 for student and schema {SCHEMA_VERSION} for {', '.join(ARCHITECTURES)}"
         )
     return described
 

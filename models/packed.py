@@ -1,4 +1,4 @@
-"""A model as bytes (`ModelFile`); importing this does not import PyTorch, which planning a run can do without."""
+"""A model as bytes (`ModelFile`); importing this does not import PyTorch, so that planning a run needs none."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def derain(
 ) -> Image.Image | npt.NDArray[Any]:
     """Derain a photograph, or a batch of photographs of one size.
 
-    The network is loaded by the first call and kept for the next ones.
+    The first call loads the network; later calls reuse it.
 
     Parameters
     ----------

@@ -20,21 +20,21 @@ CARD = """# {name}
 
 {architecture}, {parameters:,} parameters, {gmac} GMAC for a photograph of 512x512. fp16 safetensors.
 
-**Use.** Takes rain streaks out of photographs. {tiling}
+**Use.** Removes rain streaks from photographs. {tiling}
 
 **Data.** {data}.{unlabelled} Rain is recorded (RainTrainL layers), rendered (after Garg and Nayar) and
-procedural. The photographs and recorded layers come from research sets whose terms differ and are in part
-unclear; none of them is in this repository, the weights are under its licence.
+procedural. The photographs and recorded layers come from research sets whose terms differ and are partly
+unclear; none of them is in this repository. The weights are under the repository's licence.
 
 **Training.** `{command}`, recipe `{recipe}`, {steps:,} steps, best of the validation
 split at step {step:,}: {validation}. {note}
 
-**Measured** (test sets, reported only; nothing was selected by them)
+**Measured** (test sets, which are only reported and select nothing)
 
 {measured}
 
 **Limits.** One network for light, heavy and real rain: heavy rain is reduced rather than removed, bold
-streaks near the lens and mist remain in part, raindrops on the lens are left. Fine gratings and text lose a
+streaks near the lens and mist remain in part, and raindrops on the lens remain. Fine gratings and text lose a
 little contrast. 8-bit RGB; not for images other than photographs.
 """
 
@@ -53,10 +53,10 @@ def card(weights: Path) -> str:
     config = json.loads(weights.with_suffix(".json").read_bytes())
     facts, train = config["facts"], config["facts"]["train"]
     validation = ", ".join(f"{kind} {psnr:.2f}" for kind, psnr in facts["validation_psnr_y"].items())
-    whole = "It looks at whole photographs: those above the tile budget are rejected."
+    whole = "It needs whole photographs: those above the tile budget are rejected."
     return CARD.format(
         **{key: config[key] for key in ("name", "architecture", "parameters", "gmac")},
-        tiling=whole if config["global_operation"] else "Any size, in tiles that equal the whole.",
+        tiling=whole if config["global_operation"] else "Any size, with the same pixels whole or in tiles.",
         data=facts["data"],
         unlabelled=_unlabelled(facts.get("lineage", {})),
         command=_command(config["name"], facts),

@@ -63,7 +63,8 @@ def _planning() -> Iterator[tuple[str, dict[str, float]]]:
             figures = planning.in_fresh_process("measure", folder, case)
             catalog = Path(folder, f"workspace-{case.rows}").rglob("*.parquet")
             size = sum(path.stat().st_size for path in catalog)
-        yield case.name, {**figures, "catalog, bytes per row": size / case.rows}
+            compacted = planning.in_fresh_process("compact", folder, case)
+        yield case.name, {**figures, "catalog, bytes per row": size / case.rows, **compacted}
 
 
 def _in_fresh_process(part: str, number: int) -> dict[str, float]:

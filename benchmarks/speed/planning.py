@@ -24,6 +24,7 @@ from statistics import median
 import pyarrow as pa
 from deltalake import write_deltalake
 
+from infra.catalog.delta.compaction import COMPACT_AT
 from infra.catalog.delta.schema import VERSION, records_table
 from infra.catalog.derained import TABLE, Catalog
 from infra.records import DerainRecord, ImageRef, Scope
@@ -100,6 +101,16 @@ def measure(folder: Path, case: Case) -> dict[str, float]:
         "memory after imports, MiB": imported,
         "planning, s": planned - begun,
         "planning and cutting, s per 100,000 objects": (cut - begun) / hundreds,
+    }
+
+
+def compact(folder: Path, case: Case) -> dict[str, float]:
+    """Compact the catalog of a case, in this process."""
+    begun = time.perf_counter()
+    assert Catalog(str(folder / f"workspace-{case.rows}")).maintain() == (case.rows > COMPACT_AT * FILE_ROWS)
+    return {
+        "compaction, s per 1,000,000 rows": (time.perf_counter() - begun) / case.rows * 1_000_000,
+        "peak memory of compaction, MiB": _peak_mebibytes(),
     }
 
 
@@ -183,5 +194,5 @@ if __name__ == "__main__":
     if len(sys.argv) == 1:
         main()
     else:
-        part = {"build": build, "measure": measure}[sys.argv[1]]
+        part = {"build": build, "measure": measure, "compact": compact}[sys.argv[1]]
         print(json.dumps(part(Path(sys.argv[2]), Case(int(sys.argv[3]), int(sys.argv[4])))))

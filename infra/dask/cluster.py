@@ -19,19 +19,20 @@ import dask
 from distributed import Client, WorkerPlugin
 from distributed.comm import parse_address, parse_host_port
 from distributed.comm.registry import get_backend
-from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from infra.dask.closing import closing_client
+from infra.dask.closing import SelfClosingClient, closing_client
 from infra.dask.local_cluster import local_cluster, local_workers
 from infra.dask.security import remote_security, warn_of_plain_tcp
 from infra.dask.versions import compare_versions, without_version_tables
 from infra.errors import UserError
 from infra.settings import Settings
 
+CONNECT_SECONDS = 10.0
+"""Maximum time for connecting to a scheduler, in seconds."""
 ANSWER_SECONDS = 60.0
-"""Longest time to wait for what a scheduler knows of its workers."""
+"""Maximum time to wait for a scheduler to describe its workers, in seconds."""
 PACKAGES = ("tasks", "models", "infra")
-"""Packages that are sent to remote workers, so that they run the coordinator's code."""
+"""Packages that are sent to remote workers, so that the workers run the coordinator's code."""
 ROOT = Path(__file__).parents[2]
 """Folder that contains these packages."""
 
@@ -45,7 +46,7 @@ _WORKER_ENVIRONMENT = {
     "DASK_LOGGING__DISTRIBUTED": "critical",
 }
 _ALLOWED_FAILURES = 2
-"""Number of times that a shard may lose its worker before the shard is taken to be the cause."""
+"""Number of times that a shard may lose its worker before the shard is assumed to be the cause."""
 
 
 class ClusterUnreachable(UserError):
@@ -84,15 +85,9 @@ def connect(settings: Settings) -> Iterator[Client]:
             return
         with (
             local_cluster(local_workers(settings), settings.shard_resources) as cluster,
-            closing_client(Client(cluster)) as client,
+            closing_client(SelfClosingClient(cluster)) as client,
         ):
             yield client
-
-
-@retry(retry=retry_if_exception_type(AssertionError), stop=stop_after_attempt(2), reraise=True)
-def client_at(address: str, **options: Any) -> Client:
-    """Return a client; try again if its thread does not start in 10 s, as on a machine that was suspended."""
-    return Client(address, **options)
 
 
 def worker_count(client: Client) -> int:
@@ -108,9 +103,9 @@ def places(client: Client, resources: Mapping[str, float], seconds: float) -> in
     client : Client
         From `connect`.
     resources : Mapping[str, float]
-        What a shard takes of a worker; empty: a thread.
+        Resources of a worker that a shard takes; if empty, a shard takes a thread.
     seconds : float
-        Longest time to wait for the scheduler.
+        Maximum time to wait for the scheduler.
 
     Returns
     -------
@@ -143,7 +138,7 @@ def _configuration() -> dict[str, object]:
         "distributed.scheduler.allowed-failures": _ALLOWED_FAILURES,
         # A task queued behind a shard that kills its worker would be blamed too: keep it queued at the scheduler.
         "distributed.scheduler.worker-saturation": 1.0,
-        # A worker that died is restarted. One that takes longer than this is given up for good, and at the
+        # A worker that died is restarted. One that takes longer than this is given up permanently, and at the
         # default (15 s) a busy machine loses all of them, one after the other.
         "distributed.deploy.lost-worker-timeout": "1h",
         "distributed.comm.timeouts.connect": "10s",
@@ -176,7 +171,7 @@ def _remote(settings: Settings, address: str) -> Iterator[Client]:
         _try_to_connect(address)
         warn_of_plain_tcp(address)
         with without_version_tables():
-            client = client_at(address, timeout="10s", security=security)
+            client = SelfClosingClient(address, timeout=CONNECT_SECONDS, security=security)
     except (OSError, ValueError, RuntimeError) as error:
         raise ClusterUnreachable(f"{address}: no Dask scheduler answers there ({error})") from error
     with closing_client(client):
@@ -189,7 +184,7 @@ def _try_to_connect(address: str) -> None:
     """Raise at once if the address is invalid or nothing listens there; a client would hang or wait."""
     scheme, place = parse_address(address)
     get_backend(scheme)
-    with socket.create_connection(parse_host_port(place), timeout=10):
+    with socket.create_connection(parse_host_port(place), timeout=CONNECT_SECONDS):
         return
 
 
@@ -225,9 +220,9 @@ def _packed(root: Path) -> bytes:
 def _code_plugin(archive: bytes) -> WorkerPlugin:
     """Return the plugin that puts our code first on a worker's import path.
 
-    `Client.upload_file` would not do: a long-lived worker would keep modules of an older version that it has
+    `Client.upload_file` does not suffice: a long-lived worker would keep modules of an older version that it has
     loaded, and the scheduler would accumulate one plugin per run. The class is defined inside this function so that
-    it is pickled by value: workers cannot import this module yet.
+    it is pickled by value, because workers cannot import this module yet.
     """
     digest = hashlib.sha256(archive).hexdigest()[:16]
 
@@ -247,7 +242,7 @@ def _code_plugin(archive: bytes) -> WorkerPlugin:
 
         def stop_profiler(self, worker: Any) -> None:
             # In Python 3.11 the profiler deadlocks all threads if one starts while it takes their stacks, and
-            # ours start many: python/cpython#106883.
+            # our workers start many threads: python/cpython#106883.
             for name in ("profile", "profile-cycle"):
                 timer = worker.periodic_callbacks.pop(name, None)
                 if timer is not None:

@@ -79,7 +79,7 @@ def squared(derained: Tensor, clean: Tensor) -> Tensor:
 
 
 def shrink(pictures: Tensor, factor: int) -> Tensor:
-    """Average blocks of `factor` x `factor` pixels; those at the right and lower edge may be smaller."""
+    """Average blocks of `factor` x `factor` pixels; those at the right and lower edges may be smaller."""
     return F.avg_pool2d(pictures, factor, ceil_mode=True) if factor > 1 else pictures
 
 

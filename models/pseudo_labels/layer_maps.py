@@ -43,7 +43,7 @@ def steepness(picture: Tensor) -> Tensor:
 
 
 def local_mean(picture: Tensor, sigma: float) -> Tensor:
-    """Average (B, 1, H, W) around each pixel under a gaussian; edges repeat their last pixel."""
+    """Average (B, 1, H, W) around each pixel under a gaussian; edges are repeated."""
     return blurred(picture, sigma, repeat_edges=True)
 
 

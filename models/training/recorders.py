@@ -11,7 +11,7 @@ from models.images import RgbImage
 
 
 class Recorder(Protocol):
-    """Records the curve of a training."""
+    """An object that records the curve of a training."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Record named numbers of a step; they replace everything recorded earlier for this and later steps."""

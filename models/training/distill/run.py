@@ -3,7 +3,7 @@
     python -m models.distill --preset student-small --unlabelled PHOTOGRAPHS --data DATA --out checkpoints/distilled
 
 By default the teacher is the shipped AFR-Net if it leads the shipped student by more than the student's
-self-ensemble does, and else that self-ensemble. `--teacher` takes a weights file of any network, or
+self-ensemble does, and that self-ensemble otherwise. `--teacher` takes a weights file of any network, or
 `self-ensemble:FILE` (averaged over four views, without features). All options of `python -m models.train` are
 available too. After an interruption, the same command resumes, bit for bit on a CPU.
 """

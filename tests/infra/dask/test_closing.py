@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 from typing import Any
 
 import psutil
 import pytest
-from distributed import Nanny
+from distributed import Nanny, Security
 
 from infra.dask import closing
+from infra.dask.closing import SelfClosingClient
 from infra.dask.cluster import connect
 from infra.settings import Settings
+from tests.support.servers.ceph import free_ports
 from tests.support.servers.dask_cluster import DaskCluster, dask_cluster
 
 pytestmark = pytest.mark.slow
@@ -31,12 +34,20 @@ def test_a_worker_that_is_not_joined_in_time_is_a_warning_and_is_killed(
     with connect(Settings(workers=1, _env_file=None)) as client:
         (process,) = client.run(os.getpid).values()
         monkeypatch.setattr(Nanny, "kill", late)
-    assert "the Dask workers did not close in order: TimeoutError" in caplog.text
+    assert "the Dask workers did not close cleanly: TimeoutError" in caplog.text
     assert psutil.wait_procs([psutil.Process(process)] if psutil.pid_exists(process) else [], 60)[1] == []
     gone = set(psutil.Process().children(recursive=True)) - before
     assert all(
         process.status() == psutil.STATUS_ZOMBIE or "tracker" in str(process.cmdline()) for process in gone
     )
+
+
+def test_a_client_that_cannot_connect_leaves_no_thread() -> None:
+    """Left to the garbage collector, it was closed in the thread that the next client was starting: a deadlock."""
+    before = set(threading.enumerate())
+    with pytest.raises(TypeError, match="ssl_context"):
+        SelfClosingClient(f"tls://127.0.0.1:{free_ports(1)[0]}", security=Security(), timeout="1s")
+    assert {thread.name for thread in set(threading.enumerate()) - before} & {"IO loop"} == set()
 
 
 def test_workers_that_are_stopped_while_they_close_end_nevertheless(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 import pytest
 from distributed import Client
@@ -75,8 +78,21 @@ def test_a_scheduler_that_does_not_answer_is_reported() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-OpenSSH_9.2\r\n"], ids=["silent", "another protocol"])
+def test_a_server_that_is_not_a_scheduler_is_reported(
+    greeting: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 2.0)
+    with (
+        server_that_says(greeting) as address,
+        pytest.raises(ClusterUnreachable, match=f"^{address}: no Dask scheduler answers there") as caught,
+    ):
+        enter(address)
+    assert "()" not in str(caught.value)
+
+
 @pytest.mark.parametrize("address", ["scheduler", "tcp://", "http://127.0.0.1:1", "tcp://127.0.0.1:port"])
-def test_what_is_no_address_is_reported(address: str) -> None:
+def test_an_invalid_address_is_reported(address: str) -> None:
     with pytest.raises(ClusterUnreachable, match="no Dask scheduler answers there"):
         enter(address)
 
@@ -88,26 +104,31 @@ def test_a_scheduler_without_workers_is_reported(tmp_path: Path) -> None:
             enter(alone.address)
 
 
-def test_a_client_whose_thread_starts_late_is_made_again(
-    elsewhere: DaskCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = []
-
-    def client(*args: object, **options: object) -> Client:
-        made.append(args)
-        if len(made) == 1:
-            raise AssertionError  # from distributed.utils.LoopRunner, after 10 s
-        return Client(*args, **options)
-
-    monkeypatch.setattr(cluster, "Client", client)
-    with connect(Settings(cluster=elsewhere.address, _env_file=None)) as connected:
-        assert submit(connected, len, (1, 2)).result(timeout=180) == 2
-    assert len(made) == 2
-
-
 def enter(address: str) -> None:
     with connect(Settings(cluster=address, _env_file=None)):
         raise AssertionError("connected")
+
+
+@contextmanager
+def server_that_says(greeting: bytes) -> Iterator[str]:
+    """Serve a greeting to whoever connects, and then nothing; yield the address."""
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.sendall(greeting)
+                while self.request.recv(4096):
+                    pass
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"tcp://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def changed_code(root: Path, folder: str) -> Path:

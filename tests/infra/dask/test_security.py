@@ -16,7 +16,8 @@ from distributed import Client, Security
 from infra.dask import cluster
 from infra.dask import security as security_module
 from infra.dask.calls import submit
-from infra.dask.cluster import ClusterUnreachable, client_at, connect
+from infra.dask.closing import SelfClosingClient
+from infra.dask.cluster import ClusterUnreachable, connect
 from infra.dask.security import CertificatesInvalid, warn_of_plain_tcp
 from infra.settings import Settings
 from tests.support.servers.ceph import free_ports
@@ -38,7 +39,7 @@ def test_a_client_with_other_certificates_is_refused(here: Client, security: Sec
         assert address.startswith("tls://")
         for scheme in ("tls", "tcp"):
             with pytest.raises((OSError, TypeError, RuntimeError)):
-                client_at(address.replace("tls", scheme), security=security, timeout="2s")
+                SelfClosingClient(address.replace("tls", scheme), security=security, timeout="2s")
     assert submit(here, len, (1, 2)).result(timeout=60) == 2  # the cluster still works
 
 
@@ -127,7 +128,7 @@ def test_a_connection_to_plain_tcp_warns(
         raise OSError("no scheduler")
 
     monkeypatch.setattr(security_module, "_is_loopback", lambda host: False)  # as beyond this machine
-    monkeypatch.setattr(cluster, "Client", no_scheduler)
+    monkeypatch.setattr(cluster, "SelfClosingClient", no_scheduler)
     with socket.create_server(("127.0.0.1", 0)) as listening, pytest.raises(ClusterUnreachable):
         _connect(cluster=f"tcp://127.0.0.1:{listening.getsockname()[1]}")
     assert "connected without TLS" in caplog.text
