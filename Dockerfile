@@ -1,5 +1,5 @@
-# Two images of one environment. `worker` holds the dependencies alone: a coordinator sends Dask workers its code.
-# `derain` adds the flows, and runs them, a Prefect worker, a Prefect server or an MLflow server.
+# Two images of one environment. `worker` holds only the dependencies: a coordinator sends its code to Dask workers.
+# `derain` adds the flows; it runs flows, a Prefect worker, a Prefect server or an MLflow server.
 #
 #   docker build --target worker -t derain-worker .
 #   docker build --target derain -t derain-flows .
@@ -9,7 +9,7 @@
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS environment
-# Where PyTorch's builds for one kind of device are; empty: only where pip looks anyway.
+# Package index with PyTorch's builds for one kind of device; empty: pip's default index.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # Extras of pyproject.toml that are installed too.
 ARG EXTRAS=server
@@ -20,14 +20,14 @@ RUN apt-get update --quiet --quiet \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY pyproject.toml requirements.lock ./
-# The project is installed without its code, for its dependencies, so that changed code does not install them again.
+# Only the project's dependencies are installed here, without its code, so that changed code does not reinstall them.
 # MLflow names libraries among its dependencies that it imports only to evaluate and plot.
 RUN touch README.md LICENSE \
  && python -m venv --without-pip /opt/derain \
  && pip install --quiet -c requirements.lock ${TORCH_INDEX:+--extra-index-url ${TORCH_INDEX}} torch \
  && pip install --quiet -c requirements.lock ".[${EXTRAS}]" \
  && pip uninstall --quiet --yes derain-flows contourpy fonttools kiwisolver matplotlib scikit-learn skops
-# What only compiling against these packages, testing or debugging them takes, and Arrow's network protocol.
+# Remove files needed only to compile against, test or debug these packages, and Arrow's network protocol.
 WORKDIR /opt/derain/lib
 RUN find . -type d \( -name tests -o -path '*/torch/test' -o -path '*/torch/include' -o -path '*/pyarrow/include' \) \
       -prune -exec rm -r {} + \
@@ -41,7 +41,7 @@ LABEL org.opencontainers.image.title="derain-flows worker" \
       org.opencontainers.image.description="A Dask worker or scheduler for derain-flows, which sends it its code" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=environment /opt/derain /opt/derain
-# Freed memory stays in the process, as for workers that a run starts itself. /tmp is all that has to be writable.
+# Freed memory stays in the process, as for workers that a run starts itself. Only /tmp has to be writable.
 ENV PATH=/opt/derain/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \
@@ -62,7 +62,7 @@ USER 0:0
 COPY . /app
 RUN pip --python /opt/derain install --quiet --no-cache-dir --no-build-isolation --no-deps --editable /app \
  && install -d -o 10001 -g 10001 /data
-# What [tool.prefect] in pyproject.toml says, for any working directory.
+# The settings of [tool.prefect] in pyproject.toml, for any working directory.
 ENV PREFECT_HOME=/tmp/prefect \
     PREFECT_PLUGINS_ENABLED=true \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SOURCE ?=
 DEST ?=
-COMPOSE ?= docker compose
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo podman-compose)
 WORKERS ?= 2
 
 .PHONY: install run test test-fast test-containers container-images check docs audit bench up down
@@ -19,7 +19,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-# make itself exits with 2 whatever the run exits with, and prints the run's own code: "Error 1".
+# make itself exits with 2 whatever the exit code of the run, and prints the run's own code: "Error 1".
 run: install
 	@$(BIN)/derain $(if $(SOURCE),"$(SOURCE)" $(if $(DEST),"$(DEST)"),$(if $(DEST),$(error DEST=$(DEST) needs SOURCE= too),--samples))
 
@@ -52,18 +52,21 @@ check: install docs
 audit: install
 	$(BIN)/python -m benchmarks.release.audit
 
-# All servers on this host (compose.yaml), with WORKERS=8 Dask workers; `make down` ends them and keeps what they keep.
+# All servers on this host (compose.yaml), with WORKERS=8 Dask workers; `make down` ends them and keeps their data.
 up: .env
 	mkdir -p $(or $(DERAIN_DATA),data)
-	DERAIN_USER=$(or $(DERAIN_USER),$(shell id -u):$(shell id -g)) $(COMPOSE) up --build --detach --scale worker=$(WORKERS)
+	$(COMPOSE) build
+	$(COMPOSE) up --detach --scale worker=$(WORKERS)
 
 down:
 	$(COMPOSE) down
 
 .env:
-	(umask 077; sed "s/^POSTGRES_PASSWORD=$$/&$$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')/" deploy/env.example > $@)
+	(umask 077; sed -e "s/^POSTGRES_PASSWORD=$$/&$$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')/" \
+		-e "s/^#DERAIN_USER=.*/DERAIN_USER=$(if $(findstring podman,$(COMPOSE)),0:0,$(shell id -u):$(shell id -g))/" \
+		deploy/env.example > $@)
 
-# What needs data takes it from SETS=folder with train, real_frames and real_rain; Ray Data runs where RAY=python has it.
+# Benchmarks that need data take it from SETS=folder with train, real_frames and real_rain; Ray Data runs if RAY=python has it.
 bench: install
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.speed.planning

@@ -84,7 +84,7 @@ def derain_batch(
 def refuse(
     source: str | None, destination: str | None, model: str, export: Kind, quality: int, **_: object
 ) -> None:
-    """Refuse parameters that are wrong in themselves, before a server starts."""
+    """Refuse parameters that can be checked without a server, before one starts."""
     settings = read_settings()
     if (
         settings.aws_credentials_block is None

@@ -20,9 +20,9 @@ from tasks.refusals import REFUSALS
 
 @flow(name="maintain")
 def maintain() -> State[Any]:
-    """Remove reports, plans, evaluations, leases and pool versions older than DERAIN_RETENTION__... says.
+    """Remove reports, plans, evaluations, leases and pool versions older than DERAIN_RETENTION__... allows.
 
-    By default everything is kept. Images, rows, crops and models are never removed.
+    By default, everything is kept. Images, rows, crops and models are never removed.
     """
     try:
         removed = maintain_workspace(flow_settings())

@@ -33,8 +33,8 @@ def retrain(
 ) -> State[Any]:
     """Curate the pool, fine-tune a teacher on it, distil a student, evaluate it, and promote it if it is better.
 
-    Each stage is a flow of its own. An interrupted retraining resumes; completed stages are skipped. If the pool
-    is empty, or has not changed since the last retraining, nothing is done and the run is completed.
+    Each stage is a separate flow. An interrupted retraining resumes; completed stages are skipped. If the pool is
+    empty, or has not changed since the last retraining, the run completes without doing anything.
 
     Args:
         preset: smoke (shows in minutes that everything works), cpu (hours on a few cores) or gpu.

@@ -20,7 +20,7 @@ ARCHIVED = "archived; restore it first"
 class DerainError(Exception):
     """Base class of every error that this project raises on purpose. Its message is the one line that a user needs.
 
-    `str()` of it is safe to show anywhere: passwords in URLs are removed and control characters in keys escaped.
+    `str(error)` is safe to show anywhere: passwords in URLs are removed and control characters in keys are escaped.
     """
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ class ObjectNotFound(UserError):
 
 
 class AccessDenied(UserError):
-    """Credentials are missing or were refused. The message names the URL and a way out."""
+    """Credentials are missing or were refused. The message names the URL and the way out."""
 
 
 STORAGE_ERRORS = (TransientError, ObjectNotFound, AccessDenied)
@@ -86,7 +86,7 @@ STORAGE_ERRORS = (TransientError, ObjectNotFound, AccessDenied)
 
 
 class UrlRefused(UserError, ValueError):
-    """The URL does not name a place that can hold images. The message names it and says what would."""
+    """The URL does not name a place that can hold images. The message names it and says which URLs do."""
 
 
 class KeyRefused(UserError):
@@ -98,7 +98,7 @@ class KeyRefused(UserError):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long one operation is retried."""
+    """Limits on how long one operation is retried."""
 
     budget_seconds: float
     """Seconds after which no new attempt starts."""
@@ -121,9 +121,9 @@ def retry(attempt: Callable[[], T], policy: RetryPolicy, url: str) -> T:
     Parameters
     ----------
     attempt : Callable[[], T]
-        Raises `TransientError` for what may recover; anything else, and `StorageError`, ends the loop at once.
+        Raises `TransientError` if another attempt may succeed; any other error, and `StorageError`, ends the loop.
     policy : RetryPolicy
-        When to stop. Waits are random and grow twofold, so that workers do not all come back at once.
+        When to stop. Waits are random and double each time, so that workers do not all retry at the same moment.
     url : str
         The URL that is accessed, for the message.
 

@@ -1,10 +1,10 @@
-"""Failpoints, named places where a test may kill a process or make it hang, to examine what that leaves behind.
+"""Failpoints, named places where a test may kill a process or make it hang, to check the state that this leaves.
 
 `DERAIN_FAULT="after-put:group:/tmp/token"` kills the group of this process (with `self`, only the process) with
 SIGKILL when it reaches the failpoint `after-put`. This happens once: the first process to arrive removes the token
-file. Without a token it happens every time. `after-put=a/b.jpg:self` applies to that key only; `decode:hang` makes
-the thread wait for ever, `decode:slow:0.3` for this many seconds; `before-commit:stop` stops the process until it
-receives SIGCONT. If the variable is unset, a failpoint costs one look-up in the environment.
+file. Without a token it happens every time. `after-put=a/b.jpg:self` applies to that key only. `decode:hang` makes
+the thread wait for ever, `decode:slow:0.3` makes it wait for 0.3 seconds, and `before-commit:stop` stops the
+process until it receives SIGCONT. If the variable is unset, a failpoint costs one look-up in the environment.
 """
 
 from __future__ import annotations

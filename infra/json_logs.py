@@ -6,14 +6,14 @@ import logging
 from collections.abc import Iterator
 
 FIELDS = {"asctime": "time", "levelname": "level", "name": "logger"}
-"""Names in the JSON by those of `logging`."""
+"""Names in the JSON output, by the names that `logging` uses."""
 
 
 def log_as_json() -> None:
     """Write each log record of this process's streams as one line of JSON; calling it again changes nothing.
 
-    Each line has `time` (ISO 8601 with offset), `level`, `logger`, `message`, and what the record has of its own:
-    with Prefect, ids and names of flow run and task run. What Prefect's server receives stays text.
+    Each line has `time` (ISO 8601 with offset), `level`, `logger`, `message`, and the extra fields of the record:
+    with Prefect, the ids and names of flow run and task run. Records sent to Prefect's server stay text.
     """
     from pythonjsonlogger.json import JsonFormatter
 

@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class GateLimits(BaseModel):
-    """Most that a challenger may lose, as the upper bound of an interval; `DERAIN_GATES__PSNR_Y` and so on."""
+    """Largest losses allowed to a challenger, as upper bounds of intervals; `DERAIN_GATES__PSNR_Y` and so on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_images: int = Field(default=20, ge=2)
-    """Fewest pairs of a validation set that a decision may rest on."""
+    """Minimum number of pairs of a validation set for a decision."""
     psnr_y: float = Field(default=0.1, ge=0)
     """Loss of PSNR in dB on rainy photographs."""
     ssim_y: float = Field(default=0.002, ge=0)
@@ -23,7 +23,7 @@ class GateLimits(BaseModel):
     detail_kept: float = Field(default=0.02, ge=0)
     """Loss in the share of planted detail that is kept."""
     clean_change: float = Field(default=0.25, ge=0)
-    """Grey levels (of 255) by which it alters clean photographs more than the champion does."""
+    """Grey levels (of 255) by which the challenger may alter clean photographs more than the champion does."""
     latency_ratio: float = Field(default=1.1, gt=0)
     """Ratio of the challenger's time per photograph to the champion's."""
 
@@ -34,31 +34,31 @@ class CurationLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rain_found: float = Field(default=0.002, ge=0)
-    """Least mean brightness of the rain that two independent networks, or the background, agree on."""
+    """Minimum mean brightness of the rain that two independent networks, or the background, agree on."""
     agreement: float = Field(default=0.3, ge=0, le=1)
-    """Least share of the detected rain that both the judged and the independent network detected."""
+    """Minimum share of the detected rain that both the judged and the independent network detected."""
     informedness: float = Field(default=0.3, ge=-1, le=1)
-    """Least value of rain recall + detail kept - 1, measured with probes planted on the crop."""
+    """Minimum of rain recall + detail kept - 1, measured with probes planted on the crop."""
     detail_kept: float = Field(default=0.5, ge=0)
-    """Least share of planted detail that is kept."""
+    """Minimum share of planted detail that is kept."""
     structure_leak: float = Field(default=0.9, ge=0, le=1)
-    """Largest correlation of the removed layer with the structure of the background, where there is no rain."""
+    """Maximum correlation of the removed layer with the structure of the background, where there is no rain."""
     feature_distance: float = Field(default=3.0, gt=0)
-    """Largest feature distance of a pseudo-label; labelled photographs themselves have about 1."""
+    """Maximum feature distance of a pseudo-label; labelled photographs themselves have about 1."""
     score: float = Field(default=0.4, ge=0, le=1)
-    """Least score; pseudo-labels are ranked by it."""
+    """Minimum score; pseudo-labels are ranked by it."""
     confident: float = Field(default=0.002, ge=0, le=1)
-    """Least mean of the confidence map; with less, there is nothing to learn."""
+    """Minimum mean of the confidence map; with less, there is nothing to learn."""
     quota: int = Field(default=20, ge=1)
-    """Most crops per source group that rules accept, best first, and as many again that reviewers accept."""
+    """Maximum number of crops per source group that rules accept, best first; reviewers may accept as many more."""
     frames: int = Field(default=5, ge=3)
-    """Fewest frames from which a temporal background is made."""
+    """Minimum number of frames for a temporal background."""
     static: float = Field(default=0.5, ge=0, le=1)
-    """Least share of a temporal background that is static."""
+    """Minimum share of a temporal background that is static."""
     neighbours: int = Field(default=8, ge=0)
-    """Frames of the same camera that are considered for a temporal background; 0 makes none."""
+    """Number of frames of the same camera that are considered for a temporal background; 0 disables them."""
     task_crops: int = Field(default=8, ge=1)
-    """Crops per task that a worker judges."""
+    """Number of crops that a worker judges per task."""
 
 
 class IngestLimits(BaseModel):
@@ -67,24 +67,24 @@ class IngestLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_side: int = Field(default=128, ge=2)
-    """Least length of the shorter side of an image in pixels."""
+    """Minimum length of the shorter side of an image in pixels."""
     min_sharpness: float = Field(default=0.006, ge=0)
-    """Least mean absolute Laplacian of the luma in [0, 1]; below it, an image or crop counts as blurred."""
+    """Minimum mean absolute Laplacian of the luma in [0, 1]; below it, an image or crop counts as blurred."""
     min_contrast: float = Field(default=0.02, ge=0)
-    """Least standard deviation of the luma in [0, 1]; below it, an image or crop counts as flat."""
+    """Minimum standard deviation of the luma in [0, 1]; below it, an image or crop counts as flat."""
     min_correlation: float = Field(default=0.5, ge=-1, le=1)
-    """Least correlation of neighbouring pixels; below it, an image counts as noise."""
+    """Minimum correlation of neighbouring pixels; below it, an image counts as noise."""
     near_duplicate_bits: int = Field(default=4, ge=0, le=32)
-    """Most bits, of 64, in which the perceptual hashes of near duplicates differ."""
+    """Maximum number of bits, of 64, in which the perceptual hashes of near duplicates differ."""
     crops_per_image: int = Field(default=4, ge=1, le=64)
-    """Most crops per image."""
+    """Maximum number of crops per image."""
     group_pattern: str = r"^(.*?)\d*(?:\.\w+)?$"
     """Regular expression whose groups, matched in a key, name its camera and day. The default drops the number at
     the end of the key."""
     validation_share: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the images that is set aside for validation, in whole source groups."""
+    """Share of the images that are set aside for validation, in whole source groups."""
     grown_crops: int = Field(default=1000, ge=1)
-    """Number of new crops since the last training from which `derain.pool.grown` is emitted."""
+    """Number of new crops since the last training at which `derain.pool.grown` is emitted."""
 
     @field_validator("group_pattern")
     @classmethod
@@ -102,7 +102,7 @@ class DriftLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     window: int = Field(default=200, ge=10)
-    """Number of newest crops or images, which are compared with four times as many earlier ones."""
+    """Number of newest crops or images; they are compared with four times as many earlier ones."""
     alpha: float = Field(default=0.01, gt=0, lt=1)
     """Probability of a false alarm, for all tests of one run together."""
     feature_crops: int = Field(default=64, ge=10)

@@ -22,13 +22,13 @@ class Gauge:
     name: str
     meaning: str
     values: Mapping[str, float]
-    """Values by label; without a label, one value by the empty string."""
+    """Values by label; a gauge without a label has one value under the empty string."""
     label: str = ""
     """Name of the label."""
 
 
 def export_metrics(target: str, job: str, group: Mapping[str, str], gauges: Iterable[Gauge]) -> None:
-    """Write or send metrics; they replace those of an earlier run of the same job and group.
+    """Write or send metrics, which replace those of an earlier run of the same job and group.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Groups of settings for whoever operates an installation: links to reports (`ReportLinks`), and `Retention`."""
+"""Groups of settings for the operator of an installation: links to reports (`ReportLinks`), and `Retention`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class ReportLinks(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str | None = None
-    """Address at which a web server of yours serves `<workspace>/reports`; Prefect then links each report."""
+    """Address at which your web server serves `<workspace>/reports`; Prefect then links each report."""
     presigned_hours: float | None = Field(default=None, gt=0, le=168)
     """Hours for which a report in a bucket can be opened by its link in Prefect. Whoever sees the link can open the
     report; it holds a signature and the key id, but no secret. Unset: no such links."""
@@ -32,14 +32,14 @@ class Retention(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     reports_days: float | None = Field(default=None, gt=0)
-    """Days for which pages of runs are kept, those of curations included; unset: for good."""
+    """Days for which pages of runs are kept, including those of curations; unset: indefinitely."""
     plans_days: float | None = Field(default=None, gt=0)
-    """Days for which lists of planned images are kept; unset: for good."""
+    """Days for which lists of planned images are kept; unset: indefinitely."""
     evaluations_days: float | None = Field(default=None, gt=0)
-    """Days for which measurements of comparisons are kept, which spare the next promotion a measurement; the ledger
-    keeps every decision with its figures. Unset: for good."""
+    """Days for which evaluations are kept, so that a promotion need not measure again; the ledger keeps every
+    decision with its figures. Unset: indefinitely."""
     leases_days: float | None = Field(default=None, ge=1)
-    """Days for which files of leases that nobody holds are kept; unset: for good."""
+    """Days for which files of leases that nobody holds are kept; unset: indefinitely."""
     pool_versions_days: float | None = Field(default=None, ge=7)
     """Days for which earlier versions of the pool's table can be read; rows and crops of the newest version stay.
-    Unset: for good."""
+    Unset: indefinitely."""

@@ -13,7 +13,7 @@ ACCEPTED = "status = 'accepted'"
 REJECTED = "status = 'rejected'"
 """SQL condition on either."""
 WEIGHTS_FILE = "file"
-"""Version of a model that is no registered one but a weights file."""
+"""Version of a model that is a weights file rather than a registered version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class PoolRecord:
 class PseudoLabelRecord:
     """One row of the `pseudo_labels` table: what one run decided on one crop of the pool, and why.
 
-    `decision` is `accepted`, `rejected`, or `kept` if the one accepted earlier stays because this one is no better.
+    `decision` is `accepted`, `rejected`, or `kept` if an earlier accepted one stays because this one is not better.
     Scores are those of `models.pseudo_labels.scores`, and None if the rule did not need them.
     """
 
@@ -178,7 +178,7 @@ class PseudoLabelRecord:
     teachers: str
     """Digests of the judged network and then of the independent ones, separated by commas."""
     judgement: str
-    """Digest of the teachers and everything else that the scores depend on; nothing is judged twice under it."""
+    """Digest of the teachers and everything else that the scores depend on; no crop is judged twice under it."""
     rule: str
     """The rule that decided: `agree-1`, `temporal-1` or `reviewer-1`."""
     decision: str

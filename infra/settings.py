@@ -46,7 +46,7 @@ def absolute_url(value: str) -> str:
     try:
         return str(Path(value).expanduser().absolute().resolve())
     except RuntimeError as error:
-        raise UrlRefused(f"{value} is no path: {one_line(error)}; give the whole path") from error
+        raise UrlRefused(f"{value} is not a path: {one_line(error)}; give the whole path") from error
 
 
 def _is_text(value: str) -> bool:
@@ -69,21 +69,21 @@ Url = Annotated[str, BeforeValidator(lambda value: absolute_url(str(value)))]
 
 
 class WorkerSettings(BaseSettings):
-    """Settings that a worker reads from its own environment; it may run on another machine than the coordinator."""
+    """Settings that a worker reads from its own environment, since it may run on another machine."""
 
     model_config = SettingsConfigDict(
         env_prefix="DERAIN_", env_file=ENV_FILES, env_nested_delimiter="__", extra="ignore", frozen=True
     )
 
     retry_seconds: float = Field(default=45.0, ge=0)
-    """Seconds after which a failed request is not retried."""
+    """Seconds after which a failed request is no longer retried."""
     image_bytes: int | None = Field(default=None, ge=1)
     """Bytes of memory that each worker may use for one image; a machine processes larger images one at a time.
     Unset: the memory of the machine or container per core, minus what a worker needs anyway."""
 
 
 class Settings(WorkerSettings):
-    """All settings of an installation: where things are, and limits; read at run time, never at import."""
+    """All settings of an installation: locations and limits, read at run time and never at import."""
 
     workspace: Url = Field(default="./var", validate_default=True)
     """Folder or `s3://bucket/prefix` that holds catalog, leases, reports and staged models."""
@@ -98,30 +98,31 @@ class Settings(WorkerSettings):
     tls_cert: Url | None = None
     """PEM file of this client's certificate for a `tls://` cluster."""
     tls_key: Url | None = None
-    """PEM file of its private key; unset: the key is in `tls_cert` too."""
+    """PEM file of the private key of this client's certificate; unset: `tls_cert` contains the key too."""
     workers: int | None = Field(default=None, ge=1)
     """Worker processes on this machine; unset: one per core, and none for a handful of images."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """`auto`, `cpu`, `cuda` or `cuda:N`; its presence is checked before any work."""
     resources: str | None = Field(default=None, pattern=rf"^{_RESOURCE}([ ,]{_RESOURCE})*$")
-    """What a shard takes of a Dask worker while it runs, as in `dask worker --resources "GPU=1"`: only workers that
-    offer it get shards, and no more at a time than it suffices for. Unset: every worker, one shard per thread."""
+    """Resources of a Dask worker that a shard takes while it runs, as in `dask worker --resources "GPU=1"`: only
+    workers that offer them get shards, and only as many at a time as they suffice for. Unset: every worker gets one
+    shard per thread."""
     tracking_uri: str | None = Field(default=None, repr=False)
     """URL of an MLflow server; unset: SQLite in the workspace, or in `./var` if the workspace is remote."""
     shard_pixels: int = Field(default=64_000_000, ge=1)
-    """Most pixels per shard; a worker hands back images that it has not started after four seconds."""
+    """Maximum number of pixels per shard; a worker returns images that it has not started after four seconds."""
     shard_images: int = Field(default=128, ge=1)
-    """Most images per shard."""
+    """Maximum number of images per shard."""
     wave_shards: int = Field(default=4, ge=1)
-    """Most shards per worker thread in one catalog commit; no row waits more than eight seconds for its commit."""
+    """Maximum number of shards per worker thread in one commit; no row waits more than eight seconds for it."""
     stall_seconds: float = Field(default=1800.0, gt=0)
     """Seconds without a finished shard after which workers count as hung: the run ends, its images stay pending."""
     tile_pixels: int = Field(default=4_000_000, ge=65_536)
-    """Pixels of an image above which it is derained in tiles, or rejected if the model does not support tiles."""
+    """Number of pixels above which an image is derained in tiles, or rejected if the model cannot use tiles."""
     max_pixels: int = Field(default=300_000_000, ge=1)
-    """Most pixels of an image, frame or Zarr chunk; larger ones are rejected unread as decompression bombs."""
+    """Maximum number of pixels of an image, frame or Zarr chunk; larger ones are rejected without being decoded."""
     max_frames: int = Field(default=10_000_000, ge=1)
-    """Most frames of a Zarr array; arrays that claim more are refused, since listing them would never end."""
+    """Maximum number of frames of a Zarr array; arrays that claim more are refused as too long to list."""
     lease_seconds: float = Field(default=60.0, gt=0)
     """Seconds after which a lease that was not renewed has expired."""
     min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
@@ -130,7 +131,7 @@ class Settings(WorkerSettings):
     training: str | None = None
     """Default folder of labelled training data, on this machine (see `models/rain/banks.py`)."""
     validation: Url | None = None
-    """Manifest (CSV) of the photographs that decide on promotion; unset: a small generated one."""
+    """Manifest (CSV) of the photographs that decide on promotion; unset: a small generated set."""
     gates: GateLimits = GateLimits()
     """Limits on what a challenger may lose."""
     curation: CurationLimits = CurationLimits()
@@ -150,7 +151,7 @@ class Settings(WorkerSettings):
     log_format: Literal["text", "json"] = "text"
     """`json`: flows write each log line as one JSON object, with the ids of flow run and task run."""
     retention: Retention = Retention()
-    """What `maintain` removes, and when."""
+    """Ages at which `maintain` removes files."""
 
     @field_validator(
         "source",
@@ -173,7 +174,7 @@ class Settings(WorkerSettings):
 
     @property
     def shard_resources(self) -> dict[str, float]:
-        """What a shard takes of a worker, by name of the resource."""
+        """Amounts of a worker's resources that a shard takes, by name of the resource."""
         pairs = (pair.split("=") for pair in (self.resources or "").replace(",", " ").split())
         return {name: float(amount) for name, amount in pairs if float(amount)}
 
@@ -190,7 +191,7 @@ def read_settings() -> Settings:
 
 
 def read_retry_policy() -> RetryPolicy:
-    """Read how long storage is retried, in a process that may have only its environment, such as a worker.
+    """Read the retry policy of storage, in a process that may have only its environment, such as a worker.
 
     Raises
     ------

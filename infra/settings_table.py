@@ -22,9 +22,9 @@ PREFIX = "DERAIN_"
 HEAD = """\
 # Settings
 
-Environment variables, or lines of a `.env` file in the project's folder or in the one that a command is run in; the
-environment wins over the latter, and that over the former. This page is made from the classes by
-`python -m infra.settings_table`.
+Environment variables, or lines of a `.env` file in the project's folder or in the folder where a command runs. The
+environment takes precedence over the latter file, and the latter over the former. `python -m infra.settings_table`
+generates this page from the classes.
 
 | variable | meaning | default |
 |---|---|---|

@@ -32,7 +32,7 @@ def one_line_on_ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
-def noted_ctrl_c(active: bool = True) -> Iterator[Callable[[], bool]]:
+def deferred_ctrl_c(active: bool = True) -> Iterator[Callable[[], bool]]:
     """Record Ctrl-C instead of raising it, so that a loop can end between two steps; raise at a second one.
 
     Do nothing outside the main thread, where Python cannot set a handler, or if another handler is installed.
@@ -47,19 +47,19 @@ def noted_ctrl_c(active: bool = True) -> Iterator[Callable[[], bool]]:
     callable
         Returns whether Ctrl-C was pressed.
     """
-    noted = threading.Event()
+    pressed = threading.Event()
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if noted.is_set():
+    def record(number: int, frame: FrameType | None) -> None:
+        if pressed.is_set():
             raise KeyboardInterrupt
-        noted.set()
+        pressed.set()
 
     in_main = threading.current_thread() is threading.main_thread()
     if not (active and in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
-        yield noted.is_set
+        yield pressed.is_set
         return
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, record)
     try:
-        yield noted.is_set
+        yield pressed.is_set
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,6 +1,6 @@
 """The stages: Prefect tasks, and the plain functions that workers run.
 
-From the lowest layer up: `codec` and `media` (images and their storage), `waves` (work on workers), `pages` (HTML
-reports), then the stages `batch`, `pool`, `promotion`, `curation` and `training`. Each may use those before it, but
-no other stage depends on `batch`.
+From the lowest layer up, these are `codec` and `media` (images and their storage), `waves` (work on workers),
+`pages` (HTML reports), and the stages `batch`, `pool`, `promotion`, `curation` and `training`. Each may use those
+before it, but no other stage depends on `batch`.
 """

@@ -1,4 +1,4 @@
-"""Removal of what the retention settings no longer keep (`maintain_workspace`), never of an image, row or model."""
+"""Removal of files older than the retention settings (`maintain_workspace`), never of images, rows or models."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from infra.storage.location import ObjectNotFound, open_location
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What one maintenance removed: the number of files by kind; a kind that is kept for good is absent."""
+    """Numbers of files that one maintenance run removed, by kind; a kind that is kept indefinitely is absent."""
 
     files: dict[str, int]
 
     def line(self) -> str:
         """Return the counts in one line."""
         if not self.files:
-            return "nothing to remove: everything is kept for good, see DERAIN_RETENTION__REPORTS_DAYS and others"
+            return "nothing to remove: no retention is set, see DERAIN_RETENTION__REPORTS_DAYS and others"
         return "removed: " + ", ".join(f"{count:,} files of {kind}" for kind, count in self.files.items())
 
 
@@ -38,7 +38,7 @@ def maintain_workspace(settings: Settings, now: datetime | None = None) -> Remov
     Raises
     ------
     TransientError, AccessDenied
-        If storage fails; what was removed by then stays removed.
+        If storage fails; files removed until then stay removed.
     """
     now, days = now or datetime.now(UTC), settings.retention
     files: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Recognition of copies of photographs (`SeenPhotographs`): cropped, scaled, with rain, or stored differently."""
+"""Recognition of copies of photographs (`SeenPhotographs`), even if cropped, scaled, rained on or re-encoded."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class SeenPhotographs:
         self._keys.append(key)
         self._hashes.append(_hash_of(photograph))
 
-    def like(self, photograph: RgbImage) -> str | None:
-        """Return the key of the nearest photograph that shows the same; None if there is none."""
+    def most_similar(self, photograph: RgbImage) -> str | None:
+        """Return the key of the most similar photograph that shows the same scene; None if there is none."""
         if not self._keys:
             return None
         distances: npt.NDArray[np.uint8] = np.bitwise_count(np.array(self._hashes) ^ _hash_of(photograph))

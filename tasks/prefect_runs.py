@@ -1,6 +1,6 @@
-"""Links between the work and its Prefect run, if there is one (`report`, `attempt`, `run_log`).
+"""Connection of the work with its Prefect run, if there is one (`report`, `attempt`, `run_log`).
 
-Only flows import Prefect; outside a flow run, nothing here needs it.
+Outside a flow run, nothing in this module imports Prefect.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from infra.errors import one_line
 T = TypeVar("T")
 
 SILENT_SECONDS = 60.0
-"""Seconds in which nothing is reported to a Prefect server that did not answer."""
+"""Seconds for which nothing is reported to a Prefect server that did not answer."""
 
 
 @dataclass(slots=True)
 class _Silence:
-    """Until when Prefect's server is left alone, by the monotonic clock."""
+    """The time until which Prefect's server is left alone, by the monotonic clock."""
 
     until: float = 0.0
 
@@ -58,15 +58,15 @@ def run_log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
         return get_logger("derain")
 
 
-def report(what: str, make: Callable[[], T]) -> T | None:
+def report(name: str, make: Callable[[], T]) -> T | None:
     """Create an artifact or emit an event in Prefect; the work does not depend on it.
 
-    A server that does not answer is asked only once more, and then left alone for `SILENT_SECONDS`: with Prefect's
-    own patience, each report would wait for minutes.
+    A server that does not answer is asked only once more and then left alone for `SILENT_SECONDS`: with Prefect's
+    own retries, each report would wait for minutes.
 
     Parameters
     ----------
-    what : str
+    name : str
         Name of the artifact or event, for the warning if it fails.
     make : callable
         Makes the artifact or emits the event, and may read the catalog for it.
@@ -78,15 +78,15 @@ def report(what: str, make: Callable[[], T]) -> T | None:
     """
     if not is_in_flow_run() or time.monotonic() < _silence.until:
         return None
-    return attempt(what, lambda: _impatiently(make))
+    return attempt(name, lambda: _impatiently(make))
 
 
-def attempt(what: str, make: Callable[[], T]) -> T | None:
+def attempt(name: str, make: Callable[[], T]) -> T | None:
     """Call a step that follows the work; log a warning if it fails, so that later steps still run.
 
     Parameters
     ----------
-    what : str
+    name : str
         Name of the step, for the warning.
     make : callable
         The step.
@@ -100,7 +100,7 @@ def attempt(what: str, make: Callable[[], T]) -> T | None:
         return make()
     except Exception as error:  # noqa: BLE001 - nothing after the last commit may fail a completed run
         line = f"{type(error).__name__}: {one_line(error)}"
-        run_log().warning(f"{what} could not be completed: {line}")
+        run_log().warning(f"{name} could not be completed: {line}")
         return None
 
 

@@ -51,7 +51,7 @@ def _piece_run(name: str, number: int, piece: _Piece) -> State[None] | None:
         return Failed(message=str(error))
     except interrupts() as interrupt:  # raised again by `run_piece`; Prefect would log a crash as an error
         piece.error = interrupt
-        return Completed(name="Interrupted", message="what was back is recorded")
+        return Completed(name="Interrupted", message="returned results are recorded")
     except Exception as error:
         piece.error = error
         raise

@@ -17,9 +17,9 @@ from tasks.prefect_runs import interrupts, report, run_log
 from tasks.waves.tally import Tally
 
 ARTIFACT_SECONDS = 1.0
-"""Least number of seconds between updates of the artifact, each a request to the server of about 25 ms."""
+"""Minimum number of seconds between updates of the artifact, each a request to the server of about 25 ms."""
 LOG_SECONDS = 30.0
-"""Least number of seconds between log lines of a run without a terminal."""
+"""Minimum number of seconds between log lines of a run without a terminal."""
 
 
 class Progress:

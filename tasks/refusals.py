@@ -11,5 +11,5 @@ class PreflightFailed(UserError):
 
 
 REFUSALS = (DerainError, ModelError)
-"""Errors whose message is the one line that a user needs. `models` does not depend on `infra`, so it has a
-family of errors of its own."""
+"""Errors whose message is the one line that a user needs. `models` does not depend on `infra`, so it has its own
+family of errors."""

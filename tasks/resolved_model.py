@@ -72,7 +72,7 @@ def resolve_model(settings: Settings, model: str) -> ResolvedModel:
 
 
 def weights_file(model: str) -> Path:
-    """Return the weights file of an unregistered model: the name of a shipped network, or a path.
+    """Return the weights file of an unregistered model, given the name of a shipped network or a path.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def weights_file(model: str) -> Path:
 def resolve_quickly(settings: Settings, model: str) -> ResolvedModel:
     """Resolve a model as `resolve_model` does, but without MLflow and PyTorch if the workspace knows its version.
 
-    Whether this version of the package can build the network is then left to `require_usable`.
+    `require_usable` then checks whether this version of the package can build the network.
     """
     known = resolve_here(settings, model) if model.startswith("models:/") else None
     if known is None:
@@ -107,7 +107,7 @@ def require_usable(model: ResolvedModel) -> None:
 
 
 def resolve_at_once(settings: Settings, model: str) -> ResolvedModel:
-    """Resolve a model as `resolve_quickly` does, also if nothing was ever registered.
+    """Resolve a model as `resolve_quickly` does, even if nothing was ever registered.
 
     Shipped networks are part of the package and are not checked. If nothing was ever registered, the champion is
     the shipped one; this function does not register it.

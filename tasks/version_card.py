@@ -14,7 +14,7 @@ from models.packed import ModelFile
 from tasks.media.samples import photograph, rain_on
 
 PICTURES = ("astronaut", "coffee")
-"""Photographs of scikit-image that are shown, rained on."""
+"""Photographs of scikit-image that are shown, with rain added."""
 SIDE = 256
 """Side in pixels of the squares that are shown."""
 
@@ -61,7 +61,7 @@ def _text(config: dict[str, Any]) -> str:
 
 
 def _before_after(model: ModelFile) -> bytes:
-    """Return rained-on photographs, and below each what the model makes of it, as JPEG."""
+    """Return photographs with rain, and below each its derained version, as JPEG."""
     from models.engine import Engine, choose_device, fast_dtype  # imports PyTorch only if needed
     from models.modelfile import build
 

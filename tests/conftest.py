@@ -1,8 +1,8 @@
 """Shared fixtures.
 
-`ceph`: a real object gateway, once a session; `bucket`: a fresh bucket in it; `moto`: a fresh bucket of an
-imitation that starts at once. The last two set the AWS environment for the test and give `s3://bucket`.
-`tracking_tables`: a workspace with MLflow's tables and nothing in them, to be copied: making these takes seconds.
+`ceph`: a real object gateway, one per session; `bucket`: a fresh bucket in it; `moto`: a fresh bucket of a
+simulated server that starts at once. The last two set the AWS environment for the test and return `s3://bucket`.
+`tracking_tables`: a workspace with MLflow's empty tables, which tests copy because creating them takes seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.support.servers.ceph import Gateway, gateway, missing_programs
 
 
 def pytest_configure() -> None:
-    """Let the programs under test hear Ctrl-C, which what a shell starts with `&` ignores, its children too."""
+    """Let the programs under test receive Ctrl-C, which jobs in a shell's background and their children ignore."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -78,7 +78,7 @@ def moto(moto_server: Gateway, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def no_aws(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Nothing of the developer's own account is seen, and no metadata service is asked."""
+    """Hide the developer's own AWS account and the metadata service."""
     forget_aws(monkeypatch)
     return monkeypatch
 

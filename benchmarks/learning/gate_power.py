@@ -57,7 +57,7 @@ class PowerRow:
     spread_pairs: float
     """Standard deviation between pairs of a scene, without the part that their kind of rain explains."""
     spread_scenes: float
-    """What `spread` would be with an unlimited number of pairs per scene."""
+    """Value of `spread` with an unlimited number of pairs per scene."""
     scenes: int
     true_difference: float
     draws: int

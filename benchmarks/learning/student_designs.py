@@ -186,11 +186,13 @@ def main() -> None:
 
 
 def read() -> list[DesignRow]:
-    """Read the rows of the existing table."""
+    """Read the rows of the existing table; end the program if it does not have a current row for every design."""
     kinds = {
         field.name: {"str": str, "int": int, "float": float}[str(field.type)] for field in fields(DesignRow)
     }
     table = rows_of(RESULTS, DesignRow)
+    if [row["design"] for row in table] != [design.name for design in DESIGNS]:
+        raise SystemExit(f"{RESULTS}: missing or out of date; train the designs first, with --data")
     return [DesignRow(**{name: kind(row[name]) for name, kind in kinds.items()}) for row in table]
 
 

@@ -129,7 +129,7 @@ class SemiSupervisedAblation(SemiSupervised):
         rng = batch.rng(STRONG_VIEW)
         rainy = self.data.crops(rng, batch.size)
         target = teacher(rainy, TEACHER_SCALES).float().clamp(0, 1)
-        both = degradations.expose(rng, torch.cat((rainy, target), 1)).clamp(0, 1)
+        both = degradations.jitter_exposure(rng, torch.cat((rainy, target), 1)).clamp(0, 1)
         quality = rng.uniform(60, 98)
         strong = rerained(rng, self.data.streaks, both[:, :3]).rainy
         return degradations.jpeg(strong, quality), degradations.jpeg(both[:, 3:], quality)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.release.failure_kinds --data SETS
 
-Each row of the sheet shows a crop of a rainy photograph, and what student-base, the default before, and
-student-large make of it. Frames of `SETS/real_frames` (of S2VD, MIT licence) show real rain. Kinds that they lack
-are rendered on photographs of scikit-image that are free to use. Writes `docs/images/failure-kinds.jpg`.
+Each row of the sheet shows a crop of a rainy photograph and its derained versions by student-base, the former
+default, and student-large. Frames of `SETS/real_frames` (from S2VD, MIT licence) show real rain. Kinds that they
+lack are rendered on scikit-image's photographs, which are free to use. Writes `docs/images/failure-kinds.jpg`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "images" / "failure-kinds.jpg"
 NETWORKS = ("student-base", "student-large")
 CELL = (384, 240)
 TITLE = 24
-"""Height of the line above each row."""
+"""Height in pixels of the title above each row."""
 Render = Callable[[RgbImage], RgbImage]
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row of the sheet: a kind of rain, a photograph, and the corner of the crop that is shown."""
+    """One row of the sheet: a kind of rain, a photograph, and the corner of the crop to show."""
 
     kind: str
     key: str
@@ -47,7 +47,7 @@ class Example:
     render: Render | None = None
 
     def title(self) -> str:
-        """Name the kind and where the photograph comes from."""
+        """Return the kind of rain and the source of the photograph."""
         return f"{self.kind}: {self.key}" + (", rendered rain" if self.render else "")
 
     def rainy(self, data: Path) -> RgbImage:
@@ -59,7 +59,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Streaks:
-    """Rain of some families at each of some angles (radians, 0 falls straight down), on a darker photograph."""
+    """Rain of several families at several angles (radians; 0 falls straight down), on a darkened photograph."""
 
     families: tuple[StreakFamily, ...]
     angles: tuple[float, ...]
@@ -79,7 +79,7 @@ class Streaks:
 
 
 def drops(clean: RgbImage) -> RgbImage:
-    """Look through drops on the lens."""
+    """Render drops on the lens."""
     return to_rgb(on_the_lens(SampleRng(3, torch.tensor([0])), to_floats(clean)[None])[0][0])
 
 
@@ -109,7 +109,7 @@ def main() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A title, and crops of one size from left to right."""
+    """A title, and crops of equal size from left to right."""
 
     title: str
     crops: Sequence[RgbImage]
@@ -128,7 +128,7 @@ def _crop(pixels: RgbImage, example: Example) -> RgbImage:
 
 
 def sheet(rows: Sequence[Row]) -> Image.Image:
-    """Paste rows of crops of one size one below the other, each under its title."""
+    """Return a sheet of rows of crops, each row under its title."""
     height, width = rows[0].crops[0].shape[:2]
     columns = len(rows[0].crops)
     page = Image.new("RGB", (width * columns, (height + TITLE) * len(rows)), "white")

@@ -2,10 +2,9 @@
 
     python -m benchmarks.release.worst_photographs --data SETS --look FOLDER
 
-They are those with the least rain recall in their middle, as in `benchmarks.quality.real_photographs`.
-Writes `results/worst_photographs.csv`, and into `FOLDER` a picture of each: the middle at full size, rainy and
-derained by both networks. These photographs may not be published; `docs/failure-kinds.md` says in words what they
-show.
+They have the lowest rain recall in their middle, measured as in `benchmarks.quality.real_photographs`. Writes
+`results/worst_photographs.csv`, and a picture of each to `FOLDER`: the middle at full size, rainy and derained by
+both networks. These photographs may not be published; `docs/failure-kinds.md` describes them in words.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def main() -> None:
 
 
 def measured(path: Path, compared: Sequence[Network]) -> WorstRow:
-    """Plant probes in the middle of a photograph for both networks, base and large."""
+    """Measure both networks, base and large, by probes in the middle of a photograph."""
     pixels = middle(read(path), SIDE)
     base, large = (score(probed(of_network(network), pixels)) for network in compared)
     figures = (base.rain_recall, large.rain_recall, base.detail_kept, large.detail_kept)
@@ -69,12 +68,12 @@ def measured(path: Path, compared: Sequence[Network]) -> WorstRow:
 
 
 def worst(rows: Sequence[WorstRow]) -> list[WorstRow]:
-    """Return the rows with the least rain recall of student-large, the least first."""
+    """Return the `WORST` rows with the lowest rain recall of student-large, the lowest first."""
     return sorted(rows, key=lambda row: row.rain_recall_large)[:WORST]
 
 
 def picture(rainy: RgbImage, row: WorstRow, compared: Sequence[Network]) -> Image.Image:
-    """Show a photograph, rainy and derained by each network, at full size."""
+    """Return a picture of a photograph, rainy and derained by each network, at full size."""
     title = f"{row.photograph}: rain recall {row.rain_recall_base} and {row.rain_recall_large}"
     return sheet([Row(title, [rainy, *(network.derain(rainy) for network in compared)])])
 

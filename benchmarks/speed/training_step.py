@@ -25,7 +25,7 @@ from benchmarks.speed.run import device_name
 from models.pairs import RainyPair
 from models.rain.banks import TrainingData, load_training_data
 from models.training.batches import Batches, batch_of
-from models.training.compilation import why_not
+from models.training.compilation import compile_problem
 from models.training.config import TrainConfig
 from models.training.fabric import launch_fabric
 from models.training.loop import step
@@ -111,7 +111,7 @@ def main() -> None:
 
 def ways() -> tuple[bool, ...]:
     """Return the values of `compile` to measure: False, and True if compilation works."""
-    reason = why_not()
+    reason = compile_problem()
     if reason:
         print(f"without torch.compile: {reason}")
     return (False,) if reason else (False, True)

@@ -4,7 +4,7 @@ from flows.running.interrupts import exit_on_ctrl_c
 
 
 def main() -> None:
-    """Run the command that was typed in the shell, and exit; Ctrl-C is one line from the first import on."""
+    """Run the command that was typed in the shell, and exit; even during imports, Ctrl-C prints only one line."""
     exit_on_ctrl_c()
     from flows.console import app
 

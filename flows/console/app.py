@@ -1,6 +1,6 @@
 """The entry point of `derain`: `run` finds the command and turns errors into one line and an exit code.
 
-Exit codes: 0 for success; 1, with one line, for an error; 2 for wrong usage; 130 after Ctrl-C.
+Exit codes are 0 for success, 1 for an error (reported in one line), 2 for wrong usage, and 130 after Ctrl-C.
 """
 
 from __future__ import annotations

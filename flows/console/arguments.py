@@ -26,9 +26,9 @@ PHOTOGRAPH_SUFFIXES = (
     ".jp2",
     ".heic",
 )
-"""Suffixes by which the name of a file that does not exist yet counts as that of a photograph."""
+"""Suffixes that make the name of a file that does not exist yet count as that of a photograph."""
 COMMAND_NAMES = ("status", "models", "report", "repair")
-"""First words that are other commands than deraining."""
+"""First words that name a command other than deraining."""
 _EXPORT_OF: dict[str, Kind] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 
 
@@ -159,7 +159,7 @@ def _existing(typed: str) -> Path:
 
 
 def _suggestion(typed: str, path: Path) -> str:
-    """Return a suggestion of a similar name: that of a file in the same folder, or that of a command."""
+    """Suggest a similar name, either of a file in the same folder or of a command; empty if there is none."""
     names = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
     commands = {name: f"derain {name}" for name in COMMAND_NAMES}
     near = difflib.get_close_matches(path.name, [*names, *commands], n=1, cutoff=0.7)
@@ -171,14 +171,16 @@ def _suggestion(typed: str, path: Path) -> str:
 
 def _refuse_inside(source: str, destination: str) -> None:
     """Refuse a destination that is the source, lies inside it, or contains it."""
-    ours, theirs = (re.split("/+", absolute_url(place)) for place in (destination, source))
-    shorter = min(len(ours), len(theirs))
-    if ours[:shorter] != theirs[:shorter]:
+    target, origin = (re.split("/+", absolute_url(place)) for place in (destination, source))
+    shorter = min(len(target), len(origin))
+    if target[:shorter] != origin[:shorter]:
         return
-    relation = "is" if len(ours) == len(theirs) else "lies inside" if len(ours) > len(theirs) else "contains"
+    relation = (
+        "is" if len(target) == len(origin) else "lies inside" if len(target) > len(origin) else "contains"
+    )
     raise ArgumentRefused(
-        f"{printable(destination)} {relation} {printable(source)}: derained photographs would be taken for rainy"
-        " ones; choose another place"
+        f"{printable(destination)} {relation} {printable(source)}: derained photographs would be treated as rainy;"
+        " choose another place"
     )
 
 

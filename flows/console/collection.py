@@ -90,9 +90,9 @@ class _ConsoleObserver(RunObserver):
     request: BatchRequest
 
     def planned(self, found: Plan) -> None:
-        """Print the plan and which outputs it replaces, and move those aside if asked."""
+        """Print the plan and the number of outputs that it replaces; back them up if the user asked for that."""
         counts, destination = found.counts, self.prepared.scope.destination
-        announce(f"{counts.pending:,} of {counts.listed:,} images are to do")
+        announce(f"{counts.pending:,} of {counts.listed:,} images are pending")
         number = sum(1 for _ in replaced_outputs(found, self.prepared.medium))
         if not number:
             return

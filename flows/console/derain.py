@@ -40,11 +40,11 @@ def derain(
         list[str] | None, typer.Option(help="Exclude images that match one of these globs; repeatable.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Largest number of images of the source to consider.")
+        int | None, typer.Option(min=1, help="Process at most this many images of the source.")
     ] = None,
     redo: Annotated[
         Literal["none", "stale", "rejected"],
-        typer.Option(help="Derain again what another model derained (stale) or what was rejected."),
+        typer.Option(help="Also redo outputs of another model (stale), or rejected images (rejected)."),
     ] = "none",
     plan_only: Annotated[
         bool, typer.Option("--plan-only", help="Print what would be derained, and stop.")
@@ -54,7 +54,7 @@ def derain(
         typer.Option("--overwrite", help="Replace the output of a single photograph if it exists."),
     ] = False,
     keep_old: Annotated[
-        bool, typer.Option("--keep-old", help="Move outputs that would be replaced to a folder of their own.")
+        bool, typer.Option("--keep-old", help="Move outputs that would be replaced to a separate folder.")
     ] = False,
     samples: Annotated[
         bool,

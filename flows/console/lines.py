@@ -14,6 +14,6 @@ def say(line: str) -> None:
 
 
 def announce(line: str) -> None:
-    """Print what is being done."""
+    """Print a line of progress."""
     sys.stderr.write(f"derain: {shown_line(line)}\n")
     sys.stderr.flush()

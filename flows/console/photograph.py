@@ -60,7 +60,7 @@ def _refuse_replacing(output: Path, options: PhotographOptions) -> None:
         raise ArgumentRefused(f"{printable(str(output))}: is a folder; give the output another name")
     if output.exists() and not (options.overwrite or options.keep_old):
         raise ArgumentRefused(
-            f"{printable(str(output))}: is there already; --overwrite replaces it, --keep-old puts it aside first"
+            f"{printable(str(output))}: already exists; --overwrite replaces it, --keep-old renames it first"
         )
 
 

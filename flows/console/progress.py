@@ -14,7 +14,7 @@ from tasks.readable import duration, rate
 from tasks.waves.tally import Tally
 
 LINE_SECONDS = 5.0
-"""Least number of seconds between two lines if there is no terminal."""
+"""Minimum number of seconds between two lines if there is no terminal."""
 
 
 class ConsoleProgress:

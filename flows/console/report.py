@@ -20,7 +20,7 @@ _DATED = re.compile(r"\d{8}T\d{6}-.*\.html")
 
 def report(
     browser: Annotated[
-        bool, typer.Option(help="Open it in the browser; otherwise print where it is.")
+        bool, typer.Option(help="Open it in the browser; otherwise only print its address.")
     ] = True,
 ) -> None:
     """Open the newest report of the workspace: before and after, all images, rejects."""
@@ -36,7 +36,7 @@ def newest_report(workspace: str) -> str:
     Raises
     ------
     ArgumentRefused
-        If there is none.
+        If the workspace has no report.
     """
     folder = f"{workspace}/reports"
     try:

@@ -48,7 +48,7 @@ def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None
     raise_on_ctrl_c()
     show_any_text()
     guard_logs()
-    logging.getLogger("prefect").addFilter(_is_no_mere_news)
+    logging.getLogger("prefect").addFilter(_is_above_info)
     quiet_engines()
     command_of(flow, refuse)()
 
@@ -68,8 +68,8 @@ def command_of(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) 
     return app
 
 
-def _is_no_mere_news(record: logging.LogRecord) -> bool:
-    """Suppress news of a temporary server's start and stop; lines of flow and task runs have other loggers."""
+def _is_above_info(record: logging.LogRecord) -> bool:
+    """Suppress reports of a temporary server's start and stop; lines of flow and task runs have other loggers."""
     return record.levelno > logging.INFO
 
 
@@ -141,7 +141,7 @@ def _refuse_bad_values(hints: dict[str, Any], parameters: dict[str, Any]) -> Non
 
 
 def _conclude(flow: Flow[Any, Any], state: State[Any]) -> int:
-    """Write the one line of a run that ended; return the exit code."""
+    """Write the final line of a run; return the exit code."""
     line = shown_line(" ".join((state.message or str(state.name)).split()))
     if state.is_completed():
         sys.stdout.write(line + "\n")
@@ -151,9 +151,9 @@ def _conclude(flow: Flow[Any, Any], state: State[Any]) -> int:
 
 
 def _end_unless_answered(flow: Flow[Any, Any], state: State[Any]) -> None:
-    """Exit with the result of a finished flow if Prefect's server does not answer any more.
+    """Exit with the result of a finished flow if Prefect's server no longer answers.
 
-    Prefect would ask it for minutes, log a traceback, call the run failed, and wait for it once more at exit.
+    Prefect would retry for minutes, log a traceback, call the run failed, and wait for the server again at exit.
     """
     if answers():
         return
@@ -164,7 +164,7 @@ def _end_unless_answered(flow: Flow[Any, Any], state: State[Any]) -> None:
 
 
 def _end_at_once(flow: Flow[Any, Any]) -> NoReturn:
-    """Exit after Ctrl-C, once the flow has released its lease: Prefect's threads would still wait for a server."""
+    """Exit after Ctrl-C, when the flow has released its lease; Prefect's own exit would wait for its server."""
     sys.stderr.write(f"{flow.name}: {INTERRUPTED_LINE}\n")
     _exit(INTERRUPTED)
 

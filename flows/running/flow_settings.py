@@ -1,4 +1,4 @@
-"""The settings of a flow run (`flow_settings`) or another command, and what must be in place before its work."""
+"""The settings of a flow run (`flow_settings`) or of another command, with log format and credentials applied."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from infra.storage.location import is_local
 
 
 def flow_settings() -> Settings:
-    """Read the settings in a flow run, and use the log format and the credentials that they name.
+    """Read the settings of a flow run, and apply the log format and the credentials that they name.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def flow_settings() -> Settings:
 
 
 def command_settings(*places: str | None) -> Settings:
-    """Read the settings of a command that is no flow.
+    """Read the settings of a command that is not a flow.
 
     If one of its places is a bucket, the credentials block that the settings name is used: it is read from the
     Prefect server of the environment or, without one, from a temporary server of this user.

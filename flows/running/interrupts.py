@@ -1,4 +1,4 @@
-"""Ctrl-C during a command: how it is recognized, and how it is kept to one line."""
+"""Handling of Ctrl-C during a command, which ends it with one line instead of tracebacks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _ENGINES = {"prefect.flow_runs": "flow_engine", "prefect.task_runs": "task_engin
 
 
 def exit_on_ctrl_c() -> None:
-    """Let Ctrl-C exit at once, in one line: for the seconds in which packages are imported and nothing can be lost.
+    """Make Ctrl-C exit at once with one line, for the seconds of imports in which nothing can be lost.
 
-    Python itself would print the traceback of whatever import is under way.
+    Python itself would print the traceback of the import that is in progress.
     """
     in_main = threading.current_thread() is threading.main_thread()
     if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -28,13 +28,13 @@ def exit_on_ctrl_c() -> None:
 
 
 def raise_on_ctrl_c() -> None:
-    """Let Ctrl-C raise `KeyboardInterrupt` again after `exit_on_ctrl_c`, so that work can be recorded."""
+    """Make Ctrl-C raise `KeyboardInterrupt` again after `exit_on_ctrl_c`, so that work can be recorded."""
     if signal.getsignal(signal.SIGINT) is _exit:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def is_interrupt(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C caused an error: Prefect may fail while it reports the interruption to its server."""
+    """Return whether Ctrl-C caused an error; Prefect may fail while it reports the interruption to its server."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
@@ -46,10 +46,10 @@ def quiet_engines() -> None:
     The state of the run still reports it to the server.
     """
     for log in _ENGINES:
-        logging.getLogger(log).addFilter(_is_no_echo)
+        logging.getLogger(log).addFilter(_is_not_echo)
 
 
-def _is_no_echo(record: logging.LogRecord) -> bool:
+def _is_not_echo(record: logging.LogRecord) -> bool:
     if record.module != _ENGINES.get(record.name):
         return True
     return not is_interrupt(sys.exc_info()[1]) and INTERRUPTED_LINE not in record.getMessage()

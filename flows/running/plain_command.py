@@ -1,4 +1,4 @@
-"""Commands that are no flows (`run_plainly`, `in_one_line`): errors and Ctrl-C become one line and an exit code."""
+"""Commands that are not flows (`run_plainly`, `in_one_line`): an error or Ctrl-C ends one with a single line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run_plainly(name: str, command: Callable[..., None]) -> None:
     Parameters
     ----------
     name : str
-        Name of the command, with which its line of an error begins.
+        Name of the command; its error line begins with it.
     command : callable
         May raise one of `REFUSALS`.
     """

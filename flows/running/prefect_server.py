@@ -23,7 +23,7 @@ from infra.errors import UserError, one_line
 ANSWER_SECONDS = 8.0
 """Seconds that a configured server may take to answer the first requests."""
 START_SECONDS = 180
-"""Seconds that a temporary server may take to start: on a busy machine more than Prefect's 20."""
+"""Seconds that a temporary server may take to start; on a busy machine, Prefect's default of 20 is not enough."""
 
 
 class PrefectServerRefused(UserError):
@@ -52,7 +52,7 @@ def prefect_server() -> Iterator[None]:
 
 
 def answers() -> bool:
-    """Return whether Prefect's server answers a request; one is made, with the time-out of Prefect's settings."""
+    """Return whether Prefect's server answers one request within the time-out of Prefect's settings."""
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:
         return client.api_healthcheck() is None
 
@@ -79,7 +79,7 @@ def _refuse_other_version(url: str, client: SyncPrefectClient) -> None:
     major = str(found).partition(".")[0]
     if not major.isdigit():
         raise PrefectServerRefused(
-            f"{url}: what answers there is no Prefect server; correct or unset PREFECT_API_URL"
+            f"{url}: the server that answers there is not Prefect's; correct or unset PREFECT_API_URL"
         )
     if major != prefect.__version__.partition(".")[0]:
         raise PrefectServerRefused(

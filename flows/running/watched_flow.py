@@ -1,4 +1,4 @@
-"""`WatchedFlow`, a flow run whose final state is known here even if Prefect's server fails."""
+"""`WatchedFlow`, a flow run whose final state stays known even if Prefect's server fails."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Catalog(WorkspaceTable):
     spec = TABLE
 
     def commit(self, records: Sequence[DerainRecord], *, replace: bool) -> None:
-        """Add the rows of a wave; set `replace` if outputs were made again. See `CatalogTable.commit`."""
+        """Add the rows of a wave; set `replace` if existing outputs were redone. See `CatalogTable.commit`."""
         self._table.commit(records, replace=replace)
 
     def version(self) -> int | None:
@@ -81,7 +81,7 @@ class Catalog(WorkspaceTable):
         return rows.lowest_hashes(self.scan(scope, where=all_of(DERAINED, _of_run(run_id))), limit)
 
     def of_run(self, scope: Scope, limit: int, run_id: str) -> list[DerainRecord]:
-        """Return the rows that a run wrote, by falling rain energy, with the rejected ones last."""
+        """Return the rows that a run wrote, by decreasing rain energy, with the rejected ones last."""
         return rows.rainiest(self.scan(scope, where=_of_run(run_id)), limit)
 
     def rejected(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:

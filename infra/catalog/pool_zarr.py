@@ -32,7 +32,7 @@ class RowsOfGroup(NamedTuple):
     places: npt.NDArray[np.int64]
     """Indices of these rows among all rows that were given."""
     wanted: npt.NDArray[np.int64]
-    """Distinct rows of the group to read, in rising order."""
+    """Distinct rows of the group to read, in ascending order."""
     position: npt.NDArray[np.int64]
     """Index into `wanted` for each entry of `places`."""
 
@@ -43,7 +43,7 @@ def group_name(run_id: str) -> str:
 
 
 def make_room(workspace: str, group: str, shards: int) -> None:
-    """Create a group with room for `shards` shards, or enlarge it to that."""
+    """Create a group with room for `shards` shards, or enlarge an existing one to that size."""
     url, rows = f"{workspace}/{group}", shards * SHARD_CROPS
     if not open_location(url).exists(f"{_VALID_SIZE}/zarr.json"):  # created last
         zarr.open_group(LocationStore(open_location(url)), mode="a")
@@ -84,7 +84,7 @@ def read_crops(workspace: str, group: str, rows: npt.NDArray[np.int64]) -> npt.N
     workspace, group : str
         The group to read from.
     rows : ndarray
-        (n,) rising row numbers. They must be committed in the catalog: rows that were never written read as zeros.
+        (n,) ascending row numbers. They must be committed in the catalog: unwritten rows read as zeros.
     """
     return read_rows(f"{workspace}/{group}/{_RAINY}", rows)
 
@@ -99,7 +99,7 @@ def by_group(rows: pl.DataFrame) -> Iterator[RowsOfGroup]:
 
 
 def sweep(workspace: str, committed: Collection[tuple[str, int]]) -> int:
-    """Remove what no committed row needs: whole groups, or single shards of a group that is otherwise in use.
+    """Remove objects that no committed row needs: whole groups, or single shards of a group that is still in use.
 
     Parameters
     ----------

@@ -52,9 +52,9 @@ class Promotion:
     """Number of the row within its model, from 1."""
     decision: str
     from_version: str | None
-    """The champion before; None in the first row of a model."""
+    """The champion before the decision; None in the first row of a model."""
     to_version: str
-    """The champion after or, in a refusal, the refused version."""
+    """The champion after the decision or, in a refusal, the refused version."""
     reasons: str
     gates: tuple[Gate, ...]
     evaluation: str | None

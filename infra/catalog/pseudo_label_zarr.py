@@ -54,12 +54,12 @@ def write_group(workspace: str, group: str, labels: Sequence[PseudoPixels]) -> N
 
 
 def read_labels(workspace: str, group: str, rows: npt.NDArray[np.int64]) -> PseudoPixels:
-    """Read pseudo-labels by row, in rising order, and fetch nothing else."""
+    """Read pseudo-labels by row, in ascending order, and fetch nothing else."""
     return PseudoPixels(*(read_rows(f"{workspace}/{group}/{name}", rows) for name in _REST))
 
 
 def list_groups(workspace: str) -> dict[str, bool]:
-    """Return all groups, and whether each has all its objects."""
+    """Return all groups by name, each with a flag that says whether it has all its objects."""
     counts = Counter(_group_of(key) for key in _keys(workspace))
     return {group: count >= _OBJECTS for group, count in counts.items()}
 

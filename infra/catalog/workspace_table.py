@@ -1,4 +1,4 @@
-"""`WorkspaceTable`, what the tables of a workspace have in common."""
+"""`WorkspaceTable`, the base class of the tables of a workspace."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class WorkspaceTable:
         return self._table.version()
 
     def maintain(self) -> bool:
-        """Compact if it pays, which adds a version; earlier ones stay as `TableSpec.keeps_versions` says."""
+        """Compact if it pays, which adds a version; `TableSpec.keeps_versions` says how long earlier ones stay."""
         return self._table.maintain()
 
     def forget_versions(self, days: float) -> int:

@@ -1,6 +1,6 @@
 """Calls of our functions on the workers of a cluster: `submit`, `submit_all`, `results`, `ask_workers`.
 
-Calls travel as bytes: a remote scheduler unpickles what it receives, but has neither our code nor torch.
+Calls are sent as bytes, because a remote scheduler unpickles what it receives but has neither our code nor torch.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class How:
-    """How workers run calls."""
+class CallOptions:
+    """Priority and resources of calls on workers."""
 
     priority: int = 0
     """Calls of higher priority run before those that are already waiting."""
     resources: Mapping[str, float] = field(default_factory=dict)
-    """What each call takes of a worker while it runs, as in `dask worker --resources`."""
+    """Resources of a worker that each call takes while it runs, as in `dask worker --resources`."""
 
 
 class _Call:
@@ -52,7 +52,7 @@ def submit(
     arguments : Any
         Arguments of the call; they must be picklable.
     resources : Mapping[str, float], optional
-        What the call takes of a worker while it runs, as in `dask worker --resources`.
+        Resources of a worker that the call takes while it runs, as in `dask worker --resources`.
     """
     packed = pickle.dumps(_Call(function, arguments))
     return client.submit(pickle.loads, packed, resources=dict(resources or {}), pure=False)
@@ -63,7 +63,7 @@ def submit_all(
     function: Callable[[Any], Any],
     items: Sequence[Any],
     keys: Sequence[Any],
-    how: How,
+    options: CallOptions,
 ) -> list[Future]:
     """Submit a call per item, all in one message; see `submit`.
 
@@ -77,7 +77,7 @@ def submit_all(
         Arguments, one per call.
     keys : sequence
         Dask's names for the calls, each of them new.
-    how : How
+    options : CallOptions
         Priority and resources.
     """
     packed = [pickle.dumps(_Call(function, (item,))) for item in items]
@@ -86,8 +86,8 @@ def submit_all(
         packed,
         key=list(keys),
         pure=False,
-        priority=how.priority,
-        resources=dict(how.resources),
+        priority=options.priority,
+        resources=dict(options.resources),
     )
     return futures
 
@@ -102,7 +102,7 @@ def results(client: Client, futures: Sequence[Future], seconds: float) -> dict[F
     futures : sequence of Future
         From `submit`.
     seconds : float
-        Longest time to wait for the workers that hold the results.
+        Maximum time to wait for the workers that hold the results.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def results(client: Client, futures: Sequence[Future], seconds: float) -> dict[F
 
     try:
         fetched = client.sync(fetch, callback_timeout=seconds)
-    except (CancelledError, OSError):  # TimeoutError too; each future then says what is the matter
+    except (CancelledError, OSError):  # TimeoutError too; each future then raises its own error
         return {}
     return {ended[key]: result for key, result in fetched.items() if result is not None}
 

@@ -1,8 +1,8 @@
 """Context managers that close Dask clusters and clients without failing work that is already done.
 
 On a busy machine, closing does fail. `Nanny.kill` gives a worker process 9 seconds to exit and to be joined, and
-then raises `TimeoutError`, which `LocalCluster.close` passes on; Prefect takes any `TimeoutError` raised by a flow
-for the time-out of that flow.
+then raises `TimeoutError`, which `LocalCluster.close` passes on. Prefect treats any `TimeoutError` raised by a flow
+as the time-out of that flow.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ logger = logging.getLogger(__name__)
 class SelfClosingClient(Client):  # type: ignore[misc]
     """A client that gives up in time and closes itself if it cannot connect.
 
-    Dask waits forever for the greeting of a server that listens but is no scheduler. It leaves a client that failed
-    to the garbage collector, which may run in the thread that the next client is just starting: that thread waits
-    for a lock that the next client holds until the thread has started.
+    Dask waits for ever for the greeting of a listening server that is not a scheduler. It leaves a failed client to
+    the garbage collector, which may run in the thread that the next client is just starting: that thread waits for
+    a lock that the next client holds until the thread has started.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -76,6 +76,6 @@ def _close(what: Client | LocalCluster, name: str) -> bool:
     try:
         what.close(timeout=CLOSE_SECONDS)
     except Exception as error:  # noqa: BLE001 - Dask raises TimeoutError, AssertionError, OSError and others
-        logger.warning("%s did not close in order: %s: %s", name, type(error).__name__, one_line(error))
+        logger.warning("%s did not close cleanly: %s: %s", name, type(error).__name__, one_line(error))
         return False
     return True

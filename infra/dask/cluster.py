@@ -28,11 +28,11 @@ from infra.errors import UserError
 from infra.settings import Settings
 
 CONNECT_SECONDS = 10.0
-"""Longest time that connecting to a scheduler may take."""
+"""Maximum time for connecting to a scheduler, in seconds."""
 ANSWER_SECONDS = 60.0
-"""Longest time to wait for what a scheduler knows of its workers."""
+"""Maximum time to wait for a scheduler to describe its workers, in seconds."""
 PACKAGES = ("tasks", "models", "infra")
-"""Packages that are sent to remote workers, so that they run the coordinator's code."""
+"""Packages that are sent to remote workers, so that the workers run the coordinator's code."""
 ROOT = Path(__file__).parents[2]
 """Folder that contains these packages."""
 
@@ -46,7 +46,7 @@ _WORKER_ENVIRONMENT = {
     "DASK_LOGGING__DISTRIBUTED": "critical",
 }
 _ALLOWED_FAILURES = 2
-"""Number of times that a shard may lose its worker before the shard is taken to be the cause."""
+"""Number of times that a shard may lose its worker before the shard is assumed to be the cause."""
 
 
 class ClusterUnreachable(UserError):
@@ -103,9 +103,9 @@ def places(client: Client, resources: Mapping[str, float], seconds: float) -> in
     client : Client
         From `connect`.
     resources : Mapping[str, float]
-        What a shard takes of a worker; empty: a thread.
+        Resources of a worker that a shard takes; if empty, a shard takes a thread.
     seconds : float
-        Longest time to wait for the scheduler.
+        Maximum time to wait for the scheduler.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def _configuration() -> dict[str, object]:
         "distributed.scheduler.allowed-failures": _ALLOWED_FAILURES,
         # A task queued behind a shard that kills its worker would be blamed too: keep it queued at the scheduler.
         "distributed.scheduler.worker-saturation": 1.0,
-        # A worker that died is restarted. One that takes longer than this is given up for good, and at the
+        # A worker that died is restarted. One that takes longer than this is given up permanently, and at the
         # default (15 s) a busy machine loses all of them, one after the other.
         "distributed.deploy.lost-worker-timeout": "1h",
         "distributed.comm.timeouts.connect": "10s",
@@ -220,9 +220,9 @@ def _packed(root: Path) -> bytes:
 def _code_plugin(archive: bytes) -> WorkerPlugin:
     """Return the plugin that puts our code first on a worker's import path.
 
-    `Client.upload_file` would not do: a long-lived worker would keep modules of an older version that it has
+    `Client.upload_file` does not suffice: a long-lived worker would keep modules of an older version that it has
     loaded, and the scheduler would accumulate one plugin per run. The class is defined inside this function so that
-    it is pickled by value: workers cannot import this module yet.
+    it is pickled by value, because workers cannot import this module yet.
     """
     digest = hashlib.sha256(archive).hexdigest()[:16]
 
@@ -242,7 +242,7 @@ def _code_plugin(archive: bytes) -> WorkerPlugin:
 
         def stop_profiler(self, worker: Any) -> None:
             # In Python 3.11 the profiler deadlocks all threads if one starts while it takes their stacks, and
-            # ours start many: python/cpython#106883.
+            # our workers start many threads: python/cpython#106883.
             for name in ("profile", "profile-cycle"):
                 timer = worker.periodic_callbacks.pop(name, None)
                 if timer is not None:

@@ -1,4 +1,4 @@
-"""Dask workers as processes of this machine (`local_cluster`), which only their coordinator ends."""
+"""Dask workers as processes of this machine (`local_cluster`), which only their coordinator can end."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def local_cluster(workers: int, resources: Mapping[str, float]) -> Iterator[Loca
     workers : int
         Number of processes.
     resources : Mapping[str, float]
-        What each of them offers to the calls that take it.
+        Resources that each of them offers to calls.
 
     Raises
     ------
@@ -121,7 +121,7 @@ async def _with_workers(cluster: LocalCluster, workers: int) -> None:
 
 
 def _kill_until_ended(start: Future[None], others: set[psutil.Process]) -> None:
-    """Kill workers that are starting, which have no work yet, so that Dask gives their start up."""
+    """Kill workers that are starting and have no work yet, so that Dask gives up starting them."""
     while not start.done():
         for process in set(psutil.Process().children()) - others:
             with suppress(psutil.NoSuchProcess):

@@ -84,7 +84,7 @@ def _check_certificates(security: Security, address: str) -> None:
     for path in filter(None, (*wanted.values(), security.tls_client_key)):
         if not Path(path).is_file():
             raise CertificatesInvalid(
-                f"{path}: no such file; it is to hold a certificate or key for {address}"
+                f"{path}: no such file; it must hold a certificate or key for {address}"
             )
     try:
         security.get_connection_args("client")

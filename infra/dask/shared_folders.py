@@ -50,7 +50,7 @@ def refuse_unshared_folders(settings: Settings, read: Iterable[str], written: It
     read : iterable of str
         Folders or URLs that workers read from.
     written : iterable of str
-        Folders or URLs that they write to: they must see a temporary file that is created there.
+        Folders or URLs that workers write to; they must see a temporary file that is created there.
 
     Raises
     ------

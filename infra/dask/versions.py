@@ -13,7 +13,7 @@ from distributed.versions import VersionMismatchWarning
 logger = logging.getLogger(__name__)
 
 MUST_MATCH = ("python", "dask", "distributed", "cloudpickle")
-"""Packages that serialise what travels between machines; of Python, the minor version counts."""
+"""Packages that serialise the messages between machines. For Python, only the minor version must match."""
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def without_version_tables() -> Iterator[None]:
 
 
 def compare_versions(found: Mapping[str, Any]) -> str | None:
-    """Return why a cluster cannot work with this process; log harmless differences on one line.
+    """Return why a cluster cannot work with this process, or None; log harmless differences on one line.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def compare_versions(found: Mapping[str, Any]) -> str | None:
     Returns
     -------
     str or None
-        All packages whose versions must match but do not, or None.
+        The packages whose versions must match but do not; None if there are none.
     """
     here = found["client"]["packages"]
     elsewhere = [found["scheduler"], *found["workers"].values()]

@@ -1,1 +1,1 @@
-"""Prefect: its home and environment, a temporary server, bare deployment names and concurrency warnings."""
+"""Prefect: its home and environment, a temporary server, bare deployment names, alerts and concurrency warnings."""

@@ -39,7 +39,7 @@ class AlertsRefused(UserError):
 
 @dataclass(frozen=True, slots=True)
 class AlertOptions:
-    """What alerts do, and when."""
+    """Options of the alerts: when they fire and whom they notify."""
 
     late_hours: float
     """Hours without a completed derain-batch after which it is late."""
@@ -59,7 +59,7 @@ def write_alerts(options: AlertOptions) -> list[str]:
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL
 
-    if not PREFECT_API_URL.value():  # Prefect would start a server of its own, whose automations nobody runs
+    if not PREFECT_API_URL.value():  # Prefect would start a temporary server, whose automations nobody runs
         raise AlertsRefused("PREFECT_API_URL is not set: name the server on which the alerts are to run")
     try:
         with get_client(sync_client=True) as client:
@@ -117,8 +117,8 @@ def _block_id(client: SyncPrefectClient, block: str) -> UUID:
         return client.read_block_document_by_name(name, kind, include_secrets=False).id
     except ObjectNotFound as error:
         raise AlertsRefused(
-            f"{block}: Prefect has no such notification block; make it in its pages under Blocks, and name it"
-            " as type/name: slack-webhook/ops"
+            f"{block}: Prefect has no such notification block; create it in Prefect's pages under Blocks, and name"
+            " it as type/name: slack-webhook/ops"
         ) from error
 
 

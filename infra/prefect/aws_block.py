@@ -1,6 +1,6 @@
 """Credentials from an AwsCredentials block of Prefect (`use_aws_block`), put into this process's AWS environment.
 
-The document of the block is read as it is: the package prefect-aws, which makes such blocks, is not needed here.
+The document of the block is read directly, so the package prefect-aws, which defines such blocks, is not needed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def use_aws_block(name: str) -> None:
     if not variables.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
         raise BlockRefused(f"{SETTING}={name}: the block has neither an access key nor a profile")
     for variable in (*VARIABLES.values(), "AWS_ENDPOINT_URL"):
-        os.environ.pop(variable, None)  # half of the environment's and half of the block's would fit nothing
+        os.environ.pop(
+            variable, None
+        )  # a mixture of the environment's and the block's credentials is invalid
     os.environ.update(variables)
 
 
@@ -59,7 +61,7 @@ def _document(name: str) -> Mapping[str, Any]:
             return client.read_block_document_by_name(name, SLUG, include_secrets=True).data
     except ObjectNotFound as error:
         raise BlockRefused(
-            f"{SETTING}={name}: Prefect has no AwsCredentials block of this name; make it in its pages"
+            f"{SETTING}={name}: Prefect has no AwsCredentials block of this name; create it in Prefect's pages"
             " under Blocks, or unset the variable to use the AWS environment"
         ) from error
     except Exception as error:

@@ -1,6 +1,6 @@
 """Check of a database that a user chose for Prefect's temporary server (`database_fault`).
 
-A server that cannot open its database tries for minutes before it exits, and its last words are a traceback.
+A server that cannot open its database retries for minutes before it exits with a traceback.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def database_fault() -> str | None:
         cause = f"no answer within {OPEN_SECONDS:g} s"
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - each driver has errors of its own
+    except Exception as error:  # noqa: BLE001 - each driver has its own errors
         cause = one_line(error)
     else:
         return None
@@ -56,7 +56,7 @@ def _open(url: str) -> None:
     elif parsed.get_backend_name() != "sqlite":
         raise ValueError(f"Prefect knows no {parsed.get_backend_name()}, only postgresql and sqlite")
     elif parsed.database:
-        # Not through Prefect's engine: the thread of its driver would print a traceback of its own.
+        # Not through Prefect's engine: the thread of its driver would print a traceback as well.
         with closing(sqlite3.connect(parsed.database, timeout=OPEN_SECONDS)):
             return
 

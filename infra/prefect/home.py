@@ -53,7 +53,7 @@ def prepare(environment: Environment) -> None:
 
 
 def without_proxy(environment: Environment) -> dict[str, str]:
-    """Return the variables to set so that no request to this machine itself goes through a proxy.
+    """Return the variables to set so that no request to this machine goes through a proxy.
 
     Parameters
     ----------

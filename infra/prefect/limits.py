@@ -1,6 +1,6 @@
-"""A warning, as a run is made, that the concurrency limit of its deployment will cancel it.
+"""A warning, when a run is created, that the concurrency limit of its deployment will cancel it.
 
-Prefect itself says nothing: the run is made, and is cancelled once a worker takes it up.
+Prefect itself does not warn: it creates the run and cancels it once a worker picks it up.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def warning_of_limits(original: Any) -> Any:
-    """Wrap `PrefectClient.create_flow_run_from_deployment`; the run is made in any case.
+    """Wrap `PrefectClient.create_flow_run_from_deployment`; the run is created in any case.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def warning_of_limits(original: Any) -> Any:
     ) -> FlowRun:
         from prefect.logging import get_logger
 
-        # Asked before the run is made: afterwards the slot in use may be its own.
+        # Checked before the run is created: afterwards it may itself hold the slot.
         deployment = await client.read_deployment(deployment_id)
         made: FlowRun = await original(client, deployment_id, **options)
         if _cancels_new_runs(deployment):

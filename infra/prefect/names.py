@@ -33,9 +33,9 @@ class AmbiguousName(ObjectNotFound):
 def setup_environment(*, ctx: prefect.plugins.HookContext) -> prefect.plugins.SetupResult | None:
     """Let Prefect's client accept bare deployment names, and keep passwords out of logs; Prefect calls it at start.
 
-    If a proxy is set, the client and the processes that it starts still reach this machine itself without it.
-    What it wraps is internal to Prefect: if another version does not have it, a line in the log says so, and
-    full names keep working.
+    If a proxy is set, the client and the processes that it starts still reach this machine without it. The wrapped
+    functions are internal to Prefect: if another version lacks them, a line in the log says so, and full names keep
+    working.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def _wrap_client() -> None:
     originals = {name: getattr(PrefectClient, name) for name in wrappers}
     for name, original in originals.items():
         if not inspect.iscoroutinefunction(original):
-            raise AttributeError(f"PrefectClient.{name} is no coroutine function")
+            raise AttributeError(f"PrefectClient.{name} is not a coroutine function")
     if not hasattr(PrefectClient, "takes_bare_names"):
         PrefectClient.takes_bare_names = True  # type: ignore[attr-defined]
         for name, original in originals.items():

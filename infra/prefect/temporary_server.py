@@ -53,7 +53,7 @@ class TemporaryServer(SubprocessASGIServer):
         Returns
         -------
         bool
-            False if the server exited by itself or did not answer in time.
+            False if the server exited or did not answer in time.
         """
         if self.running:
             return True

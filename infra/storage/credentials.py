@@ -1,4 +1,4 @@
-"""Credentials for S3, resolved as every AWS tool does it: environment, profile, then the role of the machine.
+"""Credentials for S3, resolved in the order of every AWS tool: environment, profile, then the machine's role.
 
 Nothing here is ever logged, shown or made a parameter; the results go straight into a client.
 """
@@ -97,7 +97,7 @@ def delta_options(url: str) -> dict[str, str]:
 
 
 def is_amazon() -> bool:
-    """Return whether S3 is Amazon's own; only there is the meaning of storage classes known."""
+    """Return whether S3 is Amazon's own, the only store whose storage classes have a known meaning."""
     endpoint = _account().endpoint
     host = urlsplit(endpoint).hostname or "" if endpoint else "amazonaws.com"
     return host.endswith(("amazonaws.com", "amazonaws.com.cn"))

@@ -69,9 +69,9 @@ class FolderWalk:
     root : str
         Absolute path of the folder.
     rules : ListingRules
-        Which folders are not entered, and where they are counted.
+        Names the folders that are not entered, and counts them.
     policy : RetryPolicy
-        How long a folder that cannot be read is retried.
+        Limits how long a folder that cannot be read is retried.
     """
 
     def __init__(self, root: str, rules: ListingRules, policy: RetryPolicy) -> None:
@@ -194,7 +194,7 @@ def _names(folder: str) -> tuple[list[str], frozenset[str]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, or to something inaccessible
+    except OSError:  # a link to itself, or to an inaccessible file
         return False
 
 
@@ -210,6 +210,6 @@ def _identity_of(path: str | None) -> Identity | None:
 
 def _into_destination(path: str, destination: str) -> LinkIntoDestination:
     return LinkIntoDestination(
-        f"{printable(path)} leads into the destination {destination}: derained images would be taken for rainy"
+        f"{printable(path)} leads into the destination {destination}: derained images would be treated as rainy"
         " ones; remove the link, leave it out with --exclude, or choose another destination"
     )

@@ -1,17 +1,17 @@
 """`Lease`, which keeps two coordinators from writing to the same destination of a workspace.
 
 A lease is a sequence of generations, files `<sha of destination>.<generation>.json` under `<workspace>/leases`,
-each created exclusively. Whoever created the highest generation holds the lease; its file says until when, and is
-rewritten while the holder lives. To take over an expired, released or orphaned lease, a process creates the next
-generation. No run deletes the highest file, so generations only rise; `forget_leases` does, days later, and
-generations begin anew. A holder that finds another highest one than its own, or another content in its own, knows
-that it has lost the lease. A holder that slept past its expiry (a closed laptop, a paused machine) creates the
-next generation itself unless somebody else has. All of this needs only exclusive creation and a consistent
-listing: a local folder or S3.
+each created exclusively. The process that created the highest generation holds the lease; its file says until when,
+and is rewritten while the holder lives. To take over an expired, released or orphaned lease, a process creates the
+next generation. No run deletes the highest file, so generations only rise; only `forget_leases` deletes it, days
+later, and generations then start from 1 again. A holder that finds a higher generation than its own, or other
+content in its own file, knows that it has lost the lease. A holder that slept past its expiry (a closed laptop, a
+paused machine) creates the next generation itself unless another process has. All of this needs only exclusive
+creation and a consistent listing, as in a local folder or S3.
 
-A lease covers everything below its destination: whoever has created a generation looks for held leases on folders
-above and below, and gives its own up if there is one. Of two that start at the same moment, at least one sees the
-other.
+A lease covers everything below its destination: a process that has created a generation looks for held leases on
+folders above and below, and gives up its own if it finds one. If two processes start at the same moment, at least
+one of them sees the other.
 
 Clocks: hosts that share a workspace must agree on the time to within a quarter of the lease (15 s of 60 s).
 Otherwise two coordinators may work at once; the catalog's merge still keeps rows from being duplicated.
@@ -38,11 +38,11 @@ ATTEMPTS = 20
 
 
 class LeaseHeld(UserError):
-    """Another coordinator works on this destination, or on one above or below it. The message says which one."""
+    """Another coordinator works on this destination, or on one above or below it. The message names that run."""
 
 
 class LeaseLost(UserError):
-    """The lease is no longer held by this process: nothing more may be committed."""
+    """The process no longer holds the lease, so it must not commit anything more."""
 
 
 class LeaseUnreadable(UserError):
@@ -75,7 +75,7 @@ def check_workspace(workspace: str) -> None:
 
 
 def held_leases(leases: Location) -> list[str]:
-    """Return the lines of the leases that are held now, for a caller that needs the workspace to itself."""
+    """Describe the leases that are held now, one line each, for a caller that needs the workspace to itself."""
     return [f"{content.destination}: {content.line}" for content in held_contents(leases)]
 
 
@@ -105,11 +105,11 @@ class Lease:
         self._seconds = seconds
         self._content = LeaseContent.acquired_now(destination, run_id, seconds)
         self._generation = 0
-        # Monotonic; used as well as expires_at, so that neither a stopped clock nor one set back extends the lease.
+        # Monotonic; used along with expires_at, so that neither a stopped clock nor one set back extends the lease.
         self._good_until = 0.0
         self._is_lost = False
         self.follows_death = False
-        """Whether the run that held it before did not release it: it was killed, or one of its images killed it."""
+        """Whether the previous holder did not release the lease, because it was killed, perhaps by an image."""
         self._changing = threading.Lock()
         self._stop = threading.Event()
         self._renewer = threading.Thread(target=self._renew_until_stopped, name="lease", daemon=True)
@@ -119,7 +119,7 @@ class Lease:
             if self._try_acquire():
                 self._renewer.start()
                 return self
-        raise LeaseHeld(f"{self._content.destination}: too many coordinators want it at once; try again")
+        raise LeaseHeld(f"{self._content.destination}: too many coordinators start on it at once; try again")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -148,7 +148,7 @@ class Lease:
             )
 
     def _is_good(self) -> bool:
-        """Return whether the lease has not expired, or nobody took it over since, so that it is acquired again."""
+        """Return whether the lease has not expired, or could be acquired again because nobody had taken it over."""
         if self._is_unexpired():
             return True
         if not self._is_written_by_us():
@@ -162,7 +162,7 @@ class Lease:
         return time.time() <= self._content.expires_at and time.monotonic() <= self._good_until
 
     def _is_written_by_us(self) -> bool:
-        """Return whether our generation was neither removed by a maintenance nor used again by another run."""
+        """Return whether our generation was neither removed by maintenance nor reused by another run."""
         try:
             written = self._read(self._generation)
         except LeaseUnreadable:
@@ -185,7 +185,9 @@ class Lease:
         content = LeaseContent.acquired_now(self._content.destination, self._content.run_id, self._seconds)
         if not self._leases.create(self._key(generation), encode(content)):
             return False
-        if self._highest() != generation:  # we slept between listing and creating, and others came and went
+        if (
+            self._highest() != generation
+        ):  # we slept between listing and creating, while others held the lease
             self._leases.delete(self._key(generation))
             return False
         self._generation, self._content, self._good_until = generation, content, begun + self._seconds
@@ -196,7 +198,7 @@ class Lease:
         return True
 
     def _refuse_overlap(self) -> None:
-        """Give the lease up again if a destination above or below it is being written."""
+        """Give up the lease if a destination above or below it is being written."""
         for other in held_contents(self._leases):
             overlap = other.overlap(self._content.destination)
             if overlap is not None:
@@ -204,7 +206,7 @@ class Lease:
                 raise LeaseHeld(f"{overlap}, which is being written: {other.line}")
 
     def _remove(self, generation: int) -> None:
-        """Remove an obsolete generation; one of another user may have to stay."""
+        """Remove an obsolete generation, if this user may."""
         try:
             self._leases.delete(self._key(generation))
         except AccessDenied as error:
@@ -232,9 +234,7 @@ class Lease:
             if self._is_unexpired() or self._is_written_by_us():
                 self._write(self._content.given_up())
         except STORAGE_ERRORS as fault:
-            logger.warning(
-                "lease of %s not released, it expires by itself: %s", self._content.destination, fault
-            )
+            logger.warning("lease of %s not released; it will expire: %s", self._content.destination, fault)
 
     def _write(self, content: LeaseContent) -> None:
         self._leases.put(self._key(self._generation), encode(content))
@@ -247,7 +247,7 @@ class Lease:
             return None
         except (ValueError, TypeError, KeyError) as error:
             raise LeaseUnreadable(
-                f"{self._leases.url}/{key} is no lease ({error}): delete it if no run is under way"
+                f"{self._leases.url}/{key} is not a lease ({error}): delete it if no run is active"
             ) from error
 
     def _highest(self) -> int:

@@ -29,7 +29,7 @@ class LeaseContent:
     expires_at: float
     released: bool
     line: str
-    """The same in words, for somebody who opens the file."""
+    """The same in words, for a person who opens the file."""
 
     @classmethod
     def acquired_now(cls, destination: str, run_id: str, seconds: float) -> Self:
@@ -55,12 +55,12 @@ class LeaseContent:
 
     def overlap(self, destination: str) -> str | None:
         """Describe how this lease's destination overlaps another one; None if it does not, or is the same."""
-        ours, theirs = PurePosixPath(destination).parts, PurePosixPath(self.destination).parts
-        if ours == theirs:
+        wanted, held = PurePosixPath(destination).parts, PurePosixPath(self.destination).parts
+        if wanted == held:
             return None
-        if ours[: len(theirs)] == theirs:
+        if wanted[: len(held)] == held:
             return f"{destination} lies inside {self.destination}"
-        return f"{destination} contains {self.destination}" if theirs[: len(ours)] == ours else None
+        return f"{destination} contains {self.destination}" if held[: len(wanted)] == wanted else None
 
 
 def encode(content: LeaseContent) -> bytes:
@@ -74,7 +74,7 @@ def decode(data: bytes) -> LeaseContent:
     Raises
     ------
     ValueError, TypeError, KeyError
-        If it is none.
+        If the data is not a lease.
     """
     fields = json.loads(data)
     return LeaseContent(**{**fields, "holder": Holder(**fields["holder"])})

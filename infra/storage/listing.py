@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 MOST_REASONS = 200
-"""Most distinct reasons that are counted separately, since file names may have any suffix and counts use memory."""
+"""Maximum number of reasons that are counted separately; names may have any suffix, and counts use memory."""
 OTHER_REASONS = "other"
 
 NOT_A_FILE = "not a regular file"
@@ -55,7 +55,7 @@ def _check_folders(folder: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ListingRules:
-    """What a listing may leave out, and where it counts what it left out.
+    """Rules for what a listing leaves out, and the counts of what it left out.
 
     Parameters
     ----------

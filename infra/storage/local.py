@@ -154,7 +154,7 @@ class LocalLocation:
 
         if not self._retry(attempt, "", self._policy.short()):
             raise ExclusiveWritesMissing(
-                f"{self.url}: this file system creates a file where there is one already, so two runs could not be"
+                f"{self.url}: this file system creates a file that exists already, so two runs could not be"
                 " kept apart; choose a workspace on another one"
             )
 
@@ -195,7 +195,7 @@ def _open(path: str) -> BinaryIO:
     kind = stat.S_IFMT(os.stat(path).st_mode)
     if kind != stat.S_IFREG:
         raise KeyRefused(f"{printable(path)} is {_KINDS.get(kind, 'something else')}, not a file")
-    # If a pipe has taken its place meanwhile, this does not wait for a writer.
+    # If a pipe has replaced the file meanwhile, this does not wait for a writer.
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
 
 

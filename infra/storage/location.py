@@ -1,4 +1,4 @@
-"""`Location`, one small interface to folders and buckets: whole objects in, whole ones or parts out, and listings.
+"""`Location`, one small interface to folders and buckets: writing whole objects, reading them or parts, listing.
 
 Every process opens the locations that it needs by URL with `open_location`; they are cheap, picklable and
 thread-safe.
@@ -53,7 +53,7 @@ class Location(Protocol):
         """Return the bytes from `start` up to `stop`; a negative start without a stop counts from the end."""
 
     def put(self, key: str, data: bytes) -> StoredObject:
-        """Write a whole object atomically, replacing any other; return how listings describe it from now on."""
+        """Write a whole object atomically, replacing any other; return its description in later listings."""
 
     def create(self, key: str, data: bytes) -> bool:
         """Write a whole object unless it exists; return whether it was written."""

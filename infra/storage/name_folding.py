@@ -37,7 +37,7 @@ class NameFolding:
 
 
 def probe_name_folding(url: str) -> NameFolding:
-    """Write an empty file to find out whether a folder, or the one that it will be created in, folds names.
+    """Write an empty file to detect whether a folder, or the one that it will be created in, folds names.
 
     Parameters
     ----------
@@ -62,5 +62,5 @@ def probe_name_folding(url: str) -> NameFolding:
         OSError,
         UnicodeEncodeError,
     ) as error:  # the preflight reports a folder that is not writable
-        logger.warning("%s: whether it ignores case is not known: %s", folder, error)
+        logger.warning("%s: could not detect whether it ignores case: %s", folder, error)
         return NameFolding()

@@ -44,7 +44,7 @@ def _line(path: Path, workspace: str) -> str:
     return (
         f"{path} cannot be written by {_name(os.geteuid())}: it belongs to {_name(found.st_uid)}"
         f" ({stat.filemode(found.st_mode)}); let your group write (chmod -R g+rwX {workspace}, and umask 002),"
-        " or set DERAIN_WORKSPACE to a workspace of your own"
+        " or set DERAIN_WORKSPACE to your own workspace"
     )
 
 

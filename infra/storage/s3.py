@@ -131,7 +131,7 @@ class S3Location:
             If the store does not support conditional writes.
         """
         # The response to a first attempt may be lost, and the second refused because of the first, even
-        # without our retries: aiohttp resends a PUT by itself. So the object's metadata name its writer.
+        # without our retries, because aiohttp resends a PUT. So the object's metadata name its writer.
         writer = secrets.token_hex(16)
 
         def attempt() -> bool:
@@ -219,7 +219,9 @@ class S3Location:
         try:
             found = self._ask("head_object", self._named(key))
         except ClientError as error:
-            raise TransientError(f"in the way, and now gone or unreadable: {one_line(error)}") from error
+            raise TransientError(
+                f"an object existed, but can no longer be read: {one_line(error)}"
+            ) from error
         return cast("str | None", found["Metadata"].get(WRITER))
 
     def _named(self, key: str) -> dict[str, str]:

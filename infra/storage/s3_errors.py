@@ -68,7 +68,7 @@ DENIED_CODES = {
     "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidSecurity", "InvalidToken", "MissingAuthenticationToken",
     "MissingSecurityHeader", "NotSignedUp", "SignatureDoesNotMatch", "TokenRefreshRequired", "Unauthorized",
     "UnauthorizedAccess", "UnrecognizedClientException",
-    "", "401", "403",  # the answer to a HEAD has no code of its own
+    "", "401", "403",  # the answer to a HEAD has no error code
 }  # fmt: skip
 """Codes about rights or credentials; servers also use 403 for other reasons: a quota, an archive, a clock."""
 CLOCK_CODES = {"RequestTimeTooSkewed", "RequestInTheFuture"}
@@ -141,7 +141,7 @@ def _meaning(error: ClientError, url: str) -> Exception:
     if code in BUCKET_CODES:
         return ObjectNotFound(f"{url}: there is no such bucket")
     if status == 404:
-        return ObjectNotFound(f"{url} is not there")
+        return ObjectNotFound(f"{url} does not exist")
     if code in DENIED_CODES and status in (400, 401, 403):
         return AccessDenied(f"{url}: access denied ({code or status}); check the rights, or {WAY_OUT}")
     if code in KEY_CODES:
@@ -157,7 +157,7 @@ def _code(error: ClientError) -> str:
 
 def _invalid(error: ParamValidationError, url: str) -> Exception:
     if "bucket" in str(error).lower():
-        return ObjectNotFound(f"{url}: that is not a name of a bucket")
+        return ObjectNotFound(f"{url}: not a valid bucket name")
     return KeyRefused(f"{url} cannot be an object: {one_line(error)}")
 
 

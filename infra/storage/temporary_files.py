@@ -18,7 +18,7 @@ from infra.process_identity import Holder
 logger = logging.getLogger(__name__)
 
 OLD_SECONDS = 24 * 3600.0
-"""Age in seconds at which the file of an unknown process counts as abandoned; writing one takes seconds."""
+"""Age in seconds at which the file of an unknown process counts as abandoned; writing a file takes seconds."""
 _OURS = re.compile(r"\.derain-([0-9a-f]{16})-(\d+)-(\d+)-[0-9a-f]{16}\.tmp")
 
 

@@ -140,7 +140,7 @@ def open_array(
     in_parts: bool = False,
     stored: dict[str, StoredObject] | None = None,
 ) -> zarr.Array[Any]:
-    """Open an array at a URL; all-zero chunks are written like any other, since a missing chunk means pending work.
+    """Open an array at a URL. All-zero chunks are written like any other, since a missing chunk means pending work.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def open_array(
 
 
 def read_rows(url: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """Read rows of an array, given in rising order, and fetch only their chunks."""
+    """Read rows of an array, given in ascending order, and fetch only their chunks."""
     array = open_array(url, in_parts=True)
     # Neighbouring rows are read in one slice: selecting single rows (`oindex`) takes Zarr a hundred times as long.
     runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)

@@ -21,8 +21,8 @@ def resolve_here(settings: Settings, url: str) -> RegisteredModel | None:
     Returns
     -------
     RegisteredModel or None
-        None if the registry is elsewhere, does not have the version, or is not of the form that is known here:
-        `Registry.resolve` then finds it or says what is wrong.
+        None if the registry is elsewhere, does not have the version, or has unknown tables: `Registry.resolve` then
+        finds the version or reports the error.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""`LocalStore`, MLflow's SQLite file in a workspace: its integrity, its backup and the files that it names."""
+"""`LocalStore`, MLflow's SQLite file in a workspace: its integrity, its backup and the artifacts that it names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NAMED_FILES = (
 )
 """Tables and columns of MLflow that hold absolute URLs of files."""
 _SOUND: dict[Path, tuple[int, int]] = {}
-"""Size and modification time of each database when this process last found it sound: a check reads all of it."""
+"""Size and modification time of each database when this process last found it intact; a check reads all of it."""
 
 _VERSION = """
     SELECT version, source FROM model_versions AS found
@@ -69,7 +69,7 @@ class LocalStore:
         """
         if not self.database.exists():
             if self.backup.exists():
-                raise self._damaged("is not there, though its backup is")
+                raise self._damaged("is missing, although its backup exists")
             return
         if _SOUND.get(self.database) == _signature(self.database):
             return
@@ -83,7 +83,7 @@ class LocalStore:
         if not self.database.exists() or _is_newer(self.backup, self.database):
             return
         if not os.access(self.home, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-            return  # workspace of another user, whose runs keep the backup
+            return  # the workspace of another user, whose own runs keep the backup
         partial = self.backup.with_suffix(f".{os.getpid()}.partial")
         try:
             with closing(sqlite3.connect(self.database)) as source, closing(sqlite3.connect(partial)) as copy:
@@ -108,11 +108,11 @@ class LocalStore:
                         connection, f"{earlier}/{ARTIFACTS}/", f"{self.home.as_uri()}/{ARTIFACTS}/"
                     )
                     logger.info("%s: the workspace was at %s before", self.database, earlier)
-        except sqlite3.Error as error:  # not writable: files are found next to the database all the same
-            logger.warning("%s still names files of another place: %s", self.database, one_line(error))
+        except sqlite3.Error as error:  # not writable: files are found next to the database anyway
+            logger.warning("%s still names files at another path: %s", self.database, one_line(error))
 
     def find_version(self, name: str, alias: str | None, number: str) -> tuple[str, str] | None:
-        """Return number and artifact URL of a version; None if it is not there, or MLflow's tables are others."""
+        """Return number and artifact URL of a version; None if it does not exist, or if MLflow's tables differ."""
         try:
             with closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True)) as connection:
                 row = connection.execute(_VERSION, (alias, number, alias, name)).fetchone()
@@ -134,7 +134,7 @@ class LocalStore:
 
     @contextmanager
     def lock_file(self) -> Iterator[int]:
-        """Open the lock file; one of another user is opened for reading, which suffices to lock it.
+        """Open the lock file; another user's is opened for reading, which suffices to lock it.
 
         Raises
         ------
@@ -187,8 +187,8 @@ class LocalStore:
             when = datetime.fromtimestamp(self.backup.stat().st_mtime, UTC)
             backup = f"its backup of {when:%Y-%m-%d %H:%M} UTC is {self.backup}: copy it to {self.database}"
         return StoreDamaged(
-            f"{self.database} {fault}; {backup}. Which version was champion stands in the ledger, {self._ledger}."
-            " To begin anew instead, move the database and its backup away"
+            f"{self.database} {fault}; {backup}. The ledger, {self._ledger}, records which version was champion."
+            " To start over instead, move the database and its backup away"
         )
 
 
@@ -197,7 +197,7 @@ def _ending(experiment: str) -> str:
 
 
 def _fault(database: Path) -> str | None:
-    """Return what is wrong with a database; None if nothing is."""
+    """Return the fault of a database; None if it has none."""
     try:
         if database.stat().st_size == 0:
             return "is empty"
@@ -212,7 +212,7 @@ def _fault(database: Path) -> str | None:
 
 
 def _signature(database: Path) -> tuple[int, int]:
-    """Return what changes whenever a database does: its size and modification time."""
+    """Return values that change whenever a database does: its size and modification time."""
     status = database.stat()
     return status.st_size, status.st_mtime_ns
 

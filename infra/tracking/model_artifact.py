@@ -11,7 +11,7 @@ WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 CODE_FILE = "pyfunc_model.py"
 REQUIREMENTS = ("mlflow", "numpy", "pillow", "safetensors", "torch")
-"""Packages that a version needs in addition to this one, which is on no index: serve with `--env-manager local`."""
+"""Packages that a version needs in addition to this one, which no index has: serve with `--env-manager local`."""
 
 
 def write_model_folder(folder: Path, weights: bytes, config: bytes) -> None:
@@ -35,7 +35,7 @@ def _write_description(folder: Path) -> None:
     from mlflow.models.signature import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    # No schema of the input: MLflow would refuse a wrong one in its own words before `predict` names what it takes.
+    # No input schema: MLflow would refuse a wrong input in its own words before `predict` could name a valid one.
     photographs = Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1, 3))])
     model = Model(
         signature=ModelSignature(outputs=photographs),

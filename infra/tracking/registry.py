@@ -80,7 +80,7 @@ class Registry:
     Parameters
     ----------
     settings : Settings
-        They name the server.
+        Name the server.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -201,7 +201,7 @@ class Registry:
         training_run : str, optional
             Id of the tracked run that trained them: the version then belongs to that run, which keeps its files.
         card : VersionCard, optional
-            What the version shows of itself.
+            Description, tags, figures and picture of the version.
 
         Raises
         ------
@@ -247,8 +247,8 @@ class Registry:
     ) -> None:
         """Register the weights that ship with the package as version 1 and champion, if nothing is registered yet.
 
-        Of several first runs one does this, and a later run finishes what a killed one began. The card is made only
-        by the run that registers.
+        If several first runs start at once, one of them registers; a later run completes what a killed one began.
+        Only the run that registers makes the card.
 
         Raises
         ------

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class TrackedRun:
     """A run of an MLflow experiment that records the curves and pictures of a training.
 
-    Records that the server does not accept are kept on disk and sent with later ones, even by a later process: a
-    training does not stop because its records cannot be sent.
+    Records that the server does not accept are kept on disk and sent with later ones, even by a later process, so
+    that a training does not stop because its records cannot be sent.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def open_run(
     Parameters
     ----------
     settings : Settings
-        They name the server.
+        Name the server.
     experiment, name : str
         Names of the experiment and of the run.
     parameters : mapping

@@ -1,4 +1,4 @@
-"""`TrackingServer`, the MLflow behind registry and tracked runs: SQLite in the workspace, or a remote server."""
+"""`TrackingServer`, the MLflow store of registry and tracked runs: SQLite in the workspace, or a remote server."""
 
 from __future__ import annotations
 
@@ -88,13 +88,27 @@ class TrackingServer:
         return str(client.create_experiment(name, artifact_location=location, tags=SHOWN_AS))
 
     def artifact(self, folder: str, part: str) -> bytes:
-        """Return the bytes of a file in a logged folder."""
+        """Return the bytes of a file in a logged folder.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the file is not there.
+        """
         if folder.startswith(("/", "file:")):
             return self._store.local_path(Path(url2pathname(urlsplit(folder).path), part)).read_bytes()
-        from mlflow.artifacts import download_artifacts
+        from mlflow.artifacts import download_artifacts, list_artifacts
+        from mlflow.exceptions import MlflowException
 
         with tempfile.TemporaryDirectory() as here:
-            found = download_artifacts(f"{folder}/{part}", dst_path=here, tracking_uri=self.uri)
+            try:
+                found = download_artifacts(f"{folder}/{part}", dst_path=here, tracking_uri=self.uri)
+            except MlflowException as error:
+                # MLflow raises the same for a missing file as for a server that does not answer.
+                listed = list_artifacts(folder, tracking_uri=self.uri)
+                if any(Path(file.path).name == part for file in listed):
+                    raise
+                raise FileNotFoundError(f"{folder}/{part}") from error
             return Path(found).read_bytes()
 
     @contextmanager
@@ -107,9 +121,9 @@ class TrackingServer:
             yield self._store.find_version(name, alias, number)
 
     @contextmanager
-    def session(self, what: str) -> Iterator[None]:
-        """Hold the lock (`locked`) and translate errors about `what` (`translate_errors`)."""
-        with self.locked(), self.translate_errors(what):
+    def session(self, subject: str) -> Iterator[None]:
+        """Hold the lock (`locked`) and translate errors about `subject` (`translate_errors`)."""
+        with self.locked(), self.translate_errors(subject):
             yield
 
     @contextmanager
@@ -136,8 +150,8 @@ class TrackingServer:
             self._store.keep_backup()
 
     @contextmanager
-    def translate_errors(self, what: str) -> Iterator[None]:
-        """Translate whatever MLflow raises into an error with one clear line about `what`.
+    def translate_errors(self, subject: str) -> Iterator[None]:
+        """Translate whatever MLflow raises into an error with one clear line about `subject`.
 
         Raises
         ------
@@ -153,12 +167,12 @@ class TrackingServer:
             yield
         except FileNotFoundError as error:
             raise ModelNotFound(
-                f"{what}: registered at {self.uri}, but its files are gone ({error})"
+                f"{subject}: registered at {self.uri}, but its files are gone ({error})"
             ) from error
         except (MlflowException, SQLAlchemyError, OSError) as error:
             if getattr(error, "error_code", "") in _NOT_THERE:
                 raise ModelNotFound(
-                    f"{what}: the registry at {self.uri} has no such model, version, alias or run"
+                    f"{subject}: the registry at {self.uri} has no such model, version, alias or run"
                 ) from error
             raise TrackingUnreachable(
                 f"{self.uri}: the tracking server does not answer ({_first_line(error)})"
@@ -181,7 +195,7 @@ def _lock(file: int, name: str) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the message of the first cause, which the later ones repeat at length."""
+    """Return the message of the first cause, which later errors repeat at length."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

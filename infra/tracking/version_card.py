@@ -1,4 +1,4 @@
-"""What a registered version shows of itself in MLflow (`VersionCard`), and where it is put."""
+"""The card of a registered version in MLflow (`VersionCard`): its description, tags, figures and picture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 CARD_FILE = "README.md"
 PICTURE_FILE = "before_after.jpg"
 LONGEST_DESCRIPTION = 5000
-"""Most characters that MLflow keeps of a description; the whole card is a file of the version."""
+"""Maximum number of characters that MLflow keeps of a description; the whole card is a file of the version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class VersionCard:
 
     @property
     def description(self) -> str:
-        """The text, as far as MLflow keeps it."""
+        """The part of the text that MLflow keeps."""
         return self.text[:LONGEST_DESCRIPTION]
 
     def write(self, folder: Path) -> None:

@@ -35,7 +35,7 @@ def parse_model_url(url: str) -> tuple[str, str | None, str]:
     Raises
     ------
     ModelNotFound
-        If it is neither.
+        If the URL has neither form.
     """
     path = url.removeprefix("models:/").strip("/")
     if "@" in path:
@@ -82,7 +82,7 @@ def add_version(
     training_run : str, optional
         Id of the run that trained them. Default: a new run.
     card : VersionCard, optional
-        What the version shows of itself.
+        Description, tags, figures and picture of the version.
     """
     client = server.client()
     create_model(client, name)
@@ -98,7 +98,7 @@ def read_files(server: TrackingServer, source: str) -> ModelFiles:
 
 
 def has_files(server: TrackingServer, source: str, files: ModelFiles) -> bool:
-    """Return whether these are the files of a version; False if it has lost its own."""
+    """Return whether these are the files of a version; False if the version's own files are missing."""
     try:
         return read_files(server, source) == files
     except FileNotFoundError:

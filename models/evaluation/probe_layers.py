@@ -33,7 +33,7 @@ DARK = (-1.0, -1.0, -1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Fall:
+class _Rainfall:
     """The S streaks of one rainfall before they are drawn; every field is (S, 1)."""
 
     rows: Tensor
@@ -50,31 +50,31 @@ def beaded_rain(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     Drops oscillate as they fall, which leaves speckles and highlights within a streak (Garg and Nayar, SIGGRAPH
     2006); a cosine along the line stands for them here (ours).
     """
-    fall = _fall(rng, size)
+    rainfall = _rainfall(rng, size)
     place = along(LENGTH[1])
     beads, phase, depth = (
-        _each(rng, len(fall.rows), *limits) for limits in ((2, 6), (0, 2 * math.pi), (0.3, 0.8))
+        _each(rng, len(rainfall.rows), *limits) for limits in ((2, 6), (0, 2 * math.pi), (0.3, 0.8))
     )
     shine = 1 - depth * (0.5 + 0.5 * torch.cos(2 * math.pi * beads * place + phase))
-    return _streaks(fall, fall.angle.expand(-1, len(place)), shine * _taper(place), size)
+    return _streaks(rainfall, rainfall.angle.expand(-1, len(place)), shine * _taper(place), size)
 
 
 def bent_rain(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Draw streaks that gusts bend, all to the same side, faint towards both ends."""
-    fall = _fall(rng, size)
+    rainfall = _rainfall(rng, size)
     place = along(LENGTH[1])
     gust = rng.uniform(0.2, 0.8) * torch.where(rng.chance(0.5), 1.0, -1.0)
-    bend = gust * _each(rng, len(fall.rows), 0.6, 1.0)
-    return _streaks(fall, fall.angle + bend * (place - 0.5), _taper(place), size)
+    bend = gust * _each(rng, len(rainfall.rows), 0.6, 1.0)
+    return _streaks(rainfall, rainfall.angle + bend * (place - 0.5), _taper(place), size)
 
 
 def comet_rain(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Draw streaks with a bright, wide head at the lower end and a long thin tail."""
-    fall = _fall(rng, size)
+    rainfall = _rainfall(rng, size)
     place = along(LENGTH[1])
-    tail = _each(rng, len(fall.rows), 0.5, 2.0)
-    widening = (0.5 + 0.5 * place).expand(len(fall.rows), -1)
-    return _streaks(fall, fall.angle.expand_as(widening), place**tail, size, widening)
+    tail = _each(rng, len(rainfall.rows), 0.5, 2.0)
+    widening = (0.5 + 0.5 * place).expand(len(rainfall.rows), -1)
+    return _streaks(rainfall, rainfall.angle.expand_as(widening), place**tail, size, widening)
 
 
 def wires(rng: SampleRng, size: tuple[int, int]) -> Tensor:
@@ -128,7 +128,7 @@ def _each(rng: SampleRng, count: int, low: float, high: float) -> Tensor:
     return rng.uniform(low, high, shape=(count, 1))[0]
 
 
-def _fall(rng: SampleRng, size: tuple[int, int]) -> _Fall:
+def _rainfall(rng: SampleRng, size: tuple[int, int]) -> _Rainfall:
     """Scatter streaks over the frame, and beyond its edges by half the longest one."""
     height, width = size
     margin = LENGTH[1] / 2
@@ -138,16 +138,16 @@ def _fall(rng: SampleRng, size: tuple[int, int]) -> _Fall:
     length = LENGTH[0] * (LENGTH[1] / LENGTH[0]) ** _each(rng, count, 0, 1)
     rows = _each(rng, count, -margin, height + margin) - torch.cos(angle) * length / 2
     columns = _each(rng, count, -margin, width + margin) - torch.sin(angle) * length / 2
-    return _Fall(rows, columns, length, angle, _each(rng, count, *WIDTH), _each(rng, count, 0.4, 1.0))
+    return _Rainfall(rows, columns, length, angle, _each(rng, count, *WIDTH), _each(rng, count, 0.4, 1.0))
 
 
 def _streaks(
-    fall: _Fall, angle: Tensor, shine: Tensor, size: tuple[int, int], widening: Tensor | None = None
+    rainfall: _Rainfall, angle: Tensor, shine: Tensor, size: tuple[int, int], widening: Tensor | None = None
 ) -> Tensor:
     """Draw a rainfall; angle, share of brightness and share of width are given per dot, (S, P) each."""
-    rows, columns = path((fall.rows, fall.columns), fall.length, angle)
-    width = fall.width.expand_as(rows) if widening is None else fall.width * widening
-    layer = Strokes(rows, columns, width, fall.brightness * shine.expand_as(rows)).draw(size)
+    rows, columns = path((rainfall.rows, rainfall.columns), rainfall.length, angle)
+    width = rainfall.width.expand_as(rows) if widening is None else rainfall.width * widening
+    layer = Strokes(rows, columns, width, rainfall.brightness * shine.expand_as(rows)).draw(size)
     return layer.expand(3, -1, -1)
 
 

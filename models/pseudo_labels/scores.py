@@ -1,4 +1,4 @@
-"""Scores of a derained real photograph without ground truth (`layer_score`, `confidence`, `trust`). Ours.
+"""Scores of a derained real photograph without ground truth (`layer_score`, `confidence`, `combined_score`). Ours.
 
 No score relies on the judged network alone: consistency is blind to rain that a network leaves, and a network that
 changes nothing is perfectly consistent. A network that changes nothing, blurs or smooths scores 0, or less than a
@@ -135,7 +135,7 @@ def confidence(layer: Tensor, independent: Sequence[Tensor]) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class CombinedScore:
     """The scores that rules use; each is 0 for a network that changes nothing."""
 
     found: float
@@ -149,9 +149,9 @@ class Trust:
         return math.sqrt(max(self.found, 0.0) * max(self.probes, 0.0))
 
 
-def trust(score: LayerScore, probes: ProbeScore) -> Trust:
+def combined_score(score: LayerScore, probes: ProbeScore) -> CombinedScore:
     """Combine the measurements into the scores that rules use."""
-    return Trust(
+    return CombinedScore(
         found=score.agreement * score.elongation,
         probes=probes.informedness,
     )

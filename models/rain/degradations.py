@@ -27,14 +27,14 @@ _LUMINANCE_TABLE = (
 """Quantisation steps of luminance at quality 50 (ITU-T T.81, table K.1)."""
 
 
-def expose(rng: SampleRng, clean: Tensor) -> Tensor:
+def jitter_exposure(rng: SampleRng, clean: Tensor) -> Tensor:
     """Vary brightness and gamma: dusk, night, pale days."""
     gamma = torch.where(rng.chance(0.5), rng.log_uniform(0.7, 1.8), 1.0)
     gain = torch.where(rng.chance(0.3), rng.uniform(0.5, 1.0), 1.0)
     return _per_sample(gain) * clean.clamp(1e-4, 1) ** _per_sample(gamma)
 
 
-def soften(rng: SampleRng, clean: Tensor) -> Tensor:
+def defocus(rng: SampleRng, clean: Tensor) -> Tensor:
     """Blur photographs a little: a background out of focus behind sharp rain."""
     sigma = rng.uniform(0.4, 1.5)
     offsets = torch.arange(-4, 5, device=clean.device)
@@ -46,7 +46,7 @@ def soften(rng: SampleRng, clean: Tensor) -> Tensor:
         return F.conv2d(across, kernel[:, :, None, :], groups=kernel.shape[0]).reshape(clean.shape)
 
 
-def veil(rng: SampleRng, clean: Tensor) -> Tensor:
+def haze(rng: SampleRng, clean: Tensor) -> Tensor:
     """Add mist that thickens with distance (Koschmieder, 1924); distances are drawn by `_distance`."""
     size = (clean.shape[-2], clean.shape[-1])
     air = rng.uniform(0.5, 0.95, shape=(1, 1, 1)) + rng.uniform(-0.03, 0.03, shape=(3, 1, 1))
@@ -64,7 +64,7 @@ def _distance(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     return torch.lerp(recede[:, None], objects, share)
 
 
-def grain(rng: SampleRng, size: tuple[int, int]) -> Tensor:
+def sensor_noise(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Draw sensor noise for both sides, (B, 3, H, W)."""
     return _per_sample(rng.uniform(0.002, 0.02)) * rng.normal(shape=(3, *size))
 

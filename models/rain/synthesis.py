@@ -120,21 +120,21 @@ def _compose(
 def _rendered(streak_bank: Bank, rng: SampleRng, recipe: RainRecipe, clean: Tensor, kind: _Kind) -> RainyPair:
     size = (clean.shape[-2], clean.shape[-1])
     if recipe.camera:
-        clean = _filmed(rng, clean, () if recipe.veil else ((0.35, degradations.veil),))
+        clean = _degrade_clean(rng, clean, () if recipe.veil else ((0.35, degradations.haze),))
     streaks = clean.new_zeros(len(clean), 1, *size)
     of_bank, of_procedural = rng.subset(kind.bank), rng.subset(kind.procedural)
     if kind.bank.any():
         streaks[kind.bank] += bank_streaks(of_bank, streak_bank, size)
     if kind.procedural.any():
         streaks[kind.procedural] += procedural_streaks(of_procedural, recipe, size)
-    pair = _fall(rng, clean, streaks.clamp(0, 1))
+    pair = _add_streaks(rng, clean, streaks.clamp(0, 1))
     pair = _on_the_lens(rng, pair, kind.drops)
     if recipe.veil:
-        pair = RainyPair(degradations.veil(rng, pair.rainy), clean, pair.streaks)
-    return _developed(rng, pair) if recipe.camera else pair
+        pair = RainyPair(degradations.haze(rng, pair.rainy), clean, pair.streaks)
+    return _degrade_pair(rng, pair) if recipe.camera else pair
 
 
-def _fall(rng: SampleRng, clean: Tensor, streaks: Tensor) -> RainyPair:
+def _add_streaks(rng: SampleRng, clean: Tensor, streaks: Tensor) -> RainyPair:
     """Brighten photographs by slightly tinted streaks; in half of the samples they also cover the background."""
     cover = (rng.uniform() * rng.chance(0.5))[:, None, None, None]
     tint = rng.uniform(0.95, 1.05, shape=(3, 1, 1))
@@ -154,12 +154,12 @@ def _on_the_lens(rng: SampleRng, pair: RainyPair, chosen: Tensor) -> RainyPair:
 Change = Callable[[SampleRng, Tensor], Tensor]
 
 
-def _filmed(rng: SampleRng, clean: Tensor, air: Sequence[tuple[float, Change]]) -> Tensor:
+def _degrade_clean(rng: SampleRng, clean: Tensor, air: Sequence[tuple[float, Change]]) -> Tensor:
     """Vary the exposure of all samples; add a soft background, mist and rain-like content to some."""
-    clean = degradations.expose(rng, clean)
+    clean = degradations.jitter_exposure(rng, clean)
     content: list[tuple[float, Change]] = [
         (0.12, hard_negatives.grating),
-        (0.25, degradations.soften),
+        (0.25, degradations.defocus),
         *air,
         (0.16, hard_negatives.strands),
         (0.06, hard_negatives.dots),
@@ -172,14 +172,14 @@ def _filmed(rng: SampleRng, clean: Tensor, air: Sequence[tuple[float, Change]]) 
     return clean
 
 
-def _developed(rng: SampleRng, pair: RainyPair) -> RainyPair:
+def _degrade_pair(rng: SampleRng, pair: RainyPair) -> RainyPair:
     """Add noise to a third of the samples and JPEG to a third, equally on both sides."""
     sides = torch.stack((pair.rainy, pair.clean))
     noisy, compressed = rng.chance(0.35), rng.chance(0.3)
     of_noise, of_quality = rng.subset(noisy), rng.subset(compressed)
     if noisy.any():
         height, width = pair.clean.shape[-2:]
-        noise = degradations.grain(of_noise, (height, width))
+        noise = degradations.sensor_noise(of_noise, (height, width))
         sides[:, noisy] = (sides[:, noisy] + noise).clamp(0, 1)
     if compressed.any():
         quality = of_quality.uniform(60, 98)

@@ -19,7 +19,7 @@ def compile_network(network: Network) -> None:
 
     Earlier copies of the network stay uncompiled: validation would compile once for each size of photograph.
     """
-    reason = why_not()
+    reason = compile_problem()
     if reason:
         logger.warning("training without torch.compile: %s", reason)
         return
@@ -27,7 +27,7 @@ def compile_network(network: Network) -> None:
     setattr(network, network.costly_method, compiled)
 
 
-def why_not() -> str:
+def compile_problem() -> str:
     """Compile a trivial function; return the reason in one line if that fails, or else an empty string."""
     try:
         torch.compile(torch.neg, dynamic=False)(torch.ones(1))

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from models.engine import choose_device
 from models.errors import ModelError
 from models.evaluation.validation import ValidationSet, before_after, render_validation, score_input
-from models.interruption import noted_ctrl_c
+from models.interruption import deferred_ctrl_c
 from models.modelfile import pack, write_model_file
 from models.networks.architectures import presets
 from models.pairs import RainyPair
@@ -96,7 +96,7 @@ def fit(
     all_recorders = [CurveFile(out / "curve.csv"), *recorders]
     saved = time.monotonic()
     with (
-        noted_ctrl_c(fabric.world_size == 1) as is_interrupted,
+        deferred_ctrl_c(fabric.world_size == 1) as is_interrupted,
         Batches(fabric, config, training) as batches,
         tqdm(
             initial=state.step, total=config.steps, desc=config.preset, mininterval=5, smoothing=0.02
@@ -108,7 +108,7 @@ def fit(
             if state.step % config.validate_every == 0 or state.step == config.steps:
                 progress.set_postfix_str(validate(fabric, config, state, pairs, terms, out, all_recorders))
                 state.shares = fabric.broadcast(state.shares)
-            if due(fabric, config, state.step, time.monotonic() - saved):
+            if is_checkpoint_due(fabric, config, state.step, time.monotonic() - saved):
                 save(fabric, config, state, out)
                 saved = time.monotonic()
             elif is_interrupted():
@@ -142,7 +142,7 @@ def step(fabric: Fabric, config: TrainConfig, state: State, pair: RainyPair) -> 
 
 def share_gradients(fabric: Fabric, objective: Objective) -> None:
     """Average the gradients of an objective's parameters over all processes, as Fabric does for a network's."""
-    for parameter in objective.learnt():
+    for parameter in objective.trainable_parameters():
         gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         parameter.grad = cast(Tensor, fabric.all_reduce(gradient, reduce_op="mean"))
 
@@ -180,7 +180,7 @@ def validate(
     return str(scores)
 
 
-def due(fabric: Fabric, config: TrainConfig, step: int, seconds: float) -> bool:
+def is_checkpoint_due(fabric: Fabric, config: TrainConfig, step: int, seconds: float) -> bool:
     """Return whether to write a checkpoint after a step, this many seconds after the last one.
 
     Among several processes the first one decides, because all write together; asking it waits for all, so is rare.

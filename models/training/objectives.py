@@ -26,7 +26,7 @@ class Objective(nn.Module, ABC):
         """Values that checkpoints and model files record; a training resumes only with the same ones."""
         return {}
 
-    def learnt(self) -> list[nn.Parameter]:
+    def trainable_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that are trained; others, such as those of a teacher, do not change."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 

@@ -85,9 +85,11 @@ def optimizer_of(config: TrainConfig, network: Network, objective: Objective) ->
     if config.by_muon:
         kernels, others = split_kernels(network)
         rates = (config.muon_rate, config.learning_rate)
-        optimizer: torch.optim.Optimizer = Muon(kernels, [*others, *objective.learnt()], *rates, WEIGHT_DECAY)
+        optimizer: torch.optim.Optimizer = Muon(
+            kernels, [*others, *objective.trainable_parameters()], *rates, WEIGHT_DECAY
+        )
     else:
-        parameters = [*network.parameters(), *objective.learnt()]
+        parameters = [*network.parameters(), *objective.trainable_parameters()]
         optimizer = torch.optim.AdamW(
             parameters, lr=config.learning_rate, weight_decay=WEIGHT_DECAY, fused=True
         )

@@ -1,4 +1,4 @@
-"""The page of a run in Prefect (`run_markdown`): figures, rejects by reason, a few pictures, the report's place."""
+"""The page of a run in Prefect (`run_markdown`): figures, rejects by reason, a few pictures, link to the report."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_markdown(summary: RunSummary, samples: Sequence[Sample], place: str, lin
     samples : sequence of Sample
         Images before and after; the first `MOST_PICTURES` are shown as data URIs.
     place : str
-        Where the report is, or why there is none.
+        Location of the report, or the reason why there is none.
     link : str or None
         URL at which a browser opens the report.
     """

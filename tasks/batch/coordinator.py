@@ -56,7 +56,7 @@ def make_plan(
     request : BatchRequest
         The selection of images.
     catalog : Catalog
-        Knows which images are done.
+        The catalog, which says which images are done.
     folding : NameFolding, optional
         How the destination folds names. Detecting it writes a file, so a read-only caller assumes no folding.
 
@@ -83,7 +83,7 @@ def make_plan(
         if found.counts.listed == 0:
             raise PreflightFailed(
                 f"{prepared.scope.source}: no images there ({describe_left_out(left_out)};"
-                " --include says which to take)"
+                " --include selects others)"
             )
         refuse_contested(found.contest, catalog, prepared.scope)
     except BaseException:
@@ -93,7 +93,7 @@ def make_plan(
 
 
 def plan_line(counts: PlanCounts) -> str:
-    """Describe all objects of a source by category in one line."""
+    """Count all objects of a source by category, in one line."""
     rejected = sum(counts.rejected_for.values())
     made = ", ".join(f"{each.images:,} by {each.label}" for each in counts.made_by)
     parts = [
@@ -105,7 +105,7 @@ def plan_line(counts: PlanCounts) -> str:
         parts.append(f"{counts.colliding:,} to reject ({COLLISION})")
     parts += left_out_parts(counts.left_out)
     lost = {
-        "is gone": counts.gone,
+        "is missing": counts.gone,
         "was truncated or replaced": counts.replaced,
         "was overwritten": counts.overwritten,
     }

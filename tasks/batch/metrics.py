@@ -19,7 +19,7 @@ def publish_metrics(settings: Settings, summary: RunSummary) -> None:
 
 
 def run_gauges(summary: RunSummary) -> list[Gauge]:
-    """Return what is measured of a run."""
+    """Return the metrics of a run."""
     counts = summary.counts
     images = {
         "listed": counts.listed,
@@ -32,7 +32,7 @@ def run_gauges(summary: RunSummary) -> list[Gauge]:
     return [
         Gauge("derain_run_images", "Images of the last run by outcome", images, "outcome"),
         Gauge("derain_run_rejected_images", "Rejected images by reason", counts.rejected_for, "reason"),
-        Gauge("derain_run_queue_images", "Images that were to do as the run began", {"": summary.queue}),
+        Gauge("derain_run_queue_images", "Pending images at the start of the run", {"": summary.queue}),
         Gauge("derain_run_megapixels", "Derained megapixels", {"": summary.pixels / 1e6}),
         Gauge("derain_run_seconds", "Wall time by stage of the run", summary.stage_seconds, "stage"),
         Gauge("derain_run_worker_seconds", "CPU time of all workers", {"": summary.image_seconds}),

@@ -1,4 +1,4 @@
-"""Observers of a derain-batch run, which show its progress and choose its executor; for Prefect, `FlowObserver`."""
+"""Observers of a derain-batch run, which show its progress and choose its executor; Prefect's is `FlowObserver`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RunObserver(Protocol):
     def executor(
         self, settings: Settings, counts: PlanCounts, follows_death: bool
     ) -> AbstractContextManager[Executor]:
-        """Open what does the work; called only if there is work. For `follows_death` see `is_for_this_process`."""
+        """Open the executor; called only if there is work. For `follows_death` see `is_for_this_process`."""
 
 
 def is_for_this_process(settings: Settings, counts: PlanCounts, follows_death: bool) -> bool:
@@ -46,7 +46,7 @@ def is_for_this_process(settings: Settings, counts: PlanCounts, follows_death: b
     counts : PlanCounts
         The pending images.
     follows_death : bool
-        Whether the run before died. An image may have killed it, and only workers can find out which one.
+        Whether the previous run died. An image may have killed it, and only workers can find out which one.
     """
     has_choice = settings.cluster is None and settings.workers is None
     is_handful = counts.pending == 1 or counts.pending_pixels <= HANDFUL_PIXELS
@@ -54,7 +54,7 @@ def is_for_this_process(settings: Settings, counts: PlanCounts, follows_death: b
 
 
 class FlowObserver:
-    """Shows a run in Prefect if it is part of a flow run, and runs it on Dask, or here if there is little to do."""
+    """Shows a run in Prefect if it is part of a flow run; runs it on Dask, or in this process if it is small."""
 
     def planned(self, found: Plan) -> None:
         """Do nothing: the last line of the run has all counts."""

@@ -78,7 +78,7 @@ def prepare(
 def refuse_at_once(
     settings: Settings, source: str | None, destination: str | None, export: Export, model: str
 ) -> None:
-    """Refuse what `prepare` would refuse, as far as that needs no MLflow or PyTorch; create nothing.
+    """Make those checks of `prepare` that need neither MLflow nor PyTorch; create nothing.
 
     Raises
     ------
@@ -108,12 +108,12 @@ def _checked(settings: Settings, source: str, destination: str, export: Export) 
 
 def refuse_overlap(source: str, destination: str) -> None:
     """Refuse a destination that is the source, lies inside it, or contains it."""
-    ours, theirs = (PurePosixPath(url).parts for url in (destination, source))
-    shorter = min(len(ours), len(theirs))
-    if ours[:shorter] == theirs[:shorter]:
+    target, origin = (PurePosixPath(url).parts for url in (destination, source))
+    shorter = min(len(target), len(origin))
+    if target[:shorter] == origin[:shorter]:
         raise PreflightFailed(
             f"destination {destination} and source {source} lie inside one another:"
-            " derained images would be taken for rainy ones, or overwrite them; choose another destination"
+            " derained images would be treated as rainy, or overwrite them; choose another destination"
         )
 
 
@@ -129,8 +129,8 @@ def _refuse_other_kind(source: Source, destination: str, export: Export) -> None
         )
     if _has_objects(destination):
         raise PreflightFailed(
-            f"source {source.base} is a Zarr array, but destination {destination} holds other things;"
-            " choose an empty place"
+            f"source {source.base} is a Zarr array, but destination {destination} holds other objects;"
+            " choose an empty destination"
         )
 
 

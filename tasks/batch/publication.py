@@ -21,7 +21,7 @@ from tasks.waves.reading import UNREADABLE
 
 
 def publish(summary: RunSummary, medium: MediumSpec, settings: Settings) -> str:
-    """Publish the report and artifacts of a run that was not idle; return the report's URL, or why there is none.
+    """Publish the report and artifacts of a run that was not idle; return the report's URL or why there is none.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ class Unrecorded:
             return f"{self.destination} could not be listed: {self.fault}"
         return (
             f"{self.destination}: {self.objects:,} objects have no row in the catalog; the next run derains their"
-            " images again, and leaves everything else alone"
+            " images again and leaves all others unchanged"
         )
 
 
@@ -51,9 +51,9 @@ class RepairReport:
         lines = []
         for table in self.tables:
             if not table.damages:
-                lines.append(f"{table.name}: in order")
+                lines.append(f"{table.name}: intact")
                 continue
-            lines += [f"{table.name}: {damage.key} {damage.what}" for damage in table.damages]
+            lines += [f"{table.name}: {damage.key} {damage.fault}" for damage in table.damages]
             lost = (
                 f"at least {table.lost:,} rows are lost"
                 if table.lost
@@ -89,7 +89,7 @@ def repair(settings: Settings) -> RepairReport:
 
 
 def _unrecorded(catalog: Catalog) -> Iterator[Unrecorded]:
-    """Yield the objects of each destination that the rebuilt table does not list."""
+    """Yield, per destination, the number of objects that the rebuilt table does not list."""
     batches = catalog.scan(None, ["destination"], DERAINED)
     for destination in sorted(
         {name for batch in batches for name in batch["destination"].unique().to_pylist()}

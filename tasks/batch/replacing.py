@@ -15,7 +15,7 @@ from tasks.media.medium import MediumSpec
 
 
 def replaced_outputs(found: Plan, medium: MediumSpec) -> Iterator[str]:
-    """Yield the keys of existing outputs that will be overwritten, whoever wrote them.
+    """Yield the keys of existing outputs that will be overwritten, including those of other runs and programs.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ def replaced_outputs(found: Plan, medium: MediumSpec) -> Iterator[str]:
     """
     if medium.frames or not found.counts.pending:
         return
-    there = _keys(medium.destination)
-    if not len(there):
+    existing = _keys(medium.destination)
+    if not len(existing):
         return
     for refs in chunks(found.refs(), CHUNK):
         keys = [key for ref in refs if (key := _output_key(ref, medium)) is not None]
-        _, is_there = find(there, hash_texts(pl.Series(keys, dtype=pl.String)))
+        _, is_there = find(existing, hash_texts(pl.Series(keys, dtype=pl.String)))
         yield from (key for key, is_replaced in zip(keys, is_there, strict=True) if is_replaced)
 
 

@@ -35,7 +35,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The content of the page. `images` and `rejected` may be truncated; the counts cover all of them."""
+    """The content of the page. `images` and `rejected` may be truncated; the counts cover all images."""
 
     summary: RunSummary
     worst: Sequence[Sample]
@@ -57,7 +57,7 @@ class Card:
     full_width: int
     full_height: int
     rain_removed: str
-    """Share of removed rain, in words."""
+    """Share of the picture's energy that was removed as rain, in words."""
     link: str | None
     """URL of the output."""
     rainy: str

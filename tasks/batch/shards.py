@@ -1,8 +1,7 @@
 """The deraining job (`derain_shard`): fetch, decode, derain, encode and put each image of a shard.
 
-Images are prefetched and outputs are written in threads of their own, so that the one computing thread does not
-wait for storage. A fault of an image becomes a row with a reason; a fault of storage or workers leaves the image
-pending.
+Separate threads prefetch images and write outputs, so that the one computing thread does not wait for storage. A
+fault of an image becomes a row with a reason; a fault of storage or workers leaves the image pending.
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ def derain_shard(job: ShardJob, shard: Shard[ImageRef]) -> ShardResult[DerainRec
     Returns
     -------
     ShardResult
-        One row per derained or rejected image; the others are unfinished, or not started before the time was up.
+        One row per derained or rejected image; the others are unfinished, or were not started in time.
     """
     try:
         run = _ShardRun(job)
@@ -224,7 +223,7 @@ class _ShardRun:
 
 
 def read_ahead(batch_images: int) -> ReadAhead:
-    """Return what to read before its turn: two batches, decoded in threads, where batches have several images."""
+    """Return how much to read ahead: two batches, decoded in threads, if batches have several images."""
     if batch_images == 1:
         return ReadAhead()
     return ReadAhead(2 * batch_images, min(DECODERS, os.cpu_count() or 1), decodes=True)
@@ -233,8 +232,8 @@ def read_ahead(batch_images: int) -> ReadAhead:
 def same_sized(images: Iterable[_Rainy], most: int) -> Iterator[list[_Rainy]]:
     """Group images by size into batches of at most `most` images and `BATCH_PIXELS` pixels.
 
-    A batch is yielded once it is full. Images of all sizes that wait for others have at most `BATCH_PIXELS` pixels
-    together: the largest batch is yielded before there are more.
+    A batch is yielded once it is full. Waiting images of all sizes have at most `BATCH_PIXELS` pixels together: if
+    another image would exceed that, the largest batch is yielded first.
     """
     waiting: dict[tuple[int, int], list[_Rainy]] = {}
     for image in images:

@@ -86,7 +86,7 @@ class RunSummary:
 
     @property
     def queue(self) -> int:
-        """Number of images that were to do as the run began."""
+        """Number of pending images at the start of the run."""
         return self.counts.derained + self.counts.rejected + self.counts.pending
 
     @property
@@ -116,7 +116,7 @@ class RunSummary:
         return "; ".join([text, ", ".join(others)]) if others else text
 
     def other_parts(self) -> list[str]:
-        """Describe the objects that were not to do: done before, rejected before, left out."""
+        """Describe the objects that were not pending: done before, rejected before, left out."""
         counts, parts = self.counts, []
         if counts.derained_before:
             parts.append(f"{counts.derained_before:,} done before{self._by_others()}")
@@ -129,4 +129,4 @@ class RunSummary:
         made = describe_other_makers(self.made_before, self.model_digest)
         if not made:
             return ""
-        return f" ({made}; --redo stale makes what another model made again by {self.model_label})"
+        return f" ({made}; --redo stale derains these again with {self.model_label})"

@@ -23,7 +23,7 @@ _COLUMNS = ("status", "destination", "output_key", "output_size", "output_etag")
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Outputs and rows that a run wrote but that are missing at its end."""
+    """Outputs and rows that a run wrote and that are missing at its end."""
 
     outputs: int = 0
     """Number of outputs with a row that are missing from the destination or were changed."""
@@ -43,12 +43,12 @@ class Loss:
         if self.outputs:
             named = ", ".join(self.examples) + (", ..." if self.outputs > len(self.examples) else "")
             parts.append(
-                f"{self.outputs:,} outputs that this run wrote to {destination} are not there any more, or were"
-                f" replaced ({named}): was it removed or emptied?"
+                f"{self.outputs:,} outputs that this run wrote to {destination} no longer exist, or were replaced"
+                f" ({named}): was it removed or emptied?"
             )
         if self.rows:
             parts.append(
-                f"{self.rows:,} rows that this run committed are not in the catalog any more:"
+                f"{self.rows:,} rows that this run committed are no longer in the catalog:"
                 " was the workspace removed?"
             )
         return "; ".join(parts)
@@ -56,7 +56,7 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a run committed to the catalog."""
+    """The rows that a run committed to the catalog."""
 
     run_id: str
     images: int
@@ -68,8 +68,8 @@ class Recorded:
     def where(self) -> str:
         """SQL condition for the rows of these images.
 
-        They need not be the run's own: a coordinator that was frozen within a commit, and lost its lease, may
-        still complete that commit while its rival works. Each image then has the row that came first.
+        Another run may have written them: a coordinator that was frozen within a commit, and lost its lease, may
+        still complete that commit while this run works. Each image then has the row that was committed first.
         """
         since = -1 if self.since is None else self.since
         return f"(run_id = {quoted(self.run_id)} OR {VERSION} > {since})"
@@ -85,7 +85,7 @@ def find_loss(catalog: Catalog, scope: Scope, recorded: Recorded, folding: NameF
     scope : Scope
         Scope of the run.
     recorded : Recorded
-        What the run committed.
+        The rows that the run committed.
     folding : NameFolding
         How the destination folds names.
 

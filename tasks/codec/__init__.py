@@ -4,36 +4,37 @@ Pure functions without storage. What happens to each kind of input (`decode`, th
 
 =================================  ==========================================================================
 orientation (EXIF, TIFF, AVIF)     applied to the pixels; the tag is removed, so no viewer turns them again
-ICC profile                        kept where it describes the output: a CMYK profile is dropped with the CMYK
-EXIF                               kept byte for byte, less orientation and thumbnail (which shows the rain);
-                                   between TIFF and the others, what describes the photograph is carried over
-XMP                                kept with its orientation corrected; dropped where it describes appended data
+ICC profile                        kept if it describes the output; a CMYK profile is dropped with the CMYK
+EXIF                               kept byte for byte, without orientation and thumbnail (which shows the rain);
+                                   between TIFF and other formats, tags about the photograph are copied
+XMP                                kept with its orientation corrected; dropped if it describes appended data
 IPTC, comment                      kept in JPEG, IPTC in TIFF as well
 gAMA, cHRM, sRGB, cICP, texts      kept in PNG
 GeoTIFF                            kept in TIFF, unless the picture was turned
 gain map, appended pictures, video dropped; the first picture of a camera's MPO is derained
 further pages of a TIFF            reduced copies and masks are dropped; any other page rejects the file
-DPI                                kept, the axes exchanged where a quarter turn exchanges them
+DPI                                kept; a quarter turn exchanges the two axes
 grey, 1 bit                        grey, eight bits
 16 bits                            eight bits: the high byte, grey or colour (12-bit TIFF: the high eight)
-palette                            RGB, or RGBA where an entry is transparent
-CMYK, YCCK                         RGB, by plain arithmetic and without colour management
-alpha (LA, RGBA, a tRNS colour)    kept untouched; forced to JPEG: composited on white
+palette                            RGB, or RGBA if an entry is transparent
+CMYK, YCCK                         RGB, by simple arithmetic without colour management
+alpha (LA, RGBA, a tRNS colour)    kept unchanged; composited on white if the output is JPEG
 wide integers, floats, LAB         rejected
 animations, raw cameras, HEIC      rejected
 =================================  ==========================================================================
 
-What becomes of each format (`Export`): "same" writes JPEG, PNG, WebP, TIFF and BMP back as they came: JPEG
-with the source's chroma and progression, lossless WebP losslessly, compressed TIFF compressed, `quality` for
-the lossy ones. From the others that can be read (GIF, AVIF, JPEG 2000, PPM), and where a picture is too large
-for the format, only "png" and "jpeg" lead out, and the reason says so. The content decides what an image is,
-never its name. A JPEG made of another format keeps full chroma (4:4:4).
+`Export` determines the format of outputs. "same" writes JPEG, PNG, WebP, TIFF and BMP in the form of the source:
+JPEG with the source's chroma subsampling and progression, lossless WebP losslessly, compressed TIFF compressed;
+`quality` applies to lossy formats. Other formats that can be read (GIF, AVIF, JPEG 2000, PPM), and pictures that
+are too large for their format, can only be written with "png" or "jpeg"; otherwise they are rejected with that
+reason. The format is detected from the content, never from the name. A JPEG made from another format keeps full
+chroma (4:4:4).
 
-`dropped` names what an output lacks of its source, and so does its row. A valid file of a kind that is not read is
-rejected as "not supported: ..."; only damage is called "damaged" or "truncated".
+`dropped` and the row of an image name the contents of the source that its output lacks. A valid file of a kind that
+is not read is rejected as "not supported: ..."; only damage is called "damaged" or "truncated".
 
-Both directions are deterministic byte for byte. `decode` raises `ImageRejected` and nothing else for a fault
-of the image; `MemoryError` is a fault of the machine and passes through.
+Decoding and encoding are deterministic byte for byte. For a fault of the image, `decode` raises `ImageRejected` and
+nothing else; `MemoryError` is a fault of the machine and passes through.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Limits on the pixels that a file can hold: a header may claim a size that takes gigabytes to decode.
 
-A file of a few hundred bytes that claims hundreds of megapixels is no photograph. The limits below are those of
-each format's densest encoding, so no file that holds its pixels exceeds them.
+A file of a few hundred bytes that claims hundreds of megapixels is not a photograph. The limits below are those of
+each format's densest encoding, so that a file which really holds its pixels never exceeds them.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def require_plausible_size(image: ImageFile, data: bytes) -> None:
     Raises
     ------
     ImageRejected
-        If it does; the reason has both numbers.
+        If the header claims more; the reason has both numbers.
     """
     pixels = image.size[0] * image.size[1]
     most = _pixels_per_byte(image, data)

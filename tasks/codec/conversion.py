@@ -32,12 +32,12 @@ _KINDS = {
 
 
 def way_out(kind: str) -> str:
-    """Return how to make a picture that is read out of one of a kind that is not."""
+    """Return advice on converting an unsupported kind of picture to a supported format."""
     return f"convert to JPEG or PNG, for example with {_PROGRAMS.get(kind, 'magick')}"
 
 
-def unread(suffixes: Iterable[str]) -> list[str]:
-    """Return a text per kind of photographs among suffixes that is not read, with what converts it."""
+def describe_unsupported(suffixes: Iterable[str]) -> list[str]:
+    """Describe each unsupported kind of photograph among some suffixes, with advice on converting it."""
     found = set(suffixes)
     return [
         f"{', '.join(sorted(found.intersection(known)))} not read ({way_out(kind)})"

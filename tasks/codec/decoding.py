@@ -56,7 +56,7 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     Parameters
     ----------
     data
-        The whole file; its content decides its format.
+        The whole file; its format is detected from the content.
     max_pixels
         The limit against decompression bombs, checked on the header before pixels are decoded.
 
@@ -65,9 +65,9 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     ImageRejected
         For every fault of the image, with a short reason.
     MemoryError
-        If the machine has too little memory, which is no fault of the image.
+        If the machine has too little memory, which is not a fault of the image.
     """
-    _hush_pillow()
+    _silence_pillow()
     name = identify(data)
     try:
         return _read(data, name, max_pixels)
@@ -174,15 +174,15 @@ def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     return rgb, np.array(image.getchannel("A")) if "A" in image.mode else None
 
 
-def _hush_pillow() -> None:
+def _silence_pillow() -> None:
     # Pillow warns about odd metadata. Nobody acts on that here, and where warnings are errors it would reject a
-    # good image. catch_warnings is not safe between threads; one lasting filter is.
+    # good image. catch_warnings is not thread-safe; one permanent filter is.
     if _HUSHED not in warnings.filters[:1]:
         warnings.filterwarnings("ignore", module=_PILLOW_WARNINGS)
 
 
-# The readers themselves, not Image.open: that one checks sizes against a limit shared by the whole process,
-# tries every format in turn, and takes a camera's JPEG with further pictures (MPO) for an animation.
+# The readers themselves, not Image.open, which checks sizes against a limit shared by the whole process, tries
+# every format in turn, and treats a camera's JPEG with further pictures (MPO) as an animation.
 _OPENERS: dict[str, Callable[[bytes, int], Opened]] = {
     "AVIF": _open_avif,
     "BMP": partial(_open_plainly, BmpImagePlugin.BmpImageFile),

@@ -38,9 +38,9 @@ def encode(rgb: RgbImage, picture: Picture, export: Export) -> bytes:
     Raises
     ------
     ImageRejected
-        When the format cannot hold the picture.
+        If the format cannot hold the picture.
     ValueError
-        When the pixels are not of the picture's size and type.
+        If the pixels do not have the picture's size and type.
     """
     if rgb.shape != picture.rgb.shape or rgb.dtype != np.uint8:
         raise ValueError(f"derained pixels are {rgb.dtype} {rgb.shape}, not uint8 {picture.rgb.shape}")
@@ -55,7 +55,7 @@ def dropped(picture: Picture, export: Export) -> tuple[str, ...]:
     Raises
     ------
     ImageRejected
-        When the format cannot hold the picture.
+        If the format cannot hold the picture.
     """
     return carry(picture.form, target_format(picture, export))[1]
 

@@ -105,12 +105,12 @@ def _exif_of_tiff(image: Image.Image) -> bytes | None:
         return block_of_tiff(image.getexif())
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - odd tags make Pillow raise anything and are no reason to reject
+    except Exception:  # noqa: BLE001 - odd tags make Pillow raise anything and do not justify a rejection
         return None
 
 
 def _exif_in_text(text: object) -> bytes | None:
-    # The format of ImageMagick from before PNG had an EXIF chunk: a title, a length, then hexadecimal digits.
+    # ImageMagick's format from before PNG had an EXIF chunk: a title, a length, then hexadecimal digits.
     try:
         return bytes.fromhex("".join(str(text).split("\n")[3:])) if text else None
     except ValueError:

@@ -32,8 +32,8 @@ def not_supported(what: str) -> ImageRejected:
     return ImageRejected(f"not supported: {what}")
 
 
-def not_read(kind: str) -> ImageRejected:
-    """Return the rejection of a photograph of a kind that is not read, with the way out in brackets."""
+def unsupported_photograph(kind: str) -> ImageRejected:
+    """Return the rejection of a photograph of an unsupported kind, with advice on converting it in brackets."""
     return not_supported(f"{kind} ({way_out(kind)})")
 
 
@@ -63,7 +63,7 @@ class PictureForm:
     """The properties of a source, besides pixels, that its output needs."""
 
     format: str
-    """The format of the content, whatever the file name says: JPEG, PNG, WEBP, TIFF, BMP, GIF, ..."""
+    """The format of the content, independent of the file name: JPEG, PNG, WEBP, TIFF, BMP, GIF, ..."""
     mode: Mode
     """Mode of the output's samples: eight bits, grey or colour, with or without alpha."""
     metadata: Metadata = Metadata()

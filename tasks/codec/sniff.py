@@ -1,4 +1,4 @@
-"""Identification of a file's format by its first bytes (`identify`); its key plays no part.
+"""Identification of a file's format by its first bytes (`identify`); its key is ignored.
 
 Libraries such as `filetype` and `puremagic` name a type, whereas a row needs the reason why a file of that type
 is not derained.
@@ -7,7 +7,7 @@ is not derained.
 from __future__ import annotations
 
 from tasks.codec.conversion import HEIC, JPEG_XL, PHOTOSHOP, RAW
-from tasks.codec.pictures import ImageRejected, not_read
+from tasks.codec.pictures import ImageRejected, unsupported_photograph
 
 # Only formats with unmistakable first bytes and a reader that starts no other program.
 _PICTURES = (
@@ -61,7 +61,7 @@ def identify(data: bytes) -> str:
     Raises
     ------
     ImageRejected
-        If the bytes are no picture, or one of an unsupported kind.
+        If the bytes are not a picture, or one of an unsupported kind.
     """
     if not data:
         raise ImageRejected("zero bytes")
@@ -76,7 +76,7 @@ def identify(data: bytes) -> str:
         return _identify_ftyp(data)
     for magic, name in _NOT_READ:
         if data.startswith(magic):
-            raise not_read(name)
+            raise unsupported_photograph(name)
     raise ImageRejected(_name_other(data))
 
 
@@ -86,9 +86,9 @@ def _identify_ftyp(data: bytes) -> str:
     if b"avif" in brands or b"avis" in brands:
         return "AVIF"
     if any(brand in _HEIF_BRANDS for brand in brands):
-        raise not_read(HEIC)
+        raise unsupported_photograph(HEIC)
     if b"crx " in brands:  # Canon
-        raise not_read(RAW)
+        raise unsupported_photograph(RAW)
     raise ImageRejected("video, not an image")
 
 

@@ -1,4 +1,4 @@
-"""Suffixes of keys that are treated as images; the content of a file decides its actual format."""
+"""Suffixes of keys that are treated as images; the actual format of a file is detected from its content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def suffix_of(key: str) -> str:
     Returns
     -------
     str
-        `NO_SUFFIX` if there is none, `OTHER_SUFFIX` if the text after the dot is no usual suffix.
+        `NO_SUFFIX` if there is none, `OTHER_SUFFIX` if the text after the dot does not look like a suffix.
     """
     name = key.rpartition("/")[2]
     stem, dot, suffix = name.rpartition(".")

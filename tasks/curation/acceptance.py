@@ -9,18 +9,18 @@ from typing import Self
 
 from infra.limits import CurationLimits
 from models.evaluation.probes import ProbeScore
-from models.pseudo_labels.scores import LayerScore, trust
+from models.pseudo_labels.scores import LayerScore, combined_score
 
 AGREE = "agree-1"
-"""Rule: independent networks found the same rain, and the judged network keeps detail on this very crop."""
+"""Rule: independent networks found the same rain, and the judged network keeps detail on this crop."""
 TEMPORAL = "temporal-1"
 """Rule: the background was visible in neighbouring frames."""
 REVIEWER = "reviewer-1"
 """Rule: a reviewer accepted or rejected the pseudo-label."""
 NO_RAIN = "no rain found"
 RANKS = {AGREE: 0, TEMPORAL: 1, REVIEWER: 2}
-"""Ranks of the rules: an observed background beats a predicted one whatever the scores, and no rule replaces what a
-reviewer accepted."""
+"""Ranks of the rules: an observed background takes precedence over a predicted one whatever the scores, and no rule
+replaces a pseudo-label that a reviewer accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Scores:
     def of_networks(cls, found: LayerScore, probes: ProbeScore, feature_distance: float, sure: float) -> Self:
         """Combine the scores of a network's pseudo-label; `sure` is its mean confidence."""
         return cls(
-            score=trust(found, probes).overall,
+            score=combined_score(found, probes).overall,
             rain_found=found.rain_found,
             agreement=found.agreement,
             elongation=found.elongation,
@@ -67,7 +67,7 @@ NOTHING_MEASURED = Scores(0.0, 0.0, None, None, None, None, None, None, 0.0, Non
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a pseudo-label is not accepted: the same words for all such crops, and the figures of this one."""
+    """The reason for not accepting a pseudo-label, in words that all such crops share, and the crop's figures."""
 
     reason: str
     details: str | None = None
@@ -75,12 +75,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A judged crop, as the final decision needs it."""
+    """The data of a judged crop on which the final decision depends."""
 
     crop_id: str
     source_group: str
     content: str
-    """Equal for crops with the same pixels."""
+    """Digest that is equal for crops with the same pixels."""
     rule: str
     scores: Scores
     refusal: Refusal | None
@@ -157,7 +157,7 @@ def rule_on(candidates: Sequence[Candidate], history: History, quota: int) -> li
         A crop with an accepted pseudo-label keeps it, and its place in the quota, unless the new one is better. A
         crop that a reviewer rejected stays rejected.
     quota : int
-        Largest number of accepted crops per source group.
+        Maximum number of accepted crops per source group.
 
     Returns
     -------

@@ -52,7 +52,7 @@ class _Run:
     plan: CurationPlan
     ledger: pl.DataFrame
     finished: Mapping[str, Judged]
-    """Judgements that a killed run left, by crop id."""
+    """Judgements made by a killed run, by crop id."""
     requested: frozenset[str]
     """Crops of which a reviewer accepted a pseudo-label whose pixels were not kept."""
 
@@ -62,9 +62,9 @@ class _Selection:
     """The crops to decide on."""
 
     reused: dict[str, Judged]
-    """Those that a killed run has judged."""
+    """Judgements of crops that a killed run has judged, by crop id."""
     missing: pl.DataFrame
-    """Rows of the pool of those to be judged now."""
+    """Rows of the pool for the crops to be judged now."""
     waiting: int
     """Number of crops that the limit leaves for later runs."""
 
@@ -119,7 +119,7 @@ def _selected(run: _Run) -> _Selection:
     """Select the crops that are new to these networks, and requested ones.
 
     If there is a limit, requested crops come first, then new crops in the order of their ids, which are hashes.
-    Crops that a killed run has judged do not count, unless it kept no pixels of a requested one.
+    Crops that a killed run has judged do not count towards the limit, unless a requested one has no pixels.
     """
     plan, ledger = run.plan, run.ledger
     known = ledger.filter(pl.col("judgement") == plan.judgement, pl.col("reviewer_decision").is_null())
@@ -183,7 +183,7 @@ def _decided(run: _Run, judged: dict[str, Judged]) -> list[PseudoLabelRecord]:
 
 
 def _with_places(rows: Sequence[PseudoLabelRecord], judged: Mapping[str, Judged]) -> list[PseudoLabelRecord]:
-    """Return the rows, newly accepted ones with the places of their pixels.
+    """Return the rows, with the locations of the pixels in newly accepted ones.
 
     A crop that a reviewer accepted but that could not be judged now has no pixels and gets no row: the next run
     with the same decisions judges it.

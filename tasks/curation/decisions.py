@@ -83,7 +83,7 @@ def fetch_decisions(url: str) -> bytes:
 
 def _rows(url: str, data: bytes) -> Sequence[Any]:
     if len(data) > MOST_BYTES:
-        raise DecisionsInvalid(f"{url}: {len(data):,} bytes are no file of decisions")
+        raise DecisionsInvalid(f"{url}: {len(data):,} bytes are too many for a file of decisions")
     try:
         text = data.decode("utf-8-sig")
         if url.lower().endswith(".csv"):
@@ -91,10 +91,12 @@ def _rows(url: str, data: bytes) -> Sequence[Any]:
         rows = json.loads(text)
     except (ValueError, RecursionError, csv.Error) as error:
         raise DecisionsInvalid(
-            f"{url}: neither JSON nor CSV can be read there ({error}); save it again from the review page"
+            f"{url}: not readable as JSON or CSV ({error}); save it again from the review page"
         ) from error
     if not isinstance(rows, list):
-        raise DecisionsInvalid(f"{url}: holds no list of decisions; save it again from the review page")
+        raise DecisionsInvalid(
+            f"{url}: does not hold a list of decisions; save it again from the review page"
+        )
     return rows
 
 
@@ -102,10 +104,10 @@ def _decision(url: str, number: int, row: Any) -> Decision:
     if not isinstance(row, dict) or set(row) != set(_COLUMNS):
         found = ", ".join(map(str, row)) if isinstance(row, dict) else repr(row)
         raise DecisionsInvalid(
-            f"{url}: row {number} has {_cut(found) or 'nothing'}, and must have {', '.join(_COLUMNS)} alone"
+            f"{url}: row {number} has {_cut(found) or 'nothing'}, but must have exactly {', '.join(_COLUMNS)}"
         )
     if not all(isinstance(value, str) and value for value in row.values()):
-        raise DecisionsInvalid(f"{url}: row {number} has a value that is no text, or none")
+        raise DecisionsInvalid(f"{url}: row {number} has a value that is missing or not text")
     if row["decision"] not in DECISIONS:
         word = _cut(row["decision"])
         raise DecisionsInvalid(f"{url}: row {number}: decision {word!r}; use {' or '.join(DECISIONS)}")
@@ -116,7 +118,7 @@ def _refuse_repeated(url: str, decisions: Sequence[Decision]) -> None:
     seen: set[str] = set()
     for number, each in enumerate(decisions, start=1):
         if each.crop_id in seen:
-            raise DecisionsInvalid(f"{url}: row {number}: crop {_cut(each.crop_id)} is decided on twice")
+            raise DecisionsInvalid(f"{url}: row {number}: a second decision on crop {_cut(each.crop_id)}")
         seen.add(each.crop_id)
 
 

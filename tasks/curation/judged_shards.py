@@ -5,13 +5,13 @@ A worker writes a shard under a name that no other task uses, even if Dask runs 
 1. `pseudo/<name>.zarr`: pixels of the crops that no rule refuses, and of refused ones that a reviewer accepted.
    Rows of the ledger name these groups.
 2. `streaks/<name>.safetensors`: layers of rain that were cut from the same crops.
-3. `pseudo/judged/<judgement>/<name>.zarr`: pixels of the refused crops, for the review page alone.
+3. `pseudo/judged/<judgement>/<name>.zarr`: pixels of the refused crops, only for the review page.
 4. `pseudo/judged/<judgement>/<name>.json`: the judgements of all crops, the marker of a complete shard.
 
 A killed run leaves complete shards, which the next run reuses, and at most one incomplete shard per worker, which
-it removes (`remove_unneeded`). A run that ends removes 3 and 4 (`forget_judgements`), and the groups of which it
-accepted no crop. A group with an accepted crop stays whole: others in it, kept out by the quota or by a better
-pseudo-label, take up less than 1 MiB each, and there are at most `DERAIN_CURATION__TASK_CROPS` per group.
+it removes (`remove_unneeded`). A run that completes removes 3 and 4 (`forget_judgements`), and the groups of which
+it accepted no crop. A group with an accepted crop stays whole: the other crops in it, kept out by the quota or by a
+better pseudo-label, take less than 1 MiB each, and there are at most `DERAIN_CURATION__TASK_CROPS` per group.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from tasks.curation.acceptance import Refusal, Scores
 from tasks.curation.streak_harvest import cut_streaks
 
 JUDGED_FOLDER = "pseudo/judged"
-"""Folder of what a run needs until it has ended, relative to the workspace."""
+"""Folder of objects that are needed until a run has ended, relative to the workspace."""
 _MARKER = ".json"
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class JudgedCrop:
-    """A judged crop with its pixels, as a worker holds it."""
+    """A judged crop with its pixels, in the memory of a worker."""
 
     judged: Judged
     pixels: PseudoPixels
@@ -102,7 +102,7 @@ def store(workspace: str, run_id: str, judgement: str, crops: Sequence[JudgedCro
 
 
 def read_finished(workspace: str, judgement: str) -> dict[str, Judged]:
-    """Read the judgements of complete shards that runs before this one left, by crop id.
+    """Read the judgements of complete shards that earlier runs left, by crop id.
 
     A worker may outlive its coordinator and mark a shard as complete after another run has removed its group. Such
     judgements are left out.
@@ -125,7 +125,7 @@ def read_pixels(workspace: str, judged: Judged) -> PseudoPixels | None:
 
 
 def remove_unneeded(workspace: str, committed: Collection[str]) -> None:
-    """Remove all groups but those that rows of the ledger name and those of complete shards.
+    """Remove all groups except those that rows of the ledger name and those of complete shards.
 
     No other curation may be running in the workspace.
     """
@@ -136,14 +136,14 @@ def remove_unneeded(workspace: str, committed: Collection[str]) -> None:
 
 
 def remove_shards(workspace: str, groups: Collection[str]) -> None:
-    """Remove groups and their layers of rain; the layers first, so that none is left without its group."""
+    """Remove groups and their layers of rain, the layers first, so that no layers remain without their group."""
     if groups:
         StreakLayers(workspace).remove(groups)
         remove_groups(workspace, groups)
 
 
 def forget_judgements(workspace: str) -> None:
-    """Remove all markers, also those of other networks, and then the pixels of refused crops."""
+    """Remove all markers, including those of other networks, and then the pixels of refused crops."""
     location = open_location(f"{workspace}/{JUDGED_FOLDER}")
     keys = _keys(workspace)
     for key in sorted(keys, key=lambda key: not _is_marker(key)):
@@ -205,5 +205,5 @@ def _is_marker(key: str) -> bool:
 def _keys(workspace: str) -> list[str]:
     try:
         return [ref.key for ref in open_location(f"{workspace}/{JUDGED_FOLDER}").list()]
-    except ObjectNotFound:  # nothing is under way
+    except ObjectNotFound:  # no judged crops yet
         return []

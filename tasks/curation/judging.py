@@ -1,4 +1,4 @@
-"""The judging job (`JudgingJob`): derain a crop with every network, look for its background, score it, apply rules.
+"""The judging job (`JudgingJob`): derains a crop with every network, estimates its background, scores and rules.
 
 A shard of judged crops is written to the workspace as a whole; see `tasks.curation.judged_shards`.
 """
@@ -34,7 +34,7 @@ from tasks.waves.stage import Shard, ShardResult, Unfinished, halved
 
 KILLED = Refusal("the process that judges it dies each time")
 PROBED_SIDE = 256
-"""Height and width in pixels of the central part in which probes are planted, at most; this takes eight passes."""
+"""Maximum height and width in pixels of the central part in which probes are planted; this takes eight passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class CropRef:
     width: int
     neighbourhood: Neighbourhood | None
     is_requested: bool
-    """Whether a reviewer accepted it, so that its pixels are kept whatever the rules say."""
+    """Whether a reviewer accepted the crop, so that its pixels are kept whatever the rules say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def _derain(job: JudgingJob, model: StagedModel) -> Derain:
 
 
 def _background_scores(job: JudgingJob, rainy: np.ndarray, found: TemporalBackground) -> Scores:
-    """Score a background by its static share; rain is what is brighter than the background there, beyond noise."""
+    """Score a background by its static share; pixels that are brighter than it, beyond noise, count as rain."""
     brighter = (rainy.astype(np.float32) - found.background).mean(axis=-1) / 255
     brighter *= brighter > FLOOR
     static = found.confidence / 255

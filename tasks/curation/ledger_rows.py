@@ -1,4 +1,4 @@
-"""Rows of the pseudo-label ledger from decisions, and the current state from its rows (`history_of`)."""
+"""Conversion of decisions to rows of the pseudo-label ledger, and of rows to the current state (`history_of`)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LedgerStamp:
 
 
 def history_of(ledger: pl.DataFrame, crops: pl.DataFrame) -> History:
-    """Return the current state, given all rows of the ledger, oldest first."""
+    """Return the decisions that are in force, given all rows of the ledger, oldest first."""
     accepted = standing(ledger)
     reviewed = ledger.filter(pl.col("reviewer_decision").is_not_null()).unique("crop_id", keep="last")
     rejected = reviewed.filter(pl.col("reviewer_decision") == "reject")["crop_id"]

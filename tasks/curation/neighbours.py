@@ -1,4 +1,4 @@
-"""Neighbouring frames of the same camera (`neighbourhoods`), and the part of them that a crop shows."""
+"""Neighbouring frames of the same camera (`neighbourhoods`), cut to the part that a crop shows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Neighbourhood:
 
 
 def neighbourhoods(crops: pl.DataFrame, frames: pl.DataFrame, count: int) -> dict[str, Neighbourhood]:
-    """Return the frames nearest to each crop in the order of their keys.
+    """Return, for each crop, the frames whose keys are nearest in sorted order.
 
     Parameters
     ----------

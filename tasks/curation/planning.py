@@ -29,9 +29,9 @@ from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
 
 INDEPENDENT = ("drd-net-slim", "student-small")
-"""Shipped networks that are used unless others are named."""
+"""Shipped networks that are used if the request names none."""
 JUDGING_VERSION = 1
-"""Version of the scores; increase it when their meaning changes, and everything is judged again."""
+"""Version of the scores; increase it when their meaning changes, so that everything is judged again."""
 MOST_LABELLED = 200
 LABELLED_SIDE = 256
 """Side in pixels of the squares in which labelled photographs are measured."""
@@ -159,7 +159,7 @@ def _squares(picture: np.ndarray) -> list[np.ndarray]:
 def judgement_digest(settings: Settings, models: Sequence[str], labelled: LabelledFeatures) -> str:
     """Digest everything that scores and rules depend on; crops with the same judgement are not judged again.
 
-    `scales` was a limit of version 0.1.0: it stays in the digest, so that what was judged then remains judged.
+    `scales` was a limit of version 0.1.0. It stays in the digest, so that crops judged by that version stay judged.
     """
     facts = json.dumps(
         {

@@ -27,14 +27,14 @@ FOLDER = "reviews"
 MOST_SHOWN = 60
 """Largest number of crops on a page, four pictures each: about 15 MB."""
 MOST_AMPLIFIED = 16
-"""Largest factor by which differences are amplified; what is fainter is rounding."""
+"""Maximum factor by which differences are amplified; fainter differences are rounding errors."""
 BRIGHTEST = 99.5
 """Percentile of a difference that is shown as white."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """One crop as the page shows it; pictures are uint8 (H, W, 3), confidence is (H, W)."""
+    """One crop on the page; pictures are uint8 (H, W, 3), confidence is (H, W)."""
 
     row: PseudoLabelRecord
     image: str
@@ -46,7 +46,7 @@ class Reviewed:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A crop as the template needs it; all pictures are data URIs of one size."""
+    """Input of the template for one crop; all pictures are data URIs of one size."""
 
     crop_id: str
     judgement: str
@@ -120,7 +120,7 @@ def publish_review(
 
 
 def doubt(row: PseudoLabelRecord, settings: Settings) -> float:
-    """Return how doubtful a decision is: more so near the limit of the score; crops without rain come last."""
+    """Return how doubtful a decision is: most near the limit of the score, least for crops without rain."""
     if row.reason == NO_RAIN or row.confident == 0:
         return -2.0
     if row.reviewer_decision is not None:

@@ -1,4 +1,4 @@
-"""Rows of reviewers' decisions (`reviewed_rows`): they override rules and have a quota of their own."""
+"""Rows of reviewers' decisions (`reviewed_rows`), which override rules and have a separate quota."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def reviewed_rows(
 
 
 def _refusal(row: PseudoLabelRecord | None, taken: Mapping[str, int], quota: int) -> Refusal | None:
-    """Return why even a reviewer cannot accept a pseudo-label; None if nothing prevents it."""
+    """Return why even a reviewer cannot accept a pseudo-label; None if a reviewer can."""
     if row is None:
         return _UNSEEN
     if row.confident == 0:

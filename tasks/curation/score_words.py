@@ -1,4 +1,4 @@
-"""The scores of a pseudo-label in plain words (`SCORES`), as the review page shows and explains them."""
+"""The scores of a pseudo-label (`SCORES`), in the plain words with which the review page explains them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ScoreWords:
     """Column of the ledger."""
     words: str
     meaning: str
-    """What it measures, and whether high or low is good."""
+    """Explanation of the score, with whether high or low is good."""
     is_share: bool = True
     """Whether it is a fraction in [0, 1], shown in per cent."""
 

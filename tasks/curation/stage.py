@@ -17,7 +17,7 @@ from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
 
 @dataclass(frozen=True, slots=True)
 class JudgeStage:
-    """Judges crops; the coordinator makes the joint decision and writes the ledger.
+    """Judges crops; the coordinator decides on all of them together and writes the ledger.
 
     Workers write shards of judged crops, so an interrupted run loses none of them.
     """

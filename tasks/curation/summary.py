@@ -61,8 +61,8 @@ class CurationSummary:
         count = decided.accepted + decided.rejected + decided.kept
         text = (
             f"{count:,} crops decided: {decided.accepted:,} accepted, {decided.rejected:,} rejected,"
-            f" {decided.kept:,} kept as they were ({decided.reviewed:,} by a reviewer); {self.standing:,}"
-            f" pseudo-labels stand, {self.streaks:,} streak layers added"
+            f" {decided.kept:,} unchanged ({decided.reviewed:,} by a reviewer); {self.standing:,}"
+            f" pseudo-labels in force, {self.streaks:,} streak layers added"
         )
         if decided.reasons:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in decided.reasons[:REASONS_SHOWN])

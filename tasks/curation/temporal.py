@@ -26,13 +26,13 @@ class TemporalLimits:
     """Conditions under which frames may be combined."""
 
     least_frames: int = 5
-    """Least number of registered frames, including the judged one; with fewer, rain may overlap at a pixel."""
+    """Minimum number of registered frames, including the judged one; with fewer, rain may overlap at a pixel."""
     most_shift: float = 12.0
-    """Largest shift in pixels; frames farther apart are refused. It bounds the loss at the borders."""
+    """Maximum shift in pixels, which bounds the loss at the borders; frames farther apart are refused."""
     least_correlation: float = 0.85
-    """Least correlation of a registered frame with the judged one, on grey levels; below it the scene differs."""
+    """Minimum correlation of a registered frame with the judged one, on grey levels; below it the scene differs."""
     static_spread: float = 8.0
-    """Largest grey-level difference of median and tenth percentile: rain only brightens, motion also darkens."""
+    """Maximum grey-level difference of median and tenth percentile: rain only brightens, motion also darkens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class TemporalBackground:
 
 
 class NotRegistrable(Exception):
-    """Raised if the frames do not show one scene from one place; the message says how many do."""
+    """Raised if too few frames show the same scene from the same place; the message says how many do."""
 
 
 def temporal_background(
@@ -73,7 +73,7 @@ def temporal_background(
     registered += _registered(judged, neighbours, limits)
     if len(registered) < limits.least_frames:
         raise NotRegistrable(
-            f"{len(registered) - 1} neighbouring frames can be laid over it, {limits.least_frames - 1} are needed"
+            f"{len(registered) - 1} neighbouring frames can be registered, {limits.least_frames - 1} are needed"
         )
     stack = np.stack(registered)  # (T, H, W, 3), NaN where a shifted frame does not reach
     covered = np.isfinite(stack[..., 0]).sum(axis=0)
@@ -94,9 +94,9 @@ def _registered(judged: RgbImage, neighbours: Iterable[RgbImage], limits: Tempor
     reference = _structure(judged)
     registered, refused = [], 0
     for neighbour in neighbours:
-        laid = _laid_over(reference, neighbour, limits)
-        if laid is not None:
-            registered.append(laid)
+        aligned = _align(reference, neighbour, limits)
+        if aligned is not None:
+            registered.append(aligned)
             continue
         refused += 1
         if refused == GIVE_UP and not registered:
@@ -104,7 +104,7 @@ def _registered(judged: RgbImage, neighbours: Iterable[RgbImage], limits: Tempor
     return registered
 
 
-def _laid_over(reference: Floats, neighbour: RgbImage, limits: TemporalLimits) -> Floats | None:
+def _align(reference: Floats, neighbour: RgbImage, limits: TemporalLimits) -> Floats | None:
     """Shift a frame onto the reference; None if it is too far away or shows another scene."""
     from skimage.registration import phase_cross_correlation  # slow to import
 

@@ -1,1 +1,1 @@
-"""Drift detection: permutation tests of whether the newest photographs differ from earlier ones."""
+"""Drift detection: permutation tests that compare the newest photographs with earlier ones."""

@@ -29,7 +29,7 @@ def bottleneck_features(network: nn.Module, rainy: Tensor) -> Tensor:
     Raises
     ------
     NoBottleneck
-        If the network is of another kind.
+        If the network has no submodule `middle`.
     """
     middle = getattr(network, "middle", None)
     if not isinstance(middle, nn.Module):

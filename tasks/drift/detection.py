@@ -40,9 +40,9 @@ logger = logging.getLogger(__name__)
 CROP_STATISTICS = ("brightness", "contrast", "sharpness", "streak_energy")
 IMAGE_STATISTICS = ("rain_energy", "brightness", "contrast", "sharpness")
 LEAST_GROUPS = 8
-"""Least number of source groups on each side for groups to be the units of the test; otherwise images are."""
+"""Minimum number of source groups on each side for groups to be the units of the test; otherwise images are."""
 FEATURE_SIDE = 256
-"""Rows and columns of each crop that the student is given; means hardly change with more."""
+"""Number of rows and columns of each crop that the student reads; the means hardly change with more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def watch_drift(settings: Settings, crops: int) -> tuple[DriftTest, ...]:
 
 
 def look_for_drift(settings: Settings, *, features: bool) -> tuple[DriftTest, ...]:
-    """Compare the newest runs with earlier ones in every view with enough data."""
+    """Compare the newest runs with earlier ones in every view that has enough data."""
     pool, catalog = Pool(settings.workspace), Catalog(settings.workspace)
     identity, place = ("crop_id",), ("source_group", "image_id", "zarr_group", "zarr_row")
     of_crops = Rows(
@@ -180,7 +180,7 @@ def _feature_views(settings: Settings, pool: Pool, windows: Windows) -> list[Dri
             champion_features(network, pool.pixels(side)) for side in (fewer.reference, fewer.newest)
         )
     except (ModelNotFound, TrackingUnreachable, ModelFileInvalid, NoBottleneck) as error:
-        logger.warning("drift is looked for without features: %s", error)
+        logger.warning("drift is tested without features: %s", error)
         return []
     return [compared("student features", fewer, (before, now))]
 

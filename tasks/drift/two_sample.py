@@ -43,7 +43,7 @@ def energy_test(
         (n, d) and (m, d), finite.
     units : pair of sequences of str, optional
         The unit of each observation: observations of one unit are not independent and are permuted together.
-        The same name in both samples means two units. By default each observation is a unit of its own.
+        The same name in both samples means two units. By default each observation is a separate unit.
     permutations : int
         Number of random permutations; the smallest p-value is 1 / (permutations + 1).
     seed : int

@@ -35,7 +35,7 @@ class Rows:
 
 
 def split_windows(rows: Rows, window: int, trained_at: datetime | None) -> Windows | None:
-    """Return the newest runs, back to `window` rows, and those earlier runs that the last training has seen.
+    """Return the newest runs, as many as contain `window` rows, and the earlier runs that the last training used.
 
     Runs are taken whole, because a run lists its images by name, so its first and last images differ without any
     drift. Large windows are sampled reproducibly.
@@ -45,7 +45,7 @@ def split_windows(rows: Rows, window: int, trained_at: datetime | None) -> Windo
     rows : Rows
         The table; it has a column `run_id`.
     window : int
-        Least number of rows on either side, and the largest number of newest rows.
+        Minimum number of rows on either side, and maximum number of newest rows.
     trained_at : datetime, optional
         Time of the last training; if unset, or with fewer than `window` rows before it, all earlier runs count.
 

@@ -1,8 +1,7 @@
 """Zarr arrays as source and destination (`Frames`): frames (T, H, W, 3) of a camera, one image per frame.
 
-A source is Zarr v2 or v3; a destination is always v3.
-
-The key of a frame is its index; its output is one chunk of the destination array, which one worker writes whole.
+A source is Zarr v2 or v3; a destination is always v3. The key of a frame is its index. Its output is one chunk of
+the destination array, which one worker writes whole.
 """
 
 from __future__ import annotations
@@ -142,11 +141,11 @@ def prepare_destination(source: str, destination: str) -> None:
         return
     if _checked_shape(destination)[1:] != (height, width):
         raise FramesRefused(
-            f"{destination}: holds frames of another size than {source}; choose another destination"
+            f"{destination}: its frames have another size than those of {source}; choose another destination"
         )
     array = open_array(destination, read_only=False)
     if array.chunks != (1, height, width, 3) or array.metadata.zarr_format != 3:
-        raise FramesRefused(f"{destination}: was not made by derain-batch (Zarr v3, a chunk a frame)")
+        raise FramesRefused(f"{destination}: was not made by derain-batch (Zarr v3, one chunk per frame)")
     if array.shape[0] < frames:
         array.resize((frames, height, width, 3))
 
@@ -157,7 +156,7 @@ def _checked_shape(url: str) -> tuple[int, int, int]:
     except (ObjectNotFound, ValueError, KeyError, TypeError, AttributeError) as error:
         kind = ARRAY_METADATA.get(str(metadata_key(url)), "Zarr")
         raise FramesRefused(
-            f"{url}: {kind}: not a readable array ({one_line(error)}); name one array, of codecs that zarr knows"
+            f"{url}: {kind}: not a readable array ({one_line(error)}); name one array, with codecs that zarr knows"
         ) from error
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3:
         raise FramesRefused(
@@ -167,7 +166,7 @@ def _checked_shape(url: str) -> tuple[int, int, int]:
 
 
 def _oversize(array: zarr.Array[Any], max_pixels: int) -> str | None:
-    """Describe which unit held in memory is too large, a frame or a chunk; None if none is."""
+    """Describe the unit that is too large to hold in memory, a frame or a chunk; None if neither is."""
     pieces = {"a frame": array.shape[1:3], "a chunk": array.chunks[:3]}
     for piece, sides in pieces.items():
         pixels = math.prod(sides)

@@ -1,8 +1,8 @@
 """Keys as 128-bit hashes (`hash_texts`): vectorised comparison of millions of keys in little memory.
 
 A key takes 16 bytes, whatever its length. Among n keys, the probability that any two share a hash is n² / 2^129:
-one in 10^20 for a thousand million keys. Every process draws new seeds, so nobody can prepare colliding keys;
-hashes are therefore never stored, and nothing may depend on their order.
+one in 10^20 for a thousand million keys. Every process draws new seeds, so nobody can prepare colliding keys.
+Hashes are therefore never stored, and nothing may depend on their order.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.storage.listing import LeftOut
-from tasks.codec.conversion import unread
+from tasks.codec.conversion import describe_unsupported
 from tasks.readable import by_reason, with_reasons
 
 
@@ -19,15 +19,15 @@ def left_out_parts(left_out: LeftOut) -> list[str]:
         )
     if left_out.stopped_at is not None:
         parts.append(f"listed up to --limit {left_out.stopped_at:,}")
-    return parts + unread(left_out.objects)
+    return parts + describe_unsupported(left_out.objects)
 
 
 def describe_left_out(left_out: LeftOut) -> str:
-    """Describe the contents of a source without images."""
+    """Describe the contents of a source in which no image was found."""
     text = f"{left_out.total:,} other object{'' if left_out.total == 1 else 's'}"
     if left_out.total:
         text += f": {by_reason(left_out.objects)}"
-    text = "; ".join([text, *unread(left_out.objects)])
+    text = "; ".join([text, *describe_unsupported(left_out.objects)])
     if left_out.folders:
         text += f"; {left_out.folders.total():,} folders not entered: {by_reason(left_out.folders)}"
     return text

@@ -39,7 +39,7 @@ FILES = (
 
 
 def leftover_names(key: str) -> list[str]:
-    """Return the parts of a key that are names of leftovers; empty for a photograph.
+    """Return the parts of a key that are names of leftovers; empty for any other key.
 
     Parameters
     ----------

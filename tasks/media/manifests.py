@@ -46,7 +46,7 @@ def manifest_base(source: str) -> str:
     Raises
     ------
     ManifestInvalid
-        If it is no manifest, or its first row has no base.
+        If it is not a manifest, or its first row has no base.
     """
     first = next(_frames(source), None)
     if first is None or "base" not in first.columns or first.is_empty():
@@ -70,7 +70,7 @@ def read_manifest(source: str) -> Iterator[ImageRef]:
     for frame in _frames(source):
         if "base" in frame.columns:
             base = base or _first_base(source, frame)
-            _refuse(source, rows, frame["base"].eq_missing(base).not_(), f"another base than {base}")
+            _refuse(source, rows, frame["base"].eq_missing(base).not_(), f"a base other than {base}")
         _refuse_unusable(source, rows, frame)
         seen.append(hash_texts(frame["key"]))
         etags = frame["etag"].str.strip_chars('"')
@@ -98,7 +98,7 @@ def _first_base(source: str, frame: pl.DataFrame) -> str:
     base = frame["base"][0]
     if not base:
         raise ManifestInvalid(
-            f"{source}: row 1 has no base: give every row the same, or leave the column out"
+            f"{source}: row 1 has no base: give every row the same base, or leave the column out"
         )
     return str(base)
 
@@ -116,7 +116,7 @@ def _refuse_repeated(source: str, seen: list[Hashes]) -> None:
             for frame in _frames(source)
         )
         key = next(found[0] for found in keys if len(found))
-        raise ManifestInvalid(f"{source}: key {key!r} is listed more than once: keep one row of it")
+        raise ManifestInvalid(f"{source}: key {key!r} is listed more than once: keep one of its rows")
 
 
 def _frames(source: str) -> Iterator[pl.DataFrame]:
@@ -168,7 +168,9 @@ def _opened(source: str) -> pa.NativeFile:
     """Open a native Arrow file: Arrow's reader threads must not hold Python objects when Python exits."""
     if is_local(source):
         if Path(source).exists() and not Path(source).is_file():
-            raise ManifestInvalid(f"{source} is no file: a manifest cannot be read from a pipe or a device")
+            raise ManifestInvalid(
+                f"{source} is not a file: a manifest cannot be read from a pipe or a device"
+            )
         return pa.OSFile(source)
     with tempfile.NamedTemporaryFile(prefix="derain-manifest-") as file:
         file.write(open_location(_folder(source)).fetch(source.rpartition("/")[2]))
@@ -182,7 +184,7 @@ def _named_errors(source: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise ObjectNotFound(f"{source} is not there") from error
+        raise ObjectNotFound(f"{source} does not exist") from error
     except (pa.ArrowInvalid, pl.exceptions.PolarsError, OSError) as error:
         raise ManifestInvalid(
             f"{source} cannot be read as a manifest: {' '.join(str(error).split())}"

@@ -1,4 +1,4 @@
-"""The protocol of a source and destination (`Medium`), implemented for photographs and for frames of an array."""
+"""The protocol of a pair of source and destination (`Medium`), implemented for photographs and for Zarr frames."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ ARRAY_METADATA = {"zarr.json": "Zarr v3", ".zarray": "Zarr v2", ".zgroup": "Zarr
 
 
 def is_array(url: str) -> bool:
-    """Return whether a URL is that of a Zarr array or of a group of arrays."""
+    """Return whether a Zarr array, or a group of arrays, is at a URL."""
     return metadata_key(url) is not None
 
 

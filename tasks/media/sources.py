@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 EXCLUDED = "excluded"
 NOT_INCLUDED = "not included"
-NO_TEXT = "name that is no text"
+NO_TEXT = "name that is not text"
 SNIFFED_BYTES = 1024
 """Number of bytes read of a local file without a suffix, to detect whether it is an image."""
 
@@ -123,7 +123,7 @@ class Selection:
             Counts unselected objects by reason.
         base : str, optional
             URL that keys are relative to. In a folder, files without a suffix are selected if their content is an
-            image; in a bucket this would take a request per object.
+            image; in a bucket, this check would take a request per object.
         """
         taken = self._matching(listing, left_out, base)
         if self.limit is None:
@@ -170,7 +170,7 @@ def open_source(source: str) -> Source:
 
 
 def readable_source(source: str) -> Source:
-    """Open a source; if it cannot be read, fail early with an error that names it."""
+    """Open a source; raise an error that names it if it cannot be read."""
     if not is_manifest(source):
         open_location(source).check(writable=False)
     found = open_source(source)
@@ -210,7 +210,7 @@ def _nothing(key: str) -> None:
 def _is_image(folder: Location, ref: ImageRef) -> bool:
     """Return whether a file is an image of a supported format, judging by its first bytes.
 
-    A key that can be no file, as only a manifest can list it, is selected too: its row gives the reason.
+    A key that cannot be a file, which only a manifest can list, is selected too: its row gives the reason.
     """
     try:
         identify(folder.fetch_part(ref.key, 0, SNIFFED_BYTES))
@@ -228,7 +228,7 @@ def _is_text(key: str) -> bool:
     try:
         key.encode()
     except UnicodeEncodeError:
-        logger.warning("skipped, its name is no text: %r", key)
+        logger.warning("skipped, its name is not text: %r", key)
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""Parts of a page of Markdown in Prefect: text from outside (`escaped`), tables, and the place of a report."""
+"""Parts of a Markdown page in Prefect: escaped text from outside (`escaped`), tables, and the link to a report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&])")
 
 
 def escaped(text: str) -> str:
-    """Return text that Markdown shows as it is, in one line."""
+    """Escape text so that Markdown shows it unchanged, in one line."""
     return _MARKUP.sub(r"\\\1", " ".join(visible(text).split()))
 
 
@@ -33,7 +33,7 @@ def rejected_table(reasons: Mapping[str, int]) -> str:
 
 
 def report_line(place: str, link: str | None) -> str:
-    """Return where the report is, with a link if a browser can open it."""
+    """Return a line with the location of the report, and a link if a browser can open it."""
     shown = f"Report: `{visible(place).replace('`', '')}`"
     return f"{shown} ([open]({link}))" if link else shown
 

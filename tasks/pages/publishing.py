@@ -1,4 +1,4 @@
-"""Publication of a page (`put_page`): stored in the workspace's reports, and linked where a browser can open it."""
+"""Publication of a page (`put_page`): it is stored in the workspace's reports, and linked if browsers open it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Page:
     name: str
     """File name of the page."""
     render: Callable[[], str]
-    """Renders the page; may read the storage."""
+    """Renders the page; may read from storage."""
     key: str
     """Key of the link artifact in Prefect."""
     link_text: str
@@ -33,7 +33,7 @@ def put_page(settings: Settings, page: Page) -> str:
         open_location(folder).put(page.name, page.render().encode())
     except Exception as error:  # noqa: BLE001 - a failed page must not fail the completed run
         if not isinstance(error, STORAGE_ERRORS):
-            run_log().warning(f"{url} could not be made", exc_info=error)
+            run_log().warning(f"{url} could not be written", exc_info=error)
         return f"not written, {one_line(error)}"
     report("the link to the page", lambda: _link(settings, page))
     return url
@@ -51,7 +51,7 @@ def reports_folder(settings: Settings) -> str:
 
 
 def page_link(settings: Settings, name: str) -> str | None:
-    """Return a URL at which the browser of someone else opens a page; None unless a setting makes that possible.
+    """Return a URL at which other people's browsers can open a page; None unless a setting makes that possible.
 
     Browsers do not follow links from a page of Prefect to a file, and cannot open `s3://`.
     """

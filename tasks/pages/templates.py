@@ -17,7 +17,7 @@ INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
 def page_template(name: str) -> Template:
-    """Load a page of this package; each extends `base.html`."""
+    """Load the template of a page from this package; each extends `base.html`."""
     environment = Environment(
         loader=PackageLoader("tasks.pages", ""),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""The page of an ingest in Prefect (`ingest_markdown`): figures, rejects by reason, the report's place."""
+"""The page of an ingest in Prefect (`ingest_markdown`): figures, rejects by reason, link to the report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def ingest_markdown(summary: IngestSummary, place: str, link: str | None) -> str
     summary : IngestSummary
         The run.
     place : str
-        Where the report is, or why there is none.
+        Location of the report, or the reason why there is none.
     link : str or None
         URL at which a browser opens the report.
     """

@@ -77,13 +77,13 @@ def make_ingest_plan(
         plan.close()
         names = ", ".join(each.source.base for each in sources)
         raise PreflightFailed(
-            f"{names}: no images there ({describe_left_out(plan.left_out)}; --include says which to take)"
+            f"{names}: no images there ({describe_left_out(plan.left_out)}; --include selects others)"
         )
     return plan, known
 
 
 def ingest_line(plan: IngestPlan) -> str:
-    """Describe in one line what a plan would do."""
+    """Describe a plan in one line."""
     return (
         f"{plan.pending:,} of {plan.listed:,} images to inspect, {len(plan.splits):,} source groups,"
         f" {sum(split == VALIDATION for split in plan.splits.values()):,} of them for validation"
@@ -197,7 +197,7 @@ def _summary(run: _Run, seen: Tally) -> IngestSummary:
 
 
 def _advice(run: _Run) -> str:
-    """Suggest what to check if the pool cannot be used for training as it is."""
+    """Suggest what to check if the pool cannot be used for training yet."""
     splits = attempt("looking at the pool", run.pool.splits)
     if splits is None:
         return ""
@@ -205,7 +205,7 @@ def _advice(run: _Run) -> str:
         return "the pool is still empty: no image was accepted (limits: DERAIN_INGEST__MIN_SIDE and so on)"
     if VALIDATION not in splits and run.settings.ingest.validation_share > 0:
         return (
-            "nothing for validation: the accepted images are of one source group, or of groups that train;"
+            "nothing for validation: the accepted images belong to one source group, or to groups in training;"
             " DERAIN_INGEST__GROUP_PATTERN defines the groups"
         )
     return ""

@@ -80,7 +80,7 @@ class CropJob:
         return []
 
     def killed(self, shard: Shard[ImageCrops]) -> ShardResult[ImageRef]:
-        """Leave the images pending: all were read before, so none of them is known to be the cause."""
+        """Leave the images pending: all were read before, so none of them can be identified as the cause."""
         return unfinished(shard, "the process that writes its crops dies each time")
 
 

@@ -33,8 +33,8 @@ def streak_response(rgb: RgbImage) -> RgbImage:
     """Return the response to bright structures less than seven pixels wide, such as rain streaks.
 
     This is the white top-hat of the luma (BT.601) with a horizontal line of seven pixels (Serra, 1982), that is,
-    the luma minus its opening by that line. Horizontal lines and the edges of large objects do not respond; thin
-    branches and text do.
+    the luma minus its opening by that line. Thin branches and text respond as well; horizontal lines and the edges
+    of large objects do not.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The inspection job (`InspectJob`): checks whether an image is fit for the pool and chooses its crops.
+"""The inspection job (`InspectJob`): checks whether an image is suitable for the pool and chooses its crops.
 
 Workers return no pixels: an accepted image is read again when its crops are written, because duplicates are known
 only after all images of a wave have been inspected.
@@ -50,7 +50,7 @@ class InspectedCrop:
 
 @dataclass(frozen=True, slots=True)
 class InspectedImage:
-    """The result of inspecting one image; `reason` says why it is unfit, and is None if it is fit."""
+    """The result of inspecting one image; `reason` says why it is unsuitable, and is None if it is suitable."""
 
     ref: ImageRef
     reason: str | None
@@ -63,7 +63,7 @@ class InspectedImage:
 
     @property
     def status(self) -> str:
-        """`rejected`, or `inspected` if nothing speaks against the image so far."""
+        """`rejected`, or `inspected` if the image has no fault so far."""
         return "inspected" if self.reason is None else "rejected"
 
 
@@ -121,7 +121,7 @@ def inspect_image(ref: ImageRef, rgb: RgbImage, limits: IngestLimits) -> Inspect
     rgb : ndarray
         (H, W, 3) uint8, upright.
     limits : IngestLimits
-        When an image counts as too small, blurred, flat or noise, and the number of crops per image.
+        Limits below which an image counts as too small, blurred, flat or noise, and the number of crops per image.
     """
     height, width = rgb.shape[:2]
     if min(height, width) < limits.min_side:
@@ -146,7 +146,7 @@ def pixels_sha256(rgb: RgbImage) -> str:
 
 
 def perceptual_hash(rgb: RgbImage) -> str:
-    """Return the perceptual hash of an image: which of 64 low DCT frequencies exceed their median, 16 hex digits.
+    """Return the perceptual hash of an image, 16 hex digits: which of 64 low DCT frequencies exceed the median.
 
     See Zauner (2010) and the library `imagehash`; near-identical images differ in few of the 64 bits.
     """

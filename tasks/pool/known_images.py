@@ -44,7 +44,7 @@ class DuplicateMatch:
 
 @dataclass(slots=True)
 class DuplicateIndex:
-    """The perceptual hashes of accepted images; an image near to any of them counts as a duplicate.
+    """The perceptual hashes of accepted images; an image close to any of them counts as a duplicate.
 
     The search is linear, over 8 bytes per image: about a millisecond for a million images.
     """
@@ -73,7 +73,7 @@ class DuplicateIndex:
         self._ids, self._pixels = [self._ids[at] for at in kept], [self._pixels[at] for at in kept]
 
     def match(self, pixels_sha256: str, perceptual_hash: str) -> DuplicateMatch | None:
-        """Return the nearest accepted image if it is near enough; the first one if several are equally near."""
+        """Return the closest accepted image if it is close enough; the first one if several are equally close."""
         if not self._ids:
             return None
         differing = np.bitwise_count(self._hashes[: len(self)] ^ np.uint64(int(perceptual_hash, 16)))
@@ -99,7 +99,7 @@ class KnownImages:
     shards: set[tuple[str, int]]
     """Zarr group and index of each shard with a committed row."""
     has_archived: bool = False
-    """Whether some rows say `archived`; they are replaced once their images are restored."""
+    """Whether some rows have the reason `archived`; they are replaced once their images are restored."""
 
     def are_inspected(self, ids: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Return, per id, whether the image needs no further inspection."""

@@ -72,7 +72,7 @@ class InspectStage:
         return Outcome((row.height or 0) * (row.width or 0))
 
     def commit(self, finished: Sequence[Finished[ImageRef, InspectedImage]]) -> Sequence[Unfinished]:
-        """Judge images in order, write the crops of accepted ones, then commit all rows."""
+        """Remove duplicates in order, write the crops of accepted images, then commit all rows."""
         target, origin = self.target, self.target.origin
         candidates = deduplicate(origin.source, _in_order(finished), target.known.duplicates)
         first = target.known.next_shard(origin.zarr_group)
@@ -155,4 +155,4 @@ def _in_order(finished: Sequence[Finished[ImageRef, InspectedImage]]) -> list[In
 
 
 def _ignore(tally: Tally) -> None:
-    """Show nothing: crops belong to a wave of images."""
+    """Show nothing, because crops are part of a wave of images."""

@@ -72,7 +72,7 @@ class IngestSummary:
         return "; ".join([text, *self.other_parts()])
 
     def other_parts(self) -> list[str]:
-        """Describe the objects that were not to do: known before, left out."""
+        """Describe the objects that were not pending: known before, left out."""
         known = [f"{self.known_before:,} known before"] if self.known_before else []
         return known + left_out_parts(self.left_out)
 

@@ -40,7 +40,7 @@ def paired_interval(
         (n,) challenger - champion, one per photograph.
     groups : sequence of str, optional
         The scene of each photograph: photographs of one scene are not independent and are drawn together (cluster
-        bootstrap). By default each photograph is a scene of its own.
+        bootstrap). By default each photograph is a separate scene.
     seed : int
         Seed of the resampling; the same seed gives the same interval.
     resamples : int

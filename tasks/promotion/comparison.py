@@ -25,13 +25,15 @@ def compare(
     """
     refuse_absent_device(settings)
     open_location(settings.workspace).check(writable=True)
-    ours, theirs = (resolve_model(settings, url) for url in (champion, challenger))
+    champion_model, challenger_model = (resolve_model(settings, url) for url in (champion, challenger))
     manifest = open_validation(settings)
     if training is not None:
         refuse_training(manifest, training)
-    evaluation = evaluate(settings, ours, theirs, manifest)
+    evaluation = evaluate(settings, champion_model, challenger_model, manifest)
     verdict = decide(evaluation, settings.gates)
     url = record(settings, evaluation, verdict, run_id)
     small = too_small(manifest.pairs, settings.gates)
     outcome = small or ("better" if verdict.is_better else "not to be promoted")
-    return f"{challenger} beside {champion}: {outcome} ({verdict.line()}); by photograph: {url} and .html"
+    return (
+        f"{challenger} compared with {champion}: {outcome} ({verdict.line()}); by photograph: {url} and .html"
+    )

@@ -16,7 +16,7 @@ FIGURES = tuple(ImageScore.__slots__)
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A photograph as the template needs it; pictures are data URIs of `width` x `height`; `clean` may be empty."""
+    """Input of the template for one photograph: data URIs of `width` x `height` pixels; `clean` may be empty."""
 
     key: str
     facts: str

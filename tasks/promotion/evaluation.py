@@ -43,7 +43,7 @@ def open_validation(settings: Settings) -> ValidationManifest:
     Raises
     ------
     ManifestInvalid
-        If it cannot be used, or has no pairs.
+        If the manifest cannot be used, or has no pairs.
     """
     manifest = read_validation(settings.validation or make_validation(settings.workspace))
     if manifest.pairs == 0:
@@ -145,7 +145,7 @@ def _niqe(derained: RgbImage) -> float | None:
 
 def _probes(engine: Engine, photograph: RgbImage) -> dict[str, float]:
     floats = to_floats(photograph)
-    # The probes depend on the photograph only, not on its name or on other photographs.
+    # The probes depend only on the photograph, not on its name or on other photographs.
     seed = int.from_bytes(sha256(photograph.tobytes()).digest()[:4], "big")
     found = probe(engine.derain_floats, floats, seed)
     return {"rain_recall": found.rain_recall, "detail_kept": found.detail_kept}

@@ -37,8 +37,8 @@ class Verdict:
 def decide(evaluation: Evaluation, limits: GateLimits) -> Verdict:
     """Compare the measurements of an evaluation with the limits.
 
-    The 95 % interval of no gate's loss may exceed its limit, and the whole interval of psnr_y or of rain recall
-    must be on the better side.
+    The upper bound of each gate's 95 % interval must not exceed the gate's limit, and the whole interval of psnr_y
+    or of rain recall must be on the better side.
     """
     signs = dict.fromkeys(HIGHER_IS_BETTER, -1) | dict.fromkeys(LOWER_IS_BETTER, 1)
     gates = [_gate(evaluation, figure, sign, getattr(limits, figure)) for figure, sign in signs.items()]
@@ -46,15 +46,15 @@ def decide(evaluation: Evaluation, limits: GateLimits) -> Verdict:
     refusals = [_lost(gate) for gate in gates if not gate.passed]
     if not any(_is_win(gate) for gate in gates):
         gains = " and ".join(f"{gate.name} {_gained(gate)}" for gate in gates if gate.name in WINS)
-        refusals.append(f"not surely better in psnr_y or rain recall: {gains}")
+        refusals.append(f"not significantly better in psnr_y or rain recall: {gains}")
     return Verdict(tuple(gates), tuple(refusals))
 
 
 def too_small(pairs: int, limits: GateLimits) -> str | None:
-    """Return why a validation set of this many pairs is too small to decide; None if it is not."""
+    """Return why a validation set of this many pairs is too small for a decision; None if it is large enough."""
     if pairs >= limits.min_images:
         return None
-    return f"the validation set has {pairs} pairs, and {limits.min_images} are the least that decide"
+    return f"the validation set has {pairs} pairs, and a decision needs at least {limits.min_images}"
 
 
 def _gate(evaluation: Evaluation, figure: str, sign: int, limit: float) -> Gate:
@@ -89,13 +89,13 @@ def _is_win(gate: Gate) -> bool:
 
 def _lost(gate: Gate) -> str:
     return (
-        f"{gate.name} {gate.challenger:.4g} beside {gate.champion:.4g}: the loss may be {gate.loss_upper:.3g},"
-        f" and {gate.limit:g} is allowed"
+        f"{gate.name} {gate.challenger:.4g} compared with {gate.champion:.4g}: the loss may be"
+        f" {gate.loss_upper:.3g}, and {gate.limit:g} is allowed"
     )
 
 
 def _won(gate: Gate) -> str:
-    return f"{gate.name} {gate.challenger:.4g} beside {gate.champion:.4g}: {_gained(gate)}"
+    return f"{gate.name} {gate.challenger:.4g} compared with {gate.champion:.4g}: {_gained(gate)}"
 
 
 def _gained(gate: Gate) -> str:

@@ -32,7 +32,7 @@ def refuse_training(manifest: ValidationManifest, training: str) -> None:
     Raises
     ------
     ManifestInvalid
-        If they overlap, naming both photographs, or if `training` has no photograph.
+        If they overlap (the message names both photographs), or if `training` has no photograph.
     """
     source = open_source(absolute_url(training))
     if source.frames:
@@ -44,12 +44,14 @@ def refuse_training(manifest: ValidationManifest, training: str) -> None:
     for key in tqdm(keys, "training", unit="photo", disable=None):
         data = location.fetch(key)
         pixels = _decoded(data)
-        found = digests.get(sha256(data).hexdigest()) or (None if pixels is None else seen.like(pixels))
+        found = digests.get(sha256(data).hexdigest()) or (
+            None if pixels is None else seen.most_similar(pixels)
+        )
         if found is not None:
             raise ManifestInvalid(_shared(manifest, found, location, key))
         inspected_ids += pixels is not None
     if inspected_ids == 0:
-        raise ManifestInvalid(f"{training}: no photograph there that could have been trained on")
+        raise ManifestInvalid(f"{training}: no photograph there that a training could have used")
 
 
 def _photographs_of(manifest: ValidationManifest) -> tuple[SeenPhotographs, dict[str, str]]:
@@ -74,6 +76,6 @@ def _decoded(data: bytes) -> RgbImage | None:
 
 def _shared(manifest: ValidationManifest, key: str, location: Location, training_key: str) -> str:
     return (
-        f"{manifest.url}: {key} shows what {location.url}/{training_key} shows, which was trained on:"
+        f"{manifest.url}: {key} shows the same as {location.url}/{training_key}, which was used in training:"
         " leave it out of the manifest, or compare on another one (DERAIN_VALIDATION)"
     )

@@ -83,5 +83,6 @@ def _photographs(rows: pl.DataFrame) -> tuple[Compared, ...]:
     ]
     pairs = zip(scores[::2], scores[1::2], strict=True)
     return tuple(
-        Compared(key, scene, ours, theirs, chosen) for (key, scene, chosen, ours), (*_, theirs) in pairs
+        Compared(key, scene, champion, challenger, chosen)
+        for (key, scene, chosen, champion), (*_, challenger) in pairs
     )

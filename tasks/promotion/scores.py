@@ -19,7 +19,7 @@ from tasks.resolved_model import ResolvedModel
 MOST_SHOWN = 12
 """Number of photographs shown, with four pictures each of at most 960 pixels per side."""
 ONLY_REPORTED = ("psnr_rgb", "ssim_rgb", "niqe")
-"""Metrics that are only reported, on any photographs."""
+"""Metrics that are only reported, whatever the photographs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One photograph and both derained versions, no larger than a page shows, and the clean version if any."""
+    """One photograph and both derained versions, in the size of the page, and the clean version if there is one."""
 
     compared: Compared
     rainy: PillowImage.Image
@@ -139,7 +139,7 @@ def worst_first(photographs: Sequence[Compared]) -> list[Compared]:
 def gain(compared: Compared) -> float:
     """Return the challenger's gain on a photograph in dB of psnr_y, or in tenths of rain recall."""
     for figure, unit in (("psnr_y", 1.0), ("rain_recall", 10.0)):
-        ours, theirs = getattr(compared.champion, figure), getattr(compared.challenger, figure)
-        if ours is not None and theirs is not None:
-            return unit * float(theirs - ours)
+        before, after = getattr(compared.champion, figure), getattr(compared.challenger, figure)
+        if before is not None and after is not None:
+            return unit * float(after - before)
     return 0.0

@@ -52,7 +52,7 @@ class PromotionTransaction:
         LeaseLost, PromotionRaced
             If another run decides on this model; nothing has been changed.
         PromotionFailed
-            If the registry does not return the aliases that were written; the next run tries again.
+            If the registry does not return the aliases that were written; the next run writes them again.
         """
         written = self.write(row)
         failpoint("after-ledger")
@@ -76,8 +76,8 @@ class PromotionTransaction:
         found = self.registry.standing(row.model).champion
         if found != row.to_version:
             raise PromotionFailed(
-                f"{CHAMPION_URL} is {_label(row.model, found)} and not {_label(row.model, row.to_version)}, as"
-                f" row {row.number} of {self.ledger.url} has it: run it again"
+                f"{CHAMPION_URL} is {_label(row.model, found)}, but row {row.number} of {self.ledger.url} says"
+                f" {_label(row.model, row.to_version)}: run it again"
             )
         failpoint("after-read-back")
         self.registry.settle(row.model, row.number)
@@ -155,9 +155,7 @@ def promote_challenger(
     with opened(settings, run_id) as transaction:
         now = transaction.registry.standing(STUDENT).champion
         if now != champion.version:
-            late = (
-                f"compared with {champion.label}, but {_label(STUDENT, now)} is champion by now: run it again"
-            )
+            late = f"compared with {champion.label}, but {_label(STUDENT, now)} has become champion: run it again"
             verdict = replace(verdict, refusals=(late, *verdict.refusals))
         decision: Decision = "promoted" if verdict.is_better else "refused"
         row = transaction.row(decision, champion.version, candidate.version, verdict.line())
@@ -166,7 +164,7 @@ def promote_challenger(
 
 
 def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
-    """Make the previous version, or the version with this number, champion again; return the ledger's row.
+    """Make the previous version, or the version with this number, champion; return the ledger's row.
 
     Raises
     ------
@@ -183,7 +181,7 @@ def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
         standing = transaction.registry.standing(STUDENT)
         target = standing.previous if to is None else str(to)
         if target is None:
-            raise PromotionFailed(f"{STUDENT} has no previous version: --to N takes any version there is")
+            raise PromotionFailed(f"{STUDENT} has no previous version: --to N takes any existing version")
         if target == standing.champion:
             raise PromotionFailed(f"{model_label(STUDENT, target)} is the champion already")
         resolve_model(settings, f"models:/{STUDENT}/{target}")

@@ -84,8 +84,8 @@ class ValidationManifest:
         Raises
         ------
         ManifestInvalid
-            If a file is missing, has changed, or is no photograph; or if a deciding photograph is also in another
-            set.
+            If a file is missing, has changed, or is not a photograph, or if a deciding photograph is in another set
+            too.
         """
         seen = {True: SeenPhotographs(), False: SeenPhotographs()}
         for photograph in self._read_all():
@@ -99,7 +99,7 @@ class ValidationManifest:
         for key, pixels in ((row.rainy, photograph.rainy), (row.clean, photograph.clean)):
             if pixels is None:
                 continue
-            other = seen[not row.decides].like(pixels)
+            other = seen[not row.decides].most_similar(pixels)
             if other is not None:
                 raise ManifestInvalid(
                     f"{self.url}: {key} and {other} show the same, but one is of the set {VALIDATION} and one is"
@@ -123,12 +123,12 @@ class ValidationManifest:
             data = location.fetch(key)
             if sha256(data).hexdigest() != digest:
                 raise ManifestInvalid(
-                    f"{location.url}/{key} is not the file that {self.url} was written for (its SHA-256 is"
-                    " another): bring it back, or compare on another manifest (DERAIN_VALIDATION)"
+                    f"{location.url}/{key} is not the file that {self.url} was written for (its SHA-256 differs):"
+                    " restore it, or compare on another manifest (DERAIN_VALIDATION)"
                 )
             return decode(data, MAX_PIXELS).rgb
         except ObjectNotFound as error:
-            raise ManifestInvalid(f"{location.url}/{key}: named by {self.url}, but not there") from error
+            raise ManifestInvalid(f"{location.url}/{key}: named by {self.url}, but does not exist") from error
         except ImageRejected as error:
             raise ManifestInvalid(f"{location.url}/{key}: named by {self.url}: {error}") from error
 
@@ -178,5 +178,5 @@ def _refuse_repeated(url: str, rows: tuple[ValidationRow, ...]) -> None:
     seen: set[str] = set()
     for row in rows:
         if row.rainy in seen:
-            raise ManifestInvalid(f"{url}: {row.rainy} is there twice")
+            raise ManifestInvalid(f"{url}: {row.rainy} is listed twice")
         seen.add(row.rainy)

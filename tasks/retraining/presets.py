@@ -22,7 +22,7 @@ class Sizes:
 
 
 PRESETS = {
-    # No shipped network is better than the student, so the champion itself is fine-tuned.
+    # No shipped network is better than the student, so the champion is fine-tuned.
     "smoke": Sizes("smoke", CHAMPION_URL, "smoke", 60, new_crops=60),
     "cpu": Sizes("slim", CHAMPION_URL, "base", 6_000),
     "gpu": Sizes("mid", CHAMPION_URL, "base", 40_000),

@@ -1,4 +1,4 @@
-"""The request of a retraining, checked (`prepare_retraining`) before its stages run for hours."""
+"""The request of a retraining, and its checks (`prepare_retraining`) before the stages run for hours."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from tasks.retraining.request import NothingNew, RetrainRequest, refuse_unfit_da
 
 OPEN = "open.json"
 REFUSED = "Refused"
-"""State name of a refused promotion, which is no failure of the retraining."""
+"""State name of a refused promotion, which does not make the retraining fail."""
 
 
 class StageFailed(UserError):
@@ -63,7 +63,7 @@ class Record:
 
     @property
     def request(self) -> tuple[str, str, str]:
-        """The request: values that must be equal for a retraining to be resumed."""
+        """The values of the request that must be equal for a retraining to be resumed."""
         return self.preset, self.data, self.decisions_sha256
 
 
@@ -103,7 +103,7 @@ class Retraining:
         name = f"{self.record.retraining_id}.json"
         self.places.put(name, _written(self.record))
         self.places.delete(OPEN)
-        return f"{self.record.stages[-1].line}; what each stage came to: {self.places.url}/{name}"
+        return f"{self.record.stages[-1].line}; results of all stages: {self.places.url}/{name}"
 
 
 def _model(state: State[Any]) -> str:
@@ -136,7 +136,7 @@ def opened(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator
         if unfinished is not None:
             record = _resumed(unfinished, record)
         elif not request.anew and _is_known(record, places):
-            raise NothingNew("nothing new to learn from since the last retraining; --anew does it again")
+            raise NothingNew("nothing new to learn from since the last retraining; --anew retrains anyway")
         refuse_unfit_data(
             settings, request
         )  # every run checks, including one that resumes, because the data may have changed
@@ -156,7 +156,7 @@ def _begun(settings: Settings, request: RetrainRequest) -> Record:
 
 
 def _pool_digest(workspace: str) -> str:
-    """Return the SHA-256 over the ids of the training crops; rejected images are nothing new."""
+    """Return the SHA-256 over the ids of the training crops; rejected images do not count as new."""
     return sha256("\n".join(Pool(workspace).crops("train")["crop_id"]).encode()).hexdigest()
 
 
@@ -169,7 +169,7 @@ def _resumed(unfinished: Record, now: Record) -> Record:
     if unfinished.request != now.request:
         raise PreflightFailed(
             f"a retraining with preset {unfinished.preset}, begun at {unfinished.begun_at}, is not completed:"
-            " ask for the same to resume it, or give --anew to begin another"
+            " repeat its parameters to resume it, or give --anew to start another"
         )
     return unfinished
 

@@ -65,7 +65,7 @@ def distil_student(settings: Settings, prepared: Prepared, run_id: str) -> Disti
         checkpoint.
     """
     start = None if prepared.start is None else prepared.start.model_file
-    with open_session(settings, _filed(prepared), start, run_id) as session:
+    with open_session(settings, _training(prepared), start, run_id) as session:
         before = _lead(session.fabric, prepared, incumbent(prepared.config), "lead_before.json")
         (run_log().info if before.suffices else run_log().warning)("%s", before)
         _train(session.fabric, prepared, session.run)
@@ -76,7 +76,7 @@ def distil_student(settings: Settings, prepared: Prepared, run_id: str) -> Disti
     return Distilled(session.run.run_id, version, before, after)
 
 
-def _filed(prepared: Prepared) -> Training:
+def _training(prepared: Prepared) -> Training:
     config, start = prepared.config, prepared.start
     begun = "" if start is None else f" from {start.label}"
     title = f"{config.preset}{begun}, taught by {prepared.teaching.teacher.name}, {config.steps:,} steps"

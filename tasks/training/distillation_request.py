@@ -1,4 +1,4 @@
-"""The request of a distillation, checked (`prepare_distillation`) before anything is changed."""
+"""The request of a distillation, and its checks (`prepare_distillation`) before anything is changed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PRESETS = {
     "small": TrainConfig(preset="student-small", steps=20_000),
     "base": TrainConfig(preset="student-base", steps=40_000),
 }
-"""Presets of a student's training: `smoke` checks in minutes that everything works; the others are for real use."""
+"""Presets of a student's training: `smoke` shows in minutes that everything works; the others are for real use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     weights = DistillConfig(attention_weight=0.05 if request.attention else 0.0)
     teaching = Teaching(weights, *teachers, photographs)
     folder = inspected(data)
-    work = work_folder(settings, "distill", _asked(config, teaching, folder, start))
+    work = work_folder(settings, "distill", _identity(config, teaching, folder, start))
     if start is not None:
         config = replace(config, init=str(work / "start.safetensors"))
     return Prepared(config, teaching, folder, start, work)
@@ -130,7 +130,7 @@ def _student_preset(start: ResolvedModel) -> str:
     kind = architecture_of(build(start.model_file).config).name
     if kind != "student":
         raise PreflightFailed(
-            f"student {start.label} is of architecture {kind}: only a student can be distilled"
+            f"student {start.label} has the architecture {kind}: only a student can be distilled"
         )
     return preset_of(start, "student")
 
@@ -156,7 +156,7 @@ def _refuse_itself(start: ResolvedModel | None, teacher: Teacher) -> None:
 
 
 def _material(settings: Settings, request: DistillRequest) -> tuple[Path, Sequence[RgbImage]]:
-    """Return the training folder and the unlabelled photographs, as named or else the samples."""
+    """Return the training folder and the unlabelled photographs that the request names, or else the samples."""
     data, unlabelled = request.data or settings.training, request.unlabelled or None
     if not data and request.preset == "smoke":
         folder, rainy = make_training_samples(settings.workspace)
@@ -172,7 +172,7 @@ def _unlabelled(settings: Settings, url: str) -> Sequence[RgbImage]:
         raise PreflightFailed(str(error)) from error
 
 
-def _asked(
+def _identity(
     config: TrainConfig, teaching: Teaching, folder: TrainingFolder, start: ResolvedModel | None
 ) -> dict[str, object]:
     """Return the values that identify a work folder."""

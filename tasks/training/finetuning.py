@@ -46,8 +46,8 @@ class Finetuned:
         """Return the result in one line."""
         scores = f"{self.after:.2f} dB on validation, {self.before:.2f} before; streaks: {self.streaks}"
         if self.version is None:
-            return f"nothing registered: no weights are better than those it started from ({scores})"
-        way = f"{self.share:.0%} of the way from its start"
+            return f"nothing registered: no weights are better than the initial ones ({scores})"
+        way = f"{self.share:.0%} of the way from its initial weights"
         return f"{model_label(SEMI_DRDNET, self.version)} is challenger, {way} ({scores})"
 
 
@@ -70,7 +70,7 @@ def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Fin
         folder.
     """
     start, version = prepared.start.model_file, None
-    with open_session(settings, _filed(prepared), start, run_id) as session:
+    with open_session(settings, _training(prepared), start, run_id) as session:
         kept = _trained(session, prepared)
         session.file()
         if kept.is_better:
@@ -79,7 +79,7 @@ def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Fin
     return Finetuned(session.run.run_id, before, after, kept.share, version, kept.weights, prepared.streaks)
 
 
-def _filed(prepared: Prepared) -> Training:
+def _training(prepared: Prepared) -> Training:
     title = f"{prepared.start.label} on {len(prepared.rain.streaks)} streak layers, {prepared.config.steps:,} steps"
     return Training(EXPERIMENT, prepared.config, prepared.work, prepared.parameters, prepared.tags, title)
 

@@ -52,7 +52,7 @@ class Streaks:
     training: Bank
     judging: Bank
     description: str
-    """Description of how many windows were accepted and refused."""
+    """Numbers of accepted and refused windows, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Backgrounds:
 
     training: Labelled | None = None
     held_out: Labelled | None = None
-    """Those of other source groups, used for choosing weights."""
+    """Temporal backgrounds of other source groups, with which weights are chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Material:
 
 
 def material_at(settings: Settings, place: str, semi: SemiConfig) -> Material:
-    """Fetch rainy photographs, cropped to at most 512 pixels per side, and what curation accepted of the pool.
+    """Fetch rainy photographs, cropped to at most 512 pixels per side, and the pseudo-labels accepted by curation.
 
     Parameters
     ----------
@@ -109,13 +109,13 @@ def material_at(settings: Settings, place: str, semi: SemiConfig) -> Material:
 
 
 def _curated_streaks(workspace: str) -> Streaks:
-    """Read the streaks that curation cut from presently accepted crops, at most `MOST_LAYERS`."""
+    """Read at most `MOST_LAYERS` streak layers that curation cut from currently accepted crops."""
     stored = StreakLayers(workspace).read(MOST_LAYERS)
     image_of = dict(Pool(workspace).crops("train").select("crop_id", "image_id").iter_rows())
     found = [(image_of[crop_id], layer) for crop_id, layer in stored.layers if crop_id in image_of]
     if not found:
         raise StreakBankEmpty(
-            f"no streaks of real rain in the pool of {workspace} ({_counted(stored.refused) or 'none looked at'}):"
+            f"no streaks of real rain in the pool of {workspace} ({_counted(stored.refused) or 'none examined'}):"
             " python -m flows.curate takes them from the pseudo-labels that it accepts"
         )
     layers = evenly(found, MOST_LAYERS)
@@ -125,9 +125,9 @@ def _curated_streaks(workspace: str) -> Streaks:
 def _temporal_backgrounds(workspace: str) -> Backgrounds:
     """Read the accepted temporal backgrounds; hold out those of every fourth source group.
 
-    Accepted outputs of networks are no targets: only their streaks are used.
+    Accepted outputs of networks are not used as targets; only their streaks are used.
     """
-    is_still = pl.col("frames").is_not_null()  # the rule is no criterion, because reviewers replace it
+    is_still = pl.col("frames").is_not_null()  # the rule is not a criterion, because reviewers replace it
     stills = PseudoLabels(workspace).accepted().filter(is_still)
     groups = sorted(stills["source_group"].unique())
     held_out = pl.col("source_group").is_in(groups[::HOLD_OUT_EVERY] if len(groups) > 1 else [])

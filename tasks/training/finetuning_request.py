@@ -1,4 +1,4 @@
-"""The request of a fine-tuning, checked (`prepare_finetuning`) before anything is changed."""
+"""The request of a fine-tuning, and its checks (`prepare_finetuning`) before anything is changed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PRESETS = {
     "mid": replace(STAGE_2, preset="drd-net-mid", steps=20_000, ema=0.999),
     "paper": replace(STAGE_2, preset="drd-net-paper", steps=60_000, batch=32, crop=56, ema=0.999),
 }
-"""Presets of a fine-tuning: `smoke` checks in minutes that everything works, `slim` is for a CPU, the others for a
+"""Presets of a fine-tuning: `smoke` shows in minutes that everything works, `slim` is for a CPU, the others for a
 GPU. Half of the crops per batch are re-rained."""
 STARTS = {"drd-net-slim": STUDENT_BASE.with_name("drd-net-slim.safetensors")}
 """Shipped weights, by preset of the network."""
@@ -66,7 +66,7 @@ class Prepared:
     work: Path
     """Folder of checkpoint, curve and weights; equal requests share it, so that they are resumed."""
     streaks: str
-    """Description of how many windows were searched for streaks, accepted and refused."""
+    """Numbers of windows that were searched for streaks, accepted and refused, in words."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     data, unlabelled = _places(settings, request)
     folder = inspected(data)
     rain, streaks = _rain(settings, unlabelled, semi, start)
-    work = work_folder(settings, "finetune", _asked(train, semi, start, folder, rain))
+    work = work_folder(settings, "finetune", _identity(train, semi, start, folder, rain))
     train = replace(train, init=str(work / "start.safetensors"))
     return Prepared(train, semi, start, folder, rain, work, streaks)
 
@@ -118,13 +118,13 @@ def start_of(settings: Settings, model: str, preset: str) -> ResolvedModel:
         return resolve_model(settings, model)
     if preset not in STARTS:
         raise PreflightFailed(
-            f"no trained {preset} comes with the package: give one to start from with --model"
+            f"no trained {preset} ships with the package: name initial weights with --model"
         )
     return resolve_model(settings, str(STARTS[preset]))
 
 
 def _places(settings: Settings, request: FinetuneRequest) -> tuple[Path, str]:
-    """Return the labelled data and unlabelled photographs, as named or else generated for `smoke`."""
+    """Return the labelled data and unlabelled photographs that the request names, or generated ones for `smoke`."""
     data, unlabelled = request.data or settings.training or "", request.unlabelled
     if request.preset == "smoke" and not (data and unlabelled):
         generated = make_training_samples(settings.workspace)
@@ -132,8 +132,8 @@ def _places(settings: Settings, request: FinetuneRequest) -> tuple[Path, str]:
     folder = folder_named(settings, data, request.preset)
     if not unlabelled:
         raise PreflightFailed(
-            f"no unlabelled for preset {request.preset}: give --unlabelled, pool, or a folder or bucket prefix of"
-            " rainy photographs"
+            f"no unlabelled photographs for preset {request.preset}: give --unlabelled: pool, or a folder or bucket"
+            " prefix of rainy photographs"
         )
     return folder, unlabelled
 
@@ -150,7 +150,7 @@ def _rain(
     return material.real_rain(streaks), streaks.description
 
 
-def _asked(
+def _identity(
     train: TrainConfig, semi: SemiConfig, start: ResolvedModel, folder: TrainingFolder, rain: RealRain
 ) -> dict[str, object]:
     """Return the values that identify a work folder."""

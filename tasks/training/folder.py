@@ -28,18 +28,18 @@ def folder_named(settings: Settings, data: str, preset: str) -> Path:
     Raises
     ------
     PreflightFailed
-        If there is none, or it is no folder on this machine; the message names the preset.
+        If none is named, or it is not a folder on this machine; the message names the preset.
     """
     place = data or settings.training
     if not place:
         raise PreflightFailed(
-            f"no data for preset {preset}: give --data or set DERAIN_TRAINING; it is a folder with clean/"
+            f"no data for preset {preset}: give --data or set DERAIN_TRAINING to a folder with clean/"
             " and streaks/ or garg/"
         )
     folder = absolute_url(place)
     if "://" in folder:
         raise PreflightFailed(
-            f"data {folder}: labelled data is read again and again: copy it into a folder of this machine"
+            f"data {folder}: labelled data is read repeatedly: copy it to a folder on this machine"
         )
     return Path(folder)
 

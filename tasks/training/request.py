@@ -22,9 +22,8 @@ from tasks.training.folder import TrainingFolder
 Preset = TypeVar("Preset")
 STAGE_2 = TrainConfig(learning_rate=1e-4, warm_up=20, cool_down=1.0, finish=1.0, ema=0.99)
 """Settings for continuing a fully trained network: the learning rate decays from 1e-4 to 0 throughout, and the loss
-on labelled rain is PSNR itself. With its original rate and loss the network would lose light rain. Crops are twice
-as
-large and a quarter as many as `batch` and `crop` specify (`models.training.batches.batch_of`)."""
+on labelled rain is PSNR itself. With its original rate and loss, the network would get worse on light rain. Crops
+are twice as large and a quarter as many as `batch` and `crop` specify (`models.training.batches.batch_of`)."""
 
 
 def preset_named(presets: Mapping[str, Preset], name: str) -> Preset:
@@ -69,7 +68,9 @@ def preset_of(start: ResolvedModel, what: str) -> str:
     """
     name = preset_name(build(start.model_file).config)
     if name not in presets():
-        raise PreflightFailed(f"{what} {start.label} has sizes of its own: it must be of a preset")
+        raise PreflightFailed(
+            f"{what} {start.label} matches no preset: take a network whose sizes are a preset's"
+        )
     return name
 
 

@@ -131,7 +131,7 @@ def tracked(settings: Settings, training: Training) -> Iterator[TrackedRun]:
     Raises
     ------
     TrackingUnreachable
-        If the server does not answer; the message names the folder that holds everything meanwhile. It never hides
+        If the server does not answer; the message names the folder that holds all records meanwhile. It never hides
         an error of the training itself.
     """
     memory = training.work / "mlflow_run"
@@ -163,7 +163,7 @@ def as_training_failed(work: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise TrainingFailed(f"{work}: the training went astray ({error})") from error
+        raise TrainingFailed(f"{work}: the training diverged ({error})") from error
 
 
 def _run_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from tasks.waves.executors import SCHEDULER_GONE, Answer, Executor
 COUNT_SECONDS = 5.0
 """Seconds after which workers are counted again."""
 ANSWER_SECONDS = 1.0
-"""Longest time that a run waits for the scheduler to count them; otherwise the last count holds."""
+"""Maximum time that a run waits for the scheduler to count them; after that, the last count is used."""
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class DaskExecutor:
 
     client: Client
     resources: Mapping[str, float]
-    """What a shard takes of a worker while it runs."""
+    """Resources of a worker that a shard takes while it runs."""
     waves_ahead: int = 2
     _workers: int = 1
     _counted_at: float = -math.inf
@@ -51,9 +51,9 @@ class DaskExecutor:
         self, function: Callable[[Any], Any], items: Sequence[Any], keys: Sequence[Any], priority: int
     ) -> list[Answer]:
         """See `infra.dask.calls.submit_all`."""
-        how = calls.How(priority, self.resources)
+        options = calls.CallOptions(priority, self.resources)
         with _scheduler_needed():
-            return calls.submit_all(self.client, function, items, keys, how)
+            return calls.submit_all(self.client, function, items, keys, options)
 
     def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
         """See `infra.dask.calls.results`."""

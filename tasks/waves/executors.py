@@ -14,7 +14,7 @@ SCHEDULER_GONE = "the Dask scheduler went away"
 
 
 class Answer(Protocol):
-    """The future result of a call: a future of Dask or of `concurrent.futures`."""
+    """The pending result of a call: a future of Dask or of `concurrent.futures`."""
 
     def add_done_callback(self, call: Callable[[Any], object], /) -> None:
         """Call `call` once the answer has arrived."""
@@ -55,9 +55,9 @@ class Executor(Protocol):
         """
 
     def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
-        """Return results of calls that have ended, by answer; of those left out, `Answer.result` says why.
+        """Return results of calls that have ended, by answer; for those left out, `Answer.result` raises the error.
 
-        Fetching many at once takes far less time than one after the other. `seconds` is the longest time to wait.
+        Fetching many at once takes far less time than one after the other. `seconds` is the maximum time to wait.
         """
 
 
@@ -87,7 +87,7 @@ class InProcessExecutor:
         return [self.submit(function, item) for item in items]
 
     def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
-        """Leave all results to their answers, which have them already."""
+        """Return nothing: the answers already hold their results."""
         return {}
 
 

@@ -23,7 +23,7 @@ from tasks.waves.stage import Finished, Item, Job, Row, Shard, ShardResult, give
 BEAT_SECONDS = 0.5
 """Seconds that `Flight.results` waits for a shard before it returns control to its caller."""
 MANY = 64
-"""Number of shards in flight from which those that return shortly after one another are collected together."""
+"""Number of shards in flight at which shards that return shortly after one another are collected together."""
 TOGETHER_SECONDS = 0.1
 """Seconds for which such shards wait for one another."""
 SENT_TOGETHER = 256
@@ -173,7 +173,7 @@ class Flight(Generic[Item, Row]):
     def _stalled(self) -> str:
         return (
             f"no shard came back for {self._stall_seconds:,g} s (DERAIN_STALL_SECONDS):"
-            " workers hang or are gone, look at their logs"
+            " workers hang or are gone, see their logs"
         )
 
 
@@ -210,4 +210,4 @@ class Quarantine(Flight[Item, Row]):
         try:
             self._executor.submit(self._job.try_without_image).result(timeout=self._stall_seconds)
         except (KilledWorker, CancelledError, TimeoutError) as error:
-            raise WorkersDie("worker processes die even without an image: look at their logs") from error
+            raise WorkersDie("worker processes die even without an image: see their logs") from error

@@ -15,7 +15,7 @@ TERMINATED = 128 + signal.SIGTERM
 
 @contextmanager
 def sigterm_as_exit() -> Iterator[None]:
-    """Raise `SystemExit` in the block on SIGTERM, unless a handler is installed already, as by Prefect in a flow.
+    """Raise `SystemExit` in the block on SIGTERM, unless a handler is already installed, as by Prefect in a flow.
 
     Without a handler, SIGTERM would end the process at once and lose rows that wait for their commit.
     """
@@ -34,7 +34,7 @@ def sigterm_as_exit() -> Iterator[None]:
 def delayed_interrupts() -> Iterator[None]:
     """Delay Ctrl-C and SIGTERM until the end of the block, for example a commit; a second one interrupts at once.
 
-    A signal that nobody handles in Python ends or spares the process as before.
+    A signal without a Python handler keeps its default effect.
     """
     in_main = threading.current_thread() is threading.main_thread()
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)} if in_main else {}

@@ -24,7 +24,7 @@ class StagedModel:
 
 
 def stage(model_file: ModelFile, name: str, version: str, workspace: str) -> StagedModel:
-    """Write a model to the workspace for workers; every run does so anew, which repairs damaged files."""
+    """Write a model to the workspace for workers; every run writes it again, which repairs damaged files."""
     staged = StagedModel(name, version, model_file.digest, f"{workspace}/models")
     location = open_location(staged.folder)
     location.put(f"{staged.digest}.safetensors", model_file.weights)
@@ -46,9 +46,7 @@ def loaded_engine(model: StagedModel, device: str, tile_pixels: int) -> Engine:
         location.fetch(f"{model.digest}.safetensors"), location.fetch(f"{model.digest}.json")
     )
     if model_file.digest != model.digest:
-        raise ModelFileInvalid(
-            f"{model.folder}/{model.digest}.safetensors: the digest of its content is another"
-        )
+        raise ModelFileInvalid(f"{model.folder}/{model.digest}.safetensors: its content has another digest")
     chosen = choose_device(device)
     if chosen.type == "cpu":
         torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Memory shared by the worker processes of a machine (`reserved`): large images wait for one another.
+"""Sharing of memory between the worker processes of a machine (`reserved`): large images wait for one another.
 
 Each worker may use its share for an image without a lock. A larger image takes a lock that all of this user's
 workers on the machine share, so at most one worker exceeds its share at any time. The kernel releases the lock of

@@ -16,7 +16,7 @@ PIXELS_PER_BYTE = {"png": 0.7, "bmp": 0.33, "tif": 0.4, "tiff": 0.4, "gif": 1.5,
 """Typical bytes per pixel of photographs, by suffix; any other suffix counts as JPEG."""
 JPEG_PIXELS_PER_BYTE = 4.0
 LEAST_SHARD_PIXELS = 500_000
-"""Least pixels per shard, a fraction of a second of work; smaller shards cost more in transfer than they gain."""
+"""Minimum number of pixels per shard, a fraction of a second of work; smaller shards cost more than they gain."""
 IMAGE_PIXELS = 50_000
 """Fixed cost of an image in pixels: requests, headers, a row."""
 
@@ -30,8 +30,8 @@ def estimated_pixels(ref: ImageRef) -> int:
 class Pending:
     """References in an unnamed temporary file, which takes no memory and does not survive a crash.
 
-    The file has one line of JSON per chunk. Arrow would read it in threads of its own, which may still hold a part
-    of it when the interpreter exits and then abort the process.
+    The file has one line of JSON per chunk. Arrow would read it in its own threads, which may still hold a part of
+    it when the interpreter exits and then abort the process.
     """
 
     def __init__(self) -> None:

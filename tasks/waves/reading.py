@@ -38,13 +38,13 @@ UNREADABLE = (*STORAGE_ERRORS, ItemRejected, KeyRefused)
 
 @dataclass(frozen=True, slots=True)
 class ReadAhead:
-    """What is read before its turn."""
+    """How much is read ahead."""
 
     images: int = 3
     """Number of images that are prefetched."""
     threads: int = 3
     decodes: bool = False
-    """Whether the threads decode images too. That pays where computing leaves cores idle, as on a GPU."""
+    """Whether the threads also decode images, which pays if computing leaves cores idle, as on a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class FailureStreak:
 
     @property
     def is_long(self) -> bool:
-        """Return whether later images would only wait for the same time-outs."""
+        """Return whether the streak is so long that later images would probably wait for the same time-outs."""
         return self.length >= FAULTS_IN_A_ROW
 
     def count(self, error: Exception) -> None:
@@ -91,7 +91,7 @@ class Reading:
     seconds : float
         No image is started after this many seconds; by default all images are.
     ahead : ReadAhead, optional
-        What is read before its turn.
+        How much is read ahead.
     clock : ShardClock, optional
         Measures the reading; by default a new one.
     """

@@ -26,7 +26,7 @@ from tasks.waves.tally import Tally
 from tasks.waves.task_runs import as_task_run
 
 COMMIT_SECONDS = 8.0
-"""Longest time that rows wait for their commit; as a shard takes a few seconds, a kill loses little work."""
+"""Maximum time that rows wait for their commit; as a shard takes a few seconds, a kill loses little work."""
 
 Listener = Callable[[Tally], None]
 """Called after each shard with the tally of all returned items, recorded or not."""
@@ -62,7 +62,7 @@ def run_stage(
     stage : Stage
         Provides the shards and commits their rows.
     lease : Lease
-        Must still be held by this run at each commit.
+        The lease, which this run must still hold at each commit.
     executor : Executor
         Runs the work.
     pace : Pace

@@ -52,7 +52,7 @@ class ShardResult(Generic[Row]):
     left: int = 0
     """Items at the end of the shard that were not started before its time was up."""
     timing: ShardTiming | None = None
-    """Where the worker's time went, if the job measures it."""
+    """The worker's time by phase, if the job measures it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Stage(Protocol[Item, Row]):
         """Return the outcome of a row's item."""
 
     def commit(self, finished: Sequence[Finished[Item, Row]]) -> Sequence[Unfinished]:
-        """Record all rows or none; return the items that have to stay pending after all.
+        """Record all rows or none; return the items that must stay pending nevertheless.
 
         Raises
         ------

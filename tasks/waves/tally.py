@@ -103,5 +103,5 @@ class Tally:
 
 
 def _sums(some: Mapping[str, float], others: Mapping[str, float]) -> dict[str, float]:
-    """Add two mappings to numbers; what only one of them has counts as 0 in the other."""
+    """Add two mappings to numbers; a missing key counts as 0."""
     return {name: some.get(name, 0.0) + others.get(name, 0.0) for name in (*some, *others)}

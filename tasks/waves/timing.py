@@ -1,4 +1,4 @@
-"""Where the time of a shard goes on its worker: measured by a `ShardClock`, returned as a `ShardTiming`."""
+"""Timing of a shard on its worker, by phase: measured by a `ShardClock`, returned as a `ShardTiming`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """What a worker does for the images of a shard."""
+    """A phase of a worker's work on the images of a shard."""
 
     LOAD = "load the network"
     DECODE = "decode"
@@ -35,9 +35,9 @@ IMAGE_PHASES = (
     Phase.HASH,
     Phase.ENCODE,
 )
-"""Work on pixels and encoded bytes, without storage."""
+"""Phases of work on pixels and encoded bytes, without storage."""
 IN_BACKGROUND = (Phase.FETCH, Phase.DECODE_AHEAD, Phase.PUT)
-"""Phases that run in threads of their own, while the computing thread does something else."""
+"""Phases that run in separate threads while the computing thread does other work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class ShardTiming:
     worker: int
     """Process id of the worker."""
     began: float
-    """By the monotonic clock of the worker's machine, in seconds."""
+    """Start of the shard by the monotonic clock of the worker's machine, in seconds."""
     ended: float
     cpu_seconds: float
     """CPU seconds of the computing thread, which include all phases but those in the background."""
@@ -58,7 +58,7 @@ class ShardTiming:
 
 
 class ShardClock:
-    """Measures the phases of a shard; begins with its construction, in the computing thread."""
+    """Measures the phases of a shard; it starts when it is constructed, in the computing thread."""
 
     def __init__(self) -> None:
         self._began, self._began_cpu = time.monotonic(), time.thread_time()

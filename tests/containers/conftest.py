@@ -1,6 +1,6 @@
-"""Containers and hosts for a session's tests: podman over our images, a network, an object gateway on it.
+"""Containers and hosts for a session's tests: podman with our images, a network, and an object gateway on it.
 
-All skip with the reason where this cannot be had; under CI they fail instead.
+Tests skip with a reason if these are not available; under CI they fail instead.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def lan(engine: Podman) -> Iterator[Network]:
 
 @pytest.fixture(scope="session")
 def store(lan: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway that containers and hosts reach."""
+    """Run a gateway that containers and hosts can reach."""
     absent = missing_programs()
     if absent and os.environ.get("CI"):
         pytest.fail(f"no Ceph here: {absent}")
@@ -47,13 +47,13 @@ def store(lan: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ga
 
 @pytest.fixture
 def place(store: Gateway, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A fresh bucket on that gateway."""
+    """Return a fresh bucket on that gateway."""
     return fresh_bucket(store, monkeypatch)
 
 
 @pytest.fixture(scope="session")
 def storage_env(store: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What containers know of the gateway, as `storage.env` has it."""
+    """Write the gateway's address and credentials for containers, in the form of `storage.env`."""
     file = tmp_path_factory.mktemp("settings") / "storage.env"
     file.write_text(
         f"AWS_ENDPOINT_URL={store.endpoint}\n"

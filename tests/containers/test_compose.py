@@ -32,7 +32,7 @@ def monkeymodule() -> Iterator[pytest.MonkeyPatch]:
 
 @pytest.fixture(scope="module")
 def rain(store: Gateway, monkeymodule: pytest.MonkeyPatch) -> Rain:
-    """Photographs in a bucket, and what the shipped network makes of them."""
+    """Return photographs in a bucket, and settings with the shipped network."""
     bucket = fresh_bucket(store, monkeymodule)
     settings = Settings(workspace=f"{bucket}/workspace", _env_file=None)
     return Rain(
@@ -57,7 +57,7 @@ def running(
 def test_the_deployment_run_derains_the_bucket_as_this_machine_would(
     running: Installation, rain: Rain
 ) -> None:
-    """Called in the Prefect worker's container, which has its flows from nowhere but the image."""
+    """The run is started in the Prefect worker's container, whose flows come only from the image."""
     running.execute("prefect-worker", "prefect", "deployment", "run", "derain-batch")
     found = wait_for(lambda: ended_run(running), "no run of the deployment has ended", 2)
     assert found["state_type"] == "COMPLETED", found["state"]["message"] + running.log("prefect-worker")

@@ -1,7 +1,7 @@
-"""A scheduler and two workers, each on a host of its own with nothing of ours on it but the dependencies.
+"""Runs with a scheduler and two workers on separate hosts, which have only the dependencies of this project.
 
-What happens to a run as cables are pulled and hosts die; the run itself is on this machine, photographs and
-workspace in a bucket.
+Cables are pulled and hosts die during a run. The coordinator is on this machine; photographs and workspace are in a
+bucket.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KEPT = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all")
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """The cluster: which host and container each part is."""
+    """The hosts and containers of the cluster."""
 
     engine: Podman
     scheduler: Host
@@ -42,7 +42,7 @@ class Hosts:
         return f"tcp://{self.scheduler.address}:8786"
 
     def worker_hosts(self) -> set[str]:
-        """The addresses of the hosts whose worker the scheduler has."""
+        """Return the addresses of the hosts whose workers the scheduler knows."""
         with without_version_tables(), Client(self.address, timeout=PATIENCE) as client:
             workers = client.scheduler_info(n_workers=-1)["workers"].values()
         return {worker["host"] for worker in workers}

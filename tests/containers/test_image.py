@@ -1,4 +1,4 @@
-"""The image `derain`: what was removed from it is missed by nothing, and it is small."""
+"""The image `derain` is small, and works without the files that were removed from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.containers.containers import DERAIN, Podman
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 LARGEST = 2_000_000_000
-"""Bytes, with the stand-in for python:3.11-slim, which is 115 MB larger than that."""
+"""Maximum size in bytes with the replacement for python:3.11-slim, which is 115 MB larger than the original."""
 IMPORT_ALL = """
 import importlib, pkgutil
 import flows, infra, models, tasks

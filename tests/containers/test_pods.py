@@ -23,13 +23,13 @@ pytestmark = [pytest.mark.containers, pytest.mark.slow]
 BASE = ROOT / "deploy" / "kubernetes" / "base"
 NETWORK = "derain-pods"
 SCHEDULER = "derain-scheduler-pod-0"
-"""What podman calls the pod of the Deployment; it knows no Services, so workers are given this name."""
+"""Podman's name for the pod of the Deployment; podman has no Services, so workers get this name."""
 ADDRESS = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
 
 
 @pytest.fixture(scope="module")
 def scheduler(engine: Podman, store: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the scheduler, as it is after all pods run."""
+    """Start all pods; yield the address of the scheduler."""
     played = tmp_path_factory.mktemp("pods") / "played.yaml"
     played.write_text(yaml.safe_dump_all(manifests(store)))
     engine("network", "create", NETWORK)
@@ -52,7 +52,7 @@ def test_pods_of_the_manifests_derain_a_bucket(scheduler: str, place: str, tmp_p
 
 
 def manifests(store: Gateway) -> Iterator[dict[str, Any]]:
-    """The ConfigMap and Deployments, with our image and what podman cannot do itself done for it."""
+    """Yield the ConfigMap and Deployments, with our image, adapted where podman differs from Kubernetes."""
     for name in ("settings", "scheduler", "workers"):
         for manifest in yaml.safe_load_all((BASE / f"{name}.yaml").read_text()):
             if manifest["kind"] == "ConfigMap":

@@ -1,4 +1,4 @@
-"""What says, before minutes of building, whether containers run on this machine at all."""
+"""The probe that checks whether this machine can run containers, before minutes of building images."""
 
 from __future__ import annotations
 

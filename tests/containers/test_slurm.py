@@ -57,4 +57,4 @@ def test_jobs_of_slurm_derain_a_folder(queue: dict[str, str], tmp_path: Path) ->
     over_there = subprocess.run(
         ["squeue", "--noheader"], env=queue, capture_output=True, text=True, check=True
     ).stdout
-    assert "R" not in over_there.split()  # the jobs are given back
+    assert "R" not in over_there.split()  # the jobs have ended

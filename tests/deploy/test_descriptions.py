@@ -1,4 +1,4 @@
-"""What describes an installation is well-formed, asks for no privileges, and opens nothing beyond loopback."""
+"""Descriptions of installations are well-formed, require no privileges, and open no port beyond loopback."""
 
 from __future__ import annotations
 
@@ -78,6 +78,24 @@ def test_our_containers_have_no_privileges() -> None:
         assert service["user"] == "10001:10001"
 
 
+def test_one_service_builds_the_image_of_all() -> None:
+    """podman-compose would build it once per container, all at the same time."""
+    assert [name for name, each in composed()["services"].items() if "build" in each] == ["deployments"]
+
+
+def test_images_of_a_registry_have_their_full_names() -> None:
+    """podman takes `postgres:17` from no registry unless it is configured to."""
+    assert composed()["services"]["postgres"]["image"].startswith("docker.io/library/postgres:")
+
+
+def test_browsers_reach_the_servers_at_the_address_that_they_listen_on() -> None:
+    ended = podman_compose(POSTGRES_PASSWORD="secret", DERAIN_LISTEN="192.0.2.7")
+    services = yaml.safe_load(ended.stdout)["services"]
+    assert services["prefect-server"]["environment"]["PREFECT_UI_API_URL"] == "http://192.0.2.7:4200/api"
+    assert services["prefect-worker"]["environment"]["PREFECT_UI_URL"] == "http://192.0.2.7:4200"
+    assert "192.0.2.7:5000" in services["mlflow"]["environment"]["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+
+
 def test_a_cut_off_worker_is_started_again_whatever_its_exit_code() -> None:
     assert composed()["services"]["worker"]["restart"] == "always"
 
@@ -149,7 +167,7 @@ def built(overlay: str) -> Iterator[dict[str, Any]]:
 
 
 def composed() -> dict[str, Any]:
-    """The compose file with its variables filled in."""
+    """Return the compose file with its variables filled in."""
     found: dict[str, Any] = yaml.safe_load(interpolated())
     return found
 

@@ -1,4 +1,4 @@
-"""The job that a Prefect worker of type kubernetes makes of our template, without a cluster to make it in."""
+"""The job that a Prefect worker of type kubernetes makes from our template, tested without a cluster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEMPLATE: Path = KUBERNETES / "job-template.json"
 
 @pytest.fixture(scope="module")
 def job() -> dict[str, Any]:
-    """The manifest for a run of a deployment that chose its image."""
+    """Return the manifest for a run of a deployment that names its image."""
     template = json.loads(TEMPLATE.read_text())
     defaults = {name: each.get("default") for name, each in template["variables"]["properties"].items()}
     chosen = {"image": "registry.example.org/derain-flows:0.1.0", "env": {"DERAIN_SOURCE": "s3://photos"}}
@@ -31,7 +31,7 @@ def job() -> dict[str, Any]:
 
 def test_kubernetes_takes_the_job(job: dict[str, Any]) -> None:
     pod = job["spec"]["template"]["spec"]
-    needless = {"completions", "parallelism"}  # Prefect demands them here, where Kubernetes knows them not
+    needless = {"completions", "parallelism"}  # Prefect requires them here, but Kubernetes does not know them
     allowed = {name: value for name, value in pod.items() if name not in needless}
     template = {**job["spec"]["template"], "spec": allowed}
     validate({**job, "spec": {**job["spec"], "template": template}}, VERSION, strict=True)

@@ -1,8 +1,9 @@
-"""`make run`: what it passes on, and that the code of the run is shown."""
+"""`make run` passes its arguments on and shows the exit code of the run; `make up` calls compose."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 
 
 def made(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run `make run` with a `derain` that prints its words and exits with 130; nothing is installed."""
+    """Run `make run` with a `derain` that prints its arguments and exits with 130; install nothing."""
     derain = folder / "derain"
     derain.write_text('#!/bin/sh\necho "$@"\nexit 130\n')
     derain.chmod(0o755)
@@ -36,3 +37,46 @@ def test_source_and_destination_are_passed_on(tmp_path: Path) -> None:
 
 def test_a_destination_alone_is_refused_in_the_words_of_make(tmp_path: Path) -> None:
     assert "DEST=out needs SOURCE= too" in made(tmp_path, "DEST=out").stderr
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Path:
+    """A folder with what `make up` reads, and two commands that print their words in place of compose."""
+    (tmp_path / "deploy").mkdir()
+    for name in ("Makefile", "deploy/env.example"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("docker", "podman-compose"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@"\n')
+        (tmp_path / name).chmod(0o755)
+    return tmp_path
+
+
+def ups(folder: Path, *words: str) -> list[str]:
+    """Run `make up` in that folder, and return the lines that compose printed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    environment["PATH"] = f"{folder}{os.pathsep}{environment['PATH']}"
+    command = ["make", "--silent", "up", *words]
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return ended.stdout.splitlines()
+
+
+def test_the_first_make_up_writes_a_password_and_the_user_that_owns_the_photographs(
+    installation: Path,
+) -> None:
+    assert ups(installation, "WORKERS=4") == [
+        "docker compose build",
+        "docker compose up --detach --scale worker=4",
+    ]
+    written = (installation / ".env").read_text()
+    assert re.search(r"^POSTGRES_PASSWORD=[0-9a-f]{48}$", written, re.MULTILINE)
+    assert re.search(rf"^DERAIN_USER={os.getuid()}:{os.getgid()}$", written, re.MULTILINE)
+    assert (installation / ".env").stat().st_mode & 0o777 == 0o600
+    ups(installation)
+    assert (installation / ".env").read_text() == written
+
+
+def test_podman_is_taken_where_docker_has_no_compose(installation: Path) -> None:
+    """Root in a container of podman is the user who started it."""
+    (installation / "docker").write_text("#!/bin/sh\nexit 125\n")
+    assert ups(installation)[0] == "podman-compose build"
+    assert "\nDERAIN_USER=0:0\n" in (installation / ".env").read_text()

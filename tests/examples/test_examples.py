@@ -1,4 +1,4 @@
-"""The examples in the documents run, and print what they promise."""
+"""The examples in the documents run and print the described results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 ELSEWHERE = ("slurm_cluster.py", "my_net.py", "derain_with_mlflow.py")
-"""Tried in tests/containers, tests/models/networks and tests/tasks/promotion."""
+"""Examples tested in tests/containers, tests/models/networks and tests/tasks/promotion."""
 
 
 def run(
@@ -53,7 +53,7 @@ def test_duckdb_counts_the_same_without_a_network(tmp_path: Path):
     Catalog(str(tmp_path)).commit([record("a.jpg"), record("c.jpg"), rejected], replace=False)
     home = {"HOME": str(tmp_path), **dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")}
     environment = os.environ | home | {"DERAIN_WORKSPACE": str(tmp_path)}
-    ended = run("query_with_duckdb.py", env=environment)  # no extension there, none available
+    ended = run("query_with_duckdb.py", env=environment)  # no extension is installed or available
     assert ended.returncode == 0, ended.stderr
     assert "truncated JPEG" in ended.stdout
     assert run("query_with_duckdb.py", tmp_path, env=os.environ | home).stdout == ended.stdout

@@ -1,7 +1,7 @@
-"""One Prefect server for the session, and derain-batch deployed on it with a process worker at work.
+"""One Prefect server for the session, with derain-batch deployed on it and a running process worker.
 
-`server`: a client in this process talks to it too. `deployed`: the real deployment, and a copy of it that runs
-every minute. `called`: the run that `prefect deployment run derain-batch` made, watched from start to end.
+`server`: clients in this process use it too. `deployed`: the real deployment, and a copy of it that runs every
+minute. `called`: the run that `prefect deployment run derain-batch` created, watched from start to end.
 """
 
 from __future__ import annotations
@@ -84,6 +84,6 @@ def _state(server: PrefectServer, run: dict[str, Any]) -> str:
 
 
 def _send_what_is_left() -> None:
-    """Let logs and events of this process go out while there is a server: at its exit it would try for a minute."""
+    """Send the logs and events of this process while there is a server; at exit, sending would take a minute."""
     APILogWorker.drain_all()
     EventsWorker.drain_all()

@@ -1,4 +1,4 @@
-"""Alerts on a real server: made by the command, off by default, kept up to date, and fired by their events."""
+"""Alerts on a real server are created and updated by the command, off by default, and fired by their events."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def triggered(server: PrefectServer) -> set[str]:
 
 @pytest.fixture
 def clean(server: PrefectServer) -> Iterator[PrefectServer]:
-    """The server of the session, and without our automations afterwards."""
+    """Yield the server of the session, and delete our automations afterwards."""
     yield server
     for each in written(server).values():
         server.done("prefect", "automation", "delete", "--id", each["id"])
@@ -104,5 +104,5 @@ def test_a_block_that_is_not_there_is_one_line(clean: PrefectServer):
     ended = clean.command(sys.executable, "-m", "flows.alerts", "--notify", "slack-webhook/nobody")
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("alerts: slack-webhook/nobody: Prefect has no such notification block; make it")
+    assert line.startswith("alerts: slack-webhook/nobody: Prefect has no such notification block; create it")
     assert written(clean) == {}

@@ -1,4 +1,4 @@
-"""A run that is cancelled or interrupted is Cancelled within seconds, and keeps what it has done."""
+"""A run that is cancelled or interrupted becomes Cancelled within seconds, and keeps its finished work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 IMAGES = 400
 INTERRUPTED = "derain-batch: interrupted; run it again to continue"
 UNDER_WAY = 40
-"""Outputs of shards that are not back yet, at most."""
+"""Maximum number of outputs of shards that have not returned yet."""
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def derained(folder: Path) -> int:
 
 
 def begun(deployed: Deployed, settings: dict[str, str]) -> str:
-    """Start a run of the deployment with settings of its own; return its id."""
+    """Start a run of the deployment with these settings; return its id."""
     variables = {"env": {**deployed.deployment["job_variables"].get("env", {}), **settings}}
     path = f"deployments/{deployed.deployment['id']}/create_flow_run"
     run: dict[str, Any] = deployed.server.post(path, job_variables=variables)

@@ -1,6 +1,6 @@
-"""Deployments on a real server, their runs on a real process worker: called by name, by schedule, by events.
+"""Deployments on a real server with a real process worker: runs by name, by schedule and by events.
 
-All in one file, so that one server and one worker do.
+All tests are in one file, so that they share one server and one worker.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def twins(server: PrefectServer) -> str:
-    """The name of two deployments, of the flows one and two; nobody runs them."""
+    """Return the name of two deployments, of the flows one and two, which no test runs."""
     for flow in ("one", "two"):
         flow_id = server.post("flows/", name=flow)["id"]
         server.post("deployments/", name="twin", flow_id=flow_id)
@@ -179,7 +179,7 @@ def test_an_event_of_the_pool_starts_a_retraining(event: str, deployed: Deployed
 
 
 def test_its_schedule_makes_a_run_that_completes(deployed: Deployed) -> None:
-    """The last here: the minute that it may have to wait for passes in the others."""
+    """This is the last test, because the minute for which it may have to wait passes during the others."""
     server, deployment_id = deployed.server, deployed.every_minute["id"]
 
     def ended() -> dict[str, Any] | None:
@@ -195,12 +195,12 @@ def test_its_schedule_makes_a_run_that_completes(deployed: Deployed) -> None:
 
 
 def _is_in_a_process(run_id: str) -> bool:
-    """Whether a process of a worker still executes a flow run; what it logs is then not complete."""
+    """Return whether a worker's process still executes a flow run, so that its log is incomplete."""
     found = (process.info["environ"] or {} for process in psutil.process_iter(["environ"]))
     return any(environment.get("PREFECT__FLOW_RUN_ID") == run_id for environment in found)
 
 
 def _made_by(server: PrefectServer, deployment_id: str, kind: str) -> list[dict[str, Any]]:
-    """The runs of a deployment that came by a schedule or by an automation."""
+    """Return the runs of a deployment that a schedule or an automation created."""
     runs = server.runs_of(deployment_id)
     return [run for run in runs if run["created_by"] and run["created_by"]["type"] == kind]

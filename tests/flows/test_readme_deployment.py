@@ -1,4 +1,4 @@
-"""The lines of the README's "Deployed with Prefect", word for word, by somebody who never used Prefect."""
+"""The commands of the README's "Deployed with Prefect" work literally for a user who never used Prefect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.servers.server_processes import ROOT, ServerProcess, running,
 pytestmark = pytest.mark.slow
 
 PORT = "4200"
-"""The port in the README, which may be in use here."""
+"""The port in the README, which may be in use on this machine."""
 
 
 def test_its_lines_end_with_a_completed_run(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def _lines() -> str:
 
 @contextmanager
 def _typed(lines: str, root: Path) -> Iterator[tuple[ServerProcess, PrefectServer]]:
-    """Type the lines in a shell with an empty home, with folders in `root` for buckets and another port."""
+    """Run the commands in a shell with an empty home, folders in `root` in place of buckets, and another port."""
     (port,) = free_ports(1)
     lines = re.sub(r"s3://photos/(\w+)", rf"{root}/\1", lines.replace(PORT, str(port)))
     home = root / "home"
@@ -57,7 +57,7 @@ def _typed(lines: str, root: Path) -> Iterator[tuple[ServerProcess, PrefectServe
 
 
 def _is_completed(shell: ServerProcess, server: PrefectServer, deployment_id: str) -> bool:
-    """Whether a run has completed: the hourly one, where the hour has just struck, else the one asked for."""
+    """Return whether the requested run has completed, or the hourly one if that started first."""
     assert shell.process.poll() is None, shell.log.read_text()
     runs = {run["state_type"]: run for run in server.runs_of(deployment_id)}
     for ended in ("FAILED", "CRASHED"):

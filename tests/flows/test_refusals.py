@@ -1,4 +1,4 @@
-"""What derain-batch cannot do: the run is Failed with one clear line, and nothing was derained or recorded."""
+"""Refusals of derain-batch: the run is Failed with one clear line, and nothing is derained or recorded."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.support.servers.prefect_server import PrefectServer
 pytestmark = pytest.mark.slow
 
 Case = Callable[[Path, pytest.MonkeyPatch], dict[str, str]]
-"""Sets something up that is wrong below a folder with `rainy` in it; returns the flow's parameters."""
+"""Sets up a fault below a folder that contains `rainy`; returns the flow's parameters."""
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all, so that its registry is made once; nothing is ever recorded in it."""
+    """Return a workspace that all tests share, so that its registry is created once; no test records in it."""
     return tmp_path_factory.mktemp("workspace")
 
 

@@ -1,4 +1,4 @@
-"""No line of a flow's command controls the terminal or gives a password away."""
+"""No line of a flow's command controls the terminal or reveals a password."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_lines_of_status_are_escaped(
 
 @pytest.fixture
 def unguarded() -> Iterator[None]:
-    """Log records as Python makes them, whatever an earlier import has installed."""
+    """Make log records as Python does, even if an earlier import has guarded them."""
     before = logging.getLogRecordFactory()
     logging.setLogRecordFactory(logging.LogRecord)
     yield

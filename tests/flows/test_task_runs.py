@@ -1,4 +1,4 @@
-"""Pieces of work as task runs of a flow run on a real server."""
+"""Parts of a run as task runs of a flow run on a real server."""
 
 from __future__ import annotations
 

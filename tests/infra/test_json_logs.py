@@ -1,4 +1,4 @@
-"""Log lines as JSON: of Prefect's own console handler and of others, and nothing but what goes to a stream."""
+"""Log lines as JSON: from Prefect's console handler and from others, but only those that go to a stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STRANGE = 'key "a\\b"\nsecond line 雨 [bold]x[/bold]'
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    """Give the handlers of this process, those of pytest included, their formatters back."""
+    """Restore the formatters of this process's handlers, including those of pytest."""
     formatters = [(handler, handler.formatter) for handler in _stream_handlers()]
     yield
     for handler, formatter in formatters:
@@ -27,7 +27,7 @@ def as_before() -> Iterator[None]:
 
 @pytest.fixture(params=[logging.StreamHandler, PrefectConsoleHandler])
 def written(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
-    """What a handler of the logger `derain.test` writes."""
+    """Yield the output of a handler of the logger `derain.test`."""
     stream = io.StringIO()
     handler, logger = request.param(stream), logging.getLogger("derain.test")
     logger.addHandler(handler)
@@ -60,7 +60,7 @@ def test_a_traceback_stays_on_the_line(written: io.StringIO):
     assert "ValueError: broken" in json.loads(line)["exc_info"]
 
 
-def test_what_prefects_server_receives_stays_text():
+def test_records_for_prefects_server_stay_text():
     handler = APILogHandler()
     logging.getLogger("derain.test").addHandler(handler)
     try:

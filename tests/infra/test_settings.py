@@ -109,11 +109,11 @@ def test_urls_are_absolute_and_end_without_a_slash(given: str, absolute: str) ->
 
 
 def test_a_path_that_leads_nowhere_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UrlRefused, match=r"~nobody-is-here/photos is no path: .*; give the whole path"):
+    with pytest.raises(UrlRefused, match=r"~nobody-is-here/photos is not a path: .*; give the whole path"):
         absolute_url("~nobody-is-here/photos")
 
 
-def test_a_path_that_is_no_text_is_one_line() -> None:
+def test_a_path_that_is_not_text_is_refused_in_one_line() -> None:
     with pytest.raises(UrlRefused, match=r"caf\\udce9: a path must be valid UTF-8"):
         absolute_url(b"/photos/caf\xe9".decode("utf-8", "surrogateescape"))
 

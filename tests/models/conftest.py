@@ -12,7 +12,7 @@ from tests.support.samples.model_files import PACKED
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
-    """Tiny networks on tiny images: more threads only wait for each other."""
+    """Use one thread: with tiny networks and images, more threads only wait for one another."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

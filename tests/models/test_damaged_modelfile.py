@@ -84,7 +84,7 @@ def test_a_config_of_something_else(path: Path, change):
 
 
 @pytest.mark.parametrize("config", [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe", b'"text"', b"3"])
-def test_a_file_that_is_no_config(path: Path, config):
+def test_a_file_that_is_not_a_config_is_refused(path: Path, config):
     path.with_suffix(".json").write_bytes(config)
     with pytest.raises(
         ModelFileInvalid, match=r"rain fighter\.safetensors: the config is not a model config"
@@ -93,7 +93,7 @@ def test_a_file_that_is_no_config(path: Path, config):
 
 
 class Trap:
-    """Does harm when unpickled."""
+    """An object that does harm when unpickled."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return (pytest.fail, ("something was unpickled",))

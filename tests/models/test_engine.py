@@ -97,7 +97,7 @@ def test_tiled_equals_whole_before_rounding(preset, size):
 
 
 def test_a_halo_too_small_would_be_seen():
-    """The comparison above can fail: with less halo than the receptive radius it does."""
+    """The comparison above can fail: with a halo smaller than the receptive radius, it does."""
     student = random_student()
     rainy = torch.from_numpy(photographs(1, 64, 256)).permute(0, 3, 1, 2).float() / 255
     whole, part = student(rainy), student(rainy[..., :136])
@@ -130,7 +130,7 @@ def test_a_network_of_many_dilations_is_tiled_exactly():
     assert (tiled != whole).mean() < 1e-3
 
 
-def test_an_engine_is_no_place_for_training():
+def test_an_engine_cannot_train():
     network = random_network(replace(preset("drd-net-tiny"), norm=True)).train()
     rainy = photographs(2, 16, 16)
     derain = Engine(network, CPU, torch.float32).derain
@@ -143,13 +143,13 @@ def test_tiled_equals_whole_in_levels():
     tiled = engine(tile_pixels=smallest_budget("tiny")).derain(rainy)
     whole = engine().derain(rainy)
     assert levels_apart(tiled, whole) <= 1
-    assert (tiled != whole).mean() < 1e-4  # 1e-6 apart, yet on two sides of a rounding
+    assert (tiled != whole).mean() < 1e-4  # 1e-6 apart, but rounded differently
 
 
 @needs_bf16
 @pytest.mark.parametrize(("preset", "size"), [("tiny", (257, 323)), ("base", (321, 481))])
 def test_tiled_is_whole_within_rounding_in_bf16(preset, size):
-    """Bit-equal on some processors; others (AMX) sum in another order for another size."""
+    """Results are bit-equal on some processors; others (AMX) sum in another order for another size."""
     rainy = photographs(1, *size)
     tiled = engine(torch.bfloat16, smallest_budget(preset), preset).derain(rainy)
     whole = engine(torch.bfloat16, preset=preset).derain(rainy)

@@ -1,4 +1,4 @@
-"""Arrays and tensors of photographs: one is the other and back."""
+"""Conversion of photographs between arrays and tensors, in both directions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_there_and_back_nothing_changes():
     np.testing.assert_array_equal(to_rgb(floats), rgb)
 
 
-def test_what_is_out_of_range_is_clipped():
+def test_values_out_of_range_are_clipped():
     picture = torch.tensor([-0.5, 0.5, 1.5]).reshape(3, 1, 1)
     assert to_rgb(picture).tolist() == [[[0, 128, 255]]]
 

@@ -23,7 +23,7 @@ from tests.support.samples.networks import random_network
 from tests.support.samples.students import random_pictures, random_student
 
 SCHEMA_1 = Path(__file__).parent / "schema_1" / "tiny.safetensors"
-"""As version 0.1.0 wrote it; never to be written again."""
+"""A file written by version 0.1.0; it must never be rewritten."""
 
 
 def test_round_trip(path: Path):
@@ -36,7 +36,7 @@ def test_round_trip(path: Path):
         assert torch.equal(student.state_dict()[key], value.half().float()), key
 
 
-def test_what_is_built_derains_like_what_was_packed():
+def test_a_built_network_derains_like_the_packed_one():
     rainy = random_pictures(1, 3, 20, 24)
     torch.testing.assert_close(build(PACKED)(rainy), random_student()(rainy), atol=2e-3, rtol=0)
 
@@ -124,7 +124,7 @@ def test_batch_norm_is_packed_with_its_statistics():
     network(random_pictures(4, 3, 16, 16))
     for name, value in network.state_dict().items():
         if name.endswith("num_batches_tracked"):
-            value.fill_(100_001)  # more than fp16 counts to
+            value.fill_(100_001)  # beyond the range of fp16
     built = build(pack(network, {}))
     for name, value in network.state_dict().items():
         torch.testing.assert_close(built.state_dict()[name], value, atol=1e-6, rtol=1e-3, msg=name)
@@ -138,7 +138,7 @@ def test_weights_that_fp16_cannot_hold_are_named(value):
         pack(network, {})
 
 
-def test_what_cannot_be_read_is_refused_with_what_can():
+def test_an_unreadable_schema_is_refused_with_the_readable_ones():
     future = with_config(PACKED, lambda config: config.update(schema_version=3, architecture="gan"))
     with pytest.raises(ModelFileInvalid) as refusal:
         build(future, name="new.safetensors")
@@ -149,7 +149,7 @@ def test_what_cannot_be_read_is_refused_with_what_can():
 
 
 def test_new_sizes_of_an_old_file_are_the_defaults():
-    """A field that a later version adds must not shut out what an earlier one wrote."""
+    """A field that a later version adds must not make files of earlier versions unreadable."""
     config = DrdNetConfig(width=4, rain_blocks=1, detail_blocks=1)
     older = with_config(pack(DrdNet(config), {}), lambda config: config["sizes"].pop("squeeze_excite"))
     assert build(older).config == config

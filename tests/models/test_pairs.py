@@ -14,14 +14,14 @@ def test_it_rains_where_the_streak_is_above_its_own_photographs_mean():
     streaks = torch.zeros(2, 1, 4, 4)
     streaks[0, 0, 1] = 0.8  # mean 0.2
     streaks[0, 0, 2] = 0.1
-    streaks[1, 0, :, 3] = 0.1  # would be below the other photograph's mean
+    streaks[1, 0, :, 3] = 0.1  # below the other photograph's mean
     expected = torch.zeros(2, 1, 4, 4)
     expected[0, 0, 1] = 1
     expected[1, 0, :, 3] = 1
     torch.testing.assert_close(pair(streaks).rain_mask, expected)
 
 
-def test_faint_streaks_and_no_streaks_are_no_rain():
+def test_faint_streaks_are_not_rain():
     streaks = torch.zeros(2, 1, 4, 4)
     streaks[0, 0, 1, 1] = FAINTEST_RAIN
     assert pair(streaks).rain_mask.sum() == 0

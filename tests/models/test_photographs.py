@@ -77,13 +77,13 @@ def test_a_path_is_read_upright(tmp_path: Path, expected: np.ndarray) -> None:
         (7, "int: derain takes a path"),
     ],
 )
-def test_what_is_no_photograph_is_refused_in_one_line(image: object, says: str) -> None:
+def test_an_argument_that_is_not_a_photograph_is_refused_in_one_line(image: object, says: str) -> None:
     with pytest.raises(PhotographRefused, match=says) as refused:
         derain(image, SMALL)  # type: ignore[call-overload]
     assert "\n" not in str(refused.value)
 
 
-def test_a_file_that_is_no_image_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(PhotographRefused, match=r"notes\.txt: not an image"):
         derain(tmp_path / "notes.txt", SMALL)

@@ -101,7 +101,7 @@ def test_a_branch_does_not_see_who_else_was_chosen():
     assert torch.equal(sample_rng(0, 4).subset(some).uniform()[1:], sample_rng(0, 4).subset(alone).uniform())
 
 
-def test_what_a_branch_draws_leaves_its_stem_alone():
+def test_draws_of_a_branch_do_not_change_its_stem():
     used, unused = sample_rng(0, 4), sample_rng(0, 4)
     everyone = torch.ones(4, dtype=torch.bool)
     used.subset(everyone).normal(shape=(5,))

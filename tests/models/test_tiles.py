@@ -1,4 +1,4 @@
-"""Tiles cover a photograph once, read their surroundings, and keep to the budget."""
+"""Tiles cover a photograph once, read their surroundings, and stay within the budget."""
 
 from __future__ import annotations
 

@@ -22,14 +22,21 @@ THINGS = (
 WHOLES = "shard|crop|step|pixel|row|core|image|worker|machine|GPU|second|batch|set|channel|run|cell"
 BANNED = {
     r"\btell(?:s|ing)? (?:of|whether|which|what|why|how|in)\b|\btells\b|\btold\b": "say, report, raise or log",
-    r"\bbeside (?:the|that|those|what|its?|an?|them|which)\b": "compared with, next to, or together with",
+    r"\bbeside\b": "compared with, next to, or together with",
     r"\bso (?:many|much) (?!as\b|more\b|less\b|that\b|smaller\b|larger\b)": "this many, or name the number",
-    r"\b(?:is|are|was|were) gone on\b|\bgo(?:es)? on with\b|\b(?:is|are) through\b": "resume, continue, or done",
+    r"\b(?:is|are|was|were) gone on\b|\bgo on with\b|\bgoes on\b(?! the\b)": "resume or continue",
+    r"\b(?:is|are) through\b": "done",
     r"\bwhereto\b|\bthereof\b|\bto be had\b": "where, of it, available",
+    r"(?<!there )\b(?:is|are|was|were) no (?!(?:longer|such|more|less|better|worse|other)\b|\w+ than\b)": "not a",
+    r"\bany ?more\b(?! than)": "no longer",
+    r"(?<!nothing )\b(?:is|are|was|were) to do\b": "pending",
+    r'^\s*r?"""(?:Most|Least|Fewest) ': "Maximum or Minimum",
+    r'^\s*r?"""What ': "a noun: what the thing is",
     rf"\b(?:{THINGS}) an? (?:{WHOLES})\b": "per",
     r'^\s*r?"""(?:Of|Who) ': "a noun or a verb first",
     r"\bno such one\b": "unknown",
     r"\blets? \w+ be \w+(?:ed|en)\b": "a verb in the active voice",
+    r"\bas `[\w.]+` says\b": "see",
 }
 PATTERNS = [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in BANNED.items()]
 NAMES = re.compile(r"(?:^|_)(?:told|tells?|whereto|beside|go(?:es|ing|ne)_on|so_many|lessons)(?:_|$)")

@@ -1,9 +1,11 @@
-"""Paths, modules and functions that the documents name are there."""
+"""Paths, modules, functions and messages that the documents name exist in the code."""
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +51,26 @@ def test_the_tour_leads_through_functions_that_exist() -> None:
             path,
             function,
         )
+
+
+def test_quoted_messages_are_in_the_code() -> None:
+    rows = (ROOT / "docs" / "how-to" / "troubleshooting.md").read_text().split("\n")
+    messages = [row.split("|")[1] for row in rows if row.startswith("| ")]
+    quoted = [words for message in messages for words in re.findall(r"`([^`]+)`", message)]
+    assert len(quoted) > 20
+    texts = [text for name in ("flows", "infra", "models", "tasks") for text in _texts(ROOT / name)]
+    assert [words for words in quoted if not any(words in text for text in texts)] == []
+
+
+def _texts(folder: Path) -> Iterator[str]:
+    """Yield the strings of all modules in a folder; values in f-strings are replaced by a control character."""
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else "\0" for part in node.values)
+                yield "".join(map(str, parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
 
 
 def _is_there(name: str) -> bool:

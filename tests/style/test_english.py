@@ -17,9 +17,17 @@ from tests.style.english import findings, names, prose
         "what was told last",
         "figures beside the champion's",
         "at most so many images",
+        "figures beside PReNet's",
+        "The run goes on where it was stopped.",
+        "It is no module.",
+        "outputs that are not there any more",
+        "3 images are to do",
+        '    """Least share of detail."""',
+        '"""What a run leaves."""',
         '"""Of the champion, after ingest."""',
         "preset 'huge': there is no such one",
         "Read the teachers and let lessons be written.",
+        "Return the terms, as `Network.loss_terms` says.",
     ],
 )
 def test_dialect_is_found(line: str):
@@ -27,7 +35,17 @@ def test_dialect_is_found(line: str):
 
 
 @pytest.mark.parametrize(
-    "line", ["64 crops per shard", "as much as fits", "twice so much as before", "a crop of a shard"]
+    "line",
+    [
+        "64 crops per shard",
+        "as much as fits",
+        "twice so much as before",
+        "a crop of a shard",
+        "There is no such name.",
+        "It is no longer held.",
+        "It is no better than before.",
+        "If there is nothing to do, the run ends.",
+    ],
 )
 def test_plain_english_passes(line: str):
     assert list(findings(line)) == []

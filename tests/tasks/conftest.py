@@ -1,4 +1,4 @@
-"""Dask workers for the whole session, a fresh world for each test, and a Prefect server that is gone."""
+"""Dask workers for the whole session, a fresh world for each test, and a missing Prefect server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.worlds.batch import World
 
 @pytest.fixture(scope="session")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Settings that name two worker processes which outlive a run, as those of a cluster do."""
+    """Yield settings with two worker processes that outlive a run, like those of a cluster."""
     with connect(Settings(workers=2, _env_file=None)) as client:
         certificates = written(client.security, tmp_path_factory.mktemp("certificates"))
         yield certificates.settings(client.scheduler.address)
@@ -29,7 +29,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
 
 @pytest.fixture
 def new_world(tmp_path: Path, scheduler: dict[str, str]) -> Callable[..., World]:
-    """Makes worlds below a folder of the test, by name; settings may be given."""
+    """Return a function that makes worlds by name, in a folder of the test, with optional settings."""
 
     def new(name: str = "world", **settings: object) -> World:
         root = tmp_path / name
@@ -58,11 +58,11 @@ def _gone(*_: Any, **__: Any) -> None:
 
 @pytest.fixture
 def without_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Prefect server that is gone, and a log that pytest can read."""
+    """Remove the Prefect server, and use a log that pytest can read."""
     monkeypatch.setattr(prefect_runs, "is_in_flow_run", lambda: True)
     monkeypatch.setattr(
         prefect_runs, "SILENT_SECONDS", 0.0
-    )  # each report is tried, so that each is seen to fail
+    )  # each report is attempted, so that each failure is visible
     monkeypatch.setattr(prefect_runs, "run_log", lambda: logging.getLogger("derain"))
     for artifact in ("link", "markdown", "table"):
         monkeypatch.setattr(prefect.artifacts, f"create_{artifact}_artifact", _gone)

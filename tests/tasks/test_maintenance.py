@@ -1,4 +1,4 @@
-"""Retention by settings: what is old goes, what is new, held or needed stays, and by default everything does."""
+"""Retention by settings: old files are removed; new, held or needed files stay, and by default all files do."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def put_old_and_new(workspace: Path) -> None:
             os.utime(workspace / folder / f"{name}.html", (when, when))
 
 
-def test_what_is_older_than_its_setting_is_removed(tmp_path: Path):
+def test_files_older_than_their_setting_are_removed(tmp_path: Path):
     put_old_and_new(tmp_path)
     removed = maintain_workspace(settings_of(tmp_path, DAYS))
     assert removed.files == {"reports": 2, "plans": 1, "evaluations": 2}
@@ -51,7 +51,7 @@ def test_by_default_everything_is_kept(tmp_path: Path):
     put_old_and_new(tmp_path)
     removed = maintain_workspace(settings_of(tmp_path, Retention()))
     assert len(list(tmp_path.rglob("old.html"))) == len(FOLDERS)
-    assert removed.line().startswith("nothing to remove: everything is kept for good")
+    assert removed.line().startswith("nothing to remove: no retention is set")
 
 
 def test_nothing_there_is_nothing_to_remove(tmp_path: Path):

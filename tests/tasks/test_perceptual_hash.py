@@ -1,4 +1,4 @@
-"""A photograph is recognised however it is stored, and is not taken for another."""
+"""A photograph is recognised in any encoding, and is not confused with another."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def seen() -> SeenPhotographs:
 
 @pytest.mark.parametrize("copy", COPIES)
 def test_a_photograph_is_recognised(seen: SeenPhotographs, copy: str):
-    found = [seen.like(np.ascontiguousarray(COPIES[copy](photograph(name)))) for name in PHOTOGRAPHS]
+    found = [seen.most_similar(np.ascontiguousarray(COPIES[copy](photograph(name)))) for name in PHOTOGRAPHS]
     assert found == [*PHOTOGRAPHS[:3], None, None]
 
 
 def test_with_nothing_seen_nothing_is_alike():
-    assert SeenPhotographs().like(photograph("coffee")) is None
+    assert SeenPhotographs().most_similar(photograph("coffee")) is None

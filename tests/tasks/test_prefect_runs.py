@@ -1,4 +1,4 @@
-"""Pieces of work outside a flow run, or where Prefect's server is away."""
+"""Reports and task runs outside a flow run, or without Prefect's server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.prefect_runs import attempt, report
 
 
 @pytest.mark.parametrize("error", [TimeoutError(), AccessDenied("lapsed"), RuntimeError("loop is closed")])
-def test_what_comes_after_the_work_fails_as_a_warning(
+def test_a_failure_after_the_work_is_a_warning(
     error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails() -> None:

@@ -1,4 +1,4 @@
-"""What a run shows while it works, with Prefect's artifact replaced by a list."""
+"""Progress of a run, with Prefect's artifact replaced by a list."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, str]]:
-    """Every state of the artifact: its value and its words."""
+    """Return the list of the artifact's states: its value and its description."""
     states: list[tuple[float, str]] = []
 
     def create(value: float, *, key: str, description: str) -> uuid.UUID:
@@ -47,7 +47,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, str]]:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Artifact and log are written for every shard."""
+    """Write artifact and log for every shard."""
     monkeypatch.setattr(progress, "ARTIFACT_SECONDS", -1.0)
     monkeypatch.setattr(progress, "LOG_SECONDS", -1.0)
 
@@ -154,7 +154,7 @@ def test_on_a_terminal_there_is_a_bar_that_log_lines_do_not_break(
 
 @pytest.fixture
 def logged_to(monkeypatch: pytest.MonkeyPatch) -> Callable[[io.StringIO], logging.Logger]:
-    """Makes a stream the console that the root logger writes to, as Prefect does."""
+    """Return a function that makes the root logger write to a stream, as Prefect does."""
 
     def to(stream: io.StringIO) -> logging.Logger:
         monkeypatch.setattr(logging.root, "handlers", [logging.StreamHandler(stream)])

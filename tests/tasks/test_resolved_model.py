@@ -1,4 +1,4 @@
-"""What every flow that computes looks at first: that its device is there, and its model."""
+"""Checks of device and model, which every computing flow makes first."""
 
 from __future__ import annotations
 

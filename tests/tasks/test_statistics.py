@@ -1,4 +1,4 @@
-"""Image statistics against the plain formula in float64."""
+"""Image statistics compared with the plain formula in float64."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What a registered version shows of itself in MLflow: its card, digest, architecture, figures and pictures."""
+"""A registered version in MLflow: its card, digest, architecture, figures and pictures."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def test_a_challenger_has_a_card_made_of_its_config(settings: Settings):
     assert version.tags["digest"] == made.digest
 
 
-@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")  # as mlflow.pyfunc is imported
+@pytest.mark.filterwarnings(
+    "ignore:.*Any type hint is inferred:UserWarning"
+)  # when mlflow.pyfunc is imported
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [

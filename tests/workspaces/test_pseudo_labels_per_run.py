@@ -1,4 +1,4 @@
-"""A workspace whose pseudo-labels lie in one Zarr group per run is used without a step by its user.
+"""A workspace whose pseudo-labels are in one Zarr group per run works without any step by its user.
 
 `pseudo_labels_per_run.tar.gz` was written before workers stored shards of judged crops: two crops of the pool were
 judged, one accepted, in `pseudo/before.zarr`, and a layer of rain cut from it; of two later crops a killed run had
@@ -40,7 +40,7 @@ def test_its_pseudo_labels_and_streaks_are_read(workspace: str):
     sure = found.confidence[0] > 0
     assert sure[:SIDE, :SIDE].any()
     assert not sure[SIDE:].any()
-    assert (rainy - found.pseudo_label[0])[sure].mean() > 2  # rain was taken away there
+    assert (rainy - found.pseudo_label[0])[sure].mean() > 2  # rain was removed there
     ((crop_id, layer),) = StreakLayers(workspace).read(most=9).layers
     assert crop_id == accepted["crop_id"][0]
     assert layer.shape == (128, 128)

@@ -1,4 +1,4 @@
-"""A workspace that version 0.1 wrote, moved to another folder, is used without a step by its user.
+"""A workspace that version 0.1 wrote works without any step by its user, even in another folder.
 
 `version_0_1.tar.gz` was written by 0.1.0: two registered students (seeds 0 and 1; the second is champion, the first
 previous), two rows of `derained`, two crops in the pool, two rows in the ledger of promotions.

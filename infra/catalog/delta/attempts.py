@@ -44,7 +44,7 @@ def persistently(url: str, doing: str, attempt: Callable[[], Answer], attempts: 
     attempt : callable
         Raises one of `MAY_HEAL` if it may succeed later.
     attempts : int
-        Most calls. Errors other than lost races also end at `DERAIN_RETRY_SECONDS`.
+        Maximum number of calls. Errors other than lost races are retried for at most `DERAIN_RETRY_SECONDS`.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def persistently(url: str, doing: str, attempt: Callable[[], Answer], attempts: 
 
 
 def patience_seconds() -> float:
-    """Return for how long errors of storage are retried, in seconds."""
+    """Return for how many seconds storage errors are retried."""
     return read_retry_policy().budget_seconds
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, WriterProperties
 
 COMPACT_AT = 64
-"""Number of small files from which compaction pays; each commit adds one file."""
+"""Number of small files at which compaction pays; each commit adds one file."""
 FILE_BYTES = 16 * 1024 * 1024
 """Target size of a compacted file in bytes: about 250,000 rows, so that replacing a row rewrites little."""
 WRITER = WriterProperties(compression="ZSTD", max_row_group_size=65_536)
@@ -17,13 +17,16 @@ def compact(table: DeltaTable) -> bool:
     if _small_files(table) < COMPACT_AT:
         return False
     table.optimize.compact(
-        target_size=FILE_BYTES, max_concurrent_tasks=1, writer_properties=WRITER, commit_properties=once()
+        target_size=FILE_BYTES,
+        max_concurrent_tasks=1,
+        writer_properties=WRITER,
+        commit_properties=no_rebase(),
     )
     return True
 
 
-def once() -> CommitProperties:
-    """Return commit properties that forbid rebasing: a commit that lost a race must look at the rows again."""
+def no_rebase() -> CommitProperties:
+    """Return commit properties that forbid rebasing: a commit that lost a race must read the rows again."""
     return CommitProperties(max_commit_retries=0)
 
 

@@ -40,7 +40,7 @@ def refuse_damaged(url: str) -> None:
     try:
         damages = find_damages(url, read_retry_policy().short())
     except STORAGE_ERRORS as error:  # storage failed, which the caller reports
-        logger.debug("%s could not be looked through: %s", url, error)
+        logger.debug("%s could not be checked for damage: %s", url, error)
         return
     if damages:
         raise damaged(url, damages[0])
@@ -77,21 +77,21 @@ def refuse_table_without_log(url: str) -> None:
     location = open_location(url)
     has_data = any(is_data(ref.key) for ref in listed(location))
     if has_data and not location.exists(f"{LOG}/{FIRST_COMMIT}"):  # else another process has just created it
-        raise damaged(url, Damage(LOG, "is not there, though there are data files"))
+        raise damaged(url, Damage(LOG, "is missing, although there are data files"))
 
 
 def damaged(url: str, damage: Damage) -> CatalogDamaged:
     """Return the error for a damaged file."""
-    return CatalogDamaged(f"{url}/{damage.key} {damage.what}: {WAY_OUT}")
+    return CatalogDamaged(f"{url}/{damage.key} {damage.fault}: {WAY_OUT}")
 
 
 def repair_marker(url: str) -> tuple[Location, str]:
-    """Return where a running repair leaves its marker: the folder of all tables, and the key in it."""
+    """Return the location of the marker of a running repair: the folder of all tables, and the key in it."""
     folder, _, name = url.rpartition("/")
     return open_location(folder), f"{name}.repairing"
 
 
 def repair_marker_exists(url: str) -> bool:
-    """Return whether a repair of the table is under way or was interrupted."""
+    """Return whether a repair of the table is running or was interrupted."""
     location, key = repair_marker(url)
     return location.exists(key)

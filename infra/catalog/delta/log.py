@@ -35,7 +35,7 @@ class Damage:
 
     key: str
     """Key of the file, relative to the table."""
-    what: str
+    fault: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def read_log(location: Location) -> TableLog:
     for version in range(after + 1, max(versions, default=after) + 1):
         _apply_commit(location, version, sizes, log)
     if not commits and not log.live and any(is_data(key) for key in sizes):
-        log.damages.append(Damage(LOG, "is not there, though there are data files"))
+        log.damages.append(Damage(LOG, "is missing, although there are data files"))
     log.last_version = max(versions, default=after) if commits or log.live else None
     return log
 
@@ -99,7 +99,7 @@ def data_damages(location: Location, log: TableLog, *, thorough: bool) -> list[D
     found = []
     for key, file in log.live.items():
         if key not in sizes:
-            found.append(Damage(key, "is not there"))
+            found.append(Damage(key, "is missing"))
         elif sizes[key] != file.size:
             found.append(Damage(key, f"has {sizes[key]:,} bytes instead of {file.size:,}"))
         elif thorough and read_data(location, key) is None:
@@ -152,7 +152,7 @@ def _check_hint(
     except DAMAGE:
         return
     if version not in checkpoints:
-        log.damages.append(Damage(f"{LOG}/{version:020d}.checkpoint.parquet", "is not there"))
+        log.damages.append(Damage(f"{LOG}/{version:020d}.checkpoint.parquet", "is missing"))
 
 
 def _read_checkpoint(location: Location, key: str) -> list[dict[str, Any]] | None:
@@ -168,7 +168,7 @@ def _read_checkpoint(location: Location, key: str) -> list[dict[str, Any]] | Non
 def _apply_commit(location: Location, version: int, sizes: dict[str, int], log: TableLog) -> None:
     key = f"{LOG}/{version:020d}.json"
     if key not in sizes:
-        log.damages.append(Damage(key, "is not there"))
+        log.damages.append(Damage(key, "is missing"))
         return
     text = location.fetch(key).decode("utf-8", "replace")
     try:

@@ -1,8 +1,8 @@
 """Repair of a damaged table from every data file that can be read; `repair_table` is the entry point.
 
 Rows of a table are never deleted, only replaced by a newer row of the same identity. The newest row per identity,
-taken over all readable files, is therefore the table without what only unreadable files held. The damaged table is
-kept next to the rebuilt one.
+taken over all readable files, therefore restores the table, except for rows that only unreadable files held. The
+damaged table is kept next to the rebuilt one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FILE = "rank of the file"
 REMOVED, LIVE, UNLOGGED = 0, 1, 2
 """Ranks of files by age: replaced by a compaction or a newer commit; in the newest version; of a damaged commit."""
 _TRUE_WITHOUT_COMMIT = ("derained",)
-"""Tables whose rows are true whether or not their commit landed: see `_rank`."""
+"""Tables whose rows hold whether or not their commit landed; see `_rank`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +103,10 @@ def _readable_rows(location: Location, log: TableLog, spec: TableSpec) -> Iterat
 
 
 def _rank(key: str, log: TableLog, spec: TableSpec) -> int | None:
-    """Return how new a file is; None if no commit is known to have named it.
+    """Return the rank of a file by age; None if no commit is known to have named it.
 
-    Such a file may belong to a commit that never landed. Rows of `derained` are true nonetheless: an output is
-    written before its row, and planning compares the two. Rows of other tables name objects that a sweep may have
+    Such a file may belong to a commit that never landed. Rows of `derained` hold nonetheless, because an output is
+    written before its row and planning compares the two. Rows of other tables name objects that a sweep may have
     removed.
     """
     if key in log.live:

@@ -31,9 +31,9 @@ class TableSpec:
     keeps_versions: bool = False
     """Whether all versions stay available; otherwise those older than seven days may be removed."""
     version_column: str | None = None
-    """Column with the version of the table that committed the row. It orders the rows whatever the machines' clocks
-    said. It is not a field of `kind`, and is null in rows written by earlier versions of this project, which are
-    older than all others."""
+    """Column with the version of the table that committed the row, which orders rows independently of the machines'
+    clocks. It is not a field of `kind`. In rows written by earlier versions of this project, which are older than
+    all others, it is null."""
 
 
 class CatalogSchemaMismatch(UserError):
@@ -79,13 +79,17 @@ def check_schema(url: str, found: pa.Schema, wanted: pa.Schema) -> None:
     CatalogSchemaMismatch
         The message names the table, the columns that differ and the way out.
     """
-    there = _named_types(found)
-    ours = _named_types(pa.schema([field for field in wanted if field.name in there or not field.nullable]))
-    if ours == there:
+    stored = _named_types(found)
+    expected = _named_types(
+        pa.schema([field for field in wanted if field.name in stored or not field.nullable])
+    )
+    if expected == stored:
         return
-    differing = sorted(name for name in ours.keys() | there.keys() if ours.get(name) != there.get(name))
+    differing = sorted(
+        name for name in expected.keys() | stored.keys() if expected.get(name) != stored.get(name)
+    )
     details = ", ".join(
-        f"{name}: {there.get(name, 'absent')}, not {ours.get(name, 'known')}" for name in differing
+        f"{name}: {stored.get(name, 'absent')}, not {expected.get(name, 'known')}" for name in differing
     )
     raise CatalogSchemaMismatch(
         f"{url} holds a table of another schema ({details}): "

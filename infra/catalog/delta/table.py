@@ -19,7 +19,7 @@ from infra.catalog.delta.attempts import (
     patience_seconds,
     persistently,
 )
-from infra.catalog.delta.compaction import WRITER, compact, once
+from infra.catalog.delta.compaction import WRITER, compact, no_rebase
 from infra.catalog.delta.damage import (
     CatalogDamaged,
     refuse_damaged,
@@ -246,7 +246,7 @@ class CatalogTable:
             target_alias="target",
             streamed_exec=False,
             writer_properties=WRITER,
-            commit_properties=once(),
+            commit_properties=no_rebase(),
         )
         if replace:
             merge = merge.when_matched_update_all()
@@ -258,7 +258,7 @@ class CatalogTable:
         absent = missing_columns(_schema_in(table), self._stored)
         if not absent:
             return table
-        table.alter.add_columns(Schema.from_arrow(pa.schema(absent)).fields, commit_properties=once())
+        table.alter.add_columns(Schema.from_arrow(pa.schema(absent)).fields, commit_properties=no_rebase())
         return self._open() or self._create_empty()
 
     def _create_empty(self) -> DeltaTable:

@@ -100,12 +100,12 @@ class Teacher:
         """Derain (B, 3, H, W), averaged over all views."""
         total = torch.zeros_like(rainy)
         for number in range(self.views):
-            view = seen_from(number, rainy).contiguous(memory_format=torch.channels_last)
-            total += seen_from(number, self.network(view), back=True)
+            view = to_view(number, rainy).contiguous(memory_format=torch.channels_last)
+            total += to_view(number, self.network(view), back=True)
         return total / self.views
 
 
-def seen_from(view: int, pictures: Tensor, *, back: bool = False) -> Tensor:
+def to_view(view: int, pictures: Tensor, *, back: bool = False) -> Tensor:
     """Transform pictures (B, C, H, W) into one of eight views (mirrored, upside down, turned), or back.
 
     Views 0 to 3 keep the direction of fall upright.

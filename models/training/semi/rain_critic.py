@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from models.rain.banks import Bank, TrainingData, sample
 from models.rain.crop_grids import crop_grid
-from models.rain.degradations import expose
+from models.rain.degradations import jitter_exposure
 from models.rain.streaks import StreakFamily, procedural_layer
 from models.rng import SampleRng
 
@@ -119,7 +119,7 @@ def _examples(seed: int, samples: Tensor, photographs: Bank, crop: int) -> tuple
     rng = SampleRng(seed, samples.to(photographs.pixels.device))
     index = rng.integer(len(photographs))
     grid = crop_grid(rng, photographs, index, rng.log_uniform(0.7, 1.5), crop)
-    clean = expose(rng, sample(photographs, index, grid))
+    clean = jitter_exposure(rng, sample(photographs, index, grid))
     angle = rng.uniform(-0.6, 0.6)
     layers = [procedural_layer(rng, family, angle, (crop, crop)) for family in FAMILIES]
     pictures = torch.cat((clean, (clean + torch.stack(layers).sum(0)).clamp(0, 1)))

@@ -1,1 +1,1 @@
-"""Planning of a run: list the source, compare it with catalog and destination, divide the rest into shards."""
+"""Planning of a run: list the source, compare it with catalog and destination, cut pending images into shards."""

@@ -32,7 +32,7 @@ class Classifier:
     Parameters
     ----------
     request : PlanRequest
-        Scope, selection and what to redo.
+        Scope, selection and the images to redo.
     index : DoneIndex
         The catalog's rows of the scope.
     owners : Owners
@@ -91,7 +91,7 @@ class Classifier:
         return stays_rejected | stays_derained
 
     def _restored(self, refs: Sequence[ImageRef], verdict: Verdict) -> Mask:
-        """Return which images were rejected as archived but are no longer archived in the listing."""
+        """Return which images were rejected as archived but are no longer listed as archived."""
         archived = np.fromiter((ref.archived for ref in refs), np.bool_, len(refs))
         return self._index.is_rejected_for(verdict, ARCHIVED) & ~archived
 

@@ -17,7 +17,7 @@ from infra.catalog.derained import Catalog
 from infra.records import ImageRef, Scope
 from infra.storage.name_folding import NameFolding
 from tasks.batch.planning.ownership import Mask
-from tasks.batch.planning.rivals import Rival, is_same_file, is_there, read_rivals
+from tasks.batch.planning.rivals import Rival, is_same_file, read_rivals, still_exists
 from tasks.media.key_hashes import CHUNK, Hashes, chunks, find, hash_texts
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def settle(
     pending : Iterable[Candidate]
         The images that will be derained; read as a stream.
     catalog : Catalog
-        Names the owners of existing outputs.
+        The catalog, which names the owners of existing outputs.
     scope : Scope
         Scope of the run.
     folding : NameFolding
@@ -121,8 +121,8 @@ def _rival_key(ref: ImageRef, rival: Rival | None, scope: Scope) -> str | None:
     if rival is None or (rival.source, rival.key) == (scope.source, ref.key):
         return None
     if rival.source != scope.source:
-        return f"{rival.source}/{rival.key}" if is_there(rival) else None
-    return rival.key if is_there(rival) and not is_same_file(scope.source, ref.key, rival.key) else None
+        return f"{rival.source}/{rival.key}" if still_exists(rival) else None
+    return rival.key if still_exists(rival) and not is_same_file(scope.source, ref.key, rival.key) else None
 
 
 def _first_keys(

@@ -63,8 +63,8 @@ class Verdict:
 class DoneIndex:
     """The latest row of each key, and the identities of the earlier ones.
 
-    The latest row decides: an object that changed from A to B and back to A has a row for A, but its output is that
-    of B.
+    The latest row decides: an object that changed from A to B and back to A has a row for A, but its output was
+    made from B.
     """
 
     keys: Hashes
@@ -144,17 +144,17 @@ def build_index(rows: Iterable[pa.RecordBatch], owners: Owners, folding: NameFol
 
 
 class ReasonNames:
-    """Numbers for the reasons of rejected rows, so that a row takes two bytes instead of a text."""
+    """Numbers for the reasons of rejected rows, so that a row takes two bytes instead of a string."""
 
     MOST = 1000
-    """Number of reasons with a number of their own; further ones count as `OTHER_REASONS`."""
+    """Number of reasons that get separate numbers; further ones count as `OTHER_REASONS`."""
 
     def __init__(self) -> None:
         self.numbers = {OTHER_REASONS: 0}
 
     def encode(self, reasons: pl.Series) -> npt.NDArray[np.uint16]:
         """Return the numbers of reasons."""
-        # The column has few distinct texts: each is looked up once, not once per row.
+        # The column has few distinct strings: each is looked up once, not once per row.
         number_of = {reason: self.number(reason) for reason in reasons.unique()}
         return np.fromiter(map(number_of.__getitem__, reasons), np.uint16, len(reasons))
 

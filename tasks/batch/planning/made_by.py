@@ -1,4 +1,4 @@
-"""Counts of existing outputs per model that made them (`MadeBy`)."""
+"""Counts of existing outputs by the model that made them (`MadeBy`)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class MadeBy:
 
 @dataclass(slots=True)
 class ModelNumbers:
-    """Numbers for the models in a catalog: two bytes per row instead of three texts."""
+    """Numbers for the models in a catalog: two bytes per row instead of three strings."""
 
     _numbers: dict[tuple[str, str, str], int] = field(default_factory=dict)
 

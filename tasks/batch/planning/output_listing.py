@@ -17,7 +17,7 @@ from tasks.media.key_hashes import Hashes, chunks, find, hash_texts, short_hashe
 
 CHUNK = 65_536
 GONE, REPLACED, INTACT = 0, 1, 2
-"""The output does not exist; it exists but differs from what was written; it is as it was written."""
+"""States of an output: it does not exist; it exists but differs from what was written; it is as it was written."""
 
 _KEY, _SIZE, _ETAG = slice(0, 16), slice(16, 20), slice(20, 24)
 _WIDTH = 24
@@ -71,7 +71,7 @@ def read_listing(destination: str, objects: Iterable[ImageRef], folding: NameFol
 
 
 def output_urls(destinations: pl.Series, keys: pl.Series) -> pl.Series:
-    """Join destinations and keys, so that an output has one URL whether listed from `a` or from `a/b`."""
+    """Join destinations and keys, so that an output has the same URL if it is listed from `a` or from `a/b`."""
     return pl.select(pl.concat_str(destinations, keys, separator="/")).to_series()
 
 

@@ -125,7 +125,7 @@ def row_orders(frame: pl.DataFrame) -> npt.NDArray[np.uint8]:
 
 
 def image_hashes(sources: pl.Series, keys: pl.Series) -> ShortHashes:
-    """Hash the source and key of each image, which distinguish images whatever their bytes."""
+    """Hash the source and key of each image, which identify it independently of its bytes."""
     return short_hashes(pl.select(pl.concat_str(sources, keys, separator="\n")).to_series())
 
 

@@ -134,13 +134,13 @@ def plan(
 
     An image is done if the latest row of its key has the listed etag and says either rejected, or derained with an
     output that still exists, has the size (on S3 the etag) that was written, and belongs to no newer row.
-    `redo="rejected"` repeats rejected images, `redo="stale"` those that another model derained.
-    Images that were rejected as archived are tried again unless the listing still marks them as archived.
+    `redo="rejected"` also makes rejected images pending, and `redo="stale"` those that another model derained.
+    Images that were rejected as archived are pending again unless the listing still marks them as archived.
 
     Parameters
     ----------
     request : PlanRequest
-        Scope, selection and what to redo.
+        Scope, selection and the images to redo.
     catalog : Catalog
         The catalog of the workspace.
     listing : Iterable[ImageRef]

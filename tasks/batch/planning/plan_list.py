@@ -28,7 +28,7 @@ def write_list(found: Plan, base: str, workspace: str, run_id: str) -> str:
     base : str
         URL that the keys are relative to.
     workspace, run_id : str
-        Determine the path of the list.
+        Workspace and run, which determine the path of the list.
     """
     file = io.BytesIO()
     with pyarrow.parquet.ParquetWriter(file, SCHEMA, compression="zstd") as writer:

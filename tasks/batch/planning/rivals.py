@@ -51,9 +51,9 @@ class Contest:
 
 
 def refuse_contested(contest: Contest, catalog: Catalog, scope: Scope) -> None:
-    """Refuse to overwrite outputs of other images, because both images would overwrite each other in every run.
+    """Refuse to overwrite outputs of other images, because the two images would overwrite each other in every run.
 
-    An image that no longer exists at its source is no rival, since the source may have moved.
+    An image that no longer exists at its source is not a rival, since the source may have moved.
 
     Raises
     ------
@@ -63,19 +63,19 @@ def refuse_contested(contest: Contest, catalog: Catalog, scope: Scope) -> None:
     rivals = read_rivals(catalog, scope.destination, contest.outputs, NameFolding())
     for ref, output in zip(contest.examples, contest.outputs, strict=True):
         rival = rivals.get(output)
-        if rival is None or not is_there(rival):
+        if rival is None or not still_exists(rival):
             continue
         ours, theirs = f"{scope.source}/{ref.key}", f"{rival.source}/{rival.key}"
         if scope.export != rival.export:
             ours, theirs = f"{ours} (exported as {scope.export})", f"{theirs} (as {rival.export})"
-        more = f"; {contest.images:,} images are so" if contest.images > 1 else ""
+        more = f" ({contest.images:,} images are affected)" if contest.images > 1 else ""
         raise PreflightFailed(
             f"{printable(ours)} and {printable(theirs)} would both be written to {printable(output)}{more}:"
             " choose another destination for one of them, or leave one out with --exclude"
         )
     if contest.images:
         logger.warning(
-            "%s: outputs of %d images are written over, because their own sources do not hold them any more",
+            "%s: outputs of %d images are overwritten, because their own sources no longer contain the images",
             scope.destination,
             contest.images,
         )
@@ -125,7 +125,7 @@ def _matching(frame: pl.DataFrame, wanted: Hashes, folding: NameFolding) -> tupl
     return frame.filter(pl.Series(is_wanted)), hashes[is_wanted]
 
 
-def is_there(rival: Rival) -> bool:
+def still_exists(rival: Rival) -> bool:
     """Return whether a rival still exists at its source; assume so if it cannot be checked."""
     try:
         if is_array(rival.source):
@@ -134,12 +134,12 @@ def is_there(rival: Rival) -> bool:
     except ObjectNotFound:
         return False
     except STORAGE_ERRORS as error:
-        logger.warning("%s cannot be looked at, and is taken to be there: %s", rival.source, error)
+        logger.warning("%s cannot be checked; its image is assumed to exist: %s", rival.source, error)
         return True
 
 
 def is_same_file(source: str, key: str, other: str) -> bool:
-    """Return whether two keys of a source name one file, for example after a renaming from A.JPG to a.jpg."""
+    """Return whether two keys of a source name the same file, for example after A.JPG was renamed to a.jpg."""
     if not is_local(source):
         return False
     try:

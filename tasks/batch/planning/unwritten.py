@@ -1,4 +1,4 @@
-"""Whether anything was ever written to a destination (`unwritten_line`): if not, its name may be mistyped."""
+"""Detection of a destination to which nothing was ever written (`unwritten_line`), as its name may be mistyped."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tasks.batch.planning.plan import PlanCounts
 
 
 def unwritten_line(counts: PlanCounts, catalog: Catalog, scope: Scope) -> str | None:
-    """Return one line if no run wrote to the destination, with the most similar one; None if one did.
+    """Return a line that suggests the most similar destination if no run wrote to this one; None if one did.
 
     Parameters
     ----------
     counts : PlanCounts
         The plan of the source for this destination.
     catalog : Catalog
-        Knows all destinations of the workspace.
+        The catalog, which has all destinations of the workspace.
     scope : Scope
-        Names the destination.
+        Scope of the run, with the destination.
     """
     if counts.done or counts.gone or counts.replaced:
         return None

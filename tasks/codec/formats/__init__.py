@@ -1,1 +1,1 @@
-"""File structures of the formats that are written back, and writers where Pillow's lack something."""
+"""File structures of the output formats, and writers for cases that Pillow's writers do not cover."""

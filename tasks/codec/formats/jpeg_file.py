@@ -118,7 +118,7 @@ def require_supported(frame: Frame) -> None:
     Raises
     ------
     ImageRejected
-        If it is one; the reason names the type.
+        If it is of such a type; the reason names the type.
     """
     if frame.marker not in _READ_FRAMES:
         raise not_supported(_FRAME_KINDS.get(frame.marker, "hierarchical JPEG"))

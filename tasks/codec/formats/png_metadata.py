@@ -38,7 +38,7 @@ def kept_chunks(chunks: Iterable[Chunk]) -> tuple[Chunk, ...]:
 
 
 def lost_from_png(chunks: Iterable[Chunk]) -> tuple[str, ...]:
-    """Return, in words, what no output keeps: profiles in ImageMagick's hexadecimal text, other than EXIF."""
+    """Describe metadata that no output keeps: profiles in ImageMagick's hexadecimal text, other than EXIF."""
     keywords = {keyword_of(body) for name, body in chunks if name in _TEXTS}
     profiles = sorted(
         keyword.removeprefix(_RAW_PROFILE) for keyword in keywords if keyword.startswith(_RAW_PROFILE)
@@ -47,7 +47,7 @@ def lost_from_png(chunks: Iterable[Chunk]) -> tuple[str, ...]:
 
 
 def lost_outside_png(chunks: Iterable[Chunk], *, has_profile: bool) -> tuple[str, ...]:
-    """Return, in words, what an output in another format lacks: colours other than sRGB, and texts.
+    """Describe metadata that an output in another format lacks: colours other than sRGB, and texts.
 
     Parameters
     ----------

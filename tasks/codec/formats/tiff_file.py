@@ -1,7 +1,7 @@
-"""Checks of a TIFF before its pixels are read (`open_tiff`): further pages, and layouts that are read wrongly.
+"""Checks of a TIFF before its pixels are read (`open_tiff`): further pages, and layouts that Pillow misreads.
 
-Pillow decodes by a table of layouts, and decodes some layouts in that table wrongly. The grid in
-`tests/tasks/codec/test_tiff_layouts.py` compares all of them with tifffile.
+Pillow decodes the layouts in a table, some of them wrongly. The grid in `tests/tasks/codec/test_tiff_layouts.py`
+compares all of them with tifffile.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2, TiffIma
 
 from tasks.codec.conversion import RAW
 from tasks.codec.formats.jpeg_file import END_OF_IMAGE, START_OF_IMAGE, is_incomplete, load_jpeg, parse_jpeg
-from tasks.codec.pictures import ImageRejected, not_read, not_supported
+from tasks.codec.pictures import ImageRejected, not_supported, unsupported_photograph
 
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 273, 279, 324, 325
@@ -38,7 +38,7 @@ def open_tiff(data: bytes) -> TiffImageFile:
     Raises
     ------
     ImageRejected
-        Otherwise; the reason names the unsupported feature of a valid file.
+        If it is not; for a valid file, the reason names the unsupported feature.
     """
     if data.startswith(b"MM\0+"):
         raise not_supported("BigTIFF in big-endian order")
@@ -105,7 +105,7 @@ def _places(page: ImageFileDirectory_v2) -> Iterator[tuple[int, int]]:
 def _require_photograph(page: ImageFileDirectory_v2) -> None:
     if _DNG_VERSION in page or _number(page, _KIND_OF_PAGE) & _REDUCED:
         # In these files, a TIFF reader finds only the thumbnail.
-        raise not_read(RAW)
+        raise unsupported_photograph(RAW)
 
 
 def _require_readable(image: TiffImageFile) -> None:

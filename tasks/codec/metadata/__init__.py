@@ -1,1 +1,1 @@
-"""Metadata of photographs: what an output keeps, corrected where it describes the pixels."""
+"""Metadata of photographs: reading it, correcting it where it describes the pixels, and passing it to outputs."""

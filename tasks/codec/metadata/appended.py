@@ -18,7 +18,7 @@ _HEAD = 4096  # bytes that contain the boxes describing the picture
 
 
 def appended_to_jpeg(jpeg: JpegFile, data: bytes) -> tuple[str, ...]:
-    """Return, in words, what follows a JPEG in its file: a gain map (Ultra HDR), pictures (MPO) or a video."""
+    """Describe the data that follows a JPEG in its file: a gain map (Ultra HDR), pictures (MPO) or a video."""
     rest = b"" if jpeg.end is None else data[jpeg.end :]
     found = []
     if _has_gain_map(jpeg, rest):
@@ -31,7 +31,7 @@ def appended_to_jpeg(jpeg: JpegFile, data: bytes) -> tuple[str, ...]:
 
 
 def kept_with_avif(data: bytes) -> tuple[str, ...]:
-    """Return, in words, what an AVIF holds besides its picture."""
+    """Describe the contents of an AVIF besides its picture."""
     size = min(int.from_bytes(data[:4], "big"), 256)
     return ("gain map",) if _BRAND_OF_TONE_MAP in data[8:size] else ()
 

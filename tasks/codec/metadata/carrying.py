@@ -1,4 +1,4 @@
-"""Transfer of metadata to an output (`carry`): what is kept, and what the output's format cannot hold."""
+"""Transfer of metadata to an output (`carry`), with descriptions of metadata that its format cannot hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""XMP packets (`upright_xmp`): corrected where they do not hold for the output, or dropped."""
+"""XMP packets (`upright_xmp`): correction of properties that do not hold for the output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The damaged images of the fuzz benchmark: the same ones each time, and none that breaks the decoder."""
+"""Tests of the fuzz benchmark: its damaged images are reproducible, and none of them breaks the decoder."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ LIMIT = 50_000_000
 MANY = 1_000
 
 
-def test_of_1000_fuzzed_images_each_is_decoded_or_rejected():
+def test_each_of_1000_fuzzed_images_is_decoded_or_rejected():
     good = good_images()
     outcomes = set()
     for number in range(MANY):
@@ -46,7 +46,7 @@ def test_processes_report_every_image_and_lose_no_good_one():
 
 
 class Silent:
-    """Stands for the pipe of a process: after one image it falls silent, or dies."""
+    """Stands in for the pipe of a process that hangs or dies after one image."""
 
     def __init__(self, dies: bool) -> None:
         self.dies = dies

@@ -75,7 +75,7 @@ def test_each_finished_row_is_kept_and_not_done_again(tmp_path: Path, monkeypatc
     assert results.read_text() == kept
     run(
         replace(bench, config=replace(CONFIG, steps=1)), ["scratch"], [1], results
-    )  # another length: another row
+    )  # another number of steps is another row
     assert [row["length"] for row in csv.DictReader(results.read_text().splitlines())] == ["2", "2", "2", "1"]
 
 

@@ -11,14 +11,14 @@ from benchmarks.learning import gate_power
 from benchmarks.learning.gate_power import PowerRow, spreads
 
 
-def test_scenes_and_pairs_are_told_apart_whatever_the_rain_adds():
+def test_scenes_and_pairs_are_distinguished_whatever_the_rain_adds():
     generator = np.random.default_rng(0)
     scenes, pairs = generator.normal(0, 0.5, (4000, 1)), generator.normal(0, 0.6, (4000, 3))
     of_means, of_pairs, of_scenes = spreads(scenes + pairs + np.array([-3.0, 0.0, 5.0]))
     assert (of_means, of_pairs, of_scenes) == pytest.approx((np.hypot(0.5, 0.6 / 3**0.5), 0.6, 0.5), abs=0.02)
 
 
-def test_scenes_that_differ_by_their_pairs_alone_have_no_spread_of_their_own():
+def test_scenes_that_differ_only_by_their_pairs_have_no_spread():
     differences = np.array([[1.0, 0.0, -1.0], [-1.0, 1.0, 0.0], [0.0, -1.0, 1.0]])
     assert spreads(differences) == (0.0, pytest.approx(1.225, abs=1e-3), 0.0)
 

@@ -1,4 +1,4 @@
-"""The learning loop on a small world: what is judged, what is kept, and what training never sees."""
+"""The benchmark of the learning loop on small data: unseen domains, judged backgrounds, kept results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Poisoned pools: each poison is one, its ending is reported, and a champion made of it is a failure."""
+"""Poisoned pools: each poison does harm, its outcome is reported, and a champion trained on it is a failure."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_the_last_weights_are_those_of_the_checkpoint(tmp_path):
         ({"uncommitted": 2}, ["inverted: 2 groups"]),
     ],
 )
-def test_what_counts_as_a_failure(changes, words):
+def test_failures_of_a_pool_are_listed(changes, words):
     row = {name: str(value) for name, value in asdict(replace(ROW, **changes)).items()}
     found = poisoned_pools.failures(row)
     assert [each[: len(word)] for each, word in zip(found, words, strict=True)] == words

@@ -1,4 +1,4 @@
-"""The benchmark of scores: correlations with the truth, and precision of the rule, on made-up measurements."""
+"""The benchmark of scores: correlations with the truth and precision of the rule, on invented measurements."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_precision_is_of_what_is_accepted():
     assert (nothing.n, nothing.accepted, nothing.precision) == (0, 0, None)
 
 
-def test_what_takes_the_whole_layer_leaves_nothing():
+def test_removing_the_whole_layer_leaves_no_error():
     clean = as_floats(photograph("chelsea", 64)) * 0.6
     layer = torch.zeros_like(clean)
     layer[:, :, ::8] = 0.3

@@ -1,4 +1,4 @@
-"""The benchmark of a whole retraining: what goes in, how it is shortened, that a finished domain is kept."""
+"""The benchmark of a whole retraining: its input, its shortened preset, and kept results of finished domains."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tasks.retraining.presets import sizes_of
 from tasks.training import finetuning_request
 
 
-def test_only_the_first_rain_of_a_scene_goes_in_each_from_a_camera_of_its_own(tmp_path: Path):
+def test_only_the_first_rain_of_a_scene_is_used_each_from_a_separate_camera(tmp_path: Path):
     clean, *frames = (np.full((8, 8, 3), level, np.uint8) for level in (10, 20, 30))
     folder = write_photographs([RainyScene(clean, tuple(frames))] * 2, tmp_path)
     cameras = sorted(folder.iterdir())

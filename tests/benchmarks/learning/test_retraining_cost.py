@@ -1,4 +1,4 @@
-"""The benchmark of a retraining's cost: an earlier commit is checked out, and what imports read is counted."""
+"""The benchmark of a retraining's cost: an earlier commit is checked out, and bytes read by imports are counted."""
 
 from __future__ import annotations
 

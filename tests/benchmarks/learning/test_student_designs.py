@@ -29,13 +29,22 @@ def test_a_student_of_other_blocks_takes_any_size(block):
     assert student(random_pictures(1, 3, 19, 26)).shape == (1, 3, 19, 26)
 
 
-def test_designs_have_names_of_their_own_and_the_shipped_ones_are_among_them():
+def test_designs_have_unique_names_and_include_the_shipped_ones():
     assert len({design.name for design in DESIGNS}) == len(DESIGNS)
     assert {"small", "base"} <= {design.name.split("(")[-1].rstrip(")") for design in DESIGNS}
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path, monkeypatch):
     monkeypatch.setattr(student_designs, "RESULTS", tmp_path / "designs.csv")
-    rows = [DesignRow("dense, small", 10, 150.0, 7, 31.5, 23.0, 30.0, 24.0, 33.0, 120.5)]
+    rows = [DesignRow(each.name, 10, 150.0, 7, 31.5, 23.0, 30.0, 24.0, 33.0, 120.5) for each in DESIGNS]
     write_table(rows, tmp_path / "designs.csv")
     assert read() == rows
+
+
+def test_designs_without_a_current_table_are_to_be_trained_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(student_designs, "RESULTS", tmp_path / "designs.csv")
+    with pytest.raises(SystemExit, match=r"designs\.csv: missing or out of date; train the designs first"):
+        read()
+    (tmp_path / "designs.csv").write_text("design,parameters\ndense,10\n")
+    with pytest.raises(SystemExit, match="out of date"):
+        read()

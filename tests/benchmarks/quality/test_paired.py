@@ -34,7 +34,7 @@ def test_figures_of_untouched_input_are_the_published_ones(name, figures):
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> PairedSet:
-    """Three photographs, the second of them without rain."""
+    """Return three photographs, the second without rain."""
     for folder in ("rain", "clean"):
         (tmp_path / folder).mkdir()
     for number, name in enumerate(("astronaut", "chelsea", "coffee")):

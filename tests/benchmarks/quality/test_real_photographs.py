@@ -65,7 +65,7 @@ def test_a_photograph_that_cannot_be_measured_is_named(real):
         measure_probes(references()[0], real)
 
 
-def test_what_ships_is_networks_alone():
+def test_only_networks_ship():
     assert STUDENT_BASE in shipped()
     assert all(path.with_suffix(".json").exists() for path in shipped())
 

@@ -34,7 +34,7 @@ def test_a_row_takes_the_place_of_that_of_the_same_set_and_model(tmp_path):
     }
 
 
-def test_a_table_of_other_columns_is_written_anew(tmp_path):
+def test_a_table_with_other_columns_is_rewritten(tmp_path):
     path = tmp_path / "quality.csv"
     path.write_text("set,model,psnr\nrain100l,student,1\n")
     quality.write(replace(ROW, model="teacher"), path)
@@ -79,7 +79,7 @@ def test_a_quick_look_writes_nothing(monkeypatch, capsys, data):
 @pytest.mark.parametrize(
     ("given", "reason"), [(("--sets", "rain800"), "rain800"), (("--limit", "0"), "--limit")]
 )
-def test_what_cannot_be_measured_is_refused(monkeypatch, capsys, data, given, reason):
+def test_an_impossible_measurement_is_refused(monkeypatch, capsys, data, given, reason):
     with pytest.raises(SystemExit):
         run(monkeypatch, data, *given)
     assert reason in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The rejected terms: they are what they were when the ablation measured them, and change no term in use."""
+"""The rejected terms compute the same as when the ablation measured them, and change no term in use."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_statistics_of_norms_are_taken_over():
 
 
 class FindsThin(nn.Module):
-    """Takes away what is thinner than five pixels, as networks trained on thin rain do."""
+    """Removes structures thinner than five pixels, as networks trained on thin rain do."""
 
     def forward(self, rainy):
         lowest = -nn.functional.max_pool2d(-rainy, 5, 1, 2)
@@ -83,7 +83,7 @@ def test_a_teacher_finds_more_in_shrunk_photographs():
     full_size, several = teacher(rainy), teacher(rainy, (1.0, 0.75, 0.5))
     assert torch.equal(teacher(rainy, (1.0,)), full_size)
     assert (several <= full_size + 1e-6).all()
-    assert full_size[..., 10:14].max() == pytest.approx(0.3)  # four pixels: gone at full size
+    assert full_size[..., 10:14].max() == pytest.approx(0.3)  # four pixels: removed at full size
     assert full_size[..., 36:43].min() == pytest.approx(0.7)  # seven: left
     assert several[0, :, 20:44, 39].max() < 0.45
 

@@ -1,4 +1,4 @@
-"""Rain found at several sizes: what the benchmark of pseudo-label scores compares with one size."""
+"""Rain found at several sizes, which the benchmark of pseudo-label scores compares with one size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIDE = 96
 
 
 def test_rain_found_at_a_smaller_size_alone_is_taken_if_it_is_elongated():
-    """A network that knows nothing but streaks of up to two pixels finds wider ones once they are halved."""
+    """A network that only knows streaks of up to two pixels finds wider ones at half size."""
     rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
     wide = 0.3 * ((columns % 32 < 4) & (rows % 48 < 30)).float().expand(3, -1, -1)
 

@@ -1,4 +1,4 @@
-"""Locked versions against advisories: affected, mended since, not there to be read."""
+"""Comparison of locked versions with advisories: affected versions, fixed versions, missing advisories."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ FACTS = {"train": {"recipe": "mixed", "steps": 9, "init": "/somewhere/start.safe
 
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of shipped weights and results of its own."""
+    """Return an empty folder of shipped weights, with separate results."""
     folder = tmp_path / "weights"
     folder.mkdir()
     for module in (ship, cards):
@@ -34,7 +34,7 @@ def run(out: Path, data: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> N
 
 
 def training(out: Path, *, harm: bool) -> Path:
-    """The folder of a training whose network leaves photographs alone, or spoils them."""
+    """Return the folder of a training whose network leaves photographs unchanged, or spoils them."""
     network = random_network("student-tiny")
     if not harm:
         network.head.weight.zero_()
@@ -102,5 +102,5 @@ def test_a_card_of_what_was_distilled_names_its_teachers_and_photographs(weights
     assert "models.train" not in card
 
 
-def test_what_was_not_measured_is_said(weights: Path):
+def test_missing_measurements_are_reported(weights: Path):
     assert "not yet" in cards.measured("student-tiny")

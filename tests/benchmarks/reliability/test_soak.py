@@ -1,4 +1,4 @@
-"""The soak finds what is wrong where something is, and nothing after real disturbances."""
+"""The soak finds every fault that a test introduces, and none after real disturbances."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.reliability.world import Faults, World, check, content, keys, ne
 from infra.storage.location import open_location
 
 
-def test_only_what_nobody_damaged_counts_as_done_again() -> None:
+def test_only_undamaged_outputs_count_as_redone() -> None:
     events = [
         Event(0.0, "", 1),
         Event(1.0, "a", 1, "A"),
@@ -39,7 +39,7 @@ def test_a_frozen_run_does_no_work() -> None:
 
 @dataclass
 class Undisturbed:
-    """A world whose outputs and rows are right, until a test spoils them."""
+    """A world whose outputs and rows are correct until a test spoils them."""
 
     world: World
     rows: list[dict[str, Any]]

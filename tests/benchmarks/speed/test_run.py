@@ -75,7 +75,7 @@ def test_rows_are_ratios_to_prenet_within_a_repeat(tmp_path: Path, monkeypatch):
     assert [row.ratio_to_prenet for row in rows][:4] == [1, 2.5, 12.5, 27.5]
     assert [row.ratio_to_prenet for row in rows][5:] == [1, 2.22, 4.5, 10, 25]
     assert rows[5].images_per_second == 10  # two in 200 ms
-    assert rows[2].psnr_to_fp32 == float("inf")  # itself
+    assert rows[2].psnr_to_fp32 == float("inf")  # compared with itself
     path = tmp_path / "results" / "speed.csv"
     write(rows, path)
     assert [row["network"] for row in read(path)] == ["prenet"] * 2 + ["student-base"] * 3 + [
@@ -102,7 +102,7 @@ def test_rows_of_another_batch_stay(tmp_path: Path):
     assert [(each["batch"], each["ms_median"]) for each in read(path)] == [("1", "1.0"), ("8", "3.0")]
 
 
-def test_what_memory_does_not_hold_is_left_out_and_reported(monkeypatch, capsys):
+def test_batches_beyond_memory_are_left_out_and_reported(monkeypatch, capsys):
     def too_much(rainy: Tensor) -> Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 

@@ -20,7 +20,7 @@ def timing(worker: int, began: float, ended: float, **seconds: float) -> ShardTi
 
 @pytest.fixture
 def job() -> Job:
-    """A job of 20 seconds on two cores: 5 to start, 12 of work, 3 to end."""
+    """Return a job of 20 seconds on two cores: 5 to start, 12 of work, 3 to end."""
     tree = cast(Any, ProcessTree.__new__(ProcessTree))
     tree.samples = [
         Sample(0.0, {}, idle=100.0, busy=200.0),
@@ -36,7 +36,7 @@ def job() -> Job:
     return Job(tree, COORDINATOR, shards, 0.25, 0.05, 0.0, 5.0, 17.0, 20.0)
 
 
-def test_what_the_cores_did_sums_to_cores_times_wall(job: Job):
+def test_times_of_the_cores_sum_to_cores_times_wall(job: Job):
     parts = list(core_parts(job))
     assert sum(part.seconds for part in parts) == pytest.approx(2 * 20.0)
     assert all(part.seconds >= 0 for part in parts)
@@ -49,7 +49,7 @@ def test_what_the_cores_did_sums_to_cores_times_wall(job: Job):
     assert found["end", "workers"] == pytest.approx(1.0)
 
 
-def test_what_the_workers_did_sums_to_workers_times_wall(job: Job):
+def test_times_of_the_workers_sum_to_workers_times_wall(job: Job):
     parts = list(worker_parts(job))
     assert sum(part.seconds for part in parts) == pytest.approx(2 * 20.0)
     found = {(part.span, part.what): part.seconds for part in parts}

@@ -1,4 +1,4 @@
-"""`derain` as a command: what it refuses at once, its exit codes, and its other commands."""
+"""The command `derain`: immediate refusals, exit codes, and sub-commands."""
 
 from __future__ import annotations
 
@@ -89,7 +89,9 @@ def test_a_refusal_is_one_line_before_anything_heavy_is_loaded(
 class TestModels:
     """`derain models`."""
 
-    def test_what_ships_is_listed_with_sizes_and_figures(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_shipped_networks_are_listed_with_sizes_and_figures(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert run(["models"]) == 0
         shown = capsys.readouterr().out
         for network in shipped_networks():
@@ -99,7 +101,7 @@ class TestModels:
         assert "none yet; the champion is derain-student/1, which is student-large." in shown
 
     @pytest.mark.slow
-    def test_what_is_registered_is_listed_with_its_aliases(
+    def test_registered_versions_are_listed_with_their_aliases(
         self, here: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         registry, shipped = Registry(Settings()), shipped_networks()[0].read()

@@ -1,4 +1,4 @@
-"""What the words after `derain` mean, and which are refused in the words of what was typed."""
+"""Interpretation of the words after `derain`, and refusals that quote them."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_one_object_of_a_bucket_is_taken_alone() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_is_refused_as_it_was_typed(places: list[str], says: str) -> None:
+def test_a_refusal_quotes_the_typed_words(places: list[str], says: str) -> None:
     with pytest.raises(ArgumentRefused) as refused:
         understand(places, "same")
     assert says in str(refused.value)

@@ -50,7 +50,7 @@ def test_a_folder_is_derained_and_the_last_lines_say_where_everything_is(
     assert sorted(outputs(here / "out")) == sorted(p.name for p in (here / "rainy").glob("*.png"))
     meanwhile = said.err.splitlines()
     assert meanwhile[0] == f"derain: reading {here / 'rainy'}"
-    assert meanwhile[1] == "derain: 3 of 3 images are to do"
+    assert meanwhile[1] == "derain: 3 of 3 images are pending"
     assert meanwhile[-2].startswith("derain: 3 of 3 images, ")
     assert meanwhile[-2].endswith(" images/s")
 
@@ -76,7 +76,7 @@ def test_with_nothing_to_do_a_registered_champion_is_found_without_anything_heav
 
 
 def loaded(here: Path, *words: str) -> str:
-    """Run it in another process; return its exit code and which heavy packages it imported."""
+    """Run a command in another process; return its exit code and the heavy packages that it imported."""
     script = (
         "import sys; from flows.console.app import run; code = run(sys.argv[1:]);"
         "heavy = ('torch', 'prefect', 'mlflow', 'distributed', 'botocore');"
@@ -127,11 +127,11 @@ def test_a_second_run_with_another_model_says_what_it_leaves_and_how_to_redo_it(
     assert run(["rainy", "out", "--model", "student-base"]) == 0
     line = capsys.readouterr().out.splitlines()[0]
     assert "3 done before (by student-small" in line
-    assert "--redo stale makes what another model made again by student-base" in line
+    assert "--redo stale derains these again with student-base" in line
 
 
 class TestReplacing:
-    """Outputs that are there already."""
+    """Tests of outputs that already exist."""
 
     @pytest.fixture
     def earlier(self, here: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, bytes]:
@@ -236,7 +236,7 @@ def test_frames_become_an_array(here: Path) -> None:
 
 @pytest.mark.slow
 class TestTyped:
-    """In a process of its own."""
+    """Tests of the command in a separate process."""
 
     def test_many_images_go_to_workers_and_ctrl_c_ends_it_with_130(self, here: Path) -> None:
         put_photos(here / "many", 400)

@@ -1,4 +1,4 @@
-"""What the console prints cannot control the terminal."""
+"""Lines that the console prints cannot control the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`derain photo.jpg`: one file into another, without a workspace, a server or a worker."""
+"""`derain photo.jpg` derains one file into another, without a workspace, a server or a worker."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_output_that_is_there_is_not_replaced_unasked(
     Path("out.png").write_bytes(b"dear to somebody")
     assert run(["photo.png", "out.png"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("out.png: is there already; --overwrite replaces it, --keep-old puts it aside first")
+    assert line.endswith("out.png: already exists; --overwrite replaces it, --keep-old renames it first")
     assert Path("out.png").read_bytes() == b"dear to somebody"
 
 
@@ -72,7 +72,7 @@ def test_overwrite_replaces_it(photograph: Path) -> None:
     assert list(Path().glob("*old*")) == []
 
 
-def test_what_is_no_photograph_is_one_line_and_1(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_a_photograph_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     Path("broken.jpg").write_bytes(b"<html>not found</html>")
     assert run(["broken.jpg"]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("derain: ")

@@ -1,4 +1,4 @@
-"""The quick start of the README, word for word, in an empty folder."""
+"""The quick start of the README works literally in an empty folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A terminal that cannot show a path does not fail a command that is done."""
+"""A terminal that cannot show a path does not make a completed command fail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flows.console import app
 from flows.console.lines import say
 
 
-def test_what_a_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_characters_that_a_terminal_cannot_show_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
 
     def derained(words: list[str]) -> int:

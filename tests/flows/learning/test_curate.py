@@ -1,4 +1,4 @@
-"""curate as a flow: its help, its refusals in one line, and one run on real workers."""
+"""The flow curate: its help, its refusals in one line, and one run on real workers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_help_explains_every_parameter():
     assert_help_explains_every_parameter(curate)
 
 
-def test_what_cannot_be_done_is_one_line(workspace, monkeypatch):
+def test_a_refusal_is_one_line(workspace, monkeypatch):
     empty = curate.fn(teacher=str(STUDENT_BASE))
     assert empty.is_failed()
     assert "the pool has no training crops" in str(empty.message)

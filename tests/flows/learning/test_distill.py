@@ -1,4 +1,4 @@
-"""distill as a flow: its help, one line for what it cannot do, and the smoke preset from start to end."""
+"""The flow distill: its help, its refusals in one line, and the smoke preset from start to end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_help_explains_every_parameter():
     assert_help_explains_every_parameter(distill)
 
 
-def test_what_cannot_be_done_is_one_line(workspace: Path):
+def test_a_refusal_is_one_line(workspace: Path):
     refused = distill.fn(preset="huge")
     assert (refused.is_failed(), refused.message) == (
         True,

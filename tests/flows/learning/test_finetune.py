@@ -1,4 +1,4 @@
-"""finetune as a flow: its help and a refusal. The whole of it: `test_retrain`, `tests/tasks/training/`."""
+"""The flow finetune: its help and a refusal; `test_retrain` and `tests/tasks/training/` test complete runs."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def test_weights_are_handed_on_and_are_those_of_the_configuration_by_default(
 
 
 def test_a_stored_request_for_a_rejected_term_is_refused_by_name(server: PrefectServer):
-    """As a deployment calls it whose parameters were stored before the term was removed."""
+    """A deployment whose parameters were stored before the term was removed makes such a request."""
     refused = run_flow_sync(finetune, parameters={"anchor": 0.1}, return_type="state")
     assert refused.is_failed()
     assert refused.message.startswith("Validation of flow parameters failed")
     assert refused.message.endswith("but was provided with parameters ['anchor']")
 
 
-def test_what_cannot_be_done_is_one_line(workspace: Path):
+def test_a_refusal_is_one_line(workspace: Path):
     refused = finetune.fn(preset="slim", data=str(workspace))
     assert refused.is_failed()
-    assert str(refused.message).startswith("no unlabelled for preset slim: give --unlabelled")
+    assert str(refused.message).startswith("no unlabelled photographs for preset slim: give --unlabelled")

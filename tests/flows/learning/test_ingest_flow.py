@@ -1,4 +1,4 @@
-"""ingest as a flow: its help, a run with a page and its artifacts, and refusals of one line."""
+"""The flow ingest: its help, a run with a page and artifacts, and refusals in one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.worlds.ingest import new_world
 
 @pytest.fixture
 def without_server() -> Iterator[dict[str, mock.Mock]]:
-    """The flow's function runs as it is; what it would tell Prefect is kept."""
+    """Run the flow's function directly; collect its artifacts instead of sending them to Prefect."""
     with (
         mock.patch("flows.ingest.ingest_pending", partial(ingest_pending, open_executor=in_process)),
         mock.patch("tasks.prefect_runs.is_in_flow_run", return_value=True),
@@ -74,7 +74,7 @@ def test_a_run_leaves_a_page_and_says_where(
         ({"source": "."}, {"DERAIN_INGEST__GROUP_PATTERN": "(cam"}, "not a regular expression"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(
+def test_a_refusal_is_one_line(
     asked: dict[str, str],
     variable: dict[str, str],
     reported: str,

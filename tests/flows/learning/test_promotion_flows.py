@@ -1,4 +1,4 @@
-"""promote and rollback as flows: their help, their states, and a refusal that names its reason."""
+"""The flows promote and rollback: their help, their states, and a refusal that names its reason."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_help_explains_every_parameter(flow: Flow):
     assert_help_explains_every_parameter(flow)
 
 
-def test_what_cannot_be_done_is_one_line(workspace: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_refusal_is_one_line(workspace: Path, monkeypatch: pytest.MonkeyPatch):
     refused = promote.fn(challenger=str(DEFAULT_WEIGHTS))
     assert (refused.name, refused.is_failed()) == ("Refused", True)
     with pytest.raises(FailedRun, match="the same network as derain-student/1, the champion"):

@@ -1,4 +1,4 @@
-"""retrain as a flow: the whole loop from a pool to a decision of the gates, killed in every stage, then nothing."""
+"""The flow retrain: the loop from a pool to a gate decision, killed in every stage; a further run does nothing."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ PLACES = (
     "after-photograph",
     "after-gates",
 )
-"""Inside curate, finetune, between it and distill, inside distill, evaluate, promote."""
+"""Failpoints in curate, in finetune, between finetune and distill, and in distill, evaluate and promote."""
 
 
 @pytest.fixture
 def workspace(tracking_tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace with a small pool."""
+    """Return a workspace with a small pool."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DERAIN_WORKSPACE", str(tmp_path / "workspace"))
     monkeypatch.setenv("DERAIN_DEVICE", "cpu")
@@ -57,12 +57,12 @@ def workspace(tracking_tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def without_server(flow: Flow[Any, State[Any]]) -> Callable[..., State[Any]]:
-    """Call a flow as the function that it is."""
+    """Return a flow's function, which needs no server."""
     return lambda return_state, **parameters: flow.fn(**parameters)
 
 
 def retrain_to_the_end(place: str, token: str) -> None:
-    """Retrain, until this process and its workers are killed at a place; each token is good for one death."""
+    """Retrain until this process and its workers are killed at a failpoint; each token allows one kill."""
     os.setsid()
     os.environ[VARIABLE] = f"{place}:group:{token}"
     for name in NAMES:
@@ -84,21 +84,21 @@ def test_killed_in_every_stage_the_whole_loop_is_resumed(
     done = retrain.fn(preset="smoke")
     assert done.is_completed(), done.message
     assert_done_once(workspace)
-    reported = Path(str(done.message).partition("what each stage came to: ")[2])
+    reported = Path(str(done.message).partition("results of all stages: ")[2])
     assert [stage["name"] for stage in json.loads(reported.read_text())["stages"]] == list(NAMES)
     again = retrain.fn(preset="smoke")
     assert "nothing new to learn from" in str(again.message)
 
 
 def assert_done_once(workspace: Path) -> None:
-    """Make sure that every stage left what it should, and left it once."""
+    """Assert that every stage left its results exactly once."""
     settings = read_settings()
     labels = PseudoLabels(str(workspace)).rows()
     assert (labels.height, labels["crop_id"].n_unique()) == (4, 4)
     client = TrackingServer(settings).client()
     kept = {each.name: client.search_runs([each.experiment_id]) for each in client.search_experiments()}
     counts = {name: len(kept[name]) for name in ("finetuning", "distillation", "evaluation")}
-    # promote decides on what evaluate measured
+    # promote decides on the measurements of evaluate
     assert counts == {"finetuning": 1, "distillation": 1, "evaluation": 1}
     assert {run.info.status for name in ("finetuning", "distillation") for run in kept[name]} == {"FINISHED"}
     assert len(client.search_model_versions(f"name = '{STUDENT}'")) == 2  # the shipped one and the challenger

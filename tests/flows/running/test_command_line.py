@@ -1,4 +1,4 @@
-"""derain-batch as a command: its help, its exit codes, and one clear line for whatever it cannot do."""
+"""derain-batch as a command: its help, its exit codes, and one clear line for every refusal."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_usage_error_names_the_option_and_exits_with_2(words: list[str], named
 
 @pytest.mark.slow
 class TestTyped:
-    """Typed in a shell: `python -m flows.derain_batch …`."""
+    """Tests of `python -m flows.derain_batch …` in a shell."""
 
     @pytest.fixture
     def environment(self, server: PrefectServer, tmp_path: Path) -> dict[str, str]:
@@ -69,8 +69,8 @@ class TestTyped:
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
         assert _unexpected(ended.stderr) == []
 
-    def test_a_strange_machine_is_no_hindrance(self, environment: dict[str, str], tmp_path: Path) -> None:
-        """A terminal that shows ASCII alone, a proxy that is gone, and Prefect's database of another version."""
+    def test_a_run_works_on_an_unusual_machine(self, environment: dict[str, str], tmp_path: Path) -> None:
+        """The terminal only shows ASCII, a proxy is gone, and Prefect's database is of another version."""
         names = put_photos(tmp_path / "雨" / "rainy", 1)
         (tmp_path / "home").mkdir()
         (tmp_path / "home" / "prefect.db").write_bytes(b"this was a database once " * 100)
@@ -144,7 +144,7 @@ class TestTyped:
         assert json.loads(lease.read_text())["released"]
 
     def test_ctrl_c_in_a_flow_of_flows_is_one_line(self, environment: dict[str, str], tmp_path: Path) -> None:
-        """Prefect calls the inner flow crashed, and reports that to the temporary server."""
+        """Prefect reports to the temporary server that the inner flow crashed."""
         write_pool(tmp_path / "workspace", rainy_crops(4, side=160))
         del environment["PREFECT_API_URL"]
         process = started(environment, "--preset", "smoke", flow="retrain")
@@ -158,5 +158,5 @@ class TestTyped:
 
 
 def _unexpected(stderr: str) -> list[str]:
-    """The lines that are not Prefect's about flow and task runs."""
+    """Return the lines other than Prefect's about flow and task runs."""
     return [line for line in stderr.splitlines() if "| Flow run" not in line and "| Task run" not in line]

@@ -1,4 +1,4 @@
-"""Ctrl-C while a command still imports its packages is one line, not the traceback of an import."""
+"""Ctrl-C while a command imports its packages prints one line, not the traceback of an import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a refused run leaves in the log of a Prefect worker."""
+"""Log lines of a refused run in a Prefect worker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOGS = ("prefect.flow_runs", "prefect.engine")
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[logging.LogRecord]:
-    """The records that the loggers of Prefect's engine let through."""
+    """Return the records that the loggers of Prefect's engine let through."""
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = records.append  # type: ignore[method-assign]
@@ -34,7 +34,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[logging.LogRecord]:
 
 
 def raised_by_the_engine(error: Exception) -> None:
-    """Log an error as the engine does in a worker's process: `run_flow` first, then what called it."""
+    """Log an error as the engine does in a worker's process: first in `run_flow`, then in its caller."""
     run = FlowRun(id=uuid4(), name="tested", flow_id=uuid4())
     with pytest.raises(SystemExit), handle_engine_signals(run.id):
         _run_flow(run, error)
@@ -72,7 +72,7 @@ print([record.exc_info is not None for record in records])
 
 
 def test_an_error_of_ours_is_logged_with_its_traceback() -> None:
-    """In a process of its own: Prefect logs nothing in one where it has handled the outcome of another run."""
+    """The test needs a separate process: Prefect logs nothing where it has handled another run's outcome."""
     command = [sys.executable, "-c", UNEXPECTED]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.stdout == "[True, True]\n", ended.stderr

@@ -1,4 +1,4 @@
-"""Something else answers where Prefect's server should, or none starts: one line, and soon."""
+"""A wrong server at Prefect's address, or none that starts, is refused quickly in one line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def answering(status: int, body: bytes, kind: str) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -41,8 +41,8 @@ def answering(status: int, body: bytes, kind: str) -> Iterator[str]:
 
 
 ANSWERS = [
-    (200, b"<html>router</html>", "text/html", "is no Prefect server"),
-    (200, b'{"status": "ok"}', "application/json", "is no Prefect server"),
+    (200, b"<html>router</html>", "text/html", "is not Prefect's"),
+    (200, b'{"status": "ok"}', "application/json", "is not Prefect's"),
     (200, b'"2.20.4"', "application/json", "2.20.4 answers there, but this is Prefect 3"),
     (404, b"not here", "text/plain", "no Prefect server answers there"),
     (503, b"busy", "text/plain", "no Prefect server answers there"),
@@ -76,7 +76,7 @@ def test_something_that_listens_and_never_answers_is_one_line(monkeypatch: pytes
         ):
             pass
         hanging_up.cancel()
-    assert "disconnected" not in str(refused.value)  # it was not waited for until it hung up
+    assert "disconnected" not in str(refused.value)  # the run did not wait until the server disconnected
 
 
 def _hang_up(deaf: socket.socket) -> None:

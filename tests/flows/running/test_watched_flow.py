@@ -1,4 +1,4 @@
-"""A flow whose end is known, whatever becomes of Prefect's server."""
+"""The final state of a watched flow is known even if Prefect's server fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_prefect_knows_the_types_of_its_parameters(watched: Any) -> None:
     assert validated == watched.validate_parameters({"limit": 3})
 
 
-def test_what_the_flow_returned_is_remembered() -> None:
+def test_the_returned_state_is_remembered() -> None:
     watched = WatchedFlow(done)
     assert watched.watched().fn().message == "2 derained"
     assert watched.state is not None

@@ -1,8 +1,8 @@
-"""Buckets full of rain, and Dask workers elsewhere that derain them.
+"""Buckets of rainy photographs, and remote Dask workers that derain them.
 
-`workers`: three processes that outlive runs and have our code from nobody but the runs. `rain`: photographs in a
-fresh bucket of the object gateway, outputs and workspace in it too, derained by `workers`. `proxy`: stands between
-the gateway and everybody, and makes requests fail where a test asks for it.
+`workers`: three processes that outlive runs and get our code only from runs. `rain`: photographs in a fresh bucket
+of the object gateway, with outputs and workspace in the same bucket, derained by `workers`. `proxy`: a proxy in
+front of the gateway that makes requests fail if a test asks for it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def update_workers(workers: DaskCluster) -> Callable[[], None]:
-    """Give the workers the AWS environment that the test has now, and its patience."""
+    """Return a function that gives the workers the test's current AWS environment and retry time."""
 
     def update() -> None:
         names = [name for name in os.environ if name.startswith("AWS_")]

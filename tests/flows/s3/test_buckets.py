@@ -1,4 +1,4 @@
-"""derain-batch from bucket to bucket, its workspace in the bucket too, on a real object gateway."""
+"""derain-batch from bucket to bucket, with its workspace in a bucket, on a real object gateway."""
 
 from __future__ import annotations
 
@@ -93,12 +93,12 @@ def test_killed_and_run_again_it_ends_as_if_undisturbed(
     undisturbed = [row | {"destination": rain.destination} for row in rain.rows()]
     if place == "while the table is made":
         rain = rain.but(workspace=f"{rain.settings.workspace} 2")
-    # The request is held back until its sender is dead; then it arrives after all.
+    # The request is held back until its sender is dead, and then arrives nevertheless.
     proxy.slow_seconds = 3
     proxy.script(pattern, [*[None] * (number - 1), Fault.SLOW])
     rain.killed_when(lambda: Fault.SLOW in proxy.struck(), tmp_path / "printed")
     assert rain.outputs().items() <= rain.expected().items()
-    resumed = rain.derain()  # at once: the lease of a dead process of this machine is nobody's
+    resumed = rain.derain()  # at once: a dead process of this machine holds no lease
     assert (resumed.state, resumed.counts.pending) == ("Completed", 0)
     assert rain.outputs() == rain.expected()
     assert [row for row in rain.rows() if row["destination"] == rain.destination] == undisturbed
@@ -118,9 +118,7 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(rain: Rain, tmp_path: 
     assert [row for row in rain.rows() if row["destination"] == rain.destination] == undisturbed
 
 
-def test_a_run_with_workers_of_its_own_is_killed_with_them(
-    rain: Rain, proxy: FaultyProxy, tmp_path: Path
-) -> None:
+def test_a_run_with_local_workers_is_killed_with_them(rain: Rain, proxy: FaultyProxy, tmp_path: Path) -> None:
     proxy.script(PUT_OUTPUT, [*[None] * 9, Fault.SLOW])
     rain.but(cluster=None).killed_when(lambda: Fault.SLOW in proxy.struck(), tmp_path / "printed")
     assert rain.derain().state == "Completed"
@@ -132,7 +130,7 @@ def test_a_worker_killed_on_the_way_costs_nothing(
 ) -> None:
     victim = workers.pids()[0]
     proxy.slow_seconds = 3
-    proxy.script(PUT_OUTPUT, [*[None] * 5, *[Fault.SLOW] * 9])  # all three workers are in the middle of it
+    proxy.script(PUT_OUTPUT, [*[None] * 5, *[Fault.SLOW] * 9])  # while all three workers are writing
     with ThreadPoolExecutor(1) as running:
         run = running.submit(rain.derain)
         wait_until(lambda: Fault.SLOW in proxy.struck())

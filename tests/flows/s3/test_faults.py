@@ -1,4 +1,4 @@
-"""An endpoint that goes away, and requests that are wrong from the start: one line, and nothing is lost."""
+"""An endpoint that disappears, and invalid requests, are reported in one line, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ KEYS = {
 def impatient(rain: Rain, update_workers: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> Rain:
     monkeypatch.setenv("DERAIN_RETRY_SECONDS", "2")
     update_workers()
-    return rain.but(retry_seconds=2.0)  # for a run in a process of its own, which gets it from its settings
+    return rain.but(retry_seconds=2.0)  # for a run in a separate process, which reads its settings
 
 
 def test_an_endpoint_that_goes_away_leaves_the_rest_pending(
@@ -113,7 +113,7 @@ def test_a_place_that_cannot_be_written_is_reported(rain: Rain, bucket: str, sea
 
 @pytest.fixture
 def sealed(bucket: str) -> Iterator[str]:
-    """A bucket that can be read and not written."""
+    """Yield a bucket that can be read but not written."""
     name = f"{bucket.removeprefix('s3://')}-sealed"
     client = boto3.client("s3", region_name="us-east-1")
     client.create_bucket(Bucket=name)
@@ -131,7 +131,7 @@ def sealed(bucket: str) -> Iterator[str]:
 
 
 def assert_refused(rain: Rain, bucket: str, kind: type[Exception], reported: str) -> None:
-    """Make sure that a run ends before any work, in one line, and changes nothing."""
+    """Assert that a run ends before any work, in one line, and changes nothing."""
     before = contents(bucket)
     with pytest.raises(kind, match=reported) as refused:
         rain.derain()

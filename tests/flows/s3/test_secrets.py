@@ -26,7 +26,7 @@ def test_a_run_writes_no_secret_anywhere(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    proxy.script("PUT *", ["500", None, "reset"])  # so that there are retries to talk about
+    proxy.script("PUT *", ["500", None, "reset"])  # so that retries are logged
     done = run_flow(rain, monkeypatch)
     assert done.is_completed(), done.message
     assert f"report: {rain.settings.workspace}/reports/" in str(done.message)
@@ -56,7 +56,7 @@ def run_flow(rain: Rain, monkeypatch: pytest.MonkeyPatch) -> State:
 
 
 def text_at_prefect(server: PrefectServer) -> dict[str, bytes]:
-    """Parameters, logs, states and artifacts of all runs: the files of the server's database."""
+    """Return the files of the server's database, with parameters, logs, states and artifacts of all runs."""
     home = Path(server.environment["PREFECT_HOME"])
     files = {str(path): path.read_bytes() for path in home.rglob("*") if path.is_file()}
     assert any(b"derain-batch" in data for data in files.values())

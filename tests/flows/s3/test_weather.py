@@ -30,7 +30,7 @@ def test_a_tenth_of_the_requests_fails(rain: Rain, proxy: FaultyProxy) -> None:
 
 
 def _run(rain: Rain) -> str:
-    """Run once; whatever came of it, nothing is wrong with what is there."""
+    """Run once; assert that all outputs and rows are correct, whatever the result of the run."""
     try:
         summary = rain.derain()
     except REFUSALS as refused:

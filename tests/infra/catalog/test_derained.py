@@ -181,7 +181,7 @@ def test_a_commit_that_always_fails_is_a_fault_of_the_world(catalog, monkeypatch
     assert keys(catalog) == ["a"]
 
 
-def test_what_cannot_heal_is_not_tried_again(catalog, monkeypatch):
+def test_a_permanent_error_is_not_retried(catalog, monkeypatch):
     failing = Failing(monkeypatch, set(range(100)), PermissionError("no"))
     with pytest.raises(CatalogError, match="refused: no"):
         catalog.commit([record("b")], replace=False)
@@ -250,7 +250,7 @@ def test_maintenance_that_loses_a_race_is_put_off(catalog, monkeypatch):
     monkeypatch.setattr(compaction, "COMPACT_AT", 2)
     catalog.commit([record("a")], replace=False)
     catalog.commit([record("b")], replace=False)
-    monkeypatch.setattr(compaction, "once", lambda: (_ for _ in ()).throw(CommitFailedError("lost")))
+    monkeypatch.setattr(compaction, "no_rebase", lambda: (_ for _ in ()).throw(CommitFailedError("lost")))
     assert not catalog.maintain()
     assert keys(catalog) == ["a", "b"]
 

@@ -73,7 +73,7 @@ def test_only_what_is_asked_for_is_fetched(workspace: str) -> None:
     assert location.fetch_part(key, len(data) - 2, len(data) + 5) == data[-2:]
 
 
-def test_what_no_committed_row_needs_is_swept(workspace: str, tmp_path: Path) -> None:
+def test_objects_that_no_committed_row_needs_are_swept(workspace: str, tmp_path: Path) -> None:
     url = str(tmp_path)
     for run, shards in (("kept", 2), ("gone", 1)):
         make_room(url, group_name(run), shards)

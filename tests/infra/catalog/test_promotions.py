@@ -55,7 +55,7 @@ def test_rows_come_back_as_they_were_numbered_by_model(history: Ledger):
     assert history.rows("semi-drdnet") == []
 
 
-def test_an_empty_ledger_knows_nobody(ledger: Ledger):
+def test_an_empty_ledger_has_no_champion(ledger: Ledger):
     assert (ledger.rows("derain-student"), ledger.last_move("derain-student")) == ([], None)
     assert ledger.champion_on("derain-student", BEGAN) is None
 
@@ -80,7 +80,7 @@ def test_who_was_champion_on_that_day(history: Ledger, day: int, champion: str |
     assert documented == champion
 
 
-def test_the_last_move_is_no_refusal(ledger: Ledger):
+def test_the_last_move_is_not_a_refusal(ledger: Ledger):
     ledger.append(row("promoted", "1", "2", 0))
     ledger.append(row("refused", "2", "3", 1))
     last = ledger.last_move("derain-student")
@@ -88,7 +88,7 @@ def test_the_last_move_is_no_refusal(ledger: Ledger):
     assert (last.number, last.to_version) == (1, "2")
 
 
-def test_of_two_that_write_at_once_one_learns_that_it_lost(ledger: Ledger, tmp_path: Path, monkeypatch):
+def test_the_loser_of_two_concurrent_writes_is_refused(ledger: Ledger, tmp_path: Path, monkeypatch):
     ledger.append(row("adopted", None, "1", 0))
     execute = TableMerger.execute
     other = Ledger(str(tmp_path))

@@ -50,7 +50,7 @@ def test_a_ledger_of_before_reasons_had_details_is_read_and_extended(labels):
     assert labels.rows()["reason_details"].to_list() == [None, "score 0.1"]
 
 
-def test_each_version_is_a_training_set_for_good(labels, monkeypatch):
+def test_each_version_stays_a_training_set(labels, monkeypatch):
     """Pseudo-labels are replaced by better ones, kept, rejected by a rule or a reviewer, and accepted again."""
     monkeypatch.setattr(table, "RETENTION", "interval 0 seconds")
     monkeypatch.setattr(compaction, "COMPACT_AT", 2)

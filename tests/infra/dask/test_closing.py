@@ -34,7 +34,7 @@ def test_a_worker_that_is_not_joined_in_time_is_a_warning_and_is_killed(
     with connect(Settings(workers=1, _env_file=None)) as client:
         (process,) = client.run(os.getpid).values()
         monkeypatch.setattr(Nanny, "kill", late)
-    assert "the Dask workers did not close in order: TimeoutError" in caplog.text
+    assert "the Dask workers did not close cleanly: TimeoutError" in caplog.text
     assert psutil.wait_procs([psutil.Process(process)] if psutil.pid_exists(process) else [], 60)[1] == []
     gone = set(psutil.Process().children(recursive=True)) - before
     assert all(

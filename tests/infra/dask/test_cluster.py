@@ -79,7 +79,9 @@ def test_a_scheduler_that_does_not_answer_is_reported() -> None:
 
 
 @pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-OpenSSH_9.2\r\n"], ids=["silent", "another protocol"])
-def test_a_server_that_is_no_scheduler_is_reported(greeting: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_not_a_scheduler_is_reported(
+    greeting: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 2.0)
     with (
         server_that_says(greeting) as address,
@@ -90,7 +92,7 @@ def test_a_server_that_is_no_scheduler_is_reported(greeting: bytes, monkeypatch:
 
 
 @pytest.mark.parametrize("address", ["scheduler", "tcp://", "http://127.0.0.1:1", "tcp://127.0.0.1:port"])
-def test_what_is_no_address_is_reported(address: str) -> None:
+def test_an_invalid_address_is_reported(address: str) -> None:
     with pytest.raises(ClusterUnreachable, match="no Dask scheduler answers there"):
         enter(address)
 

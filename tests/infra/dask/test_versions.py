@@ -46,5 +46,5 @@ def test_another_package_of_the_kind_that_matters_little_is_in_that_line(
         ("distributed", "2026.7.1", "distributed 2026.8.0 here, 2026.7.1 there"),
     ],
 )
-def test_what_cannot_work_is_refused(package: str, version: str, line: str) -> None:
+def test_incompatible_versions_are_refused(package: str, version: str, line: str) -> None:
     assert compare_versions(found(**{package: version})) == line

@@ -45,7 +45,7 @@ def write_block(server: PrefectServer, name: str, data: dict[str, object]) -> No
 
 @pytest.fixture
 def environment(no_aws: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment of its own, which the block may change."""
+    """Return a separate environment, which the block may change."""
     for variable in (*VARIABLES.values(), "AWS_ENDPOINT_URL"):
         no_aws.setenv(variable, "")  # so that it is put back
         no_aws.delenv(variable)
@@ -66,7 +66,7 @@ def test_a_block_replaces_what_the_environment_says(environment: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("server")
-def test_commands_that_are_no_flows_use_the_block_for_buckets_alone(
+def test_commands_that_are_not_flows_use_the_block_only_for_buckets(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     environment.setenv("DERAIN_WORKSPACE", str(tmp_path))

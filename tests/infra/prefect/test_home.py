@@ -19,7 +19,7 @@ DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a home of the test's own, with its own folder for temporary files."""
+    """Return a separate home for the test, with its own folder for temporary files."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -42,7 +42,7 @@ def put_database(home: Path, revision: str) -> Path:
     return path
 
 
-def test_a_home_that_is_in_order_is_left_alone(home: Path) -> None:
+def test_a_usable_home_stays_unchanged(home: Path) -> None:
     assert prepared() == {}
     assert prepared(PREFECT_HOME=str(home / "elsewhere")) == {"PREFECT_HOME": str(home / "elsewhere")}
 

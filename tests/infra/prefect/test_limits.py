@@ -14,7 +14,7 @@ from infra.prefect.limits import warning_of_limits
 
 @dataclass
 class Client:
-    """As much of Prefect's client as the warning asks."""
+    """The part of Prefect's client that the warning uses."""
 
     active: int
     strategy: str | None
@@ -29,7 +29,7 @@ class Client:
         )
 
     async def create_flow_run_from_deployment(self, deployment_id: str, *, name: str) -> SimpleNamespace:
-        self.active = 1  # a worker may take it up at once
+        self.active = 1  # a worker may pick it up at once
         return SimpleNamespace(name=name)
 
 

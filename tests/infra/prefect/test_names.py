@@ -63,7 +63,7 @@ def test_a_full_name_is_passed_on_unasked(client_class: type[Client]) -> None:
     assert asyncio.run(client_class(("a", "b")).read_deployment_by_name("x/y")) == "read x/y"
 
 
-def test_a_name_that_nobody_has_is_passed_on(client_class: type[Client]) -> None:
+def test_an_unknown_name_is_passed_on(client_class: type[Client]) -> None:
     assert asyncio.run(client_class().read_deployment_by_name("derain")) == "read derain/derain"
 
 
@@ -86,9 +86,9 @@ def test_started_twice_it_wraps_once(client_class: type[Client]) -> None:
         {"read_deployment_by_name": Client.read_deployment_by_name},
         {"read_deployment_by_name": lambda self, name: None},
     ],
-    ids=["gone", "one of two gone", "no coroutine function any more"],
+    ids=["gone", "one of two gone", "no longer a coroutine function"],
 )
-def test_another_prefect_is_left_alone_and_the_log_says_so(
+def test_an_incompatible_prefect_stays_unchanged_and_the_log_says_so(
     attributes: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     changed = type("ChangedClient", (), dict(attributes))
@@ -99,7 +99,7 @@ def test_another_prefect_is_left_alone_and_the_log_says_so(
     _says_so_in_one_line(caplog)
 
 
-def test_a_prefect_without_such_a_client_is_left_alone(
+def test_a_prefect_without_such_a_client_stays_unchanged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delattr(CLIENT)

@@ -197,7 +197,7 @@ def test_delta_tables_work_on_a_real_server(bucket: str) -> None:
     ]
 
 
-def test_of_two_stale_merges_one_is_refused(bucket: str) -> None:
+def test_one_of_two_stale_merges_is_refused(bucket: str) -> None:
     url = f"{bucket}/derained"
     write_deltalake(url, rows("a"), storage_options=delta_options(url))
     one, other = (DeltaTable(url, storage_options=delta_options(url)) for _ in range(2))

@@ -79,7 +79,7 @@ def test_a_file_that_cannot_be_looked_at_is_counted(source: Path, monkeypatch: p
     assert left_out.objects == {"unreadable": 1}
 
 
-def test_what_is_no_file_is_counted(source: Path) -> None:
+def test_entries_that_are_not_files_are_counted(source: Path) -> None:
     os.mkfifo(source / "pipe.jpg")
     (source / "broken.jpg").symlink_to(source / "nothing")
     (source / "itself").symlink_to(source / "itself")

@@ -62,7 +62,7 @@ def test_a_destination_next_to_one_under_way_is_free(leases, name):
         other.check()
 
 
-def test_of_two_that_start_at_once_above_and_below_one_is_refused(leases, monkeypatch):
+def test_one_of_two_starts_above_and_below_is_refused(leases, monkeypatch):
     create = type(leases).create
 
     def created(self, key, data):
@@ -136,12 +136,12 @@ def test_a_lease_that_cannot_be_released_does_not_hide_the_work(leases, monkeypa
             raise fault
 
         monkeypatch.setattr(type(leases), "put", failing)
-    assert "expires by itself" in caplog.text
+    assert "it will expire" in caplog.text
 
 
-def test_a_file_that_is_no_lease_is_named(leases):
+def test_a_file_that_is_not_a_lease_is_named(leases):
     with lease(leases):
         pass
     leases.put(files(leases)[0], b"[]")
-    with pytest.raises(LeaseUnreadable, match=r"000000001.json is no lease"), lease(leases):
+    with pytest.raises(LeaseUnreadable, match=r"000000001.json is not a lease"), lease(leases):
         pass

@@ -37,7 +37,7 @@ def _race(workspace: str, barrier, outcomes, number: int) -> None:
             barrier.wait()
 
 
-def test_of_racing_processes_exactly_one_wins(workspace):
+def test_exactly_one_of_racing_processes_wins(workspace):
     barrier, outcomes = forked.forks().Barrier(3, timeout=60), forked.forks().Queue()
     racers = [forked.start(_race, workspace, barrier, outcomes, number) for number in range(3)]
     winners = Counter(outcomes.get(timeout=60)[0] for _ in range(10))
@@ -48,7 +48,7 @@ def test_of_racing_processes_exactly_one_wins(workspace):
     assert winners == dict.fromkeys(range(10), 1)
 
 
-def test_of_racing_threads_never_two_work_at_once(workspace):
+def test_racing_threads_never_work_at_once(workspace):
     """Generations are created, taken over and removed all the time, over many releases and acquisitions."""
     leases = lease_location(workspace)
     working = threading.Lock()

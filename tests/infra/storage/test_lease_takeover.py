@@ -48,7 +48,7 @@ def test_an_expired_one_is_taken_over_and_its_holder_notices(leases, elsewhere, 
     assert content(leases)["run_id"] == "run-2", "the loser wrote over the winner's lease"
 
 
-def test_one_that_slept_through_its_time_takes_it_again_if_nobody_came(leases, elsewhere, monkeypatch):
+def test_a_holder_that_slept_past_expiry_takes_the_lease_again_if_it_is_free(leases, elsewhere, monkeypatch):
     monkeypatch.setattr(Lease, "_renew", lambda self: None)
     with lease(leases, seconds=0.3) as slow:
         (expired,) = files(leases)
@@ -60,7 +60,7 @@ def test_one_that_slept_through_its_time_takes_it_again_if_nobody_came(leases, e
             pass
 
 
-def test_of_a_sleeper_and_its_successor_only_one_continues(leases, elsewhere, monkeypatch):
+def test_only_one_of_a_sleeper_and_its_successor_continues(leases, elsewhere, monkeypatch):
     monkeypatch.setattr(Lease, "_renew", lambda self: None)
     create = type(leases).create
     with lease(leases, seconds=0.3) as slow, ExitStack() as later:

@@ -95,7 +95,7 @@ def test_links_are_followed_but_not_in_a_circle(folder: Path, tmp_path: Path) ->
     assert keys(folder) == ["file", "linked/x"]
 
 
-def test_pipes_are_no_images(folder: Path) -> None:
+def test_pipes_are_not_images(folder: Path) -> None:
     os.mkfifo(folder / "pipe.jpg")
     assert keys(folder) == []
     assert not opened(folder).exists("pipe.jpg")
@@ -116,7 +116,7 @@ def _make_socket(path: Path) -> None:
     ],
     ids=["pipe", "folder", "device", "socket"],
 )
-def test_what_is_no_file_is_refused_at_once(
+def test_a_path_that_is_not_a_file_is_refused_at_once(
     folder: Path, make: Callable[[Path], object], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)  # the path of a socket must be short
@@ -143,7 +143,7 @@ def test_a_missing_folder_is_missing(folder: Path) -> None:
     gone.delete("x")
 
 
-def test_a_file_is_no_folder(folder: Path) -> None:
+def test_a_file_is_refused_as_a_folder(folder: Path) -> None:
     (folder / "file").touch()
     for writable in (False, True):
         with pytest.raises(ObjectNotFound, match="file"):

@@ -88,7 +88,7 @@ def test_create_is_exclusive(location: Location) -> None:
     assert location.fetch("leases/x") == b"first"
 
 
-def test_of_many_creators_one_wins(location: Location) -> None:
+def test_one_of_many_creators_wins(location: Location) -> None:
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(lambda number: location.create("x", b"%d" % number), range(8)))
     assert won.count(True) == 1

@@ -1,4 +1,4 @@
-"""Whether a folder folds names is found out by writing a file there, which does not stay."""
+"""Folding of names in a folder is detected by writing a file there, which is removed again."""
 
 from __future__ import annotations
 

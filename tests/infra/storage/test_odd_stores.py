@@ -85,7 +85,7 @@ def test_a_store_without_conditional_writes_is_refused_as_a_workspace(
 
 
 @pytest.mark.parametrize("status", ["501 Not Implemented", "400 Bad Request"])
-def test_what_is_not_implemented_is_not_asked_again(odd: tuple[OddS3, str], status: str) -> None:
+def test_an_unsupported_request_is_not_retried(odd: tuple[OddS3, str], status: str) -> None:
     server, bucket = odd
     server.oddity = refusing_all(status, "NotImplemented")
     with pytest.raises(RequestUnsupported, match=rf"^{bucket}/x: .*not support.*NotImplemented"):
@@ -193,7 +193,7 @@ def test_a_mount_without_hard_links_is_a_workspace(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_mount_that_creates_files_twice_is_no_workspace(
+def test_a_mount_that_creates_files_twice_is_refused_as_a_workspace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "link", lambda source, target: os.replace(source, target))

@@ -63,7 +63,7 @@ def test_every_operation_outlives_faults(
 
 
 @pytest.mark.parametrize("fault", HARSH)
-def test_what_always_fails_is_a_fault_of_the_world(
+def test_a_request_that_always_fails_is_a_fault_of_the_world(
     impatient: S3Location, proxy: FaultyProxy, fault: Fault
 ) -> None:
     impatient.put("x", BODY)
@@ -162,7 +162,7 @@ def test_markers_and_neighbours_are_not_listed(bucket: str) -> None:
     assert [ref.key for ref in open_location(f"{bucket}/photos/").list()] == ["sub/x.jpg"]
 
 
-def test_what_was_put_by_another_is_listed_at_once(bucket: str) -> None:
+def test_objects_put_by_others_are_listed_at_once(bucket: str) -> None:
     location, other = open_location(bucket), open_location(f"{bucket}/a")
     assert list(location.list()) == []
     other.put("x", b"")

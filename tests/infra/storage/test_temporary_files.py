@@ -61,7 +61,7 @@ def test_names_differ_and_are_ours() -> None:
     assert not is_temporary(".derain-x.tmp/photo.jpg")
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+def test_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     left = killed_in_a_put(tmp_path)
     assert left.parent == tmp_path / "a"
     assert is_temporary(left.name)
@@ -69,20 +69,20 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     assert not left.exists()
 
 
-def test_what_a_living_process_writes_stays(tmp_path: Path) -> None:
+def test_files_of_a_living_process_stay(tmp_path: Path) -> None:
     ours = made(tmp_path / temporary_name())
     assert sweep(str(tmp_path)) == 0
     assert ours.exists()
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_of_another_machine_only_what_is_old_is_removed(tmp_path: Path) -> None:
+def test_only_old_files_of_another_machine_are_removed(tmp_path: Path) -> None:
     young, old = made(tmp_path / temporary_name()), made(tmp_path / temporary_name(), OLD_SECONDS + 60)
     assert sweep(str(tmp_path)) == 1
     assert (young.exists(), old.exists()) == (True, False)
 
 
-def test_what_is_not_ours_is_never_touched(tmp_path: Path) -> None:
+def test_other_files_are_never_touched(tmp_path: Path) -> None:
     names = (
         "photo.jpg",
         ".derain-notes.tmp",

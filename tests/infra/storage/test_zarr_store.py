@@ -41,7 +41,7 @@ def _pixels(frames: int = 6) -> np.ndarray:
     return np.random.default_rng(0).integers(1, 255, (frames, 8, 10, 3)).astype(np.uint8)
 
 
-def test_what_is_written_is_read_by_us_and_by_zarr_itself(tmp_path: Path) -> None:
+def test_written_arrays_are_read_by_us_and_by_zarr(tmp_path: Path) -> None:
     url, pixels = str(tmp_path / "a b%20c"), _pixels()
     create_array(url, pixels.shape, (1, 8, 10, 3))
     open_array(url, read_only=False)[:] = pixels
@@ -92,7 +92,7 @@ def test_a_shard_is_fetched_once_for_all_its_frames(tmp_path: Path) -> None:
     assert location.fetched.count("c/0/0/0/0") == 1
 
 
-def test_what_was_read_in_parts_and_then_written_is_read_anew(tmp_path: Path) -> None:
+def test_an_object_read_in_parts_is_read_again_after_a_write(tmp_path: Path) -> None:
     url, pixels = str(tmp_path / "s"), _pixels()
     theirs = {"chunks": (1, 8, 10, 3), "shards": (6, 8, 10, 3)}
     zarr.create_array(url, shape=pixels.shape, dtype="uint8", **theirs)[:] = pixels

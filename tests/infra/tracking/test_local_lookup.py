@@ -1,4 +1,4 @@
-"""A registered version is found in the SQLite file as MLflow finds it, and whatever is amiss is left to MLflow."""
+"""A registered version is found in the SQLite file as MLflow finds it; faults are left to MLflow."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_it_finds_what_mlflow_finds(url: str, settings: Settings, tmp_path: Path
 
 
 @pytest.mark.parametrize("url", [f"models:/{STUDENT}/3", f"models:/{STUDENT}@previous", "models:/other/1"])
-def test_what_is_not_there_is_left_to_mlflow(url: str, settings: Settings) -> None:
+def test_an_unknown_version_is_left_to_mlflow(url: str, settings: Settings) -> None:
     assert resolve_here(settings, url) is None
 
 
@@ -51,7 +51,7 @@ def test_lost_files_and_a_registry_elsewhere_are_left_to_mlflow(settings: Settin
     assert resolve_here(settings, URLS[0]) is None
 
 
-def test_what_is_no_name_of_a_version_is_refused(settings: Settings) -> None:
+def test_an_invalid_name_of_a_version_is_refused(settings: Settings) -> None:
     with pytest.raises(
         ModelNotFound, match="a registered model is models:/name@alias or models:/name/version"
     ):

@@ -87,7 +87,7 @@ def test_a_backup_is_not_replaced_by_a_damaged_database(home: Path) -> None:
     assert (home / BACKUP).read_bytes() == before
 
 
-def test_a_lost_registry_is_not_founded_anew_while_the_ledger_knows_a_champion(
+def test_a_lost_registry_is_not_recreated_while_the_ledger_has_a_champion(
     tracking_tables: Path, tmp_path: Path
 ) -> None:
     empty = Path(shutil.copytree(tracking_tables, tmp_path / "workspace"))

@@ -112,9 +112,7 @@ DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_was_damaged_in_the_registry_is_named(
-    tracking_tables: Path, tmp_path: Path, damage: str
-) -> None:
+def test_damaged_files_in_the_registry_are_named(tracking_tables: Path, tmp_path: Path, damage: str) -> None:
     shutil.copytree(tracking_tables, tmp_path / "workspace")
     settings = _settings(tmp_path / "workspace")
     packed = pack(random_student(), {})
@@ -240,7 +238,7 @@ def test_first_runs_that_race_register_once(tmp_path: Path) -> None:
         "models:/",
     ],
 )
-def test_what_is_not_registered_is_named(new: Callable[..., Registry], url: str) -> None:
+def test_an_unregistered_model_is_named(new: Callable[..., Registry], url: str) -> None:
     registry = new()
     registry.register_shipped(b"weights", b"config")
     with pytest.raises(ModelNotFound) as refusal:

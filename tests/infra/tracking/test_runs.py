@@ -49,7 +49,7 @@ def test_a_resumed_training_continues_its_run(settings: Settings, tmp_path: Path
     assert TrackingServer(settings).client().get_run(again.run_id).info.status == "RUNNING"
 
 
-def test_what_the_server_does_not_take_is_sent_later(settings: Settings, tmp_path: Path, monkeypatch):
+def test_records_that_the_server_refuses_are_sent_later(settings: Settings, tmp_path: Path, monkeypatch):
     run = run_of(settings, tmp_path / "run")
 
     @contextmanager
@@ -68,7 +68,7 @@ def test_what_the_server_does_not_take_is_sent_later(settings: Settings, tmp_pat
     assert [point.value for point in history] == [1.0, 2.0, 3.0]
 
 
-def test_what_was_not_sent_outlives_its_process(settings: Settings, tmp_path: Path, monkeypatch):
+def test_unsent_records_outlive_their_process(settings: Settings, tmp_path: Path, monkeypatch):
     run = run_of(settings, tmp_path / "run")
     asked = []
 

@@ -10,7 +10,7 @@ from infra.tracking import server as server_module
 from infra.tracking.server import TrackingServer, TrackingUnreachable
 
 
-def test_a_lock_that_nobody_lets_go_of_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_lock_that_is_never_released_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(server_module, "LOCK_SECONDS", 0.2)
     server = TrackingServer(Settings(workspace=str(tmp_path), _env_file=None))
     with (tmp_path / "mlflow.lock").open("w") as held:

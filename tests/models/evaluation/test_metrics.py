@@ -52,7 +52,7 @@ def test_psnr_does_not_wrap_around_in_uint8():
 
 
 def ssim_by_formula(first: np.ndarray, second: np.ndarray) -> float:
-    """Mean over every whole 11x11 window of the index of Wang et al., 2004."""
+    """Return the mean of the index of Wang et al. (2004) over all complete 11x11 windows."""
     reach = np.arange(-5, 6)
     window = np.exp(-(reach**2) / (2 * 1.5**2))
     window = np.outer(window, window) / window.sum() ** 2

@@ -67,7 +67,7 @@ def test_the_shape_of_gauss_and_laplace_is_found(shape, scale):
 
 
 def test_the_two_sides_of_a_skewed_distribution_are_found():
-    """Asymmetric Laplace: an exponential to each side, so often on a side as its scale."""
+    """An asymmetric Laplace variable is exponential on each side, with probability proportional to the scale."""
     random = np.random.default_rng(2)
     to_right = random.random(400_000) < 0.75
     values = np.where(
@@ -108,6 +108,6 @@ def test_the_shipped_model_is_whole():
         (np.full((200, 200, 3), 90, np.uint8), "texture"),
     ],
 )
-def test_what_has_no_patch_is_refused(pristine, pixels, reason):
+def test_a_photograph_without_a_patch_is_refused(pristine, pixels, reason):
     with pytest.raises(ValueError, match=reason):
         niqe(pixels, pristine)

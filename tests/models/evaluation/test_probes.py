@@ -53,7 +53,7 @@ def test_a_share_is_what_the_formula_says():
     }
 
 
-def test_what_a_network_does_to_the_photograph_itself_does_not_count():
+def test_changes_of_the_photograph_itself_do_not_count():
     found = probe(lambda rainy: rainy - 0.5 * CAT.flip(2), CAT, seed=1)
     assert (found.rain_recall, found.detail_kept) == (pytest.approx(0, abs=1e-5), pytest.approx(1, abs=1e-5))
 
@@ -101,8 +101,8 @@ def mean_score(derain: Callable[[Tensor], Tensor], turn: int) -> ProbeScore:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("turn", [0, 1])
-def test_what_confuses_rain_with_detail_ranks_below_the_shipped_student(turn):
-    """What any judge must do: blind scores that a blur or the identity wins are of no use."""
+def test_networks_that_confuse_rain_with_detail_rank_below_the_shipped_student(turn):
+    """Any useful score must do this: blind scores that a blur or the identity wins are useless."""
     student = mean_score(build(read_model_file(DEFAULT_WEIGHTS)), turn)
     assert student.rain_recall > 0.5
     assert student.detail_kept > 0.8

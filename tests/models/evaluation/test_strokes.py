@@ -52,7 +52,7 @@ def test_where_lines_cross_the_brighter_is_seen():
     torch.testing.assert_close(both.draw((40, 32)), line(0.0).draw((40, 32)))
 
 
-def test_what_lies_outside_the_frame_is_not_drawn():
+def test_strokes_outside_the_frame_are_not_drawn():
     away = line(0.0)
     away = Strokes(away.rows + 100, away.columns, away.width, away.brightness)
     assert float(away.draw((40, 32)).max()) == 0.0

@@ -27,7 +27,7 @@ WORLD = small_world()
 
 
 class Darker(nn.Module):
-    """Takes the same from every photograph, rainy or not."""
+    """Subtracts the same from every photograph, rainy or not."""
 
     def forward(self, rainy: Tensor) -> Tensor:
         return rainy - 0.1
@@ -92,8 +92,8 @@ def test_floats_become_levels():
     assert levels[0, :, 0].tolist() == [0, 0, 128, 254, 255, 255]
 
 
-def test_the_shipped_student_takes_rain_away(tmp_path: Path):
-    """Photographs and streaks that it was not trained on, so a low bar: it must not be the wrong weights."""
+def test_the_shipped_student_removes_rain(tmp_path: Path):
+    """The limit is low, because the photographs and streaks are unseen; the test only detects wrong weights."""
     pairs = render_validation(load_training_data(write_training_folder(tmp_path), held_out=True), 2)
     untouched, shipped = (
         validate(Student(PRESETS["large"]), pairs),

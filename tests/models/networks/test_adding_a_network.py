@@ -1,4 +1,4 @@
-"""The section "Add a network" of CONTRIBUTING.md, followed in a copy of the project."""
+"""The steps of "Add a network" in CONTRIBUTING.md work in a copy of the project."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_levels_are_refined_and_keep_their_shapes(count, separable, padding):
         assert (after - before).abs().mean() > 0.01
 
 
-def test_features_are_left_alone():
+def test_features_are_not_changed():
     features = levels(WIDTHS)
     before = [level.clone() for level in features]
     build(WIDTHS)(features, mask_outputs(features, 5))
@@ -72,7 +72,7 @@ def test_the_mask_guides_every_level(part):
 
 
 def test_attention_acts_where_the_mask_changes():
-    """One cell of the mask changes the finest level around it, not what lies beyond the module's reach."""
+    """One cell of the mask changes the finest level only within the module's receptive field."""
     afr = build((4,), rounds=1)
     features = [noise(1, 4, 8, 64)]
     mask = mask_outputs(features, 5)
@@ -127,7 +127,7 @@ def test_a_single_pixel_can_be_refined():
     ids=["separable", "plain"],
 )
 def test_size_and_cost_are_those_of_the_authors_code(separable, parameters, gmac):
-    """Counted from the authors' code at 512x512: 7.48 M and 235 GMAC, 44 with separable blocks."""
+    """Counts of the authors' code at 512x512 are 7.48 M and 235 GMAC, or 44 GMAC with separable blocks."""
     with torch.device("meta"):
         afr = Afr(PAPER, 32, separable=separable)
         features = [torch.empty(1, width, 512 >> level, 512 >> level) for level, width in enumerate(PAPER)]

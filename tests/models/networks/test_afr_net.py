@@ -30,7 +30,7 @@ def tiny(config: AfrNetConfig = TINY) -> AfrNet:
 
 
 def narrow(config: AfrNetConfig) -> AfrNetConfig:
-    """As far-sighted as the config, and thin."""
+    """Return a config with the same receptive field but few channels."""
     thin = (2,) * len(config.widths)
     return replace(config, widths=thin, growth=thin)
 
@@ -177,7 +177,7 @@ def test_the_loss_reaches_every_parameter():
 
 
 def test_refinement_learns_the_mask_decoder_too():
-    """Even without the mask's own term: the attention passes gradients back to the mask decoder."""
+    """Even without the mask's own loss term, the attention passes gradients back to the mask decoder."""
     torch.manual_seed(0)
     network = random_network(TINY).requires_grad_(True)
     assert untouched(network.mask_decoder, network.loss_terms(rainy_pair())["scale_1"]) == []

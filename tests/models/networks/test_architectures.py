@@ -22,7 +22,7 @@ from tests.support.samples.students import random_pictures
 
 @dataclass(frozen=True, slots=True)
 class Foreign(StudentConfig):
-    """Sizes that no table knows."""
+    """A config that is in no table."""
 
 
 @pytest.mark.parametrize("name", presets())

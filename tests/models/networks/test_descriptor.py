@@ -13,7 +13,7 @@ PIXELS = 32 * 32
 
 
 class Rescaled(nn.Module):
-    """Convolutions of every kind, each used once, and one used again."""
+    """A network with convolutions of every kind, each used once except for one that is used twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,5 +56,5 @@ def test_a_descriptor_counts_at_512():
     assert describe(Student(sizes)).gmac == pytest.approx(expected / 1e9, abs=5e-4)
 
 
-def test_statistics_of_batch_norm_are_no_parameters():
+def test_statistics_of_batch_norm_are_not_parameters():
     assert count_parameters(nn.BatchNorm2d(8)) == 16

@@ -149,7 +149,7 @@ def test_without_norm_training_and_inference_are_the_same():
     ],
     ids=lambda changed: str(changed) if isinstance(changed, dict) else "",
 )
-def test_what_is_switched_off_is_not_there(changes, absent):
+def test_disabled_parts_do_not_exist(changes, absent):
     whole = replace(TINY, norm=True)
     names, fewer = (list(DrdNet(config).state_dict()) for config in (whole, replace(whole, **changes)))
     assert any(absent in name for name in names)
@@ -175,7 +175,7 @@ def test_loss_terms_are_those_of_the_paper():
 
 
 def fit(network: nn.Module, pairs: list[RainyPair], steps: int) -> list[dict[str, float]]:
-    """Train without any refinement; returns the terms of each step."""
+    """Train with plain steps; return the loss terms of each step."""
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     history = []
     for step in range(steps):

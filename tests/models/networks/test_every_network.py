@@ -1,4 +1,4 @@
-"""What holds for every network in the table: a network that is added to it is tested here at once."""
+"""Properties of every network in the table; a network that is added to the table is tested here as well."""
 
 from __future__ import annotations
 
@@ -63,4 +63,4 @@ def test_a_model_file_brings_it_back(name: str, tmp_path: Path):
     write_model_file(pack(network, {}, name=name), tmp_path / "network.safetensors")
     again = build(read_model_file(tmp_path / "network.safetensors"))
     assert again.config == network.config
-    torch.testing.assert_close(again(rainy), network(rainy), atol=5e-3, rtol=0)  # kept in half precision
+    torch.testing.assert_close(again(rainy), network(rainy), atol=5e-3, rtol=0)  # stored in half precision

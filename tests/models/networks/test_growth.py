@@ -80,7 +80,7 @@ def test_a_start_of_the_same_sizes_is_copied():
         ),
     ],
 )
-def test_what_does_not_fit_is_one_line(start, network, reason):
+def test_initial_weights_that_do_not_fit_are_refused_in_one_line(start, network, reason):
     with pytest.raises(GrowthImpossible, match=reason) as refused:
         grow(build_network(network), build_network(start))
     assert "\n" not in str(refused.value)

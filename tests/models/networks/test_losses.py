@@ -73,7 +73,7 @@ def test_blocks_at_the_edge_are_averaged_over_what_is_there():
 
 @pytest.mark.parametrize("error", [charbonnier, squared])
 def test_scales_are_weighed_as_sums_of_pixels(error):
-    """1, 0.8, 0.6, 0.4 on sums are these weights on means, a scale having a quarter of the pixels before it."""
+    """Weights 1, 0.8, 0.6, 0.4 on sums equal these weights on means, as each scale has a quarter of the pixels."""
     outputs = [random_pictures(2, 3, 16 >> level, 24 >> level, seed=level) for level in range(4)]
     clean = random_pictures(2, 3, 16, 24, seed=9)
     terms = scale_terms(outputs, clean, error)
@@ -112,7 +112,7 @@ def test_the_psnr_term_is_minus_the_mean_psnr_up_to_its_floor():
 
 
 def test_a_photograph_counts_the_same_in_light_and_heavy_rain():
-    """Halving the error of either of two photographs is worth the same."""
+    """Halving the error of either of two photographs lowers the loss by the same amount."""
     light, heavy = CLEAN.clone(), CLEAN.clone()
     light[0] += 0.04
     heavy[0] += 0.2
@@ -128,6 +128,6 @@ def test_confidence_weighs_every_pixel():
     confidence = torch.zeros(1, 1, 4, 4)
     assert masked_psnr_term(derained, target, confidence) == 0
     confidence[..., :2] = 1
-    target[..., 2:] = 0  # nobody trusts it there
+    target[..., 2:] = 0  # not trusted there
     trusted = psnr_term(derained[..., :2], target[..., :2])
     assert float(masked_psnr_term(derained, target, confidence)) == pytest.approx(0.5 * float(trusted))

@@ -1,4 +1,4 @@
-"""Scores of pseudo-labels: a good network before what changes nothing, blurs or smooths."""
+"""Scores of pseudo-labels rank a good network above networks that change nothing, blur or smooth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.quality.smoothers import box_blur, gaussian_blur
 from models.evaluation.probes import probe
 from models.modelfile import STUDENT_BASE, build, read_model_file
 from models.pseudo_labels.layer_maps import agreement_map, directions, rain_found
-from models.pseudo_labels.scores import confidence, layer_score, structure_leak, trust
+from models.pseudo_labels.scores import combined_score, confidence, layer_score, structure_leak
 from models.pseudo_labels.texture_features import fit_features, texture_features
 from models.pseudo_labels.tta import mirrored_rain_layer
 from tasks.media.samples import rain_on
@@ -26,7 +26,7 @@ CAT = as_floats(photograph("chelsea", SIDE))
 
 
 def streaks(slant: int = 0, strength: float = 0.3) -> Tensor:
-    """Grey streaks, (3, SIDE, SIDE)."""
+    """Return grey streaks, (3, SIDE, SIDE)."""
     rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
     lines = ((columns + (slant * rows) // 4) % 16 < 2) & (rows % 48 < 30)
     return strength * lines.float().expand(3, -1, -1)
@@ -36,7 +36,7 @@ def identity(rainy: Tensor) -> Tensor:
     return rainy
 
 
-def test_the_dark_and_the_faint_are_no_rain():
+def test_dark_and_faint_layers_are_not_rain():
     layer = torch.tensor([0.2, -0.2, 0.005]).reshape(1, 1, 1, 3).expand(1, 3, 1, 3)
     assert rain_found(layer)[0, 0, 0].tolist() == pytest.approx([0.2, 0, 0])
 
@@ -68,7 +68,7 @@ def test_confidence_speaks_only_where_both_found_rain():
 
 
 def test_confidence_is_lost_across_the_rain():
-    """An edge that two networks take for rain does not run with it."""
+    """An edge that two networks mistake for rain does not have the direction of the rain."""
     edge = torch.zeros(3, SIDE, SIDE)
     edge[:, 80:82, :40] = 0.3
     both = streaks() + edge
@@ -87,7 +87,7 @@ def test_structure_that_is_taken_away_leaks():
     assert structure_leak(CAT, 0 * CAT, [torch.ones(1, 1, SIDE, SIDE)]) is None
 
 
-def test_of_several_networks_the_one_that_agrees_counts():
+def test_the_agreeing_one_of_several_networks_counts():
     layer = streaks()
     score = layer_score(CAT + layer, layer, [0 * layer, 0.5 * layer])
     assert score.agreement == pytest.approx(0.5, abs=0.01)
@@ -97,7 +97,7 @@ def test_of_several_networks_the_one_that_agrees_counts():
 
 @pytest.fixture(scope="module")
 def judged() -> dict[str, list[float]]:
-    """Overall score and both its parts of each network on photographs under rain, by name."""
+    """Return the overall score and both its parts for each network on photographs under rain, by name."""
     student, small = (build(read_model_file(path)) for path in (STUDENT_BASE, SMALL))
     found: dict[str, list[tuple[float, float, float]]] = {}
     for number, name in enumerate(PHOTOGRAPHS[:4]):
@@ -106,14 +106,14 @@ def judged() -> dict[str, list[float]]:
         networks = {"student": student, "identity": identity, "blur": box_blur, "smoother": gaussian_blur}
         for model, derain in networks.items():
             score = layer_score(rainy, mirrored_rain_layer(derain, rainy), others)
-            parts = trust(score, probe(derain, rainy, seed=number))
+            parts = combined_score(score, probe(derain, rainy, seed=number))
             found.setdefault(model, []).append((parts.found, parts.probes, parts.overall))
     return {model: [fmean(part) for part in zip(*parts, strict=True)] for model, parts in found.items()}
 
 
 @pytest.mark.parametrize("worse", ["identity", "blur", "smoother"])
 def test_a_good_network_ranks_above_baselines(judged, worse):
-    """For each score in use; one that these win would be of no use."""
+    """This must hold for each score in use: a score that baselines win is useless."""
     assert all(good > 1.3 * bad + 0.05 for good, bad in zip(judged["student"], judged[worse], strict=True))
 
 
@@ -122,7 +122,7 @@ def test_the_rain_layer_is_rainy_less_derained():
 
 
 def test_a_mirror_image_is_averaged():
-    """What a network does to the left half alone is found by half on either side."""
+    """If a network changes only the left half, half of the change is found on either side."""
 
     def left_alone(rainy: Tensor) -> Tensor:
         changed = rainy.clone()

@@ -16,7 +16,7 @@ BANK = bank_of([SMALL, LARGE])
 
 
 def grid_of(x: Tensor, y: Tensor) -> Tensor:
-    """All points of the columns x and rows y, (1, H, W, 2)."""
+    """Return all points of the columns x and rows y, (1, H, W, 2)."""
     rows, columns = torch.meshgrid(y, x, indexing="ij")
     return torch.stack((columns, rows), dim=-1)[None].float()
 

@@ -19,7 +19,7 @@ def grey_photograph() -> np.ndarray:
 
 
 def as_floats(levels: np.ndarray) -> Tensor:
-    """The grey picture on three channels, (1, 3, H, W)."""
+    """Return the grey picture on three channels, (1, 3, H, W)."""
     return torch.from_numpy(levels.copy()).float().div(255).expand(1, 3, -1, -1)
 
 
@@ -56,8 +56,8 @@ def test_jpeg_blocks_and_samples_are_alone():
     assert not difference[1].any()
 
 
-@pytest.mark.parametrize("change", [degradations.expose, degradations.soften, degradations.veil])
-def test_what_is_done_to_photographs_stays_in_range(change):
+@pytest.mark.parametrize("change", [degradations.jitter_exposure, degradations.defocus, degradations.haze])
+def test_degraded_photographs_stay_in_range(change):
     pictures = random_pictures(8, 3, 24, 32)
     changed = change(sample_rng(0, 8), pictures.clone())
     assert changed.shape == pictures.shape
@@ -68,31 +68,31 @@ def test_what_is_done_to_photographs_stays_in_range(change):
 
 def test_a_network_in_bf16_around_it_changes_no_picture():
     pictures, quality = random_pictures(2, 3, 16, 24), torch.tensor([60.0, 90.0])
-    exact = degradations.jpeg(pictures, quality), degradations.soften(sample_rng(0, 2), pictures)
+    exact = degradations.jpeg(pictures, quality), degradations.defocus(sample_rng(0, 2), pictures)
     with torch.autocast("cpu", torch.bfloat16):
-        within = degradations.jpeg(pictures, quality), degradations.soften(sample_rng(0, 2), pictures)
+        within = degradations.jpeg(pictures, quality), degradations.defocus(sample_rng(0, 2), pictures)
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(within, exact, strict=True))
 
 
 def test_soften_keeps_brightness_and_lowers_contrast():
     pictures = random_pictures(4, 3, 32, 32)
-    soft = degradations.soften(sample_rng(0, 4), pictures)
+    soft = degradations.defocus(sample_rng(0, 4), pictures)
     torch.testing.assert_close(soft.mean((1, 2, 3)), pictures.mean((1, 2, 3)), atol=0.02, rtol=0)
     assert (soft.std((1, 2, 3)) < 0.8 * pictures.std((1, 2, 3))).all()
     flat = torch.full((2, 3, 16, 16), 0.4)
-    torch.testing.assert_close(degradations.soften(sample_rng(0, 2), flat), flat)
+    torch.testing.assert_close(degradations.defocus(sample_rng(0, 2), flat), flat)
 
 
 def test_veil_draws_everything_towards_the_air():
     pictures = random_pictures(6, 3, 24, 24)
-    veiled = degradations.veil(sample_rng(0, 6), pictures)
+    veiled = degradations.haze(sample_rng(0, 6), pictures)
     assert (veiled.std((1, 2, 3)) < pictures.std((1, 2, 3))).all()
-    dark = degradations.veil(sample_rng(0, 6), torch.zeros(6, 3, 24, 24))
+    dark = degradations.haze(sample_rng(0, 6), torch.zeros(6, 3, 24, 24))
     assert (dark.mean((1, 2, 3)) > 0.005).all()
 
 
 def test_grain_has_no_mean_and_its_own_strength():
-    noise = degradations.grain(sample_rng(0, 40), (48, 64))
+    noise = degradations.sensor_noise(sample_rng(0, 40), (48, 64))
     deviations = noise.std((1, 2, 3))
     assert noise.mean((1, 2, 3)).abs().max() < 0.002
     assert deviations.min() > 0.0015

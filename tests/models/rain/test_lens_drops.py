@@ -7,7 +7,7 @@ from tests.support.samples.students import random_pictures
 from tests.support.worlds.rainy import sample_rng
 
 
-def test_only_where_there_is_a_drop_does_the_photograph_change():
+def test_the_photograph_changes_only_within_drops():
     clean = random_pictures(8, 3, 64, 80)
     rainy, opacity = on_the_lens(sample_rng(0, 8), clean)
     assert opacity.shape == (8, 1, 64, 80)
@@ -18,7 +18,7 @@ def test_only_where_there_is_a_drop_does_the_photograph_change():
 
 
 def test_a_drop_shows_the_scene_upside_down():
-    """Sky above, ground below: within the drops it is the other way round."""
+    """The sky is above the ground, but below it within the drops."""
     scene = torch.linspace(1, 0, 96)[:, None].expand(12, 3, 96, 96).contiguous()
     rainy, opacity = on_the_lens(sample_rng(0, 12), scene)
     inside = opacity[:, 0] > 0.99

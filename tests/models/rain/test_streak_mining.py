@@ -78,7 +78,7 @@ def crossing(clean: np.ndarray) -> np.ndarray:
 
 
 def edges(clean: np.ndarray) -> np.ndarray:
-    """A network that takes bright edges for rain and leaves half of them: fences, wet railings."""
+    """Act as a network that mistakes bright edges, such as fences, for rain and leaves half of them."""
     lines = np.zeros_like(clean)
     lines[:, 5::16] = 0.3
     return clean + lines
@@ -95,7 +95,7 @@ NOT_RAIN: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
 
 
 @pytest.mark.parametrize("name", NOT_RAIN)
-def test_what_is_no_rain_is_refused_with_its_reason(clean, name: str):
+def test_layers_that_are_not_rain_are_refused_with_a_reason(clean, name: str):
     plant, reason = NOT_RAIN[name]
     harvest = harvest_streaks([plant(clean).clip(0, 1).astype(np.float32)], [clean], RULES)
     assert harvest.refused == {reason: 1}
@@ -104,7 +104,7 @@ def test_what_is_no_rain_is_refused_with_its_reason(clean, name: str):
         harvest.split()
 
 
-def test_what_blur_takes_away_is_refused(clean):
+def test_layers_that_a_blur_removes_are_refused(clean):
     """A network that smooths instead of deraining must not fill the bank with the scene."""
     assert harvest_streaks([clean], [blurred(clean)], RULES).layers == ()
 

@@ -74,7 +74,7 @@ def test_streaks_run_along_the_angle(angle, shift):
 
 
 def self_similarity(rendered: Tensor, shift: tuple[int, int]) -> float:
-    """Correlation of layers with themselves, shifted by rows and columns."""
+    """Return the correlation of layers with themselves, shifted by rows and columns."""
     moved = torch.roll(rendered, shift, dims=(1, 2))
     return torch.corrcoef(torch.stack((rendered.flatten(), moved.flatten())))[0, 1].item()
 

@@ -22,7 +22,7 @@ def pairs(recipe: RainRecipe, first: int, last: int, seed: int = 1, size: int = 
 
 
 def rains(pair: RainyPair) -> Tensor:
-    """Which samples have any rain."""
+    """Return which samples have any rain."""
     return (pair.rainy != pair.clean).flatten(1).any(1)
 
 
@@ -69,7 +69,7 @@ def test_recorded_rain_is_clean_plus_layer():
         assert torch.equal(pair.rainy[0], (clean + layer).clamp(max=1)[:, :height, :width])
 
 
-def test_recorded_crops_are_clean_plus_a_layer_of_their_own_or_of_another_photograph():
+def test_recorded_crops_are_clean_plus_their_own_layer_or_another_one():
     pair = pairs(RECIPES["light"], 0, 24)
     assert rains(pair).all()
     assert torch.equal(pair.rainy, (pair.clean + pair.streaks).clamp(max=1))
@@ -82,7 +82,7 @@ def test_recorded_crops_are_clean_plus_a_layer_of_their_own_or_of_another_photog
 
 
 def placed(clean: Tensor, photo: int) -> list[Tensor]:
-    """The pieces of a photograph's recorded layer at the places where the photograph equals a crop."""
+    """Return the parts of a photograph's recorded layer where the photograph equals a crop."""
     found = []
     for flip in (False, True):
         photograph, layer = WORLD.photographs.picture(photo), WORLD.layers.picture(photo)
@@ -119,7 +119,7 @@ def test_the_camera_does_the_same_to_both_sides():
     pair = training_pairs(world, sample_rng(0, 64), RainRecipe(camera=True), 32)
     assert torch.equal(pair.rainy, pair.clean)
     noisy = pair.clean.std((1, 2, 3)) > 0.001
-    assert 0.2 < noisy.double().mean() < 0.95  # so there was something to do the same
+    assert 0.2 < noisy.double().mean() < 0.95  # so the comparison is not trivial
 
 
 def test_a_veil_is_on_the_rainy_side_alone_where_it_is_to_be_removed():
@@ -138,8 +138,8 @@ def test_drops_on_the_lens_hide_parts_and_leave_the_rest():
     assert 0.02 < (~untouched).double().mean() < 0.7
 
 
-def test_noise_and_jpeg_leave_no_streaks_where_there_is_no_rain():
-    """Dark layers of the bank: rain of nothing, yet the whole path is run."""
+def test_noise_and_jpeg_leave_no_streaks_outside_rain():
+    """Dark layers of the bank add no rain, but run the whole path."""
     dark = bank_of([torch.zeros(64, 64, 1, dtype=torch.uint8)])
     recipe = RainRecipe(bank=1.0, camera=True)
     pair = training_pairs(replace(WORLD, streaks=dark), sample_rng(0, 24), recipe, 32)
@@ -156,7 +156,7 @@ def test_rendered_rain_brightens(kind):
 
 
 def test_families_for_judging_are_set_aside():
-    """Length or width of each lies wholly outside that of every family that is trained on."""
+    """The range of length or width of each family lies outside that of every family for training."""
     trained = {family for recipe in RECIPES.values() for family, _ in recipe.families} | {SPLASH}
     for recipe in HELD_OUT_RECIPES.values():
         for held_out, _ in recipe.families:

@@ -1,4 +1,4 @@
-"""`data`: a small training folder; `out`: an empty folder for what a training writes."""
+"""`data`: a small training folder; `out`: an empty folder for the output of a training."""
 
 from __future__ import annotations
 

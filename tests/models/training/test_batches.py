@@ -19,7 +19,7 @@ ONE: Any = SimpleNamespace(global_rank=0, world_size=1)
 def test_batches_rendered_ahead_are_those_of_their_steps():
     world = small_world()
     with Batches(ONE, CONFIG, world, ahead=True) as batches:
-        for number in (0, 1, 2, 7, 8, 3):  # also where the next step is not the one that was expected
+        for number in (0, 1, 2, 7, 8, 3):  # also if the next step is not the expected one
             assert torch.equal(batches.take(number).rainy, batch_of(ONE, CONFIG, world, number).rainy)
 
 
@@ -32,7 +32,7 @@ def test_batches_after_a_change_of_shares_have_the_new_ones():
         assert not batches.take(2, dry).streaks.any()
 
 
-def test_what_fails_while_rendering_ahead_fails_in_the_training(monkeypatch: pytest.MonkeyPatch):
+def test_a_failure_while_rendering_ahead_is_raised_in_the_training(monkeypatch: pytest.MonkeyPatch):
     def fails(*arguments: object) -> object:
         raise MemoryError("no room for a batch")
 
@@ -44,7 +44,7 @@ def test_what_fails_while_rendering_ahead_fails_in_the_training(monkeypatch: pyt
 
 
 def test_rendering_ahead_leaves_the_cast_weights_of_a_step_alone():
-    """The cache of autocast is one for all threads: emptied in the middle of a step, gradients round otherwise."""
+    """All threads share autocast's cache: if it is emptied during a step, gradients are rounded differently."""
     world, weight = small_world(), torch.randn(8, 8, requires_grad=True)
     camera = replace(CONFIG, recipe="none-clutter", batch=16)
 

@@ -1,4 +1,4 @@
-"""The training command as its user sees it: what it prints, and how Ctrl-C ends it."""
+"""The training command from the user's view: its output, and its end after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def begun(moment: str, process: subprocess.Popen[str], out: Path) -> bool:
-    """Whether a training has come to a moment: importing, reading, or training."""
+    """Return whether a training has reached a moment: importing, reading, or training."""
     if moment == "importing PyTorch":
         return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()
     if moment == "reading":
@@ -101,7 +101,7 @@ def test_ctrl_c_is_one_line_at_any_moment(data: Path, tmp_path: Path, module: st
 def test_a_training_says_what_it_reads_and_repeats_no_hints_of_others(data: Path, tmp_path: Path):
     folder = tmp_path / "login-node"
     folder.mkdir()
-    (folder / "srun").symlink_to("/bin/true")  # Lightning advises it where there is one
+    (folder / "srun").symlink_to("/bin/true")  # Lightning recommends srun if it exists
     run = subprocess.run(
         command(CONFIG, data, tmp_path / "out", steps=1),
         capture_output=True,

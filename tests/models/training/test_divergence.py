@@ -24,7 +24,7 @@ from tests.support.worlds.trainings import (
 
 
 class Worse(Supervised):
-    """A loss that a number makes not finite, and scores that fall."""
+    """An objective whose loss a parameter can make infinite, and whose scores fall."""
 
     def __init__(self, broken_at: int | None = None) -> None:
         super().__init__()

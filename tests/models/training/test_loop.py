@@ -141,7 +141,7 @@ def test_the_average_takes_the_statistics_of_norms(data: Path, out: Path):
 
 
 class Reported:
-    """A recorder that remembers."""
+    """A recorder that collects its records."""
 
     def __init__(self) -> None:
         self.values: dict[int, dict[str, float]] = {}
@@ -188,7 +188,9 @@ def test_compiled_training_is_that_of_the_uncompiled_network(data: Path, tmp_pat
         ({"validate_every": 0}, "validate_every 0: must be at least 1"),
     ],
 )
-def test_what_cannot_be_trained_is_one_line(data: Path, tmp_path: Path, monkeypatch, changes, message):
+def test_an_impossible_training_is_refused_in_one_line(
+    data: Path, tmp_path: Path, monkeypatch, changes, message
+):
     monkeypatch.setattr(sys, "argv", command(SIX_STEPS, data, tmp_path, **changes)[2:])
     with pytest.raises(SystemExit) as ended:  # Python prints the line and exits with 1
         loop.main()

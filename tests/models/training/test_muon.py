@@ -32,10 +32,12 @@ def test_one_step_is_the_formula():
     direction = gradient.lerp((1 - MOMENTUM) * gradient, MOMENTUM).reshape(1, 8, 2)
     expected = before - 0.02 * 2 * orthogonalised(direction).reshape(8, 2, 1, 1)
     torch.testing.assert_close(kernel.detach(), expected)
-    torch.testing.assert_close(bias.detach(), torch.full((8,), 1e-3))  # the first step of Adam is its rate
+    torch.testing.assert_close(
+        bias.detach(), torch.full((8,), 1e-3)
+    )  # Adam's first step has the size of its rate
 
 
-def test_what_has_no_gradient_stays():
+def test_parameters_without_a_gradient_stay():
     kernel, bias = nn.Parameter(torch.randn(4, 4, 3, 3)), nn.Parameter(torch.ones(4))
     before = kernel.detach().clone()
     Muon([kernel], [bias], 0.02, 1e-3, 0.1).step()

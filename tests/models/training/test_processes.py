@@ -20,9 +20,9 @@ from tests.support.worlds.trainings import (
 )
 
 
-def test_what_an_objective_learns_is_learnt_by_all_processes_alike():
+def test_parameters_of_an_objective_are_learnt_alike_by_all_processes():
     class Twice:
-        """A fabric of two processes; the other one has gradients of three."""
+        """A fabric of two processes, of which the other one has gradients of three."""
 
         def all_reduce(self, gradient: Tensor, reduce_op: str) -> Tensor:
             assert reduce_op == "mean"
@@ -37,7 +37,7 @@ def test_what_an_objective_learns_is_learnt_by_all_processes_alike():
 
 def test_processes_write_a_checkpoint_when_the_first_of_them_does():
     class Second:
-        """The second process of two, whose clock says otherwise than that of the first."""
+        """The second of two processes, whose clock differs from that of the first."""
 
         world_size, asked = 2, 0
 
@@ -47,11 +47,14 @@ def test_processes_write_a_checkpoint_when_the_first_of_them_does():
 
     second: Any = Second()
     config = replace(SIX_STEPS, steps=100, save_seconds=60.0)
-    assert [loop.due(second, config, loop.DECIDED_EVERY, seconds) for seconds in (0, 99)] == [True, False]
-    assert not loop.due(second, config, loop.DECIDED_EVERY + 1, 99)
+    assert [loop.is_checkpoint_due(second, config, loop.DECIDED_EVERY, seconds) for seconds in (0, 99)] == [
+        True,
+        False,
+    ]
+    assert not loop.is_checkpoint_due(second, config, loop.DECIDED_EVERY + 1, 99)
     assert second.asked == 2
-    assert loop.due(second, config, 100, 0)
-    assert [loop.due(rank(0, 1), config, 1, seconds) for seconds in (0, 99)] == [False, True]
+    assert loop.is_checkpoint_due(second, config, 100, 0)
+    assert [loop.is_checkpoint_due(rank(0, 1), config, 1, seconds) for seconds in (0, 99)] == [False, True]
 
 
 @pytest.mark.slow

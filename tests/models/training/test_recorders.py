@@ -23,7 +23,7 @@ def test_a_curve_has_a_row_per_step_and_a_column_per_recorded_value(tmp_path: Pa
     ]
 
 
-def test_what_a_killed_run_recorded_of_later_steps_is_dropped(tmp_path: Path):
+def test_records_of_later_steps_of_a_killed_run_are_dropped(tmp_path: Path):
     for step, light in ((10, 30.0), (20, 31.0), (30, 32.0), (20, 31.5)):
         CurveFile(tmp_path / "curve.csv").scalars(step, {"light": light})
     assert [(row["step"], row["light"]) for row in rows(tmp_path / "curve.csv")] == [

@@ -1,4 +1,4 @@
-"""A training that was interrupted or killed ends as one that was not; another one does not resume it."""
+"""An interrupted or killed training ends like an undisturbed one; a different training does not resume it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_interrupted_training_ends_as_uninterrupted(data: Path, tmp_path: Path, 
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
-def test_what_an_objective_learns_is_trained_and_resumed_too(data: Path, tmp_path: Path):
+def test_parameters_of_an_objective_are_trained_and_resumed(data: Path, tmp_path: Path):
     whole = trained(SIX_STEPS, data, tmp_path / "whole", Gained())
     assert whole.objective.gain != 1
     assert whole.objective.brightness > 0

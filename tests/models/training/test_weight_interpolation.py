@@ -1,4 +1,4 @@
-"""How far to go towards what was trained: the weights in between, and how much may be forgotten."""
+"""Interpolation between initial and trained weights, and the limit on forgetting."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.support.samples.networks import random_network
 
 @pytest.fixture
 def pair() -> tuple[Network, Network]:
-    """Two networks as they are kept."""
+    """Return two networks in their stored form."""
     start, trained = (build(pack(random_network("student-tiny", seed), {})) for seed in (1, 2))
     return start, trained
 
 
 def way(start: Network, network: Network, trained: Network) -> float:
-    """How much of the way from one to the other a network has gone."""
+    """Return a network's position between two others, from 0 to 1."""
     name = next(iter(start.state_dict()))
     origin, here, end = (each.state_dict()[name].flatten()[0] for each in (start, network, trained))
     return float((here - origin) / (end - origin))
@@ -61,7 +61,7 @@ def test_counts_are_those_of_the_training() -> None:
     ("forgotten", "share"),
     [
         (lambda gone: 0.0, 1.0),
-        (lambda gone: -gone, 1.0),  # what is trained may be better there, too
+        (lambda gone: -gone, 1.0),  # trained weights may be better there, too
         (lambda gone: 0.24 * gone, 0.8),
         (lambda gone: 0.7 * gone**2, 0.5),
         (lambda gone: 30 * gone, 0.1),

@@ -111,7 +111,7 @@ class Podman:
 def podman() -> Podman:
     """Set podman up for this machine."""
     STORE.mkdir(parents=True, exist_ok=True)
-    # On systems where limits cannot be raised, podman's own defaults are refused.
+    # If limits cannot be raised on a system, podman's own defaults are refused.
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     conf, storage = STORE / "containers.conf", STORE / "storage.conf"
     conf.write_text(CONF.format(files=files))

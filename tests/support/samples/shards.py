@@ -61,7 +61,7 @@ class Workers:
         self.fails = fails or {}
         self.broken = broken
         self.most = most
-        """Most items of a shard that are started before its time is up; None: all."""
+        """Maximum number of items of a shard that are started in time; None: all."""
         self.workers = workers
         self.waves_ahead = 2
         self.tried: list[str] = []

@@ -30,7 +30,7 @@ class Watched:
     run: dict[str, Any]
     second: dict[str, Any]
     warning: str
-    """What the command that made the other one wrote to stderr."""
+    """Stderr of the command that started the other run."""
     progress: list[float] = field(default_factory=list)
     """Successive values of the run's progress artifact."""
 

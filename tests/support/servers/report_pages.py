@@ -1,4 +1,4 @@
-"""A report page in a browser, and what it asks for."""
+"""A report page in a browser, and its requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from playwright.sync_api import Page as BrowserPage
 
 @dataclass
 class Seen:
-    """A page, and what it asked for or complained about since it opened."""
+    """A page, and its requests and errors since it was opened."""
 
     page: BrowserPage
     requests: list[str] = field(default_factory=list)
@@ -27,7 +27,7 @@ class Seen:
         return self.pair(index).get_by_role("slider")
 
     def split(self, index: int) -> float:
-        """Tell where the line between rainy and derained really is, in per cent of the width."""
+        """Return the actual position of the line between rainy and derained, in per cent of the width."""
         script = "pair => getComputedStyle(pair.querySelector('.over')).clipPath"
         inset = self.pair(index).evaluate(script)  # "inset(0px 50% 0px 0px)"
         return 100 - float(inset.removeprefix("inset(").split()[1].removesuffix("%"))
@@ -42,7 +42,7 @@ class Seen:
 
 
 def watched(browser: Browser, address: str, **options: object) -> Iterator[Seen]:
-    """Open the page, and afterwards insist that it stayed quiet and at home."""
+    """Open the page; afterwards assert that it logged no errors and requested nothing from elsewhere."""
     context = browser.new_context(**options)
     seen = Seen(context.new_page())
     seen.page.on("request", lambda request: seen.requests.append(request.url))

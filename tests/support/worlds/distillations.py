@@ -1,4 +1,4 @@
-"""Requests of small distillations, and what they leave in the registry."""
+"""Requests of small distillations, and their results in the registry."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ LIMITS = IngestLimits(min_side=24, min_sharpness=0.004, validation_share=0.3)
 IMAGES = 8
 """Photographs of three cameras, so few that every ingest of a test takes them all."""
 Left = tuple[list[dict[str, Any]], bytes]
-"""What `IngestWorld.left` returns."""
+"""Return value of `IngestWorld.left`: rows and pixels."""
 AGAIN = 500
 """Offset from the number of a scene to that of its near duplicate, taken by another camera."""
 DIFFERS = ("run_id", "ingested_at", "zarr_group", "zarr_row")

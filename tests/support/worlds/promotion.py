@@ -93,7 +93,7 @@ def champions(settings: Settings, first: ModelFile, *others: ModelFile) -> list[
 
 
 def serving(settings: Settings) -> str:
-    """The version that derain-batch would take."""
+    """Return the version that derain-batch would use."""
     return resolve_model(settings, CHAMPION_URL).version
 
 

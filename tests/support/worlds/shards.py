@@ -88,7 +88,7 @@ class Memory:
 
 
 class Inverter:
-    """Stands for a network: turns grey levels round."""
+    """Stands in for a network: inverts grey levels."""
 
     def __init__(
         self, batch_images: int, fails: Exception | None = None, ahead: int = 0, late: Exception | None = None

@@ -103,7 +103,7 @@ def a_pair() -> Any:
 
 
 class Gained(Objective):
-    """A loss with a parameter and a statistic of its own."""
+    """A loss with its own parameter and statistic."""
 
     def __init__(self) -> None:
         super().__init__()

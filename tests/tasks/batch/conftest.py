@@ -1,4 +1,4 @@
-"""`derain`: derains images in memory."""
+"""`derain`: a function that derains images in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.worlds.shards import JOB, Derain, Inverter, Memory
 
 @pytest.fixture
 def derain(monkeypatch: pytest.MonkeyPatch) -> Derain:
-    """Derains images in memory: `derain(keys, memory, engine)`."""
+    """Return a function that derains images in memory: `derain(keys, memory, engine)`."""
 
     def run(keys: str, memory: Memory, engine: Inverter | None = None) -> ShardResult:
         monkeypatch.setattr("tasks.batch.shards.open_medium", lambda spec: memory)

@@ -86,7 +86,7 @@ def test_the_line_of_status_says_which_models_made_what_is_done() -> None:
 
 
 def counted(source: Path, selection: Selection, history: list[str], folder: Path) -> PlanCounts:
-    """Plan twice: once to see what is listed, and once more with a history of that in the catalog."""
+    """Plan twice: once to list the source, and once with a history of the listed images in the catalog."""
     scope = Scope(str(source), str(folder / "derained"), "same")
     request, catalog = PlanRequest(scope, selection, "none", "model-1"), Catalog(str(folder / "workspace"))
     with plan(request, catalog, open_source(str(source)).refs(selection.rules(LeftOut())), []) as todo:

@@ -1,4 +1,4 @@
-"""The page of a run in Prefect: what it shows, and that no key or reason changes its markup."""
+"""The page of a run in Prefect: its content, and that no key or reason changes its markup."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_three_small_pictures_show_before_and_after() -> None:
 
 
 @pytest.mark.parametrize("key", HOSTILE_KEYS)
-def test_what_is_put_into_it_stays_text(key: str) -> None:
+def test_text_from_outside_stays_text(key: str) -> None:
     failed = replace(summary(), state="Failed", message=key)
     counts = replace(failed.counts, rejected_for={key: 1})
     text = run_markdown(replace(failed, counts=counts), [sample(key, photographs()[0])], PLACE + key, None)

@@ -1,4 +1,4 @@
-"""Whole runs over folders: what is derained, left alone, made again."""
+"""Complete runs over folders: images that are derained, skipped and redone."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_any_network_derains_and_what_it_cannot_tile_is_rejected(new_world: Call
     assert world.derain(redo="rejected").counts.derained == 1
 
 
-def test_rejected_images_are_left_alone_unless_asked(world: World) -> None:
+def test_rejected_images_are_skipped_unless_requested(world: World) -> None:
     world.put_photos(2)
     bad = world.put("bad.jpg", b"<html>not found</html>")
     assert world.derain().counts.rejected == 1
@@ -200,13 +200,13 @@ def test_a_damaged_staged_model_is_noticed_and_the_next_run_mends_it(world: Worl
     for part, damage in ((".safetensors", b"\0"), (".json", b" ")):
         path = world.root / "workspace" / "models" / f"{staged.digest}{part}"
         path.write_bytes(path.read_bytes()[:-1] + damage + b"\n")
-        with pytest.raises(ModelFileInvalid, match="the digest of its content is another"):
+        with pytest.raises(ModelFileInvalid, match="its content has another digest"):
             loaded_engine.__wrapped__(staged, "cpu", 1_000_000)
     assert world.derain().counts.derained == 1
     assert loaded_engine.__wrapped__(staged, "cpu", 1_000_000).batch_images == 1
 
 
-def test_what_is_in_the_way_of_an_output_is_named_in_its_row(world: World) -> None:
+def test_an_obstacle_to_an_output_is_named_in_its_row(world: World) -> None:
     keys = world.put_photos(4)
     (world.destination / keys[0] / "a folder").mkdir(parents=True)
     summary = world.derain()
@@ -237,7 +237,7 @@ def test_an_image_that_cannot_be_fetched_stays_pending_without_a_row(world: Worl
 def test_a_wave_that_cannot_be_recorded_leaves_its_images_pending(
     world: World, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    world.put_photos(9)  # the shards of one wave are at most six of them
+    world.put_photos(9)  # one wave has at most six of their shards
     commit, commits = Catalog.commit, []
 
     def fail_later(catalog: Catalog, records: Sequence[DerainRecord], *, replace: bool) -> None:

@@ -1,4 +1,4 @@
-"""Metrics of a run: written for node_exporter, pushed to a gateway, and never the reason why a run fails."""
+"""Metrics of a run are written for node_exporter or pushed to a gateway, and never make a run fail."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_gateway_receives_them():
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Keep quiet."""
+            """Print nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Gateway) as server:
         Thread(target=server.handle_request, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Images of one size share a pass of the network; a pass that fails leaves its images pending."""
+"""Images of one size share a forward pass; a pass that fails leaves its images pending."""
 
 from __future__ import annotations
 

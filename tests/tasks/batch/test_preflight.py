@@ -1,4 +1,4 @@
-"""What derain-batch looks at before any work: a fault there is one line, and nothing was done."""
+"""Preflight checks of derain-batch: a fault is reported in one line before any work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report that a run leaves in the workspace, and its artifacts, when something of them is amiss."""
+"""The report and artifacts of a run, including cases in which one of them fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The failure map of a shard: what becomes of an image when something fails on call 1, 2 or 3."""
+"""The failure map of a shard: the outcome of an image if something fails on call 1, 2 or 3."""
 
 from __future__ import annotations
 

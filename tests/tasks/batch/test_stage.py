@@ -1,4 +1,4 @@
-"""derain-batch as a stage: what is committed together, and when nothing is."""
+"""derain-batch as a stage: rows that are committed together, and cases in which none are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new champion re-opens nothing; asked to, derain-batch does again exactly what older versions made."""
+"""A new champion makes no image pending again; `redo=stale` redoes exactly the outputs of other versions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.worlds.promotion import add, found
 
 @pytest.fixture
 def world(tracking_tables: Path, new_world) -> World:
-    """Photographs, and a registry with version 1 as champion and another version 2."""
+    """Return photographs, and a registry with version 1 as champion and a version 2."""
     world = new_world()
     shutil.copytree(tracking_tables, world.settings.workspace)
     first, second = (pack(random_student(seed=seed), {"seed": seed}) for seed in range(2))
@@ -34,12 +34,12 @@ def world(tracking_tables: Path, new_world) -> World:
 
 
 def versions(world: World) -> dict[str, str]:
-    """Which version made each output."""
+    """Return the version that made each output."""
     return {row["key"]: row["model_version"] for row in world.rows()}
 
 
 def listed(world: World, redo: Redo) -> list[str]:
-    """What `--plan-only` lists."""
+    """Return the keys that `--plan-only` lists."""
     prepared = prepare(
         world.settings, str(world.source), str(world.destination), Export("same"), CHAMPION_URL
     )
@@ -62,7 +62,7 @@ def test_only_what_older_versions_made_is_stale(world: World):
     world.derain(model=CHAMPION_URL)
     assert versions(world) == {key: "2" if key in new else "1" for key in {*before, *new}}
     assert (listed(world, "none"), listed(world, "stale")) == ([], sorted(before))
-    assert {key: world.outputs()[key] for key in before} == before  # listing them did nothing
+    assert {key: world.outputs()[key] for key in before} == before  # listing changed nothing
     assert world.derain(model=CHAMPION_URL, redo="stale").counts.derained == len(before)
     assert set(versions(world).values()) == {"2"}
     assert all(world.outputs()[key] != data for key, data in before.items())

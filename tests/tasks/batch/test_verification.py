@@ -1,4 +1,4 @@
-"""What was removed while a run worked is missing at its end, and the run says so."""
+"""A run detects at its end outputs and rows that were removed while it worked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.worlds.batch import PATIENCE, World
 
 
 def after_commit(monkeypatch: pytest.MonkeyPatch, number: int, do: Callable[[], None]) -> None:
-    """Do something once that many commits have landed."""
+    """Call a function once this many commits have landed."""
     commit, commits = Catalog.commit, []
 
     def committed(catalog: Catalog, records: Sequence[DerainRecord], *, replace: bool) -> None:
@@ -47,10 +47,7 @@ def test_a_destination_that_was_emptied_in_mid_run_is_said(
     missing = 6 - len(world.outputs())
     assert missing > 0
     assert (failed.state, failed.counts.derained, failed.counts.pending) == ("Failed", 6 - missing, missing)
-    assert (
-        f"{missing} outputs that this run wrote to {world.destination} are not there any more"
-        in failed.message
-    )
+    assert f"{missing} outputs that this run wrote to {world.destination} no longer exist" in failed.message
     again = world.derain()
     assert (again.state, again.counts.derained) == ("Completed", missing)
     assert sorted(world.outputs()) == keys
@@ -65,7 +62,7 @@ def test_a_workspace_that_was_removed_in_mid_run_is_said(
         failed = world.derain()
     lost = failed.counts.pending
     assert (failed.state, lost > 0) == ("Failed", True)
-    assert f"{lost} rows that this run committed are not in the catalog any more" in failed.message
+    assert f"{lost} rows that this run committed are no longer in the catalog" in failed.message
     assert world.derain().counts.derained == lost
     assert len(world.rows()) == 6
 
@@ -93,7 +90,7 @@ def test_a_run_that_lost_nothing_has_nothing_to_say(world: World) -> None:
 
 
 @pytest.mark.slow
-def test_a_commit_that_a_frozen_rival_completes_late_is_no_loss(
+def test_a_late_commit_of_a_frozen_rival_is_not_a_loss(
     new_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = new_world(lease_seconds=2.0)
@@ -117,7 +114,7 @@ def test_a_commit_that_a_frozen_rival_completes_late_is_no_loss(
 
 
 def before_commit(monkeypatch: pytest.MonkeyPatch, do: Callable[[], None]) -> None:
-    """Do something before the first commit."""
+    """Call a function before the first commit."""
     commit, waiting = Catalog.commit, [do]
 
     def committed(catalog: Catalog, records: Sequence[DerainRecord], *, replace: bool) -> None:

@@ -1,4 +1,4 @@
-"""Files that are no photograph, or a broken one: a reason each, and never another exception."""
+"""Files that are not photographs, or damaged ones: each has a reason, and no other exception is raised."""
 
 import io
 import struct
@@ -59,7 +59,7 @@ def reason_of(data: bytes, limit: int = LIMIT) -> str:
         (b"P6", "not an image"),
     ],
 )
-def test_what_is_no_photograph(data, reason):
+def test_a_file_that_is_not_a_photograph_is_rejected(data, reason):
     assert reason_of(data) == reason
 
 
@@ -106,7 +106,7 @@ def test_a_flipped_bit_in_a_png_is_damage():
 
 
 def bomb(name: str) -> bytes:
-    """A tiny file whose header promises 400 megapixels."""
+    """Return a tiny file whose header claims 400 megapixels."""
     if name == "PNG":
         header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
         return (
@@ -176,7 +176,7 @@ def test_the_thumbnail_of_a_raw_camera_file_is_not_the_photograph(tags):
     )
 
 
-def test_memory_is_no_fault_of_the_image(monkeypatch):
+def test_a_lack_of_memory_is_not_a_fault_of_the_image(monkeypatch):
     def no_memory(*_):
         raise MemoryError
 
@@ -186,7 +186,7 @@ def test_memory_is_no_fault_of_the_image(monkeypatch):
 
 
 def test_odd_metadata_neither_warns_nor_rejects():
-    actl = png_chunk(b"acTL", bytes(8))  # an animation of no frames: Pillow warns
+    actl = png_chunk(b"acTL", bytes(8))  # an animation without frames, about which Pillow warns
     data = png_of(photo(), 2)
     data = data[:33] + actl + data[33:]
     with warnings.catch_warnings(record=True) as caught:
@@ -241,7 +241,7 @@ def test_random_bytes_behind_a_real_beginning(tail, name, kept):
 @given(st.sampled_from(sorted(SAMPLES)), st.data())
 def test_flipped_bits(name, data):
     damaged = bytearray(SAMPLES[name])
-    # Headers are small beside pixels: half of the flips go there.
+    # Headers are small compared with pixels, so half of the flips are in headers.
     where = st.one_of(st.integers(0, 120), st.integers(0, len(damaged) - 1))
     for position, bit in data.draw(st.lists(st.tuples(where, st.integers(0, 7)), min_size=1, max_size=12)):
         damaged[min(position, len(damaged) - 1)] ^= 1 << bit

@@ -93,7 +93,7 @@ def test_a_file_that_cannot_hold_its_pixels_is_never_decoded(name: str) -> None:
     ids=lambda value: value if isinstance(value, str) else "-".join(map(str, value.values())),
 )
 def test_an_empty_picture_as_small_as_it_can_be_is_decoded(mode: str, options: dict[str, object]) -> None:
-    """Nothing is smaller than one colour all over: what holds its pixels is never taken for a claim."""
+    """One uniform colour gives the smallest files, which still must not be rejected as false claims."""
     chosen = dict(options)
     data = encoded(Image.new(mode, (4_000, 3_000)), str(chosen.pop("format")), **chosen)
     assert decode(data, LIMIT).rgb.shape == (3_000, 4_000, 3)

@@ -1,4 +1,4 @@
-"""Samplings, progression and restart markers of a JPEG against another libjpeg, whole and broken off."""
+"""Samplings, progression and restart markers of a JPEG compared with another libjpeg, complete and truncated."""
 
 import io
 import itertools

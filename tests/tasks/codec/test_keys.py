@@ -49,15 +49,13 @@ def test_bad_keys_are_rejected_with_a_reason(key, export):
 
 
 @pytest.mark.parametrize("export", EXPORTS, ids=lambda export: export.kind)
-@settings(
-    suppress_health_check=[HealthCheck.filter_too_much]
-)  # most wild keys are rejected, as they should be
+@settings(suppress_health_check=[HealthCheck.filter_too_much])  # most random keys are rejected, as intended
 @given(first=st.one_of(keys, wild_keys), second=st.one_of(keys, wild_keys))
 def test_one_to_one(export, first, second):
     assume(first != second)
     outputs = [accepted(key, export) for key in (first, second)]
     assume(None not in outputs)
-    # Not as strings alone: as the files that they name.
+    # Compare not only the strings, but also the files that they name.
     paths = [os.path.normpath(os.path.join("/destination", output)) for output in outputs]
     assert paths[0] != paths[1]
 

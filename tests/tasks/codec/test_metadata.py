@@ -1,4 +1,4 @@
-"""What an output keeps of its source besides pixels, and what is said of the rest."""
+"""Metadata that an output keeps from its source, and reports of metadata that it lacks."""
 
 import io
 import struct
@@ -149,7 +149,7 @@ def test_xmp_that_a_jpeg_cannot_hold_is_said_to_be_dropped():
     assert through(data, JPEG)[1] == ("XMP",)
 
 
-def test_a_gain_map_is_said_to_be_dropped_and_nothing_speaks_of_it_any_more():
+def test_a_gain_map_is_reported_as_dropped_and_no_metadata_mentions_it():
     small = encoded(picture("L", height=8, width=8), "JPEG")
     output, lost = through(encoded(picture("RGB"), "JPEG", xmp=GAIN_MAP) + small)
     assert lost == ("gain map",)

@@ -1,4 +1,4 @@
-"""Grey, deep, palette, CMYK and transparent sources: each has one defined result."""
+"""Grey, 16-bit, palette, CMYK and transparent sources: each has one defined result."""
 
 import io
 

@@ -30,12 +30,12 @@ LAYOUTS = [
     for depth, interlaced, is_transparent, size in itertools.product(
         depths, (False, True), (False, True), SIZES
     )
-    if not (is_transparent and colour_type >= 4)  # those have alpha of their own
+    if not (is_transparent and colour_type >= 4)  # those have an alpha channel
 ]
 
 
 def sample(layout: Layout) -> tuple[bytes, np.ndarray, np.ndarray]:
-    """A file, its samples, and its palette with alpha, (256, 4)."""
+    """Return a file, its samples, and its palette with alpha, (256, 4)."""
     generator = np.random.default_rng(layout.depth)
     levels = 2**layout.depth
     shape = (*layout.size, CHANNELS[layout.colour_type])
@@ -52,7 +52,7 @@ def sample(layout: Layout) -> tuple[bytes, np.ndarray, np.ndarray]:
 
 
 def wanted(layout: Layout, samples: np.ndarray, palette: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Colour in eight bits and alpha, by the standard."""
+    """Return colour in eight bits, and alpha, according to the standard."""
     if layout.colour_type == 3:
         entries = palette[samples[..., 0]]
         return entries[..., :3], entries[..., 3] if layout.is_transparent else None
@@ -103,7 +103,9 @@ def test_data_that_ends_before_the_last_row_is_truncated_in_all_208_layouts(lack
         at = data.index(b"IDAT")
         rows = zlib.decompress(data[at + 4 : at + 4 + int.from_bytes(data[at - 4 : at], "big")])
         row = 1 + -(-layout.size[1] * layout.depth * CHANNELS[layout.colour_type] // 8)
-        kept = rows[: -1 if lacking == "a byte" else -row]  # Pillow sees a cut row, not a missing one
+        kept = rows[
+            : -1 if lacking == "a byte" else -row
+        ]  # Pillow detects a truncated row, but not a missing one
         short = data[: at - 4] + png_chunk(b"IDAT", zlib.compress(kept)) + png_chunk(b"IEND", b"")
         with pytest.raises(ImageRejected, match=r"truncated PNG|damaged PNG"):
             decode(short, LIMIT)

@@ -1,4 +1,4 @@
-"""Every layout of a TIFF that tifffile writes: what is accepted has the pixels that tifffile reads."""
+"""Every TIFF layout that tifffile writes: accepted files have the pixels that tifffile reads."""
 
 import io
 import itertools
@@ -62,11 +62,11 @@ def layouts() -> Iterator[Layout]:
         samples = KINDS[kind][0]
         is_plain = dtype in ("u1", "u2") and bits >= 8
         if (bits < 8 and (samples > 1 or compression)) or (samples == 1 and planes == "separate"):
-            continue  # nobody writes these
+            continue  # no program writes these
         if (kind == "palette" and dtype + str(bits) != "u18") or (predictor and not is_plain):
             continue
         if (big or not is_plain) and (compression not in (None, "zlib") or pieces != "strips"):
-            continue  # one way of cutting in pieces will do for these
+            continue  # one way of dividing into strips or tiles suffices for these
         yield Layout(kind, byteorder, dtype, bits, planes, compression, predictor, pieces, big)
 
 
@@ -74,7 +74,7 @@ LAYOUTS = list(layouts())
 
 
 def written(layout: Layout) -> tuple[bytes, np.ndarray | None]:
-    """A TIFF, and the colours of its palette, (3, 256) of 16 bits."""
+    """Return a TIFF, and the colours of its palette, (3, 256) of 16 bits."""
     samples, photometric, extra = KINDS[layout.kind]
     generator = np.random.default_rng(len(layout.kind))
     top = 2 ** min(layout.bits, 16) - 1
@@ -99,7 +99,7 @@ def written(layout: Layout) -> tuple[bytes, np.ndarray | None]:
 
 
 def expected(layout: Layout, data: bytes, colours: np.ndarray | None) -> np.ndarray:
-    """What tifffile reads, eight bits, (H, W, samples)."""
+    """Return the pixels that tifffile reads, in eight bits, (H, W, samples)."""
     read = tifffile.imread(io.BytesIO(data))
     if layout.planes == "separate":
         read = np.moveaxis(read, 0, 2)
@@ -111,7 +111,7 @@ def expected(layout: Layout, data: bytes, colours: np.ndarray | None) -> np.ndar
 
 
 def difference(layout: Layout, picture: Picture, wanted: np.ndarray) -> int:
-    """The largest distance from what it should be; the arithmetic of ink and of alpha rounds."""
+    """Return the largest difference from the expected value; the arithmetic of ink and of alpha rounds."""
     tolerance, colour = 0, wanted[..., :3]
     if layout.kind == "CMYK":
         tolerance, colour = 1, (255 - wanted[..., :3]) * (255 - wanted[..., 3:]) / 255
@@ -130,7 +130,7 @@ def difference(layout: Layout, picture: Picture, wanted: np.ndarray) -> int:
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[Layout, int | str]:
-    """How far each layout is from what tifffile reads, or why it is rejected."""
+    """Return for each layout the difference from tifffile's pixels, or the reason for rejection."""
     found: dict[Layout, int | str] = {}
     for layout in LAYOUTS:
         data, colours = written(layout)
@@ -143,7 +143,7 @@ def outcomes() -> dict[Layout, int | str]:
     return found
 
 
-def test_of_1578_layouts_every_accepted_one_has_the_pixels_that_tifffile_reads(outcomes):
+def test_each_accepted_one_of_1578_layouts_has_the_pixels_that_tifffile_reads(outcomes):
     assert len(outcomes) == 1578
     distances = {layout: outcome for layout, outcome in outcomes.items() if not isinstance(outcome, str)}
     assert not {layout for layout, distance in distances.items() if distance > 0}
@@ -154,7 +154,7 @@ def test_valid_layouts_are_not_called_damaged(outcomes):
     assert all(reason.startswith("not supported: ") for reason in reasons), reasons
 
 
-def test_what_photographs_are_stored_in_is_accepted(outcomes):
+def test_common_layouts_of_photographs_are_accepted(outcomes):
     usual = [
         layout
         for layout in outcomes

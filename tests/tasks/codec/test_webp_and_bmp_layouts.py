@@ -1,4 +1,4 @@
-"""WebP against libwebp through another binding, and every layout of BMP against what was written."""
+"""WebP compared with libwebp through another binding, and every BMP layout compared with the written colours."""
 
 import itertools
 import struct
@@ -31,7 +31,7 @@ def test_all_48_kinds_of_webp_have_the_pixels_that_libwebp_reads():
 
 
 def bmp(bits: int, top_down: bool, size: tuple[int, int]) -> tuple[bytes, np.ndarray]:
-    """A BMP by the book, and its colours."""
+    """Return a standard BMP, and its colours."""
     height, width = size
     generator = np.random.default_rng(bits)
     palette = generator.integers(0, 256, (2**bits, 3)).astype(np.uint8) if bits in PALETTED else None

@@ -1,4 +1,4 @@
-"""`world`: a workspace and the curations in it, with probes small enough for the crops of tests."""
+"""`world`: a workspace and curations in it, with probes small enough for the crops of tests."""
 
 from __future__ import annotations
 

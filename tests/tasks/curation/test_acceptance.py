@@ -1,4 +1,4 @@
-"""Rules, quotas and history: what is accepted, rejected and kept, and why."""
+"""Rules, quotas and history: pseudo-labels that are accepted, rejected or kept, and the reasons."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_each_limit_refuses_with_its_reason(change, words):
     assert re.fullmatch(rf"{shown} \S+, at (least|most) \S+ is (needed|allowed)", str(refusal.details))
 
 
-def test_a_scene_that_moves_is_no_background():
+def test_a_moving_scene_gives_no_background():
     moves = Refusal("the scene does not stand still", "score 0.2, at least 0.5 is needed")
     assert refusal_of(TEMPORAL, replace(SEEN, score=0.2), LIMITS) == moves
     found = refusal_of(TEMPORAL, replace(SEEN, rain_found=0.0), LIMITS)
@@ -84,7 +84,7 @@ def test_the_best_of_a_source_group_fill_its_quota():
     )
 
 
-def test_what_earlier_runs_accepted_counts():
+def test_crops_accepted_by_earlier_runs_count():
     full = replace(NEW, taken={"a": 2})
     assert decisions([candidate("x"), candidate("y", group="b")], full) == {"x": "rejected", "y": "accepted"}
 
@@ -112,5 +112,5 @@ def test_the_same_pixels_are_taken_once():
     assert decisions(twins, known) == {"x": "rejected", "y": "rejected"}
 
 
-def test_what_a_reviewer_rejected_stays_rejected():
+def test_a_crop_rejected_by_a_reviewer_stays_rejected():
     assert decisions([candidate("x", 0.99)], replace(NEW, rejected=frozenset("x"))) == {"x": "rejected"}

@@ -24,7 +24,7 @@ from tests.support.worlds.pools import SIDE, rainy_crops, settings_of, write_poo
 
 
 def pretend(monkeypatch, derain: Callable[[Tensor], Tensor]) -> None:
-    """Let the judged network do something else; the independent ones stay what they are."""
+    """Replace the output of the judged network; the independent ones stay unchanged."""
     honest = judging._derain
     monkeypatch.setattr(
         judging, "_derain", lambda job, model: derain if model == job.teacher else honest(job, model)
@@ -44,7 +44,7 @@ def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world, monke
     assert (world.labels.version(), sorted(world.judges.judged)) == (version, sorted(ids))
     more = write_pool(world.workspace, rainy_crops(1)[:1], run_id="later")
     monkeypatch.setattr(compaction, "COMPACT_AT", 2)
-    third = world.curate("r3")  # of the same pixels
+    third = world.curate("r3")  # with the same pixels
     assert world.judges.judged[len(ids) :] == more
     assert total(third) == 1
     assert len(DeltaTable(world.labels.url).file_uris()) == 1
@@ -72,7 +72,7 @@ def test_pixels_and_confidence_are_those_of_the_crop(world):
         assert not sure[SIDE:].any()
         assert not sure[:, SIDE:].any()
         brighter = (crop - label[:SIDE, :SIDE]).mean(-1)
-        assert brighter[sure[:SIDE, :SIDE] > 0].mean() > 5  # rain was taken away there
+        assert brighter[sure[:SIDE, :SIDE] > 0].mean() > 5  # rain was removed there
         assert sure.mean() / 255 == pytest.approx(accepted["confident"][place] * SIDE**2 / 512**2, rel=0.05)
 
 
@@ -103,7 +103,7 @@ def test_a_reviewer_has_the_last_word(world):
     world.judges.judged.clear()
     summary = world.curate("r2", decisions=path, score=0.5)
     assert (summary.decided.accepted, summary.decided.rejected, summary.decided.reviewed) == (1, 1, 2)
-    assert world.judges.judged == [refused[0]]  # its pixels were not kept
+    assert world.judges.judged == [refused[0]]  # its pixels had not been kept
     assert set(world.accepted()) == {*taken[1:], refused[0]}
     row = world.rows("r2")[refused[0]]
     assert (row["rule"], row["reviewer_decision"]) == ("reviewer-1", "accept")
@@ -168,7 +168,7 @@ def test_duplicates_and_one_camera_are_bounded(world):
     summary = world.curate("r1", quota=2, score=0.1, informedness=-1.0, detail_kept=0.0)
     assert summary.decided.accepted == 2
     groups = {f"pseudo/{ref.key.partition('/')[0]}" for ref in world.list("pseudo")}
-    assert groups == set(world.labels.accepted()["zarr_group"])  # those of the others are removed
+    assert groups == set(world.labels.accepted()["zarr_group"])  # groups of the others are removed
     reasons = [str(row["reason"]) for row in world.rows("r1").values() if row["decision"] == "rejected"]
     assert sum(reason == "the same pixels as another crop" for reason in reasons) == 2
 
@@ -183,7 +183,7 @@ POISONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @pytest.mark.parametrize("poison", POISONS)
 def test_a_poisonous_teacher_is_refused_and_a_hostile_reviewer_bounded(world, monkeypatch, poison):
-    """Rules accept nothing of it; whoever accepts all of it gets no more than the quota, and no bank of edges."""
+    """Rules accept none of its output; a reviewer who accepts all gets at most the quota, and no bank of edges."""
     ids = write_pool(world.workspace, rainy_crops(2), groups=["dashcam"] * 2)
     pretend(monkeypatch, POISONS[poison])
     summary = world.curate("r1", quota=1)

@@ -1,4 +1,4 @@
-"""Files of decisions: JSON and CSV as the page saves them; all else is refused by name."""
+"""Files of decisions: JSON and CSV from the review page are read; all others are refused by name."""
 
 from __future__ import annotations
 
@@ -34,16 +34,19 @@ def test_both_kinds_are_read(tmp_path, name, content):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"\x80\x00\xff", "neither JSON nor CSV"),
-        ("{", "neither JSON nor CSV"),
-        ("[" * 100_000, "neither JSON nor CSV"),
-        ("{}", "no list of decisions"),
+        (b"\x80\x00\xff", "not readable as JSON or CSV"),
+        ("{", "not readable as JSON or CSV"),
+        ("[" * 100_000, "not readable as JSON or CSV"),
+        ("{}", "does not hold a list of decisions"),
         ("[1]", "row 1 has 1"),
-        (json.dumps([ROW | {"pseudo_label": "s3://theirs"}]), "must have crop_id, judgement, decision alone"),
+        (
+            json.dumps([ROW | {"pseudo_label": "s3://theirs"}]),
+            "must have exactly crop_id, judgement, decision",
+        ),
         (json.dumps([{"crop_id": "x"}]), "row 1 has crop_id"),
-        (json.dumps([ROW | {"crop_id": 7}]), "a value that is no text"),
+        (json.dumps([ROW | {"crop_id": 7}]), "a value that is missing or not text"),
         (json.dumps([ROW | {"decision": "ACCEPT\x1b[2J"}]), r"decision 'ACCEPT\?\[2J'; use accept or reject"),
-        (json.dumps([ROW, ROW]), "row 2: crop x is decided on twice"),
+        (json.dumps([ROW, ROW]), "row 2: a second decision on crop x"),
         (json.dumps([ROW | {"crop_id": "../../etc"}]), "1 of 1 decisions are on crops .* \\(../../etc\\)"),
     ],
 )

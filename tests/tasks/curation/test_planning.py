@@ -1,4 +1,4 @@
-"""What a curation plans: which crops are still to be judged."""
+"""The plan of a curation: crops that must still be judged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Curation resumes after a kill: complete shards of judged crops are reused, what is left of others is removed."""
+"""Curation resumes after a kill: complete shards of judged crops are reused, incomplete ones are removed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.support.worlds.pools import rainy_crops, write_pool
 
 SCORES = Scores(0.5, 0.02, 0.6, 0.8, 0.7, 0.9, None, 1.0, 0.5, None)
 STRICT = 0.99
-"""A least score that refuses every crop."""
+"""A minimum score that refuses every crop."""
 
 
 @pytest.fixture(autouse=True)
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Judge without networks; return the list of the crops that are judged."""
+    """Judge without networks; return the list of judged crops."""
     found: list[str] = []
 
     def judge(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, PseudoPixels]:
@@ -35,11 +35,11 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 class Killed(BaseException):
-    """The process dies."""
+    """Stands in for the death of the process."""
 
 
 def killed_at(world: CurationWorld, monkeypatch: pytest.MonkeyPatch, point: str, **options: object) -> None:
-    """Let the run `r1` die at a failpoint."""
+    """Run `r1` until it dies at a failpoint."""
 
     def kill(name: str, key: str = "") -> None:
         if name == point:
@@ -57,7 +57,7 @@ def killed_at(world: CurationWorld, monkeypatch: pytest.MonkeyPatch, point: str,
     [("after-pixels", 2), ("after-judged", 1), ("before-rows", 0), ("after-rows", 0)],
 )
 def test_a_killed_run_is_finished_by_the_next(world, monkeypatch, judged, point, judged_again):
-    """It dies after the pixels of the first of two shards, after its marker, before its rows, and after them."""
+    """The run dies after the first shard's pixels, after its marker, before the rows, or after them."""
     write_pool(world.workspace, rainy_crops(2))
     killed_at(world, monkeypatch, point)
     judged.clear()
@@ -141,7 +141,7 @@ def test_a_damaged_marker_is_judged_again(world, monkeypatch, judged, caplog):
     assert f"{marker.name}: damaged, judged again" in caplog.text
 
 
-def test_what_other_networks_judged_is_kept_until_a_run_ends(world, monkeypatch, judged):
+def test_judgements_of_other_networks_are_kept_until_a_run_ends(world, monkeypatch, judged):
     write_pool(world.workspace, rainy_crops(1))
     killed_at(world, monkeypatch, "before-rows")
     kept = {ref.key for ref in world.list("pseudo")}

@@ -1,4 +1,4 @@
-"""The review page in a real browser: keys alone decide, and the file that it saves is one that a curation reads."""
+"""The review page in a real browser can be used with keys alone, and saves a file that a curation reads."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_undo_takes_back_the_last_decisions_one_by_one_even_after_a_reload(brows
     page.keyboard.press("r")  # on the first card, which was accepted
     page.keyboard.press("u")
     assert page.locator(".said").first.inner_text() == "accepted"
-    for _ in range(3):  # once more than there are decisions
+    for _ in range(3):  # one more than the number of decisions
         page.keyboard.press("u")
     assert page.get_by_role("status").inner_text() == "0 of 4 reviewed"
     assert current.get_attribute("data-crop") == "x"
@@ -147,7 +147,7 @@ def test_crops_without_rain_come_last():
     assert doubt(without, settings) < doubt(far, settings)
 
 
-def test_what_is_put_into_the_page_is_escaped():
+def test_text_in_the_page_is_escaped():
     html = render_review([reviewed("x", HOSTILE)], "run-1", 1)
     assert "<img src=x" not in html
     assert "<b>0.2" not in html

@@ -1,4 +1,4 @@
-"""The background of a camera: rain goes, what moves is not trusted, what cannot be laid over is refused."""
+"""Temporal backgrounds: rain is removed, moving parts are not trusted, unregistrable frames are refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def part(down: int = 0, right: int = 0) -> np.ndarray:
 
 
 def frames(count: int, shake: int = 0) -> list[np.ndarray]:
-    """One scene under other rain each time, seen by a camera that shakes."""
+    """Return frames of one scene with different rain, from a camera that shakes."""
     moves = np.random.default_rng(0).integers(-shake, shake + 1, (count, 2))
     moves[0] = 0
     return [rain_on(part(*move), number, RAIN) for number, move in enumerate(moves)]
@@ -42,7 +42,7 @@ def test_the_rain_is_gone_where_the_scene_stands_still(shake):
     assert error(found.background, found.confidence) < 0.6 * error(first, found.confidence)
 
 
-def test_what_moves_is_not_trusted():
+def test_moving_parts_are_not_trusted():
     moving = frames(9)
     for number, frame in enumerate(moving):
         block = frame[40:56, 40 + 4 * number : 56 + 4 * number]
@@ -58,7 +58,7 @@ def test_another_scene_is_refused():
 
 
 def test_too_few_frames_are_refused():
-    with pytest.raises(NotRegistrable, match="2 neighbouring frames can be laid over it, 4 are needed"):
+    with pytest.raises(NotRegistrable, match="2 neighbouring frames can be registered, 4 are needed"):
         temporal_background(frames(3)[0], frames(3)[1:], TemporalLimits(least_frames=5))
 
 
@@ -89,7 +89,7 @@ def test_neighbours_are_the_nearest_frames_of_the_same_camera(tmp_path):
     found = neighbourhoods(pl.DataFrame([crop | box]), listed, 4)["x"]
     assert [ref.key for ref in found.frames] == ["02.png", "04.png", "01.png", "05.png"]
     parts = list(neighbouring_parts(found, 10_000))
-    assert [int(each[0, 0, 0]) for each in parts] == [20, 10, 50]  # what is no image is left out
+    assert [int(each[0, 0, 0]) for each in parts] == [20, 10, 50]  # files that are not images are left out
     assert {each.shape for each in parts} == {(10, 12, 3)}
 
 

@@ -1,4 +1,4 @@
-"""Windows of runs, and drift between them: found where there is some, and reported once."""
+"""Windows of runs, and drift between them, which is found if there is any and reported once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.samples.records import record
 
 
 def crop(run: int, number: int, generator: np.random.Generator, brightness: float = 0.5) -> PoolRecord:
-    """A row of run `run`, of a camera of its own."""
+    """Return a row of run `run`, from a separate camera."""
     figures = np.abs(generator.normal([brightness, 0.2, 0.1, 0.03], [0.05, 0.02, 0.02, 0.005]))
     values = dict(
         zip(("brightness", "contrast", "sharpness", "streak_energy"), map(float, figures), strict=True)
@@ -45,7 +45,7 @@ def crop(run: int, number: int, generator: np.random.Generator, brightness: floa
 
 
 def runs(workspace: Path, *brightness: float, crops: int = 20) -> Settings:
-    """A pool of one run for each brightness."""
+    """Write a pool with one run per brightness."""
     generator = np.random.default_rng(0)
     rows = [crop(run, n, generator, level) for run, level in enumerate(brightness) for n in range(crops)]
     Pool(str(workspace)).commit(rows, replace=False)
@@ -109,7 +109,7 @@ def test_it_is_looked_for_once_a_window(tmp_path: Path) -> None:
     assert looked.call_count == 1
 
 
-def test_derained_images_are_a_view_of_their_own(tmp_path: Path) -> None:
+def test_derained_images_are_a_separate_view(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     rows = [
         replace(

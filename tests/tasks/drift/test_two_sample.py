@@ -1,4 +1,4 @@
-"""The two-sample test: against the formula, its level, its power, and Holm against the textbook."""
+"""The two-sample test compared with its formula, its level and power, and Holm's correction with the textbook."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_observations_of_one_unit_are_one_piece_of_evidence() -> None:
     generator = np.random.default_rng(3)
     false_alarms = {"observations": 0, "units": 0}
     for _ in range(60):
-        levels = generator.normal(size=(16, 1, 1))  # one for each camera
+        levels = generator.normal(size=(16, 1, 1))  # one per camera
         first, second = (
             levels[half] + 0.1 * generator.normal(size=(8, 10, 1)) for half in (slice(8), slice(8, 16))
         )
@@ -56,7 +56,7 @@ def test_observations_of_one_unit_are_one_piece_of_evidence() -> None:
     assert false_alarms["units"] <= 8 < 20 < false_alarms["observations"]
 
 
-def test_equal_samples_are_no_evidence_and_a_constant_figure_does_no_harm() -> None:
+def test_equal_samples_give_no_evidence_and_a_constant_figure_does_no_harm() -> None:
     same = np.array([[1.0, 5.0]] * 6)
     assert energy_test(same, same, permutations=99).p_value == 1.0
     with pytest.raises(ValueError, match="0 and 6"):

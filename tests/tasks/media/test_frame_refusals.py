@@ -1,4 +1,4 @@
-"""What is no film, or cannot be one, is refused in one line."""
+"""Arrays that are not films, or too large, are refused in one line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_zarr_v2_group_is_one_line(world: World) -> None:
         world.derain()
 
 
-def test_a_zarr_v2_array_is_no_destination(world: World) -> None:
+def test_a_zarr_v2_array_is_refused_as_a_destination(world: World) -> None:
     film(world, frames(2))
     zarr.create_array(
         str(world.destination), shape=(2, 24, 32, 3), chunks=(1, 24, 32, 3), dtype="uint8", zarr_format=2
@@ -54,7 +54,7 @@ def test_a_zarr_v2_array_is_no_destination(world: World) -> None:
         (np.zeros((8, 8, 3), np.uint8), r"\(8, 8, 3\)"),
     ],
 )
-def test_what_is_no_film_is_refused(world: World, pixels: np.ndarray, line: str) -> None:
+def test_an_array_that_is_not_a_film_is_refused(world: World, pixels: np.ndarray, line: str) -> None:
     film(world, pixels)
     with pytest.raises(FramesRefused, match=line):
         world.derain()
@@ -100,20 +100,20 @@ def test_metadata_that_is_none_is_refused(world: World, content: str) -> None:
         list(list_frames(str(world.source)))
 
 
-def test_frames_need_a_destination_of_their_own(world: World) -> None:
+def test_frames_need_a_separate_destination(world: World) -> None:
     film(world, frames(2))
     world.destination.mkdir()
     (world.destination / "photo.jpg").write_bytes(b"something else")
-    with pytest.raises(PreflightFailed, match="holds other things"):
+    with pytest.raises(PreflightFailed, match="holds other objects"):
         world.derain()
     (world.destination / "photo.jpg").unlink()
     zarr.create_array(str(world.destination), shape=(2, 8, 8, 3), chunks=(1, 8, 8, 3), dtype="uint8")
-    with pytest.raises(FramesRefused, match="frames of another size"):
+    with pytest.raises(FramesRefused, match="frames have another size"):
         world.derain()
     zarr.create_array(
         str(world.destination), shape=(2, 24, 32, 3), chunks=(2, 24, 32, 3), dtype="uint8", overwrite=True
     )
-    with pytest.raises(FramesRefused, match="a chunk a frame"):
+    with pytest.raises(FramesRefused, match="one chunk per frame"):
         world.derain()
 
 

@@ -1,4 +1,4 @@
-"""Zarr in, Zarr out: whole runs over the frames of a camera."""
+"""Complete runs over the frames of a camera, from a Zarr array to a Zarr array."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 
 def _derained(world: World, pixels: np.ndarray) -> np.ndarray:
-    """What the engine makes of frames, one image each."""
+    """Return the engine's output for frames, one image at a time."""
     staged: StagedModel = stage(
         read_model_file(model_path(world.root)), "tiny", "file", str(world.root / "beside")
     )
@@ -101,13 +101,13 @@ def test_a_black_frame_is_read_and_written(world: World) -> None:
     rainy = frames(3)
     rainy[1] = 0
     film(world, rainy)
-    assert not (world.source / "c" / "1").exists()  # as arrays commonly leave out what is all zeros
+    assert not (world.source / "c" / "1").exists()  # arrays commonly omit chunks that are all zeros
     assert world.derain().counts.derained == 3
     np.testing.assert_array_equal(_result(world), _derained(world, rainy))
 
 
 def test_a_frame_that_is_derained_to_black_is_written_and_done(world: World) -> None:
-    """A student without rain to take away leaves black as it is."""
+    """A student that finds no rain leaves black unchanged."""
     rainy = frames(3)
     rainy[1] = 0
     film(world, rainy)
@@ -133,7 +133,7 @@ def test_new_frames_of_an_array_that_grows_are_derained(world: World) -> None:
     assert first == {key: after[key] for key in first}
 
 
-def test_another_array_in_the_same_place_is_done_anew(world: World) -> None:
+def test_another_array_at_the_same_url_is_derained_again(world: World) -> None:
     film(world, frames(3))
     world.derain()
     other = frames(3)[:, ::-1].copy()

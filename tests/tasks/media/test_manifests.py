@@ -94,7 +94,7 @@ BAD = [
     (
         [("a", "e", 1, "s3://x"), ("b", "e", 1, "s3://y")],
         ("key", "etag", "size", "base"),
-        "row 2 has another base",
+        "row 2 has a base other",
     ),
 ]
 
@@ -117,7 +117,7 @@ def test_rows_are_numbered_through_all_pieces_of_a_file(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00key", b"PAR1"])
 @pytest.mark.parametrize("name", ["m.csv", "m.parquet"])
-def test_what_is_no_manifest_is_refused(tmp_path, name, content):
+def test_a_file_that_is_not_a_manifest_is_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ManifestInvalid, match=name):
         list(open_source(str(tmp_path / name)).refs())
@@ -126,7 +126,7 @@ def test_what_is_no_manifest_is_refused(tmp_path, name, content):
 @pytest.mark.parametrize("name", ["pipe.csv", "pipe.parquet"])
 def test_a_manifest_that_is_a_pipe_is_refused_at_once(tmp_path, name):
     os.mkfifo(tmp_path / name)
-    with pytest.raises(ManifestInvalid, match=f"{name} is no file"):
+    with pytest.raises(ManifestInvalid, match=f"{name} is not a file"):
         open_source(str(tmp_path / name))
 
 
@@ -140,6 +140,6 @@ def test_a_manifest_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch
     def denied(path: str) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", path)
 
-    monkeypatch.setattr("pyarrow.OSFile", denied)  # the tests may run as root, whom nothing is denied
+    monkeypatch.setattr("pyarrow.OSFile", denied)  # tests may run as root, for whom no file is unreadable
     with pytest.raises(ManifestInvalid, match=r"list\.csv cannot be read as a manifest: .*Permission denied"):
         readable_source(str(tmp_path / "list.csv"))

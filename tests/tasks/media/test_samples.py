@@ -30,7 +30,7 @@ def test_samples_are_rainy_photographs(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("two_samples")
-def test_samples_that_are_there_are_left_alone_and_missing_ones_made(tmp_path: Path) -> None:
+def test_existing_samples_stay_and_missing_ones_are_made(tmp_path: Path) -> None:
     source, _ = make_samples(str(tmp_path))
     before = _folder(source)
     times = {path.name: path.stat().st_mtime_ns for path in Path(source).iterdir()}

@@ -1,4 +1,4 @@
-"""Which objects of a source are taken, and what a manifest may look like."""
+"""Selection of the objects of a source, and the forms of manifests."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_several_globs():
     assert [key for key in keys if is_selected(key)] == ["a.jpg", "b.dat"]
 
 
-def test_what_is_not_taken_is_counted_by_reason_up_to_the_limit():
+def test_objects_left_out_are_counted_by_reason_up_to_the_limit():
     left_out = LeftOut()
     listing = [ImageRef(key, "1", 2) for key in ("a.txt", "a", "b.jpg", "c.jpg", "d.txt", "e.jpg")]
     assert [ref.key for ref in Selection(limit=2).select(listing, left_out)] == ["b.jpg", "c.jpg"]
@@ -155,7 +155,7 @@ def test_leftovers_are_left_out_by_default_and_named(key):
 @pytest.mark.parametrize(
     "key", ["eaDir/a.jpg", "recycle/a.jpg", "a.Trash/b.jpg", "a._b.jpg", "versions/a.jpg"]
 )
-def test_what_only_resembles_a_leftover_is_taken(key):
+def test_files_that_only_resemble_leftovers_are_taken(key):
     assert Selection().predicate()(key)
 
 
@@ -197,10 +197,10 @@ def test_excluded_folders_are_not_walked(tmp_path: Path, monkeypatch, globs, ent
     assert all(not selection.predicate()(f"{folder}x.jpg") for folder in {"a/", "a/b/", "c/"} - {*entered})
 
 
-def test_a_name_that_is_no_text_is_skipped_and_reported(caplog):
+def test_a_name_that_is_not_text_is_skipped_and_reported(caplog):
     name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
     assert not Selection().predicate()(name)
-    assert "no text" in caplog.text
+    assert "not text" in caplog.text
 
 
 def test_a_folder_is_listed_whole(tmp_path: Path):

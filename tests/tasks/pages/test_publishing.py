@@ -15,7 +15,7 @@ from tasks.pages.publishing import Page, put_page
 
 @pytest.fixture
 def links(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
-    """What is linked in Prefect: address, text and key."""
+    """Return the links in Prefect: address, text and key."""
     made: list[tuple[str, str, str]] = []
     monkeypatch.setattr(prefect_runs, "is_in_flow_run", lambda: True)
     monkeypatch.setattr(
@@ -65,7 +65,7 @@ def test_an_address_that_no_browser_opens_is_refused() -> None:
         ReportLinks(url="s3://bucket/reports")
 
 
-def test_what_storage_refuses_is_not_written_and_not_linked(tmp_path: Path, links) -> None:
+def test_a_page_that_storage_refuses_is_not_linked(tmp_path: Path, links) -> None:
     def gone() -> str:
         raise ObjectNotFound("rows away")
 

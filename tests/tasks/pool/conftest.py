@@ -1,4 +1,4 @@
-"""`cameras`: ingested photographs of three cameras; `undisturbed`: their pool; `again`: the same, not ingested."""
+"""`cameras`: ingested photographs of three cameras; `undisturbed`: their pool; `again`: the same without a pool."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def world(tmp_path: Path) -> IngestWorld:
 
 @pytest.fixture(scope="module")
 def cameras(tmp_path_factory: pytest.TempPathFactory) -> IngestWorld:
-    """Photographs of three cameras, ingested by a run that nobody disturbed."""
+    """Return photographs of three cameras, ingested by an undisturbed run."""
     world = new_world(tmp_path_factory.mktemp("undisturbed"))
     world.put_cameras(IMAGES)
     assert world.ingest().state == "Completed"
@@ -25,7 +25,7 @@ def cameras(tmp_path_factory: pytest.TempPathFactory) -> IngestWorld:
 
 @pytest.fixture
 def again(cameras: IngestWorld, tmp_path: Path) -> IngestWorld:
-    """The same photographs with another, empty pool."""
+    """Return the same photographs with another, empty pool."""
     settings = cameras.settings.model_copy(update={"workspace": str(tmp_path / "workspace")})
     return IngestWorld(cameras.root, settings)
 

@@ -1,4 +1,4 @@
-"""Whole ingests, without Prefect and in one process: what comes into the pool, what is left out and why."""
+"""Complete ingests in one process without Prefect: images that enter the pool, and reasons for rejecting others."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_crops_are_the_pixels_of_their_boxes(cameras: IngestWorld) -> None:
     assert group["rainy"].shards == (64, 512, 512, 3)
 
 
-def test_what_is_left_out_has_a_row_with_its_reason(cameras: IngestWorld) -> None:
+def test_images_left_out_have_a_row_with_the_reason(cameras: IngestWorld) -> None:
     reasons = cameras.reasons()
     assert str(reasons["camera-a/999.png"]).startswith("flat (contrast")
     near = [key for key, reason in reasons.items() if reason == "near duplicate"]
@@ -94,7 +94,7 @@ def test_an_image_that_is_gone_or_changed_stays_pending(world: IngestWorld, monk
     assert (world.ingest().accepted, list(world.reasons())) == (1, ["a.png"])
 
 
-def test_what_was_rejected_is_looked_at_again_on_request(tmp_path: Path) -> None:
+def test_rejected_images_are_inspected_again_on_request(tmp_path: Path) -> None:
     strict = new_world(tmp_path, ingest=LIMITS.model_copy(update={"min_side": 41}))
     strict.put("small.png", scene(1, 40, 48))
     strict.put("large.png", scene(2, 48, 48))
@@ -109,7 +109,7 @@ def test_what_was_rejected_is_looked_at_again_on_request(tmp_path: Path) -> None
     ("fill", "reported"),
     [
         ({"a.png": 40, "b.png": 200}, "the pool is still empty"),
-        ({"rain1.png": None, "rain2.png": None}, "of one source group"),
+        ({"rain1.png": None, "rain2.png": None}, "to one source group"),
     ],
 )
 def test_a_pool_of_no_use_is_reported(world: IngestWorld, fill: dict[str, int | None], reported: str) -> None:
@@ -120,7 +120,7 @@ def test_a_pool_of_no_use_is_reported(world: IngestWorld, fill: dict[str, int | 
     assert reported in summary.message
 
 
-def test_bytes_that_are_no_image_and_copies_are_rows(world: IngestWorld) -> None:
+def test_copies_and_bytes_that_are_not_an_image_become_rows(world: IngestWorld) -> None:
     world.put_bytes("a.jpg", b"no image")
     for key in ("b.png", "c.png"):
         world.put(key, scene(3))
@@ -159,7 +159,7 @@ def test_frames_of_an_array_come_in(world: IngestWorld) -> None:
     assert [int(key) for key in crops.sort("key")["key"]] == [0, 2]
 
 
-def test_of_the_catalog_come_those_that_meet_a_condition(world: IngestWorld) -> None:
+def test_images_of_the_catalog_that_meet_a_condition_are_ingested(world: IngestWorld) -> None:
     rows = []
     for number, energy in enumerate([0.5, 0.01, 0.4]):
         key = f"{number}.png"

@@ -62,7 +62,7 @@ def test_a_thin_upright_streak_responds_and_a_wide_bar_or_a_line_across_does_not
 
 
 @given(height=st.integers(2, 40), width=st.integers(2, 40))
-def test_what_is_smaller_is_filled_up_by_reflection(height: int, width: int) -> None:
+def test_smaller_crops_are_padded_by_reflection(height: int, width: int) -> None:
     rgb = np.random.default_rng(height).integers(0, 255, (height, width, 3)).astype(np.uint8)
     crop = cut(rgb, Box(0, 0, height, width), side=64)
     np.testing.assert_array_equal(crop[:height, :width], rgb)

@@ -1,4 +1,4 @@
-"""What speaks against an image, measured on images made to be so."""
+"""Faults of images, measured on images that are made to have them."""
 
 from __future__ import annotations
 

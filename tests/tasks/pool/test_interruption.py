@@ -25,7 +25,7 @@ PLACES = ("after-shard", "before-pool-commit", "after-pool-commit", "between-wav
 
 
 class Killed(BaseException):
-    """Ends a run wherever it is, as a signal does."""
+    """Ends a run at any point, as a signal does."""
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -50,7 +50,7 @@ def test_killed_anywhere_the_next_run_ends_as_if_undisturbed(
     assert again.left() == undisturbed
     crops = again.pool.crops()
     shards = crops.select(pl.col("zarr_group"), pl.col("zarr_row") // 64).unique().height
-    assert len(again.objects()) == 2 * shards  # of each shard its crops and their valid sizes
+    assert len(again.objects()) == 2 * shards  # crops and valid sizes of each shard
     assert half - again.objects() or place not in PLACES[:2]
 
 
@@ -103,7 +103,7 @@ def test_a_commit_that_fails_ends_the_run_and_nothing_is_half_there(
     assert again.left() == undisturbed
 
 
-def test_of_two_ingests_at_once_the_second_is_refused(again: IngestWorld) -> None:
+def test_the_second_of_two_concurrent_ingests_is_refused(again: IngestWorld) -> None:
     workspace = again.settings.workspace
     pool = f"{workspace}/{FOLDER}"
     with Lease(lease_location(workspace), pool, "first", 30.0), pytest.raises(LeaseHeld, match="run first"):

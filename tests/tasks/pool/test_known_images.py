@@ -1,4 +1,4 @@
-"""The index of duplicates: exact and near duplicates against a search over all pairs."""
+"""The index of exact and near duplicates, compared with a search over all pairs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_nearest_is_found_if_it_is_near() -> None:
         assert match == (DuplicateMatch(f"{at:032x}", False) if flips <= 4 else None)
 
 
-def test_of_equal_hashes_the_one_with_the_same_pixels_is_the_duplicate() -> None:
+def test_among_equal_hashes_the_image_with_the_same_pixels_is_the_duplicate() -> None:
     duplicates = DuplicateIndex(near_bits=2)
     duplicates.add("a" * 32, _digest(1), "0" * 16)
     duplicates.add("b" * 32, _digest(2), "0" * 16)

@@ -1,4 +1,4 @@
-"""The page that an ingest leaves, and its artifacts, when something of them is amiss."""
+"""The page and artifacts of an ingest, including cases in which one of them fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of an ingest in a real browser: it loads, fits, asks for nothing and runs nothing."""
+"""The page of an ingest in a real browser loads, fits, requests nothing and runs no script."""
 
 from __future__ import annotations
 

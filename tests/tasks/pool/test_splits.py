@@ -1,4 +1,4 @@
-"""Splits: a group is never on both sides, the same in any number of runs, and validation gets its share."""
+"""Splits: a group is never in both, keeps its split over any number of runs, and validation gets its share."""
 
 from __future__ import annotations
 

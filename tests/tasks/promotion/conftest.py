@@ -1,4 +1,4 @@
-"""`root`: a folder with workspace and validation set; `settings`: those of its workspace."""
+"""`root`: a folder with workspace and validation set; `settings`: the settings of its workspace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intervals against SciPy's, and what photographs of one scene do to them."""
+"""Intervals compared with SciPy's, and the effect of several photographs of one scene."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
     assert 0.89 <= held <= 0.99
 
 
-def test_photographs_of_one_scene_are_no_further_evidence():
+def test_photographs_of_one_scene_add_no_evidence():
     figures = _figures(12)
     scenes = [f"scene {number:02}" for number in range(12)]
     once = paired_interval(figures, scenes)
-    assert once == paired_interval(figures)  # each its own
+    assert once == paired_interval(figures)  # each photograph is a scene
     again = paired_interval(np.repeat(figures, 4), np.repeat(scenes, 4).tolist())
     narrow = paired_interval(np.repeat(figures, 4))
     width = once.upper - once.lower
@@ -56,6 +56,6 @@ def test_equal_figures_have_no_width():
 
 
 @pytest.mark.parametrize("figures", [[], [1.0, np.nan], [np.inf]])
-def test_what_is_no_figure_is_refused(figures: list[float]):
+def test_differences_that_are_not_finite_are_refused(figures: list[float]):
     with pytest.raises(ValueError, match="finite"):
         paired_interval(np.array(figures, np.float64))

@@ -1,4 +1,4 @@
-"""Evaluations: which figures decide, which are only reported, and where all of them are kept."""
+"""Evaluations: deciding figures, figures that are only reported, and the records of both."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REAL, TESTED, DECIDING = "rocket", "coffee", ("astronaut", "chelsea")
 
 
 class Pictures(HTMLParser):
-    """Alternative texts of a page's pictures in their order, and addresses that are not in the page itself."""
+    """Collects the alternative texts of a page's pictures in order, and addresses outside the page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Pictures(HTMLParser):
 
 @pytest.fixture(scope="module")
 def settings(tracking_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Two pairs that decide, one of a test set, one photograph of real rain; a champion."""
+    """Return settings with a champion, two deciding pairs, a pair of a test set and a photograph of real rain."""
     root = tmp_path_factory.mktemp("compared")
     shutil.copytree(tracking_tables, root / "workspace")
     manifest = write_validation(root / "validation")
@@ -113,7 +113,7 @@ def test_mlflow_has_figures_table_page_and_pictures(settings: Settings, table: p
     assert metrics["psnr_y.challenger"] == pytest.approx(deciding["psnr_y"].mean())
     assert metrics["rain100l/psnr_y.challenger"] == pytest.approx(of.filter(set="rain100l")["psnr_y"].mean())
     assert metrics["validation/niqe.challenger"] == pytest.approx(of["niqe"].mean())
-    assert not any(name.startswith("niqe") for name in metrics)  # it is no gate
+    assert not any(name.startswith("niqe") for name in metrics)  # NIQE is not a gate
     assert run.data.params["challenger_digest"] == of["digest"][0]
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert files == {"comparison.html", "images", "photographs.json"}
@@ -140,10 +140,10 @@ def test_the_page_shows_the_worst_first_and_needs_nothing_else(table: pl.DataFra
     assert "rain100l/psnr_y" in page
 
 
-def test_what_was_trained_on_is_not_compared_on(settings: Settings, tmp_path: Path):
+def test_photographs_used_in_training_are_not_compared(settings: Settings, tmp_path: Path):
     clean = Path(settings.validation or "").parent / "clean" / "chelsea.png"
     shutil.copy(clean, tmp_path / "trained.png")
-    with pytest.raises(ManifestInvalid, match=r"chelsea\.png shows what .*trained\.png shows"):
+    with pytest.raises(ManifestInvalid, match=r"chelsea\.png shows the same as .*trained\.png"):
         compare(settings, CHAMPION_URL, challenger(settings), "refused", str(tmp_path))
     assert not Path(settings.workspace, "evaluations", "refused.html").exists()
 

@@ -1,4 +1,4 @@
-"""The gates on made-up figures: each loss is refused by its name, and only a sure win is one."""
+"""The gates on invented figures: each loss is refused by its name, and only a significant gain counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIMITS = GateLimits()
 
 
 def evaluation(ratio: float = 1.0, noise: float = 0.0, count: int = 24, **changes: float) -> Evaluation:
-    """A challenger that differs from the champion by these amounts, on photographs that vary."""
+    """Return the evaluation of a challenger that differs from the champion by these amounts."""
     generator = np.random.default_rng(0)
     rows = []
     for number in range(count):
@@ -59,7 +59,7 @@ def test_a_sure_win_that_loses_little_is_better(changes: dict[str, float]):
         ("ratio", 1.2),
     ],
 )
-def test_what_loses_one_thing_is_refused_by_its_name(figure: str, change: float):
+def test_each_loss_is_refused_by_its_name(figure: str, change: float):
     winning = {"rain_recall": 0.2} if figure == "psnr_y" else {"psnr_y": 1.0}
     verdict = judged(**winning, **{figure: change})
     name = "latency" if figure == "ratio" else figure
@@ -69,12 +69,12 @@ def test_what_loses_one_thing_is_refused_by_its_name(figure: str, change: float)
 
 
 @pytest.mark.parametrize("changes", [{}, {"ssim_y": 0.02, "detail_kept": 0.04, "ratio": 0.5}])
-def test_nothing_won_is_no_promotion(changes: dict[str, float]):
+def test_a_challenger_without_a_gain_is_not_promoted(changes: dict[str, float]):
     verdict = judged(**changes)
     assert all(gate.passed for gate in verdict.gates)
-    assert [line.startswith("not surely better in psnr_y or rain recall") for line in verdict.refusals] == [
-        True
-    ]
+    assert [
+        line.startswith("not significantly better in psnr_y or rain recall") for line in verdict.refusals
+    ] == [True]
 
 
 def test_a_gain_that_may_be_chance_is_none():
@@ -109,4 +109,4 @@ def test_figures_that_only_some_rows_have_are_compared_on_these():
 
 def test_too_few_pairs_decide_nothing():
     assert too_small(20, LIMITS) is None
-    assert too_small(19, LIMITS) == "the validation set has 19 pairs, and 20 are the least that decide"
+    assert too_small(19, LIMITS) == "the validation set has 19 pairs, and a decision needs at least 20"

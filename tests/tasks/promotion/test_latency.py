@@ -8,7 +8,7 @@ from tasks.promotion.latency import REPEATS, ROUNDS, latency_ratios
 
 
 class Machine:
-    """A clock, and networks that take time on it; now and then something else takes some too."""
+    """A clock, and networks that take time on it; sometimes another process takes time too."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -33,4 +33,4 @@ def test_the_ratio_is_that_of_the_seconds_whatever_comes_between(factor: float):
     assert machine.passes.count("champion") == machine.passes.count("challenger") == 1 + ROUNDS * REPEATS
     measured = machine.passes[2:]
     assert all(measured[at] != measured[at + 1] for at in range(0, len(measured), 2))
-    assert set(measured[:: 2 * REPEATS]) == {"champion", "challenger"}  # each begins rounds
+    assert set(measured[:: 2 * REPEATS]) == {"champion", "challenger"}  # each is first in some rounds

@@ -1,4 +1,4 @@
-"""The MLflow commands of docs/how-to/promotion.md, run as they are written, except for their ports."""
+"""The MLflow commands of docs/how-to/promotion.md run literally, except for their ports."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DOCUMENT = (ROOT / "docs" / "how-to" / "promotion.md").read_text(encoding="utf-8
 
 
 def written(beginning: str) -> list[str]:
-    """Return the words of the only command of the document that begins so."""
+    """Return the words of the document's only command with this beginning."""
     (line,) = re.findall(rf"^{beginning}.*$", DOCUMENT, re.MULTILINE)
     return shlex.split(line, comments=True)
 

@@ -1,4 +1,4 @@
-"""A real MLflow server with its artifacts in S3: promoted, rolled back, loaded, served and looked at."""
+"""A real MLflow server with artifacts in S3: versions are promoted, rolled back, loaded, served and displayed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from infra.settings import Settings
 from infra.storage.location import open_location
 from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
 from infra.tracking.runs import open_run
-from infra.tracking.server import TrackingServer
+from infra.tracking.server import ModelNotFound, TrackingServer
 from models.engine import Engine, choose_device, fast_dtype
 from models.modelfile import build
 from tasks.promotion.transaction import promote_challenger, roll_back
@@ -57,7 +57,7 @@ class Tracked:
     folder: Path
 
     def derained(self, rainy: np.ndarray) -> np.ndarray:
-        """What the champion makes of photographs in this process."""
+        """Return the champion's output for photographs in this process."""
         device = choose_device("auto")
         champion = resolve_model(self.settings, CHAMPION_URL).model_file
         return Engine(build(champion), device, fast_dtype(device)).derain(rainy)
@@ -107,7 +107,7 @@ def test_promoted_and_rolled_back(tracked: Tracked):
 
 
 def test_an_experiment_may_keep_its_artifacts_in_s3_itself(tracked: Tracked):
-    """Without the server in between: clients then need credentials."""
+    """The server is bypassed, so clients need credentials."""
     client = TrackingServer(tracked.settings).client()
     client.create_experiment("semi-drdnet", artifact_location=f"{tracked.bucket}/direct")
     registry = Registry(tracked.settings)
@@ -116,6 +116,17 @@ def test_an_experiment_may_keep_its_artifacts_in_s3_itself(tracked: Tracked):
     assert (again.weights, again.config) == (b"weights", b"config")
     kept = [ref.key.rpartition("/")[2] for ref in open_location(f"{tracked.bucket}/direct").list()]
     assert "model.safetensors" in kept
+
+
+def test_files_that_are_gone_from_the_server_are_named(tracked: Tracked):
+    """As when the server gets another destination for artifacts, and what it had is not copied there."""
+    location, registry = open_location(f"{tracked.bucket}/artifacts"), Registry(tracked.settings)
+    kept = {ref.key for ref in location.list()}
+    number = registry.register_challenger("drd-net", b"weights", b"config")
+    for key in {ref.key for ref in location.list()} - kept:
+        location.delete(key)
+    with pytest.raises(ModelNotFound, match=rf"drd-net/{number}: registered .* but its files are gone"):
+        registry.resolve(f"models:/drd-net/{number}")
 
 
 def test_a_fresh_process_derains_with_the_champion_and_unpickles_nothing(tracked: Tracked, tmp_path: Path):
@@ -137,7 +148,7 @@ def test_a_fresh_process_derains_with_the_champion_and_unpickles_nothing(tracked
 
 
 def installed(**variables: str) -> dict[str, str]:
-    """An environment in which this package is installed, and that may not read buckets."""
+    """Return an environment in which this package is installed, but that may not read buckets."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return {**kept, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **variables}
 

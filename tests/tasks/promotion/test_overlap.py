@@ -1,4 +1,4 @@
-"""Training photographs are never validation photographs: recognised by the file, or by what they show."""
+"""Training photographs are refused for validation, recognised by their files or by their content."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def manifest(tmp_path: Path) -> ValidationManifest:
 
 @pytest.fixture
 def training(tmp_path: Path) -> Path:
-    """Photographs that the manifest has not, and what is no photograph."""
+    """Return a folder of photographs that are not in the manifest, and files that are not photographs."""
     folder = tmp_path / "training"
     (folder / "deep").mkdir(parents=True)
     (folder / "broken.jpg").write_bytes(b"<html>")
@@ -36,19 +36,19 @@ def put(path: Path, name: str, form: str = "PNG", cut: int = 0) -> None:
     path.write_bytes(encoded(Image.fromarray(pixels), form))
 
 
-def test_other_photographs_are_no_overlap(manifest: ValidationManifest, training: Path):
+def test_other_photographs_do_not_overlap(manifest: ValidationManifest, training: Path):
     refuse_training(manifest, str(training))
 
 
 @pytest.mark.parametrize(("form", "cut"), [("PNG", 0), ("JPEG", 0), ("JPEG", 1)])
 def test_a_photograph_in_both_is_named(manifest: ValidationManifest, training: Path, form: str, cut: int):
     put(training / "deep" / "same.png", "coffee", form, cut)
-    with pytest.raises(ManifestInvalid, match=r"coffee\.png shows what .*deep/same\.png shows") as refusal:
+    with pytest.raises(ManifestInvalid, match=r"coffee\.png shows the same as .*deep/same\.png") as refusal:
         refuse_training(manifest, str(training))
     assert "\n" not in str(refusal.value)
 
 
-def test_no_photographs_are_no_training(manifest: ValidationManifest, training: Path):
+def test_a_folder_without_photographs_is_refused_as_training(manifest: ValidationManifest, training: Path):
     (training / "deep" / "other.png").unlink()
     with pytest.raises(ManifestInvalid, match="no photograph there"):
         refuse_training(manifest, str(training))

@@ -1,4 +1,4 @@
-"""A promotion is rolled back to any version, from broken champions and moved aliases too."""
+"""A promotion is rolled back to any version, even from broken champions and moved aliases."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_back_from_a_champion_that_is_broken(settings: Settings):
 def test_an_alias_that_was_moved_by_hand_is_taken_into_the_ledger(settings: Settings):
     champions(settings, tiny(0), tiny(1), tiny(2))
     roll_back(settings, 2, "a")
-    Registry(settings).move_alias(STUDENT, CHAMPION, "1")  # not a killed run: it is not led back to 2
+    Registry(settings).move_alias(STUDENT, CHAMPION, "1")  # not by a killed run, so it is not moved back to 2
     roll_back(settings, 3, "b")
     assert decisions(settings)[-2:] == [("adopted", "2", "1"), ("rolled_back", "1", "3")]
     assert serving(settings) == "3"

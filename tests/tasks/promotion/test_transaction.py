@@ -1,4 +1,4 @@
-"""Promotion as a transaction: refused or taken, killed anywhere, two at once, and back again."""
+"""Promotion as a transaction: accepted, refused, killed at any point, concurrent, and rolled back."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PLACES = ("after-gates", "after-ledger", "after-previous", "after-champion", "af
 
 @pytest.fixture
 def better(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every challenger is better: what is tested is what follows from it."""
+    """Make every challenger better, since the tests are about the consequences."""
     verdict = Verdict((GATE,), ())
     monkeypatch.setattr(promotion, "_compared", lambda *arguments: (verdict, None))
 
@@ -59,7 +59,7 @@ def test_better_is_taken_worse_and_same_are_refused_and_all_of_it_is_in_the_ledg
     assert (same.decision, worse.decision, serving(settings)) == ("refused", "refused", "2")
     assert "the same network as derain-student/2" in same.reasons
     assert "rain_recall" in worse.reasons
-    assert "not surely better" in worse.reasons
+    assert "not significantly better" in worse.reasons
     assert "stays champion" in promotion_line(worse)
     back = roll_back(settings, None, "four")
     assert (back.decision, back.to_version, serving(settings)) == ("rolled_back", "1", "1")
@@ -118,9 +118,9 @@ def test_a_changed_photograph_is_named_and_nothing_is_changed(root: Path, settin
 
 
 @pytest.mark.usefixtures("better")
-def test_what_was_trained_on_does_not_decide(root: Path, settings: Settings):
+def test_photographs_used_in_training_do_not_decide(root: Path, settings: Settings):
     (_, other) = champions(settings, tiny(0), tiny(1))
-    with pytest.raises(ManifestInvalid, match=r"\.png shows what .*, which was trained on"):
+    with pytest.raises(ManifestInvalid, match=r"\.png shows the same as .*, which was used in training"):
         promote_challenger(settings, other, "one", str(root / "validation" / "clean"))
     assert (serving(settings), decisions(settings)) == ("1", [])
 
@@ -140,7 +140,7 @@ def test_a_challenger_that_is_not_there_is_named(settings: Settings, challenger:
     assert decisions(settings) == []
 
 
-def test_a_model_of_another_name_is_no_challenger(settings: Settings):
+def test_a_model_of_another_name_is_refused_as_challenger(settings: Settings):
     champions(settings, tiny(0))
     teacher = tiny(1)
     Registry(settings).add_version("afr-net", teacher.weights, teacher.config)
@@ -181,7 +181,7 @@ def test_two_at_once_cannot_both_win(settings: Settings, monkeypatch: pytest.Mon
     late = promote_challenger(settings, second, "slower")
     assert late.decision == "refused"
     assert (
-        "compared with derain-student/1, but derain-student/3 is champion by now: run it again"
+        "compared with derain-student/1, but derain-student/3 has become champion: run it again"
         in late.reasons
     )
     assert serving(settings) == "3"

@@ -1,4 +1,4 @@
-"""The frozen manifest: whatever is not as it was is refused by its name."""
+"""The frozen manifest: changed files and invalid rows are refused by name."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_changed_file_is_named(manifest: Path, side: str):
 
 def test_a_file_that_is_gone_is_named(manifest: Path):
     (manifest.parent / "clean" / "coffee.png").unlink()
-    with pytest.raises(ManifestInvalid, match=r"clean/coffee\.png: named by .*, but not there"):
+    with pytest.raises(ManifestInvalid, match=r"clean/coffee\.png: named by .*, but does not exist"):
         list(read_validation(str(manifest)).photographs())
 
 
@@ -61,12 +61,12 @@ def test_a_file_that_is_gone_is_named(manifest: Path):
     ("damage", "reported"),
     [
         (lambda text: text.replace("clean_sha256", "sum"), "no column clean_sha256"),
-        (lambda text: text + text.splitlines()[1] + "\n", "is there twice"),
+        (lambda text: text + text.splitlines()[1] + "\n", "is listed twice"),
         (lambda text: text.replace(text.splitlines()[2][-80:], ""), "line 3: a row is"),
         (lambda text: "", "no column"),
     ],
 )
-def test_what_is_no_manifest_is_refused(manifest: Path, damage, reported: str):
+def test_a_file_that_is_not_a_manifest_is_refused(manifest: Path, damage, reported: str):
     manifest.write_text(damage(manifest.read_text().replace("\r", "")))
     with pytest.raises(ManifestInvalid, match=reported) as refusal:
         read_validation(str(manifest))
@@ -104,7 +104,7 @@ def test_the_photographs_that_ship_are_credited_and_free():
 
 
 def with_sets(manifest: Path, *names: str) -> Path:
-    """Write the set of each row behind it."""
+    """Replace the set of each row."""
     head, *rows = manifest.read_text().splitlines()
     assert head.endswith(",set")
     lines = [head, *(row.rpartition(",")[0] + f",{name}" for row, name in zip(rows, names, strict=True))]

@@ -34,7 +34,7 @@ NAMES = ("curate", "finetune", "distill", "evaluate", "promote")
 
 @pytest.fixture(scope="module")
 def founded(tracking_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a pool of two crops."""
+    """Return a workspace with a pool of two crops."""
     home = tmp_path_factory.mktemp("founded") / "workspace"
     shutil.copytree(tracking_tables, home)
     write_pool(home, rainy_crops(2))
@@ -48,7 +48,7 @@ def settings(founded: Path, tmp_path: Path) -> Settings:
 
 
 class Stages:
-    """Stages that count how often they run; one of them may fail."""
+    """Stages that count their runs; one of them may fail."""
 
     def __init__(self, failing: str = "") -> None:
         self.failing = failing
@@ -75,7 +75,7 @@ def records(settings: Settings) -> dict[str, dict[str, Any]]:
 def test_all_stages_run_and_are_remembered(settings: Settings):
     line = Stages().run(settings)
     ((name, record),) = records(settings).items()
-    assert line == f"promote done; what each stage came to: {settings.workspace}/retrainings/{name}"
+    assert line == f"promote done; results of all stages: {settings.workspace}/retrainings/{name}"
     assert name != "open.json"
     assert [stage["line"] for stage in record["stages"]] == [f"{stage} done" for stage in NAMES]
     assert [stage["name"] for stage in record["stages"]] == list(NAMES)
@@ -149,10 +149,10 @@ def test_a_refused_promotion_is_an_end_too(settings: Settings):
     refused = Failed(name="Refused", message="version 2 refused")
     with opened(settings, SMOKE, "run") as retraining:
         assert retraining.run_stage("promote", lambda: refused).line == "version 2 refused"
-        assert retraining.close().startswith("version 2 refused; what each stage came to: ")
+        assert retraining.close().startswith("version 2 refused; results of all stages: ")
 
 
-def test_of_two_at_once_the_second_is_refused(settings: Settings):
+def test_the_second_of_two_concurrent_retrainings_is_refused(settings: Settings):
     with opened(settings, SMOKE, "first"), pytest.raises(LeaseHeld, match="first"):
         Stages().run(settings, run_id="second")
 
@@ -164,7 +164,7 @@ def test_an_empty_pool_is_nothing_to_learn_from(tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of labelled data, and a validation manifest next to it."""
+    """Return a folder of labelled data with a validation manifest next to it."""
     root = tmp_path_factory.mktemp("labelled")
     write_training_folder(root / "data")
     write_validation(root / "validation")
@@ -173,7 +173,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def judged(settings: Settings, labelled: Path) -> Settings:
-    """Settings whose validation photographs lie next to the labelled data."""
+    """Return settings whose validation photographs are next to the labelled data."""
     return settings.model_copy(update={"validation": str(labelled / "validation" / "manifest.csv")})
 
 
@@ -189,7 +189,7 @@ def test_labelled_data_is_found_before_the_first_stage(judged: Settings, labelle
     [
         ("", "no data for preset cpu: give --data or set DERAIN_TRAINING"),
         ("/nowhere", "data /nowhere: needs photographs in clean/"),
-        ("s3://bucket/data", "data s3://bucket/data: .* copy it into a folder of this machine"),
+        ("s3://bucket/data", "data s3://bucket/data: .* copy it to a folder on this machine"),
     ],
 )
 def test_labelled_data_that_is_not_there_is_reported_first(judged: Settings, data: str, line: str):
@@ -202,12 +202,12 @@ def test_a_photograph_that_decides_is_not_trained_on(judged: Settings, labelled:
     data = tmp_path / "data"
     shutil.copytree(labelled / "data", data)
     shutil.copy(labelled / "validation" / "clean" / "coffee.png", data / "clean" / "same.png")
-    with pytest.raises(ManifestInvalid, match=r"coffee\.png shows what .*clean/same\.png shows"):
+    with pytest.raises(ManifestInvalid, match=r"coffee\.png shows the same as .*clean/same\.png"):
         Stages().run(judged, RetrainRequest("smoke", str(data), None, anew=False))
-    assert records(judged) == {}  # another run may be asked for something else
+    assert records(judged) == {}  # another run may have another request
 
 
-def test_labelled_data_is_not_read_where_there_is_nothing_new(
+def test_labelled_data_is_not_read_if_there_is_nothing_new(
     judged: Settings, labelled: Path, monkeypatch: pytest.MonkeyPatch
 ):
     asked = RetrainRequest("smoke", str(labelled / "data"), None, anew=False)
@@ -238,7 +238,7 @@ def test_decisions_may_lie_in_a_bucket(settings: Settings, moto: str):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_what_a_preset_fine_tunes_can_be_had(settings: Settings, preset: str):
+def test_the_teacher_of_each_preset_is_available(settings: Settings, preset: str):
     sizes = sizes_of(preset)
     network = finetuning_request.PRESETS[sizes.finetune].preset
     assert start_of(settings, sizes.teacher, network).name == STUDENT

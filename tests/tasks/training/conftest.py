@@ -17,7 +17,7 @@ from tests.support.worlds.rainy import noise, write_training_folder
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data, unlabelled photographs and small networks."""
+    """Return a folder with data, unlabelled photographs and small networks."""
     root = tmp_path_factory.mktemp("material")
     write_training_folder(root / "data")
     (root / "rainy").mkdir()
@@ -31,7 +31,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def founded(tracking_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace whose champion is a tiny student; to be copied."""
+    """Return a workspace whose champion is a tiny student, for tests to copy."""
     home = tmp_path_factory.mktemp("founded") / "workspace"
     shutil.copytree(tracking_tables, home)
     found(Settings(workspace=str(home), _env_file=None), pack(random_network("student-tiny", seed=7), {}))

@@ -1,4 +1,4 @@
-"""distill as a task: what it refuses, what a run leaves, and how one that was killed or cut off goes on."""
+"""Distillation as a task: the results of a run, and the resumption of killed and disconnected ones."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_run_leaves_curve_pictures_lineage_and_a_challenger(settings: Settings
     }
     assert lineage.items() <= kept.data.tags.items()
     assert lineage.items() <= kept.data.params.items()
-    assert kept.data.params["unlabelled_photographs"] == "2"  # the torn one is left out
+    assert kept.data.params["unlabelled_photographs"] == "2"  # the truncated one is left out
     assert kept.data.params["feature_weight"] == "0.05"
     files = {file.path for file in client.list_artifacts(done.run_id, "training")}
     assert files == {"training/checkpoint.pt", "training/curve.csv"}
@@ -134,7 +134,7 @@ def test_a_server_that_goes_away_gets_its_records_later(settings: Settings, mate
     run_id = (prepared.work / "mlflow_run").read_text()
     assert curve_of(settings, run_id) == []
     assert versions(settings) == [1]
-    monkeypatch.setattr(loop, "step", None)  # all is trained already
+    monkeypatch.setattr(loop, "step", None)  # the training is already complete
     done = distil_student(settings, prepared, "run-2")
     assert (done.run_id, curve_of(settings, run_id), versions(settings)) == (run_id, [2, 4], [1, 2])
     assert len(TrackingServer(settings).client().list_artifacts(run_id, "images")) >= 8
@@ -158,11 +158,13 @@ def test_a_student_starts_from_the_champion(settings: Settings, material: Path, 
     assert (prepared.config.learning_rate, prepared.config.finish) == (STAGE_2.learning_rate, 1.0)
 
 
-def test_what_it_comes_to_lies_on_the_way_from_the_champion(settings: Settings, material: Path, monkeypatch):
+def test_registered_weights_lie_between_the_champion_and_the_trained_ones(
+    settings: Settings, material: Path, monkeypatch
+):
     prepared = prepare_distillation(settings, request(material, student="champion"))
     monkeypatch.setattr(
         weight_interpolation, "MAX_FORGETTING_DB", -100.0
-    )  # whatever is learnt forgets too much
+    )  # all trained weights forget too much
     done = distil_student(settings, prepared, "run-1")
     weights = [read_model_file(prepared.work / f"{name}.safetensors") for name in ("student-tiny", "blended")]
     assert Registry(settings).resolve(done.model).weights == weights[1].weights
@@ -186,6 +188,6 @@ def test_a_training_that_goes_astray_is_one_line(settings: Settings, material: P
         raise ValueError("stem.weight is not finite in fp16")
 
     monkeypatch.setattr(distillation, "distil", astray)
-    with pytest.raises(TrainingFailed, match="the training went astray"):
+    with pytest.raises(TrainingFailed, match="the training diverged"):
         distilled(settings, request(material))
     assert versions(settings) == [1]

@@ -1,4 +1,4 @@
-"""What distill refuses, with one line before any work."""
+"""Refusals of distill, in one line before any work."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ CASES: list[tuple[dict[str, str | Callable[[Path, Path], str]], str]] = [
     ({"teacher": "models:/afr-net@nobody"}, "models:/afr-net@nobody"),
     ({"teacher": CHAMPION, "student": "champion"}, f"teacher {STUDENT}/1 is the student itself"),
     ({"unlabelled_teacher": f"models:/{STUDENT}/99"}, f"models:/{STUDENT}/99"),
-    ({"student": no_student}, "student afr-net-tiny is of architecture afr-net: only a student"),
+    ({"student": no_student}, "student afr-net-tiny has the architecture afr-net: only a student"),
 ]
 
 

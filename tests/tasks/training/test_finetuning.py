@@ -1,4 +1,4 @@
-"""A fine-tuning from request to challenger: what it refuses, how it goes on, how it ends."""
+"""A fine-tuning from request to challenger: refusals, resumption, results."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 def request_(data: Path, rainy: Path) -> FinetuneRequest:
-    """From the shipped student: it finds streaks to train on."""
+    """Return a request that starts from the shipped student, which finds streaks to train on."""
     model = STUDENT_BASE.with_name("student-small.safetensors")
     return FinetuneRequest(data=str(data), unlabelled=str(rainy), model=str(model))
 
 
 def scores(monkeypatch: pytest.MonkeyPatch, rising: float) -> None:
-    """Let validation say that weights get better or worse the farther they go: what a few steps do is chance."""
+    """Make validation scores rise or fall with the distance of weights: a few real steps have random effects."""
     origin = build(read_model_file(STUDENT_BASE.with_name("student-small.safetensors"))).state_dict()
 
     def score(self: SemiSupervised, network: Network, pairs: ValidationSet) -> SemiScore:
@@ -105,14 +105,14 @@ def test_a_killed_training_is_resumed_and_becomes_challenger(
     client = TrackingServer(settings).client()
     run = client.get_run(tuned.run_id)
     points = client.get_metric_history(tuned.run_id, "rerained")
-    assert [point.step for point in points] == [2, 4]  # one run, gone on with
+    assert [point.step for point in points] == [2, 4]  # one resumed run
     assert client.get_metric_history(tuned.run_id, "system/process_memory_megabytes")
     kept = {each.path for each in client.list_artifacts(tuned.run_id, "training")}
     assert kept == {"training/checkpoint.pt", "training/curve.csv"}
     assert (run.info.status, run.data.params["semi_rerain"]) == ("FINISHED", "1.0")
     assert "accepted" in run.data.params["streaks"]
     assert tuned.after > tuned.before
-    assert (tuned.share, "100% of the way from its start" in str(tuned)) == (1.0, True)
+    assert (tuned.share, "100% of the way from its initial weights" in str(tuned)) == (1.0, True)
     registered = Registry(settings).resolve("models:/semi-drdnet@challenger")
     assert registered.version == tuned.version == "1"
     assert registered.weights == tuned.weights.read_bytes()
@@ -129,7 +129,7 @@ def test_a_killed_training_is_resumed_and_becomes_challenger(
     assert finetuned(settings, request_, "third").version == "1"  # nothing is trained or registered twice
 
 
-def test_what_is_no_better_is_not_registered(
+def test_weights_that_are_not_better_are_not_registered(
     settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
 ):
     scores(monkeypatch, rising=-1)
@@ -162,7 +162,7 @@ def test_a_training_that_goes_astray_is_one_line(
         raise ValueError("stem.weight is not finite")
 
     monkeypatch.setattr("tasks.training.finetuning.fit", astray)
-    with pytest.raises(TrainingFailed, match="the training went astray"):
+    with pytest.raises(TrainingFailed, match="the training diverged"):
         finetuned(settings, request_)
 
 
@@ -195,7 +195,7 @@ REFUSED = {
     "no unlabelled photographs": ({"unlabelled": "EMPTY"}, "no photographs there"),
     "no labelled photographs": ({"data": "EMPTY"}, "needs photographs in clean/"),
     "nothing named": ({"preset": "slim", "data": ""}, "no data for preset slim: give --data"),
-    "no start": ({"preset": "mid", "model": ""}, "give one to start from with --model"),
+    "no start": ({"preset": "mid", "model": ""}, "name initial weights with --model"),
 }
 
 
@@ -211,8 +211,8 @@ def test_bad_input_is_one_line_before_any_training(
     assert not (tmp_path / "workspace" / "finetune").exists()
 
 
-def test_photographs_without_rain_are_no_bank(settings: Settings, request_: FinetuneRequest, tmp_path: Path):
-    """Clean photographs, as they are and flat: nothing trains on what a network takes from them."""
+def test_photographs_without_rain_give_no_bank(settings: Settings, request_: FinetuneRequest, tmp_path: Path):
+    """Layers that a network removes from clean photographs, unchanged or flat, are not used for training."""
     folder = tmp_path / "clean"
     folder.mkdir()
     Image.fromarray(np.full((160, 160, 3), 128, np.uint8)).save(folder / "flat.png")
@@ -221,7 +221,7 @@ def test_photographs_without_rain_are_no_bank(settings: Settings, request_: Fine
         finetuned(settings, replace(request_, unlabelled=str(folder)))
 
 
-def test_noise_is_no_bank(settings: Settings, request_: FinetuneRequest, tmp_path: Path):
+def test_noise_gives_no_bank(settings: Settings, request_: FinetuneRequest, tmp_path: Path):
     folder = tmp_path / "noise"
     folder.mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), dtype=np.uint8)

@@ -45,7 +45,7 @@ def test_streaks_of_the_pool_are_those_of_what_is_accepted_now(settings: Setting
 
 
 def levels(settings: Settings) -> tuple[set[int], set[int]]:
-    """Grey levels of the layers to train on and of those to judge by."""
+    """Return the grey levels of the layers for training and of those for validation."""
     streaks = material_at(settings, POOL, SemiConfig()).streaks
     assert streaks is not None
     assert streaks.description.endswith(" accepted, 2 noise")
@@ -80,12 +80,15 @@ def test_temporal_backgrounds_are_apart_and_some_cameras_are_held_out(settings: 
         ]
     )
     StreakLayers(settings.workspace).write("r0", [np.full((8, 8), 9, np.uint8)], ids[:1], {})
-    assert target_levels(settings, SemiConfig()) == [{30, 40}, {20}]  # what a network made is no target
-    assert target_levels(settings, SemiConfig(temporal=0)) == [None, None]  # what weighs nothing is not read
+    assert target_levels(settings, SemiConfig()) == [{30, 40}, {20}]  # a network's output is not a target
+    assert target_levels(settings, SemiConfig(temporal=0)) == [
+        None,
+        None,
+    ]  # targets without weight are not read
 
 
 def target_levels(settings: Settings, semi: SemiConfig) -> list[set[int] | None]:
-    """Grey levels of temporal backgrounds, and of those to choose weights by."""
+    """Return the grey levels of temporal backgrounds for training, and of those for choosing weights."""
     found = material_at(settings, POOL, semi)
     assert found.streaks is not None
     rain = found.real_rain(found.streaks)

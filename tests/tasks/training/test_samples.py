@@ -25,7 +25,7 @@ def test_the_held_out_picture_is_the_validation_split(tmp_path: Path):
         assert (pixels.astype(int) - dry[names.index(path.name)]).mean() > 0.5
 
 
-def test_what_is_there_stays(tmp_path: Path):
+def test_existing_samples_stay(tmp_path: Path):
     data, _ = make_training_samples(str(tmp_path))
     path = next((data / "clean").iterdir())
     path.write_bytes(b"mine")

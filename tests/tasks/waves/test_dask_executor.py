@@ -1,4 +1,4 @@
-"""A cluster whose workers come, go and differ, and whose scheduler goes away: what becomes of a run."""
+"""Runs on a cluster whose workers join, leave and differ, and whose scheduler disappears."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ IMAGES = 40
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[DaskCluster]:
-    """A scheduler with one worker."""
+    """Run a scheduler with one worker."""
     with dask_cluster(tmp_path / "dask", workers=1) as running:
         yield running
 
 
 @pytest.fixture
 def world(tmp_path: Path, elsewhere: DaskCluster) -> World:
-    """Photographs, of which each is a shard of its own and a wave too."""
+    """Return photographs, each of which is a separate shard and wave."""
     return world_on(elsewhere, tmp_path)
 
 
@@ -45,7 +45,7 @@ def world_on(cluster: DaskCluster, root: Path, **settings: object) -> World:
 
 @pytest.fixture
 def start(world: World) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
-    """Starts a run of the world, which does not outlive its test."""
+    """Yield a function that starts a run of the world, which does not outlive its test."""
     started: list[subprocess.Popen[str]] = []
 
     def run(fault: str = "") -> subprocess.Popen[str]:
@@ -66,7 +66,7 @@ def test_a_worker_that_joins_in_the_middle_gets_work(
     run = start(f"before-commit:stop:{token}")
     wait_until(
         lambda: not token.exists()
-    )  # in the middle, the coordinator waits until the other one is there
+    )  # during the run, the coordinator waits until the other worker has joined
     with elsewhere.joined_by("late"):
         run.send_signal(signal.SIGCONT)
         printed = run.communicate(timeout=PATIENCE)
@@ -119,7 +119,7 @@ def test_only_workers_that_offer_what_shards_take_get_them(elsewhere: DaskCluste
 
 
 def test_a_device_runs_one_shard_at_a_time(elsewhere: DaskCluster, tmp_path: Path) -> None:
-    """On a worker of four threads; the folder can be made only while nobody else has made it."""
+    """The worker has four threads; creating the folder fails while another shard has created it."""
     alone = ["sh", "-c", f"mkdir {tmp_path}/busy && sleep 0.1 && rmdir {tmp_path}/busy"]
     with (
         elsewhere.joined_by("device", "--nthreads", "4", "--resources", "GPU=1"),

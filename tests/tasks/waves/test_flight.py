@@ -1,4 +1,4 @@
-"""Shards under way: what becomes of them where nobody answers, and who is to blame for a dead worker."""
+"""Shards in flight: their outcome if no worker answers, and the search for the cause of a dead worker."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_no_more_shards_are_sent_once_the_scheduler_is_gone() -> None:
     assert ([part.shard for part in parts if part is not None], workers.tried) == ([shard_of("a")], ["a"])
 
 
-def test_what_a_worker_did_not_begin_is_sent_again_before_new_shards() -> None:
+def test_items_that_a_worker_did_not_begin_are_sent_again_before_new_shards() -> None:
     workers = Workers(most=2)
     shards = iter([shard_of(*"abcde", index=0), shard_of("f", index=1)])
     rows = [
@@ -63,7 +63,7 @@ def test_what_a_worker_did_not_begin_is_sent_again_before_new_shards() -> None:
     assert (workers.tried, rows) == (["abcde", "cde", "e", "f"], list("abcdef"))
 
 
-def test_an_error_of_ours_is_not_taken_for_a_dead_worker(scheduler: dict[str, str]) -> None:
+def test_an_error_of_our_code_is_not_mistaken_for_a_dead_worker(scheduler: dict[str, str]) -> None:
     wrong = replace(JOB, device="no such device")
     with on_dask(Settings(**scheduler, _env_file=None)) as executor:
         flight = Flight(executor, wrong, lambda: 1, 60.0)
@@ -97,7 +97,7 @@ def test_workers_that_always_die_blame_no_image() -> None:
     ("fault", "reason"),
     [(None, "DERAIN_STALL_SECONDS"), (FutureCancelledError("key", "gone"), SCHEDULER_GONE)],
 )
-def test_where_nobody_answers_the_rest_stays_pending(fault: Exception | None, reason: str) -> None:
+def test_if_no_worker_answers_the_rest_stays_pending(fault: Exception | None, reason: str) -> None:
     found = list(quarantine(Workers({"c": fault}), "ab", "cd", "ef"))
     assert statuses(iter(found)) == {"a": "derained", "b": "derained"}
     left = {image.key: image.reason for part in found for image in part.result.unfinished}

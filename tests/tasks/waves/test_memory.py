@@ -1,4 +1,4 @@
-"""Large images wait for one another, small ones for nobody."""
+"""Large images wait for one another, small ones do not wait."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def waiting() -> Iterator[threading.Event]:
-    """Another worker that wants to hold a large image too, and sets this once it may."""
+    """Run another worker that waits for the lock of large images; yield an event that is set once it has it."""
     entered, started = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -72,7 +72,7 @@ with reserved({LARGE}):
         pass
 
 
-def test_what_another_user_put_in_place_of_the_lock_is_not_followed(
+def test_a_link_of_another_user_in_place_of_the_lock_is_not_followed(
     lock: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with reserved(LARGE):

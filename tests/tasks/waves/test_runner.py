@@ -1,4 +1,4 @@
-"""The runner of all stages: when it sends, when it records, when it stops."""
+"""The runner of all stages: when it sends shards, records rows and stops."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.samples.shards import JOB, Workers, death, result_of, shard_o
 
 @dataclass
 class Letters:
-    """A stage whose items are letters; it writes down what happens, in order."""
+    """A stage whose items are letters, and which records all events in order."""
 
     keys: str
     happened: list[str] = field(default_factory=list)
@@ -47,14 +47,14 @@ class Letters:
 
 
 class Lease:
-    """A lease that is ours."""
+    """A lease that this run always holds."""
 
     def check(self) -> None:
         return
 
 
 class Sending(Workers):
-    """Workers that write down what they are sent."""
+    """Workers that record the shards that they receive."""
 
     def __init__(self, happened: list[str], *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -115,7 +115,7 @@ def test_once_workers_hang_what_the_others_did_is_recorded_and_no_more_is_sent()
     assert "send k" not in stage.happened
 
 
-def test_suspects_wait_until_all_else_is_through() -> None:
+def test_suspects_wait_until_all_other_shards_are_done() -> None:
     stage = Letters("xabcd")
     tally = run(stage, {"x": death()})
     assert (tally.done, tally.rejected) == (4, 1)
@@ -135,7 +135,7 @@ def test_an_ordered_stage_records_nothing_before_what_precedes_it() -> None:
 
 
 class Reordering(Workers):
-    """Workers that bring back x after d."""
+    """Workers that return x after d."""
 
     def submit(self, function: Any, *arguments: Any) -> Any:
         answer = super().submit(function, *arguments)
@@ -207,7 +207,7 @@ def test_a_commit_that_is_interrupted_is_not_begun_again() -> None:
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """Python's own answer to Ctrl-C, which workers of pytest-xdist ignore."""
+    """Restore Python's own handling of Ctrl-C, which workers of pytest-xdist ignore."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""A worker whose thread hangs for ever: the run does not."""
+"""A run ends even if the thread of a worker hangs for ever."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.worlds.batch import World, changed_photo
 pytestmark = pytest.mark.slow
 
 
-def test_a_run_whose_worker_hangs_ends_by_itself(
+def test_a_run_whose_worker_hangs_ends(
     new_world: Callable[..., World], world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "decode=hangs.png:hang")
@@ -26,7 +26,7 @@ def test_a_run_whose_worker_hangs_ends_by_itself(
         certificates = written(client.security, world.root / "certificates")
         warm = new_world("warm", **certificates.settings(client.scheduler.address), shard_images=1)
         keys = warm.put_photos(4)
-        warm.derain()  # once all is loaded, seconds are long
+        warm.derain()  # once everything is loaded, seconds are a long time
         keys += [warm.put(name, changed_photo(7)).name for name in ("hangs.png", "is next.png", "later.png")]
         impatient = replace(warm, settings=warm.settings.model_copy(update={"stall_seconds": 4.0}))
         failed = impatient.derain()
@@ -34,7 +34,7 @@ def test_a_run_whose_worker_hangs_ends_by_itself(
     assert (failed.state, failed.counts.derained, failed.counts.pending) == ("Failed", 2, 1)
     assert failed.message == (
         "1 images are still pending, run it again to continue with them (hangs.png: no shard came back for 4 s"
-        " (DERAIN_STALL_SECONDS): workers hang or are gone, look at their logs)"
+        " (DERAIN_STALL_SECONDS): workers hang or are gone, see their logs)"
     )
     assert "hangs.png" not in warm.outputs()
     elsewhere = world.settings.model_copy(update={"workspace": warm.settings.workspace})

@@ -1,4 +1,4 @@
-"""What a run has done: counted, and added up."""
+"""Counting and adding the results of a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_tally_keeps_a_few_reasons_and_counts_all() -> None:
     assert (tally.pixels, tally.reasons) == (3 * 16 * 24, {"zero bytes": 3})
 
 
-def test_what_is_withdrawn_is_pending_with_its_reason() -> None:
+def test_withdrawn_items_are_pending_with_their_reason() -> None:
     tally = Tally()
     tally.add(result_of(record("a"), record("b")), outcome_of)
     tally.withdraw([Unfinished("b", "disk full")])

@@ -1,4 +1,4 @@
-"""Waves are task runs where there is a flow run, and are done without one too."""
+"""Waves are task runs if there is a flow run, and are processed without one as well."""
 
 from __future__ import annotations
 

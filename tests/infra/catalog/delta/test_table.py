@@ -45,7 +45,7 @@ def table(tmp_path: Path) -> CatalogTable:
     return CatalogTable(str(tmp_path), CLOUDS)
 
 
-def test_columns_have_their_types_where_there_is_no_row(table: CatalogTable) -> None:
+def test_columns_have_their_types_without_rows(table: CatalogTable) -> None:
     for _ in range(2):
         absent = table.frame(where="name = 'stratus'")
         assert (absent.height, dict(absent.schema)) == (0, TYPES)

@@ -32,6 +32,6 @@ def test_without_an_afr_net_the_student_teaches_itself():
     assert str(default_teacher([STUDENT, BETTER])) == f"self-ensemble-4:{DEFAULT}.safetensors"
 
 
-def test_what_ships_has_a_teacher_that_can_be_read():
+def test_the_shipped_default_teacher_can_be_read():
     teacher = read_teacher(str(default_teacher(shipped_networks())))
     assert teacher.digest

@@ -115,7 +115,7 @@ def test_inner_terms_fade_to_nothing():
     assert set(late) == {"psnr", "labelled", "features", "attention"}
 
 
-def test_what_weighs_nothing_is_not_asked_for(monkeypatch: pytest.MonkeyPatch):
+def test_terms_without_weight_are_not_computed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Teacher, "teach", None)
     nothing = DistillConfig(labelled_weight=0, feature_weight=0, unlabelled_weight=0)
     pair, student = rainy_pair(32, 32, 2), a_student()
@@ -141,7 +141,7 @@ def test_gradients_reach_student_and_projections_and_no_teacher():
     assert all(parameter.grad is None for parameter in teacher.network.parameters())
 
 
-def test_the_teacher_is_no_part_of_what_is_kept():
+def test_the_teacher_is_not_part_of_the_checkpoint():
     names = set(objective(targets=some_targets()).state_dict())
     parts = {"mean", "variance", "seen"}
     expected = {f"match.norms.{cell}.{part}" for cell in (2, 4, 8) for part in parts}
@@ -149,7 +149,7 @@ def test_the_teacher_is_no_part_of_what_is_kept():
     assert names == expected
 
 
-def test_each_step_and_process_has_crops_of_its_own():
+def test_each_step_and_process_has_different_crops():
     pair, targets = rainy_pair(16, 16, 4), some_targets()
     drawn = [
         objective(targets=targets, process=(number, 2))._unlabelled_crops(CONFIG, step, pair)[0]  # type: ignore[index]

@@ -32,7 +32,7 @@ SHORT = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data, unlabelled photographs and two teachers."""
+    """Return a folder with data, unlabelled photographs and two teachers."""
     root = tmp_path_factory.mktemp("place")
     write_training_folder(root / "data")
     (root / "rainy").mkdir()
@@ -70,7 +70,7 @@ def test_one_teacher_for_labelled_rain_and_another_for_photographs(place, tmp_pa
         (["--unlabelled=nowhere"], "nowhere: no photographs there"),
     ],
 )
-def test_what_cannot_be_distilled_is_one_line(place, tmp_path, monkeypatch, words, line):
+def test_an_impossible_distillation_is_refused_in_one_line(place, tmp_path, monkeypatch, words, line):
     teacher = f"--teacher={place / 'student-tiny.safetensors'}"
     with pytest.raises(SystemExit, match=line):
         typed(monkeypatch, place, teacher, f"--out={tmp_path}", *words)
@@ -90,7 +90,7 @@ def test_a_lead_is_measured_once(place, tmp_path, monkeypatch):
     assert measure_lead(launched(config), teacher, student, place / "data", memory) == lead
 
 
-def test_the_lead_of_another_teacher_or_over_another_student_is_measured_anew(place, tmp_path, monkeypatch):
+def test_the_lead_of_another_teacher_or_over_another_student_is_measured_again(place, tmp_path, monkeypatch):
     reported: list[Any] = []
 
     def validate(network: Any, pairs: Any) -> Any:
@@ -113,7 +113,7 @@ def test_the_lead_of_another_teacher_or_over_another_student_is_measured_anew(pl
     assert len(reported) == 2 * 4  # all but the last
 
 
-def test_a_lead_of_less_than_0_7_dB_is_no_teacher():  # noqa: N802
+def test_a_network_with_a_lead_below_0_7_dB_is_not_a_teacher():  # noqa: N802
     assert Lead(30.8, 30.0).suffices
     assert not Lead(30.6, 30.0).suffices
     assert "should lead by 0.7 dB" in str(Lead(30.6, 30.0))

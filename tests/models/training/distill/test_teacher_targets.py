@@ -82,7 +82,7 @@ def test_folders_without_photographs_are_named(tmp_path: Path):
         read_photographs(tmp_path)
 
 
-def test_of_many_an_even_share_is_taken():
+def test_an_even_share_of_many_photographs_is_taken():
     assert evenly(list("abcdefgh"), 4) == list("aceg")
     assert evenly(list("abc"), 4) == list("abc")
 

@@ -6,16 +6,16 @@ import pytest
 import torch
 
 from models.modelfile import pack, write_model_file
-from models.training.distill.teachers import Teacher, TeacherSpec, parse_teacher, read_teacher, seen_from
+from models.training.distill.teachers import Teacher, TeacherSpec, parse_teacher, read_teacher, to_view
 from tests.support.samples.networks import random_network
 from tests.support.samples.students import random_pictures, random_student
 
 
 def test_a_view_is_turned_back_whatever_its_shape():
     pictures = random_pictures(2, 3, 6, 10)
-    views = [seen_from(number, pictures) for number in range(8)]
+    views = [to_view(number, pictures) for number in range(8)]
     for number, view in enumerate(views):
-        assert torch.equal(seen_from(number, view, back=True), pictures)
+        assert torch.equal(to_view(number, view, back=True), pictures)
     flat = {tuple(view.flatten().tolist()) for view in views}
     assert len(flat) == 8
     assert all(view.shape == pictures.shape for view in views[:4])

@@ -11,16 +11,16 @@ def looks(watch: CollapseWatch, found: list[float], rendered: float = 0.04) -> N
         watch.look(10 * step, torch.full((2, 1), rendered), torch.full((3, 2), level))
 
 
-def test_steady_rain_is_no_collapse():
+def test_steady_rain_is_not_a_collapse():
     looks(CollapseWatch(), [0.04] * 50)
 
 
 @pytest.mark.parametrize("pool", [0.001, 0.02, 0.3])
-def test_a_pool_of_lighter_or_heavier_rain_is_no_collapse(pool: float):
+def test_a_pool_of_lighter_or_heavier_rain_is_not_a_collapse(pool: float):
     looks(CollapseWatch(), [pool] * 50)
 
 
-def test_finding_more_and_more_up_to_what_is_rendered_is_no_collapse():
+def test_finding_more_rain_up_to_the_rendered_amount_is_not_a_collapse():
     looks(CollapseWatch(), [0.01 + 0.001 * step for step in range(40)])
 
 
@@ -30,17 +30,17 @@ def test_nothing_and_everything_are_collapses(after: float, amount: str):
         looks(CollapseWatch(), [0.03] * 5 + [after] * 60)
 
 
-def test_one_odd_batch_is_no_collapse():
+def test_one_odd_batch_is_not_a_collapse():
     looks(CollapseWatch(), [0.03] * 5 + [0.1] + [0.03] * 5 + [0.0] + [0.03] * 5)
 
 
-def test_what_is_not_a_number_is_a_collapse():
+def test_an_output_that_is_not_finite_is_a_collapse():
     with pytest.raises(Collapsed, match="nan"):
         looks(CollapseWatch(), [0.03, float("nan")])
 
 
 def test_processes_see_a_collapse_together(monkeypatch: pytest.MonkeyPatch):
-    """One finds somewhat less, the other nothing any more: both stop."""
+    """One finds somewhat less rain, the other none at all: both stop."""
     others = iter([torch.tensor([0.03, 0.04])] * 5 + [torch.tensor([0.0, 0.04])] * 60)
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)

@@ -38,7 +38,7 @@ def test_patches_have_unit_variance_and_flat_ones_stay_flat():
 
 
 def test_streak_contrast_draws_rain_to_rain():
-    """Its gradient reaches the rain layer and the head, and training it lowers it."""
+    """The gradient reaches the rain layer and the head, and training lowers the term."""
     torch.manual_seed(0)
     contrast, pair = StreakContrast(), rainy_pair(64, 64, 2)
     real = pair.streaks.flip(-1)

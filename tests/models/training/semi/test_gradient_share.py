@@ -1,4 +1,4 @@
-"""Terms that are scaled to a share of another term's gradient."""
+"""Scaling of terms to a share of another term's gradient."""
 
 from __future__ import annotations
 

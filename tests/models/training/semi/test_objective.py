@@ -120,7 +120,7 @@ def test_re_rain_takes_its_share_of_the_batch():
 
     for share, counts in ((0.5, [2, 2]), (0.25, [3, 1]), (0.9, [1, 3])):
         network = Counting()
-        terms = terms_of(SemiConfig(rerain_share=share), network, step=1)  # no look at that step
+        terms = terms_of(SemiConfig(rerain_share=share), network, step=1)  # not measured at that step
         assert network.seen == counts
         assert set(terms) == {"labelled", "rerain"}
 
@@ -145,7 +145,7 @@ def test_impossible_settings_are_refused():
 
 
 class Slides(Network):
-    """Derains by half at first, and slides to something else."""
+    """Removes half of the rain at first, and drifts to another output."""
 
     def __init__(self, end: str) -> None:
         super().__init__()
@@ -174,7 +174,7 @@ def test_a_network_that_slides_away_is_a_collapse(end: str):
         looks(semi, Slides(end), 60)
 
 
-def test_a_network_that_stays_is_no_collapse():
+def test_an_unchanged_network_is_not_a_collapse():
     looks(objective(SemiConfig(rerain=0.0, watch_every=1)), random_network("student-tiny"), 10)
 
 
@@ -207,7 +207,7 @@ def flat(tree: Any, name: str = "") -> dict[str, Any]:
 
 
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(data: Path, tmp_path: Path):
-    """With every term: the contrast head and the watch's memory are part of the checkpoint."""
+    """All terms are on: the contrast head and the history of the collapse watch are part of the checkpoint."""
     start = tmp_path / "start.safetensors"
     write_model_file(pack(random_network("student-tiny"), {}), start)
     config = replace(TRAIN, precision="bf16-mixed", init=str(start))

@@ -17,7 +17,7 @@ def test_features_of_five_levels_each_half_as_fine():
     assert [level.shape[-2:] for level in features] == [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
 
 
-def test_its_rain_is_no_derainers():
+def test_its_rain_families_are_used_neither_in_training_nor_in_judging():
     trained = {family for recipe in recipes.RECIPES.values() for family, _ in recipe.families}
     judging = {streaks.COARSE, streaks.SLEET, streaks.NEEDLES}
     assert not {*FAMILIES} & (trained | judging)

@@ -44,7 +44,7 @@ def test_a_temporal_background_counts_only_where_it_is_trusted():
         assert isinstance(found, TemporalScore)
         return found.temporal
 
-    assert temporal(0) == CLEAN_CEILING  # nothing that the network does is looked at
+    assert temporal(0) == CLEAN_CEILING  # the output of the network is ignored
     assert temporal(0) > temporal(128) > temporal(255)
     whole = [stills.whole(number)[:2] for number in range(len(stills))]
     pairs = [RainyPair(rainy, target, target[:, :1]) for rainy, target in whole]

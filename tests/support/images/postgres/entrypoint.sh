@@ -1,7 +1,8 @@
 set -e
 data=/var/lib/postgresql/data
 as_postgres() { setpriv --reuid postgres --regid postgres --clear-groups "$@"; }
-install -d -o postgres -g postgres "$data" /var/run/postgresql
+install -d -m 0700 -o postgres -g postgres "$data"
+install -d -o postgres -g postgres /var/run/postgresql
 if [ ! -s "$data/PG_VERSION" ]; then
     echo "$POSTGRES_PASSWORD" > /tmp/password
     chown postgres /tmp/password

@@ -1,4 +1,4 @@
-"""Objects in an archive: a row that says so, and derained once somebody has restored them."""
+"""Archived objects get a row with that reason, and are derained once they are restored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.worlds.batch import changed_photo, model_path
 from tests.support.worlds.batch_driver import Asked, derain
 
 
-def test_what_the_listing_says_is_archived_is_not_asked_for() -> None:
+def test_objects_listed_as_archived_are_not_requested() -> None:
     medium = Photographs(MediumSpec("s3://nowhere", "s3://nowhere", Export("same"), 1000))
     with pytest.raises(ObjectArchived):
         medium.fetch(ImageRef("a.jpg", "e", 1, archived=True))

@@ -1,4 +1,4 @@
-"""One folder with all that is wrong in real collections: each image ends as it should, none harms another."""
+"""A folder with all faults of real collections: each image has the right outcome, and none affects another."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ REJECTED = {
     "noise.jpg": (bytes(range(256)) * 4, None),
     "document.jpeg": (b"%PDF-1.7 and so on", "PDF, not an image"),
 }
-"""Images with the reason that their rows give."""
+"""Rejected images, with the reasons in their rows."""
 
 DERAINED = {
     "one pixel.png": encoded(picture("RGB", height=1, width=1), "PNG"),
@@ -127,7 +127,7 @@ def test_each_is_derained_or_skipped_or_a_row_with_a_reason(bad_world: World) ->
     assert (again.counts.derained, again.counts.rejected, again.counts.done_before) == (0, 0, len(reasons))
 
 
-def test_each_has_an_output_of_its_own_in_a_forced_format(bad_world: World) -> None:
+def test_each_image_has_a_separate_output_in_a_forced_format(bad_world: World) -> None:
     summary = bad_world.derain(export="png")
     made = bad_world.outputs()
     assert summary.counts.derained == len(DERAINED) + 1  # a GIF that does not move can be a PNG
@@ -170,7 +170,7 @@ def test_keys_of_a_manifest_cannot_leave_the_destination(world: World, key: str)
     assert new == {"derained/good.png", "rainy/manifest.csv", "tiny-0.safetensors", "tiny-0.json"}
 
 
-def test_what_is_no_file_in_a_manifest_is_a_row(world: World) -> None:
+def test_a_key_in_a_manifest_that_is_not_a_file_is_a_row(world: World) -> None:
     world.put("good.png", PNG)
     os.mkfifo(world.source / "pipe.png")
     (world.source / "folder.png").mkdir()
@@ -193,7 +193,7 @@ def test_what_is_no_file_in_a_manifest_is_a_row(world: World) -> None:
 
 
 def test_a_name_too_long_for_an_output_is_a_row(world: World) -> None:
-    """What is a name in a bucket, and with a new suffix, need not be one in a folder."""
+    """A valid key in a bucket may be too long for a file name, especially with a new suffix."""
     longest = "x" * 251 + ".jpg"
     world.put(longest, JPEG)
     world.put("short.jpg", JPEG)

@@ -1,4 +1,4 @@
-"""Runs that are interrupted at some moment: how much work is done once more."""
+"""Interrupted runs: the amount of work that has to be repeated."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tests.support.worlds.batch import PATIENCE, World
 
 pytestmark = pytest.mark.slow
 SECONDS = 0.2
-"""How long each image takes at least; on a busy machine longer, and then less is done in the same time."""
+"""Minimum time per image; on a busy machine images take longer, and less is done in the same time."""
 AHEAD = 8
-"""Images of a shard that are fetched and put at the same time as one is derained."""
+"""Number of images of a shard that are fetched and put while another one is derained."""
 MOST_REDONE = {
     signal.SIGINT: 4 / SECONDS + AHEAD,
     signal.SIGTERM: 4 / SECONDS + AHEAD,
     signal.SIGKILL: 15 / SECONDS,
 }
-"""Images of the shard under way, and after SIGKILL of the last 15 seconds."""
+"""Maximum numbers of repeated images: those of the current shard or, after SIGKILL, of the last 15 seconds."""
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_little_is_derained_twice(sign: signal.Signals, least: int, world: World
     redone = {key for key in before if before[key] != after[key]}
     assert (summary.state, sorted(after), len(world.rows())) == ("Completed", keys, len(keys))
     assert len(redone) == summary.counts.derained - (len(keys) - len(before))
-    again = redone & set(done)  # on a busy machine some more are made before the signal is heard
+    again = redone & set(done)  # on a busy machine, more are made before the signal arrives
     assert len(again) <= MOST_REDONE[sign], f"{len(again)} of {len(done)} outputs, {len(before)} at the end"
     assert world.derain().counts.derained == 0
 

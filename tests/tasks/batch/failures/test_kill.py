@@ -1,4 +1,4 @@
-"""Runs killed by SIGKILL, everywhere: the next run ends as if nothing had happened."""
+"""Runs killed by SIGKILL at any point: the next run ends as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Undisturbed = tuple[dict[str, bytes], list[dict[str, Any]]]
 
 @pytest.fixture
 def run(world: World) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
-    """Starts runs of the world; none outlives its test."""
+    """Yield a function that starts runs of the world, which do not outlive their test."""
     started = []
 
     def start(fault: str) -> subprocess.Popen[str]:
@@ -49,7 +49,7 @@ def run(world: World) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
 
 @pytest.fixture
 def undisturbed(world: World) -> Undisturbed:
-    """What a run leaves that nobody disturbs; then all of it is taken away, and the images are as they were."""
+    """Return the results of an undisturbed run, and remove them, so that the images are pending again."""
     world.put_photos(IMAGES)
     world.put("night/007 bad.jpg", b"")
     world.derain()
@@ -67,7 +67,7 @@ def test_killed_with_all_its_workers(
     errors = _ended(process := run(f"{place}:group:{token}"))
     assert (process.returncode, token.exists()) == (-signal.SIGKILL, False), errors
     listed = {ref.key for ref in open_location(str(world.destination)).list()}
-    assert listed == world.outputs().keys()  # what was being written is nobody's image
+    assert listed == world.outputs().keys()  # unfinished files are not listed as images
     assert half_written(world) or not place.startswith("during-put")
     torn = {key for key, data in world.outputs().items() if data != undisturbed[0][key]}
     assert not torn
@@ -98,7 +98,7 @@ def test_killed_while_a_commit_is_written(
 
 
 @pytest.mark.parametrize("place", PLACES[:1])
-def test_a_run_whose_worker_is_killed_ends_by_itself(
+def test_a_run_whose_worker_is_killed_ends(
     place: str,
     new_world: Callable[..., World],
     world: World,
@@ -132,7 +132,7 @@ def test_an_image_that_kills_its_worker_is_found_and_the_others_are_derained(
     assert (world.outputs(), world.rows()) == undisturbed
 
 
-def test_of_two_runs_at_once_the_second_is_refused_with_the_holder(
+def test_the_second_of_two_concurrent_runs_is_refused_with_the_holder(
     world: World, undisturbed: Undisturbed, run: Callable[[str], subprocess.Popen[str]]
 ) -> None:
     first = run("")

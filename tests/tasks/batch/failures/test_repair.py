@@ -1,4 +1,4 @@
-"""After a repair the next run goes on: it derains again what no row accounts for, and nothing else."""
+"""After a repair, the next run derains images without a row again, and nothing else."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def test_a_catalog_in_use_is_not_repaired(world: World) -> None:
         repair(world.settings)
 
 
-def test_a_workspace_in_order_is_left_alone(world: World) -> None:
+def test_an_intact_workspace_is_unchanged(world: World) -> None:
     assert repair(world.settings).lines() == [
-        f"{name}: in order" for name in ("derained", "pool", "pseudo_labels", "promotions")
+        f"{name}: intact" for name in ("derained", "pool", "pseudo_labels", "promotions")
     ]
     assert not (world.root / "workspace").exists()

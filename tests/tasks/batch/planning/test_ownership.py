@@ -39,7 +39,7 @@ def planned(
 
 
 def digests_match(world: World) -> bool:
-    """Whether each output of the newest rows has the digest that its row names."""
+    """Return whether each output has the digest in its newest row."""
     made = world.outputs()
     return all(
         hashlib.sha256(made[row["output_key"]]).hexdigest() == row["output_sha256"]
@@ -130,7 +130,7 @@ def test_an_object_of_another_etag_is_not_what_was_written(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("place", ["folder", "bucket"])
-def test_what_was_put_is_what_a_listing_says(
+def test_a_put_returns_what_a_listing_shows(
     place: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     location = open_location(str(tmp_path) if place == "folder" else f"{request.getfixturevalue('moto')}/out")
@@ -165,7 +165,7 @@ def test_the_order_of_commits_decides_and_no_clock(tmp_path: Path) -> None:
 
 
 def old_table(catalog: Catalog, rows: list[object]) -> None:
-    """Write a table as the versions of this project wrote it that did not know the newest columns."""
+    """Write a table in the form of earlier versions of this project, without the newest columns."""
     written = records_table(rows, TABLE).drop_columns(["output_size", "output_etag"])
     write_deltalake(catalog.url, pa.table(written), mode="append")
 

@@ -1,4 +1,4 @@
-"""What is planned is what the rules say, for any history of an image; a plan carried out leaves nothing to do."""
+"""A plan follows the rules for any history of an image, and leaves nothing to do once it is carried out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def outputs_of(records: Iterable[DerainRecord]) -> list[ImageRef]:
 
 
 def carry_out(todo: Plan, catalog: Catalog, minute: int, digest: str = "model-1") -> list[DerainRecord]:
-    """Derain in thought: commit a row for each pending image, shard by shard."""
+    """Simulate deraining: commit a row for each pending image, shard by shard."""
     rows: list[DerainRecord] = []
     for shard in todo.shards(ShardLimits(3, 10**9)):
         made = [derained(item.key, item.etag, minute, model_digest=digest) for item in shard.items]
@@ -97,7 +97,7 @@ def test_history_decides(catalog, name):
 
 
 @pytest.mark.parametrize("redo", ["none", "stale", "rejected"])
-def test_what_was_archived_is_taken_up_once_it_is_restored(catalog: Catalog, redo: Redo) -> None:
+def test_archived_images_are_pending_once_they_are_restored(catalog: Catalog, redo: Redo) -> None:
     rows = [rejected(key, reason=ARCHIVED) for key in ("still there", "restored")]
     catalog.commit([*rows, derained("archived since")], replace=False)
     listing = [replace(ref("still there"), archived=True), ref("restored")]
@@ -117,7 +117,7 @@ def vars_of(scope) -> list[str]:
 
 def test_counts_describe_the_source(catalog):
     rows = [derained("done"), derained("gone"), rejected("bad"), derained("old", model_digest="model-0")]
-    catalog.commit([*rows, derained("not listed any more")], replace=False)
+    catalog.commit([*rows, derained("no longer listed")], replace=False)
     there = [ref("done.png"), ref("old.png")]
     listing = [*(ref(row.key) for row in rows), ref("new"), ref("Thumbs.db")]
     with plan(request(), catalog, listing, there) as todo:
@@ -203,7 +203,7 @@ def test_a_shard_is_all_new_or_all_again(catalog):
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that happens between two runs."""
+    """A change between two runs."""
 
     kind: str
     key: int
@@ -218,7 +218,7 @@ STEPS = st.lists(
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, redo=st.sampled_from(["none", "stale", "rejected"]))
 def test_plan_agrees_with_a_plain_model_and_leaves_nothing_to_do(steps, redo):
-    """Changes, changes back, lost outputs, rejects, whole and broken-off runs in any order."""
+    """Changes, reverted changes, lost outputs, rejects, complete and aborted runs occur in any order."""
     with TemporaryDirectory() as folder:
         catalog = Catalog(folder)
         etags = dict.fromkeys(range(5), 0)
@@ -248,7 +248,7 @@ def _planned(catalog, etags, there, redo) -> Plan:
 
 
 def _run(catalog, etags, latest, there, minute, redo, most) -> None:
-    """Plan, compare with the rules said plainly, and carry out the first `most` images."""
+    """Plan, compare the plan with a simple version of the rules, and carry out the first `most` images."""
     with _planned(catalog, etags, there, redo) as todo:
         assert [int(item.key) for item in todo.refs()] == [
             key

@@ -19,7 +19,7 @@ from tests.support.samples.reports import HOSTILE_KEYS, record, reject, report, 
 
 
 class Page(HTMLParser):
-    """What a browser would build: the tags with their attributes, and the text inside each section."""
+    """The parsed page: tags with their attributes, and the text of each section."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

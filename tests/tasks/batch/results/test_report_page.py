@@ -1,4 +1,4 @@
-"""The report in a real browser: what a reader sees and can do, and that nothing leaves the page."""
+"""The report in a real browser: its display and controls, and no request to other addresses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_every_picture_loads(opened):
     )
     assert len(sizes) == 2 * (5 + 4)
     assert all(min(size) > 0 for size in sizes)
-    assert sizes[2] == sizes[3]  # the two sides of a pair lie on each other
+    assert sizes[2] == sizes[3]  # the two sides of a pair cover each other
     assert sizes[2][:2] == [600, 400]
 
 
@@ -71,7 +71,7 @@ def test_the_picture_changes_only_where_the_line_passed(opened):
     changed = np.abs(opened.pixels(1) - before).max(axis=2) > 24
     width = changed.shape[1]
     passed = changed[: changed.shape[0] // 3, round(0.35 * width) : round(0.65 * width)]
-    assert passed.mean() > 0.05  # the streaks came
+    assert passed.mean() > 0.05  # the rain is visible
     assert not changed[:, : round(0.25 * width)].any()
     assert not changed[:, round(0.76 * width) :].any()
 
@@ -82,7 +82,7 @@ def test_the_rainy_side_is_left_of_the_line(opened):
     opened.place(1, 100)
     added = (opened.pixels(1) - derained)[: derained.shape[0] // 3, 10:-10]  # above handle and labels
     assert added.mean() > 5  # streaks are bright
-    assert np.percentile(added, 5) > -12  # and take nothing away but what JPEG does
+    assert np.percentile(added, 5) > -12  # and only JPEG artefacts are darker
 
 
 def test_worst_and_random_samples_are_listed(opened):
@@ -111,7 +111,7 @@ def test_a_script_that_slipped_in_would_be_refused(browser, address, tmp_path):
     page = browser.new_page()
     page.goto(with_a_script(address, tmp_path))
     assert page.evaluate("window.hacked") is None
-    assert page.locator("[aria-valuetext]").count() == 9  # ours did run
+    assert page.locator("[aria-valuetext]").count() == 9  # the page's own script ran
     page.close()
 
 
@@ -175,7 +175,7 @@ def test_text_is_legible_in_both_schemes(browser, address, scheme):
 
 
 def colours(element: Locator) -> list[tuple[int, ...]]:
-    """Read the colour of a text and that of the nearest painted background behind it."""
+    """Return the colours of a text and of the nearest painted background behind it."""
     texts = element.evaluate(
         "element => { const ink = getComputedStyle(element).color; let paper = 'rgba(0, 0, 0, 0)';"
         " for (; paper === 'rgba(0, 0, 0, 0)'; element = element.parentElement)"
@@ -186,7 +186,7 @@ def colours(element: Locator) -> list[tuple[int, ...]]:
 
 
 def luminance(colour: tuple[int, ...]) -> float:
-    """Relative luminance as the WCAG contrast ratio takes it."""
+    """Return the relative luminance, as the WCAG contrast ratio defines it."""
     linear = [
         c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in colour)
     ]

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.chromium]
 
 
 class TestTable:
-    """All images of the run."""
+    """Tests of the table with all images of the run."""
 
     @pytest.fixture
     def table(self, opened: Seen) -> Locator:
@@ -73,7 +73,7 @@ class TestTable:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(page_file.as_uri())
-        assert page.locator("tbody img").count() == len(names) - 1  # browsers open no TIFF
+        assert page.locator("tbody img").count() == len(names) - 1  # browsers cannot open TIFF
         assert not any("more-44" in url for url in asked)
         first = page.locator("tbody tr", has_text="a b#c?.png")
         first.scroll_into_view_if_needed()
