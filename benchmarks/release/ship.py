@@ -3,9 +3,8 @@
     python -m benchmarks.release.ship checkpoints/student-base --data DATA
     python -m benchmarks.release.ship checkpoints/student-large --data DATA --beats student-base.safetensors
 
-Better means a higher overall validation score. Rain recall and detail kept on the same rainy photographs are
-printed too: a network that was trained on pixels alone may become cautious on real photographs, so replace the
-champion only if neither falls.
+Better means a higher overall validation score, and no lower informedness of planted rain and detail on the same
+rainy photographs: a network that is trained further on rendered rain may become cautious on real photographs.
 
 The command copies `<out>/<preset>.safetensors` of a training to `models/weights/`, with a note on its data in the
 config, and its curve to `benchmarks/results/training_<preset>.csv`.
@@ -87,7 +86,7 @@ def refuse_worse(candidate: Path, new: Scores, rival: Path, pairs: ValidationSet
     lead = new.rendered.overall - old.rendered.overall
     informed = new.planted.informedness - old.planted.informedness
     print(f"{rival}: {old}\n{candidate}: {new}\nlead {lead:+.3f} dB, informedness {informed:+.3f}")
-    if lead <= 0:
+    if lead <= 0 or informed < 0:
         raise SystemExit(f"{candidate} does not beat {rival}: nothing changed")
 
 

@@ -50,7 +50,7 @@ UNTIMED = 3
 """Untimed forward passes on a GPU, which compile, choose kernels and record CUDA graphs."""
 MEASURED = ("network", "technique", "size", "batch", "threads", "device")
 """Columns that identify a row."""
-NETWORKS = ["student-small", "student-base", "u-net-slim", "drd-net-slim", "afr-net-slim"]
+NETWORKS = ["student-small", "student-base", "student-large", "afr-net-large", "drd-net-slim", "u-net-slim"]
 
 
 @dataclass(frozen=True, slots=True)

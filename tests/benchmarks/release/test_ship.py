@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.release import cards, ship
-from models.evaluation.validation import KINDS
+from models.evaluation.probes import ProbeScore
+from models.evaluation.validation import KINDS, ValidationScore
 from models.modelfile import pack, read_model_file, write_model_file
 from models.training.distill.objective import Lineage
 from tests.support.samples.networks import random_network
@@ -34,11 +35,10 @@ def run(out: Path, data: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> N
 
 
 def training(out: Path, *, harm: bool) -> Path:
-    """Return the folder of a training whose network leaves photographs unchanged, or spoils them."""
+    """Return the folder of a training whose network leaves photographs unchanged, or makes them brighter."""
     network = random_network("student-tiny")
-    if not harm:
-        network.head.weight.zero_()
-        network.head.bias.zero_()
+    network.head.weight.zero_()
+    network.head.bias.fill_(0.1 if harm else 0.0)
     write_model_file(pack(network, FACTS), out / "student-tiny.safetensors")
     (out / "curve.csv").write_text("step,light\n6,30\n")
     return out
@@ -61,6 +61,17 @@ def test_the_better_weights_ship_and_the_worse_do_not(weights: Path, tmp_path: P
     assert facts["validation_planted"] == {"rain_recall": 0.0, "detail_kept": 1.0}, (
         "it leaves photographs alone"
     )
+
+
+def test_a_network_that_became_cautious_does_not_ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rendered = ValidationScore(light=36.0, heavy=27.0, fine=33.0, drops=30.0, none=58.0)
+    champion = ship.Scores(rendered, ProbeScore(rain_recall=0.75, detail_kept=0.81))
+    bolder = ship.Scores(replace(rendered, heavy=27.1), ProbeScore(rain_recall=0.76, detail_kept=0.81))
+    cautious = ship.Scores(replace(rendered, heavy=27.3), ProbeScore(rain_recall=0.73, detail_kept=0.82))
+    monkeypatch.setattr(ship, "score", lambda path, pairs: champion)
+    ship.refuse_worse(tmp_path / "bolder", bolder, tmp_path / "champion", None)
+    with pytest.raises(SystemExit, match="does not beat"):
+        ship.refuse_worse(tmp_path / "cautious", cautious, tmp_path / "champion", None)
 
 
 def test_a_grown_network_has_to_beat_the_one_that_it_grew_from(weights: Path, tmp_path: Path, monkeypatch):
