@@ -58,8 +58,9 @@ up: .env
 	$(COMPOSE) build
 	$(COMPOSE) up --detach --scale worker=$(WORKERS)
 
+# podman-compose counts all workers but the first as orphans.
 down:
-	$(COMPOSE) down
+	$(COMPOSE) down --remove-orphans
 
 .env:
 	(umask 077; sed -e "s/^POSTGRES_PASSWORD=$$/&$$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')/" \

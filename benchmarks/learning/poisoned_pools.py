@@ -53,8 +53,8 @@ from infra.catalog.pseudo_labels import PseudoLabels
 from infra.settings import Settings, read_settings
 from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
 from models.training.distill.teacher_targets import evenly
-from tasks.media.samples import photograph, rain_on
-from tasks.promotion.validation_samples import PHOTOGRAPHS, make_validation
+from tasks.media.samples import PHOTOGRAPHS, photograph, rain_on
+from tasks.promotion.validation_samples import make_validation
 from tasks.resolved_model import resolve_model
 from tasks.retraining import presets
 from tasks.training import distillation_request, finetuning_request

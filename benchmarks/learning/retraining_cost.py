@@ -27,8 +27,8 @@ from PIL import Image as Pillow
 
 from benchmarks.common.photographs import middle
 from benchmarks.common.tables import write_table
-from tasks.media.samples import photograph, rain_on
-from tasks.promotion.validation_samples import PHOTOGRAPHS, make_validation
+from tasks.media.samples import PHOTOGRAPHS, photograph, rain_on
+from tasks.promotion.validation_samples import make_validation
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parents[1] / "results" / "retraining_cost.csv"

@@ -22,9 +22,8 @@ from models.modelfile import STUDENT_BASE
 from models.pseudo_labels.texture_features import LEAST_PHOTOGRAPHS, LabelledFeatures, fit_features
 from tasks.codec import ImageRejected, decode
 from tasks.curation.decisions import Decision, read_decisions
-from tasks.media.samples import photograph
+from tasks.media.samples import PHOTOGRAPHS, photograph
 from tasks.media.sources import Selection
-from tasks.promotion.validation_samples import PHOTOGRAPHS
 from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
 

@@ -13,6 +13,8 @@ from models.rng import SampleRng
 
 SAMPLES = ("astronaut", "chelsea", "coffee", "motorcycle_left", "rocket")
 """Colour photographs included in scikit-image."""
+PHOTOGRAPHS = tuple(sorted((*SAMPLES, "brick", "camera", "coins", "grass", "gravel")))
+"""The samples and five grey photographs of scikit-image."""
 SAMPLE_SEED = 2026
 
 

@@ -65,28 +65,46 @@ def evaluate(
         engines = [engine_of(settings, model) for model in (champion, challenger)]
         bar = tqdm(manifest.photographs(), "evaluate", len(manifest.rows), unit="photo", disable=None)
         worst = WorstPhotographs()
-        compared = [_compared(engines, photograph, manifest, worst) for photograph in bar]
+        probed = _first_pairs(manifest)
+        compared = [
+            _compared(engines, photograph, photograph.row.rainy in probed, manifest.url, worst)
+            for photograph in bar
+        ]
         same = engines[0].network.config == engines[1].network.config
         ratios = np.ones(1) if same else _latency(engines, manifest)
     return Evaluation(champion, challenger, manifest, tuple(compared), ratios, tuple(worst.shown))
 
 
+def _first_pairs(manifest: ValidationManifest) -> set[str]:
+    """Return the pairs in which probes are planted: one per scene, because probes take most of the time.
+
+    There are none if the manifest has photographs of real rain, because probes are then planted in those.
+    """
+    if manifest.has_real_rain:
+        return set()
+    first: dict[str, str] = {}
+    for row in manifest.rows:
+        if row.decides:
+            first.setdefault(row.scene, row.rainy)
+    return set(first.values())
+
+
 def _compared(
     engines: Sequence[Engine],
     photograph: ValidationPhotograph,
-    manifest: ValidationManifest,
+    is_probed: bool,
+    url: str,
     worst: WorstPhotographs,
 ) -> Compared:
     row = photograph.row
-    probes_pairs = row.decides and not manifest.has_real_rain
     try:
         derained = [engine.derain(photograph.rainy[None])[0] for engine in engines]  # (H, W, 3) each
         champion, challenger = (
-            _score(engine, photograph, pixels, probes_pairs)
+            _score(engine, photograph, pixels, is_probed)
             for engine, pixels in zip(engines, derained, strict=True)
         )
     except (ValueError, TilingRefused) as error:  # too small for a probe or a window of SSIM, or too large
-        raise ManifestInvalid(f"{manifest.url}: {row.rainy}: {error}") from error
+        raise ManifestInvalid(f"{url}: {row.rainy}: {error}") from error
     failpoint("after-photograph", row.rainy)
     compared = Compared(row.rainy, row.scene, champion, challenger, row.set)
     worst.offer(compared, photograph, derained)
@@ -118,7 +136,7 @@ def engine_of(settings: Settings, model: ResolvedModel) -> Engine:
 
 
 def _score(
-    engine: Engine, photograph: ValidationPhotograph, derained: RgbImage, probes_pairs: bool
+    engine: Engine, photograph: ValidationPhotograph, derained: RgbImage, is_probed: bool
 ) -> ImageScore:
     """Score a photograph; probes are planted in real photographs, or in clean ones if there are no real ones."""
     clean = photograph.clean
@@ -131,7 +149,7 @@ def _score(
         psnr_rgb=min(psnr_rgb(derained, clean), CLEAN_CEILING),
         ssim_rgb=ssim_rgb(derained, clean),
         clean_change=float(np.abs(luma(kept) - luma(clean)).mean()),
-        **(_probes(engine, clean) if probes_pairs else {}),
+        **(_probes(engine, clean) if is_probed else {}),
     )
 
 

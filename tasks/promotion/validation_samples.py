@@ -1,8 +1,8 @@
-"""The default validation set (`make_validation`): sixty photographs with rain not used in training.
+"""The default validation set (`make_validation`): 72 photographs with rain not used in training.
 
-Ten are scikit-image's; fifty ship in `photographs/`, are in the public domain or under CC0, and are credited there.
-The set is rendered once per workspace and frozen there by its manifest. Processors differ in the last bit of the
-rendered rain, so the package cannot contain its checksums.
+Five are included in scikit-image. The others ship in `photographs/`; they are in the public domain or under CC0,
+and are credited there. The set is rendered once per workspace and frozen there by its manifest. Processors differ
+in the last bit of the rendered rain, so the package cannot contain its checksums.
 """
 
 from __future__ import annotations
@@ -19,35 +19,32 @@ from PIL import Image
 from infra.storage.location import Location, open_location
 from models.images import RgbImage
 from models.rain.streaks import COARSE, NEEDLES, SLEET, StreakFamily
-from tasks.media.samples import photograph, rain_on
+from tasks.media.samples import SAMPLES, photograph, rain_on
 from tasks.promotion.validation_manifest import COLUMNS
 
-PHOTOGRAPHS = (
-    "astronaut",
-    "brick",
-    "camera",
-    "chelsea",
-    "coffee",
-    "coins",
-    "grass",
-    "gravel",
-    "motorcycle_left",
-    "rocket",
-)
-"""Photographs included in scikit-image; each is a scene."""
 FOLDER = Path(__file__).parent / "photographs"
-"""The other scenes; `CREDITS.csv` there names author, licence and source of each."""
+"""Photographs that ship; `CREDITS.csv` there names author, licence and source of each."""
 RAINS = {"coarse": COARSE, "needles": NEEDLES, "sleet": SLEET}
-"""Rain families; each is applied to another part of every photograph."""
+"""Rain families."""
+PARTS = (
+    ("coarse", 0.0, 0.0),
+    ("needles", 0.5, 0.5),
+    ("sleet", 1.0, 1.0),
+    ("needles", 0.0, 1.0),
+    ("sleet", 1.0, 0.0),
+    ("coarse", 0.5, 0.0),
+)
+"""The pairs of every scene: rain family, and position of the part from top to bottom and from left to right."""
 SIDE = 192
 """Height and width of a pair."""
 MANIFEST = "manifest.csv"
 FIRST_RAIN = 1000
 """Numbers that select the rain, distinct from those of the samples."""
-LEAST_RAIN = 0.8
-"""Mean of the rain on a pair in grey levels: a pair with hardly any cannot tell two networks apart."""
+LEAST_RAIN = 2.0
+"""Least mean of the rain on a pair, in grey levels. With less, a single streak can make a difference of 15 dB
+between two networks, and the mean of a set is uncertain."""
 MOST_DRAWS = 20
-"""Draws of rain for one pair, after which less is accepted: on white no rain is seen."""
+"""Number of draws per pair, after which less rain is accepted; none is visible on white."""
 OTHER_RAIN = 10_000
 """Distance between the numbers of two draws."""
 
@@ -62,41 +59,39 @@ def make_validation(workspace: str) -> str:
 
 def scenes() -> Iterator[tuple[str, RgbImage]]:
     """Yield name and pixels, (H, W, 3), of the photographs of the default set."""
-    yield from ((name, photograph(name)) for name in PHOTOGRAPHS)
+    yield from ((name, photograph(name)) for name in SAMPLES)
     for path in sorted(FOLDER.glob("*.webp")):
         with Image.open(path) as image:
             yield path.stem, np.asarray(image.convert("RGB"))
 
 
 def write_validation(location: Location, photographs: Iterable[tuple[str, RgbImage]]) -> None:
-    """Write pairs of all rain families for clean photographs, given as (scene, (H, W, 3)), and their manifest last.
+    """Write the pairs of clean photographs, given as (scene, (H, W, 3)), and their manifest last.
 
     Neither side of a photograph may be shorter than `SIDE` pixels.
     """
     rows = []
-    for name, clean, rainy in _pairs(photographs):
-        data = {"rainy": _png(rainy), "clean": _png(clean)}
-        keys = {side: f"{side}/{name}.png" for side in data}
-        for side, key in keys.items():
-            location.put(key, data[side])
-        digests = {f"{side}_sha256": sha256(data[side]).hexdigest() for side in data}
-        rows.append({**keys, **digests, "scene": name.rpartition("-")[0]})
+    for number, (scene, whole) in enumerate(photographs):
+        for part, (clean, rainy) in enumerate(_pairs(whole, FIRST_RAIN + number * len(PARTS))):
+            row = {"scene": scene}
+            for side, pixels in (("rainy", rainy), ("clean", clean)):
+                data = _png(pixels)
+                row |= {side: f"{side}/{scene}-{part}.png", f"{side}_sha256": sha256(data).hexdigest()}
+                location.put(row[side], data)
+            rows.append(row)
     location.put(MANIFEST, _csv(rows))
 
 
-def _pairs(photographs: Iterable[tuple[str, RgbImage]]) -> Iterator[tuple[str, RgbImage, RgbImage]]:
-    """Yield the name of each pair, and its clean and its rainy version."""
-    for scene_number, (scene, whole) in enumerate(photographs):
-        for rain_number, (rain, family) in enumerate(RAINS.items()):
-            # Parts lie along the diagonal, so that they overlap as little as the size allows.
-            top, left = (rain_number * (extent - SIDE) // (len(RAINS) - 1) for extent in whole.shape[:2])
-            clean = whole[top : top + SIDE, left : left + SIDE]
-            number = FIRST_RAIN + scene_number * len(RAINS) + rain_number
-            yield f"{scene}-{rain}", clean, _rainy(clean, number, family)
+def _pairs(whole: RgbImage, first: int) -> Iterator[tuple[RgbImage, RgbImage]]:
+    """Yield the pairs (clean, rainy) of a photograph; `first` is the number of their rain."""
+    for number, (rain, down, right) in enumerate(PARTS, first):
+        top, left = int(down * (whole.shape[0] - SIDE)), int(right * (whole.shape[1] - SIDE))
+        clean = whole[top : top + SIDE, left : left + SIDE]
+        yield clean, _rainy(clean, number, RAINS[rain])
 
 
 def _rainy(clean: RgbImage, number: int, family: StreakFamily) -> RgbImage:
-    """Draw rain until enough of it is seen."""
+    """Draw rain until enough of it is visible."""
     for draw in range(MOST_DRAWS):
         rainy = rain_on(clean, number + draw * OTHER_RAIN, (family, family))
         if rainy.mean() - clean.mean() >= LEAST_RAIN:

@@ -51,11 +51,11 @@ def installation(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ups(folder: Path, *words: str) -> list[str]:
-    """Run `make up` in that folder, and return the lines that compose printed."""
+def composed(folder: Path, *words: str) -> list[str]:
+    """Run make in that folder, and return the lines that compose printed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     environment["PATH"] = f"{folder}{os.pathsep}{environment['PATH']}"
-    command = ["make", "--silent", "up", *words]
+    command = ["make", "--silent", *words]
     ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
     return ended.stdout.splitlines()
 
@@ -63,7 +63,7 @@ def ups(folder: Path, *words: str) -> list[str]:
 def test_the_first_make_up_writes_a_password_and_the_user_that_owns_the_photographs(
     installation: Path,
 ) -> None:
-    assert ups(installation, "WORKERS=4") == [
+    assert composed(installation, "up", "WORKERS=4") == [
         "docker compose build",
         "docker compose up --detach --scale worker=4",
     ]
@@ -71,12 +71,17 @@ def test_the_first_make_up_writes_a_password_and_the_user_that_owns_the_photogra
     assert re.search(r"^POSTGRES_PASSWORD=[0-9a-f]{48}$", written, re.MULTILINE)
     assert re.search(rf"^DERAIN_USER={os.getuid()}:{os.getgid()}$", written, re.MULTILINE)
     assert (installation / ".env").stat().st_mode & 0o777 == 0o600
-    ups(installation)
+    composed(installation, "up")
     assert (installation / ".env").read_text() == written
 
 
 def test_podman_is_taken_where_docker_has_no_compose(installation: Path) -> None:
     """Root in a container of podman is the user who started it."""
     (installation / "docker").write_text("#!/bin/sh\nexit 125\n")
-    assert ups(installation)[0] == "podman-compose build"
+    assert composed(installation, "up")[0] == "podman-compose build"
     assert "\nDERAIN_USER=0:0\n" in (installation / ".env").read_text()
+
+
+def test_make_down_removes_all_workers(installation: Path) -> None:
+    """podman-compose may leave all but the first otherwise."""
+    assert composed(installation, "down") == ["docker compose down --remove-orphans"]

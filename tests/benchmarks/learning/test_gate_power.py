@@ -8,7 +8,12 @@ import pytest
 
 from benchmarks.common.tables import rows_of
 from benchmarks.learning import gate_power
-from benchmarks.learning.gate_power import PowerRow, spreads
+from benchmarks.learning.gate_power import PowerRow, spreads, with_truth
+from models.modelfile import pack
+from tasks.promotion.scores import Compared, Evaluation, ImageScore
+from tasks.promotion.validation_manifest import ValidationManifest
+from tasks.resolved_model import ResolvedModel
+from tests.support.samples.students import random_student
 
 
 def test_scenes_and_pairs_are_distinguished_whatever_the_rain_adds():
@@ -35,3 +40,14 @@ def test_a_challenger_that_is_measured_again_replaces_its_rows(
         ("train", "0.9"),
         ("default", "0.8"),
     ]
+
+
+def test_the_truth_is_shifted_in_the_metrics_that_a_photograph_has():
+    scores = [ImageScore(30.0 + step, 0.9, None, None, 1.0, step / 4 or None, 1.0) for step in range(3)]
+    pairs = tuple(Compared(f"{step}.png", "scene", score, score) for step, score in enumerate(scores))
+    model = ResolvedModel(pack(random_student(), {}), "tiny", "file")
+    manifest = ValidationManifest("", "", ())
+    shifted = with_truth(Evaluation(model, model, manifest, pairs, np.ones(1)), 0.2)
+    assert shifted.differences("psnr_y")[0] == pytest.approx([0.2] * 3)
+    assert shifted.differences("rain_recall")[0] == pytest.approx([0.0] * 2)
+    assert shifted.photographs[0].challenger.rain_recall is None

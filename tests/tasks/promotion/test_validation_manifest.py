@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from PIL import Image
 
 from infra.storage.location import open_location
 from tasks.media.manifests import ManifestInvalid
+from tasks.promotion import validation_samples
 from tasks.promotion.validation_manifest import read_validation
-from tasks.promotion.validation_samples import FOLDER, LEAST_RAIN, RAINS, make_validation
+from tasks.promotion.validation_samples import FOLDER, LEAST_RAIN, PARTS, RAINS, make_validation, scenes
+from tasks.promotion.validation_samples import SIDE as SCENE_SIDE
 from tasks.promotion.validation_samples import write_validation as write_pairs
 from tests.support.samples.images import encoded
 from tests.support.worlds.promotion import PAIRS, SIDE, write_validation
@@ -73,11 +76,13 @@ def test_a_file_that_is_not_a_manifest_is_refused(manifest: Path, damage, report
     assert "\n" not in str(refusal.value)
 
 
-def test_one_is_made_where_none_is_given_and_stays_as_it_is(tmp_path: Path):
+def test_one_is_made_where_none_is_given_and_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    few = list(scenes())[::24]
+    monkeypatch.setattr(validation_samples, "scenes", lambda: iter(few))
     url = make_validation(str(tmp_path))
     found = read_validation(url)
-    assert len({row.scene for row in found.rows}) == 60
-    assert found.pairs == 60 * len(RAINS)
+    assert [row.scene for row in found.rows] == [name for name, _ in few for _ in PARTS]
+    assert found.pairs == 3 * len(PARTS)
     for photograph in found.photographs():
         assert photograph.clean is not None
         assert (photograph.rainy.astype(int) - photograph.clean).mean() >= LEAST_RAIN
@@ -89,10 +94,10 @@ def test_one_is_made_where_none_is_given_and_stays_as_it_is(tmp_path: Path):
         next(found.photographs())
 
 
-def test_on_white_no_rain_is_seen_and_the_pair_is_made_all_the_same(tmp_path: Path):
+def test_pairs_are_written_although_no_rain_is_visible_on_white(tmp_path: Path):
     write_pairs(open_location(str(tmp_path)), [("white", np.full((192, 192, 3), 255, np.uint8))])
     found = read_validation(f"{tmp_path}/manifest.csv")
-    assert [(photograph.rainy == 255).all() for photograph in found.photographs()] == [True] * len(RAINS)
+    assert [(photograph.rainy == 255).all() for photograph in found.photographs()] == [True] * len(PARTS)
 
 
 def test_the_photographs_that_ship_are_credited_and_free():
@@ -101,6 +106,13 @@ def test_the_photographs_that_ship_are_credited_and_free():
     assert [row["photograph"] for row in credits] == sorted(path.name for path in FOLDER.glob("*.webp"))
     assert {row["licence"] for row in credits} == {"CC0-1.0", "public domain"}
     assert all(row["author"] and row["source"].startswith("https://") for row in credits)
+
+
+def test_every_scene_is_large_enough_and_every_rain_falls_on_two_of_its_parts():
+    found = dict(scenes())
+    assert len(found) == 72
+    assert all(min(pixels.shape[:2]) >= SCENE_SIDE for pixels in found.values())
+    assert Counter(rain for rain, *_ in PARTS) == dict.fromkeys(RAINS, 2)
 
 
 def with_sets(manifest: Path, *names: str) -> Path:

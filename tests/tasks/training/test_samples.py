@@ -4,7 +4,7 @@ from pathlib import Path
 
 from models.rain.banks import load_training_data, photographs_of
 from models.training.distill.teacher_targets import read_photographs
-from tasks.promotion.validation_samples import PHOTOGRAPHS
+from tasks.media.samples import PHOTOGRAPHS
 from tasks.training.samples import HELD_OUT_PICTURE, PICTURES, make_training_samples
 
 
