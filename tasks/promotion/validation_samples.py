@@ -41,7 +41,7 @@ MANIFEST = "manifest.csv"
 FIRST_RAIN = 1000
 """Numbers that select the rain, distinct from those of the samples."""
 LEAST_RAIN = 2.0
-"""Least mean of the rain on a pair, in grey levels. With less, a single streak can make a difference of 15 dB
+"""Minimum mean of the rain on a pair, in grey levels. With less, a single streak can make a difference of 15 dB
 between two networks, and the mean of a set is uncertain."""
 MOST_DRAWS = 20
 """Number of draws per pair, after which less rain is accepted; none is visible on white."""
