@@ -1,13 +1,17 @@
-"""Handlers of signals (`sigterm_as_exit`, `delayed_interrupts`), so that finished work is still recorded."""
+"""Signals that interrupt a run (`sigterm_as_exit`, `uninterrupted`): finished work is still recorded."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from types import FrameType
+from contextvars import copy_context
+from typing import TypeVar
+
+T = TypeVar("T")
 
 TERMINATED = 128 + signal.SIGTERM
 """Exit code after SIGTERM, by the convention of shells."""
@@ -30,28 +34,35 @@ def sigterm_as_exit() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-@contextmanager
-def delayed_interrupts() -> Iterator[None]:
-    """Delay Ctrl-C and SIGTERM until the end of the block, for example a commit; a second one interrupts at once.
+def uninterrupted(work: Callable[[], T]) -> T:
+    """Do work, for example a commit, that Ctrl-C and SIGTERM do not interrupt; they are raised when it has ended.
 
-    A signal without a Python handler keeps its default effect.
+    Python raises interrupts in the main thread, so the work gets a thread of its own. The handlers of the signals
+    stay in place: Prefect makes a cancelled run crash if its handler is not installed at that moment.
+
+    Raises
+    ------
+    BaseException
+        Any exception of the work, or the interrupt. A second interrupt is raised at once.
     """
-    in_main = threading.current_thread() is threading.main_thread()
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)} if in_main else {}
-    handlers = {each: handler for each, handler in before.items() if callable(handler)}
-    came: list[int] = []
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        if came:
-            handlers[signal.Signals(number)](number, frame)
-        came.append(number)
-
-    for each in handlers:
-        signal.signal(each, remember)
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    result: Future[T] = Future()
+    thread = threading.Thread(target=copy_context().run, args=(_complete, result, work), daemon=True)
     try:
-        yield
-    finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
-    if came:
-        handlers[signal.Signals(came[0])](came[0], None)
+        thread.start()
+        wait([result])
+    except BaseException:
+        if not result.cancel():  # the work has begun
+            wait([result])
+        raise
+    return result.result()
+
+
+def _complete(result: Future[T], work: Callable[[], T]) -> None:
+    if not result.set_running_or_notify_cancel():
+        return
+    try:
+        result.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - it is raised again in the main thread
+        result.set_exception(error)

@@ -20,7 +20,7 @@ from infra.storage.lease import Lease, LeaseLost
 from tasks.prefect_runs import interrupts
 from tasks.waves.executors import Executor
 from tasks.waves.flight import Flight, Quarantine
-from tasks.waves.interrupts import delayed_interrupts, sigterm_as_exit
+from tasks.waves.interrupts import sigterm_as_exit, uninterrupted
 from tasks.waves.stage import Finished, Item, Row, Shard, Stage
 from tasks.waves.tally import Tally
 from tasks.waves.task_runs import as_task_run
@@ -159,8 +159,11 @@ class _StageRun(Generic[Item, Row]):
         if not ready:
             return True
         try:
-            with delayed_interrupts():
-                as_task_run(self._stage.wave_name, next(self._wave_numbers), lambda: self._record(ready))
+            uninterrupted(
+                lambda: as_task_run(
+                    self._stage.wave_name, next(self._wave_numbers), lambda: self._record(ready)
+                )
+            )
         except (*STORAGE_ERRORS, LeaseLost) as fault:  # the next run remakes outputs without rows
             self.tally.stopped_by = str(fault)
             self._back = []

@@ -53,12 +53,13 @@ def state_of(server: PrefectServer, run: str) -> str:
     return str(server.get(f"flow_runs/{run}")["state_type"])
 
 
+@pytest.mark.parametrize("slow", ["decode:slow:0.05", "before-commit:slow:3"])
 def test_a_cancelled_run_is_cancelled_and_its_rows_are_recorded(
-    deployed: Deployed, settings: dict[str, str], tmp_path: Path
+    deployed: Deployed, settings: dict[str, str], tmp_path: Path, slow: str
 ) -> None:
     server, log = deployed.server, deployed.root / "worker.log"
     earlier = len(log.read_text())
-    run = begun(deployed, settings)
+    run = begun(deployed, {**settings, VARIABLE: slow})
     wait_for(lambda: derained(tmp_path) > 20, "no outputs")
     server.done("prefect", "flow-run", "cancel", run)
     wait_for(lambda: state_of(server, run) in ENDED, server.log_of(run))
