@@ -44,6 +44,10 @@ class Catalog(WorkspaceTable):
         """Return the number of the newest version; see `CatalogTable.version`."""
         return self._table.version()
 
+    def approximate_rows(self) -> int:
+        """Return the number of rows, read from statistics; see `CatalogTable.approximate_rows`."""
+        return self._table.approximate_rows()
+
     def scan(
         self,
         scope: Scope | None = None,

@@ -16,6 +16,7 @@ from infra.storage.lease import held_leases, lease_location
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding
 from tasks.batch.planning.output_listing import output_urls, read_listing
+from tasks.batch.planning.ref_frames import output_frames
 from tasks.media.key_hashes import find, hash_texts
 from tasks.refusals import PreflightFailed
 
@@ -95,7 +96,9 @@ def _unrecorded(catalog: Catalog) -> Iterator[Unrecorded]:
         {name for batch in batches for name in batch["destination"].unique().to_pylist()}
     ):
         try:
-            listing = read_listing(destination, open_location(destination).list(), NameFolding())
+            listing = read_listing(
+                destination, output_frames(open_location(destination).list()), NameFolding()
+            )
         except STORAGE_ERRORS as error:
             yield Unrecorded(destination, 0, str(error))
             continue

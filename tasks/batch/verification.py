@@ -14,6 +14,7 @@ from infra.records import Scope
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding
 from tasks.batch.planning.output_listing import INTACT, output_urls, read_listing
+from tasks.batch.planning.ref_frames import output_frames
 from tasks.media.key_hashes import hash_texts
 
 EXAMPLES = 3
@@ -96,7 +97,7 @@ def find_loss(catalog: Catalog, scope: Scope, recorded: Recorded, folding: NameF
     """
     if not recorded.images:
         return Loss()
-    listing = read_listing(scope.destination, open_location(scope.destination).list(), folding)
+    listing = read_listing(scope.destination, output_frames(open_location(scope.destination).list()), folding)
     rows, missing = 0, 0
     examples: list[str] = []
     for batch in catalog.scan(scope, _COLUMNS, recorded.where):

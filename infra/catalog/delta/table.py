@@ -129,6 +129,17 @@ class CatalogTable:
         table = persistently(self.url, "opening", self._open, READ_ATTEMPTS)
         return None if table is None else int(table.version())
 
+    def approximate_rows(self) -> int:
+        """Return the number of rows by the statistics of the data files, which a file may lack.
+
+        Raises
+        ------
+        CatalogError
+            The table could not be read.
+        """
+        table = persistently(self.url, "opening", self._open, READ_ATTEMPTS)
+        return 0 if table is None else int(table.count())
+
     def commit(self, records: Sequence[object], *, replace: bool) -> None:
         """Add records as one atomic commit; after a lost race, retry on the newer version.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -12,12 +12,13 @@ from infra.catalog.derained import Catalog
 from infra.errors import ARCHIVED
 from infra.records import ImageRef
 from tasks.batch.planning.collisions import Candidate, ClaimedNames, Collision, settle
-from tasks.batch.planning.done_index import DoneIndex, Verdict
+from tasks.batch.planning.done_index import DoneIndex, RowNames, Verdict
 from tasks.batch.planning.made_by import MadeBy
 from tasks.batch.planning.ownership import Mask, Owners, image_hashes
+from tasks.batch.planning.ref_frames import to_refs
 from tasks.batch.planning.request import PlanRequest
 from tasks.batch.planning.rivals import Contest
-from tasks.media.key_hashes import CHUNK, chunks
+from tasks.media.key_hashes import CHUNK, ShortHashes, chunks
 from tasks.waves.pending import Pending, estimated_pixels
 
 CONTESTED_EXAMPLES = 64
@@ -27,49 +28,54 @@ CONTESTED_A_CHUNK = 4
 
 
 class Classifier:
-    """Divides a listing, chunk by chunk, into done, pending, contested and colliding images.
+    """Divides a listing, part by part, into done, pending, contested and colliding images.
 
     Parameters
     ----------
     request : PlanRequest
         Scope, selection and the images to redo.
-    index : DoneIndex
-        The catalog's rows of the scope.
-    owners : Owners
-        The owners of the outputs in the destination.
+    names : RowNames
+        The numbers of models and reasons in the indexes.
     pending : Pending
         Receives the pending images.
     """
 
-    def __init__(self, request: PlanRequest, index: DoneIndex, owners: Owners, pending: Pending) -> None:
+    def __init__(self, request: PlanRequest, names: RowNames, pending: Pending) -> None:
         self.counts: Counter[str] = Counter()
         self.rejected_for: Counter[str] = Counter()
         self.contest = Contest()
         self.collisions: tuple[Collision, ...] = ()
         self._request = request
-        self._index = index
-        self._owners = owners
+        self._models = names.models
         self._pending = pending
         self._made = np.zeros(0, np.int64)
-        self._names = ClaimedNames(request.folding)
         self._candidates: list[Candidate] = []
 
     @property
     def made_by(self) -> tuple[MadeBy, ...]:
         """Models that made the outputs of images that are done."""
-        return self._index.models.count(self._made)
+        return self._models.count(self._made)
 
-    def add(self, refs: Sequence[ImageRef]) -> None:
-        """Classify one chunk of the listing and queue its pending images."""
-        frame = pl.DataFrame(
-            {"key": [ref.key for ref in refs], "etag": [ref.etag for ref in refs]},
-            schema={"key": pl.String, "etag": pl.String},
-        )
-        verdict = self._index.look_up(frame["key"], frame["etag"])
-        stale = self._index.models.stale(verdict.numbers, self._request.model_digest) & verdict.derained
-        to_do = ~self._done(verdict, stale) | self._restored(refs, verdict)
-        self._count(verdict, stale, to_do)
-        self._keep(refs, frame["key"], verdict.known, to_do)
+    def add_part(self, index: DoneIndex, owners: Owners, listing: Iterable[pl.DataFrame]) -> None:
+        """Classify the images of one part of a plan and queue the pending ones.
+
+        Parameters
+        ----------
+        index : DoneIndex
+            The part's rows of the scope.
+        owners : Owners
+            The owners of the part's outputs in the destination.
+        listing : Iterable[polars.DataFrame]
+            The part's images, in the order of the source's listing.
+        """
+        claimed = ClaimedNames(self._request.folding)
+        for images in listing:
+            verdict = index.look_up(images["key"], images["etag"])
+            stale = self._models.stale(verdict.numbers, self._request.model_digest) & verdict.derained
+            to_do = ~self._done(verdict, stale) | _restored(images, verdict, index)
+            self._count(verdict, stale, to_do)
+            self.rejected_for += index.count_reasons(verdict, ~to_do)
+            self._keep(images, verdict.known, to_do, owners, claimed)
 
     def finish(self, catalog: Catalog) -> None:
         """Decide which candidates collide, after the whole listing has been added."""
@@ -90,11 +96,6 @@ class Classifier:
             stays_derained &= ~stale
         return stays_rejected | stays_derained
 
-    def _restored(self, refs: Sequence[ImageRef], verdict: Verdict) -> Mask:
-        """Return which images were rejected as archived but are no longer listed as archived."""
-        archived = np.fromiter((ref.archived for ref in refs), np.bool_, len(refs))
-        return self._index.is_rejected_for(verdict, ARCHIVED) & ~archived
-
     def _count(self, verdict: Verdict, stale: Mask, to_do: Mask) -> None:
         masks = {
             "done": ~to_do,
@@ -107,33 +108,35 @@ class Classifier:
         self.counts["listed"] += len(to_do)
         for name, mask in masks.items():
             self.counts[name] += int(np.count_nonzero(mask))
-        self.rejected_for += self._index.count_reasons(verdict, ~to_do)
         made = np.bincount(verdict.numbers[verdict.derained & ~to_do], minlength=len(self._made)).astype(
             np.int64
         )
         made[: len(self._made)] += self._made
         self._made = made
 
-    def _keep(self, refs: Sequence[ImageRef], keys: pl.Series, known: Mask, to_do: Mask) -> None:
+    def _keep(
+        self, images: pl.DataFrame, known: Mask, to_do: Mask, owners: Owners, claimed: ClaimedNames
+    ) -> None:
         """Queue the pending images of a chunk, except colliding ones."""
-        if not to_do.any():
+        images, known = images.filter(pl.Series(to_do)), known[to_do]
+        if images.is_empty():
             return
-        outputs = self._request.output_urls(keys)
-        sources = pl.Series([self._request.scope.source]).new_from_index(0, len(keys))
-        contested, same_name = self._owners.contested(
-            outputs, image_hashes(sources, keys), self._request.folding
-        )
-        self._contest(refs, outputs, to_do & same_name)
+        refs, outputs = to_refs(images), self._request.output_urls(images["key"])
+        contested, same_name = owners.contested(outputs, self._hashes(images["key"]), self._request.folding)
+        self._contest(refs, outputs, same_name)
         if self._request.folding:
-            colliding = to_do & contested & ~same_name
-            colliding |= self._names.claim(outputs, to_do & ~colliding)
+            colliding = contested & ~same_name
+            colliding |= claimed.claim(outputs, ~colliding)
             self._candidates += [
                 Candidate(refs[at], outputs[at], bool(known[at])) for at in np.flatnonzero(colliding).tolist()
             ]
-            to_do &= ~colliding
-        self._append(
-            [ref for ref, is_wanted in zip(refs, to_do, strict=True) if is_wanted], known[to_do].tolist()
-        )
+            refs = [ref for ref, collides in zip(refs, colliding, strict=True) if not collides]
+            known = known[~colliding]
+        self._append(refs, known.tolist())
+
+    def _hashes(self, keys: pl.Series) -> ShortHashes:
+        sources = pl.Series([self._request.scope.source]).new_from_index(0, len(keys))
+        return image_hashes(sources, keys)
 
     def _contest(self, refs: Sequence[ImageRef], outputs: pl.Series, contested: Mask) -> None:
         room = CONTESTED_EXAMPLES - len(self.contest.examples)
@@ -156,3 +159,9 @@ class Classifier:
             yield from (
                 Candidate(ref, output, again) for (ref, again), output in zip(part, outputs, strict=True)
             )
+
+
+def _restored(images: pl.DataFrame, verdict: Verdict, index: DoneIndex) -> Mask:
+    """Return which images were rejected as archived but are no longer listed as archived."""
+    restored: Mask = index.is_rejected_for(verdict, ARCHIVED) & ~images["archived"].to_numpy()
+    return restored

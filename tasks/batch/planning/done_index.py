@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from infra.catalog.delta.schema import VERSION
 from infra.storage.listing import OTHER_REASONS
@@ -73,8 +72,7 @@ class DoneIndex:
     numbers: npt.NDArray[np.uint16]
     """See `Verdict.numbers`."""
     earlier: Hashes
-    models: ModelNumbers
-    reason_names: tuple[str, ...]
+    names: RowNames
 
     def look_up(self, keys: pl.Series, etags: pl.Series) -> Verdict:
         """Return the status of images."""
@@ -98,37 +96,34 @@ class DoneIndex:
 
     def count_reasons(self, verdict: Verdict, among: Mask) -> Counter[str]:
         """Count the reasons for rejection among the images that a mask selects."""
+        reasons = self.names.reasons.all
         chosen = verdict.numbers[verdict.rejected & among]
         numbers, counts = np.unique(chosen, return_counts=True)
-        return Counter({self.reason_names[n]: int(count) for n, count in zip(numbers, counts, strict=True)})
+        return Counter({reasons[n]: int(count) for n, count in zip(numbers, counts, strict=True)})
 
     def is_rejected_for(self, verdict: Verdict, reason: str) -> Mask:
         """Return which images were rejected for a reason."""
-        number = self.reason_names.index(reason) if reason in self.reason_names else -1
-        has_reason: Mask = verdict.numbers == number
+        has_reason: Mask = verdict.numbers == self.names.reasons.numbers.get(reason, -1)
         return verdict.rejected & has_reason
 
 
-def build_index(rows: Iterable[pa.RecordBatch], owners: Owners, folding: NameFolding) -> DoneIndex:
+def build_index(
+    rows: Iterable[pl.DataFrame], owners: Owners, folding: NameFolding, names: RowNames
+) -> DoneIndex:
     """Build the index of a scope.
 
     Parameters
     ----------
-    rows : Iterable[pyarrow.RecordBatch]
+    rows : Iterable[polars.DataFrame]
         All rows of the scope, with `COLUMNS`.
     owners : Owners
         The owners of the outputs in the destination.
     folding : NameFolding
         How the destination folds names.
+    names : RowNames
+        The numbers of models and reasons; those that occur for the first time are added.
     """
-    models, reasons = ModelNumbers(), ReasonNames()
-    parts = []
-    for batch in rows:
-        frame = pl.DataFrame(batch)
-        numbers = np.where(
-            frame["status"] == "derained", models.encode(frame), reasons.encode(frame["reason"])
-        )
-        parts.append(_packed(frame, owners, folding, numbers))
+    parts = [_packed(frame, owners, folding, names.encode(frame)) for frame in rows]
     packed = np.concatenate(parts) if parts else np.empty((0, _WIDTH), np.uint8)
     del parts
     packed.view(f"S{_WIDTH}").sort(axis=0)
@@ -140,7 +135,7 @@ def build_index(rows: Iterable[pa.RecordBatch], owners: Owners, folding: NameFol
     earlier.sort()
     packed = packed[latest]
     flags, numbers = columns(packed, _FLAGS).ravel(), columns(packed, _NUMBER).view(np.uint16).ravel()
-    return DoneIndex(keys[latest], etags[latest], flags, numbers, earlier, models, tuple(reasons.numbers))
+    return DoneIndex(keys[latest], etags[latest], flags, numbers, earlier, names)
 
 
 class ReasonNames:
@@ -151,6 +146,11 @@ class ReasonNames:
 
     def __init__(self) -> None:
         self.numbers = {OTHER_REASONS: 0}
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """The reasons in the order of their numbers."""
+        return tuple(self.numbers)
 
     def encode(self, reasons: pl.Series) -> npt.NDArray[np.uint16]:
         """Return the numbers of reasons."""
@@ -164,6 +164,19 @@ class ReasonNames:
         if name in self.numbers or len(self.numbers) < self.MOST:
             return self.numbers.setdefault(name, len(self.numbers))
         return 0
+
+
+@dataclass(frozen=True, slots=True)
+class RowNames:
+    """Numbers for what the rows of a plan name: their models and reasons."""
+
+    models: ModelNumbers = field(default_factory=ModelNumbers)
+    reasons: ReasonNames = field(default_factory=ReasonNames)
+
+    def encode(self, frame: pl.DataFrame) -> npt.NDArray[np.uint16]:
+        """Return the number of the model of each derained row, and of the reason of each rejected one."""
+        is_derained = (frame["status"] == "derained").to_numpy()
+        return np.where(is_derained, self.models.encode(frame), self.reasons.encode(frame["reason"]))
 
 
 def _packed(

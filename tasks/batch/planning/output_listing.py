@@ -10,12 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from infra.records import ImageRef
-from infra.storage.location import ObjectNotFound
 from infra.storage.name_folding import NameFolding
-from tasks.media.key_hashes import Hashes, chunks, find, hash_texts, short_hashes
+from tasks.media.key_hashes import Hashes, find, hash_texts, short_hashes
 
-CHUNK = 65_536
 GONE, REPLACED, INTACT = 0, 1, 2
 """States of an output: it does not exist; it exists but differs from what was written; it is as it was written."""
 
@@ -54,12 +51,9 @@ class OutputListing:
         return np.where(is_there, states, GONE).astype(np.uint8)
 
 
-def read_listing(destination: str, objects: Iterable[ImageRef], folding: NameFolding) -> OutputListing:
-    """Read the listing of a destination as a stream; a missing destination is empty."""
-    try:
-        parts = [_packed(destination, part, folding) for part in chunks(objects, CHUNK)]
-    except ObjectNotFound:
-        parts = []
+def read_listing(destination: str, objects: Iterable[pl.DataFrame], folding: NameFolding) -> OutputListing:
+    """Read the listing of a destination as a stream; see `tasks.batch.planning.ref_frames.output_frames`."""
+    parts = [_packed(destination, frame, folding) for frame in objects]
     packed = np.concatenate(parts) if parts else np.empty((0, _WIDTH), np.uint8)
     del parts
     packed.view(f"S{_WIDTH}").sort(axis=0)
@@ -75,6 +69,11 @@ def output_urls(destinations: pl.Series, keys: pl.Series) -> pl.Series:
     return pl.select(pl.concat_str(destinations, keys, separator="/")).to_series()
 
 
+def urls_below(destination: str, keys: pl.Series) -> pl.Series:
+    """Return the URLs of the objects of a destination."""
+    return pl.select(pl.concat_str(pl.lit(f"{destination}/"), keys)).to_series()
+
+
 def as_bytes(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """View values as rows of bytes."""
     return np.ascontiguousarray(values).view(np.uint8).reshape(len(values), values.itemsize)
@@ -85,14 +84,11 @@ def columns(packed: npt.NDArray[np.uint8], part: slice) -> npt.NDArray[np.uint8]
     return np.ascontiguousarray(packed[:, part])
 
 
-def _packed(destination: str, objects: list[ImageRef], folding: NameFolding) -> npt.NDArray[np.uint8]:
-    urls = pl.Series([f"{destination}/{found.key}" for found in objects], dtype=pl.String)
-    packed = np.empty((len(objects), _WIDTH), np.uint8)
-    packed[:, _KEY] = as_bytes(hash_texts(folding.fold(urls)))
-    packed[:, _SIZE] = as_bytes(
-        _size_words(pl.Series([found.size_bytes for found in objects], dtype=pl.Int64))
-    )
-    packed[:, _ETAG] = as_bytes(_etag_words(pl.Series([found.etag for found in objects], dtype=pl.String)))
+def _packed(destination: str, objects: pl.DataFrame, folding: NameFolding) -> npt.NDArray[np.uint8]:
+    packed = np.empty((objects.height, _WIDTH), np.uint8)
+    packed[:, _KEY] = as_bytes(hash_texts(folding.fold(urls_below(destination, objects["key"]))))
+    packed[:, _SIZE] = as_bytes(_size_words(objects["size_bytes"]))
+    packed[:, _ETAG] = as_bytes(_etag_words(objects["etag"]))
     return packed
 
 

@@ -13,7 +13,6 @@ from pathlib import PurePosixPath
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from infra.catalog.delta.conditions import quoted
 from infra.catalog.delta.schema import VERSION
@@ -85,19 +84,19 @@ class Owners:
         return others, others & (self.exact[positions] == short_hashes(urls))
 
 
-def find_owners(rows: Iterable[pa.RecordBatch], outputs: OutputListing, folding: NameFolding) -> Owners:
+def find_owners(rows: Iterable[pl.DataFrame], outputs: OutputListing, folding: NameFolding) -> Owners:
     """Find the newest row of each output.
 
     Parameters
     ----------
-    rows : Iterable[pyarrow.RecordBatch]
+    rows : Iterable[polars.DataFrame]
         The derained rows of a destination (`written_below`), with `COLUMNS`.
     outputs : OutputListing
         The objects in the destination.
     folding : NameFolding
         How the destination folds names.
     """
-    parts = [_packed(pl.DataFrame(batch), outputs, folding) for batch in rows]
+    parts = [_packed(frame, outputs, folding) for frame in rows]
     packed = np.concatenate(parts) if parts else np.empty((0, _WIDTH), np.uint8)
     del parts
     packed.view(f"S{_WIDTH}").sort(axis=0)  # by output, then by age

@@ -1,8 +1,9 @@
 """Planning (`plan`): the listing of a source minus the images that are done, divided into shards.
 
 The listing is read as a stream. Only hashes of the catalog and of the destination are held in memory (84 bytes per
-row and 24 per object); pending images go to a temporary file. Planning only reads, and the same listing and catalog
-give the same shards in the same order.
+row and 24 per object); pending images go to a temporary file. A catalog of more than `PART_ROWS` rows is planned in
+parts (`tasks.batch.planning.parts`), so memory does not grow with it. Planning only reads, and the same listing and
+catalog give the same shards in the same order.
 
 The preflight refuses a destination inside its source, so planning does not check for it.
 """
@@ -10,9 +11,12 @@ The preflight refuses a destination inside its source, so planning does not chec
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
+
+import polars as pl
 
 from infra.catalog.delta.conditions import all_of
 from infra.catalog.derained import Catalog
@@ -21,10 +25,12 @@ from infra.storage.listing import LeftOut
 from tasks.batch.planning import ownership
 from tasks.batch.planning.classification import Classifier
 from tasks.batch.planning.collisions import Collision
-from tasks.batch.planning.done_index import COLUMNS, build_index
+from tasks.batch.planning.done_index import COLUMNS, RowNames, build_index
 from tasks.batch.planning.made_by import MadeBy
 from tasks.batch.planning.output_listing import read_listing
 from tasks.batch.planning.ownership import Owners, find_owners, written_below
+from tasks.batch.planning.parts import Part, divide, part_count
+from tasks.batch.planning.ref_frames import output_frames, to_frame
 from tasks.batch.planning.request import PlanRequest, Redo
 from tasks.batch.planning.rivals import Contest
 from tasks.media.key_hashes import CHUNK, chunks
@@ -115,7 +121,7 @@ class Plan:
         self._pending.close()
 
     def refs(self) -> Iterator[ImageRef]:
-        """Yield the pending images in the order of the listing."""
+        """Yield the pending images in the order of the listing, part by part if the plan has several."""
         return (ref for ref, _ in self._pending.refs())
 
     def shards(self, limits: ShardLimits) -> Iterator[Shard[ImageRef]]:
@@ -152,13 +158,17 @@ def plan(
     """
     left_out = left_out if left_out is not None else LeftOut()
     version = catalog.version()
-    owners = _owners(request, catalog, outputs)
-    index = build_index(catalog.scan(request.scope, COLUMNS), owners, request.folding)
-    pending = Pending()
-    found = Classifier(request, index, owners, pending)
+    count = part_count(catalog.approximate_rows())
+    selected = request.selection.select(listing, left_out, request.scope.source)
+    whole = _streams(request, catalog, selected, outputs)
+    pending, names = Pending(), RowNames()
+    found = Classifier(request, names, pending)
     try:
-        for refs in chunks(request.selection.select(listing, left_out, request.scope.source), CHUNK):
-            found.add(refs)
+        with closing(divide(whole, request, count)) as parts:
+            for part in parts:
+                owners = _owners(request, part)
+                index = build_index(part.rows, owners, request.folding, names)
+                found.add_part(index, owners, part.listing)
         found.finish(catalog)
     except BaseException:
         pending.close()
@@ -169,9 +179,19 @@ def plan(
     return Plan(counts, pending, found.contest, found.collisions, version)
 
 
-def _owners(request: PlanRequest, catalog: Catalog, outputs: Iterable[ImageRef]) -> Owners:
-    destination, folding = request.scope.destination, request.folding
-    where = all_of(DERAINED, written_below(destination))
+def _streams(
+    request: PlanRequest, catalog: Catalog, selected: Iterable[ImageRef], outputs: Iterable[ImageRef]
+) -> Part:
+    where = all_of(DERAINED, written_below(request.scope.destination))
     has_rows = next(catalog.scan(None, ["status"], where), None) is not None
-    listing = read_listing(destination, outputs if has_rows else (), folding)
-    return find_owners(catalog.scan(None, ownership.COLUMNS, where), listing, folding)
+    return Part(
+        listing=map(to_frame, chunks(selected, CHUNK)),
+        outputs=output_frames(outputs if has_rows else ()),
+        written=map(pl.DataFrame, catalog.scan(None, ownership.COLUMNS, where)),
+        rows=map(pl.DataFrame, catalog.scan(request.scope, COLUMNS)),
+    )
+
+
+def _owners(request: PlanRequest, part: Part) -> Owners:
+    listing = read_listing(request.scope.destination, part.outputs, request.folding)
+    return find_owners(part.written, listing, request.folding)

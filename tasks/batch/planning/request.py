@@ -9,6 +9,7 @@ import polars as pl
 
 from infra.records import Scope
 from infra.storage.name_folding import NameFolding
+from tasks.batch.planning.output_listing import urls_below
 from tasks.codec.keys import output_suffix
 from tasks.media.sources import Selection
 
@@ -27,6 +28,10 @@ class PlanRequest:
     """Whether the source is a Zarr array."""
     folding: NameFolding = field(default_factory=NameFolding)
     """How the destination folds names."""
+
+    def destination_urls(self, keys: pl.Series) -> pl.Series:
+        """Return the URLs of objects of the destination."""
+        return urls_below(self.scope.destination, keys)
 
     def output_urls(self, keys: pl.Series) -> pl.Series:
         """Return the URLs of the outputs of images."""

@@ -17,7 +17,7 @@ Handler = Callable[[int, FrameType | None], None]
 
 
 class Cancelled(BaseException):
-    """What the handler of the test raises."""
+    """The exception that the handler of the test raises."""
 
 
 @pytest.fixture
