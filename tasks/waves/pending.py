@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from infra.records import ImageRef
+from infra.storage.spill import Place, SpillFile
 from tasks.waves.stage import Shard
 
 PIXELS_PER_BYTE = {"png": 0.7, "bmp": 0.33, "tif": 0.4, "tiff": 0.4, "gif": 1.5, "webp": 6.0}
@@ -30,39 +28,29 @@ def estimated_pixels(ref: ImageRef) -> int:
 class Pending:
     """References in an unnamed temporary file, which takes no memory and does not survive a crash.
 
-    The file has one line of JSON per chunk. Arrow would read it in its own threads, which may still hold a part of
+    The file has one block of JSON per chunk. Arrow would read it in its own threads, which may still hold a part of
     it when the interpreter exits and then abort the process.
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="derain-plan-")  # noqa: SIM115 - closed with the plan
-        self._close = weakref.finalize(self, self._file.close)
+        self._file = SpillFile()
+        self._chunks: list[Place] = []
 
     def append(self, refs: Sequence[ImageRef], again: Sequence[bool]) -> None:
-        """Append references, each with a flag that says whether it replaces an existing row.
-
-        Must not be called while the references are being read.
-        """
+        """Append references, each with a flag that says whether it replaces an existing row."""
         rows = [(ref.key, ref.etag, ref.size_bytes, ref.archived) for ref in refs]
-        self._file.seek(0, os.SEEK_END)
-        self._file.write(json.dumps([rows, list(again)]).encode() + b"\n")
+        self._chunks.append(self._file.append(json.dumps([rows, list(again)]).encode()))
 
     def refs(self) -> Iterator[tuple[ImageRef, bool]]:
         """Yield the references in order, each with a flag that says whether it replaces an existing row."""
-        offset = 0
-        while True:
-            self._file.seek(offset)  # another iterator may have moved the position
-            line = self._file.readline()
-            if not line:
-                return
-            offset += len(line)
-            rows, again = json.loads(line)
+        for chunk in self._chunks:
+            rows, again = json.loads(self._file.read(chunk))
             refs = (ImageRef(key, etag, size, archived=archived) for key, etag, size, archived in rows)
             yield from zip(refs, again, strict=True)
 
     def close(self) -> None:
         """Free the disk space."""
-        self._close()
+        self._file.close()
 
 
 @dataclass(slots=True)

@@ -2,21 +2,19 @@
 
 A part consists of the listed images, catalog rows and existing outputs whose output names have the same hash modulo
 the number of parts. An image is compared only with rows and outputs of its own output name, so each part can be
-planned alone. Parts wait in temporary files; a plan of one part needs none.
+planned alone. Parts wait in a temporary file; a plan of one part needs none.
 """
 
 from __future__ import annotations
 
 import io
-import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import polars as pl
 
+from infra.storage.spill import Place, SpillFile
 from tasks.batch.planning.output_listing import output_urls
 from tasks.batch.planning.request import PlanRequest
 
@@ -63,10 +61,10 @@ def divide(whole: Part, request: PlanRequest, count: int) -> Generator[Part]:
     if count == 1:
         yield whole
         return
-    with ExitStack() as open_files:
+    with SpillFile() as file:
 
         def spill(frames: Iterable[pl.DataFrame], urls: Callable[[pl.DataFrame], pl.Series]) -> SpilledFrames:
-            spilled = open_files.enter_context(SpilledFrames(count))
+            spilled = SpilledFrames(file)
             for frame in _joined(frames):
                 spilled.add(frame, request.folding.fold(urls(frame)).hash(_SEED) % count)
             return spilled
@@ -80,27 +78,17 @@ def divide(whole: Part, request: PlanRequest, count: int) -> Generator[Part]:
 
 
 class SpilledFrames:
-    """Frames in an unnamed temporary file, divided into parts. Use it in a `with` block, which frees the space.
+    """Frames in a temporary file, divided into parts.
 
     Parameters
     ----------
-    parts : int
-        Number of parts.
+    file : SpillFile
+        The file; the caller closes it.
     """
 
-    def __init__(self, parts: int) -> None:
-        self._file = tempfile.TemporaryFile(prefix="derain-plan-")  # noqa: SIM115 - closed by `__exit__`
-        self._places: list[list[tuple[int, int]]] = [
-            [] for _ in range(parts)
-        ]  # offset and size of each piece
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
+    def __init__(self, file: SpillFile) -> None:
+        self._file = file
+        self._pieces: defaultdict[int, list[Place]] = defaultdict(list)
 
     def add(self, frame: pl.DataFrame, numbers: pl.Series) -> None:
         """Store each row of a frame in the part of its number."""
@@ -108,14 +96,12 @@ class SpilledFrames:
         for (number,), piece in pieces.items():
             stored = io.BytesIO()
             piece.write_ipc_stream(stored, compression="lz4")
-            self._places[number].append((self._file.tell(), len(stored.getbuffer())))
-            self._file.write(stored.getbuffer())
+            self._pieces[number].append(self._file.append(stored.getbuffer()))
 
     def read(self, number: int) -> Iterator[pl.DataFrame]:
         """Yield the pieces of a part in the order in which they were added."""
-        for offset, size in self._places[number]:
-            self._file.seek(offset)
-            yield pl.read_ipc_stream(io.BytesIO(self._file.read(size)))
+        for piece in self._pieces[number]:
+            yield pl.read_ipc_stream(io.BytesIO(self._file.read(piece)))
 
 
 def _joined(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

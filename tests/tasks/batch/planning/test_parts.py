@@ -10,6 +10,7 @@ import pytest
 from infra.catalog.derained import Catalog
 from infra.records import DerainRecord, ImageRef
 from infra.storage.name_folding import NameFolding
+from infra.storage.spill import SpillFile
 from tasks.batch.planning import parts
 from tasks.batch.planning.parts import SpilledFrames, part_count
 from tasks.batch.planning.plan import Plan, PlanCounts, PlanRequest, plan
@@ -79,7 +80,8 @@ def test_a_plan_in_parts_equals_the_whole(
 
 
 def test_the_parts_hold_each_row_once_in_the_order_of_arrival() -> None:
-    with SpilledFrames(3) as spilled:
+    with SpillFile() as file:
+        spilled = SpilledFrames(file)
         spilled.add(pl.DataFrame({"a": [0, 1, 2, 3]}), pl.Series([0, 1, 0, 1]))
         spilled.add(pl.DataFrame({"a": [4, 5]}), pl.Series([1, 0]))
         read = [[frame["a"].to_list() for frame in spilled.read(number)] for number in range(3)]
