@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from infra.storage.spill import Place, SpillFile
+
 Hashes = npt.NDArray[np.bytes_]
 """Hashes as fixed-width byte strings (S16), which NumPy can sort and search."""
 ShortHashes = npt.NDArray[np.uint64]
@@ -51,6 +53,41 @@ def sorted_hashes(texts: Iterable[str], chunk: int = 65_536) -> Hashes:
     joined = np.concatenate(hashes) if hashes else np.empty(0, "S16")
     joined.sort()
     return joined
+
+
+class SeenHashes:
+    """Hashes in a temporary file, in groups by their first byte, each of which is small enough to be sorted.
+
+    Parameters
+    ----------
+    file : SpillFile
+        The file; the caller closes it.
+    """
+
+    GROUPS = 64
+
+    def __init__(self, file: SpillFile) -> None:
+        self._file = file
+        self._places: list[list[Place]] = [[] for _ in range(self.GROUPS)]
+
+    def add(self, hashes: Hashes) -> None:
+        """Store hashes."""
+        group = hashes.view(np.uint8).reshape(-1, 16)[:, 0] % self.GROUPS
+        order = np.argsort(group, kind="stable")
+        starts = np.searchsorted(group[order], np.arange(1, self.GROUPS))
+        for places, part in zip(self._places, np.split(hashes[order], starts), strict=True):
+            if len(part):
+                places.append(self._file.append(part.tobytes()))
+
+    def repeated(self) -> Hashes:
+        """Return the hashes that were stored more than once, sorted."""
+        found = [self._repeated_in(places) for places in self._places if places]
+        return np.sort(np.concatenate(found)) if found else np.empty(0, "S16")
+
+    def _repeated_in(self, places: list[Place]) -> Hashes:
+        hashes = np.frombuffer(b"".join(map(self._file.read, places)), "S16").copy()
+        hashes.sort()
+        return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
 
 
 def find(sorted_ones: Hashes, wanted: Hashes) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv
@@ -24,7 +23,8 @@ from infra.errors import UserError
 from infra.records import ImageRef
 from infra.settings import absolute_url
 from infra.storage.location import ObjectNotFound, is_local, open_location
-from tasks.media.key_hashes import Hashes, find, hash_texts
+from infra.storage.spill import SpillFile
+from tasks.media.key_hashes import Hashes, SeenHashes, find, hash_texts
 
 COLUMNS = ("key", "etag", "size")
 BATCH_ROWS = 32_768
@@ -66,17 +66,18 @@ def read_manifest(source: str) -> Iterator[ImageRef]:
     """
     rows = 0
     base: str | None = None
-    seen: list[Hashes] = []
-    for frame in _frames(source):
-        if "base" in frame.columns:
-            base = base or _first_base(source, frame)
-            _refuse(source, rows, frame["base"].eq_missing(base).not_(), f"a base other than {base}")
-        _refuse_unusable(source, rows, frame)
-        seen.append(hash_texts(frame["key"]))
-        etags = frame["etag"].str.strip_chars('"')
-        yield from map(ImageRef, frame["key"], etags, frame["size"])
-        rows += frame.height
-    _refuse_repeated(source, seen)
+    with SpillFile() as file:
+        seen = SeenHashes(file)
+        for frame in _frames(source):
+            if "base" in frame.columns:
+                base = base or _first_base(source, frame)
+                _refuse(source, rows, frame["base"].eq_missing(base).not_(), f"a base other than {base}")
+            _refuse_unusable(source, rows, frame)
+            seen.add(hash_texts(frame["key"]))
+            etags = frame["etag"].str.strip_chars('"')
+            yield from map(ImageRef, frame["key"], etags, frame["size"])
+            rows += frame.height
+        _refuse_repeated(source, seen.repeated())
 
 
 def _refuse_unusable(source: str, rows: int, frame: pl.DataFrame) -> None:
@@ -103,13 +104,8 @@ def _first_base(source: str, frame: pl.DataFrame) -> str:
     return str(base)
 
 
-def _refuse_repeated(source: str, seen: list[Hashes]) -> None:
+def _refuse_repeated(source: str, repeated: Hashes) -> None:
     """Refuse repeated keys, which would write one output twice, possibly from different bytes."""
-    if not seen:
-        return
-    hashes = np.concatenate(seen)
-    hashes.sort()
-    repeated = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
     if len(repeated):
         keys = (
             frame["key"].filter(pl.Series(find(repeated, hash_texts(frame["key"]))[1]))
