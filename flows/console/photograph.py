@@ -97,4 +97,4 @@ def _put_aside(output: Path) -> Path:
 def _removed(picture: Picture, derained: np.ndarray) -> str:
     statistics = image_statistics(picture.rgb, derained)
     share = min(statistics.rain_energy / max(statistics.brightness, 1e-6), 1.0)
-    return f"rain removed: {percentage(share)} of the picture's energy"
+    return f"rain removed: {percentage(share)} of the photograph's energy"

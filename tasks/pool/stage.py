@@ -23,7 +23,7 @@ from tasks.waves.runner import Pace, run_stage
 from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
 from tasks.waves.tally import Tally
 
-TWIN_NOT_WRITTEN = "the crops of the image that it looks like were not written"
+TWIN_NOT_WRITTEN = "the crops of the image that it duplicates were not written"
 FIRST = 10
 """Priority of crop shards: ahead of images that wait for inspection."""
 UNTRIED = "its crops were not written, nor those of others before it"

@@ -185,7 +185,7 @@ def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
         if target == standing.champion:
             raise PromotionFailed(f"{model_label(STUDENT, target)} is the champion already")
         resolve_model(settings, f"models:/{STUDENT}/{target}")
-        return transaction.move(transaction.row("rolled_back", standing.champion, target, "asked for"))
+        return transaction.move(transaction.row("rolled_back", standing.champion, target, "on request"))
 
 
 def promotion_line(row: Promotion) -> str:
