@@ -6,6 +6,7 @@ prefect deployment run derain-batch
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -18,12 +19,12 @@ from flows.running.command_line import run
 from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
 from infra.catalog.derained import Catalog
-from infra.settings import read_settings
+from infra.settings import Settings, read_settings
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
-from tasks.batch.metrics import publish_metrics
+from tasks.batch.metrics import failure_metrics, publish_metrics
 from tasks.batch.planning.plan import Redo
 from tasks.batch.planning.plan_list import write_list
-from tasks.batch.preflight import prepare, refuse_at_once
+from tasks.batch.preflight import Prepared, prepare, refuse_at_once
 from tasks.batch.publication import publish
 from tasks.codec.exports import Export, Kind
 from tasks.media.sources import Selection
@@ -64,14 +65,12 @@ def derain_batch(
     selection = Selection(tuple(include or ()), tuple(exclude or ()), limit)
     request = BatchRequest(str(flow_run.id), datetime.now(UTC), selection, redo)
     try:
-        settings = flow_settings()
-        prepared = prepare(settings, source, destination, Export(export, quality), model)
-        if plan_only:
-            with make_plan(prepared, request, Catalog(settings.workspace)) as found:
-                listed = write_list(found, prepared.scope.source, settings.workspace, request.run_id)
-                line = f"{plan_line(found.counts)}; the list: {listed}"
-                return Completed(message=line, data=found.counts)
-        summary = derain_pending(settings, prepared, request)
+        with nullcontext() if plan_only else failure_metrics(destination):
+            settings = flow_settings()
+            prepared = prepare(settings, source, destination, Export(export, quality), model)
+            if plan_only:
+                return _planned(settings, prepared, request)
+            summary = derain_pending(settings, prepared, request)
         publish_metrics(settings, summary)
         report = "" if summary.is_idle else f"; report: {publish(summary, prepared.medium, settings)}"
     except REFUSALS as error:
@@ -81,14 +80,27 @@ def derain_batch(
     return Completed(message=f"{summary.line()}{report}", data=summary)
 
 
+def _planned(settings: Settings, prepared: Prepared, request: BatchRequest) -> State[Any]:
+    """Write the list of pending images, and return the state with the counts."""
+    with make_plan(prepared, request, Catalog(settings.workspace)) as found:
+        listed = write_list(found, prepared.scope.source, settings.workspace, request.run_id)
+        return Completed(message=f"{plan_line(found.counts)}; the list: {listed}", data=found.counts)
+
+
 def refuse(
-    source: str | None, destination: str | None, model: str, export: Kind, quality: int, **_: object
+    source: str | None,
+    destination: str | None,
+    model: str,
+    export: Kind,
+    quality: int,
+    plan_only: bool,
+    **_: object,
 ) -> None:
     """Refuse parameters that can be checked without a server, before one starts."""
-    settings = read_settings()
-    if (
-        settings.aws_credentials_block is None
-    ):  # a block is read from a server; the run refuses the same later
+    with nullcontext() if plan_only else failure_metrics(destination):
+        settings = read_settings()
+        if settings.aws_credentials_block is not None:
+            return  # it is read from a server; the run refuses the same later
         refuse_at_once(settings, source, destination, Export(export, quality), model)
 
 

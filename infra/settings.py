@@ -82,6 +82,15 @@ class WorkerSettings(BaseSettings):
     Unset: the memory of the machine or container per core, minus what a worker needs anyway."""
 
 
+class MetricsSettings(BaseSettings):
+    """The settings with which a run exports that it failed; readable even if others are invalid."""
+
+    model_config = WorkerSettings.model_config
+
+    metrics: str | None = None
+    destination: str | None = None
+
+
 class Settings(WorkerSettings):
     """All settings of an installation: locations and limits, read at run time and never at import."""
 
@@ -211,6 +220,11 @@ def read_worker_settings() -> WorkerSettings:
         If a variable is invalid; the message names it and the fault in one line.
     """
     return _read(WorkerSettings)
+
+
+def read_metrics_settings() -> MetricsSettings:
+    """Read where the metrics of a failed run go, and its default destination; an empty text is unset."""
+    return _read(MetricsSettings)
 
 
 def _read(kind: type[AnySettings]) -> AnySettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from infra.errors import printable
 from infra.settings import Settings
 from infra.storage.location import is_local
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
-from tasks.batch.metrics import publish_metrics
+from tasks.batch.metrics import failure_metrics, publish_metrics
 from tasks.batch.observing import RunObserver, is_for_this_process
 from tasks.batch.planning.plan import Plan, PlanCounts, Redo
 from tasks.batch.preflight import Prepared, prepare
@@ -57,6 +57,12 @@ def derain_collection(collection: Collection | None, options: CollectionOptions)
     DerainError, ModelError
         If nothing could be derained; the message names the cause in one line.
     """
+    destination = collection.destination if collection else None
+    with nullcontext() if options.plan_only else failure_metrics(destination):
+        return _derain(collection, options)
+
+
+def _derain(collection: Collection | None, options: CollectionOptions) -> int:
     source, destination = (collection.source, collection.destination) if collection else (None, None)
     model, settings = model_url(options.model), command_settings(source, destination)
     announce(f"reading {printable(source or settings.source or 'the samples')}")

@@ -226,6 +226,13 @@ def test_a_refused_run_gives_its_lease_back(place: Path, monkeypatch: pytest.Mon
     assert ["MB free" in state.message for state in states] == [True, True]
 
 
+def test_a_refused_run_exports_that_it_failed(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERAIN_METRICS", str(place / "derain.prom"))
+    derain_batch(**unknown_alias(place, monkeypatch), return_state=True)
+    line = f'derain_run_failed{{destination="{place / "derained"}"}} 1.0'
+    assert line in (place / "derain.prom").read_text().splitlines()
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else b""

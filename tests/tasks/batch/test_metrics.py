@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -10,9 +11,15 @@ from threading import Thread
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from typer.testing import CliRunner
 
+from flows.console.app import run as run_console
+from flows.derain_batch import derain_batch, refuse
+from flows.running.command_line import command_of
 from infra.settings import Settings
-from tasks.batch.metrics import publish_metrics
+from infra.storage.lease import LeaseHeld
+from tasks.batch.metrics import failure_metrics, publish_metrics
+from tasks.refusals import PreflightFailed
 from tasks.waves.timing import IMAGE_PHASES, Phase
 from tests.support.samples.reports import summary
 from tests.support.worlds.batch import World
@@ -87,6 +94,61 @@ def test_without_the_setting_nothing_is_exported(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     publish_metrics(Settings(_env_file=None), RUN)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def prom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file that `DERAIN_METRICS` names, with the metrics of a run that completed."""
+    path = tmp_path / "derain.prom"
+    for name in [name for name in os.environ if name.startswith("DERAIN_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DERAIN_METRICS", str(path))
+    publish_metrics(Settings(metrics=str(path), _env_file=None), replace(RUN, state="Completed"))
+    return path
+
+
+@pytest.mark.parametrize("others", [{}, {"DERAIN_WORKERS": "many"}], ids=["valid", "with an invalid setting"])
+def test_a_refused_run_is_a_failed_run_of_the_requested_destination(
+    others: dict[str, str], prom: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in others.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(PreflightFailed), failure_metrics("out"):
+        raise PreflightFailed("no such bucket")
+    found = values(prom.read_text())
+    assert found["derain_run_failed", ""] == 1
+    assert found["derain_run_finished_timestamp_seconds", ""] > RUN.finished_at.timestamp()
+    assert f'destination="{prom.parent / "out"}"' in prom.read_text()
+
+
+def test_by_default_it_is_a_failed_run_of_the_destination_of_the_settings(
+    prom: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("DERAIN_DESTINATION", "s3://derained/")
+    with pytest.raises(RuntimeError), failure_metrics(None):
+        raise RuntimeError
+    assert 'derain_run_failed{destination="s3://derained"} 1' in prom.read_text()
+
+
+def test_a_run_that_finds_another_at_work_leaves_its_metrics_alone(prom: Path):
+    before = prom.read_text()
+    with pytest.raises(LeaseHeld), failure_metrics("out"):
+        raise LeaseHeld("out is being written")
+    assert prom.read_text() == before
+
+
+def test_the_commands_export_their_refusals(prom: Path):
+    words = ["--source", "nowhere", "--destination", "out"]
+    assert CliRunner().invoke(command_of(derain_batch, refuse), words).exit_code == 1
+    assert values(prom.read_text())["derain_run_failed", ""] == 1
+    prom.unlink()
+    (prom.parent / "empty").mkdir()
+    assert run_console(["empty", "out"]) == 1
+    assert values(prom.read_text())["derain_run_failed", ""] == 1
+    prom.unlink()
+    assert run_console(["empty", "out", "--plan-only"]) == 1
+    assert not prom.exists()
 
 
 def test_a_run_knows_the_seconds_of_its_stages(world: World):
