@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic.functional_validators import BeforeValidator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -34,8 +34,8 @@ def absolute_url(value: str) -> str:
     Raises
     ------
     UrlRefused
-        For the home of a user who does not exist (`~nobody/photos`), for links that form a circle, or for a path
-        that is not valid text, which catalog and reports could not hold.
+        For an empty text, for the home of a user who does not exist (`~nobody/photos`), for links that form a
+        circle, or for a path that is not valid text, which catalog and reports could not hold.
     """
     if not _is_text(value):
         raise UrlRefused(f"{printable(value)}: a path must be valid UTF-8; rename it, or make a link to it")
@@ -43,6 +43,8 @@ def absolute_url(value: str) -> str:
     if "://" in value:
         scheme, _, rest = value.partition("://")
         return f"{scheme}://{rest.rstrip('/')}"
+    if not value:
+        raise UrlRefused("an empty path names no folder; use . for the current folder")
     try:
         return str(Path(value).expanduser().absolute().resolve())
     except RuntimeError as error:
@@ -80,6 +82,13 @@ class WorkerSettings(BaseSettings):
     image_bytes: int | None = Field(default=None, ge=1)
     """Bytes of memory that each worker may use for one image; a machine processes larger images one at a time.
     Unset: the memory of the machine or container per core, minus what a worker needs anyway."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any, info: ValidationInfo) -> Any:
+        if value == "" and info.field_name is not None:
+            return cls.model_fields[info.field_name].get_default()
+        return value
 
 
 class MetricsSettings(BaseSettings):
@@ -162,25 +171,6 @@ class Settings(WorkerSettings):
     """`json`: flows write each log line as one JSON object, with the ids of flow run and task run."""
     retention: Retention = Retention()
     """Ages at which `maintain` removes files."""
-
-    @field_validator(
-        "source",
-        "destination",
-        "cluster",
-        "tls_ca",
-        "tls_cert",
-        "tls_key",
-        "resources",
-        "tracking_uri",
-        "training",
-        "validation",
-        "aws_credentials_block",
-        "metrics",
-        mode="before",
-    )
-    @classmethod
-    def _empty_is_unset(cls, value: str | None) -> str | None:
-        return value or None
 
     @property
     def shard_resources(self) -> dict[str, float]:

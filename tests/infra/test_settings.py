@@ -33,6 +33,21 @@ def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.cluster, settings.tracking_uri) == (None, None)
 
 
+def test_an_empty_workspace_is_the_default_and_not_the_current_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("WORKSPACE", "WORKERS", "RETRY_SECONDS", "LOG_FORMAT"):
+        monkeypatch.setenv(f"DERAIN_{name}", "")
+    assert read_settings().workspace == str(tmp_path / "var")
+    assert read_retry_policy() == RetryPolicy(45.0)
+
+
+@pytest.mark.parametrize("given", ["", "file://"])
+def test_an_empty_path_is_no_folder(given: str) -> None:
+    with pytest.raises(UrlRefused, match="an empty path names no folder"):
+        absolute_url(given)
+
+
 def test_the_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DERAIN_SOURCE", "rainy")
     assert read_settings().source == str(tmp_path / "rainy")
