@@ -34,8 +34,9 @@ def absolute_url(value: str) -> str:
     Raises
     ------
     UrlRefused
-        For an empty text, for the home of a user who does not exist (`~nobody/photos`), for links that form a
-        circle, or for a path that is not valid text, which catalog and reports could not hold.
+        For an empty text, for a URL that lacks a slash (`s3:/bucket`) and would be a local folder, for the home of
+        a user who does not exist (`~nobody/photos`), for links that form a circle, or for a path that is not valid
+        text, which catalog and reports could not hold.
     """
     if not _is_text(value):
         raise UrlRefused(f"{printable(value)}: a path must be valid UTF-8; rename it, or make a link to it")
@@ -43,6 +44,10 @@ def absolute_url(value: str) -> str:
     if "://" in value:
         scheme, _, rest = value.partition("://")
         return f"{scheme}://{rest.rstrip('/')}"
+    if _ONE_SLASH.match(value):
+        scheme, _, rest = value.partition(":")
+        slashes = "///" if scheme == "file" else "//"
+        raise UrlRefused(f"{value}: did you mean {scheme}:{slashes}{rest.lstrip('/')}?")
     if not value:
         raise UrlRefused("an empty path names no folder; use . for the current folder")
     try:
@@ -59,6 +64,8 @@ def _is_text(value: str) -> bool:
     return True
 
 
+_ONE_SLASH = re.compile(r"s3:|[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
+"""Begin of a URL that lacks slashes; a single letter is a drive of Windows."""
 _RESOURCE = r"[^\W\d]\w*=\d+(\.\d+)?"
 
 

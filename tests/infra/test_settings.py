@@ -123,6 +123,30 @@ def test_urls_are_absolute_and_end_without_a_slash(given: str, absolute: str) ->
     assert absolute_url(given) == absolute
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("s3:/bucket/rainy", "s3://bucket/rainy"),
+        ("s3:bucket", "s3://bucket"),
+        ("gs:/bucket", "gs://bucket"),
+        ("file:/photos", "file:///photos"),
+    ],
+)
+def test_a_url_that_lacks_a_slash_is_no_local_folder(
+    given: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UrlRefused, match=f"^{given}: did you mean {meant}\\?$"):
+        absolute_url(given)
+    monkeypatch.setenv("DERAIN_SOURCE", given)
+    with pytest.raises(SettingsInvalid, match=f"DERAIN_SOURCE.*did you mean {meant}"):
+        read_settings()
+
+
+@pytest.mark.parametrize("given", ["C:/photos", "/photos/s3:/a", "2024:/photos"])
+def test_a_colon_in_a_path_is_allowed(given: str, tmp_path: Path) -> None:
+    assert absolute_url(given) == str(tmp_path / given)
+
+
 def test_a_path_that_leads_nowhere_is_named(tmp_path: Path) -> None:
     with pytest.raises(UrlRefused, match=r"~nobody-is-here/photos is not a path: .*; give the whole path"):
         absolute_url("~nobody-is-here/photos")
