@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,6 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from infra.errors import RetryPolicy, UrlRefused, UserError, one_line, printable
 from infra.limits import CurationLimits, DriftLimits, GateLimits, IngestLimits
 from infra.operation import ReportLinks, Retention
+from infra.settings_faults import PREFIX, invalid_line, not_json_line, unknown_variables, way_out
+
+logger = logging.getLogger(__name__)
 
 ENV_FILES = (Path(__file__).parents[1] / ".env", Path(".env"))
 """The `.env` files of the project's folder and of the current one; the latter takes precedence."""
@@ -81,7 +86,7 @@ class WorkerSettings(BaseSettings):
     """Settings that a worker reads from its own environment, since it may run on another machine."""
 
     model_config = SettingsConfigDict(
-        env_prefix="DERAIN_", env_file=ENV_FILES, env_nested_delimiter="__", extra="ignore", frozen=True
+        env_prefix=PREFIX, env_file=ENV_FILES, env_nested_delimiter="__", extra="ignore", frozen=True
     )
 
     retry_seconds: float = Field(default=45.0, ge=0)
@@ -187,13 +192,14 @@ class Settings(WorkerSettings):
 
 
 def read_settings() -> Settings:
-    """Read the settings of this installation.
+    """Read the settings of this installation; workers, whose environment may be another, read theirs.
 
     Raises
     ------
     SettingsInvalid
-        If a variable is invalid; the message names it and the fault in one line.
+        If a variable is invalid or probably misspelt; the message names it and the fault in one line.
     """
+    _refuse_misspelt()
     return _read(Settings)
 
 
@@ -228,14 +234,20 @@ def _read(kind: type[AnySettings]) -> AnySettings:
     try:
         return kind()
     except ValidationError as error:
-        first = error.errors()[0]
-        variable = "DERAIN_" + "__".join(str(part) for part in first["loc"]).upper()
-        if first["type"] == "extra_forbidden":
-            raise SettingsInvalid(f"{variable}: there is no such limit; remove the variable") from error
-        raise SettingsInvalid(f"{variable}={first['input']}: {first['msg']}") from error
+        raise SettingsInvalid(invalid_line(kind, error)) from error
     except SettingsError as error:
-        named = re.search(r'field "(\w+)"', str(error))
-        variable = f"DERAIN_{named[1] if named else 'GATES'}".upper()
-        raise SettingsInvalid(
-            f"{variable} is not JSON; or set one limit, as in DERAIN_GATES__PSNR_Y=0.1"
-        ) from error
+        raise SettingsInvalid(not_json_line(kind, error)) from error
+
+
+def _refuse_misspelt() -> None:
+    """Refuse variables that resemble a setting, and warn once of others: they may belong to another program."""
+    for variable in unknown_variables(Settings):
+        meant = way_out(Settings, variable)
+        if meant is not None:
+            raise SettingsInvalid(f"{variable}: there is no such setting; {meant}")
+        _warn_of_unknown(variable)
+
+
+@cache
+def _warn_of_unknown(variable: str) -> None:
+    logger.warning("%s: there is no such setting; it is ignored", variable)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from infra import settings
 from infra.errors import RetryPolicy, UrlRefused
 from infra.limits import GateLimits
 from infra.settings import SettingsInvalid, absolute_url, read_retry_policy, read_settings
+from infra.settings_faults import OTHER_VARIABLES, variables
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = {"DERAIN_SCHEDULER_PORT"}
+"""Variables that comments mention."""
 
 
 @pytest.fixture(autouse=True)
@@ -160,4 +167,90 @@ def test_a_path_that_is_not_text_is_refused_in_one_line() -> None:
 def test_a_limit_that_there_no_longer_is_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DERAIN_CURATION__SCALES", "[1, 0.75, 0.5]")
     with pytest.raises(SettingsInvalid, match=r"^DERAIN_CURATION__SCALES: .* remove the variable$"):
+        read_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DERAIN_SORCE", "DERAIN_SOURCE"),
+        ("DERAIN_RETRY_SECS", "DERAIN_RETRY_SECONDS"),
+        ("DERAIN_WORKER", "DERAIN_WORKERS"),
+        ("DERAIN_RETENTION_REPORTS_DAYS", "DERAIN_RETENTION__REPORTS_DAYS"),
+        ("DERAIN_RETENTION__REPORT_DAYS", "DERAIN_RETENTION__REPORTS_DAYS"),
+    ],
+)
+@pytest.mark.parametrize("is_in_file", [False, True], ids=["environment", ".env"])
+def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(
+    name: str, meant: str, is_in_file: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_in_file:
+        Path(".env").write_text(f"{name}=3\nOTHER=1\n")
+    else:
+        monkeypatch.setenv(name, "3")
+    with pytest.raises(SettingsInvalid, match=f"^{name}: there is no such setting; did you mean {meant}\\?$"):
+        read_settings()
+    read_retry_policy()  # a worker has another environment, and takes what it needs
+
+
+def test_a_variable_of_a_group_that_resembles_none_lists_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERAIN_RETENTION__IMAGES", "3")
+    with pytest.raises(SettingsInvalid, match="DERAIN_RETENTION__ has REPORTS_DAYS, PLANS_DAYS, "):
+        read_settings()
+
+
+def test_other_variables_are_named_once_and_do_no_harm(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in (
+        "DERAIN_FRONTEND",
+        "DERAIN_DATA",
+        "DERAIN_SCHEDULER_PORT",
+        "DERAIN_SCHEDULER_PORT_8786_TCP_ADDR",
+        "DERAIN_SCHEDULER_SERVICE_HOST",
+    ):
+        monkeypatch.setenv(name, "x")
+    settings._warn_of_unknown.cache_clear()
+    for _ in range(2):
+        read_settings()
+    assert caplog.messages == ["DERAIN_FRONTEND: there is no such setting; it is ignored"]
+
+
+def test_every_variable_that_the_files_of_the_project_mention_is_known() -> None:
+    known = {*variables(settings.Settings), *OTHER_VARIABLES}
+    files = [ROOT / name for name in ("compose.yaml", "Dockerfile", "Makefile", "prefect.yaml")]
+    files += [path for path in (ROOT / "deploy").rglob("*") if path.is_file()]
+    for folder in ("benchmarks", "examples", "flows", "infra", "models", "tasks"):
+        files += (ROOT / folder).rglob("*.py")
+    found = {
+        name for file in files for name in re.findall(r"\bDERAIN_[A-Z0-9_]*[A-Z0-9]\b", file.read_text())
+    }
+    assert found - known - EXAMPLES == set()
+    assert "DERAIN_LISTEN" in found
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("90", "DERAIN_RETENTION=90 is not a JSON object; or set one of its settings, as in "),
+        ("90 days", "DERAIN_RETENTION is not JSON; or set one of its settings, as in "),
+        ('{"report_days": 90}', "DERAIN_RETENTION__REPORT_DAYS: there is no such setting; did you mean "),
+    ],
+)
+def test_a_group_of_settings_says_how_it_is_set(
+    value: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DERAIN_RETENTION", value)
+    with pytest.raises(SettingsInvalid) as raised:
+        read_settings()
+    assert str(raised.value).startswith(f"{line}DERAIN_RETENTION__REPORTS_DAYS")
+
+
+def test_a_value_that_matches_no_pattern_is_explained_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERAIN_DEVICE", "gpu")
+    with pytest.raises(SettingsInvalid, match=r"^DERAIN_DEVICE=gpu: a device is auto, cpu, cuda or cuda:N$"):
+        read_settings()
+    monkeypatch.setenv("DERAIN_DEVICE", "cpu")
+    monkeypatch.setenv("DERAIN_SOURCE", "s3:/rainy")
+    with pytest.raises(SettingsInvalid, match=r"^DERAIN_SOURCE=s3:/rainy: s3:/rainy: did you mean"):
         read_settings()
