@@ -19,13 +19,15 @@ from flows.running.command_line import run
 from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
 from infra.catalog.derained import Catalog
+from infra.errors import printable
 from infra.settings import Settings, read_settings
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
 from tasks.batch.metrics import failure_metrics, publish_metrics
 from tasks.batch.planning.plan import Redo
 from tasks.batch.planning.plan_list import write_list
-from tasks.batch.preflight import Prepared, prepare, refuse_at_once
+from tasks.batch.preflight import Prepared, prepare, refuse_at_once, takes_samples
 from tasks.batch.publication import publish
+from tasks.batch.summary import RunSummary
 from tasks.codec.exports import Export, Kind
 from tasks.media.sources import Selection
 from tasks.refusals import REFUSALS
@@ -50,7 +52,8 @@ def derain_batch(
 
     Args:
         source: Folder, bucket prefix (s3://bucket/prefix), manifest (CSV or Parquet with key, etag, size) or
-            Zarr array (T, H, W, 3). Default: DERAIN_SOURCE, or else a few sample photographs.
+            Zarr array (T, H, W, 3). Default: DERAIN_SOURCE, or else, except in a deployment, a few sample
+            photographs.
         destination: Folder or bucket prefix for the derained photographs. Default: DERAIN_DESTINATION.
         model: Registered model (models:/name@alias or models:/name/version), name of a shipped network
             (student-small), or path of a weights file.
@@ -72,12 +75,18 @@ def derain_batch(
                 return _planned(settings, prepared, request)
             summary = derain_pending(settings, prepared, request)
         publish_metrics(settings, summary)
+        samples = _samples_part(summary) if takes_samples(settings, source, destination) else ""
         report = "" if summary.is_idle else f"; report: {publish(summary, prepared.medium, settings)}"
     except REFUSALS as error:
         return failed(str(error))
     if summary.state == "Failed":
         return failed(f"{summary.line()}: {summary.message}{report}")
-    return Completed(message=f"{summary.line()}{report}", data=summary)
+    return Completed(message=f"{summary.line()}{samples}{report}", data=summary)
+
+
+def _samples_part(summary: RunSummary) -> str:
+    outputs = printable(summary.scope.destination)
+    return f"; these are the samples, derained to {outputs}; --source and --destination name your photographs"
 
 
 def _planned(settings: Settings, prepared: Prepared, request: BatchRequest) -> State[Any]:

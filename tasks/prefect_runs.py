@@ -45,6 +45,15 @@ def is_in_flow_run() -> bool:
     return context is not None and context.FlowRunContext.get() is not None
 
 
+def is_in_deployment() -> bool:
+    """Return whether the caller is part of a run of a deployment, whose process has a worker's environment."""
+    if not is_in_flow_run():
+        return False
+    from prefect.runtime import deployment
+
+    return deployment.id is not None
+
+
 def run_log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
     """Return the logger of the current flow run or task run."""
     if "prefect" not in sys.modules:

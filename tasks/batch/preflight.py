@@ -14,6 +14,7 @@ from infra.storage.rights import refuse_unwritable
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec, is_array
 from tasks.media.sources import Source, readable_source, refuse_oversized
+from tasks.prefect_runs import is_in_deployment
 from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_quickly, weights_file
 
@@ -46,7 +47,7 @@ def prepare(
     settings : Settings
         Settings that provide the defaults.
     source, destination : str or None
-        URLs; by default those of the settings, or else the samples.
+        URLs; by default those of the settings, or else the samples, which a deployment does not derain.
     export : Export
         Format of the outputs.
     model : str
@@ -89,7 +90,7 @@ def refuse_at_once(
         refuse_absent_device(settings)
     if not model.startswith("models:/"):
         weights_file(model)
-    if source is None and destination is None and settings.source is None and settings.destination is None:
+    if takes_samples(settings, source, destination):
         return
     _checked(settings, *_endpoints(settings, source, destination), export)
 
@@ -153,10 +154,20 @@ def refuse_full_disk(settings: Settings, destination: str, export: Export, pendi
             )
 
 
+def takes_samples(settings: Settings, source: str | None, destination: str | None) -> bool:
+    """Return whether neither parameters nor settings name a source or a destination."""
+    return not (source or destination or settings.source or settings.destination)
+
+
 def _endpoints(settings: Settings, source: str | None, destination: str | None) -> tuple[str, str]:
     source = absolute_url(source) if source else settings.source
     destination = absolute_url(destination) if destination else settings.destination
-    if source is None and destination is None:
+    if takes_samples(settings, source, destination):
+        if is_in_deployment():
+            raise PreflightFailed(
+                "no source: set DERAIN_SOURCE and DERAIN_DESTINATION where the worker runs, or give the run source"
+                " and destination"
+            )
         from tasks.media.samples import make_samples  # imports PyTorch only if needed
 
         return make_samples(settings.workspace)

@@ -14,6 +14,7 @@ import zarr
 from flows.derain_batch import derain_batch
 from infra.catalog.derained import Catalog
 from infra.storage.local import LocalLocation
+from tasks.media.samples import SAMPLES
 from tests.support.servers.deployments import put_photos
 from tests.support.servers.prefect_server import PrefectServer
 
@@ -231,6 +232,13 @@ def test_a_refused_run_exports_that_it_failed(place: Path, monkeypatch: pytest.M
     derain_batch(**unknown_alias(place, monkeypatch), return_state=True)
     line = f'derain_run_failed{{destination="{place / "derained"}"}} 1.0'
     assert line in (place / "derain.prom").read_text().splitlines()
+
+
+def test_the_last_line_of_a_run_over_the_samples_says_so(place: Path, workspace: Path) -> None:
+    state: Any = derain_batch(model="student-small", return_state=True)
+    outputs = workspace / "samples" / "derained"
+    assert f"; these are the samples, derained to {outputs}; --source and" in state.message
+    assert len(list(outputs.iterdir())) == len(SAMPLES)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
