@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from prefect.automations import Automation, EventTrigger
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import BlockDocument
 
 PENDING = "derain.images.pending"
 """Event of a run that left images pending."""
@@ -54,7 +55,7 @@ def write_alerts(options: AlertOptions) -> list[str]:
     Raises
     ------
     AlertsRefused
-        If there is no server or no such block, or Prefect does not answer.
+        If there is no server or no such notification block, or Prefect does not answer.
     """
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL
@@ -110,16 +111,32 @@ def _automation(name: str, trigger: EventTrigger, block: UUID | None, options: A
 
 
 def _block_id(client: SyncPrefectClient, block: str) -> UUID:
+    """Return the id of a notification block; Prefect would accept any other and then notify nobody."""
     from prefect.exceptions import ObjectNotFound
 
     kind, _, name = block.partition("/")
     try:
-        return client.read_block_document_by_name(name, kind, include_secrets=False).id
+        found = client.read_block_document_by_name(name, kind, include_secrets=False)
     except ObjectNotFound as error:
-        raise AlertsRefused(
-            f"{block}: Prefect has no such notification block; create it in Prefect's pages under Blocks, and name"
-            " it as type/name: slack-webhook/ops"
-        ) from error
+        raise AlertsRefused(f"{block}: Prefect has no such notification block; {_way_out(client)}") from error
+    if not _can_notify(found):
+        raise AlertsRefused(f"{block}: a block of this type cannot notify; {_way_out(client)}")
+    return found.id
+
+
+def _can_notify(block: BlockDocument) -> bool:
+    return block.block_schema is not None and "notify" in block.block_schema.capabilities
+
+
+def _way_out(client: SyncPrefectClient) -> str:
+    """Say how to create a notification block, and which ones there are."""
+    known = [
+        f"{each.block_type.slug}/{each.name}"
+        for each in client.read_block_documents(include_secrets=False)
+        if _can_notify(each) and each.block_type is not None
+    ]
+    create = "create it in Prefect's pages under Blocks, and name it as type/name: slack-webhook/ops"
+    return f"{create}; there are {', '.join(known)}" if known else f"{create}; there is none yet"
 
 
 def _write(client: SyncPrefectClient, alert: Automation) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.blocks.system import Secret
 from prefect.events import emit_event
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -106,3 +108,16 @@ def test_a_block_that_is_not_there_is_one_line(clean: PrefectServer):
     (line,) = ended.stderr.splitlines()
     assert line.startswith("alerts: slack-webhook/nobody: Prefect has no such notification block; create it")
     assert written(clean) == {}
+
+
+def test_a_block_that_cannot_notify_is_refused_with_those_that_can(clean: PrefectServer):
+    Secret(value="x").save("password", overwrite=True)
+    CustomWebhookNotificationBlock(name="ops", url="https://hooks.example.org/x").save("ops", overwrite=True)
+    ended = clean.command(sys.executable, "-m", "flows.alerts", "--notify", "secret/password")
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("alerts: secret/password: a block of this type cannot notify; create it in")
+    assert line.endswith("; there are custom-webhook/ops")
+    assert written(clean) == {}
+    command(clean, "--notify", "custom-webhook/ops")
+    assert set(written(clean)) == NAMES
