@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from flows.running.plain_command import run_plainly
+from flows.running.prefect_server import refuse_unusable_server
 from infra.prefect.alerts import AlertOptions, write_alerts
 
 
@@ -26,6 +27,7 @@ def alerts(
     enable: Annotated[bool, typer.Option("--enable", help="Turn the alerts on. Default: off.")] = False,
 ) -> None:
     """Make four automations on the server of PREFECT_API_URL, or bring those of the same names up to date."""
+    refuse_unusable_server()
     names = write_alerts(AlertOptions(late_hours, notify, enable))
     state = "on" if enable else "off"
     sys.stdout.write("".join(f"{name} ({state})\n" for name in names))

@@ -51,6 +51,19 @@ def prefect_server() -> Iterator[None]:
         yield
 
 
+def refuse_unusable_server() -> None:
+    """Refuse a configured server that cannot be used; return if none is configured.
+
+    Raises
+    ------
+    PrefectServerRefused
+        See `prefect_server`.
+    """
+    url = PREFECT_API_URL.value()
+    if url is not None:
+        _refuse_other_server(str(url))
+
+
 def answers() -> bool:
     """Return whether Prefect's server answers one request within the time-out of Prefect's settings."""
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), get_client(sync_client=True) as client:

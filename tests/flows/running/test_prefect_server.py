@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL, temporary_settings
 
+from flows.alerts import alerts
 from flows.running import prefect_server as tested
 from flows.running.prefect_server import PrefectServerRefused, prefect_server
 from infra.prefect import temporary_server
@@ -48,6 +49,16 @@ ANSWERS = [
     (503, b"busy", "text/plain", "no Prefect server answers there"),
     (302, b"", "text/plain", "no Prefect server"),
 ]
+
+
+@pytest.mark.parametrize(("status", "body", "kind", "line"), ANSWERS[2:5])
+def test_the_command_that_makes_alerts_refuses_it_too(status: int, body: bytes, kind: str, line: str) -> None:
+    with (
+        answering(status, body, kind) as url,
+        temporary_settings({PREFECT_API_URL: url}),
+        pytest.raises(PrefectServerRefused, match=f"^{url}: .*{line}"),
+    ):
+        alerts()
 
 
 @pytest.mark.parametrize(("status", "body", "kind", "line"), ANSWERS)
