@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from infra.errors import UserError, one_line
+from infra.errors import UrlRefused, UserError, one_line
+from infra.storage.credentials import checked_endpoint
 
 SLUG = "aws-credentials"
 VARIABLES = {
@@ -40,9 +41,12 @@ def use_aws_block(name: str) -> None:
     Raises
     ------
     BlockRefused
-        If Prefect has no such block, does not answer, or the block has no credentials.
+        If Prefect has no such block, does not answer, or the block has no credentials or an invalid endpoint.
     """
-    variables = dict(_variables(_document(name)))
+    try:
+        variables = dict(_variables(_document(name)))
+    except UrlRefused as error:
+        raise BlockRefused(f"{SETTING}={name}: {error}") from error
     if not variables.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
         raise BlockRefused(f"{SETTING}={name}: the block has neither an access key nor a profile")
     for variable in (*VARIABLES.values(), "AWS_ENDPOINT_URL"):
@@ -74,4 +78,4 @@ def _variables(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield variable, str(document[field])
     endpoint = (document.get("aws_client_parameters") or {}).get("endpoint_url")
     if endpoint:
-        yield "AWS_ENDPOINT_URL", str(endpoint)
+        yield "AWS_ENDPOINT_URL", checked_endpoint(str(endpoint), "endpoint_url")

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from infra.errors import AccessDenied, one_line
+from infra.errors import AccessDenied, UrlRefused, one_line
 
 if TYPE_CHECKING:
     from botocore.session import Session
@@ -144,7 +144,34 @@ def _endpoint(session: Session) -> str | None:
         return None
     provider = ConfiguredEndpointProvider(session.full_config, session.get_scoped_config(), "s3")
     endpoint = provider.provide()
-    return str(endpoint) if endpoint else None
+    return checked_endpoint(str(endpoint), _endpoint_source()) if endpoint else None
+
+
+def _endpoint_source() -> str:
+    variables = (name for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL") if os.environ.get(name))
+    return next(variables, "endpoint_url of the AWS profile")
+
+
+def checked_endpoint(endpoint: str, source: str) -> str:
+    """Return an endpoint, which must have a scheme.
+
+    Parameters
+    ----------
+    endpoint : str
+        Address of an S3 server.
+    source : str
+        Name of the variable or setting that holds it, for the message.
+
+    Raises
+    ------
+    UrlRefused
+        If it has none.
+    """
+    if endpoint.startswith(("http://", "https://")):
+        return endpoint
+    raise UrlRefused(
+        f"{source}={endpoint}: an endpoint begins with http:// or https://; write http://{endpoint}"
+    )
 
 
 def _frozen(account: Account) -> tuple[str, str, str | None]:

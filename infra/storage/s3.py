@@ -26,6 +26,7 @@ from infra.errors import (
     ObjectNotFound,
     RequestUnsupported,
     RetryPolicy,
+    StorageError,
     TransientError,
     UrlRefused,
     one_line,
@@ -264,6 +265,8 @@ def _options(url: str) -> dict[str, Any]:
         return s3_options()
     except AccessDenied as error:
         raise AccessDenied(f"{url}: {error}") from None
+    except UrlRefused as error:  # the endpoint
+        raise StorageError(f"{url}: {error}") from None
 
 
 def _filesystem() -> S3FileSystem:

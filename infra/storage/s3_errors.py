@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from aiohttp import ClientError as TransferError
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
     CredentialRetrievalError,
+    EndpointConnectionError,
     FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
@@ -107,13 +110,25 @@ def translate_errors(action: Callable[[], T], url: str) -> T:
     except FSTimeoutError as error:
         raise TransientError("no answer in time") from error
     except HEALING_ERRORS as error:
-        raise TransientError(one_line(error)) from error
+        raise TransientError(_interruption(error)) from error
     except DENIED_ERRORS as error:
         raise AccessDenied(f"{url}: {one_line(error)}; {WAY_OUT}") from error
     except ParamValidationError as error:
         raise _invalid(error, url) from error
     except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
         raise StorageError(f"{url}: {one_line(error)}") from error
+
+
+def _interruption(error: Exception) -> str:
+    """Describe an error of the connection without the request's query, which fills a terminal."""
+    requested = error.kwargs.get("endpoint_url") if isinstance(error, BotoCoreError) else None
+    if not requested:
+        return one_line(error)
+    parts = urlsplit(str(requested))
+    address = f"{parts.scheme}://{parts.netloc}"
+    if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
+        return f"cannot connect to {address}; check AWS_ENDPOINT_URL, or the credentials block if one is set"
+    return one_line(error).replace(str(requested), address)
 
 
 def is_precondition(error: ClientError) -> bool:

@@ -28,6 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
                 "aws_client_parameters": {"endpoint_url": "http://ceph:1"},
             },
             "role": {"profile_name": "derain"},
+            "bare": {**KEYS, "aws_client_parameters": {"endpoint_url": "ceph:1"}},
             "empty": {"region_name": "here-1"},
         }.items():
             write_block(running, name, data)
@@ -88,6 +89,7 @@ def test_a_block_may_name_a_profile() -> None:
     ("name", "reported"),
     [
         ("nowhere", "Prefect has no AwsCredentials block of this name"),
+        ("bare", "endpoint_url=ceph:1: an endpoint begins with http:// or https://; write http://ceph:1"),
         ("empty", "the block has neither an access key nor a profile"),
     ],
 )

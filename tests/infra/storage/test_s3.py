@@ -243,6 +243,27 @@ def test_a_bad_endpoint_is_reported(no_aws: pytest.MonkeyPatch) -> None:
         open_location("s3://bucket").check(writable=False)
 
 
+def test_an_endpoint_without_a_scheme_names_its_variable(no_aws: pytest.MonkeyPatch) -> None:
+    no_aws.setenv("AWS_ENDPOINT_URL", "127.0.0.1:17480")
+    no_aws.setenv("AWS_ACCESS_KEY_ID", "a")
+    no_aws.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    with pytest.raises(
+        StorageError, match=r"AWS_ENDPOINT_URL=127\.0\.0\.1:17480: .*write http://127\.0\.0\.1:17480$"
+    ):
+        open_location("s3://rainy/photos").check(writable=False)
+
+
+def test_an_endpoint_that_refuses_is_named_without_the_query(no_aws: pytest.MonkeyPatch) -> None:
+    no_aws.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    no_aws.setenv("AWS_ACCESS_KEY_ID", "a")
+    no_aws.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    with pytest.raises(
+        StorageError, match=r"cannot connect to http://127\.0\.0\.1:9; check AWS_ENDPOINT_URL"
+    ) as refused:
+        S3Location("s3://rainy/photos", RetryPolicy(0.0)).check(writable=False)
+    assert "?" not in str(refused.value)
+
+
 def test_a_location_holds_no_secret(bucket: str) -> None:
     location = open_location(bucket)
     location.put("x", b"1")
