@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from infra.errors import AccessDenied, UserError, one_line
+from infra.tracking.disk_faults import disk_fault
 
 logger = logging.getLogger(__name__)
 
@@ -151,9 +152,7 @@ class LocalStore:
                     raise
                 descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
-            raise AccessDenied(
-                f"{path}: {error.strerror}; let your group write to the workspace, or set DERAIN_WORKSPACE"
-            ) from error
+            raise AccessDenied(f"{path}: {disk_fault(error) or one_line(error)}") from error
         try:
             yield descriptor
         finally:

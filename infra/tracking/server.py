@@ -17,6 +17,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from infra.errors import UserError
 from infra.settings import Settings
 from infra.storage.location import is_local
+from infra.tracking.disk_faults import disk_fault
 from infra.tracking.local_store import LOCK, LocalStore
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ class ModelNotFound(UserError):
 
 class TrackingUnreachable(UserError):
     """The tracking server does not answer."""
+
+
+class StoreUnwritable(TrackingUnreachable):
+    """The workspace, which holds the store, is full or not writable. The message names it and the way out."""
 
 
 class TrackingServer:
@@ -159,6 +164,8 @@ class TrackingServer:
             If the server does not have it, or its files are missing.
         TrackingUnreachable
             If the server does not answer.
+        StoreUnwritable
+            If the workspace, which holds the store, is full or not writable.
         """
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -174,6 +181,9 @@ class TrackingServer:
                 raise ModelNotFound(
                     f"{subject}: the registry at {self.uri} has no such model, version, alias or run"
                 ) from error
+            fault = None if self.is_remote else disk_fault(error)
+            if fault is not None:
+                raise StoreUnwritable(f"{self._home}: {fault}") from error
             raise TrackingUnreachable(
                 f"{self.uri}: the tracking server does not answer ({_first_line(error)})"
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, create_engine, text
 
 from infra.catalog.promotions import Ledger, Promotion
 from infra.errors import AccessDenied
@@ -20,7 +22,7 @@ from infra.tracking import local_store
 from infra.tracking.local_store import BACKUP, DATABASE, LocalStore, StoreDamaged
 from infra.tracking.registry import STUDENT, Registry
 from infra.tracking.runs import Figures, log_figures
-from infra.tracking.server import TrackingServer
+from infra.tracking.server import StoreUnwritable, TrackingServer
 from tasks.refusals import PreflightFailed
 from tasks.resolved_model import resolve_model
 from tests.support.servers.other_user import as_another_user, open_folder
@@ -161,3 +163,46 @@ def test_another_users_lock_file_can_be_locked(tracking_tables: Path) -> None:
         (folder / "workspace" / "mlflow.lock").unlink()
         with as_another_user(folder), pytest.raises(AccessDenied, match=r"mlflow\.lock: Permission denied"):
             server.locked().__enter__()
+
+
+@pytest.mark.parametrize(
+    ("number", "way_out"),
+    [
+        (errno.ENOSPC, "No space left on device; make room there, or set DERAIN_WORKSPACE"),
+        (errno.EROFS, "Read-only file system; let your group write to the workspace"),
+        (errno.EACCES, "Permission denied; let your group write to the workspace"),
+    ],
+)
+def test_a_full_or_read_only_disk_is_no_silent_server(tmp_path: Path, number: int, way_out: str) -> None:
+    server = TrackingServer(settings_of(tmp_path))
+    with pytest.raises(StoreUnwritable) as refused, server.translate_errors("a model"):
+        raise OSError(number, os.strerror(number))
+    assert str(refused.value).startswith(f"{tmp_path}: {way_out}")
+
+
+def test_a_full_disk_under_the_database_is_told_by_its_code(tmp_path: Path) -> None:
+    server = TrackingServer(settings_of(tmp_path))
+    with (
+        pytest.raises(StoreUnwritable, match=f"^{tmp_path}: No space left on device"),
+        server.translate_errors("a model"),
+    ):
+        _fill(create_engine("sqlite://"))
+
+
+def test_the_lock_file_of_a_full_disk_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(local_store.os, "open", full)
+    with pytest.raises(AccessDenied, match="No space left on device; make room"):
+        registry(tmp_path).resolve(CHAMPION)
+
+
+def _fill(engine: Engine) -> None:
+    """Write to a database that may not grow."""
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE pages (content)"))
+        connection.execute(text("PRAGMA max_page_count = 3"))
+        connection.execute(text("INSERT INTO pages VALUES (zeroblob(100000))"))
