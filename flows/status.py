@@ -15,6 +15,7 @@ from flows.running.flow_settings import command_settings
 from flows.running.plain_command import run_plainly
 from infra.catalog.derained import Catalog
 from infra.shown import shown_line
+from infra.storage.lease import lease_location
 from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
 from tasks.batch.planning.unwritten import unwritten_line
 from tasks.batch.preflight import prepare
@@ -41,9 +42,9 @@ def status(
     request = BatchRequest("status", datetime.now(UTC), Selection(), "none")
     settings = command_settings(source, destination)
     prepared = prepare(settings, source, destination, Export(export, quality), model)
-    catalog = Catalog(settings.workspace)
+    catalog, leases = Catalog(settings.workspace), lease_location(settings.workspace)
     with make_plan(prepared, request, catalog) as found:
-        unwritten = unwritten_line(found.counts, catalog, prepared.scope)
+        unwritten = unwritten_line(found.counts, catalog, prepared.scope, leases)
         lines = [plan_line(found.counts), *([unwritten] if unwritten else [])]
     rejected = catalog.rejected(prepared.scope, rejects)
     lines += [f"drift     {view.line()}" for view in look_for_drift(settings, features=False)]

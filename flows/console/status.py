@@ -29,6 +29,7 @@ def status(
 ) -> None:
     """Show what is done, pending and rejected."""
     from infra.catalog.derained import Catalog
+    from infra.storage.lease import lease_location
     from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
     from tasks.batch.planning.unwritten import unwritten_line
     from tasks.batch.preflight import prepare
@@ -45,11 +46,11 @@ def status(
     prepared = prepare(
         settings, source, destination, Export(export, quality), model_url(model), resolve_at_once
     )
-    catalog = Catalog(settings.workspace)
+    catalog, leases = Catalog(settings.workspace), lease_location(settings.workspace)
     request = BatchRequest("status", datetime.now(UTC), Selection(), "none")
     with make_plan(prepared, request, catalog) as found:
         say(plan_line(found.counts))
-        unwritten = unwritten_line(found.counts, catalog, prepared.scope)
+        unwritten = unwritten_line(found.counts, catalog, prepared.scope, leases)
     if unwritten:
         say(unwritten)
     for record in catalog.rejected(prepared.scope, rejects):

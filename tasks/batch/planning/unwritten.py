@@ -1,4 +1,4 @@
-"""Detection of a destination to which nothing was ever written (`unwritten_line`), as its name may be mistyped."""
+"""Detection of a destination to which nothing was written yet (`unwritten_line`), as its name may be mistyped."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ import difflib
 from infra.catalog.derained import Catalog
 from infra.errors import printable
 from infra.records import Scope
+from infra.storage.lease_file import held_contents
+from infra.storage.location import Location
 from tasks.batch.planning.plan import PlanCounts
 
 
-def unwritten_line(counts: PlanCounts, catalog: Catalog, scope: Scope) -> str | None:
-    """Return a line that suggests the most similar destination if no run wrote to this one; None if one did.
+def unwritten_line(counts: PlanCounts, catalog: Catalog, scope: Scope, leases: Location) -> str | None:
+    """Return a line about a destination that no run has recorded; None if one has.
+
+    A first run may be at work on it; otherwise the line suggests the most similar destination of the workspace.
 
     Parameters
     ----------
@@ -21,6 +25,8 @@ def unwritten_line(counts: PlanCounts, catalog: Catalog, scope: Scope) -> str | 
         The catalog, which has all destinations of the workspace.
     scope : Scope
         Scope of the run, with the destination.
+    leases : Location
+        `lease_location(workspace)`.
     """
     if counts.done or counts.gone or counts.replaced:
         return None
@@ -28,6 +34,9 @@ def unwritten_line(counts: PlanCounts, catalog: Catalog, scope: Scope) -> str | 
     known = {place for batch in batches for place in batch["destination"].unique().to_pylist()}
     if scope.destination in known:
         return None
+    for lease in held_contents(leases):
+        if lease.destination == scope.destination:
+            return f"{printable(scope.destination)} is being written: {lease.line}"
     near = difflib.get_close_matches(scope.destination, known, n=1, cutoff=0.8)
     meant = f"; did you mean {printable(near[0])}?" if near else ""
     return f"{printable(scope.destination)}: nothing was ever written there{meant}"

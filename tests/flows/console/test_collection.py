@@ -202,6 +202,15 @@ def test_a_destination_that_was_never_written_to_is_noticed(
     assert "ever written" not in capsys.readouterr().out
 
 
+def test_status_during_a_first_run_names_that_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Settings(workspace=str(here / "var"), _env_file=None)
+    with lease_of(settings, str(here / "out"), "the-first"):
+        assert run(["status", "rainy", "out", *MODEL]) == 0
+    counts, being_written = capsys.readouterr().out.splitlines()
+    assert counts.startswith("3 objects: 0 done, ")
+    assert being_written.startswith(f"{here / 'out'} is being written: run the-first on ")
+
+
 def test_photographs_that_are_not_read_are_named_with_what_converts_them(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
