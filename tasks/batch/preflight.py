@@ -146,12 +146,18 @@ def refuse_full_disk(settings: Settings, destination: str, export: Export, pendi
     """Refuse to start if the outputs are not expected to fit on the disk."""
     expected = int(pending_bytes * OUTPUT_BYTES_PER_SOURCE_BYTE[export.kind])
     for url, needed in ((destination, expected), (settings.workspace, 0)):
-        free = open_location(url).free_bytes()
-        if free is not None and free < needed + settings.min_free_bytes:
+        free, kept = open_location(url).free_bytes(), settings.min_free_bytes
+        if free is not None and free < needed + kept:
+            outputs = f"about {_megabytes(needed)} are needed for the outputs, and " if needed else ""
+            fewer = ", or take fewer images with --limit" if needed and free > kept else ""
             raise PreflightFailed(
-                f"{url}: {free / 1e6:,.0f} MB free, but about {(needed + settings.min_free_bytes) / 1e6:,.0f} MB"
-                " are needed; make room, or take fewer images with --limit"
+                f"{url}: {_megabytes(free)} free, but {outputs}{_megabytes(kept)} must stay free"
+                f" (DERAIN_MIN_FREE_BYTES); make room{fewer}"
             )
+
+
+def _megabytes(number: int) -> str:
+    return f"{number / 1e6:,.0f} MB"
 
 
 def takes_samples(settings: Settings, source: str | None, destination: str | None) -> bool:

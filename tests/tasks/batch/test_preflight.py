@@ -10,10 +10,11 @@ import pytest
 from infra.errors import ExclusiveWritesMissing
 from infra.settings import Settings
 from infra.storage.folder_walk import LinkIntoDestination
+from infra.storage.local import LocalLocation
 from infra.tracking.registry import CHAMPION_URL
-from tasks.batch.preflight import prepare
+from tasks.batch.preflight import prepare, refuse_full_disk
 from tasks.codec.exports import Export
-from tasks.refusals import REFUSALS
+from tasks.refusals import REFUSALS, PreflightFailed
 from tests.support.worlds.batch import World, changed_photo
 
 
@@ -59,3 +60,29 @@ def test_a_link_in_the_source_that_leads_into_the_destination_is_refused(world: 
         world.derain()
     assert list(world.destination.iterdir()) == []
     assert world.derain(exclude=("again/",)).counts.derained == 1
+
+
+@pytest.mark.parametrize(
+    ("free", "reported"),
+    [
+        (3e6, ": 3 MB free, but about 15 MB are needed for the outputs, and 268 MB must stay free (D"),
+        (270e6, "(DERAIN_MIN_FREE_BYTES); make room, or take fewer images with --limit"),
+    ],
+    ids=["no room at all", "room for some"],
+)
+def test_a_full_disk_says_what_needs_the_space_and_names_the_limit_only_if_it_helps(
+    free: float, reported: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalLocation, "free_bytes", lambda self: int(free))
+    settings = Settings(workspace=world.settings.workspace, _env_file=None)
+    with pytest.raises(PreflightFailed) as refused:
+        refuse_full_disk(settings, str(world.destination), Export("same"), 10_000_000)
+    assert reported in str(refused.value)
+    assert ("--limit" in str(refused.value)) == (free > settings.min_free_bytes)
+
+
+def test_a_full_workspace_asks_for_no_fewer_images(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalLocation, "free_bytes", lambda self: 3_000_000)
+    settings = Settings(workspace=world.settings.workspace, _env_file=None)
+    with pytest.raises(PreflightFailed, match=r": 3 MB free, but 268 MB must stay free .* make room$"):
+        refuse_full_disk(settings, settings.workspace, Export("same"), 0)
