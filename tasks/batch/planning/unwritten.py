@@ -1,4 +1,4 @@
-"""Detection of a destination to which nothing was written yet (`unwritten_line`), as its name may be mistyped."""
+"""A line about a destination that is being written, or that is new and perhaps mistyped (`unwritten_line`)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tasks.batch.planning.plan import PlanCounts
 
 
 def unwritten_line(counts: PlanCounts, catalog: Catalog, scope: Scope, leases: Location) -> str | None:
-    """Return a line about a destination that no run has recorded; None if one has.
+    """Return a line about a destination that a run writes to now, or to which none ever wrote; otherwise None.
 
-    A first run may be at work on it; otherwise the line suggests the most similar destination of the workspace.
+    The line names the run at work, or suggests the most similar destination of the workspace.
 
     Parameters
     ----------
@@ -28,15 +28,15 @@ def unwritten_line(counts: PlanCounts, catalog: Catalog, scope: Scope, leases: L
     leases : Location
         `lease_location(workspace)`.
     """
+    for lease in held_contents(leases):
+        if lease.destination == scope.destination:
+            return f"{printable(scope.destination)} is being written: {lease.line}"
     if counts.done or counts.gone or counts.replaced:
         return None
     batches = catalog.scan(None, ["destination"])
     known = {place for batch in batches for place in batch["destination"].unique().to_pylist()}
     if scope.destination in known:
         return None
-    for lease in held_contents(leases):
-        if lease.destination == scope.destination:
-            return f"{printable(scope.destination)} is being written: {lease.line}"
     near = difflib.get_close_matches(scope.destination, known, n=1, cutoff=0.8)
     meant = f"; did you mean {printable(near[0])}?" if near else ""
     return f"{printable(scope.destination)}: nothing was ever written there{meant}"

@@ -211,6 +211,14 @@ def test_status_during_a_first_run_names_that_run(here: Path, capsys: pytest.Cap
     assert being_written.startswith(f"{here / 'out'} is being written: run the-first on ")
 
 
+def test_status_during_a_later_run_names_that_run_too(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(["rainy", "out", *MODEL])
+    capsys.readouterr()
+    with lease_of(Settings(workspace=str(here / "var"), _env_file=None), str(here / "out"), "second"):
+        assert run(["status", "rainy", "out", *MODEL]) == 0
+    assert f"{here / 'out'} is being written: run second on " in capsys.readouterr().out
+
+
 def test_photographs_that_are_not_read_are_named_with_what_converts_them(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
