@@ -237,7 +237,7 @@ class S3Location:
         return answer
 
     def _retry(self, key: str, action: Callable[[], T]) -> T:
-        url = printable(f"{self.url}/{key}" if key else self.url)
+        url = printable(f"{self.url}/{key}" if key and not is_temporary(key) else self.url)
 
         def attempt() -> T:
             return translate_errors(action, url)

@@ -27,6 +27,7 @@ from infra.storage.s3 import S3Location, is_archived
 from tests.conftest import fresh_bucket
 from tests.support.servers.ceph import Gateway
 from tests.support.servers.odd_s3 import (
+    Environ,
     Oddity,
     OddS3,
     ignores_conditions,
@@ -91,6 +92,17 @@ def test_an_unsupported_request_is_not_retried(odd: tuple[OddS3, str], status: s
     with pytest.raises(RequestUnsupported, match=rf"^{bucket}/x: .*not support.*NotImplemented"):
         S3Location(bucket, QUICK).put("x", b"1")
     assert len(server.requests) == 1
+
+
+def test_a_destination_that_may_not_be_written_is_named_and_not_the_probe(odd: tuple[OddS3, str]) -> None:
+    server, bucket = odd
+    server.oddity = lambda request: ("403 Forbidden", "AccessDenied") if _is_put(request) else None
+    with pytest.raises(AccessDenied, match=rf"^{bucket}/derained: access denied \(AccessDenied\)"):
+        open_location(f"{bucket}/derained").check(writable=True)
+
+
+def _is_put(request: Environ) -> bool:
+    return request["REQUEST_METHOD"] == "PUT"
 
 
 @pytest.mark.parametrize("check", ["reads", "writes"])
