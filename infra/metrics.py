@@ -59,7 +59,8 @@ def export_metrics(target: str, job: str, group: Mapping[str, str], gauges: Iter
         if target.startswith(("http://", "https://")):
             push_to_gateway(target, job, registry, grouping_key=dict(group), timeout=TIMEOUT_SECONDS)
         else:
-            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            if not Path(target).parent.is_dir():
+                raise MetricsUnsent(f"{target}: there is no folder {Path(target).parent}; create it")
             write_to_textfile(target, registry)
     except OSError as error:
         raise MetricsUnsent(f"{target}: metrics could not be exported: {one_line(error)}") from error

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from infra.errors import one_line
+from infra.errors import DerainError, one_line
 
 T = TypeVar("T")
 
@@ -108,8 +108,8 @@ def attempt(name: str, make: Callable[[], T]) -> T | None:
     try:
         return make()
     except Exception as error:  # noqa: BLE001 - nothing after the last commit may fail a completed run
-        line = f"{type(error).__name__}: {one_line(error)}"
-        run_log().warning(f"{name} could not be completed: {line}")
+        kind = "" if isinstance(error, DerainError) else f"{type(error).__name__}: "
+        run_log().warning(f"{name} could not be completed: {kind}{one_line(error)}")
         return None
 
 

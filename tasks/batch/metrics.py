@@ -55,7 +55,7 @@ def _label(destination: str) -> str:
 def _export(target: str | None, destination: str, gauges: list[Gauge]) -> None:
     if target:
         group = {"destination": destination}
-        attempt("the metrics", lambda: export_metrics(target, JOB, group, gauges))
+        attempt("the metrics (DERAIN_METRICS)", lambda: export_metrics(target, JOB, group, gauges))
 
 
 def run_gauges(summary: RunSummary) -> list[Gauge]:

@@ -13,9 +13,16 @@ from tasks import prefect_runs
 from tasks.prefect_runs import attempt, report
 
 
-@pytest.mark.parametrize("error", [TimeoutError(), AccessDenied("lapsed"), RuntimeError("loop is closed")])
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TimeoutError(), "TimeoutError"),
+        (AccessDenied("lapsed"), "lapsed"),
+        (RuntimeError("loop is closed"), "RuntimeError: loop is closed"),
+    ],
+)
 def test_a_failure_after_the_work_is_a_warning(
-    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails() -> None:
         raise error
@@ -23,7 +30,7 @@ def test_a_failure_after_the_work_is_a_warning(
     monkeypatch.setattr(prefect_runs, "run_log", lambda: logging.getLogger("derain"))
     assert attempt("the page", fails) is None
     (line,) = caplog.messages
-    assert line.startswith(f"the page could not be completed: {type(error).__name__}")
+    assert line.startswith(f"the page could not be completed: {reason}")
 
 
 def test_a_server_that_does_not_answer_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ def values(text: str) -> dict[tuple[str, str], float]:
 
 
 def test_a_file_has_counts_reasons_queue_and_seconds(tmp_path: Path):
-    target = tmp_path / "new" / "derain.prom"
+    target = tmp_path / "derain.prom"
     publish_metrics(Settings(metrics=str(target), _env_file=None), RUN)
     found = values(target.read_text())
     assert found["derain_run_images", "derained"] == 86
@@ -87,7 +87,18 @@ def test_a_gateway_that_is_gone_is_a_warning(
     monkeypatch.setattr("tasks.prefect_runs.run_log", lambda: logging.getLogger("derain"))
     publish_metrics(Settings(metrics="http://127.0.0.1:9", _env_file=None), RUN)
     (line,) = caplog.messages
-    assert line.startswith("the metrics could not be completed: MetricsUnsent: http://127.0.0.1:9: ")
+    assert line.startswith("the metrics (DERAIN_METRICS) could not be completed: http://127.0.0.1:9: ")
+
+
+def test_a_folder_that_is_not_there_is_a_warning_and_is_not_made(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tasks.prefect_runs.run_log", lambda: logging.getLogger("derain"))
+    target = tmp_path / "new" / "derain.prom"
+    publish_metrics(Settings(metrics=str(target), _env_file=None), RUN)
+    (line,) = caplog.messages
+    assert line.endswith(f"could not be completed: {target}: there is no folder {target.parent}; create it")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_the_setting_nothing_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
