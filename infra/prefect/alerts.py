@@ -31,7 +31,12 @@ FLOWS = (
     "maintain",
 )
 SUBJECT = "derain-flows: {{ automation.name }}"
-BODY = "{{ event.event }} of {{ event.resource.name or event.resource.id }} at {{ event.occurred }}"
+BODY = (
+    "{% if event %}{{ event.event }} of {{ event.resource.name or event.resource.id }} at {{ event.occurred }}"
+    "{% if event.resource['prefect.state-message'] %}: {{ event.resource['prefect.state-message'] }}{% endif %}"
+    "{% else %}no run of derain-batch has completed in time{% endif %}"
+)
+"""Text of a notification: the event, with the line that says why a run failed; no event is that of a late run."""
 
 
 class AlertsRefused(UserError):
