@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from flows.running.flow_settings import command_settings, flow_settings
 from infra.prefect.aws_block import SLUG, VARIABLES, BlockRefused, use_aws_block
 from infra.storage.credentials import s3_options
 from tests.support.servers.prefect_server import PrefectServer, prefect_server
+from tests.support.servers.server_processes import ROOT
 
 pytestmark = pytest.mark.slow
 KEYS = {"aws_access_key_id": "block-key", "aws_secret_access_key": "block-secret"}
@@ -101,3 +103,12 @@ def test_a_block_that_cannot_be_used_is_one_line_and_changes_nothing(
         use_aws_block(name)
     assert "\n" not in str(refusal.value)
     assert os.environ["AWS_ACCESS_KEY_ID"] == "env-key"
+
+
+@pytest.mark.usefixtures("server", "environment")
+def test_the_lines_of_the_documentation_create_a_block() -> None:
+    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
+    (lines,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(lines, {})
+    use_aws_block("photos")
+    assert os.environ["AWS_ENDPOINT_URL"] == "https://s3.example.org"
