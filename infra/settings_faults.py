@@ -1,4 +1,4 @@
-"""Faults of `DERAIN_*` variables in words: names that are no setting (`unknown_variables`), and invalid values."""
+"""Faults of `DERAIN_*` variables in words: unknown names (`unknown_variables`) and invalid values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PREFIX = "DERAIN_"
 OTHER_VARIABLES = frozenset(
     PREFIX + name for name in ("DATA", "FAULT", "IMAGE", "LISTEN", "TEST_CONTAINERS", "TEST_DATA", "USER")
 )
-"""Variables that are no settings: those of `compose.yaml`, of tests and of `infra.failpoints`."""
+"""Variables other than settings: those of `compose.yaml`, of tests and of `infra.failpoints`."""
 _SERVICE = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP)(_\w+)?)?$")
 """Variables that Kubernetes makes for each service, such as `DERAIN_SCHEDULER_PORT` for `derain-scheduler`."""
 _PATTERNS = {

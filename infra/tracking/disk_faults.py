@@ -31,4 +31,4 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _of_sqlite(error: BaseException) -> int | None:
     code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else _ERRNO_OF_SQLITE.get(code & 0xFF)  # the rest tells kinds apart
+    return None if code is None else _ERRNO_OF_SQLITE.get(code & 0xFF)  # the other bits distinguish kinds

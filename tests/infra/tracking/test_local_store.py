@@ -180,7 +180,7 @@ def test_a_full_or_read_only_disk_is_no_silent_server(tmp_path: Path, number: in
     assert str(refused.value).startswith(f"{tmp_path}: {way_out}")
 
 
-def test_a_full_disk_under_the_database_is_told_by_its_code(tmp_path: Path) -> None:
+def test_a_full_disk_under_the_database_is_recognised_by_its_code(tmp_path: Path) -> None:
     server = TrackingServer(settings_of(tmp_path))
     with (
         pytest.raises(StoreUnwritable, match=f"^{tmp_path}: No space left on device"),
