@@ -150,7 +150,7 @@ def derain_pending(
         stage = _stage(settings, prepared, request, found, catalog) if _has_work(found) else None
         if stage and found.collisions:
             record_collisions(found.collisions, stage.job, catalog)
-        clock, tally = StageClock({"planning": time.monotonic() - begun}), Tally()
+        clock, tally = RunClock({"planning": time.monotonic() - begun}), Tally()
         with observer.progress(found.counts.pending) as progress:
             if stage and found.counts.pending:
                 from tasks.waves.runner import Pace, run_stage  # imports Dask only if there is work
@@ -166,17 +166,17 @@ def derain_pending(
     return _summary(prepared, request, found.counts, tally, clock.seconds, loss or Loss())
 
 
-class StageClock:
-    """Wall time of the stages of a run, in seconds."""
+class RunClock:
+    """Wall time of the parts of a run, in seconds."""
 
     def __init__(self, seconds: Mapping[str, float]) -> None:
         self.seconds = dict(seconds)
         self._since = time.monotonic()
 
-    def ends(self, stage: str) -> None:
-        """Record that a stage ends now, and that the next one begins."""
+    def ends(self, part: str) -> None:
+        """Record that a part ends now, and that the next one begins."""
         now = time.monotonic()
-        self.seconds[stage], self._since = now - self._since, now
+        self.seconds[part], self._since = now - self._since, now
 
 
 def _has_work(found: Plan) -> bool:
@@ -186,13 +186,13 @@ def _has_work(found: Plan) -> bool:
 def _stage(
     settings: Settings, prepared: Prepared, request: BatchRequest, found: Plan, catalog: Catalog
 ) -> DerainStage:
-    """Stage the model for workers and return the stage."""
+    """Write the model for workers to the workspace, and return the stage of this run."""
     from tasks.batch.shards import ShardJob
     from tasks.batch.stage import DerainStage
-    from tasks.waves.loaded import stage
+    from tasks.waves.loaded import stage_model
 
     model = prepared.model
-    staged = stage(model.model_file, model.name, model.version, settings.workspace)
+    staged = stage_model(model.model_file, model.name, model.version, settings.workspace)
     job = ShardJob(
         prepared.scope, prepared.medium, staged, request.run_id, settings.device, settings.tile_pixels
     )

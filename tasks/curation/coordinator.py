@@ -38,7 +38,7 @@ from tasks.progress import Progress
 from tasks.resolved_model import ResolvedModel
 from tasks.waves.dask_executor import on_dask
 from tasks.waves.executors import OpenExecutor
-from tasks.waves.loaded import StagedModel, stage
+from tasks.waves.loaded import StagedModel, stage_model
 from tasks.waves.runner import Pace, run_stage
 from tasks.waves.stage import Unfinished
 
@@ -156,7 +156,7 @@ def _job(run: _Run) -> JudgingJob:
     settings, plan = run.settings, run.plan
 
     def staged(model: ResolvedModel) -> StagedModel:
-        return stage(model.model_file, model.name, model.version, settings.workspace)
+        return stage_model(model.model_file, model.name, model.version, settings.workspace)
 
     return JudgingJob(
         workspace=settings.workspace,

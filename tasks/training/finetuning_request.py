@@ -17,12 +17,12 @@ from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
 from tasks.training.finetuning_material import harvested, material_at
 from tasks.training.folder import TrainingFolder, folder_named, inspected
-from tasks.training.request import STAGE_2, origin_tags, preset_of, train_config, work_folder
+from tasks.training.request import CONTINUED, origin_tags, preset_of, train_config, work_folder
 from tasks.training.samples import make_training_samples
 
 PRESETS = {
     "smoke": replace(
-        STAGE_2,
+        CONTINUED,
         preset="drd-net-slim",
         steps=20,
         batch=8,
@@ -32,9 +32,9 @@ PRESETS = {
         save_seconds=5.0,
         precision="32-true",
     ),
-    "slim": replace(STAGE_2, preset="drd-net-slim", steps=2000, batch=16, crop=96, validate_every=200),
-    "mid": replace(STAGE_2, preset="drd-net-mid", steps=20_000, ema=0.999),
-    "paper": replace(STAGE_2, preset="drd-net-paper", steps=60_000, batch=32, crop=56, ema=0.999),
+    "slim": replace(CONTINUED, preset="drd-net-slim", steps=2000, batch=16, crop=96, validate_every=200),
+    "mid": replace(CONTINUED, preset="drd-net-mid", steps=20_000, ema=0.999),
+    "paper": replace(CONTINUED, preset="drd-net-paper", steps=60_000, batch=32, crop=56, ema=0.999),
 }
 """Presets of a fine-tuning: `smoke` shows in minutes that everything works, `slim` is for a CPU, the others for a
 GPU. Half of the crops per batch are re-rained."""

@@ -89,7 +89,7 @@ def test_without_the_setting_nothing_is_exported(tmp_path: Path, monkeypatch: py
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_knows_the_seconds_of_its_stages(world: World):
+def test_a_run_knows_the_seconds_of_its_parts(world: World):
     world.put_photos(1)
     found = world.derain()
     assert set(found.stage_seconds) == {"planning", "deraining", "verifying"}
