@@ -30,7 +30,7 @@ class _Silence:
 _silence = _Silence()
 
 
-def interrupts() -> tuple[type[BaseException], ...]:
+def interrupt_errors() -> tuple[type[BaseException], ...]:
     """Return the exceptions that interrupt work: Ctrl-C, SIGTERM, and Prefect's cancellation by SIGTERM."""
     if "prefect" not in sys.modules:
         return (KeyboardInterrupt, SystemExit)

@@ -122,9 +122,9 @@ class _ShardRun:
         begun: deque[tuple[list[_Rainy], Begun]] = deque()
         with ThreadPoolExecutor(WRITE_BEHIND) as writers:
             for batch in same_sized(self._rainy(refs), self.engine.batch_images):
-                derained = self._attempt(batch, functools.partial(self._begin, batch))
-                if derained is not None:
-                    begun.append((batch, derained))
+                started = self._attempt(batch, functools.partial(self._begin, batch))
+                if started is not None:
+                    begun.append((batch, started))
                 while len(begun) > self.engine.ahead:
                     self._finish(*begun.popleft(), writers)
             while begun:

@@ -149,10 +149,10 @@ class Reading:
         else:
             self.unfinished.append(Unfinished(ref.key, "two fetches gave different bytes"))
 
-    def fault(self, ref: ImageRef, error: Exception, row: FailureStreak) -> None:
+    def fault(self, ref: ImageRef, error: Exception, failures: FailureStreak) -> None:
         """Leave an image pending after a storage failure, and count the failure with the fetches or the puts."""
         self.unfinished.append(Unfinished(ref.key, str(error)))
-        row.count(error)
+        failures.count(error)
 
     def unforeseen(self, ref: ImageRef, error: Exception) -> None:
         """Leave an image pending after a lack of memory or a bug, without affecting other images."""
