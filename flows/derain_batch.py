@@ -86,9 +86,8 @@ def refuse(
 ) -> None:
     """Refuse parameters that can be checked without a server, before one starts."""
     settings = read_settings()
-    if (
-        settings.aws_credentials_block is None
-    ):  # a block is read from a server; the run refuses the same later
+    # A block is read from a server; with one, the run refuses the same later.
+    if settings.aws_credentials_block is None:
         refuse_at_once(settings, source, destination, Export(export, quality), model)
 
 
