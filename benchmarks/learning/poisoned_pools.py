@@ -85,7 +85,7 @@ def measure(setup: Setup, name: str) -> PoolRow:
     poison = POISONS[name]
     settings = _fresh(setup, name)
     resolve_model(settings, CHAMPION_URL)  # registers the shipped student
-    before = Registry(settings).standing(STUDENT).champion
+    before = Registry(settings).aliases(STUDENT).champion
     ending, crops = _through(setup, settings, poison)
     ledger = Ledger(settings.workspace)
     decided = decision(ledger.rows(STUDENT))
@@ -107,7 +107,7 @@ def measure(setup: Setup, name: str) -> PoolRow:
         last_psnr_y_gain=gain(last),
         promotions=sum(row.decision == "promoted" for row in rows),
         champion_before=str(before),
-        champion_after=str(Registry(settings).standing(STUDENT).champion),
+        champion_after=str(Registry(settings).aliases(STUDENT).champion),
         uncommitted=uncommitted(settings.workspace),
     )
 

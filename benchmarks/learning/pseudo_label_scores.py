@@ -39,6 +39,7 @@ from models.rain.banks import TrainingData, load_training_data
 from models.rain.recipes import RECIPES, RainRecipe
 from models.rain.synthesis import whole_pair
 from models.rng import SampleRng
+from models.shipped import WEIGHTS
 from tasks.curation.acceptance import AGREE, Scores, refusal_of
 from tasks.curation.planning import INDEPENDENT
 
@@ -139,7 +140,7 @@ def _parse() -> argparse.Namespace:
 def _measured(train: Path, photographs: int) -> Iterator[Measured]:
     data = load_training_data(train, held_out=True)
     labelled = _labelled(train)
-    shipped = [STUDENT_BASE, *(STUDENT_BASE.with_name(f"{name}.safetensors") for name in INDEPENDENT)]
+    shipped = [STUDENT_BASE, *(WEIGHTS / f"{name}.safetensors" for name in INDEPENDENT)]
     good, *independent = (each.derain_floats for each in networks(shipped))
     judged: Mapping[str, tuple[Derain, FindRain]] = {
         GOOD: (good, mirrored_rain_layer),

@@ -21,7 +21,7 @@ from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, pla
 from tasks.batch.metrics import publish_metrics
 from tasks.batch.observing import RunObserver, is_for_this_process
 from tasks.batch.planning.plan import Plan, PlanCounts, Redo
-from tasks.batch.preflight import Prepared, prepare
+from tasks.batch.preflight import PreparedRun, prepare
 from tasks.batch.replacing import put_aside, replaced_outputs
 from tasks.batch.summary import RunSummary
 from tasks.codec.exports import Export
@@ -71,7 +71,7 @@ def derain_collection(collection: Collection | None, options: CollectionOptions)
     return _conclude(summary, prepared, settings)
 
 
-def _plan_only(settings: Settings, prepared: Prepared, request: BatchRequest) -> int:
+def _plan_only(settings: Settings, prepared: PreparedRun, request: BatchRequest) -> int:
     from infra.catalog.derained import Catalog
     from tasks.batch.planning.plan_list import write_list
 
@@ -85,7 +85,7 @@ def _plan_only(settings: Settings, prepared: Prepared, request: BatchRequest) ->
 class _ConsoleObserver(RunObserver):
     """Reports the plan and the progress of a run on the terminal."""
 
-    prepared: Prepared
+    prepared: PreparedRun
     keep_old: bool
     request: BatchRequest
 
@@ -124,7 +124,7 @@ class _ConsoleObserver(RunObserver):
         return ConsoleProgress(total)
 
 
-def _conclude(summary: RunSummary, prepared: Prepared, settings: Settings) -> int:
+def _conclude(summary: RunSummary, prepared: PreparedRun, settings: Settings) -> int:
     """Print what was done and where the outputs are; return the exit code."""
     counts = summary.counts
     publish_metrics(settings, summary)

@@ -19,7 +19,7 @@ from tasks.batch.observing import FlowObserver, RunObserver
 from tasks.batch.planning.collisions import COLLISION, record_collisions
 from tasks.batch.planning.plan import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.planning.rivals import refuse_contested
-from tasks.batch.preflight import Prepared, refuse_full_disk
+from tasks.batch.preflight import PreparedRun, refuse_full_disk
 from tasks.batch.summary import Counts, RunSummary
 from tasks.batch.verification import Loss, Recorded, find_loss
 from tasks.media.leaving_out import describe_left_out, left_out_parts
@@ -45,13 +45,13 @@ class BatchRequest:
 
 
 def make_plan(
-    prepared: Prepared, request: BatchRequest, catalog: Catalog, folding: NameFolding | None = None
+    prepared: PreparedRun, request: BatchRequest, catalog: Catalog, folding: NameFolding | None = None
 ) -> Plan:
     """Plan a run: classify the images of the source.
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : PreparedRun
         Source, destination and model.
     request : BatchRequest
         The selection of images.
@@ -115,7 +115,7 @@ def plan_line(counts: PlanCounts) -> str:
 
 
 def derain_pending(
-    settings: Settings, prepared: Prepared, request: BatchRequest, observer: RunObserver | None = None
+    settings: Settings, prepared: PreparedRun, request: BatchRequest, observer: RunObserver | None = None
 ) -> RunSummary:
     """Derain the pending images and record them.
 
@@ -123,7 +123,7 @@ def derain_pending(
     ----------
     settings : Settings
         Budgets and the cluster.
-    prepared : Prepared
+    prepared : PreparedRun
         The result of `prepare`.
     request : BatchRequest
         The run's identity and selection.
@@ -184,7 +184,7 @@ def _has_work(found: Plan) -> bool:
 
 
 def _stage(
-    settings: Settings, prepared: Prepared, request: BatchRequest, found: Plan, catalog: Catalog
+    settings: Settings, prepared: PreparedRun, request: BatchRequest, found: Plan, catalog: Catalog
 ) -> DerainStage:
     """Write the model for workers to the workspace, and return the stage of this run."""
     from tasks.batch.shards import ShardJob
@@ -199,7 +199,7 @@ def _stage(
     return DerainStage(settings, found, job, catalog)
 
 
-def _make_room(settings: Settings, prepared: Prepared, counts: PlanCounts) -> None:
+def _make_room(settings: Settings, prepared: PreparedRun, counts: PlanCounts) -> None:
     """Delete remains of killed runs, refuse a disk that is too full, and create the array for frames."""
     for url in (prepared.scope.destination, settings.workspace):
         open_location(url).sweep()
@@ -216,7 +216,7 @@ def prepare_frames(source: str, destination: str) -> None:
 
 
 def _summary(
-    prepared: Prepared,
+    prepared: PreparedRun,
     request: BatchRequest,
     planned: PlanCounts,
     tally: Tally,

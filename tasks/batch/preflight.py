@@ -22,7 +22,7 @@ OUTPUT_BYTES_PER_SOURCE_BYTE = {"same": 1.5, "jpeg": 1.5, "png": 8.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedRun:
     """A checked run that is ready to start."""
 
     scope: Scope
@@ -38,7 +38,7 @@ def prepare(
     export: Export,
     model: str,
     resolve: Callable[[Settings, str], ResolvedModel] = resolve_quickly,
-) -> Prepared:
+) -> PreparedRun:
     """Check everything that a run needs; create samples and version 1 of a shipped model if requested.
 
     Parameters
@@ -65,14 +65,13 @@ def prepare(
     source, destination = _endpoints(settings, source, destination)
     found = _checked(settings, source, destination, export)
     if settings.cluster is not None:
-        from infra.dask.shared_folders import (
-            refuse_unshared_folders,
-        )  # imports Dask only for runs that use it
+        # Imports Dask only for runs that use it.
+        from infra.dask.shared_folders import refuse_unshared_folders
 
         refuse_unshared_folders(settings, read=[found.base], written=[destination, settings.workspace])
     medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
     scope = Scope(found.base, destination, export.label)
-    return Prepared(scope, found, medium, resolve(settings, model))
+    return PreparedRun(scope, found, medium, resolve(settings, model))
 
 
 def refuse_at_once(

@@ -101,9 +101,9 @@ def curate_pool(
         failpoint("after-rows")
         page = _page_and_removal(run, lease, rows, judged)
         attempt("compacting the ledger", labels.maintain)
-        standing = attempt("counting pseudo-labels", lambda: labels.accepted().height) or 0
+        in_force = attempt("counting pseudo-labels", lambda: labels.accepted().height) or 0
     streaks = sum(judged[row.crop_id].streaks for row in rows if _is_new(row, judged))
-    return CurationSummary(Decided.of(rows), tuple(pending), selection.waiting, standing, streaks, page)
+    return CurationSummary(Decided.of(rows), tuple(pending), selection.waiting, in_force, streaks, page)
 
 
 def _started(settings: Settings, request: CurationRequest, plan: CurationPlan) -> _Run:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import polars as pl
 
-from infra.catalog.pseudo_labels import standing
+from infra.catalog.pseudo_labels import accepted_rows
 from infra.records import PseudoLabelRecord
 from tasks.curation.acceptance import RANKS, REVIEWER, Candidate, History, Ruling
 from tasks.curation.decisions import Decision
@@ -28,7 +28,7 @@ class LedgerStamp:
 
 def history_of(ledger: pl.DataFrame, crops: pl.DataFrame) -> History:
     """Return the decisions that are in force, given all rows of the ledger, oldest first."""
-    accepted = standing(ledger)
+    accepted = accepted_rows(ledger)
     reviewed = ledger.filter(pl.col("reviewer_decision").is_not_null()).unique("crop_id", keep="last")
     rejected = reviewed.filter(pl.col("reviewer_decision") == "reject")["crop_id"]
     contents = contents_of(crops)

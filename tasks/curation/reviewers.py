@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 
 import polars as pl
 
-from infra.catalog.pseudo_labels import standing
+from infra.catalog.pseudo_labels import accepted_rows
 from infra.records import PseudoLabelRecord
 from tasks.curation.acceptance import REVIEWER, Refusal
 from tasks.curation.decisions import Decision
@@ -22,7 +22,7 @@ _UNSEEN = Refusal(
 
 def crops_to_judge(decisions: Sequence[Decision], judgement: str, ledger: pl.DataFrame) -> list[str]:
     """List the crops of which a reviewer accepted these networks' output but no pixels are stored."""
-    kept = set(_latest_by_crop(ledger, judgement))
+    kept = set(_accepted_by_crop(ledger, judgement))
     return [
         each.crop_id
         for each in decisions
@@ -59,7 +59,7 @@ def reviewed_rows(
     """
     groups = dict(plan.crops.select("crop_id", "source_group").iter_rows())
     last = {row["crop_id"]: row for row in ledger.iter_rows(named=True)}
-    by_reviewers = standing(ledger).filter(pl.col("rule") == REVIEWER)
+    by_reviewers = accepted_rows(ledger).filter(pl.col("rule") == REVIEWER)
     taken = Counter(by_reviewers["source_group"])
     rows = {}
     for each in plan.decisions:
@@ -102,7 +102,7 @@ def _accepted(
     judgement: str,
 ) -> PseudoLabelRecord | None:
     """Make the row of a pseudo-label that is stored or was just remade; None if it is neither."""
-    kept = _latest_by_crop(ledger, decision.judgement).get(decision.crop_id)
+    kept = _accepted_by_crop(ledger, decision.judgement).get(decision.crop_id)
     if kept is not None:
         return reviewed_row(_stamped(kept, stamp), decision)
     if row is not None and decision.judgement == judgement and row.run_id == stamp.run_id:
@@ -110,9 +110,9 @@ def _accepted(
     return None
 
 
-def _latest_by_crop(ledger: pl.DataFrame, judgement: str) -> dict[str, dict[str, object]]:
+def _accepted_by_crop(ledger: pl.DataFrame, judgement: str) -> dict[str, dict[str, object]]:
     """Return the accepted pseudo-labels of one judgement, by crop id."""
-    accepted = standing(ledger).filter(pl.col("judgement") == judgement)
+    accepted = accepted_rows(ledger).filter(pl.col("judgement") == judgement)
     return {row["crop_id"]: row for row in accepted.iter_rows(named=True)}
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from infra.settings import Settings
 from infra.storage.lease import check_workspace
-from models.modelfile import STUDENT_BASE
 from models.rain.streak_mining import StreakBankEmpty
+from models.shipped import WEIGHTS
 from models.training.config import TrainConfig
 from models.training.semi.config import SemiConfig
 from models.training.semi.data import RealRain
@@ -38,7 +38,7 @@ PRESETS = {
 }
 """Presets of a fine-tuning: `smoke` shows in minutes that everything works, `slim` is for a CPU, the others for a
 GPU. Half of the crops per batch are re-rained."""
-STARTS = {"drd-net-slim": STUDENT_BASE.with_name("drd-net-slim.safetensors")}
+STARTS = {"drd-net-slim": WEIGHTS / "drd-net-slim.safetensors"}
 """Shipped weights, by preset of the network."""
 
 
@@ -55,7 +55,7 @@ class FinetuneRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedFinetuning:
     """A checked fine-tuning that is ready to start."""
 
     config: TrainConfig
@@ -85,7 +85,7 @@ class Prepared:
         return {**origin_tags(self.folder, self.start), "real_rain_digest": self.rain.digest}
 
 
-def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiConfig) -> Prepared:
+def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiConfig) -> PreparedFinetuning:
     """Check everything that a fine-tuning needs; search photographs for streaks unless they were curated.
 
     Raises
@@ -103,7 +103,7 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     rain, streaks = _rain(settings, unlabelled, semi, start)
     work = work_folder(settings, "finetune", _identity(train, semi, start, folder, rain))
     train = replace(train, init=str(work / "start.safetensors"))
-    return Prepared(train, semi, start, folder, rain, work, streaks)
+    return PreparedFinetuning(train, semi, start, folder, rain, work, streaks)
 
 
 def start_of(settings: Settings, model: str, preset: str) -> ResolvedModel:

@@ -104,7 +104,7 @@ def assert_done_once(workspace: Path) -> None:
     assert len(client.search_model_versions(f"name = '{STUDENT}'")) == 2  # the shipped one and the challenger
     (decided,) = [row for row in Ledger(str(workspace)).rows(STUDENT) if row.decision != "adopted"]
     assert decided.decision in ("promoted", "refused")
-    assert decided.to_version == Registry(settings).standing(STUDENT).challenger
+    assert decided.to_version == Registry(settings).aliases(STUDENT).challenger
 
 
 def test_a_student_is_distilled_from_what_was_fine_tuned(workspace: Path, monkeypatch: pytest.MonkeyPatch):

@@ -91,7 +91,7 @@ def test_decisions_beyond_the_limit_wait_for_the_next_run(world, judged):
     first = world.curate("r2", decisions=path, limit=1, score=STRICT)
     assert (first.decided.accepted, first.waiting) == (1, 1)
     second = world.curate("r3", decisions=path, score=STRICT)
-    assert (second.decided.accepted, second.standing) == (1, 2)
+    assert (second.decided.accepted, second.in_force) == (1, 2)
 
 
 def test_a_limit_does_not_discard_what_a_killed_run_judged(world, monkeypatch, judged):

@@ -21,7 +21,7 @@ from models.training.config import TrainConfig
 from models.training.weight_interpolation import interpolate
 from tasks.training import distillation, distillation_request
 from tasks.training.distillation import Distilled, distil_student
-from tasks.training.distillation_request import DistillRequest, Prepared, prepare_distillation
+from tasks.training.distillation_request import DistillRequest, PreparedDistillation, prepare_distillation
 from tasks.training.request import CONTINUED, continued
 from tasks.training.tracked import TrainingFailed
 from tests.support.samples.networks import random_network
@@ -34,7 +34,7 @@ def settings(founded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return settings_of(founded, tmp_path / "workspace")
 
 
-def distilled(settings: Settings, asked: DistillRequest) -> tuple[Prepared, Distilled]:
+def distilled(settings: Settings, asked: DistillRequest) -> tuple[PreparedDistillation, Distilled]:
     prepared = prepare_distillation(settings, asked)
     return prepared, distil_student(settings, prepared, "run-1")
 
