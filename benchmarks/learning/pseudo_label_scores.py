@@ -40,7 +40,7 @@ from models.rain.recipes import RECIPES, RainRecipe
 from models.rain.synthesis import whole_pair
 from models.rng import SampleRng
 from models.shipped import WEIGHTS
-from tasks.curation.acceptance import AGREE, Scores, refusal_of
+from tasks.curation.acceptance import AGREE, Scores, rejection_of
 from tasks.curation.planning import INDEPENDENT
 
 FindRain = Callable[[Derain, Tensor], Tensor]
@@ -266,7 +266,7 @@ def rule_row(model: str, place: str, measured: Sequence[Measured]) -> RuleRow:
         passed = [
             each
             for each in of_model
-            if each.domain == group and refusal_of(AGREE, each.scores, limits) is None
+            if each.domain == group and rejection_of(AGREE, each.scores, limits) is None
         ]
         accepted += sorted(passed, key=lambda each: -each.scores.score)[: limits.quota]
     return RuleRow(

@@ -54,19 +54,19 @@ def candidates_of(judged: Mapping[str, Judged], crops: pl.DataFrame) -> Iterator
     for crop_id, group in crops.select("crop_id", "source_group").iter_rows():
         if crop_id in judged:
             one = judged[crop_id]
-            yield Candidate(crop_id, group, contents[crop_id], one.rule, one.scores, one.refusal)
+            yield Candidate(crop_id, group, contents[crop_id], one.rule, one.scores, one.rejection)
 
 
 def ruled_row(ruling: Ruling, stamp: LedgerStamp) -> PseudoLabelRecord:
     """Make the row of a decision by a rule; the location of its pixels is not known yet."""
-    candidate, refusal = ruling.candidate, ruling.refusal
+    candidate, rejection = ruling.candidate, ruling.rejection
     return PseudoLabelRecord(
         crop_id=candidate.crop_id,
         source_group=candidate.source_group,
         rule=candidate.rule,
         decision=ruling.decision,
-        reason=refusal.reason if refusal else None,
-        reason_details=refusal.details if refusal else None,
+        reason=rejection.reason if rejection else None,
+        reason_details=rejection.details if rejection else None,
         reviewer_decision=None,
         zarr_group=None,
         zarr_row=None,

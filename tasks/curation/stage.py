@@ -57,8 +57,8 @@ class JudgeStage:
             yield Shard(number, refs, False)
 
     def outcome(self, row: Judged) -> Outcome:
-        """Return the reason for refusing a crop, if any; pixels are not counted."""
-        return Outcome(rejected_for=row.refusal.reason if row.refusal else None)
+        """Return the reason for rejecting a crop, if any; pixels are not counted."""
+        return Outcome(rejected_for=row.rejection.reason if row.rejection else None)
 
     def commit(self, finished: Sequence[Finished[CropRef, Judged]]) -> Sequence[Unfinished]:
         """Collect the judged crops."""
