@@ -35,6 +35,7 @@ class Candidate:
     output: str
     """URL of its output."""
     has_row: bool
+    """Whether a row with its identity exists."""
 
 
 @dataclass(frozen=True, slots=True)
