@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from infra.catalog.derained import Catalog
 from infra.records import Scope
 from infra.settings import Settings
-from infra.storage.lease import lease_of
+from infra.storage.lease import Lease, lease_of
 from infra.storage.listing import LeftOut
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding, probe_name_folding
@@ -150,13 +150,8 @@ def derain_pending(
         stage = _stage(settings, prepared, request, found, catalog) if _has_work(found) else None
         if stage and found.collisions:
             record_collisions(found.collisions, stage.job, catalog)
-        clock, tally = RunClock({"planning": time.monotonic() - begun}), Tally()
-        with observer.progress(found.counts.pending) as progress:
-            if stage and found.counts.pending:
-                from tasks.waves.runner import Pace, run_stage  # imports Dask only if there is work
-
-                with observer.executor(settings, found.counts, lease.follows_death) as executor:
-                    tally = run_stage(stage, lease, executor, Pace.of(settings), progress.show)
+        clock = RunClock({"planning": time.monotonic() - begun})
+        tally = _derain(settings, stage, found.counts, lease, observer)
         clock.ends("deraining")
         recorded = Recorded(request.run_id, tally.recorded, found.catalog_version)
         loss = attempt("verifying the outputs", lambda: find_loss(catalog, scope, recorded, folding))
@@ -199,6 +194,19 @@ def _stage(
     return DerainStage(settings, found, job, catalog)
 
 
+def _derain(
+    settings: Settings, stage: DerainStage | None, counts: PlanCounts, lease: Lease, observer: RunObserver
+) -> Tally:
+    """Run the stage, if images are pending, and show its progress."""
+    with observer.progress(counts.pending) as progress:
+        if stage is None or not counts.pending:
+            return Tally()
+        from tasks.waves.runner import Pace, run_stage  # imports Dask only if there is work
+
+        with observer.executor(settings, counts, lease.follows_death) as executor:
+            return run_stage(stage, lease, executor, Pace.of(settings), progress.show)
+
+
 def _make_room(settings: Settings, prepared: PreparedRun, counts: PlanCounts) -> None:
     """Delete remains of killed runs, refuse a disk that is too full, and create the array for frames."""
     for url in (prepared.scope.destination, settings.workspace):
@@ -223,17 +231,7 @@ def _summary(
     stage_seconds: Mapping[str, float],
     loss: Loss,
 ) -> RunSummary:
-    counts = Counts(
-        listed=planned.listed,
-        skipped=planned.skipped,
-        done_before=planned.done,
-        derained=max(0, tally.done - loss.images),
-        rejected=tally.rejected + planned.colliding,
-        pending=planned.pending - tally.recorded + loss.images,
-        rejected_for={**tally.reasons, **({COLLISION: planned.colliding} if planned.colliding else {})},
-        rejected_before=planned.rejected_for,
-        left_out=planned.left_out,
-    )
+    counts = _counts(planned, tally, loss)
     return RunSummary(
         run_id=request.run_id,
         state="Failed" if counts.pending else "Completed",
@@ -251,6 +249,20 @@ def _summary(
         made_before=planned.made_by,
         stage_seconds=stage_seconds,
         phase_seconds=tally.phase_seconds,
+    )
+
+
+def _counts(planned: PlanCounts, tally: Tally, loss: Loss) -> Counts:
+    return Counts(
+        listed=planned.listed,
+        skipped=planned.skipped,
+        done_before=planned.done,
+        derained=max(0, tally.done - loss.images),
+        rejected=tally.rejected + planned.colliding,
+        pending=planned.pending - tally.recorded + loss.images,
+        rejected_for={**tally.reasons, **({COLLISION: planned.colliding} if planned.colliding else {})},
+        rejected_before=planned.rejected_for,
+        left_out=planned.left_out,
     )
 
 
