@@ -184,7 +184,7 @@ def _stage(
     """Write the model for workers to the workspace, and return the stage of this run."""
     from tasks.batch.shards import ShardJob
     from tasks.batch.stage import DerainStage
-    from tasks.waves.loaded import stage_model
+    from tasks.workers.loaded import stage_model
 
     model = prepared.model
     staged = stage_model(model.model_file, model.name, model.version, settings.workspace)

@@ -29,10 +29,10 @@ from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.statistics import image_statistics
-from tasks.waves.loaded import StagedModel, loaded_engine
-from tasks.waves.reading import SHARD_SECONDS, ReadAhead, Reading
 from tasks.waves.stage import Shard, ShardResult, halved, unfinished
-from tasks.waves.timing import Phase, ShardClock
+from tasks.workers.loaded import StagedModel, loaded_engine
+from tasks.workers.reading import SHARD_SECONDS, ReadAhead, Reading
+from tasks.workers.timing import Phase, ShardClock
 
 T = TypeVar("T")
 WRITE_BEHIND = 3

@@ -38,9 +38,9 @@ from tasks.progress import Progress
 from tasks.resolved_model import ResolvedModel
 from tasks.waves.dask_executor import on_dask
 from tasks.waves.executors import OpenExecutor
-from tasks.waves.loaded import StagedModel, stage_model
 from tasks.waves.runner import Pace, run_stage
-from tasks.waves.stage import Unfinished
+from tasks.workers.loaded import StagedModel, stage_model
+from tasks.workers.unfinished import Unfinished
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,10 @@ from tasks.curation.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Rejecti
 from tasks.curation.judged_shards import Judged, JudgedCrop, store
 from tasks.curation.neighbours import Neighbourhood, neighbouring_parts
 from tasks.curation.temporal import NotRegistrable, TemporalBackground, TemporalLimits, temporal_background
-from tasks.waves.loaded import StagedModel, loaded_engine
-from tasks.waves.reading import SHARD_SECONDS
-from tasks.waves.stage import Shard, ShardResult, Unfinished, halved
+from tasks.waves.stage import Shard, ShardResult, halved
+from tasks.workers.loaded import StagedModel, loaded_engine
+from tasks.workers.reading import SHARD_SECONDS
+from tasks.workers.unfinished import Unfinished
 
 KILLED = Rejection("the process that judges it dies each time")
 PROBED_SIDE = 256

@@ -12,7 +12,8 @@ from infra.settings import Settings
 from tasks.curation.judged_shards import Judged
 from tasks.curation.judging import CropRef, JudgingJob
 from tasks.curation.neighbours import neighbourhoods
-from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
+from tasks.waves.stage import Finished, Outcome, Shard
+from tasks.workers.unfinished import Unfinished
 
 
 @dataclass(frozen=True, slots=True)

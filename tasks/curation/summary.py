@@ -9,7 +9,7 @@ from typing import Self
 
 from infra.records import PseudoLabelRecord
 from infra.shown import shown_line
-from tasks.waves.stage import Unfinished
+from tasks.workers.unfinished import Unfinished
 
 REASONS_SHOWN = 3
 

@@ -12,7 +12,7 @@ from infra.catalog.pseudo_labels import PseudoLabels
 from models.modelfile import STUDENT_BASE
 from models.shipped import WEIGHTS
 from tasks.curation.summary import CurationSummary, Decided
-from tasks.waves.stage import Unfinished
+from tasks.workers.unfinished import Unfinished
 from tests.support.help_texts import assert_help_explains_every_parameter
 from tests.support.worlds.pools import rainy_crops, write_pool
 

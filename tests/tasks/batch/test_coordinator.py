@@ -20,7 +20,7 @@ from tasks.batch.preflight import prepare
 from tasks.codec.exports import Export
 from tasks.media.sources import Selection
 from tasks.refusals import PreflightFailed
-from tasks.waves.loaded import loaded_engine, stage_model
+from tasks.workers.loaded import loaded_engine, stage_model
 from tests.support.samples.images import encoded, picture, reopened
 from tests.support.samples.networks import random_network
 from tests.support.worlds.batch import World, changed_photo, model_path, outputs

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infra.settings import Settings
 from tasks.batch.metrics import publish_metrics
-from tasks.waves.timing import IMAGE_PHASES, Phase
+from tasks.workers.timing import IMAGE_PHASES, Phase
 from tests.support.samples.reports import summary
 from tests.support.worlds.batch import World
 

@@ -17,7 +17,7 @@ from tasks.codec import ImageRejected
 from tasks.codec.exports import Export
 from tasks.media.frames import Frames, list_frames
 from tasks.media.medium import MediumSpec
-from tasks.waves.loaded import StagedModel, loaded_engine, stage_model
+from tasks.workers.loaded import StagedModel, loaded_engine, stage_model
 from tests.support.worlds.batch import PATIENCE, World, frames, model_path, outputs
 from tests.support.worlds.films import film
 

@@ -19,9 +19,9 @@ from infra.records import ImageRef
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
 from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium
-from tasks.waves.memory import needs_lock, reserved
-from tasks.waves.stage import Unfinished
-from tasks.waves.timing import Phase, ShardClock
+from tasks.workers.memory import needs_lock, reserved
+from tasks.workers.timing import Phase, ShardClock
+from tasks.workers.unfinished import Unfinished
 
 logger = logging.getLogger(__name__)
 
