@@ -43,6 +43,7 @@ from benchmarks.learning.outcomes import (
     without_paths,
 )
 from benchmarks.learning.poisons import POISONS, Poison, Scenes
+from flows import retrain as loop
 from flows.ingest import ingest
 from flows.promote import promote
 from flows.retrain import retrain
@@ -167,7 +168,7 @@ def trained_hard(steps: int, learning_rate: float) -> Iterator[None]:
         stack.enter_context(patch.object(training_request, "CONTINUED", continued))
         sizes = replace(presets.PRESETS[SMOKE], distill_steps=steps)
         # `evaluate` decides nothing, and promote measures the same again.
-        stack.enter_context(patch.object(steps, "evaluate", lambda **_: Completed(message="left to promote")))
+        stack.enter_context(patch.object(loop, "evaluate", lambda **_: Completed(message="left to promote")))
         stack.enter_context(patch.dict(presets.PRESETS, {SMOKE: sizes}))
         yield
 
