@@ -77,6 +77,7 @@ def test_one_object_of_a_bucket_is_taken_alone() -> None:
         (["rainy/a.png", "photo.jpg", "out"], "photo.jpg is in another folder than rainy/a.png"),
         (["rainy/a.png", "rainy", "out"], "rainy: a folder among several places"),
         (["rainy/a.png", "rainy/b[1].png", "photo.jpg"], "photo.jpg: the last place is where"),
+        (["rainy", "./photo.jpg"], "./photo.jpg: the last place is where"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
