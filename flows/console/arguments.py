@@ -163,7 +163,8 @@ def _suggestion(typed: str, path: Path) -> str:
     if not near or (near[0] in commands and near[0] not in names and typed != path.name):
         return ""
     meant = near[0] if near[0] in names else commands[near[0]]
-    return f"; did you mean {printable(meant)}?"
+    quotes = " (in quotes, because of the space)" if " " in near[0] else ""
+    return f"; did you mean {printable(meant)}?{quotes}"
 
 
 def _refuse_file(destination: str) -> None:
