@@ -1,4 +1,4 @@
-"""The Prefect flows, one per module. They contain only wiring; each module docstring shows how to run its flow."""
+"""The Prefect flows and commands, one per module: wiring only. Each module docstring shows how to run it."""
 
 import os
 import sys

@@ -27,7 +27,7 @@ def evaluate(
 ) -> State[Any]:
     """Measure two networks on the photographs of the validation manifest.
 
-    The metrics of each photograph become a Parquet table in the workspace. A page next to it shows champion and
+    The figures of each photograph become a Parquet table in the workspace. A page next to it shows champion and
     challenger side by side, the worst photographs first. Both, with means and intervals, are also logged as a run
     of the experiment `evaluation` in MLflow.
 

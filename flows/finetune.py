@@ -1,4 +1,4 @@
-"""The flow finetune, which fine-tunes a derainer on unlabelled photographs of real rain (Semi-DRDNet).
+"""The flow finetune, which fine-tunes a network on unlabelled photographs of real rain (Semi-DRDNet).
 
 python -m flows.finetune --preset smoke
 python -m flows.finetune --preset slim --data DATA --unlabelled s3://photos/rainy
@@ -56,7 +56,8 @@ def finetune(
         rerain: Weight of clean photographs under real streaks.
         temporal: Weight of the backgrounds of fixed cameras, if the pool has any.
         streak_contrast: Contrast of streaks, as a share of re-rain's gradient. Tried with 0.1.
-        background_contrast: Contrast of backgrounds, with a rain critic, as a share too. Tried with 0.1.
+        background_contrast: Contrast of backgrounds, with a rain critic, as a share of re-rain's gradient. Tried
+            with 0.1.
     """
     try:
         settings = flow_settings()

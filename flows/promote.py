@@ -23,7 +23,7 @@ from tasks.refusals import REFUSALS
 def promote(challenger: str = "models:/derain-student@challenger", training: str | None = None) -> State[Any]:
     """Make a challenger champion if it is better than the champion and stays within the limits on losses.
 
-    All metrics, limits and reasons are recorded in the ledger, whatever the decision. If the challenger is refused,
+    All figures, limits and reasons are recorded in the ledger, whatever the decision. If the challenger is refused,
     the run fails with the reasons.
 
     Args:

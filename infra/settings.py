@@ -131,7 +131,8 @@ class Settings(WorkerSettings):
     training: str | None = None
     """Default folder of labelled training data, on this machine (see `models/rain/banks.py`)."""
     validation: Url | None = None
-    """Manifest (CSV) of the photographs that decide on promotion; unset: a small generated set."""
+    """Manifest (CSV) of the photographs that decide on promotion; unset: the default set of 432 pairs,
+    made in the workspace."""
     gates: GateLimits = GateLimits()
     """Limits on what a challenger may lose."""
     curation: CurationLimits = CurationLimits()

@@ -110,7 +110,7 @@ def pack(network: Network, facts: dict[str, Any], name: str | None = None) -> Mo
     network : Network
         Network of one of `models.networks.architectures`.
     facts : dict
-        Data and metrics, stored in the config.
+        Data and figures, stored in the config.
     name : str, optional
         Name of the model; by default that of its preset, or else of its architecture.
 

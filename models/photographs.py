@@ -3,7 +3,7 @@
     from models import derain
 
     derained = derain("rainy.jpg")
-    derained.save("derained.jpg")
+    derained.save("derained.jpg", **derained.info)
 
 The first call imports PyTorch, so that importing this module is cheap.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from models.errors import ModelError
+from models.pictures import PhotographRefused, read_upright, upright_rgb
 from models.shipped import DEFAULT, network_path
 
 if TYPE_CHECKING:
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from models.engine import Engine
 
 Scalar = TypeVar("Scalar", np.uint8, np.float16, np.float32, np.float64)
-
-
-class PhotographRefused(ModelError, ValueError):
-    """Raised if the argument is not a photograph that can be derained; the message names what is accepted."""
 
 
 @overload
@@ -60,12 +56,14 @@ def derain(
     Returns
     -------
     PIL.Image.Image or ndarray
-        A PIL image (RGB, upright) for a path or a PIL image; for an array, a new array of its shape and dtype.
+        A PIL image (RGB, upright) for a path or a PIL image; its `info` has the colour profile, the EXIF (not of a
+        TIFF) and the resolution, for `save(path, **derained.info)`. For an array, a new array of its shape and
+        dtype.
 
     Raises
     ------
     PhotographRefused
-        If `image` is none of these.
+        If `image` is none of these, or cannot be read.
     FileNotFoundError
         If there is no such image file.
     ModelError
@@ -75,9 +73,8 @@ def derain(
     """
     if isinstance(image, np.ndarray):
         return _derained_array(image, _engine(network_path(model), device))
-    picture = _upright(image)
-    pixels = _engine(network_path(model), device).derain(np.array(picture)[None])[0]
-    return _image(pixels)
+    picture = _picture(image)
+    return _derained_picture(picture, _engine(network_path(model), device))
 
 
 @functools.lru_cache(maxsize=2)
@@ -120,24 +117,21 @@ def _levels(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return levels
 
 
-def _upright(image: str | Path | Image.Image) -> Image.Image:
-    """Open an image if a path is given; apply its orientation and convert it to RGB."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    if isinstance(image, Image.Image):
-        return ImageOps.exif_transpose(image).convert("RGB")
-    if not isinstance(image, str | Path):
-        raise PhotographRefused(
-            f"{type(image).__name__}: derain takes a path, a PIL image or an array (H, W, 3) or (B, H, W, 3)"
-        )
-    try:
-        with Image.open(Path(image).expanduser()) as opened:
-            return ImageOps.exif_transpose(opened).convert("RGB")
-    except UnidentifiedImageError as error:
-        raise PhotographRefused(f"{image}: not an image that Pillow can read") from error
-
-
-def _image(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+def _picture(image: str | Path | Image.Image) -> Image.Image:
     from PIL import Image
 
-    return Image.fromarray(pixels)
+    if isinstance(image, Image.Image):
+        return upright_rgb(image)
+    if isinstance(image, str | Path):
+        return read_upright(image)
+    raise PhotographRefused(
+        f"{type(image).__name__}: derain takes a path, a PIL image or an array (H, W, 3) or (B, H, W, 3)"
+    )
+
+
+def _derained_picture(picture: Image.Image, engine: Engine) -> Image.Image:
+    from PIL import Image
+
+    derained = Image.fromarray(engine.derain(np.array(picture)[None])[0])
+    derained.info = dict(picture.info)
+    return derained

@@ -69,5 +69,5 @@ def network_path(model: str | Path) -> Path:
 
 
 def _suggestion(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.7)
     return f"did you mean {near[0]}?" if near else f"these ship: {', '.join(names)}"

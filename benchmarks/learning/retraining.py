@@ -3,10 +3,9 @@
     python -m benchmarks.learning.retraining --data DATA [--domains DOMAIN ...] [--steps N]
 
 Only the rainy photographs of a domain (`benchmarks.learning.rain_domains`) go through `ingest`; then `retrain` runs
-with preset cpu, its trainings shortened to `--steps`. Promotion is decided on the small validation set that is
-created by default. The result is scored against the clean versions and on Rain100L (`paired/rain100l` in `DATA` or
-next to it). Each finished domain is a row of `results/retraining.csv` and is not measured again; an interrupted one
-resumes.
+with preset cpu, its trainings shortened to `--steps`. Promotion is decided on the default validation set. The
+result is scored against the clean versions and on Rain100L (`paired/rain100l` in `DATA` or next to it). Each
+finished domain is a row of `results/retraining.csv` and is not measured again; an interrupted one resumes.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def model_url(typed: str) -> str:
 
 
 def models() -> None:
-    """List the shipped and the registered networks, with their sizes and metrics."""
+    """List the shipped and the registered networks, with their sizes and figures."""
     settings = read_settings()
     say("Networks that ship, for --model NAME; psnr_y on held-out photographs:")
     for network in shipped_networks():

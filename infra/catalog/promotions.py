@@ -26,9 +26,9 @@ class PromotionRaced(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One metric of champion and challenger, how much of it the challenger loses, and how much it may lose.
+    """One figure of champion and challenger, how much of it the challenger loses, and how much it may lose.
 
-    Losses are positive if the challenger is worse, in the unit of the metric; the loss of `latency` is the ratio
+    Losses are positive if the challenger is worse, in the unit of the figure; the loss of `latency` is the ratio
     challenger / champion.
     """
 
@@ -58,7 +58,7 @@ class Promotion:
     reasons: str
     gates: tuple[Gate, ...]
     evaluation: str | None
-    """URL of the table of metrics per image."""
+    """URL of the table of figures per image."""
     run_id: str
     decided_at: datetime
 

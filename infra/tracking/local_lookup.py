@@ -14,7 +14,7 @@ def resolve_here(settings: Settings, url: str) -> RegisteredModel | None:
     Parameters
     ----------
     settings : Settings
-        Name the workspace.
+        Settings that name the workspace.
     url : str
         `models:/name@alias` or `models:/name/version`.
 

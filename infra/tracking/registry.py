@@ -80,7 +80,7 @@ class Registry:
     Parameters
     ----------
     settings : Settings
-        Name the server.
+        Settings that name the server.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -114,7 +114,7 @@ def open_run(
     Parameters
     ----------
     settings : Settings
-        Name the server.
+        Settings that name the server.
     experiment, name : str
         Names of the experiment and of the run.
     parameters : mapping

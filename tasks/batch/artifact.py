@@ -61,6 +61,6 @@ def _figures(summary: RunSummary) -> str:
 def _pictures(samples: Sequence[Sample]) -> Iterator[str]:
     for sample in samples[:MOST_PICTURES]:
         share = rain_removed(sample.record)
-        removed = "" if share is None else f": rain removed, {percentage(share)} of the picture's energy"
+        removed = "" if share is None else f": rain removed, {percentage(share)} of the photograph's energy"
         picture = data_uri(side_by_side(sample.rainy, sample.derained, PICTURE_SIDE))
         yield f"{escaped(sample.record.key)}{removed}\n\n![before and after]({picture})"

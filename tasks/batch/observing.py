@@ -37,12 +37,12 @@ class RunObserver(Protocol):
 
 
 def is_for_this_process(settings: Settings, counts: PlanCounts, follows_death: bool) -> bool:
-    """Return whether a run derains its images itself: a handful takes it no longer than starting workers.
+    """Return whether a run derains its images itself: a handful takes no longer than starting workers would.
 
     Parameters
     ----------
     settings : Settings
-        Name the cluster, or a number of workers, if the images are to be derained by those.
+        Settings that may name a cluster or a number of workers, which then derain the images.
     counts : PlanCounts
         The pending images.
     follows_death : bool

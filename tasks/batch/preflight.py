@@ -44,7 +44,7 @@ def prepare(
     Parameters
     ----------
     settings : Settings
-        Provide the defaults.
+        Settings that provide the defaults.
     source, destination : str or None
         URLs; by default those of the settings, or else the samples.
     export : Export

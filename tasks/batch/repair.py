@@ -72,7 +72,7 @@ def repair(settings: Settings) -> RepairReport:
     Parameters
     ----------
     settings : Settings
-        Name the workspace.
+        Settings that name the workspace.
 
     Raises
     ------

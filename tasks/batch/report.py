@@ -57,7 +57,7 @@ class Card:
     full_width: int
     full_height: int
     rain_removed: str
-    """Share of the picture's energy that was removed as rain, in words."""
+    """Share of the photograph's energy that was removed as rain, in words."""
     link: str | None
     """URL of the output."""
     rainy: str
@@ -127,7 +127,7 @@ def rain_removed(record: DerainRecord) -> float | None:
 def _in_words(share: float | None) -> str:
     if share is None:
         return "rain removed: unknown"
-    return f"rain removed: {percentage(share)} of the picture's energy"
+    return f"rain removed: {percentage(share)} of the photograph's energy"
 
 
 def _card(sample: Sample, links: str | None) -> Card:

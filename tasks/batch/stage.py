@@ -39,7 +39,7 @@ class DerainStage:
         return Outcome((row.height or 0) * (row.width or 0))
 
     def commit(self, finished: Sequence[Finished[ImageRef, DerainRecord]]) -> Sequence[Unfinished]:
-        """Commit the rows; an existing row of an image is replaced."""
+        """Commit the rows; those of shards marked `replace` replace existing rows of the same identity."""
         failpoint("before-commit")
         for replace in (False, True):
             rows = [row for part in finished if part.shard.replace == replace for row in part.result.records]

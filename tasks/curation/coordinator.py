@@ -148,7 +148,7 @@ def _judged(
         tally = run_stage(judging, lease, executor, Pace.of(settings), progress.show)
     reasons = {item.key: item.reason for item in tally.unfinished}
     unjudged = sorted(set(missing["crop_id"]) - judging.judged.keys())
-    why = tally.stopped_by or "left untried"
+    why = tally.stopped_by or "not tried"
     return judging.judged, [Unfinished(crop_id, reasons.get(crop_id, why)) for crop_id in unjudged]
 
 

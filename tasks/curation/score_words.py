@@ -63,13 +63,13 @@ SCORES = (
     ),
     ScoreWords(
         "confident",
-        "sure area",
+        "certain area",
         "Share of the crop, weighted by confidence, that training would use: the bright parts of the last picture.",
     ),
     ScoreWords(
         "frames",
         "frames",
-        "Number of frames of a camera that stands still from which the background was taken.",
+        "Number of frames of a static camera from which the background was computed.",
         is_share=False,
     ),
 )

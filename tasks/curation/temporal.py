@@ -28,7 +28,7 @@ class TemporalLimits:
     least_frames: int = 5
     """Minimum number of registered frames, including the judged one; with fewer, rain may overlap at a pixel."""
     most_shift: float = 12.0
-    """Maximum shift in pixels, which bounds the loss at the borders; frames farther apart are refused."""
+    """Maximum shift in pixels, which bounds the loss at the borders; frames farther apart are not used."""
     least_correlation: float = 0.85
     """Minimum correlation of a registered frame with the judged one, on grey levels; below it the scene differs."""
     static_spread: float = 8.0

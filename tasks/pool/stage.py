@@ -24,7 +24,7 @@ from tasks.waves.stage import Finished, Outcome, Shard
 from tasks.waves.tally import Tally
 from tasks.workers.unfinished import Unfinished
 
-TWIN_NOT_WRITTEN = "the crops of the image that it looks like were not written"
+TWIN_NOT_WRITTEN = "the crops of the image that it duplicates were not written"
 FIRST = 10
 """Priority of crop shards: ahead of images that wait for inspection."""
 UNTRIED = "its crops were not written, nor those of others before it"

@@ -38,7 +38,7 @@ TIMED = 3
 
 
 def open_validation(settings: Settings) -> ValidationManifest:
-    """Read the manifest of the settings, or else the small sample manifest, which is created first.
+    """Read the manifest of the settings, or else that of the default set, which is made first.
 
     Raises
     ------

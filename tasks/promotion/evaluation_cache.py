@@ -22,7 +22,7 @@ from tasks.promotion.validation_manifest import ValidationManifest
 from tasks.resolved_model import ResolvedModel
 
 FIGURES_VERSION = 1
-"""Version of the measurements; increase it when their method changes, and earlier evaluations are ignored."""
+"""Version of the measurements; increase it when their method changes: earlier evaluations are then not reused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ def remember(settings: Settings, evaluation: Evaluation, table: str) -> None:
 def recall(
     settings: Settings, champion: ResolvedModel, challenger: ResolvedModel, manifest: ValidationManifest
 ) -> RecordedEvaluation | None:
-    """Return the evaluation of two networks on a manifest; None if there is none, or its table no longer exists.
+    """Return the evaluation of two networks on a manifest; None if there is none that can be reused.
+
+    Its table must exist and have all figures: a later release may measure more of them.
 
     Raises
     ------
@@ -55,6 +57,8 @@ def recall(
         note = json.loads(location.fetch(f"same/{_identity(champion, challenger, manifest)}.json"))
         rows = pl.read_parquet(io.BytesIO(location.fetch(note["table"])))
     except ObjectNotFound:
+        return None
+    if not set(ImageScore.__slots__) <= set(rows.columns):
         return None
     ratios = np.array(note["latency_ratios"], np.float64)
     evaluation = Evaluation(champion, challenger, manifest, _photographs(rows), ratios)

@@ -1,4 +1,4 @@
-"""Promotion gates (`decide`): metrics on which a challenger must not lose, and of which it must win one."""
+"""Promotion gates (`decide`): figures in which a challenger must not lose, and of which it must win one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.promotion.scores import Evaluation
 HIGHER_IS_BETTER = ("psnr_y", "ssim_y", "rain_recall", "detail_kept")
 LOWER_IS_BETTER = ("clean_change",)
 WINS = ("psnr_y", "rain_recall")
-"""Metrics of which at least one must be significantly better."""
+"""Figures of which at least one must be significantly better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def too_small(pairs: int, limits: GateLimits) -> str | None:
 
 
 def _gate(evaluation: Evaluation, figure: str, sign: int, limit: float) -> Gate:
-    """Compare one metric; `sign` turns challenger - champion into a loss."""
+    """Compare one figure; `sign` turns challenger - champion into a loss."""
     differences, scenes = evaluation.differences(figure)
     loss = paired_interval(sign * differences, scenes)
     return Gate(

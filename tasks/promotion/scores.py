@@ -19,7 +19,7 @@ from tasks.resolved_model import ResolvedModel
 MOST_SHOWN = 12
 """Number of photographs shown, with four pictures each of at most 960 pixels per side."""
 ONLY_REPORTED = ("psnr_rgb", "ssim_rgb", "niqe")
-"""Metrics that are only reported, whatever the photographs."""
+"""Figures that are only reported, whatever the photographs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,13 @@ class Evaluation:
     """Photographs on which the challenger loses most, the worst first."""
 
     def differences(self, figure: str) -> tuple[npt.NDArray[np.float64], list[str]]:
-        """Return challenger - champion, and the scene, of every deciding photograph with this metric."""
+        """Return challenger - champion, and the scene, of every deciding photograph with this figure."""
         rows = self._with(figure, VALIDATION)
         values = [getattr(each.challenger, figure) - getattr(each.champion, figure) for each in rows]
         return np.array(values, np.float64), [each.scene for each in rows]
 
     def mean(self, figure: str, side: str, chosen: str = VALIDATION) -> float:
-        """Return the mean of a metric of `champion` or `challenger` over a set."""
+        """Return the mean of a figure of `champion` or `challenger` over a set."""
         return float(np.mean([getattr(getattr(each, side), figure) for each in self._with(figure, chosen)]))
 
     def reported(self) -> dict[str, float]:
@@ -88,7 +88,7 @@ class Evaluation:
         }
 
     def _with(self, figure: str, chosen: str) -> list[Compared]:
-        """Return the photographs of a set that have a metric for both networks."""
+        """Return the photographs of a set that have a figure for both networks."""
         return [
             each
             for each in self.photographs

@@ -185,7 +185,7 @@ def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
         if target == aliases.champion:
             raise PromotionFailed(f"{model_label(STUDENT, target)} is the champion already")
         resolve_model(settings, f"models:/{STUDENT}/{target}")
-        return transaction.move(transaction.row("rolled_back", aliases.champion, target, "asked for"))
+        return transaction.move(transaction.row("rolled_back", aliases.champion, target, "on request"))
 
 
 def promotion_line(row: Promotion) -> str:

@@ -1,7 +1,7 @@
 """A small training folder for a first distillation (`make_training_samples`): scikit-image pictures with rain.
 
-It has no picture of the small validation set (`tasks.promotion.validation_samples`). Its purpose is to show that a
-training runs, not to train a useful network.
+It has no picture of the default validation set (`tasks.promotion.validation_samples`). Its purpose is to show that
+a training runs, not to train a useful network.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from infra.storage.spill import Place, SpillFile
 from tasks.waves.stage import Shard
 
 PIXELS_PER_BYTE = {"png": 0.7, "bmp": 0.33, "tif": 0.4, "tiff": 0.4, "gif": 1.5, "webp": 6.0}
-"""Typical bytes per pixel of photographs, by suffix; any other suffix counts as JPEG."""
+"""Typical pixels per byte of photographs, by suffix; any other suffix counts as JPEG."""
 JPEG_PIXELS_PER_BYTE = 4.0
 LEAST_SHARD_PIXELS = 500_000
 """Minimum number of pixels per shard, a fraction of a second of work; smaller shards cost more than they gain."""

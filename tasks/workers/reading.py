@@ -120,7 +120,7 @@ class Reading:
             for ref, fetching in self._fetch_ahead(readers, refs):
                 if self._is_systemic:
                     fetching.cancel()
-                    self.unfinished.append(Unfinished(ref.key, "left untried after faults in a row"))
+                    self.unfinished.append(Unfinished(ref.key, "not tried after repeated storage failures"))
                     continue
                 try:
                     with self.clock.phase(Phase.AWAIT_FETCH):

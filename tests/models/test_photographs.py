@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from models import derain
 from models.engine import Engine, choose_device, fast_dtype
@@ -65,6 +65,39 @@ def test_a_path_is_read_upright(tmp_path: Path, expected: np.ndarray) -> None:
     assert derain(str(tmp_path / "rainy.png"), SMALL).size == (26, 17)
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_sixteen_bits_of_grey_are_reduced_to_eight(suffix: str, tmp_path: Path) -> None:
+    wide = np.asarray(Image.fromarray(RAINY).convert("L")).astype(np.uint16) * 257
+    Image.fromarray(wide).save(tmp_path / f"grey.{suffix}")
+    grey = Image.fromarray((wide >> 8).astype(np.uint8)).convert("RGB")
+    assert np.array_equal(derain(tmp_path / f"grey.{suffix}", SMALL), derain(np.asarray(grey), SMALL))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+def test_colour_profile_and_exif_are_carried_and_the_orientation_is_applied(
+    suffix: str, tmp_path: Path
+) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "a camera"
+    path = tmp_path / f"photo.{suffix}"
+    Image.fromarray(RAINY).save(path, icc_profile=profile, exif=exif)
+    derained = derain(path, SMALL)
+    derained.save(tmp_path / f"derained.{suffix}", **derained.info)
+    with Image.open(tmp_path / f"derained.{suffix}") as saved:
+        assert saved.info["icc_profile"] == profile
+        assert saved.getexif().get(0x010F) == (None if suffix == "tif" else "a camera")
+        assert saved.getexif().get(0x0112, 1) == 1
+        assert saved.size == (17, 26)
+
+
+def test_a_profile_of_grey_is_not_attached_to_colours(tmp_path: Path) -> None:
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = b"GRAY"
+    Image.fromarray(RAINY).convert("L").save(tmp_path / "grey.png", icc_profile=bytes(profile))
+    assert "icc_profile" not in derain(tmp_path / "grey.png", SMALL).info
+
+
 @pytest.mark.parametrize(
     ("image", "says"),
     [
@@ -75,6 +108,9 @@ def test_a_path_is_read_upright(tmp_path: Path, expected: np.ndarray) -> None:
         (np.full((4, 4, 3), 200.0), "divide by 255"),
         (np.full((4, 4, 3), np.nan), "NaN"),
         (7, "int: derain takes a path"),
+        (Image.new("F", (8, 8)), r"floats \(mode F\) has no known range"),
+        ("s3://bucket/x.jpg", r"s3://bucket/x\.jpg: derain takes local files"),
+        (ROOT, "a folder; derain takes one file"),
     ],
 )
 def test_an_argument_that_is_not_a_photograph_is_refused_in_one_line(image: object, says: str) -> None:
@@ -87,6 +123,13 @@ def test_a_file_that_is_not_an_image_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(PhotographRefused, match=r"notes\.txt: not an image"):
         derain(tmp_path / "notes.txt", SMALL)
+
+
+def test_a_truncated_image_is_refused_by_name(tmp_path: Path) -> None:
+    Image.fromarray(np.tile(RAINY, (9, 9, 1))).save(tmp_path / "whole.jpg")
+    (tmp_path / "half.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:-4000])
+    with pytest.raises(PhotographRefused, match=r"half\.jpg: image file is truncated"):
+        derain(tmp_path / "half.jpg", SMALL)
 
 
 def test_a_misspelt_network_is_refused_with_the_nearest_name() -> None:

@@ -1,7 +1,7 @@
 """A small classifier of photographs with and without rain (`RainCritic`), whose features represent rain. Ours.
 
-A derainer's own features cannot see the rain that it misses, so the critic learns from families of streaks that are
-used neither to train derainers nor to evaluate them.
+A deraining network's own features cannot see the rain that it misses, so the critic learns from families of streaks
+that are used neither to train such networks nor to evaluate them.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from tasks.waves.pending import Pending, estimated_pixels
 
 CONTESTED_EXAMPLES = 64
 """Largest number of contested images whose rivals are looked up."""
-CONTESTED_A_CHUNK = 4
+CONTESTED_PER_CHUNK = 4
 """Largest number of examples per chunk, so that examples come from all parts of a listing."""
 
 
@@ -141,7 +141,7 @@ class Classifier:
 
     def _contest(self, refs: Sequence[ImageRef], outputs: pl.Series, contested: Mask) -> None:
         room = CONTESTED_EXAMPLES - len(self.contest.examples)
-        chosen = np.flatnonzero(contested)[: min(room, CONTESTED_A_CHUNK)].tolist()
+        chosen = np.flatnonzero(contested)[: min(room, CONTESTED_PER_CHUNK)].tolist()
         self.contest = Contest(
             self.contest.images + int(np.count_nonzero(contested)),
             (*self.contest.examples, *(refs[at] for at in chosen)),

@@ -48,9 +48,9 @@ def test_a_refusal_is_one_line(workspace, monkeypatch):
 
 
 def test_crops_that_are_pending_are_one_line(workspace, monkeypatch):
-    left = CurationSummary(Decided.of([]), (Unfinished("crop-1", "left untried"),), 0, 0, 0, None)
+    left = CurationSummary(Decided.of([]), (Unfinished("crop-1", "not tried"),), 0, 0, 0, None)
     monkeypatch.setattr("flows.curate.curate_pool", lambda *arguments: left)
-    with pytest.raises(FailedRun, match=r"1 crops are pending, run it again \(crop-1: left untried\)"):
+    with pytest.raises(FailedRun, match=r"1 crops are pending, run it again \(crop-1: not tried\)"):
         curate.fn().result()
 
 

@@ -125,7 +125,7 @@ def test_after_faults_in_a_row_the_rest_is_left_untried(derain: Derain) -> None:
     left = left_of(result)
     assert list(left) == list(keys[2:])
     assert [left[key] for key in keys[2:5]] == [str(TIME_OUT)] * FAULTS_IN_A_ROW
-    assert {left[key] for key in keys[5:]} == {"left untried after faults in a row"}
+    assert {left[key] for key in keys[5:]} == {"not tried after repeated storage failures"}
     assert sum(count for (what, _), count in memory.calls.items() if what == "decode") == 2
 
 
@@ -135,7 +135,7 @@ def test_puts_that_fail_in_a_row_stop_the_shard_too(derain: Derain) -> None:
     result = derain(keys, memory)
     assert result.records == ()
     assert set(left_of(result)) == set(keys)
-    assert "left untried after faults in a row" in left_of(result).values()
+    assert "not tried after repeated storage failures" in left_of(result).values()
 
 
 def test_faults_with_successes_between_stop_nothing(derain: Derain) -> None:

@@ -166,3 +166,14 @@ def test_another_manifest_is_another_evaluation(settings: Settings, reported: st
     assert [each.key for each in known.evaluation.photographs] == [row.rainy for row in manifest.rows]
     assert recall(settings, champion, candidate, replace(manifest, digest="another")) is None
     assert recall(settings, candidate, champion, manifest) is None
+
+
+def test_an_evaluation_that_lacks_a_figure_is_not_reused(settings: Settings, reported: str) -> None:
+    champion, candidate = (resolve_model(settings, url) for url in (CHAMPION_URL, challenger(settings)))
+    path = Path(settings.workspace, "evaluations", "compared.parquet")
+    whole = path.read_bytes()
+    try:
+        pl.read_parquet(path).drop("niqe").write_parquet(path)  # as an earlier release would have written it
+        assert recall(settings, champion, candidate, open_validation(settings)) is None
+    finally:
+        path.write_bytes(whole)

@@ -100,7 +100,7 @@ def test_samples_keep_their_order_and_facts(plain):
     ]
     assert "24 \u00d7 16 px" in page.texts["worst"]
     assert "20 \u00d7 30 px" in page.texts["worst"]
-    assert re.search(r"rain removed: \d+(\.\d)? % of the picture's energy", page.texts["random"])
+    assert re.search(r"rain removed: \d+(\.\d)? % of the photograph's energy", page.texts["random"])
 
 
 def test_pictures_are_those_of_the_sample(plain):
@@ -179,9 +179,9 @@ def test_rain_removed_is_a_share_of_the_brightness_in_words(plain):
         row = record("a.jpg", rain_energy=energy, brightness=0.5)
         return Page(render(replace(plain, worst=[replace(grey("a.jpg"), record=row)]))).texts["worst"]
 
-    assert "rain removed: 4 % of the picture's energy" in words(0.02)
-    assert "rain removed: 0.4 % of the picture's energy" in words(0.002)
-    assert "rain removed: 100 % of the picture's energy" in words(0.6)
+    assert "rain removed: 4 % of the photograph's energy" in words(0.02)
+    assert "rain removed: 0.4 % of the photograph's energy" in words(0.002)
+    assert "rain removed: 100 % of the photograph's energy" in words(0.6)
 
 
 def test_rain_energy_may_be_unknown(plain):

@@ -1,0 +1,82 @@
+"""PIL images as upright RGB pixels (`upright_rgb`), for `models.photographs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.errors import ModelError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+CARRIED = ("icc_profile", "exif", "dpi")
+"""Entries of `PIL.Image.Image.info` that describe the pixels and that `save` accepts for every usual format."""
+_UNBOUNDED = {"I": "integers of 32 bits", "F": "floats"}
+
+
+class PhotographRefused(ModelError, ValueError):
+    """Raised if the argument is not a photograph that can be derained; the message names what is accepted."""
+
+
+def read_upright(path: str | Path) -> Image.Image:
+    """Open a file and return its upright RGB pixels; see `upright_rgb`.
+
+    Raises
+    ------
+    PhotographRefused
+        If the file cannot be read as an image, or is a folder or a URL.
+    FileNotFoundError
+        If there is no such file.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if "://" in str(path):
+        raise PhotographRefused(f"{path}: derain takes local files; for buckets, use the command derain")
+    file = Path(path).expanduser()
+    if file.is_dir():
+        raise PhotographRefused(
+            f"{path}: a folder; derain takes one file, and the command derain takes folders"
+        )
+    try:
+        with Image.open(file) as opened:
+            return upright_rgb(opened)
+    except UnidentifiedImageError as error:
+        raise PhotographRefused(
+            f"{path}: not an image that Pillow can read; convert HEIC and raw files first"
+        ) from error
+    except (FileNotFoundError, PermissionError):
+        raise
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's errors name no file
+        raise PhotographRefused(f"{path}: {error}") from error
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Apply the orientation, and reduce the pixels to RGB of 8 bits; an alpha channel is dropped.
+
+    The result's `info` has the entries of `CARRIED` that apply to it.
+
+    Raises
+    ------
+    PhotographRefused
+        If the range of the pixels is unknown.
+    """
+    from PIL import Image, ImageOps
+
+    turned = ImageOps.exif_transpose(image)
+    if turned.mode.startswith("I;16") or (turned.mode == "I" and image.format == "PPM"):
+        grey = np.asarray(turned).astype(np.uint16) >> 8  # the upper byte, as for the command
+        plain = Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    elif turned.mode in _UNBOUNDED:
+        raise PhotographRefused(
+            f"an image of {_UNBOUNDED[turned.mode]} (mode {turned.mode}) has no known range; pass an RGB array"
+        )
+    else:
+        plain = turned.convert("RGB")
+    profile = turned.info.get("icc_profile") or b""
+    plain.info = {name: turned.info[name] for name in CARRIED if turned.info.get(name)}
+    if profile[16:20] != b"RGB ":  # a profile of other colours would distort these
+        plain.info.pop("icc_profile", None)
+    return plain
