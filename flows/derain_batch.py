@@ -52,8 +52,7 @@ def derain_batch(
 
     Args:
         source: Folder, bucket prefix (s3://bucket/prefix), manifest (CSV or Parquet with key, etag, size) or
-            Zarr array (T, H, W, 3). Default: DERAIN_SOURCE, or else, except in a deployment, a few sample
-            photographs.
+            Zarr array (T, H, W, 3). Default: DERAIN_SOURCE, or else a few sample photographs.
         destination: Folder or bucket prefix for the derained photographs. Default: DERAIN_DESTINATION.
         model: Registered model (models:/name@alias or models:/name/version), name of a shipped network
             (student-small), or path of a weights file.
@@ -108,9 +107,9 @@ def refuse(
     """Refuse parameters that can be checked without a server, before one starts."""
     with nullcontext() if plan_only else failure_metrics(destination):
         settings = read_settings()
-        if settings.aws_credentials_block is not None:
-            return  # it is read from a server; the run refuses the same later
-        refuse_at_once(settings, source, destination, Export(export, quality), model)
+        # A block is read from a server; with one, the run refuses the same later.
+        if settings.aws_credentials_block is None:
+            refuse_at_once(settings, source, destination, Export(export, quality), model)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
 from tasks.drift.publication import publish_drift
 from tasks.media.sources import Selection
-from tasks.pool.coordinator import Again, IngestRequest, ingest_line, ingest_pending, make_ingest_plan
+from tasks.pool.coordinator import IngestRedo, IngestRequest, ingest_line, ingest_pending, make_ingest_plan
 from tasks.pool.publication import publish_ingest
 from tasks.pool.sources import find_sources
 from tasks.refusals import REFUSALS
@@ -34,7 +34,7 @@ def ingest(
     exclude: list[str] | None = None,
     limit: Annotated[int, Field(ge=1)] | None = None,
     plan_only: bool = False,
-    redo: Again = "none",
+    redo: IngestRedo = "none",
 ) -> State[Any]:
     """Add photographs of rain to the pool of training crops.
 

@@ -22,8 +22,8 @@ from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
 from tasks.refusals import REFUSALS
 from tasks.retraining.presets import sizes_of
+from tasks.retraining.record import Retraining, open_retraining
 from tasks.retraining.request import NothingNew, RetrainRequest, prepare_retraining
-from tasks.retraining.stages import Retraining, opened
 from tasks.training.unlabelled import POOL
 
 
@@ -33,7 +33,7 @@ def retrain(
 ) -> State[Any]:
     """Curate the pool, fine-tune a teacher on it, distil a student, evaluate it, and promote it if it is better.
 
-    Each stage is a separate flow. An interrupted retraining resumes; completed stages are skipped. If the pool is
+    Each step is a separate flow. An interrupted retraining resumes; completed steps are skipped. If the pool is
     empty, or has not changed since the last retraining, the run completes without doing anything.
 
     Args:
@@ -46,8 +46,8 @@ def retrain(
     try:
         settings = flow_settings()
         request = prepare_retraining(settings, RetrainRequest(preset, data, decisions, anew))
-        with opened(settings, request, str(flow_run.id)) as retraining:
-            _run_stages(request, retraining)
+        with open_retraining(settings, request, str(flow_run.id)) as retraining:
+            _run_steps(request, retraining)
             return Completed(message=retraining.close())
     except NothingNew as nothing:
         return Completed(message=str(nothing))
@@ -55,16 +55,16 @@ def retrain(
         return failed(str(error))
 
 
-def _run_stages(request: RetrainRequest, retraining: Retraining) -> None:
-    run_stage, sizes, data = retraining.run_stage, sizes_of(request.preset), request.data
-    run_stage("curate", lambda: curate(decisions=request.decisions, limit=sizes.new_crops, return_state=True))
-    teacher = run_stage(
+def _run_steps(request: RetrainRequest, retraining: Retraining) -> None:
+    run_step, sizes, data = retraining.run_step, sizes_of(request.preset), request.data
+    run_step("curate", lambda: curate(decisions=request.decisions, limit=sizes.new_crops, return_state=True))
+    teacher = run_step(
         "finetune",
         lambda: finetune(
             preset=sizes.finetune, model=sizes.teacher, data=data, unlabelled=POOL, return_state=True
         ),
     )
-    student = run_stage(
+    student = run_step(
         "distill",
         lambda: distill(
             preset=sizes.distill,
@@ -76,8 +76,8 @@ def _run_stages(request: RetrainRequest, retraining: Retraining) -> None:
             return_state=True,
         ),
     )
-    run_stage("evaluate", lambda: evaluate(challenger=student.model, return_state=True))
-    run_stage("promote", lambda: promote(challenger=student.model, return_state=True))
+    run_step("evaluate", lambda: evaluate(challenger=student.model, return_state=True))
+    run_step("promote", lambda: promote(challenger=student.model, return_state=True))
 
 
 if __name__ == "__main__":

@@ -36,12 +36,13 @@ from models.networks.base import Network, NetworkConfig
 from models.networks.descriptor import describe
 from models.networks.fitting import require_fit, require_plausible_sizes
 from models.packed import ModelFile as ModelFile
+from models.shipped import WEIGHTS
 
 SCHEMA_VERSION = 2
 """Schema of new files; schema 1 can also be read."""
 MAX_CONFIG_BYTES = 1 << 20
 """Largest size of a config in bytes; actual configs have a few thousand."""
-STUDENT_BASE = Path(__file__).parent / "weights" / "student-base.safetensors"
+STUDENT_BASE = WEIGHTS / "student-base.safetensors"
 """Weights file of the student that others are compared with; `models.shipped.DEFAULT` names the one in use."""
 
 

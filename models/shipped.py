@@ -11,10 +11,10 @@ from typing import Any
 from models.errors import ModelError
 from models.packed import ModelFile
 
-FOLDER = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT = "student-large"
 """Name of the network that derains by default."""
-DEFAULT_WEIGHTS = FOLDER / f"{DEFAULT}.safetensors"
+DEFAULT_WEIGHTS = WEIGHTS / f"{DEFAULT}.safetensors"
 
 
 class NetworkUnknown(ModelError):
@@ -37,7 +37,7 @@ class ShippedNetwork:
 
 def shipped_networks() -> list[ShippedNetwork]:
     """Return the networks that ship, the default one first and the others by name."""
-    configs = sorted(FOLDER.glob("*.json"), key=lambda path: (path.stem != DEFAULT, path.stem))
+    configs = sorted(WEIGHTS.glob("*.json"), key=lambda path: (path.stem != DEFAULT, path.stem))
     return [
         ShippedNetwork(path.stem, path.with_suffix(".safetensors"), json.loads(path.read_bytes()))
         for path in configs
@@ -57,9 +57,9 @@ def network_path(model: str | Path) -> Path:
     NetworkUnknown
         If it is neither; the message suggests the nearest name.
     """
-    names = [path.stem for path in sorted(FOLDER.glob("*.json"))]
+    names = [path.stem for path in sorted(WEIGHTS.glob("*.json"))]
     if str(model) in names:
-        return FOLDER / f"{model}.safetensors"
+        return WEIGHTS / f"{model}.safetensors"
     path = Path(model).expanduser()
     if path.is_file():
         return path
@@ -69,5 +69,5 @@ def network_path(model: str | Path) -> Path:
 
 
 def _suggestion(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.7)
     return f"did you mean {near[0]}?" if near else f"these ship: {', '.join(names)}"

@@ -1,6 +1,6 @@
-"""The stages: Prefect tasks, and the plain functions that workers run.
+"""The work of the flows: Prefect tasks, and the plain functions that workers run.
 
-From the lowest layer up, these are `codec` and `media` (images and their storage), `waves` (work on workers),
-`pages` (HTML reports), and the stages `batch`, `pool`, `promotion`, `curation` and `training`. Each may use those
-before it, but no other stage depends on `batch`.
+From the lowest layer up, these are `codec` and `media` (images and their storage), `workers` (what jobs use on a
+worker), `waves` (the runner of stages), `pages` (HTML reports), and `batch`, `pool`, `promotion`, `curation` and
+`training`. Each may use those before it, but none depends on `batch`.
 """

@@ -30,7 +30,7 @@ class _Silence:
 _silence = _Silence()
 
 
-def interrupts() -> tuple[type[BaseException], ...]:
+def interrupt_errors() -> tuple[type[BaseException], ...]:
     """Return the exceptions that interrupt work: Ctrl-C, SIGTERM, and Prefect's cancellation by SIGTERM."""
     if "prefect" not in sys.modules:
         return (KeyboardInterrupt, SystemExit)
@@ -43,15 +43,6 @@ def is_in_flow_run() -> bool:
     """Return whether the caller is part of a flow run; a console command is not, and needs no server."""
     context = sys.modules.get("prefect.context")
     return context is not None and context.FlowRunContext.get() is not None
-
-
-def is_in_deployment() -> bool:
-    """Return whether the caller is part of a run of a deployment, whose process has a worker's environment."""
-    if not is_in_flow_run():
-        return False
-    from prefect.runtime import deployment
-
-    return deployment.id is not None
 
 
 def run_log() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:

@@ -12,7 +12,7 @@ from prefect.exceptions import PrefectException
 from prefect.states import Completed, Failed
 
 from infra.errors import DerainError, one_line
-from tasks.prefect_runs import interrupts, run_log
+from tasks.prefect_runs import interrupt_errors, run_log
 
 SERVER_ERRORS = (httpx.HTTPError, PrefectException)
 """Exceptions that an unavailable or overloaded Prefect server causes."""
@@ -49,7 +49,9 @@ def _piece_run(name: str, number: int, piece: _Piece) -> State[None] | None:
     except DerainError as error:
         piece.error = error
         return Failed(message=str(error))
-    except interrupts() as interrupt:  # raised again by `run_piece`; Prefect would log a crash as an error
+    except (
+        interrupt_errors()
+    ) as interrupt:  # raised again by `run_piece`; Prefect would log a crash as an error
         piece.error = interrupt
         return Completed(name="Interrupted", message="returned results are recorded")
     except Exception as error:

@@ -13,7 +13,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from tasks.prefect_runs import interrupts, report, run_log
+from tasks.prefect_runs import interrupt_errors, report, run_log
 from tasks.waves.tally import Tally
 
 ARTIFACT_SECONDS = 1.0
@@ -57,7 +57,7 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._shown.close()
-        self._ending = "cancelled: " if isinstance(error, interrupts()) else ""
+        self._ending = "cancelled: " if isinstance(error, interrupt_errors()) else ""
         self._update_artifact()
 
     def show(self, tally: Tally) -> None:

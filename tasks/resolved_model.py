@@ -13,7 +13,7 @@ from infra.tracking.local_lookup import resolve_here
 from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
 from infra.tracking.server import ModelNotFound
 from models.packed import ModelFile
-from models.shipped import DEFAULT, FOLDER, network_path, shipped_networks
+from models.shipped import DEFAULT, WEIGHTS, network_path, shipped_networks
 from tasks.refusals import PreflightFailed
 
 SHIPPED_AS = {
@@ -142,7 +142,7 @@ def register_shipped(settings: Settings, name: str) -> None:
     from models.modelfile import read_model_file
     from tasks.version_card import card_of
 
-    paths = sorted(FOLDER.glob(SHIPPED_AS.get(name, "none")))
+    paths = sorted(WEIGHTS.glob(SHIPPED_AS.get(name, "none")))
     registry = Registry(settings)
     if not paths or _has_champion(registry, name):
         return
@@ -159,7 +159,7 @@ def register_shipped(settings: Settings, name: str) -> None:
 
 def _has_champion(registry: Registry, name: str) -> bool:
     try:
-        return registry.standing(name).champion is not None
+        return registry.aliases(name).champion is not None
     except ModelNotFound:
         return False
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.engine import Engine, choose_device, fast_dtype
 from models.images import RgbImage
 from models.modelfile import build, read_model_file
-from models.shipped import DEFAULT_WEIGHTS, FOLDER
+from models.shipped import DEFAULT_WEIGHTS, WEIGHTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +49,4 @@ def networks(paths: list[Path]) -> Iterator[Network]:
 
 def shipped() -> list[Path]:
     """List the model files in `models/weights/`, which are weights with a config of the same name."""
-    return sorted(path for path in FOLDER.glob("*.safetensors") if path.with_suffix(".json").exists())
+    return sorted(path for path in WEIGHTS.glob("*.safetensors") if path.with_suffix(".json").exists())

@@ -43,7 +43,7 @@ from benchmarks.learning.outcomes import (
     without_paths,
 )
 from benchmarks.learning.poisons import POISONS, Poison, Scenes
-from flows import retrain as stages
+from flows import retrain as loop
 from flows.ingest import ingest
 from flows.promote import promote
 from flows.retrain import retrain
@@ -86,7 +86,7 @@ def measure(setup: Setup, name: str) -> PoolRow:
     poison = POISONS[name]
     settings = _fresh(setup, name)
     resolve_model(settings, CHAMPION_URL)  # registers the shipped student
-    before = Registry(settings).standing(STUDENT).champion
+    before = Registry(settings).aliases(STUDENT).champion
     ending, crops = _through(setup, settings, poison)
     ledger = Ledger(settings.workspace)
     decided = decision(ledger.rows(STUDENT))
@@ -108,7 +108,7 @@ def measure(setup: Setup, name: str) -> PoolRow:
         last_psnr_y_gain=gain(last),
         promotions=sum(row.decision == "promoted" for row in rows),
         champion_before=str(before),
-        champion_after=str(Registry(settings).standing(STUDENT).champion),
+        champion_after=str(Registry(settings).aliases(STUDENT).champion),
         uncommitted=uncommitted(settings.workspace),
     )
 
@@ -126,7 +126,7 @@ def _fresh(setup: Setup, name: str) -> Settings:
 
 
 def _through(setup: Setup, settings: Settings, poison: Poison) -> tuple[Ending, int]:
-    """Ingest, poison the later stages, retrain; return how the retraining ended and the number of crops."""
+    """Ingest, poison the later steps, retrain; return how the retraining ended and the number of crops."""
     source = write_source(poison, setup.scenes, Path(settings.workspace).with_name("photographs"))
     taken = ingest(source=str(source), return_state=True)
     crops = Pool(settings.workspace).count()
@@ -161,16 +161,14 @@ def trained_hard(steps: int, learning_rate: float) -> Iterator[None]:
     }
     finetuned = replace(finetuning_request.PRESETS[SMOKE], **hard, batch=RERAINED_BATCH)
     distilled = replace(distillation_request.PRESETS[SMOKE], **hard)
-    continued = replace(training_request.STAGE_2, learning_rate=learning_rate)
+    continued = replace(training_request.CONTINUED, learning_rate=learning_rate)
     with ExitStack() as stack:
         stack.enter_context(patch.dict(finetuning_request.PRESETS, {SMOKE: finetuned}))
         stack.enter_context(patch.dict(distillation_request.PRESETS, {SMOKE: distilled}))
-        stack.enter_context(patch.object(training_request, "STAGE_2", continued))
+        stack.enter_context(patch.object(training_request, "CONTINUED", continued))
         sizes = replace(presets.PRESETS[SMOKE], distill_steps=steps)
         # `evaluate` decides nothing, and promote measures the same again.
-        stack.enter_context(
-            patch.object(stages, "evaluate", lambda **_: Completed(message="left to promote"))
-        )
+        stack.enter_context(patch.object(loop, "evaluate", lambda **_: Completed(message="left to promote")))
         stack.enter_context(patch.dict(presets.PRESETS, {SMOKE: sizes}))
         yield
 

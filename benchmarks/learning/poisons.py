@@ -24,7 +24,7 @@ from prefect import State
 from prefect.states import Completed
 from torch.nn import functional as F
 
-from flows import retrain as stages
+from flows import retrain as loop
 from flows.curate import curate
 from infra.catalog.pool import Pool
 from infra.catalog.pseudo_labels import PseudoLabels
@@ -168,7 +168,7 @@ def black_labels(workspace: str) -> State[Any]:
 def black_teacher(workspace: str) -> Iterator[None]:
     """Replace the fine-tuning by a teacher that predicts black, bypassing its checks."""
     ended: State[Any] = Completed(message="black", data=SimpleNamespace(model=str(_write_black(workspace))))
-    with patch.object(stages, "finetune", lambda **_: ended):
+    with patch.object(loop, "finetune", lambda **_: ended):
         yield
 
 

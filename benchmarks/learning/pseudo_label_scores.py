@@ -39,7 +39,8 @@ from models.rain.banks import TrainingData, load_training_data
 from models.rain.recipes import RECIPES, RainRecipe
 from models.rain.synthesis import whole_pair
 from models.rng import SampleRng
-from tasks.curation.acceptance import AGREE, Scores, refusal_of
+from models.shipped import WEIGHTS
+from tasks.curation.acceptance import AGREE, Scores, rejection_of
 from tasks.curation.planning import INDEPENDENT
 
 FindRain = Callable[[Derain, Tensor], Tensor]
@@ -139,7 +140,7 @@ def _parse() -> argparse.Namespace:
 def _measured(train: Path, photographs: int) -> Iterator[Measured]:
     data = load_training_data(train, held_out=True)
     labelled = _labelled(train)
-    shipped = [STUDENT_BASE, *(STUDENT_BASE.with_name(f"{name}.safetensors") for name in INDEPENDENT)]
+    shipped = [STUDENT_BASE, *(WEIGHTS / f"{name}.safetensors" for name in INDEPENDENT)]
     good, *independent = (each.derain_floats for each in networks(shipped))
     judged: Mapping[str, tuple[Derain, FindRain]] = {
         GOOD: (good, mirrored_rain_layer),
@@ -265,7 +266,7 @@ def rule_row(model: str, place: str, measured: Sequence[Measured]) -> RuleRow:
         passed = [
             each
             for each in of_model
-            if each.domain == group and refusal_of(AGREE, each.scores, limits) is None
+            if each.domain == group and rejection_of(AGREE, each.scores, limits) is None
         ]
         accepted += sorted(passed, key=lambda each: -each.scores.score)[: limits.quota]
     return RuleRow(

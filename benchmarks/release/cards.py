@@ -12,7 +12,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from models.modelfile import STUDENT_BASE, build, read_model_file
+from models.modelfile import build, read_model_file
+from models.shipped import WEIGHTS
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -41,7 +42,7 @@ little contrast. 8-bit RGB; not for images other than photographs.
 
 def main() -> None:
     """Write the card of every shipped network."""
-    for weights in sorted(STUDENT_BASE.parent.glob("*.safetensors")):
+    for weights in sorted(WEIGHTS.glob("*.safetensors")):
         if weights.with_suffix(".json").exists():
             weights.with_suffix(".md").write_text(card(weights))
             print(weights.with_suffix(".md"))

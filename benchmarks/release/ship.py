@@ -26,9 +26,10 @@ from torch import Tensor, nn
 from benchmarks.common.brief_training import scored
 from models.evaluation.probes import ProbeScore, probe
 from models.evaluation.validation import ValidationScore, ValidationSet, render_validation
-from models.modelfile import STUDENT_BASE, build, pack, read_model_file, write_model_file
+from models.modelfile import build, pack, read_model_file, write_model_file
 from models.pairs import RainyPair
 from models.rain.banks import load_training_data
+from models.shipped import WEIGHTS
 
 RESULTS = Path(__file__).parents[1] / "results"
 DATA_NOTE = (
@@ -71,7 +72,7 @@ def main() -> None:
     )
     pairs = render_validation(load_training_data(arguments.data, held_out=True), arguments.photographs)
     new = score(candidate, pairs)
-    shipped = STUDENT_BASE.with_name(candidate.name)
+    shipped = WEIGHTS / candidate.name
     rivals = [arguments.beats] if arguments.beats else []
     for rival in [*rivals, *([shipped] if shipped.exists() else [])]:
         refuse_worse(candidate, new, rival, pairs)

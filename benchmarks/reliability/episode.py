@@ -27,8 +27,8 @@ PRELOADED = (
     "s3fs",
     "tasks.batch.stage",
     "tasks.progress",
-    "tasks.waves.loaded",
     "tasks.waves.runner",
+    "tasks.workers.loaded",
 )
 """Modules that a run imports, including those that it imports late."""
 

@@ -29,7 +29,7 @@ from tasks.media.photographs import Photographs
 from tasks.media.sources import Selection
 from tasks.refusals import REFUSALS
 from tasks.waves.executors import Executor, in_process
-from tasks.waves.interrupts import TERMINATED
+from tasks.waves.signals import TERMINATED
 
 DONE, PENDING, CRASHED = 0, 1, 3
 """Exit codes: everything is done; refused, or images are pending; an unforeseen error."""

@@ -10,7 +10,8 @@ from hashlib import md5
 
 from infra.catalog.derained import Catalog
 from infra.records import DerainRecord, ImageRef, Scope
-from tasks.waves.stage import Finished, Outcome, Shard, ShardResult, Unfinished, halved
+from tasks.waves.stage import Finished, Outcome, Shard, ShardResult, halved
+from tasks.workers.unfinished import Unfinished
 
 SCOPE = Scope("s3://photos/rainy", "s3://derained", "same-q92")
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from benchmarks.common.unet import PRESETS, UNet
 from benchmarks.speed.prenet import PReNet
-from models.modelfile import STUDENT_BASE, build, read_model_file
+from models.modelfile import build, read_model_file
 from models.networks.architectures import build_network, preset, presets
+from models.shipped import WEIGHTS
 
 PRENET = "prenet"
 TECHNIQUES = ("fp32", "bf16", "bf16 channels_last", "bf16 channels_last compiled")
@@ -57,7 +58,7 @@ def weights_of(name: str) -> nn.Module:
     """Build a network with its shipped weights, or with new ones if it does not ship."""
     if name in PEERS:
         return PEERS[name]().eval().requires_grad_(False)
-    shipped = STUDENT_BASE.with_name(f"{name}.safetensors")
+    shipped = WEIGHTS / f"{name}.safetensors"
     if shipped.exists():
         return build(read_model_file(shipped))
     return build_network(preset(name)).eval().requires_grad_(False)

@@ -27,7 +27,8 @@ from tasks.batch.stage import DerainStage
 from tasks.waves import dask_executor
 from tasks.waves.dask_executor import on_dask
 from tasks.waves.executors import Answer, Executor
-from tasks.waves.stage import Finished, ShardResult, Unfinished
+from tasks.waves.stage import Finished, ShardResult
+from tasks.workers.unfinished import Unfinished
 
 
 @dataclass(slots=True)

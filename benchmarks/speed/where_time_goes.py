@@ -32,7 +32,7 @@ from benchmarks.common.tables import write_table
 from infra.dask.local_cluster import local_workers
 from infra.settings import read_settings
 from models.modelfile import STUDENT_BASE
-from tasks.waves.timing import IN_BACKGROUND, Phase, ShardTiming
+from tasks.workers.timing import IN_BACKGROUND, Phase, ShardTiming
 
 RESULTS = Path(__file__).parents[1] / "results" / "where_time_goes.csv"
 CORES, WORKERS = "core seconds", "worker seconds"

@@ -79,6 +79,7 @@ def understand(places: Sequence[str], export: Kind) -> OnePhotograph | Collectio
         return _remote(source, last)
     path = _existing(source)
     if path.is_dir() or path.suffix.lower() in (".csv", ".parquet"):
+        _refuse_file(last)
         _refuse_inside(source, last)
         return Collection(absolute_url(source), absolute_url(last))
     if _is_remote(last):
@@ -105,11 +106,7 @@ def _several_files(sources: list[str], destination: str) -> Collection:
     folders = [source for source, path in zip(sources, paths, strict=True) if path.is_dir()]
     if folders:
         raise ArgumentRefused(f"{folders[0]}: a folder among several places; give one folder, or files only")
-    last = Path(destination).expanduser()
-    if not _is_remote(destination) and last.is_file():
-        raise ArgumentRefused(
-            f"{destination}: the last place is where derained photographs go, but it is a file; name a folder"
-        )
+    _refuse_file(destination)
     parents = {path.parent for path in paths}
     if len(parents) > 1:
         raise ArgumentRefused(
@@ -166,7 +163,16 @@ def _suggestion(typed: str, path: Path) -> str:
     if not near or (near[0] in commands and near[0] not in names and typed != path.name):
         return ""
     meant = near[0] if near[0] in names else commands[near[0]]
-    return f"; did you mean {printable(meant)}?"
+    quotes = " (in quotes, because of the space)" if " " in near[0] else ""
+    return f"; did you mean {printable(meant)}?{quotes}"
+
+
+def _refuse_file(destination: str) -> None:
+    if not _is_remote(destination) and Path(absolute_url(destination)).is_file():
+        raise ArgumentRefused(
+            f"{printable(destination)}: the last place is where derained photographs go, but it is a file; name a"
+            " folder"
+        )
 
 
 def _refuse_inside(source: str, destination: str) -> None:

@@ -14,6 +14,7 @@ from flows.console.lines import announce, say
 from flows.console.networks import model_url
 from flows.console.progress import ConsoleProgress
 from flows.running.flow_settings import command_settings
+from infra.catalog.derained import Catalog
 from infra.errors import printable
 from infra.settings import Settings
 from infra.storage.location import is_local
@@ -21,13 +22,16 @@ from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, pla
 from tasks.batch.metrics import failure_metrics, publish_metrics
 from tasks.batch.observing import RunObserver, is_for_this_process
 from tasks.batch.planning.plan import Plan, PlanCounts, Redo
-from tasks.batch.preflight import Prepared, prepare
+from tasks.batch.preflight import PreparedRun, prepare
 from tasks.batch.replacing import put_aside, replaced_outputs
 from tasks.batch.summary import RunSummary
 from tasks.codec.exports import Export
 from tasks.media.sources import Selection
 from tasks.resolved_model import resolve_at_once
 from tasks.waves.executors import Executor, in_process
+
+NAMED_REJECTS = 5
+"""Number of rejected images that the last lines of a run name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +81,7 @@ def _derain(collection: Collection | None, options: CollectionOptions) -> int:
     return _conclude(summary, prepared, settings)
 
 
-def _plan_only(settings: Settings, prepared: Prepared, request: BatchRequest) -> int:
-    from infra.catalog.derained import Catalog
+def _plan_only(settings: Settings, prepared: PreparedRun, request: BatchRequest) -> int:
     from tasks.batch.planning.plan_list import write_list
 
     with make_plan(prepared, request, Catalog(settings.workspace)) as found:
@@ -91,7 +94,7 @@ def _plan_only(settings: Settings, prepared: Prepared, request: BatchRequest) ->
 class _ConsoleObserver(RunObserver):
     """Reports the plan and the progress of a run on the terminal."""
 
-    prepared: Prepared
+    prepared: PreparedRun
     keep_old: bool
     request: BatchRequest
 
@@ -102,14 +105,16 @@ class _ConsoleObserver(RunObserver):
         number = sum(1 for _ in replaced_outputs(found, self.prepared.medium))
         if not number:
             return
+        files = f"{number:,} file{'s' if number > 1 else ''} in {printable(destination)}"
         if not self.keep_old:
             announce(
-                f"{number:,} outputs in {printable(destination)} will be replaced; --keep-old keeps them"
+                f"{files} will be replaced: outputs of pending images, as an interrupted run leaves them;"
+                " --keep-old keeps them"
             )
             return
         aside = f"{destination}-old-{self.request.started_at:%Y%m%dT%H%M%S}"
         put_aside(replaced_outputs(found, self.prepared.medium), destination, aside)
-        announce(f"{number:,} outputs that will be replaced are kept in {printable(aside)}")
+        announce(f"{files} will be replaced, and kept in {printable(aside)}")
 
     @contextmanager
     def executor(self, settings: Settings, counts: PlanCounts, follows_death: bool) -> Iterator[Executor]:
@@ -123,18 +128,24 @@ class _ConsoleObserver(RunObserver):
 
         announce(f"connecting to {settings.cluster}" if settings.cluster else "starting workers")
         with on_dask(settings) as executor:
-            yield executor
+            try:
+                yield executor
+            except KeyboardInterrupt:
+                announce("interrupted: finished work is recorded; stopping the workers")
+                raise
 
     def progress(self, total: int) -> ConsoleProgress:
         """Show progress on the terminal."""
         return ConsoleProgress(total)
 
 
-def _conclude(summary: RunSummary, prepared: Prepared, settings: Settings) -> int:
+def _conclude(summary: RunSummary, prepared: PreparedRun, settings: Settings) -> int:
     """Print what was done and where the outputs are; return the exit code."""
     counts = summary.counts
     publish_metrics(settings, summary)
     say(summary.line())
+    if counts.rejected:
+        say(_rejected_line(summary, settings))
     if counts.derained or counts.derained_before:
         say(f"outputs: {printable(summary.scope.destination)}")
     if not summary.is_idle:
@@ -146,6 +157,14 @@ def _conclude(summary: RunSummary, prepared: Prepared, settings: Settings) -> in
         announce(summary.message)
         return 1
     return 0
+
+
+def _rejected_line(summary: RunSummary, settings: Settings) -> str:
+    """Name the first rejected images of a run, with their reasons."""
+    rows = Catalog(settings.workspace).rejected(summary.scope, NAMED_REJECTS, summary.run_id)
+    named = ", ".join(f"{printable(row.key)} ({row.reason})" for row in rows)
+    more = summary.counts.rejected - len(rows)
+    return f"rejected: {named}" + (f", and {more:,} more; derain status lists them" if more > 0 else "")
 
 
 def _address(url: str) -> str:

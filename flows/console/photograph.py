@@ -6,8 +6,10 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from flows.console.arguments import ArgumentRefused, OnePhotograph
 from flows.console.lines import announce, say
@@ -18,7 +20,12 @@ from infra.storage.location import open_location
 from tasks.codec import Export, ImageRejected, Picture, decode, encode, require_exportable
 from tasks.readable import duration, percentage
 from tasks.resolved_model import refuse_absent_device, resolve_at_once
-from tasks.statistics import image_statistics
+
+if TYPE_CHECKING:
+    from models.engine import Engine
+
+VISIBLE_LEVELS = 4
+"""Largest change of a pixel, in levels of 255, that the eye does not notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,10 @@ def derain_photograph(photograph: OnePhotograph, options: PhotographOptions) -> 
     announce(f"reading {printable(photograph.source.name)}")
     picture = _read(photograph.source, settings, export)
     announce("loading the network")
-    derained = _derained(picture, model, settings)
+    engine = _engine(model, settings)
+    height, width = picture.rgb.shape[:2]
+    announce(f"deraining {height * width / 1e6:.1f} megapixels")
+    derained = engine.derain(picture.rgb[None])[0]
     if options.keep_old and photograph.output.exists():
         say(f"the earlier one is now {printable(str(_put_aside(photograph.output)))}")
     output = photograph.output
@@ -74,17 +84,14 @@ def _read(source: Path, settings: Settings, export: Export) -> Picture:
     return picture
 
 
-def _derained(picture: Picture, model: str, settings: Settings) -> np.ndarray:
+def _engine(model: str, settings: Settings) -> Engine:
     resolved = resolve_at_once(settings, model)
     from models.engine import Engine, choose_device, fast_dtype  # imports PyTorch only if it is used
     from models.modelfile import build
 
     device = choose_device(settings.device)
-    engine = Engine(
-        build(resolved.model_file, resolved.label), device, fast_dtype(device), settings.tile_pixels
-    )
-    derained: np.ndarray = engine.derain(picture.rgb[None])[0]
-    return derained
+    network = build(resolved.model_file, resolved.label)
+    return Engine(network, device, fast_dtype(device), settings.tile_pixels)
 
 
 def _put_aside(output: Path) -> Path:
@@ -94,7 +101,7 @@ def _put_aside(output: Path) -> Path:
     return aside
 
 
-def _removed(picture: Picture, derained: np.ndarray) -> str:
-    statistics = image_statistics(picture.rgb, derained)
-    share = min(statistics.rain_energy / max(statistics.brightness, 1e-6), 1.0)
-    return f"rain removed: {percentage(share)} of the photograph's energy"
+def _removed(picture: Picture, derained: npt.NDArray[np.uint8]) -> str:
+    difference = np.maximum(picture.rgb, derained) - np.minimum(picture.rgb, derained)  # (H, W, 3) uint8
+    share = float((difference.max(axis=2) > VISIBLE_LEVELS).mean())
+    return f"rain removed from {percentage(share)} of the pixels"

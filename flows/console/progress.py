@@ -30,7 +30,8 @@ class ConsoleProgress:
         self._total = total
         self._started = time.monotonic()
         self._shown = 0.0
-        self._bar = _bar(total) if sys.stderr.isatty() else None
+        self._on_terminal = sys.stderr.isatty()
+        self._bar: tqdm[NoReturn] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -43,7 +44,9 @@ class ConsoleProgress:
 
     def show(self, tally: Tally) -> None:
         """Show the results so far."""
-        if self._bar is not None:
+        if self._on_terminal:
+            if self._bar is None:  # opened by the first result, because lines are printed before it
+                self._bar = _bar(self._total)
             self._bar.update(tally.images - self._bar.n)
             return
         now = time.monotonic()

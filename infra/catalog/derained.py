@@ -4,7 +4,7 @@ Only the coordinator writes. A commit is a merge on the identity of an output (s
 export), so that rows are never duplicated, however often and by however many coordinators they are sent. Readers
 (Spark, DuckDB, Polars) see whole commits and may keep reading an older version while a newer one is written.
 
-Removed files stay readable for seven days (`RETENTION` of `infra.catalog.delta.table`), which allows time travel
+Removed files stay readable for seven days (`RETENTION` of `infra.catalog.delta.options`), which allows time travel
 to any version of the last week; the log of changes is kept for thirty days.
 """
 

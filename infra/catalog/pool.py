@@ -96,8 +96,8 @@ class Pool(WorkspaceTable):
             A Zarr group is missing.
         """
         pixels = np.empty((rows.height, CROP_SIDE, CROP_SIDE, 3), np.uint8)
-        for group, places, wanted, position in by_group(rows):
-            pixels[places] = read_crops(self._workspace, group, wanted)[position]
+        for group, indices, wanted, position in by_group(rows):
+            pixels[indices] = read_crops(self._workspace, group, wanted)[position]
         return pixels
 
     def count(self, since: datetime | None = None) -> int:

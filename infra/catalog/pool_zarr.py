@@ -29,12 +29,12 @@ class RowsOfGroup(NamedTuple):
     """Catalog rows whose pixels lie in one group."""
 
     group: str
-    places: npt.NDArray[np.int64]
+    indices: npt.NDArray[np.int64]
     """Indices of these rows among all rows that were given."""
     wanted: npt.NDArray[np.int64]
     """Distinct rows of the group to read, in ascending order."""
     position: npt.NDArray[np.int64]
-    """Index into `wanted` for each entry of `places`."""
+    """Index into `wanted` for each entry of `indices`."""
 
 
 def group_name(run_id: str) -> str:
@@ -93,9 +93,9 @@ def by_group(rows: pl.DataFrame) -> Iterator[RowsOfGroup]:
     """Group catalog rows by the Zarr group that holds their pixels; only `zarr_group` and `zarr_row` are used."""
     groups, numbers = rows["zarr_group"].to_numpy(), rows["zarr_row"].to_numpy()
     for group in rows["zarr_group"].unique(maintain_order=True):
-        places = np.flatnonzero(groups == group)
-        wanted, position = np.unique(numbers[places].astype(np.int64), return_inverse=True)
-        yield RowsOfGroup(group, places, wanted, position)
+        indices = np.flatnonzero(groups == group)
+        wanted, position = np.unique(numbers[indices].astype(np.int64), return_inverse=True)
+        yield RowsOfGroup(group, indices, wanted, position)
 
 
 def sweep(workspace: str, committed: Collection[tuple[str, int]]) -> int:

@@ -55,7 +55,7 @@ class PseudoLabels(WorkspaceTable):
         version : int, optional
             Version of the table, as returned by `version`. Default: the newest.
         """
-        return standing(self.rows(version=version))
+        return accepted_rows(self.rows(version=version))
 
     def pixels(self, rows: pl.DataFrame) -> PseudoPixels:
         """Read pseudo-labels and confidence maps in the order of the rows, and fetch nothing else.
@@ -77,9 +77,9 @@ class PseudoLabels(WorkspaceTable):
         """
         label = np.empty((rows.height, CROP_SIDE, CROP_SIDE, 3), np.uint8)
         confidence = np.empty((rows.height, CROP_SIDE, CROP_SIDE), np.uint8)
-        for group, places, wanted, position in by_group(rows):
+        for group, indices, wanted, position in by_group(rows):
             found = read_labels(self._workspace, group, wanted)
-            label[places], confidence[places] = found.pseudo_label[position], found.confidence[position]
+            label[indices], confidence[indices] = found.pseudo_label[position], found.confidence[position]
         return PseudoPixels(label, confidence)
 
     def commit(self, records: Sequence[PseudoLabelRecord]) -> None:
@@ -93,7 +93,7 @@ class PseudoLabels(WorkspaceTable):
         self._table.commit(records, replace=False)
 
 
-def standing(rows: pl.DataFrame) -> pl.DataFrame:
+def accepted_rows(rows: pl.DataFrame) -> pl.DataFrame:
     """Select the accepted pseudo-labels from all decisions, which must be sorted oldest first.
 
     They are the last accepted row of each crop, unless a reviewer rejected it afterwards; rules never revoke one.

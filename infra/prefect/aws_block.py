@@ -49,10 +49,9 @@ def use_aws_block(name: str) -> None:
         raise BlockRefused(f"{SETTING}={name}: {error}") from error
     if not variables.keys() & {"AWS_ACCESS_KEY_ID", "AWS_PROFILE"}:
         raise BlockRefused(f"{SETTING}={name}: the block has neither an access key nor a profile")
+    # A mixture of the environment's and the block's credentials is invalid.
     for variable in (*VARIABLES.values(), "AWS_ENDPOINT_URL"):
-        os.environ.pop(
-            variable, None
-        )  # a mixture of the environment's and the block's credentials is invalid
+        os.environ.pop(variable, None)
     os.environ.update(variables)
 
 

@@ -185,9 +185,8 @@ class Lease:
         content = LeaseContent.acquired_now(self._content.destination, self._content.run_id, self._seconds)
         if not self._leases.create(self._key(generation), encode(content)):
             return False
-        if (
-            self._highest() != generation
-        ):  # we slept between listing and creating, while others held the lease
+        # It differs if this process slept between listing and creating, while others held the lease.
+        if self._highest() != generation:
             self._leases.delete(self._key(generation))
             return False
         self._generation, self._content, self._good_until = generation, content, begun + self._seconds

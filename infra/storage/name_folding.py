@@ -58,9 +58,7 @@ def probe_name_folding(url: str) -> NameFolding:
             )
         finally:
             os.unlink(path)
-    except (
-        OSError,
-        UnicodeEncodeError,
-    ) as error:  # the preflight reports a folder that is not writable
+    except (OSError, UnicodeEncodeError) as error:
+        # The preflight reports a folder that is not writable.
         logger.warning("%s: could not detect whether it ignores case: %s", folder, error)
         return NameFolding()

@@ -54,7 +54,7 @@ class RegisteredModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Aliases:
     """The versions that a model's aliases refer to now; None for a missing alias."""
 
     champion: str | None
@@ -106,7 +106,7 @@ class Registry:
             files = read_files(self._server, version.source)
         return RegisteredModel(name, str(version.version), files.weights, files.config)
 
-    def standing(self, name: str) -> Standing:
+    def aliases(self, name: str) -> Aliases:
         """Return the versions that the aliases of a model refer to.
 
         Raises
@@ -120,7 +120,7 @@ class Registry:
             model = self._server.client().get_registered_model(name)
         aliases = {alias: str(version) for alias, version in model.aliases.items()}
         champion, challenger, previous = (aliases.get(alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS))
-        return Standing(champion, challenger, previous, int(model.tags.get(SETTLED, 0)))
+        return Aliases(champion, challenger, previous, int(model.tags.get(SETTLED, 0)))
 
     def versions(self) -> list[RegisteredVersion]:
         """List all versions of all models, by name and then newest first.

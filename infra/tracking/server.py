@@ -58,9 +58,8 @@ class TrackingServer:
         self.uri = settings.tracking_uri or f"sqlite:///{self._home / 'mlflow.db'}"
         # MLflow reads these at import, which therefore comes later.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault(
-            "MLFLOW_LOGGING_LEVEL", "WARNING"
-        )  # otherwise it logs each table that it creates
+        # Otherwise it logs each table that it creates.
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

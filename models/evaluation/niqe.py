@@ -132,9 +132,8 @@ def asymmetric_gaussian(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]
 def _shape(ratio: Tensor) -> Tensor:
     """Return the shape whose squared mean magnitude over mean square is `ratio`: 0.2 to 10 in steps of 0.001."""
     shapes = torch.arange(200, 10_001, dtype=torch.float64) / 1000
-    ratios = torch.exp(
-        2 * torch.lgamma(2 / shapes) - torch.lgamma(1 / shapes) - torch.lgamma(3 / shapes)
-    )  # rises with the shape
+    # These rise with the shape.
+    ratios = torch.exp(2 * torch.lgamma(2 / shapes) - torch.lgamma(1 / shapes) - torch.lgamma(3 / shapes))
     nearest = shapes[torch.searchsorted(ratios, ratio.contiguous()).clamp(max=len(shapes) - 1)]
     return torch.where(ratio.isnan(), ratio, nearest)
 

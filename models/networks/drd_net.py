@@ -45,7 +45,7 @@ class DrdNetConfig:
     dilations: tuple[int, ...] = (1, 3, 5)
     """Dilations of the parallel convolutions of the detail network; (1,) for its ablation."""
     norm: bool = True
-    """Whether to use BatchNorm, whose statistics could drift in stage 2 of semi-supervised training."""
+    """Whether to use BatchNorm, whose statistics could drift in semi-supervised training."""
     unshuffle: int = 1
     """Side of the pixel blocks that become channels at the stem and pixels again at the head."""
     detail: bool = True

@@ -154,7 +154,7 @@ def load_training_data(root: Path, *, held_out: bool) -> TrainingData:
 
     Notes
     -----
-    Both splits of the last folder are cached, because the stages of a retraining read the same folder repeatedly. A
+    Both splits of the last folder are cached, because the steps of a retraining read the same folder repeatedly. A
     file that is added, removed or changed invalidates the cache. Treat the tensors as read-only.
     """
     return _load(root, held_out, _signature(root))

@@ -113,9 +113,8 @@ def flat_line(length: Tensor, width: Tensor, angle: Tensor, size: tuple[int, int
 
 def _line_coordinates(angle: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Return the distances of each pixel from the origin along and across the line, (B, H, W) each."""
-    rows, columns = (
-        torch.fft.fftfreq(extent, 1 / extent, device=angle.device) for extent in size
-    )  # integers around 0, in the order of a periodic convolution
+    # Integers around 0, in the order of a periodic convolution.
+    rows, columns = (torch.fft.fftfreq(extent, 1 / extent, device=angle.device) for extent in size)
     sine, cosine = torch.sin(angle)[:, None, None], torch.cos(angle)[:, None, None]
     along = rows[:, None] * cosine + columns[None, :] * sine
     across = columns[None, :] * cosine - rows[:, None] * sine

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from infra.catalog.derained import Catalog
 from infra.records import Scope
 from infra.settings import Settings
-from infra.storage.lease import lease_of
+from infra.storage.lease import Lease, lease_of
 from infra.storage.listing import LeftOut
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding, probe_name_folding
@@ -19,7 +19,7 @@ from tasks.batch.observing import FlowObserver, RunObserver
 from tasks.batch.planning.collisions import COLLISION, record_collisions
 from tasks.batch.planning.plan import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.planning.rivals import refuse_contested
-from tasks.batch.preflight import Prepared, refuse_full_disk
+from tasks.batch.preflight import PreparedRun, refuse_full_disk
 from tasks.batch.summary import Counts, RunSummary
 from tasks.batch.verification import Loss, Recorded, find_loss
 from tasks.media.leaving_out import describe_left_out, left_out_parts
@@ -45,13 +45,13 @@ class BatchRequest:
 
 
 def make_plan(
-    prepared: Prepared, request: BatchRequest, catalog: Catalog, folding: NameFolding | None = None
+    prepared: PreparedRun, request: BatchRequest, catalog: Catalog, folding: NameFolding | None = None
 ) -> Plan:
     """Plan a run: classify the images of the source.
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : PreparedRun
         Source, destination and model.
     request : BatchRequest
         The selection of images.
@@ -115,7 +115,7 @@ def plan_line(counts: PlanCounts) -> str:
 
 
 def derain_pending(
-    settings: Settings, prepared: Prepared, request: BatchRequest, observer: RunObserver | None = None
+    settings: Settings, prepared: PreparedRun, request: BatchRequest, observer: RunObserver | None = None
 ) -> RunSummary:
     """Derain the pending images and record them.
 
@@ -123,7 +123,7 @@ def derain_pending(
     ----------
     settings : Settings
         Budgets and the cluster.
-    prepared : Prepared
+    prepared : PreparedRun
         The result of `prepare`.
     request : BatchRequest
         The run's identity and selection.
@@ -150,13 +150,8 @@ def derain_pending(
         stage = _stage(settings, prepared, request, found, catalog) if _has_work(found) else None
         if stage and found.collisions:
             record_collisions(found.collisions, stage.job, catalog)
-        clock, tally = StageClock({"planning": time.monotonic() - begun}), Tally()
-        with observer.progress(found.counts.pending) as progress:
-            if stage and found.counts.pending:
-                from tasks.waves.runner import Pace, run_stage  # imports Dask only if there is work
-
-                with observer.executor(settings, found.counts, lease.follows_death) as executor:
-                    tally = run_stage(stage, lease, executor, Pace.of(settings), progress.show)
+        clock = RunClock({"planning": time.monotonic() - begun})
+        tally = _derain(settings, stage, found.counts, lease, observer)
         clock.ends("deraining")
         recorded = Recorded(request.run_id, tally.recorded, found.catalog_version)
         loss = attempt("verifying the outputs", lambda: find_loss(catalog, scope, recorded, folding))
@@ -166,17 +161,17 @@ def derain_pending(
     return _summary(prepared, request, found.counts, tally, clock.seconds, loss or Loss())
 
 
-class StageClock:
-    """Wall time of the stages of a run, in seconds."""
+class RunClock:
+    """Wall time of the parts of a run, in seconds."""
 
     def __init__(self, seconds: Mapping[str, float]) -> None:
         self.seconds = dict(seconds)
         self._since = time.monotonic()
 
-    def ends(self, stage: str) -> None:
-        """Record that a stage ends now, and that the next one begins."""
+    def ends(self, part: str) -> None:
+        """Record that a part ends now, and that the next one begins."""
         now = time.monotonic()
-        self.seconds[stage], self._since = now - self._since, now
+        self.seconds[part], self._since = now - self._since, now
 
 
 def _has_work(found: Plan) -> bool:
@@ -184,22 +179,35 @@ def _has_work(found: Plan) -> bool:
 
 
 def _stage(
-    settings: Settings, prepared: Prepared, request: BatchRequest, found: Plan, catalog: Catalog
+    settings: Settings, prepared: PreparedRun, request: BatchRequest, found: Plan, catalog: Catalog
 ) -> DerainStage:
-    """Stage the model for workers and return the stage."""
+    """Write the model for workers to the workspace, and return the stage of this run."""
     from tasks.batch.shards import ShardJob
     from tasks.batch.stage import DerainStage
-    from tasks.waves.loaded import stage
+    from tasks.workers.loaded import stage_model
 
     model = prepared.model
-    staged = stage(model.model_file, model.name, model.version, settings.workspace)
+    staged = stage_model(model.model_file, model.name, model.version, settings.workspace)
     job = ShardJob(
         prepared.scope, prepared.medium, staged, request.run_id, settings.device, settings.tile_pixels
     )
     return DerainStage(settings, found, job, catalog)
 
 
-def _make_room(settings: Settings, prepared: Prepared, counts: PlanCounts) -> None:
+def _derain(
+    settings: Settings, stage: DerainStage | None, counts: PlanCounts, lease: Lease, observer: RunObserver
+) -> Tally:
+    """Run the stage, if images are pending, and show its progress."""
+    with observer.progress(counts.pending) as progress:
+        if stage is None or not counts.pending:
+            return Tally()
+        from tasks.waves.runner import Pace, run_stage  # imports Dask only if there is work
+
+        with observer.executor(settings, counts, lease.follows_death) as executor:
+            return run_stage(stage, lease, executor, Pace.of(settings), progress.show)
+
+
+def _make_room(settings: Settings, prepared: PreparedRun, counts: PlanCounts) -> None:
     """Delete remains of killed runs, refuse a disk that is too full, and create the array for frames."""
     for url in (prepared.scope.destination, settings.workspace):
         open_location(url).sweep()
@@ -216,24 +224,14 @@ def prepare_frames(source: str, destination: str) -> None:
 
 
 def _summary(
-    prepared: Prepared,
+    prepared: PreparedRun,
     request: BatchRequest,
     planned: PlanCounts,
     tally: Tally,
     stage_seconds: Mapping[str, float],
     loss: Loss,
 ) -> RunSummary:
-    counts = Counts(
-        listed=planned.listed,
-        skipped=planned.skipped,
-        done_before=planned.done,
-        derained=max(0, tally.done - loss.images),
-        rejected=tally.rejected + planned.colliding,
-        pending=planned.pending - tally.recorded + loss.images,
-        rejected_for={**tally.reasons, **({COLLISION: planned.colliding} if planned.colliding else {})},
-        rejected_before=planned.rejected_for,
-        left_out=planned.left_out,
-    )
+    counts = _counts(planned, tally, loss)
     return RunSummary(
         run_id=request.run_id,
         state="Failed" if counts.pending else "Completed",
@@ -251,6 +249,20 @@ def _summary(
         made_before=planned.made_by,
         stage_seconds=stage_seconds,
         phase_seconds=tally.phase_seconds,
+    )
+
+
+def _counts(planned: PlanCounts, tally: Tally, loss: Loss) -> Counts:
+    return Counts(
+        listed=planned.listed,
+        skipped=planned.skipped,
+        done_before=planned.done,
+        derained=max(0, tally.done - loss.images),
+        rejected=tally.rejected + planned.colliding,
+        pending=planned.pending - tally.recorded + loss.images,
+        rejected_for={**tally.reasons, **({COLLISION: planned.colliding} if planned.colliding else {})},
+        rejected_before=planned.rejected_for,
+        left_out=planned.left_out,
     )
 
 

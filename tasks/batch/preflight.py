@@ -14,7 +14,6 @@ from infra.storage.rights import refuse_unwritable
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec, is_array
 from tasks.media.sources import Source, readable_source, refuse_oversized
-from tasks.prefect_runs import is_in_deployment
 from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_quickly, weights_file
 
@@ -23,7 +22,7 @@ OUTPUT_BYTES_PER_SOURCE_BYTE = {"same": 1.5, "jpeg": 1.5, "png": 8.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedRun:
     """A checked run that is ready to start."""
 
     scope: Scope
@@ -39,7 +38,7 @@ def prepare(
     export: Export,
     model: str,
     resolve: Callable[[Settings, str], ResolvedModel] = resolve_quickly,
-) -> Prepared:
+) -> PreparedRun:
     """Check everything that a run needs; create samples and version 1 of a shipped model if requested.
 
     Parameters
@@ -47,7 +46,7 @@ def prepare(
     settings : Settings
         Settings that provide the defaults.
     source, destination : str or None
-        URLs; by default those of the settings, or else the samples, which a deployment does not derain.
+        URLs; by default those of the settings, or else the samples.
     export : Export
         Format of the outputs.
     model : str
@@ -66,14 +65,13 @@ def prepare(
     source, destination = _endpoints(settings, source, destination)
     found = _checked(settings, source, destination, export)
     if settings.cluster is not None:
-        from infra.dask.shared_folders import (
-            refuse_unshared_folders,
-        )  # imports Dask only for runs that use it
+        # Imports Dask only for runs that use it.
+        from infra.dask.shared_folders import refuse_unshared_folders
 
         refuse_unshared_folders(settings, read=[found.base], written=[destination, settings.workspace])
     medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
     scope = Scope(found.base, destination, export.label)
-    return Prepared(scope, found, medium, resolve(settings, model))
+    return PreparedRun(scope, found, medium, resolve(settings, model))
 
 
 def refuse_at_once(
@@ -169,11 +167,6 @@ def _endpoints(settings: Settings, source: str | None, destination: str | None) 
     source = absolute_url(source) if source else settings.source
     destination = absolute_url(destination) if destination else settings.destination
     if takes_samples(settings, source, destination):
-        if is_in_deployment():
-            raise PreflightFailed(
-                "no source: set DERAIN_SOURCE and DERAIN_DESTINATION where the worker runs, or give the run source"
-                " and destination"
-            )
         from tasks.media.samples import make_samples  # imports PyTorch only if needed
 
         return make_samples(settings.workspace)

@@ -17,7 +17,7 @@ from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.pages.publishing import Page, link_of, put_page
 from tasks.prefect_runs import report
-from tasks.waves.reading import UNREADABLE
+from tasks.workers.reading import UNREADABLE
 
 
 def publish(summary: RunSummary, medium: MediumSpec, settings: Settings) -> str:

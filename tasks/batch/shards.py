@@ -29,10 +29,10 @@ from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.statistics import image_statistics
-from tasks.waves.loaded import StagedModel, loaded_engine
-from tasks.waves.reading import SHARD_SECONDS, ReadAhead, Reading
 from tasks.waves.stage import Shard, ShardResult, halved, unfinished
-from tasks.waves.timing import Phase, ShardClock
+from tasks.workers.loaded import StagedModel, loaded_engine
+from tasks.workers.reading import SHARD_SECONDS, ReadAhead, Reading
+from tasks.workers.timing import Phase, ShardClock
 
 T = TypeVar("T")
 WRITE_BEHIND = 3
@@ -122,9 +122,9 @@ class _ShardRun:
         begun: deque[tuple[list[_Rainy], Begun]] = deque()
         with ThreadPoolExecutor(WRITE_BEHIND) as writers:
             for batch in same_sized(self._rainy(refs), self.engine.batch_images):
-                derained = self._attempt(batch, functools.partial(self._begin, batch))
-                if derained is not None:
-                    begun.append((batch, derained))
+                started = self._attempt(batch, functools.partial(self._begin, batch))
+                if started is not None:
+                    begun.append((batch, started))
                 while len(begun) > self.engine.ahead:
                     self._finish(*begun.popleft(), writers)
             while begun:

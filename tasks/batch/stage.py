@@ -12,7 +12,8 @@ from infra.settings import Settings
 from tasks.batch.planning.plan import Plan
 from tasks.batch.shards import ShardJob
 from tasks.waves.pending import ShardLimits
-from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
+from tasks.waves.stage import Finished, Outcome, Shard
+from tasks.workers.unfinished import Unfinished
 
 
 @dataclass(frozen=True, slots=True)

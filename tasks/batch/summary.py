@@ -72,7 +72,7 @@ class RunSummary:
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time by stage: planning, deraining, verifying."""
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
-    """CPU time of the workers by phase: decode, derain, encode and so on; see `tasks.waves.timing.Phase`."""
+    """CPU time of the workers by phase: decode, derain, encode and so on; see `tasks.workers.timing.Phase`."""
 
     @property
     def model_label(self) -> str:

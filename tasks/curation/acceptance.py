@@ -66,7 +66,7 @@ NOTHING_MEASURED = Scores(0.0, 0.0, None, None, None, None, None, None, 0.0, Non
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Rejection:
     """The reason for not accepting a pseudo-label, in words that all such crops share, and the crop's figures."""
 
     reason: str
@@ -83,7 +83,7 @@ class Candidate:
     """Digest that is equal for crops with the same pixels."""
     rule: str
     scores: Scores
-    refusal: Refusal | None
+    rejection: Rejection | None
 
     @property
     def rank(self) -> tuple[int, float]:
@@ -111,15 +111,15 @@ class Ruling:
 
     candidate: Candidate
     decision: str
-    refusal: Refusal | None
+    rejection: Rejection | None
 
 
-def refusal_of(rule: str, scores: Scores, limits: CurationLimits) -> Refusal | None:
-    """Return why a rule refuses a pseudo-label, with value and limit; None if it does not."""
-    return next(_refusals(rule, scores, limits), None)
+def rejection_of(rule: str, scores: Scores, limits: CurationLimits) -> Rejection | None:
+    """Return why a rule rejects a pseudo-label, with value and limit; None if it does not."""
+    return next(_rejections(rule, scores, limits), None)
 
 
-def _refusals(rule: str, scores: Scores, limits: CurationLimits) -> Iterator[Refusal]:
+def _rejections(rule: str, scores: Scores, limits: CurationLimits) -> Iterator[Rejection]:
     least = {"rain_found": NO_RAIN, "confident": "no pixel is sure"}
     most = {"feature_distance": "unlike any labelled photograph"}
     if rule == TEMPORAL:
@@ -136,14 +136,14 @@ def _refusals(rule: str, scores: Scores, limits: CurationLimits) -> Iterator[Ref
     for name, words in most.items():
         value = getattr(scores, name)
         if value is not None and value > getattr(limits, name):
-            yield Refusal(words, f"{name} {value:.3g}, at most {getattr(limits, name):g} is allowed")
+            yield Rejection(words, f"{name} {value:.3g}, at most {getattr(limits, name):g} is allowed")
 
 
-def _below(scores: Scores, words: Mapping[str, str], limits: Mapping[str, float]) -> Iterator[Refusal]:
+def _below(scores: Scores, words: Mapping[str, str], limits: Mapping[str, float]) -> Iterator[Rejection]:
     for name, reason in words.items():
         value = getattr(scores, name)
         if value is not None and not value >= limits[name]:
-            yield Refusal(reason, f"{name} {value:.3g}, at least {limits[name]:g} is needed")
+            yield Rejection(reason, f"{name} {value:.3g}, at least {limits[name]:g} is needed")
 
 
 def rule_on(candidates: Sequence[Candidate], history: History, quota: int) -> list[Ruling]:
@@ -166,36 +166,36 @@ def rule_on(candidates: Sequence[Candidate], history: History, quota: int) -> li
     """
     taken, contents, rulings = Counter(history.taken), dict(history.contents), []
     for each in sorted(candidates, key=lambda one: (one.rank, one.crop_id), reverse=True):
-        decision, refusal = _ruled(each, history)
+        decision, rejection = _ruled(each, history)
         if decision == "accepted" and contents.get(each.content, each.crop_id) != each.crop_id:
             twin = contents[each.content]
-            decision, refusal = "rejected", Refusal("the same pixels as another crop", f"crop {twin}")
+            decision, rejection = "rejected", Rejection("the same pixels as another crop", f"crop {twin}")
         elif decision == "accepted" and each.crop_id not in history.ranks:
             if taken[each.source_group] >= quota:
-                full = Refusal("the quota of its source group is full", f"{quota} crops")
-                decision, refusal = "rejected", full
+                full = Rejection("the quota of its source group is full", f"{quota} crops")
+                decision, rejection = "rejected", full
             else:
                 taken[each.source_group] += 1
                 contents[each.content] = each.crop_id
-        rulings.append(Ruling(each, decision, refusal))
+        rulings.append(Ruling(each, decision, rejection))
     return rulings
 
 
-def _ruled(candidate: Candidate, history: History) -> tuple[str, Refusal | None]:
+def _ruled(candidate: Candidate, history: History) -> tuple[str, Rejection | None]:
     if candidate.crop_id in history.rejected:
-        return "rejected", Refusal("a reviewer rejected this crop")
+        return "rejected", Rejection("a reviewer rejected this crop")
     before = history.ranks.get(candidate.crop_id)
-    if before is not None and (candidate.refusal is not None or candidate.rank <= before):
-        return "kept", Refusal(
+    if before is not None and (candidate.rejection is not None or candidate.rank <= before):
+        return "kept", Rejection(
             "no better than the one accepted before", _reason_not_better(candidate, before[1])
         )
-    if candidate.refusal is not None:
-        return "rejected", candidate.refusal
+    if candidate.rejection is not None:
+        return "rejected", candidate.rejection
     return "accepted", None
 
 
 def _reason_not_better(candidate: Candidate, score_before: float) -> str:
-    if candidate.refusal is None:
+    if candidate.rejection is None:
         return f"score {candidate.scores.score:.3g} compared with {score_before:.3g}"
-    reason, details = candidate.refusal.reason, candidate.refusal.details
+    reason, details = candidate.rejection.reason, candidate.rejection.details
     return reason if details is None else f"{reason}: {details}"

@@ -38,9 +38,9 @@ from tasks.progress import Progress
 from tasks.resolved_model import ResolvedModel
 from tasks.waves.dask_executor import on_dask
 from tasks.waves.executors import OpenExecutor
-from tasks.waves.loaded import StagedModel, stage
 from tasks.waves.runner import Pace, run_stage
-from tasks.waves.stage import Unfinished
+from tasks.workers.loaded import StagedModel, stage_model
+from tasks.workers.unfinished import Unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,9 @@ def curate_pool(
         failpoint("after-rows")
         page = _page_and_removal(run, lease, rows, judged)
         attempt("compacting the ledger", labels.maintain)
-        standing = attempt("counting pseudo-labels", lambda: labels.accepted().height) or 0
+        in_force = attempt("counting pseudo-labels", lambda: labels.accepted().height) or 0
     streaks = sum(judged[row.crop_id].streaks for row in rows if _is_new(row, judged))
-    return CurationSummary(Decided.of(rows), tuple(pending), selection.waiting, standing, streaks, page)
+    return CurationSummary(Decided.of(rows), tuple(pending), selection.waiting, in_force, streaks, page)
 
 
 def _started(settings: Settings, request: CurationRequest, plan: CurationPlan) -> _Run:
@@ -156,7 +156,7 @@ def _job(run: _Run) -> JudgingJob:
     settings, plan = run.settings, run.plan
 
     def staged(model: ResolvedModel) -> StagedModel:
-        return stage(model.model_file, model.name, model.version, settings.workspace)
+        return stage_model(model.model_file, model.name, model.version, settings.workspace)
 
     return JudgingJob(
         workspace=settings.workspace,

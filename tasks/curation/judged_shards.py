@@ -2,10 +2,10 @@
 
 A worker writes a shard under a name that no other task uses, even if Dask runs a shard twice, in this order:
 
-1. `pseudo/<name>.zarr`: pixels of the crops that no rule refuses, and of refused ones that a reviewer accepted.
+1. `pseudo/<name>.zarr`: pixels of the crops that no rule rejects, and of rejected ones that a reviewer accepted.
    Rows of the ledger name these groups.
 2. `streaks/<name>.safetensors`: layers of rain that were cut from the same crops.
-3. `pseudo/judged/<judgement>/<name>.zarr`: pixels of the refused crops, only for the review page.
+3. `pseudo/judged/<judgement>/<name>.zarr`: pixels of the rejected crops, only for the review page.
 4. `pseudo/judged/<judgement>/<name>.json`: the judgements of all crops, the marker of a complete shard.
 
 A killed run leaves complete shards, which the next run reuses, and at most one incomplete shard per worker, which
@@ -38,7 +38,7 @@ from infra.catalog.streak_bank import Layer, StreakLayers
 from infra.failpoints import failpoint
 from infra.storage.location import ObjectNotFound, open_location
 from models.images import RgbImage
-from tasks.curation.acceptance import Refusal, Scores
+from tasks.curation.acceptance import Rejection, Scores
 from tasks.curation.streak_harvest import cut_streaks
 
 JUDGED_FOLDER = "pseudo/judged"
@@ -50,12 +50,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The judgement of a crop: the rule, the scores, the reason for refusal, if any, and where its pixels are."""
+    """The judgement of a crop: rule, scores, the reason for its rejection, if any, and where its pixels are."""
 
     crop_id: str
     rule: str
     scores: Scores
-    refusal: Refusal | None
+    rejection: Rejection | None
     streaks: int = 0
     """Number of layers of rain that were cut from it."""
     zarr_group: str | None = None
@@ -90,12 +90,12 @@ def store(workspace: str, run_id: str, judgement: str, crops: Sequence[JudgedCro
         Storage failed; the crops have to be judged again.
     """
     name, folder = f"{run_id}-{uuid4().hex[:12]}", f"{JUDGED_FOLDER}/{judgement}"
-    kept = [crop for crop in crops if crop.judged.refusal is None or crop.is_requested]
-    refused = [crop for crop in crops if crop.judged.refusal is not None and not crop.is_requested]
+    kept = [crop for crop in crops if crop.judged.rejection is None or crop.is_requested]
+    rejected = [crop for crop in crops if crop.judged.rejection is not None and not crop.is_requested]
     stored = _with_streaks(workspace, name, _with_pixels(workspace, group_name(name), kept), kept)
-    stored += _with_pixels(workspace, f"{folder}/{name}.zarr", refused)
+    stored += _with_pixels(workspace, f"{folder}/{name}.zarr", rejected)
     failpoint("after-pixels", name)
-    described = json.dumps([asdict(judged) for judged in stored])
+    described = json.dumps([_described(judged) for judged in stored])
     open_location(f"{workspace}/{folder}").put(f"{name}{_MARKER}", described.encode())
     failpoint("after-judged", name)
     return stored
@@ -143,7 +143,7 @@ def remove_shards(workspace: str, groups: Collection[str]) -> None:
 
 
 def forget_judgements(workspace: str) -> None:
-    """Remove all markers, including those of other networks, and then the pixels of refused crops."""
+    """Remove all markers, including those of other networks, and then the pixels of rejected crops."""
     location = open_location(f"{workspace}/{JUDGED_FOLDER}")
     keys = _keys(workspace)
     for key in sorted(keys, key=lambda key: not _is_marker(key)):
@@ -184,9 +184,17 @@ def _read_marker(workspace: str, judgement: str, name: str) -> list[Judged]:
         return []
 
 
+def _described(judged: Judged) -> dict[str, Any]:
+    """Describe a judgement for its marker, where a rejection has the key `refusal`, as in existing markers."""
+    described = asdict(judged)
+    described["refusal"] = described.pop("rejection")
+    return described
+
+
 def _judged_from(stored: dict[str, Any]) -> Judged:
-    refusal = stored["refusal"] and Refusal(**stored["refusal"])
-    return Judged(**{**stored, "scores": Scores(**stored["scores"]), "refusal": refusal})
+    refusal = stored.pop("refusal")
+    rejection = refusal and Rejection(**refusal)
+    return Judged(**{**stored, "scores": Scores(**stored["scores"]), "rejection": rejection})
 
 
 def _names_of_markers(workspace: str, judgement: str | None = None) -> Iterator[str]:

@@ -24,15 +24,16 @@ from models.pseudo_labels.layer_maps import FLOOR
 from models.pseudo_labels.scores import confidence, layer_score
 from models.pseudo_labels.texture_features import LabelledFeatures
 from models.pseudo_labels.tta import mirrored_rain_layer
-from tasks.curation.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Refusal, Scores, refusal_of
+from tasks.curation.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Rejection, Scores, rejection_of
 from tasks.curation.judged_shards import Judged, JudgedCrop, store
 from tasks.curation.neighbours import Neighbourhood, neighbouring_parts
 from tasks.curation.temporal import NotRegistrable, TemporalBackground, TemporalLimits, temporal_background
-from tasks.waves.loaded import StagedModel, loaded_engine
-from tasks.waves.reading import SHARD_SECONDS
-from tasks.waves.stage import Shard, ShardResult, Unfinished, halved
+from tasks.waves.stage import Shard, ShardResult, halved
+from tasks.workers.loaded import StagedModel, loaded_engine
+from tasks.workers.reading import SHARD_SECONDS
+from tasks.workers.unfinished import Unfinished
 
-KILLED = Refusal("the process that judges it dies each time")
+KILLED = Rejection("the process that judges it dies each time")
 PROBED_SIDE = 256
 """Maximum height and width in pixels of the central part in which probes are planted; this takes eight passes."""
 
@@ -103,9 +104,9 @@ class JudgingJob:
         return halved(shard)
 
     def killed(self, shard: Shard[CropRef]) -> ShardResult[Judged]:
-        """Refuse a crop that kills every process that judges it."""
-        refused = tuple(Judged(crop.key, AGREE, NOTHING_MEASURED, KILLED) for crop in shard.items)
-        return ShardResult(refused, (), 0.0)
+        """Reject a crop that kills every process that judges it."""
+        rejected = tuple(Judged(crop.key, AGREE, NOTHING_MEASURED, KILLED) for crop in shard.items)
+        return ShardResult(rejected, (), 0.0)
 
     @property
     def _networks(self) -> tuple[StagedModel, ...]:
@@ -129,8 +130,8 @@ def judge(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, Ps
     background = _background(job, crop, rainy)
     if background is not None:
         scores = _background_scores(job, rainy, background)
-        refusal = refusal_of(TEMPORAL, scores, job.limits)
-        if refusal is None:
+        rejection = rejection_of(TEMPORAL, scores, job.limits)
+        if rejection is None:
             judged = Judged(crop.key, TEMPORAL, scores, None)
             return judged, _whole(background.background, background.confidence)
     return _by_networks(job, crop, rainy)
@@ -147,7 +148,7 @@ def _by_networks(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Jud
         _distance(derained, job),
         float(sure.mean()) / 255,
     )
-    judged = Judged(crop.key, AGREE, scores, refusal_of(AGREE, scores, job.limits))
+    judged = Judged(crop.key, AGREE, scores, rejection_of(AGREE, scores, job.limits))
     return judged, _whole(derained, sure)
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import polars as pl
 
-from infra.catalog.pseudo_labels import standing
+from infra.catalog.pseudo_labels import accepted_rows
 from infra.records import PseudoLabelRecord
 from tasks.curation.acceptance import RANKS, REVIEWER, Candidate, History, Ruling
 from tasks.curation.decisions import Decision
@@ -28,7 +28,7 @@ class LedgerStamp:
 
 def history_of(ledger: pl.DataFrame, crops: pl.DataFrame) -> History:
     """Return the decisions that are in force, given all rows of the ledger, oldest first."""
-    accepted = standing(ledger)
+    accepted = accepted_rows(ledger)
     reviewed = ledger.filter(pl.col("reviewer_decision").is_not_null()).unique("crop_id", keep="last")
     rejected = reviewed.filter(pl.col("reviewer_decision") == "reject")["crop_id"]
     contents = contents_of(crops)
@@ -54,19 +54,19 @@ def candidates_of(judged: Mapping[str, Judged], crops: pl.DataFrame) -> Iterator
     for crop_id, group in crops.select("crop_id", "source_group").iter_rows():
         if crop_id in judged:
             one = judged[crop_id]
-            yield Candidate(crop_id, group, contents[crop_id], one.rule, one.scores, one.refusal)
+            yield Candidate(crop_id, group, contents[crop_id], one.rule, one.scores, one.rejection)
 
 
 def ruled_row(ruling: Ruling, stamp: LedgerStamp) -> PseudoLabelRecord:
     """Make the row of a decision by a rule; the location of its pixels is not known yet."""
-    candidate, refusal = ruling.candidate, ruling.refusal
+    candidate, rejection = ruling.candidate, ruling.rejection
     return PseudoLabelRecord(
         crop_id=candidate.crop_id,
         source_group=candidate.source_group,
         rule=candidate.rule,
         decision=ruling.decision,
-        reason=refusal.reason if refusal else None,
-        reason_details=refusal.details if refusal else None,
+        reason=rejection.reason if rejection else None,
+        reason_details=rejection.details if rejection else None,
         reviewer_decision=None,
         zarr_group=None,
         zarr_row=None,

@@ -18,8 +18,8 @@ from infra.settings import Settings, absolute_url
 from infra.storage.lease import check_workspace
 from infra.storage.location import open_location
 from models.images import to_floats
-from models.modelfile import STUDENT_BASE
 from models.pseudo_labels.texture_features import LEAST_PHOTOGRAPHS, LabelledFeatures, fit_features
+from models.shipped import WEIGHTS
 from tasks.codec import ImageRejected, decode
 from tasks.curation.decisions import Decision, read_decisions
 from tasks.media.samples import PHOTOGRAPHS, photograph
@@ -105,7 +105,7 @@ def _independent(
     settings: Settings, request: CurationRequest, teacher: ResolvedModel
 ) -> tuple[ResolvedModel, ...]:
     """Return the independent networks; the judged network under another name gives no independent evidence."""
-    shipped = tuple(str(STUDENT_BASE.with_name(f"{name}.safetensors")) for name in INDEPENDENT)
+    shipped = tuple(str(WEIGHTS / f"{name}.safetensors") for name in INDEPENDENT)
     urls = shipped if request.independent is None else request.independent
     chosen = {model.model_file.digest: model for model in (resolve_model(settings, url) for url in urls)}
     chosen.pop(teacher.model_file.digest, None)

@@ -8,21 +8,21 @@ from dataclasses import fields, replace
 
 import polars as pl
 
-from infra.catalog.pseudo_labels import standing
+from infra.catalog.pseudo_labels import accepted_rows
 from infra.records import PseudoLabelRecord
-from tasks.curation.acceptance import REVIEWER, Refusal
+from tasks.curation.acceptance import REVIEWER, Rejection
 from tasks.curation.decisions import Decision
 from tasks.curation.ledger_rows import LedgerStamp, reviewed_row
 from tasks.curation.planning import CurationPlan
 
-_UNSEEN = Refusal(
+_UNSEEN = Rejection(
     "a reviewer accepted another pseudo-label of this crop than these networks make", "review this run's page"
 )
 
 
 def crops_to_judge(decisions: Sequence[Decision], judgement: str, ledger: pl.DataFrame) -> list[str]:
     """List the crops of which a reviewer accepted these networks' output but no pixels are stored."""
-    kept = set(_latest_by_crop(ledger, judgement))
+    kept = set(_accepted_by_crop(ledger, judgement))
     return [
         each.crop_id
         for each in decisions
@@ -59,7 +59,7 @@ def reviewed_rows(
     """
     groups = dict(plan.crops.select("crop_id", "source_group").iter_rows())
     last = {row["crop_id"]: row for row in ledger.iter_rows(named=True)}
-    by_reviewers = standing(ledger).filter(pl.col("rule") == REVIEWER)
+    by_reviewers = accepted_rows(ledger).filter(pl.col("rule") == REVIEWER)
     taken = Counter(by_reviewers["source_group"])
     rows = {}
     for each in plan.decisions:
@@ -71,26 +71,26 @@ def reviewed_rows(
             rows[each.crop_id] = replace(rejected, zarr_group=None, zarr_row=None)
             continue
         found = _accepted(each, row, ledger, stamp, plan.judgement)
-        refusal = _refusal(found, taken, quota)
-        if found is not None and refusal is None:
+        rejection = _rejection(found, taken, quota)
+        if found is not None and rejection is None:
             taken[found.source_group] += 1
             rows[each.crop_id] = found
-        elif refusal is not None and (
+        elif rejection is not None and (
             each.crop_id not in ruled or ruled[each.crop_id].decision == "rejected"
         ):
             blank = _blank(each, groups[each.crop_id], stamp)
-            rows[each.crop_id] = _refused(found or row or blank, refusal)
+            rows[each.crop_id] = _rejected(found or row or blank, rejection)
     return rows
 
 
-def _refusal(row: PseudoLabelRecord | None, taken: Mapping[str, int], quota: int) -> Refusal | None:
+def _rejection(row: PseudoLabelRecord | None, taken: Mapping[str, int], quota: int) -> Rejection | None:
     """Return why even a reviewer cannot accept a pseudo-label; None if a reviewer can."""
     if row is None:
         return _UNSEEN
     if row.confident == 0:
-        return Refusal("no pixel is sure", "nothing could be learned from it")
+        return Rejection("no pixel is sure", "nothing could be learned from it")
     if taken[row.source_group] >= quota:
-        return Refusal("the quota of what reviewers accept is full", f"{quota} crops of its source group")
+        return Rejection("the quota of what reviewers accept is full", f"{quota} crops of its source group")
     return None
 
 
@@ -102,7 +102,7 @@ def _accepted(
     judgement: str,
 ) -> PseudoLabelRecord | None:
     """Make the row of a pseudo-label that is stored or was just remade; None if it is neither."""
-    kept = _latest_by_crop(ledger, decision.judgement).get(decision.crop_id)
+    kept = _accepted_by_crop(ledger, decision.judgement).get(decision.crop_id)
     if kept is not None:
         return reviewed_row(_stamped(kept, stamp), decision)
     if row is not None and decision.judgement == judgement and row.run_id == stamp.run_id:
@@ -110,9 +110,9 @@ def _accepted(
     return None
 
 
-def _latest_by_crop(ledger: pl.DataFrame, judgement: str) -> dict[str, dict[str, object]]:
+def _accepted_by_crop(ledger: pl.DataFrame, judgement: str) -> dict[str, dict[str, object]]:
     """Return the accepted pseudo-labels of one judgement, by crop id."""
-    accepted = standing(ledger).filter(pl.col("judgement") == judgement)
+    accepted = accepted_rows(ledger).filter(pl.col("judgement") == judgement)
     return {row["crop_id"]: row for row in accepted.iter_rows(named=True)}
 
 
@@ -126,12 +126,12 @@ def _is_known(decision: Decision, last: Mapping[str, Mapping[str, object]]) -> b
     )
 
 
-def _refused(row: PseudoLabelRecord, refusal: Refusal) -> PseudoLabelRecord:
+def _rejected(row: PseudoLabelRecord, rejection: Rejection) -> PseudoLabelRecord:
     return replace(
         row,
         decision="rejected",
-        reason=refusal.reason,
-        reason_details=refusal.details,
+        reason=rejection.reason,
+        reason_details=rejection.details,
         reviewer_decision=None,
         zarr_group=None,
         zarr_row=None,

@@ -12,7 +12,8 @@ from infra.settings import Settings
 from tasks.curation.judged_shards import Judged
 from tasks.curation.judging import CropRef, JudgingJob
 from tasks.curation.neighbours import neighbourhoods
-from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
+from tasks.waves.stage import Finished, Outcome, Shard
+from tasks.workers.unfinished import Unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ class JudgeStage:
             yield Shard(number, refs, False)
 
     def outcome(self, row: Judged) -> Outcome:
-        """Return the reason for refusing a crop, if any; pixels are not counted."""
-        return Outcome(rejected_for=row.refusal.reason if row.refusal else None)
+        """Return the reason for rejecting a crop, if any; pixels are not counted."""
+        return Outcome(rejected_for=row.rejection.reason if row.rejection else None)
 
     def commit(self, finished: Sequence[Finished[CropRef, Judged]]) -> Sequence[Unfinished]:
         """Collect the judged crops."""

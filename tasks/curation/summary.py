@@ -9,7 +9,7 @@ from typing import Self
 
 from infra.records import PseudoLabelRecord
 from infra.shown import shown_line
-from tasks.waves.stage import Unfinished
+from tasks.workers.unfinished import Unfinished
 
 REASONS_SHOWN = 3
 
@@ -49,7 +49,7 @@ class CurationSummary:
     """Crops that could not be judged, with reasons."""
     waiting: int
     """Number of new crops that the limit left for the next run."""
-    standing: int
+    in_force: int
     """Number of accepted pseudo-labels after this run."""
     streaks: int
     """Number of real rain layers added to the bank."""
@@ -61,7 +61,7 @@ class CurationSummary:
         count = decided.accepted + decided.rejected + decided.kept
         text = (
             f"{count:,} crops decided: {decided.accepted:,} accepted, {decided.rejected:,} rejected,"
-            f" {decided.kept:,} unchanged ({decided.reviewed:,} by a reviewer); {self.standing:,}"
+            f" {decided.kept:,} unchanged ({decided.reviewed:,} by a reviewer); {self.in_force:,}"
             f" pseudo-labels in force, {self.streaks:,} streak layers added"
         )
         if decided.reasons:

@@ -78,9 +78,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     The order of the p-values is kept.
     """
     order = np.argsort(p_values)
-    steps = np.asarray(p_values, np.float64)[order] * np.arange(
-        len(p_values), 0, -1
-    )  # (k,), ascending p-values
+    ascending = np.asarray(p_values, np.float64)[order]
+    steps = ascending * np.arange(len(p_values), 0, -1)
     adjusted = np.empty(len(p_values))
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return [float(value) for value in adjusted]

@@ -33,7 +33,7 @@ from tasks.waves.executors import Executor, OpenExecutor
 from tasks.waves.runner import Listener, Pace, run_stage
 from tasks.waves.tally import Tally
 
-Again = Literal["none", "rejected"]
+IngestRedo = Literal["none", "rejected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class IngestRequest:
 
     run_id: str
     started_at: datetime
-    redo: Again = "none"
+    redo: IngestRedo = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.pool.crops import Box, cut
 from tasks.pool.inspection import pixels_sha256
-from tasks.waves.reading import Decoded, Reading
-from tasks.waves.stage import Shard, ShardResult, Unfinished, unfinished
+from tasks.waves.stage import Shard, ShardResult, unfinished
+from tasks.workers.reading import Decoded, Reading
+from tasks.workers.unfinished import Unfinished
 
 CHANGED = "its pixels changed while it was ingested"
 

@@ -23,9 +23,9 @@ from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.pool.crops import Box, boxes_by_energy, streak_energy, streak_response
 from tasks.statistics import image_statistics
-from tasks.waves.reading import SHARD_SECONDS, Reading
 from tasks.waves.stage import Shard, ShardResult, halved, unfinished
-from tasks.waves.timing import Phase
+from tasks.workers.reading import SHARD_SECONDS, Reading
+from tasks.workers.timing import Phase
 
 REJECTED_BY_DEATH = "the process that looks at it dies each time"
 

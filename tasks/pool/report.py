@@ -22,7 +22,7 @@ from tasks.media.opening import open_medium
 from tasks.pages.pictures import data_uri
 from tasks.pages.templates import page_template
 from tasks.pool.summary import IngestSummary
-from tasks.waves.reading import UNREADABLE
+from tasks.workers.reading import UNREADABLE
 
 MOST_CROPS = 24
 MOST_REJECTED = 24

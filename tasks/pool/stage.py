@@ -20,8 +20,9 @@ from tasks.pool.summary import IngestTally
 from tasks.waves.executors import Executor
 from tasks.waves.pending import ShardLimits, cut
 from tasks.waves.runner import Pace, run_stage
-from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
+from tasks.waves.stage import Finished, Outcome, Shard
 from tasks.waves.tally import Tally
+from tasks.workers.unfinished import Unfinished
 
 TWIN_NOT_WRITTEN = "the crops of the image that it duplicates were not written"
 FIRST = 10

@@ -5,9 +5,9 @@ from __future__ import annotations
 from infra.settings import Settings
 from infra.storage.location import open_location
 from tasks.promotion.evaluation import evaluate, open_validation
-from tasks.promotion.evaluation_records import record
 from tasks.promotion.gates import decide, too_small
 from tasks.promotion.overlap import refuse_training
+from tasks.promotion.publication import record
 from tasks.resolved_model import refuse_absent_device, resolve_model
 
 

@@ -40,7 +40,7 @@ def refuse_training(manifest: ValidationManifest, training: str) -> None:
     seen, digests = _photographs_of(manifest)
     location, is_image = open_location(source.base), Selection().predicate()
     keys = [ref.key for ref in source.refs() if is_image(ref.key)]
-    inspected_ids = 0
+    readable = 0
     for key in tqdm(keys, "training", unit="photo", disable=None):
         data = location.fetch(key)
         pixels = _decoded(data)
@@ -49,8 +49,8 @@ def refuse_training(manifest: ValidationManifest, training: str) -> None:
         )
         if found is not None:
             raise ManifestInvalid(_shared(manifest, found, location, key))
-        inspected_ids += pixels is not None
-    if inspected_ids == 0:
+        readable += pixels is not None
+    if readable == 0:
         raise ManifestInvalid(f"{training}: no photograph there that a training could have used")
 
 

@@ -20,10 +20,10 @@ from infra.settings import Settings
 from infra.storage.lease import Lease, check_workspace, lease_of
 from infra.tracking.registry import CHAMPION, CHAMPION_URL, PREVIOUS, STUDENT, Registry
 from tasks.promotion.evaluation import evaluate, open_validation
-from tasks.promotion.evaluation_records import record
+from tasks.promotion.evaluation_cache import recall
 from tasks.promotion.gates import Verdict, decide, too_small
 from tasks.promotion.overlap import refuse_training
-from tasks.promotion.recorded_evaluations import recall
+from tasks.promotion.publication import record
 from tasks.promotion.validation_manifest import ValidationManifest
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, register_shipped, resolve_model
 
@@ -73,7 +73,7 @@ class PromotionTransaction:
         failpoint("after-previous")
         self.registry.move_alias(row.model, CHAMPION, row.to_version)
         failpoint("after-champion")
-        found = self.registry.standing(row.model).champion
+        found = self.registry.aliases(row.model).champion
         if found != row.to_version:
             raise PromotionFailed(
                 f"{CHAMPION_URL} is {_label(row.model, found)}, but row {row.number} of {self.ledger.url} says"
@@ -84,17 +84,17 @@ class PromotionTransaction:
 
     def repair(self) -> None:
         """Complete what a killed run started, and record changes that were made without the ledger."""
-        standing, last = self.registry.standing(STUDENT), self.ledger.last_move(STUDENT)
-        if last is not None and last.number > standing.settled:
+        aliases, last = self.registry.aliases(STUDENT), self.ledger.last_move(STUDENT)
+        if last is not None and last.number > aliases.settled:
             self.align(last)
-        elif standing.champion is None:
+        elif aliases.champion is None:
             return
         elif last is None:
-            began = self.registry.registered_at(STUDENT, standing.champion)
-            founding = self.row("adopted", None, standing.champion, FOUNDING)
+            began = self.registry.registered_at(STUDENT, aliases.champion)
+            founding = self.row("adopted", None, aliases.champion, FOUNDING)
             self.align(self.write(replace(founding, decided_at=began)))
-        elif last.to_version != standing.champion:
-            self.align(self.write(self.row("adopted", last.to_version, standing.champion, BY_HAND)))
+        elif last.to_version != aliases.champion:
+            self.align(self.write(self.row("adopted", last.to_version, aliases.champion, BY_HAND)))
 
     def row(self, decision: Decision, before: str | None, after: str, reasons: str) -> Promotion:
         """Make a row without writing it."""
@@ -103,7 +103,7 @@ class PromotionTransaction:
 
 
 @contextmanager
-def opened(settings: Settings, run_id: str) -> Iterator[PromotionTransaction]:
+def open_transaction(settings: Settings, run_id: str) -> Iterator[PromotionTransaction]:
     """Acquire the lease of the model and repair what an earlier run left incomplete.
 
     Raises
@@ -147,13 +147,13 @@ def promote_challenger(
     manifest = open_validation(settings)
     if training is not None:
         refuse_training(manifest, training)
-    with opened(settings, run_id) as transaction:
-        if transaction.registry.standing(STUDENT).champion != champion.version:  # a killed run has changed it
+    with open_transaction(settings, run_id) as transaction:
+        if transaction.registry.aliases(STUDENT).champion != champion.version:  # a killed run has changed it
             champion = resolve_model(settings, CHAMPION_URL)
     verdict, table = _compared(settings, champion, candidate, manifest, run_id)
     candidate = _registered(settings, champion, candidate)
-    with opened(settings, run_id) as transaction:
-        now = transaction.registry.standing(STUDENT).champion
+    with open_transaction(settings, run_id) as transaction:
+        now = transaction.registry.aliases(STUDENT).champion
         if now != champion.version:
             late = f"compared with {champion.label}, but {_label(STUDENT, now)} has become champion: run it again"
             verdict = replace(verdict, refusals=(late, *verdict.refusals))
@@ -177,15 +177,15 @@ def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
         register_shipped(settings, STUDENT)  # the champion is not loaded, because it may be broken
     else:
         resolve_model(settings, f"models:/{STUDENT}/{to}")
-    with opened(settings, run_id) as transaction:
-        standing = transaction.registry.standing(STUDENT)
-        target = standing.previous if to is None else str(to)
+    with open_transaction(settings, run_id) as transaction:
+        aliases = transaction.registry.aliases(STUDENT)
+        target = aliases.previous if to is None else str(to)
         if target is None:
             raise PromotionFailed(f"{STUDENT} has no previous version: --to N takes any existing version")
-        if target == standing.champion:
+        if target == aliases.champion:
             raise PromotionFailed(f"{model_label(STUDENT, target)} is the champion already")
         resolve_model(settings, f"models:/{STUDENT}/{target}")
-        return transaction.move(transaction.row("rolled_back", standing.champion, target, "on request"))
+        return transaction.move(transaction.row("rolled_back", aliases.champion, target, "on request"))
 
 
 def promotion_line(row: Promotion) -> str:

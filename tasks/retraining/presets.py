@@ -1,4 +1,4 @@
-"""Presets of a retraining (`sizes_of`): the sizes of its stages."""
+"""Presets of a retraining (`sizes_of`): the sizes of its steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks.training.request import preset_named
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Presets of the training stages."""
+    """Presets of the training steps."""
 
     finetune: str
     teacher: str

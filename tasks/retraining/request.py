@@ -1,4 +1,4 @@
-"""The request of a retraining, and its checks (`prepare_retraining`) before the stages run for hours."""
+"""The request of a retraining, and its checks (`prepare_retraining`) before the steps run for hours."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RetrainRequest:
 
 
 def prepare_retraining(settings: Settings, request: RetrainRequest) -> RetrainRequest:
-    """Check quickly what the stages need; return the request completed with its data.
+    """Check quickly what the steps need; return the request completed with its data.
 
     Raises
     ------

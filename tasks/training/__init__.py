@@ -1,1 +1,1 @@
-"""Training stages: fine-tuning and distillation, with their requests, data, tracking and registration."""
+"""Training: fine-tuning and distillation, with their requests, data, tracking and registration."""

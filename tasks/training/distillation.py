@@ -16,7 +16,7 @@ from models.rain.banks import load_training_data
 from models.training.distill.run import Lead, distil, incumbent, measure_lead
 from models.training.weight_interpolation import interpolate_best
 from tasks.prefect_runs import run_log
-from tasks.training.distillation_request import Prepared
+from tasks.training.distillation_request import PreparedDistillation
 from tasks.training.system_use import WithSystem
 from tasks.training.tracked import Training, TrainingSession, as_training_failed, open_session
 
@@ -46,14 +46,14 @@ class Distilled:
         )
 
 
-def distil_student(settings: Settings, prepared: Prepared, run_id: str) -> Distilled:
+def distil_student(settings: Settings, prepared: PreparedDistillation, run_id: str) -> Distilled:
     """Train a student, or resume its training, and register its best weights as the challenger.
 
     Parameters
     ----------
     settings : Settings
         Workspace, tracking server, device.
-    prepared : Prepared
+    prepared : PreparedDistillation
         The checked request.
     run_id : str
         Id of the flow run, which holds the lease of the work folder.
@@ -76,25 +76,25 @@ def distil_student(settings: Settings, prepared: Prepared, run_id: str) -> Disti
     return Distilled(session.run.run_id, version, before, after)
 
 
-def _training(prepared: Prepared) -> Training:
+def _training(prepared: PreparedDistillation) -> Training:
     config, start = prepared.config, prepared.start
     begun = "" if start is None else f" from {start.label}"
     title = f"{config.preset}{begun}, taught by {prepared.teaching.teacher.name}, {config.steps:,} steps"
     return Training(EXPERIMENT, config, prepared.work, prepared.parameters, prepared.tags, title)
 
 
-def _train(fabric: Fabric, prepared: Prepared, run: TrackedRun) -> None:
+def _train(fabric: Fabric, prepared: PreparedDistillation, run: TrackedRun) -> None:
     data, recorders = prepared.folder.path, (WithSystem(run),)
     with as_training_failed(prepared.work):
         distil(fabric, prepared.config, prepared.teaching, data, prepared.work, recorders)
 
 
-def _lead(fabric: Fabric, prepared: Prepared, student: Path | None, memory: str) -> Lead:
+def _lead(fabric: Fabric, prepared: PreparedDistillation, student: Path | None, memory: str) -> Lead:
     teacher, folder = prepared.teaching.teacher, prepared.folder.path
     return measure_lead(fabric, teacher, student, folder, prepared.work / memory)
 
 
-def _weights(session: TrainingSession, prepared: Prepared) -> Path:
+def _weights(session: TrainingSession, prepared: PreparedDistillation) -> Path:
     """Return the best weights; for an existing student, interpolated towards it so that little is forgotten."""
     if prepared.start is None:
         return session.training.best

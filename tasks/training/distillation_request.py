@@ -59,7 +59,7 @@ class DistillRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedDistillation:
     """A checked distillation that is ready to start."""
 
     config: TrainConfig
@@ -91,7 +91,7 @@ class Prepared:
         return {**lineage, **origin_tags(self.folder, self.start)}
 
 
-def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepared:
+def prepare_distillation(settings: Settings, request: DistillRequest) -> PreparedDistillation:
     """Check everything that a distillation needs.
 
     Raises
@@ -102,9 +102,8 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     refuse_absent_device(settings)
     config = train_config(PRESETS, request.preset, request.steps, request.seed)
     check_workspace(settings.workspace)
-    champion = resolve_model(
-        settings, CHAMPION_URL
-    )  # checks that the registry answers and knows the student's name
+    # Also checks that the registry answers and knows the student's name.
+    champion = resolve_model(settings, CHAMPION_URL)
     start = _start(settings, request, champion)
     if start is not None:
         config = replace(continued(config), preset=_student_preset(start))
@@ -117,7 +116,7 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     work = work_folder(settings, "distill", _identity(config, teaching, folder, start))
     if start is not None:
         config = replace(config, init=str(work / "start.safetensors"))
-    return Prepared(config, teaching, folder, start, work)
+    return PreparedDistillation(config, teaching, folder, start, work)
 
 
 def _start(settings: Settings, request: DistillRequest, champion: ResolvedModel) -> ResolvedModel | None:

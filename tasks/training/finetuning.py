@@ -14,7 +14,7 @@ from models.training.semi.collapse import Collapsed
 from models.training.semi.objective import SemiSupervised
 from models.training.semi.rain_critic import RainCritic, train_critic
 from models.training.weight_interpolation import Interpolated, interpolate_best
-from tasks.training.finetuning_request import Prepared
+from tasks.training.finetuning_request import PreparedFinetuning
 from tasks.training.system_use import WithSystem
 from tasks.training.tracked import Training, TrainingFailed, TrainingSession, as_training_failed, open_session
 
@@ -51,14 +51,14 @@ class Finetuned:
         return f"{model_label(SEMI_DRDNET, self.version)} is challenger, {way} ({scores})"
 
 
-def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Finetuned:
+def finetune_on_rain(settings: Settings, prepared: PreparedFinetuning, run_id: str) -> Finetuned:
     """Train, or resume an interrupted training, and register the best weights if they beat the initial ones.
 
     Parameters
     ----------
     settings : Settings
         Workspace, tracking server, device.
-    prepared : Prepared
+    prepared : PreparedFinetuning
         The checked request.
     run_id : str
         Id of the flow run, which holds the lease of the work folder.
@@ -79,12 +79,12 @@ def finetune_on_rain(settings: Settings, prepared: Prepared, run_id: str) -> Fin
     return Finetuned(session.run.run_id, before, after, kept.share, version, kept.weights, prepared.streaks)
 
 
-def _training(prepared: Prepared) -> Training:
+def _training(prepared: PreparedFinetuning) -> Training:
     title = f"{prepared.start.label} on {len(prepared.rain.streaks)} streak layers, {prepared.config.steps:,} steps"
     return Training(EXPERIMENT, prepared.config, prepared.work, prepared.parameters, prepared.tags, title)
 
 
-def _trained(session: TrainingSession, prepared: Prepared) -> Interpolated:
+def _trained(session: TrainingSession, prepared: PreparedFinetuning) -> Interpolated:
     """Train to the end; return the interpolated weights."""
     fabric = session.fabric
     objective = SemiSupervised(prepared.semi, prepared.rain.to(fabric.device), _critic(prepared))
@@ -108,7 +108,7 @@ def _trained(session: TrainingSession, prepared: Prepared) -> Interpolated:
     )
 
 
-def _critic(prepared: Prepared) -> RainCritic | None:
+def _critic(prepared: PreparedFinetuning) -> RainCritic | None:
     if not prepared.semi.background_contrast:
         return None
     training, held_out = (load_training_data(prepared.folder.path, held_out=each) for each in (False, True))

@@ -8,8 +8,8 @@ from typing import Any
 
 from infra.settings import Settings
 from infra.storage.lease import check_workspace
-from models.modelfile import STUDENT_BASE
 from models.rain.streak_mining import StreakBankEmpty
+from models.shipped import WEIGHTS
 from models.training.config import TrainConfig
 from models.training.semi.config import SemiConfig
 from models.training.semi.data import RealRain
@@ -17,12 +17,12 @@ from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
 from tasks.training.finetuning_material import harvested, material_at
 from tasks.training.folder import TrainingFolder, folder_named, inspected
-from tasks.training.request import STAGE_2, origin_tags, preset_of, train_config, work_folder
+from tasks.training.request import CONTINUED, origin_tags, preset_of, train_config, work_folder
 from tasks.training.samples import make_training_samples
 
 PRESETS = {
     "smoke": replace(
-        STAGE_2,
+        CONTINUED,
         preset="drd-net-slim",
         steps=20,
         batch=8,
@@ -32,13 +32,13 @@ PRESETS = {
         save_seconds=5.0,
         precision="32-true",
     ),
-    "slim": replace(STAGE_2, preset="drd-net-slim", steps=2000, batch=16, crop=96, validate_every=200),
-    "mid": replace(STAGE_2, preset="drd-net-mid", steps=20_000, ema=0.999),
-    "paper": replace(STAGE_2, preset="drd-net-paper", steps=60_000, batch=32, crop=56, ema=0.999),
+    "slim": replace(CONTINUED, preset="drd-net-slim", steps=2000, batch=16, crop=96, validate_every=200),
+    "mid": replace(CONTINUED, preset="drd-net-mid", steps=20_000, ema=0.999),
+    "paper": replace(CONTINUED, preset="drd-net-paper", steps=60_000, batch=32, crop=56, ema=0.999),
 }
 """Presets of a fine-tuning: `smoke` shows in minutes that everything works, `slim` is for a CPU, the others for a
 GPU. Half of the crops per batch are re-rained."""
-STARTS = {"drd-net-slim": STUDENT_BASE.with_name("drd-net-slim.safetensors")}
+STARTS = {"drd-net-slim": WEIGHTS / "drd-net-slim.safetensors"}
 """Shipped weights, by preset of the network."""
 
 
@@ -55,7 +55,7 @@ class FinetuneRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedFinetuning:
     """A checked fine-tuning that is ready to start."""
 
     config: TrainConfig
@@ -85,7 +85,7 @@ class Prepared:
         return {**origin_tags(self.folder, self.start), "real_rain_digest": self.rain.digest}
 
 
-def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiConfig) -> Prepared:
+def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiConfig) -> PreparedFinetuning:
     """Check everything that a fine-tuning needs; search photographs for streaks unless they were curated.
 
     Raises
@@ -103,7 +103,7 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     rain, streaks = _rain(settings, unlabelled, semi, start)
     work = work_folder(settings, "finetune", _identity(train, semi, start, folder, rain))
     train = replace(train, init=str(work / "start.safetensors"))
-    return Prepared(train, semi, start, folder, rain, work, streaks)
+    return PreparedFinetuning(train, semi, start, folder, rain, work, streaks)
 
 
 def start_of(settings: Settings, model: str, preset: str) -> ResolvedModel:

@@ -20,7 +20,7 @@ from tasks.resolved_model import ResolvedModel
 from tasks.training.folder import TrainingFolder
 
 Preset = TypeVar("Preset")
-STAGE_2 = TrainConfig(learning_rate=1e-4, warm_up=20, cool_down=1.0, finish=1.0, ema=0.99)
+CONTINUED = TrainConfig(learning_rate=1e-4, warm_up=20, cool_down=1.0, finish=1.0, ema=0.99)
 """Settings for continuing a fully trained network: the learning rate decays from 1e-4 to 0 throughout, and the loss
 on labelled rain is PSNR itself. With its original rate and loss, the network would get worse on light rain. Crops
 are twice as large and a quarter as many as `batch` and `crop` specify (`models.training.batches.batch_of`)."""
@@ -50,11 +50,11 @@ def continued(config: TrainConfig) -> TrainConfig:
     """Return the same configuration for continuing a fully trained network."""
     return replace(
         config,
-        learning_rate=STAGE_2.learning_rate,
-        warm_up=STAGE_2.warm_up,
-        cool_down=STAGE_2.cool_down,
-        finish=STAGE_2.finish,
-        ema=STAGE_2.ema,
+        learning_rate=CONTINUED.learning_rate,
+        warm_up=CONTINUED.warm_up,
+        cool_down=CONTINUED.cool_down,
+        finish=CONTINUED.finish,
+        ema=CONTINUED.ema,
     )
 
 

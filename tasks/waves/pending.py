@@ -36,17 +36,17 @@ class Pending:
         self._file = SpillFile()
         self._chunks: list[Place] = []
 
-    def append(self, refs: Sequence[ImageRef], again: Sequence[bool]) -> None:
+    def append(self, refs: Sequence[ImageRef], has_row: Sequence[bool]) -> None:
         """Append references, each with a flag that says whether it replaces an existing row."""
         rows = [(ref.key, ref.etag, ref.size_bytes, ref.archived) for ref in refs]
-        self._chunks.append(self._file.append(json.dumps([rows, list(again)]).encode()))
+        self._chunks.append(self._file.append(json.dumps([rows, list(has_row)]).encode()))
 
     def refs(self) -> Iterator[tuple[ImageRef, bool]]:
         """Yield the references in order, each with a flag that says whether it replaces an existing row."""
         for chunk in self._chunks:
-            rows, again = json.loads(self._file.read(chunk))
+            rows, has_row = json.loads(self._file.read(chunk))
             refs = (ImageRef(key, etag, size, archived=archived) for key, etag, size, archived in rows)
-            yield from zip(refs, again, strict=True)
+            yield from zip(refs, has_row, strict=True)
 
     def close(self) -> None:
         """Free the disk space."""
@@ -87,14 +87,14 @@ def cut(refs: Iterator[tuple[ImageRef, bool]], pixels: int, limits: ShardLimits)
     """Divide a stream of references with this many pixels in total into shards."""
     filling = {False: _Filling(), True: _Filling()}
     index = 0
-    for ref, again in refs:
-        part = filling[again]
+    for ref, has_row in refs:
+        part = filling[has_row]
         part.add(ref)
         if len(part.refs) >= limits.max_images or part.pixels >= limits.pixels(pixels):
-            yield Shard(index, tuple(part.refs), again)
+            yield Shard(index, tuple(part.refs), has_row)
             pixels -= part.pixels
-            index, filling[again] = index + 1, _Filling()
-    for again, part in filling.items():
+            index, filling[has_row] = index + 1, _Filling()
+    for has_row, part in filling.items():
         if part.refs:
-            yield Shard(index, tuple(part.refs), again)
+            yield Shard(index, tuple(part.refs), has_row)
             index += 1

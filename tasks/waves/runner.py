@@ -17,10 +17,10 @@ from infra.errors import STORAGE_ERRORS, TransientError
 from infra.failpoints import failpoint
 from infra.settings import Settings
 from infra.storage.lease import Lease, LeaseLost
-from tasks.prefect_runs import interrupts
+from tasks.prefect_runs import interrupt_errors
 from tasks.waves.executors import Executor
 from tasks.waves.flight import Flight, Quarantine
-from tasks.waves.interrupts import sigterm_as_exit, uninterrupted
+from tasks.waves.signals import sigterm_as_exit, uninterrupted
 from tasks.waves.stage import Finished, Item, Row, Shard, Stage
 from tasks.waves.tally import Tally
 from tasks.waves.task_runs import as_task_run
@@ -79,7 +79,7 @@ def run_stage(
     with sigterm_as_exit():
         try:
             run.work()
-        except interrupts():
+        except interrupt_errors():
             run.record_now()
             raise
     return run.tally
@@ -96,9 +96,9 @@ class _StageRun(Generic[Item, Row]):
         self._listener = listener
         self._shown = Tally()
         self._wave_numbers = itertools.count(1)
-        self._back: list[Finished[Item, Row]] = []
+        self._returned: list[Finished[Item, Row]] = []
         self._waiting_since = 0.0
-        self._barren = 0
+        self._shards_without_rows = 0
         self._is_recording = False
 
     def work(self) -> None:
@@ -106,10 +106,10 @@ class _StageRun(Generic[Item, Row]):
         job, pace = self._stage.job, self._pace
         flight = Flight(self._executor, job, self._window, pace.stall_seconds, pace.priority)
         shards = self._stage.shards(self._executor.workers)
-        goes_well = self._land(flight, shards)
+        goes_well = self._collect(flight, shards)
         if goes_well and flight.suspects:
             quarantine = Quarantine(self._executor, job, flight.suspects, pace.stall_seconds)
-            goes_well = self._land(quarantine, iter(()))
+            goes_well = self._collect(quarantine, iter(()))
         self.tally.has_ended_early = not goes_well
 
     @property
@@ -123,35 +123,36 @@ class _StageRun(Generic[Item, Row]):
 
     def record_now(self) -> None:
         """Record returned results when the run is interrupted, without Prefect, which may be unavailable."""
-        if self._back and not self._is_recording:
-            self._record(self._back)
+        if self._returned and not self._is_recording:
+            self._record(self._returned)
 
-    def _land(self, flight: Flight[Item, Row], shards: Iterator[Shard[Item]]) -> bool:
+    def _collect(self, flight: Flight[Item, Row], shards: Iterator[Shard[Item]]) -> bool:
         """Collect shards and record them; return whether the run may continue."""
         try:
             for finished in flight.results(shards):
                 if finished is not None:
-                    self._take(finished)
+                    self._add(finished)
                 if self._is_due() and not self._commit(flight):
                     return False
-                if self._barren >= self._wave_shards and flight.closed_by is None:
+                if self._shards_without_rows >= self._wave_shards and flight.closed_by is None:
                     break
         except TransientError as fault:
             self.tally.stopped_by = str(fault)
         worked = self._commit(None) and self.tally.stopped_by is None
-        return worked and flight.closed_by is None and self._barren < self._wave_shards
+        return worked and flight.closed_by is None and self._shards_without_rows < self._wave_shards
 
-    def _take(self, finished: Finished[Item, Row]) -> None:
-        if not self._back:
+    def _add(self, finished: Finished[Item, Row]) -> None:
+        if not self._returned:
             self._waiting_since = time.monotonic()
-        self._back.append(finished)
-        self._barren = 0 if finished.result.records or finished.result.left else self._barren + 1
+        self._returned.append(finished)
+        has_rows = finished.result.records or finished.result.left
+        self._shards_without_rows = 0 if has_rows else self._shards_without_rows + 1
         self._shown.add(finished.result, self._stage.outcome)
         self._listener(self._shown)
 
     def _is_due(self) -> bool:
         waited = time.monotonic() - self._waiting_since
-        return bool(self._back) and (len(self._back) >= self._wave_shards or waited >= COMMIT_SECONDS)
+        return bool(self._returned) and (len(self._returned) >= self._wave_shards or waited >= COMMIT_SECONDS)
 
     def _commit(self, flight: Flight[Item, Row] | None) -> bool:
         """Record what can be recorded, as a task run; return whether it succeeded."""
@@ -166,7 +167,7 @@ class _StageRun(Generic[Item, Row]):
             )
         except (*STORAGE_ERRORS, LeaseLost) as fault:  # the next run remakes outputs without rows
             self.tally.stopped_by = str(fault)
-            self._back = []
+            self._returned = []
             self._show()
             return False
         failpoint("between-waves")
@@ -175,7 +176,7 @@ class _StageRun(Generic[Item, Row]):
     def _ready(self, flight: Flight[Item, Row] | None) -> list[Finished[Item, Row]]:
         """Return the results that may be recorded: all returned ones or, if order matters, the leading ones."""
         first = flight.first_index() if flight is not None and self._stage.in_order else None
-        ready = [finished for finished in self._back if first is None or finished.shard.index < first]
+        ready = [finished for finished in self._returned if first is None or finished.shard.index < first]
         return sorted(ready, key=lambda finished: finished.shard.index) if self._stage.in_order else ready
 
     def _record(self, ready: list[Finished[Item, Row]]) -> None:
@@ -186,7 +187,7 @@ class _StageRun(Generic[Item, Row]):
             self.tally.add(finished.result, self._stage.outcome)
         self.tally.withdraw(withdrawn)
         recorded = {id(finished) for finished in ready}
-        self._back = [finished for finished in self._back if id(finished) not in recorded]
+        self._returned = [finished for finished in self._returned if id(finished) not in recorded]
         self._waiting_since = time.monotonic()
         self._is_recording = False
         if withdrawn:
@@ -195,6 +196,6 @@ class _StageRun(Generic[Item, Row]):
     def _show(self) -> None:
         """Show the corrected counts after a reported result was withdrawn."""
         self._shown = self.tally.snapshot()
-        for finished in self._back:
+        for finished in self._returned:
             self._shown.add(finished.result, self._stage.outcome)
         self._listener(self._shown)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from tasks.waves.timing import ShardTiming
+from tasks.workers.timing import ShardTiming
+from tasks.workers.unfinished import Unfinished
 
 
 class Keyed(Protocol):
@@ -31,14 +32,6 @@ class Shard(Generic[Item]):
     items: tuple[Item, ...]
     replace: bool
     """Whether the items have rows that a commit replaces; the same for all items of a shard."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """An item that stays pending, and the failure that prevented its completion."""
-
-    key: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

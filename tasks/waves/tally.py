@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from infra.shown import shown_line
 from infra.storage.listing import count_reason
 from tasks.readable import short_reason
-from tasks.waves.stage import Outcome, Row, ShardResult, Unfinished
+from tasks.waves.stage import Outcome, Row, ShardResult
+from tasks.workers.unfinished import Unfinished
 
 
 @dataclass(slots=True)

@@ -140,22 +140,6 @@ def test_an_expected_refusal_in_a_worker_is_one_line(deployed: Deployed) -> None
     assert all(word not in written for word in ("Traceback", "unexpected exception", "FailedRun")), written
 
 
-def test_a_deployment_without_a_source_fails_and_derains_no_samples(
-    deployed: Deployed, tmp_path: Path
-) -> None:
-    server, deployment = deployed.server, deployed.deployment
-    unset = {"DERAIN_SOURCE": "", "DERAIN_DESTINATION": "", "DERAIN_WORKSPACE": str(tmp_path)}
-    variables = {"env": {**deployment["job_variables"]["env"], **unset}}
-    run = server.post(f"deployments/{deployment['id']}/create_flow_run", job_variables=variables)["id"]
-    wait_for(lambda: server.get(f"flow_runs/{run}")["state_type"] in ENDED, "the run has not ended")
-    state = server.get(f"flow_runs/{run}")["state"]
-    assert (state["type"], state["message"][:42]) == (
-        "FAILED",
-        "no source: set DERAIN_SOURCE and DERAIN_DE",
-    ), state
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_maintain_removes_what_its_settings_no_longer_keep(deployed: Deployed, tmp_path: Path) -> None:
     server = deployed.server
     deployment = server.get("deployments/name/maintain/maintain")

@@ -12,8 +12,8 @@ from infra.settings import Settings
 from infra.shown import guard_logs, shown, shown_line
 from infra.tracking.registry import Registry
 from infra.tracking.server import TrackingUnreachable
-from tasks.waves.stage import Unfinished
 from tasks.waves.tally import Tally
+from tasks.workers.unfinished import Unfinished
 
 PASSWORD = "hunter2"
 

@@ -14,7 +14,7 @@ from models import derain
 from models.engine import Engine, choose_device, fast_dtype
 from models.modelfile import build, read_model_file
 from models.photographs import PhotographRefused
-from models.shipped import FOLDER, NetworkUnknown, network_path, shipped_networks
+from models.shipped import WEIGHTS, NetworkUnknown, network_path, shipped_networks
 from tests.support.servers.server_processes import ROOT
 
 SMALL = "student-small"
@@ -24,7 +24,7 @@ RAINY = np.random.default_rng(3).integers(0, 256, (17, 26, 3), dtype=np.uint8)
 @pytest.fixture(scope="module")
 def expected() -> np.ndarray:
     device = choose_device("auto")
-    network = build(read_model_file(FOLDER / f"{SMALL}.safetensors"))
+    network = build(read_model_file(WEIGHTS / f"{SMALL}.safetensors"))
     return Engine(network, device, fast_dtype(device)).derain(RAINY[None])[0]
 
 

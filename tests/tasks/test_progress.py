@@ -14,8 +14,8 @@ from prefect.exceptions import TerminationSignal
 
 from tasks import prefect_runs, progress
 from tasks.progress import Progress
-from tasks.waves.stage import Unfinished
 from tasks.waves.tally import Tally
+from tasks.workers.unfinished import Unfinished
 
 ONE = Tally(done=1, pixels=384, image_seconds=0.1)
 ALL = ONE + Tally(rejected=1, image_seconds=0.1, unfinished=[Unfinished("c", "time-out")], unfinished_count=1)

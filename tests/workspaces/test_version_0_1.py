@@ -49,7 +49,7 @@ def test_its_champion_serves_and_can_be_rolled_back(settings: Settings):
     assert resolve_model(settings, CHAMPION_URL).model_file == pack(random_student(seed=0), {"seed": 0})
     decisions = [each.decision for each in Ledger(settings.workspace).rows(STUDENT)]
     assert decisions == ["adopted", "promoted", "rolled_back"]
-    assert Registry(settings).standing(STUDENT).previous == "2"
+    assert Registry(settings).aliases(STUDENT).previous == "2"
 
 
 def test_its_catalog_is_read_and_written(settings: Settings):

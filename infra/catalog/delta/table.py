@@ -16,7 +16,6 @@ from infra.catalog.delta.attempts import (
     READ_ATTEMPTS,
     CatalogError,
     one_line,
-    patience_seconds,
     persistently,
 )
 from infra.catalog.delta.compaction import WRITER, compact, no_rebase
@@ -27,6 +26,7 @@ from infra.catalog.delta.damage import (
     refuse_table_without_log,
 )
 from infra.catalog.delta.durability import sync_version
+from infra.catalog.delta.options import configuration, storage_options
 from infra.catalog.delta.schema import (
     TableSpec,
     check_schema,
@@ -36,12 +36,9 @@ from infra.catalog.delta.schema import (
     table_schema,
 )
 from infra.errors import UserError
-from infra.storage.credentials import delta_options
 
 logger = logging.getLogger(__name__)
 
-RETENTION = "interval 7 days"
-FOR_GOOD = "interval 5200 weeks"
 _PERCENT_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 
 
@@ -177,8 +174,8 @@ class CatalogTable:
                 rows,
                 mode="error",
                 name=self._spec.name,
-                configuration=self._configuration(),
-                storage_options=self._options(),
+                configuration=configuration(self._spec),
+                storage_options=storage_options(self.url),
                 writer_properties=WRITER,
             )
         except MAY_HEAL as error:
@@ -235,7 +232,7 @@ class CatalogTable:
         """Open the newest version or an earlier one; return None if nothing has been committed yet."""
         # is_deltatable is not called first: it blocks all threads of the process, the lease's too, while it waits.
         try:
-            table = DeltaTable(self.url, version=version, storage_options=self._options())
+            table = DeltaTable(self.url, version=version, storage_options=storage_options(self.url))
         except TableNotFoundError:
             refuse_table_without_log(self.url)
             return None
@@ -278,23 +275,9 @@ class CatalogTable:
             self._stored,
             mode="ignore",
             name=self._spec.name,
-            configuration=self._configuration(),
-            storage_options=self._options(),
+            configuration=configuration(self._spec),
+            storage_options=storage_options(self.url),
         )
-
-    def _configuration(self) -> dict[str, str | None]:
-        for_good = {"delta.logRetentionDuration": FOR_GOOD} if self._spec.keeps_versions else {}
-        return {
-            "delta.deletedFileRetentionDuration": RETENTION,
-            "delta.dataSkippingStatsColumns": ",".join(self._spec.indexed),
-            **for_good,
-        }
-
-    def _options(self) -> dict[str, str]:
-        options = delta_options(self.url)
-        if options:  # by default, deltalake retries each of its requests for three minutes
-            options["retry_timeout"] = f"{patience_seconds() * 1000:.0f}ms"
-        return options
 
 
 def _schema_in(table: DeltaTable) -> pa.Schema:

@@ -22,9 +22,10 @@ from lightning_fabric import Fabric
 from models.errors import ModelError
 from models.evaluation.validation import render_validation, validate
 from models.images import RgbImage
-from models.modelfile import STUDENT_BASE, build, read_model_file
+from models.modelfile import build, read_model_file
 from models.networks.architectures import architecture_of, build_network, preset
 from models.rain.banks import load_training_data
+from models.shipped import WEIGHTS
 from models.training.config import TrainConfig
 from models.training.distill.default_teacher import default_teacher
 from models.training.distill.objective import Distillation, DistillConfig, Lineage
@@ -179,7 +180,7 @@ def measure_lead(fabric: Fabric, teacher: Teacher, student: Path | None, data: P
 
 def incumbent(config: TrainConfig) -> Path | None:
     """Return the weights that a training starts from, or else the shipped ones of its size, or else None."""
-    path = Path(config.init) if config.init else STUDENT_BASE.with_name(f"{config.preset}.safetensors")
+    path = Path(config.init) if config.init else WEIGHTS / f"{config.preset}.safetensors"
     return path if path.exists() else None
 
 

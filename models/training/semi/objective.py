@@ -1,7 +1,7 @@
 """Semi-supervised training of any network (`SemiSupervised`): labelled pairs, and real rain without labels.
 
 With DRD-Net this is a reconstruction of Semi-DRDNet (arXiv 2204.02772), whose formulas could not be obtained; it is
-based on re-rain. It is stage 2 of a training: it starts from trained weights, at a low learning rate, and with
+based on re-rain. It continues a training: it starts from trained weights, at a low learning rate, and with
 BatchNorm frozen, because real and synthetic rain differ in their statistics.
 """
 

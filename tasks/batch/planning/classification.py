@@ -75,7 +75,7 @@ class Classifier:
             to_do = ~self._done(verdict, stale) | _restored(images, verdict, index)
             self._count(verdict, stale, to_do)
             self.rejected_for += index.count_reasons(verdict, ~to_do)
-            self._keep(images, verdict.known, to_do, owners, claimed)
+            self._keep(images, verdict.has_row, to_do, owners, claimed)
 
     def finish(self, catalog: Catalog) -> None:
         """Decide which candidates collide, after the whole listing has been added."""
@@ -115,10 +115,10 @@ class Classifier:
         self._made = made
 
     def _keep(
-        self, images: pl.DataFrame, known: Mask, to_do: Mask, owners: Owners, claimed: ClaimedNames
+        self, images: pl.DataFrame, has_row: Mask, to_do: Mask, owners: Owners, claimed: ClaimedNames
     ) -> None:
         """Queue the pending images of a chunk, except colliding ones."""
-        images, known = images.filter(pl.Series(to_do)), known[to_do]
+        images, has_row = images.filter(pl.Series(to_do)), has_row[to_do]
         if images.is_empty():
             return
         refs, outputs = to_refs(images), self._request.output_urls(images["key"])
@@ -128,11 +128,12 @@ class Classifier:
             colliding = contested & ~same_name
             colliding |= claimed.claim(outputs, ~colliding)
             self._candidates += [
-                Candidate(refs[at], outputs[at], bool(known[at])) for at in np.flatnonzero(colliding).tolist()
+                Candidate(refs[at], outputs[at], bool(has_row[at]))
+                for at in np.flatnonzero(colliding).tolist()
             ]
             refs = [ref for ref, collides in zip(refs, colliding, strict=True) if not collides]
-            known = known[~colliding]
-        self._append(refs, known.tolist())
+            has_row = has_row[~colliding]
+        self._append(refs, has_row.tolist())
 
     def _hashes(self, keys: pl.Series) -> ShortHashes:
         sources = pl.Series([self._request.scope.source]).new_from_index(0, len(keys))
@@ -147,17 +148,17 @@ class Classifier:
             (*self.contest.outputs, *(outputs[at] for at in chosen)),
         )
 
-    def _append(self, refs: list[ImageRef], again: list[bool]) -> None:
+    def _append(self, refs: list[ImageRef], has_row: list[bool]) -> None:
         self.counts["pending"] += len(refs)
         self.counts["pending_bytes"] += sum(ref.size_bytes for ref in refs)
         self.counts["pending_pixels"] += sum(map(estimated_pixels, refs))
-        self._pending.append(refs, again)
+        self._pending.append(refs, has_row)
 
     def _pending_images(self) -> Iterator[Candidate]:
         for part in chunks(self._pending.refs(), CHUNK):
             outputs = self._request.output_urls(pl.Series("key", [ref.key for ref, _ in part]))
             yield from (
-                Candidate(ref, output, again) for (ref, again), output in zip(part, outputs, strict=True)
+                Candidate(ref, output, has_row) for (ref, has_row), output in zip(part, outputs, strict=True)
             )
 
 

@@ -35,6 +35,7 @@ class Candidate:
     output: str
     """URL of its output."""
     has_row: bool
+    """Whether a row with its identity exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ class ClaimedNames:
         hashes = hash_texts(self.folding.fold(outputs))
         positions = np.flatnonzero(wanted)
         first = np.zeros(len(hashes), np.bool_)
-        first[positions[np.unique(hashes[positions], return_index=True)[1]]] = True
+        _, first_of_each = np.unique(hashes[positions], return_index=True)
+        first[positions[first_of_each]] = True
         free = first & ~find(self._taken, hashes)[1]
         self._taken = np.sort(np.concatenate([self._taken, hashes[free]]))
         return wanted & ~free

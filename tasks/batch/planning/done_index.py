@@ -41,11 +41,11 @@ _WIDTH = 39
 class Verdict:
     """The status of several images, one flag per image.
 
-    All flags except `known` refer to the latest row of a key, and only if that row has the listed etag. `known`
+    All flags except `has_row` refer to the latest row of a key, and only if that row has the listed etag. `has_row`
     means that a row with this identity exists, not necessarily the latest.
     """
 
-    known: Mask
+    has_row: Mask
     rejected: Mask
     derained: Mask
     gone: Mask
@@ -85,7 +85,7 @@ class DoneIndex:
             numbers = self.numbers[positions]
         rejected = same & (flags & _REJECTED > 0)
         return Verdict(
-            known=same | find(self.earlier, hash_pairs(key_hashes, etag_hashes))[1],
+            has_row=same | find(self.earlier, hash_pairs(key_hashes, etag_hashes))[1],
             rejected=rejected,
             derained=same & ~rejected,
             gone=flags & _GONE > 0,

@@ -11,7 +11,7 @@ from infra.storage.location import ObjectNotFound
 from tasks.media.key_hashes import chunks
 
 SCHEMA = {"key": pl.String, "etag": pl.String, "size_bytes": pl.Int64, "archived": pl.Boolean}
-CHUNK = 65_536
+OUTPUT_CHUNK = 65_536
 
 
 def to_frame(refs: Sequence[ImageRef]) -> pl.DataFrame:
@@ -28,6 +28,6 @@ def to_refs(frame: pl.DataFrame) -> list[ImageRef]:
 def output_frames(objects: Iterable[ImageRef]) -> Iterator[pl.DataFrame]:
     """Read the listing of a destination as a stream of frames; a missing destination is empty."""
     try:
-        yield from map(to_frame, chunks(objects, CHUNK))
+        yield from map(to_frame, chunks(objects, OUTPUT_CHUNK))
     except ObjectNotFound:
         return

@@ -198,10 +198,8 @@ def _are_equal(one: Image.Image, other: Image.Image) -> bool:
 def _with_filler(jpeg: JpegFile, data: bytes) -> bytes:
     pieces, position = [], 0
     for scan in jpeg.scans:
-        pieces += [
-            data[position : scan.end].rstrip(b"\xff"),
-            _FILLER,
-        ]  # these bytes are padding before a marker
+        # Bytes 0xFF at the end are padding before a marker.
+        pieces += [data[position : scan.end].rstrip(b"\xff"), _FILLER]
         position = scan.end
     return b"".join([*pieces, data[position : jpeg.end], END_OF_IMAGE])
 

@@ -24,7 +24,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "weights"
     folder.mkdir()
     for module in (ship, cards):
-        monkeypatch.setattr(module, "STUDENT_BASE", folder / "student-base.safetensors")
+        monkeypatch.setattr(module, "WEIGHTS", folder)
         monkeypatch.setattr(module, "RESULTS", tmp_path)
     return folder
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.common.process_tree import ProcessTree, Sample
 from benchmarks.speed.where_time_goes import CORES, Job, core_parts, rows_of_view, worker_parts
-from tasks.waves.timing import Phase, ShardTiming
+from tasks.workers.timing import Phase, ShardTiming
 
 COORDINATOR, WORKERS, SERVER = 1, (2, 3), 9
 

@@ -14,6 +14,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rainy").mkdir()
     (tmp_path / "out").mkdir()
+    (tmp_path / "Urlaub 2024").mkdir()
     for name in ("photo.jpg", "rainy/a.png", "rainy/b[1].png"):
         (tmp_path / name).write_bytes(b"")
     return tmp_path
@@ -66,6 +67,7 @@ def test_one_object_of_a_bucket_is_taken_alone() -> None:
     [
         (["nosuch"], "nosuch: no such file or folder"),
         (["foto.jpg"], "foto.jpg: no such file or folder; did you mean photo.jpg?"),
+        (["Urlaub", "2024", "out"], "Urlaub: no such file or folder; did you mean Urlaub 2024? (in quotes"),
         (["./rany/", "out"], "./rany/: no such file or folder; did you mean rainy?"),
         (["rainy", "./rainy"], "./rainy is rainy: "),
         (["rainy", "rainy/out"], "rainy/out lies inside rainy: "),
@@ -77,6 +79,7 @@ def test_one_object_of_a_bucket_is_taken_alone() -> None:
         (["rainy/a.png", "photo.jpg", "out"], "photo.jpg is in another folder than rainy/a.png"),
         (["rainy/a.png", "rainy", "out"], "rainy: a folder among several places"),
         (["rainy/a.png", "rainy/b[1].png", "photo.jpg"], "photo.jpg: the last place is where"),
+        (["rainy", "./photo.jpg"], "./photo.jpg: the last place is where"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -144,7 +144,8 @@ class TestReplacing:
     ) -> None:
         assert run(["rainy", "out", "--redo", "stale"]) == 0
         lines = capsys.readouterr().err.splitlines()
-        said = lines.index(f"derain: 3 outputs in {here / 'out'} will be replaced; --keep-old keeps them")
+        (said,) = (i for i, line in enumerate(lines) if f"3 files in {here / 'out'} will be replaced" in line)
+        assert lines[said].endswith("; --keep-old keeps them")
         assert said < next(i for i, line in enumerate(lines) if "3 of 3 images, " in line)
         assert all(outputs(here / "out")[name] != data for name, data in earlier.items())
 
@@ -155,7 +156,7 @@ class TestReplacing:
         name = next(path.name for path in (here / "rainy").iterdir())
         (here / "out" / name).write_bytes(b"dear to somebody")
         assert run(["rainy", "out", "--keep-old", *MODEL]) == 0
-        assert "1 output" in capsys.readouterr().err
+        assert f"1 file in {here / 'out'} will be replaced, and kept in " in capsys.readouterr().err
         (aside,) = here.glob("out-old-*")
         assert outputs(aside) == {name: b"dear to somebody"}
 
@@ -179,12 +180,23 @@ def test_a_rejected_image_has_its_reason_in_the_last_lines_and_in_status(
 ) -> None:
     (here / "rainy" / "empty.png").write_bytes(b"")
     assert run(["rainy", "out", *MODEL]) == 0
-    assert "1 rejected (1 zero bytes)" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "1 rejected (1 zero bytes)" in printed
+    assert "\nrejected: empty.png (zero bytes)\n" in printed
     assert run(["status", "rainy", "out", *MODEL]) == 0
     said = capsys.readouterr().out
     assert "3 done (" in said
     assert "1 rejected (1 zero bytes)" in said
     assert "rejected  empty.png: zero bytes" in said
+
+
+def test_of_many_rejected_images_the_first_are_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(7):
+        (here / "rainy" / f"empty-{number}.png").write_bytes(b"")
+    assert run(["rainy", "out", *MODEL]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("rejected: "))
+    assert line.startswith("rejected: empty-0.png (zero bytes), empty-1.png (zero bytes)")
+    assert line.endswith("empty-4.png (zero bytes), and 2 more; derain status lists them")
 
 
 def test_a_destination_that_was_never_written_to_is_noticed(

@@ -32,8 +32,12 @@ def test_the_derained_photograph_is_next_to_its_source_and_nothing_else_is_made(
         assert derained.getexif()[0x010E] == "a rainy day"
     said = capsys.readouterr()
     (line,) = said.out.splitlines()
-    assert line.startswith(f"{photograph.with_name('photo-derained.png')}: rain removed: ")
-    assert said.err.splitlines()[0] == "derain: reading photo.png"
+    assert line.startswith(f"{photograph.with_name('photo-derained.png')}: rain removed from ")
+    assert said.err.splitlines() == [
+        "derain: reading photo.png",
+        "derain: loading the network",
+        "derain: deraining 0.0 megapixels",
+    ]
     assert sorted(path.name for path in photograph.parent.iterdir()) == ["photo-derained.png", "photo.png"]
 
 

@@ -10,8 +10,9 @@ from prefect.exceptions import FailedRun
 from flows.curate import curate
 from infra.catalog.pseudo_labels import PseudoLabels
 from models.modelfile import STUDENT_BASE
+from models.shipped import WEIGHTS
 from tasks.curation.summary import CurationSummary, Decided
-from tasks.waves.stage import Unfinished
+from tasks.workers.unfinished import Unfinished
 from tests.support.help_texts import assert_help_explains_every_parameter
 from tests.support.worlds.pools import rainy_crops, write_pool
 
@@ -56,9 +57,7 @@ def test_crops_that_are_pending_are_one_line(workspace, monkeypatch):
 @pytest.mark.slow
 def test_a_pool_is_judged_on_workers(workspace):
     ids = write_pool(workspace, rainy_crops(2))
-    done = curate.fn(
-        teacher=str(STUDENT_BASE), independent=[str(STUDENT_BASE.with_name("student-small.safetensors"))]
-    )
+    done = curate.fn(teacher=str(STUDENT_BASE), independent=[str(WEIGHTS / "student-small.safetensors")])
     assert done.is_completed()
     assert str(done.message).startswith("2 crops decided: ")
     assert PseudoLabels(str(workspace)).rows()["crop_id"].sort().to_list() == sorted(ids)

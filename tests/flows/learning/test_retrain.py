@@ -1,4 +1,4 @@
-"""The flow retrain: the loop from a pool to a gate decision, killed in every stage; a further run does nothing."""
+"""The flow retrain: the loop from a pool to a gate decision, killed in every step; a further run does nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from prefect import Flow, State
 from prefect.states import Completed, Failed
 
-from flows import retrain as stages
+from flows import retrain as steps
 from flows.retrain import retrain
 from infra.catalog.promotions import Ledger
 from infra.catalog.pseudo_labels import PseudoLabels
@@ -66,12 +66,12 @@ def retrain_to_the_end(place: str, token: str) -> None:
     os.setsid()
     os.environ[VARIABLE] = f"{place}:group:{token}"
     for name in NAMES:
-        setattr(stages, name, without_server(getattr(stages, name)))
+        setattr(steps, name, without_server(getattr(steps, name)))
     retrain.fn(preset="smoke")
 
 
 @pytest.mark.slow
-def test_killed_in_every_stage_the_whole_loop_is_resumed(
+def test_killed_in_every_step_the_whole_loop_is_resumed(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     for number, place in enumerate(PLACES):
@@ -80,18 +80,18 @@ def test_killed_in_every_stage_the_whole_loop_is_resumed(
         run.join(PATIENCE)
         assert (run.exitcode, token.exists()) == (-signal.SIGKILL, False), place
     for name in NAMES:
-        monkeypatch.setattr(stages, name, without_server(getattr(stages, name)))
+        monkeypatch.setattr(steps, name, without_server(getattr(steps, name)))
     done = retrain.fn(preset="smoke")
     assert done.is_completed(), done.message
     assert_done_once(workspace)
     reported = Path(str(done.message).partition("results of all stages: ")[2])
-    assert [stage["name"] for stage in json.loads(reported.read_text())["stages"]] == list(NAMES)
+    assert [step["name"] for step in json.loads(reported.read_text())["stages"]] == list(NAMES)
     again = retrain.fn(preset="smoke")
     assert "nothing new to learn from" in str(again.message)
 
 
 def assert_done_once(workspace: Path) -> None:
-    """Assert that every stage left its results exactly once."""
+    """Assert that every step left its results exactly once."""
     settings = read_settings()
     labels = PseudoLabels(str(workspace)).rows()
     assert (labels.height, labels["crop_id"].n_unique()) == (4, 4)
@@ -104,13 +104,13 @@ def assert_done_once(workspace: Path) -> None:
     assert len(client.search_model_versions(f"name = '{STUDENT}'")) == 2  # the shipped one and the challenger
     (decided,) = [row for row in Ledger(str(workspace)).rows(STUDENT) if row.decision != "adopted"]
     assert decided.decision in ("promoted", "refused")
-    assert decided.to_version == Registry(settings).standing(STUDENT).challenger
+    assert decided.to_version == Registry(settings).aliases(STUDENT).challenger
 
 
 def test_a_student_is_distilled_from_what_was_fine_tuned(workspace: Path, monkeypatch: pytest.MonkeyPatch):
     asked: dict[str, dict[str, Any]] = {}
 
-    def stage(name: str) -> Callable[..., State[Any]]:
+    def step(name: str) -> Callable[..., State[Any]]:
         def run(**parameters: Any) -> State[Any]:
             asked[name] = parameters
             return Completed(message="done", data=SimpleNamespace(model=f"models:/{name}/7"))
@@ -118,7 +118,7 @@ def test_a_student_is_distilled_from_what_was_fine_tuned(workspace: Path, monkey
         return run
 
     for name in NAMES:
-        monkeypatch.setattr(stages, name, stage(name))
+        monkeypatch.setattr(steps, name, step(name))
     data = write_training_folder(workspace / "data")
     assert retrain.fn(preset="smoke", data=str(data)).is_completed()
     assert tuple(asked) == NAMES
@@ -127,8 +127,8 @@ def test_a_student_is_distilled_from_what_was_fine_tuned(workspace: Path, monkey
     assert asked["evaluate"]["challenger"] == asked["promote"]["challenger"] == "models:/distill/7"
 
 
-def test_a_stage_that_fails_is_named(workspace: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stages, "curate", lambda **parameters: Failed(message="no room"))
+def test_a_step_that_fails_is_named(workspace: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(steps, "curate", lambda **parameters: Failed(message="no room"))
     failed = retrain.fn(preset="smoke")
     assert failed.is_failed()
     assert str(failed.message).startswith("curate: no room; the next run resumes here")

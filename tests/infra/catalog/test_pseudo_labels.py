@@ -11,7 +11,7 @@ import pytest
 from deltalake import write_deltalake
 
 from infra.catalog import pseudo_label_zarr
-from infra.catalog.delta import compaction, table
+from infra.catalog.delta import compaction, options
 from infra.catalog.delta.schema import records_table
 from infra.catalog.pool_zarr import CROP_SIDE
 from infra.catalog.pseudo_label_zarr import PseudoPixels
@@ -52,7 +52,7 @@ def test_a_ledger_of_before_reasons_had_details_is_read_and_extended(labels):
 
 def test_each_version_stays_a_training_set(labels, monkeypatch):
     """Pseudo-labels are replaced by better ones, kept, rejected by a rule or a reviewer, and accepted again."""
-    monkeypatch.setattr(table, "RETENTION", "interval 0 seconds")
+    monkeypatch.setattr(options, "RETENTION", "interval 0 seconds")
     monkeypatch.setattr(compaction, "COMPACT_AT", 2)
     kept = replace(row(2, decision="kept", zarr_group=None), zarr_row=None)
     steps = [

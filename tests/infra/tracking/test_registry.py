@@ -17,7 +17,7 @@ from infra.tracking.model_artifact import CONFIG_FILE, WEIGHTS_FILE
 from infra.tracking.registry import Registry
 from infra.tracking.server import ModelNotFound, TrackingUnreachable
 from models.modelfile import STUDENT_BASE, ModelFile, ModelFileInvalid, pack, read_model_file
-from models.shipped import DEFAULT_WEIGHTS
+from models.shipped import DEFAULT_WEIGHTS, WEIGHTS
 from tasks.resolved_model import resolve_model
 from tests.support.samples.networks import random_network
 from tests.support.samples.students import random_student
@@ -148,9 +148,9 @@ def test_a_teacher_that_ships_is_registered_when_it_is_asked_for(
     settings = _settings(tmp_path / "workspace")
     resolve_model(settings, CHAMPION)
     with pytest.raises(ModelNotFound):
-        Registry(settings).standing(name)
+        Registry(settings).aliases(name)
     chosen = resolve_model(settings, f"models:/{name}@champion")
-    shipped = read_model_file(STUDENT_BASE.with_name(weights))
+    shipped = read_model_file(WEIGHTS / weights)
     assert (chosen.model_file, chosen.version) == (shipped, "1")
 
 
@@ -161,7 +161,7 @@ def test_a_challenger_before_the_first_run_keeps_the_shipped_weights_from_nothin
     number = registry.register_challenger("derain-student", b"better", b"config")
     registry.register_shipped(b"weights", b"config")
     assert (number, registry.resolve(CHAMPION).weights) == ("1", b"weights")
-    assert registry.standing("derain-student").challenger == number
+    assert registry.aliases("derain-student").challenger == number
 
 
 def test_a_challenger_belongs_to_the_run_that_trained_it(new: Callable[..., Registry]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from statistics import fmean
 
 import pytest
@@ -16,12 +15,13 @@ from models.pseudo_labels.layer_maps import agreement_map, directions, rain_foun
 from models.pseudo_labels.scores import combined_score, confidence, layer_score, structure_leak
 from models.pseudo_labels.texture_features import fit_features, texture_features
 from models.pseudo_labels.tta import mirrored_rain_layer
+from models.shipped import WEIGHTS
 from tasks.media.samples import rain_on
 from tests.support.samples.photographs import PHOTOGRAPHS, as_floats, photograph
 from tests.support.worlds.pools import RAIN
 
 SIDE = 96
-SMALL = Path(STUDENT_BASE).with_name("student-small.safetensors")
+SMALL = WEIGHTS / "student-small.safetensors"
 CAT = as_floats(photograph("chelsea", SIDE))
 
 

@@ -11,8 +11,9 @@ from infra.records import Scope
 from tasks.batch.shards import ShardJob
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec
-from tasks.waves.loaded import StagedModel
-from tasks.waves.stage import Shard, ShardResult, Unfinished
+from tasks.waves.stage import Shard, ShardResult
+from tasks.workers.loaded import StagedModel
+from tasks.workers.unfinished import Unfinished
 from tests.support.samples.records import record, ref
 
 JOB = ShardJob(

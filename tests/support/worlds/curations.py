@@ -11,13 +11,14 @@ from infra.catalog.pseudo_labels import PseudoLabels
 from infra.records import ImageRef
 from infra.storage.location import open_location
 from models.modelfile import STUDENT_BASE
+from models.shipped import WEIGHTS
 from tasks.curation.coordinator import curate_pool
 from tasks.curation.planning import CurationRequest
 from tasks.curation.summary import CurationSummary
 from tests.support.worlds.pools import RecordingExecutor, settings_of
 
 STUDENT = str(STUDENT_BASE)
-SMALL = str(STUDENT_BASE.with_name("student-small.safetensors"))
+SMALL = str(WEIGHTS / "student-small.safetensors")
 LIMITS = {"informedness": 0.2, "score": 0.3, "neighbours": 0}
 """Crops of the tests are small: probes cover much of them."""
 

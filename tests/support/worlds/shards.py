@@ -15,8 +15,8 @@ from tasks.batch.shards import ShardJob
 from tasks.codec import Picture, PictureForm
 from tasks.codec.exports import Export
 from tasks.media.opening import MediumSpec
-from tasks.waves.loaded import StagedModel
 from tasks.waves.stage import ShardResult
+from tasks.workers.loaded import StagedModel
 
 SPEC = MediumSpec("mem://in", "mem://out", Export("png"), 1_000)
 

@@ -20,7 +20,7 @@ from tasks.batch.preflight import prepare
 from tasks.codec.exports import Export
 from tasks.media.sources import Selection
 from tasks.refusals import PreflightFailed
-from tasks.waves.loaded import loaded_engine, stage
+from tasks.workers.loaded import loaded_engine, stage_model
 from tests.support.samples.images import encoded, picture, reopened
 from tests.support.samples.networks import random_network
 from tests.support.worlds.batch import World, changed_photo, model_path, outputs
@@ -196,7 +196,7 @@ def test_a_full_disk_is_refused_before_any_work(new_world: Callable[..., World])
 
 def test_a_damaged_staged_model_is_noticed_and_the_next_run_mends_it(world: World) -> None:
     world.put_photos(1)
-    staged = stage(read_model_file(model_path(world.root)), "tiny", "file", world.settings.workspace)
+    staged = stage_model(read_model_file(model_path(world.root)), "tiny", "file", world.settings.workspace)
     for part, damage in ((".safetensors", b"\0"), (".json", b" ")):
         path = world.root / "workspace" / "models" / f"{staged.digest}{part}"
         path.write_bytes(path.read_bytes()[:-1] + damage + b"\n")

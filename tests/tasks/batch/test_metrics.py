@@ -20,7 +20,7 @@ from infra.settings import Settings
 from infra.storage.lease import LeaseHeld
 from tasks.batch.metrics import failure_metrics, publish_metrics
 from tasks.refusals import PreflightFailed
-from tasks.waves.timing import IMAGE_PHASES, Phase
+from tasks.workers.timing import IMAGE_PHASES, Phase
 from tests.support.samples.reports import summary
 from tests.support.worlds.batch import World
 
@@ -162,7 +162,7 @@ def test_the_commands_export_their_refusals(prom: Path):
     assert not prom.exists()
 
 
-def test_a_run_knows_the_seconds_of_its_stages(world: World):
+def test_a_run_knows_the_seconds_of_its_parts(world: World):
     world.put_photos(1)
     found = world.derain()
     assert set(found.stage_seconds) == {"planning", "deraining", "verifying"}

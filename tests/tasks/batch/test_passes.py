@@ -9,7 +9,7 @@ import pytest
 from models.engine import TilingRefused
 from tasks.batch.shards import can_derain
 from tasks.codec import ImageRejected
-from tasks.waves.timing import Phase
+from tasks.workers.timing import Phase
 from tests.support.worlds.shards import JOB, Derain, Inverter, Memory, left_of, rows_of
 
 
@@ -45,7 +45,7 @@ def test_images_that_wait_for_others_of_their_size_are_bounded(
 def test_threads_decode_ahead_of_batches_but_no_large_images(
     derain: Derain, monkeypatch: pytest.MonkeyPatch, batch_images: int, is_large: bool, ahead: bool
 ) -> None:
-    monkeypatch.setattr("tasks.waves.reading.needs_lock", lambda pixels: is_large)
+    monkeypatch.setattr("tasks.workers.reading.needs_lock", lambda pixels: is_large)
     memory = Memory()
     result = derain("abcdefgh", memory, Inverter(batch_images))
     assert [record.key for record in result.records] == list("abcdefgh")

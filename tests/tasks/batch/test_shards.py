@@ -10,8 +10,8 @@ import pytest
 from infra.errors import ObjectStillChanging, StorageError
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
 from tasks.codec import ImageRejected
-from tasks.waves.reading import FAULTS_IN_A_ROW
-from tasks.waves.timing import IMAGE_PHASES, IN_BACKGROUND, Phase
+from tasks.workers.reading import FAULTS_IN_A_ROW
+from tasks.workers.timing import IMAGE_PHASES, IN_BACKGROUND, Phase
 from tests.support.worlds.shards import Derain, Memory, left_of, rows_of
 
 TIME_OUT = StorageError("mem://in/x: time-out (gave up after 7 attempts)")

@@ -81,5 +81,5 @@ def test_a_run_keeps_the_version_that_it_began_with(world: World, monkeypatch: p
     monkeypatch.setattr("tasks.batch.stage.failpoint", promoted_meanwhile)
     world.put_photos(9)  # more than a wave
     assert world.derain(model=CHAMPION_URL).counts.derained == 9
-    assert (serving, Registry(world.settings).standing(STUDENT).champion) == (["2"], "2")
+    assert (serving, Registry(world.settings).aliases(STUDENT).champion) == (["2"], "2")
     assert set(versions(world).values()) == {"1"}

@@ -13,9 +13,9 @@ from tasks.curation.acceptance import (
     TEMPORAL,
     Candidate,
     History,
-    Refusal,
+    Rejection,
     Scores,
-    refusal_of,
+    rejection_of,
     rule_on,
 )
 
@@ -35,8 +35,8 @@ def decisions(candidates: list[Candidate], history: History = NEW, quota: int = 
 
 
 def test_good_ones_pass():
-    assert refusal_of(AGREE, GOOD, LIMITS) is None
-    assert refusal_of(TEMPORAL, SEEN, LIMITS) is None
+    assert rejection_of(AGREE, GOOD, LIMITS) is None
+    assert rejection_of(TEMPORAL, SEEN, LIMITS) is None
 
 
 @pytest.mark.parametrize(
@@ -53,19 +53,19 @@ def test_good_ones_pass():
         ({"agreement": float("nan")}, "independent networks found other rain"),
     ],
 )
-def test_each_limit_refuses_with_its_reason(change, words):
-    refusal = refusal_of(AGREE, replace(GOOD, **change), LIMITS)
-    assert refusal is not None
-    assert refusal.reason == words
+def test_each_limit_rejects_with_its_reason(change, words):
+    rejection = rejection_of(AGREE, replace(GOOD, **change), LIMITS)
+    assert rejection is not None
+    assert rejection.reason == words
     (name,) = change
     shown = "informedness" if name == "rain_recall" else name
-    assert re.fullmatch(rf"{shown} \S+, at (least|most) \S+ is (needed|allowed)", str(refusal.details))
+    assert re.fullmatch(rf"{shown} \S+, at (least|most) \S+ is (needed|allowed)", str(rejection.details))
 
 
 def test_a_moving_scene_gives_no_background():
-    moves = Refusal("the scene does not stand still", "score 0.2, at least 0.5 is needed")
-    assert refusal_of(TEMPORAL, replace(SEEN, score=0.2), LIMITS) == moves
-    found = refusal_of(TEMPORAL, replace(SEEN, rain_found=0.0), LIMITS)
+    moves = Rejection("the scene does not stand still", "score 0.2, at least 0.5 is needed")
+    assert rejection_of(TEMPORAL, replace(SEEN, score=0.2), LIMITS) == moves
+    found = rejection_of(TEMPORAL, replace(SEEN, rain_found=0.0), LIMITS)
     assert found is not None
     assert found.reason == "no rain found"
 
@@ -79,7 +79,7 @@ def test_the_best_of_a_source_group_fill_its_quota():
         "w": "rejected",
         "z": "accepted",
     }
-    assert next(each.refusal for each in found if each.candidate.crop_id == "w") == Refusal(
+    assert next(each.rejection for each in found if each.candidate.crop_id == "w") == Rejection(
         "the quota of its source group is full", "2 crops"
     )
 
@@ -91,7 +91,7 @@ def test_crops_accepted_by_earlier_runs_count():
 
 def test_an_accepted_one_is_replaced_only_by_a_better_one():
     before = replace(NEW, ranks={"x": (0, 0.7), "y": (0, 0.5), "z": (0, 0.5)}, taken={"a": 3})
-    worse = candidate("z", 0.9, refusal=Refusal("detail is lost"))
+    worse = candidate("z", 0.9, rejection=Rejection("detail is lost"))
     assert decisions([candidate("x", 0.6), candidate("y", 0.6), worse], before) == {
         "x": "kept",
         "y": "accepted",

@@ -36,11 +36,11 @@ def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world, monke
     first = world.curate("r1")
     assert total(first) == len(ids)
     assert first.decided.accepted >= 2
-    assert first.decided.accepted == first.standing == len(world.accepted())
+    assert first.decided.accepted == first.in_force == len(world.accepted())
     assert all(row["reason"] for row in world.rows("r1").values() if row["decision"] == "rejected")
     version = world.labels.version()
     second = world.curate("r2")
-    assert (total(second), second.standing, second.page) == (0, first.standing, first.page)
+    assert (total(second), second.in_force, second.page) == (0, first.in_force, first.page)
     assert (world.labels.version(), sorted(world.judges.judged)) == (version, sorted(ids))
     more = write_pool(world.workspace, rainy_crops(1)[:1], run_id="later")
     monkeypatch.setattr(compaction, "COMPACT_AT", 2)
@@ -109,7 +109,7 @@ def test_a_reviewer_has_the_last_word(world):
     assert (row["rule"], row["reviewer_decision"]) == ("reviewer-1", "accept")
     assert str(row["zarr_group"]).startswith("pseudo/r2-")
     again = world.curate("r3", decisions=path, score=0.5)
-    assert (total(again), again.standing) == (0, summary.standing)
+    assert (total(again), again.in_force) == (0, summary.in_force)
     world.curate("r4", score=0.3)  # other limits: all is judged again
     assert world.rows("r4")[taken[0]]["reason"] == "a reviewer rejected this crop"
     assert world.rows("r4")[refused[0]]["decision"] == "kept"
@@ -151,7 +151,7 @@ def test_clean_photographs_and_noise_are_rejected(world):
     clean = [photograph(name, SIDE) for name in PHOTOGRAPHS[:3]]
     ids = write_pool(world.workspace, [*clean, noise, np.full_like(noise, 90)])
     summary = world.curate("r1")
-    assert (summary.decided.accepted, summary.standing, summary.streaks) == (0, 0, 0)
+    assert (summary.decided.accepted, summary.in_force, summary.streaks) == (0, 0, 0)
     reasons = {crop: str(row["reason"]) for crop, row in world.rows("r1").items()}
     assert all(reasons.values())
     assert reasons[ids[-1]] == "no rain found"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from infra.catalog.pseudo_label_zarr import PseudoPixels
 from tasks.curation import coordinator, judged_shards, judging
-from tasks.curation.acceptance import AGREE, Scores, refusal_of
+from tasks.curation.acceptance import AGREE, Scores, rejection_of
 from tasks.curation.judged_shards import Judged
 from tasks.curation.judging import CropRef, JudgingJob
 from tests.support.worlds.curations import CurationWorld, total
@@ -17,7 +18,7 @@ from tests.support.worlds.pools import rainy_crops, write_pool
 
 SCORES = Scores(0.5, 0.02, 0.6, 0.8, 0.7, 0.9, None, 1.0, 0.5, None)
 STRICT = 0.99
-"""A minimum score that refuses every crop."""
+"""A minimum score that rejects every crop."""
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def judge(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> tuple[Judged, PseudoPixels]:
         found.append(crop.key)
         pixels = PseudoPixels(np.full((512, 512, 3), 7, np.uint8), np.full((512, 512), 200, np.uint8))
-        return Judged(crop.key, AGREE, SCORES, refusal_of(AGREE, SCORES, job.limits)), pixels
+        return Judged(crop.key, AGREE, SCORES, rejection_of(AGREE, SCORES, job.limits)), pixels
 
     monkeypatch.setattr(judging, "judge", judge)
     return found
@@ -75,6 +76,18 @@ def test_a_killed_run_is_finished_by_the_next(world, monkeypatch, judged, point,
     assert world.labels.pixels(accepted).confidence.any(axis=(1, 2)).all()
 
 
+def test_markers_keep_the_reason_for_a_rejection_under_its_first_key(world, monkeypatch, judged):
+    write_pool(world.workspace, rainy_crops(1))
+    killed_at(world, monkeypatch, "after-judged", score=STRICT)
+    (marker,) = Path(world.workspace).glob("pseudo/judged/*/*.json")
+    (stored,) = json.loads(marker.read_text())
+    assert stored["refusal"]["reason"] == "low score"
+    assert "rejection" not in stored
+    judged.clear()
+    done = world.curate("r2", score=STRICT)
+    assert (judged, done.decided.rejected) == ([], 1)
+
+
 def test_pixels_that_a_reviewer_asks_for_are_made_again(world, judged):
     (crop,) = write_pool(world.workspace, rainy_crops(1))
     world.curate("r0", score=STRICT)
@@ -91,7 +104,7 @@ def test_decisions_beyond_the_limit_wait_for_the_next_run(world, judged):
     first = world.curate("r2", decisions=path, limit=1, score=STRICT)
     assert (first.decided.accepted, first.waiting) == (1, 1)
     second = world.curate("r3", decisions=path, score=STRICT)
-    assert (second.decided.accepted, second.standing) == (1, 2)
+    assert (second.decided.accepted, second.in_force) == (1, 2)
 
 
 def test_a_limit_does_not_discard_what_a_killed_run_judged(world, monkeypatch, judged):

@@ -17,7 +17,7 @@ from tasks.codec import ImageRejected
 from tasks.codec.exports import Export
 from tasks.media.frames import Frames, list_frames
 from tasks.media.medium import MediumSpec
-from tasks.waves.loaded import StagedModel, loaded_engine, stage
+from tasks.workers.loaded import StagedModel, loaded_engine, stage_model
 from tests.support.worlds.batch import PATIENCE, World, frames, model_path, outputs
 from tests.support.worlds.films import film
 
@@ -32,7 +32,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 def _derained(world: World, pixels: np.ndarray) -> np.ndarray:
     """Return the engine's output for frames, one image at a time."""
-    staged: StagedModel = stage(
+    staged: StagedModel = stage_model(
         read_model_file(model_path(world.root)), "tiny", "file", str(world.root / "beside")
     )
     engine = loaded_engine(staged, "cpu", world.settings.tile_pixels)

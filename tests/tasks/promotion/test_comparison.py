@@ -21,7 +21,7 @@ from models.modelfile import pack, write_model_file
 from tasks.media.manifests import ManifestInvalid
 from tasks.promotion.comparison import compare
 from tasks.promotion.evaluation import open_validation
-from tasks.promotion.recorded_evaluations import recall
+from tasks.promotion.evaluation_cache import recall
 from tasks.promotion.transaction import promote_challenger
 from tasks.resolved_model import resolve_model
 from tests.support.samples.images import encoded

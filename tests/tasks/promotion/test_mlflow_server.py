@@ -97,8 +97,8 @@ def test_promoted_and_rolled_back(tracked: Tracked):
         ("rolled_back", "2", "1"),
         ("rolled_back", "1", "2"),
     ]
-    standing = Registry(tracked.settings).standing(STUDENT)
-    assert (standing.champion, standing.previous, standing.challenger) == ("2", "1", "2")
+    aliases = Registry(tracked.settings).aliases(STUDENT)
+    assert (aliases.champion, aliases.previous, aliases.challenger) == ("2", "1", "2")
     assert resolve_model(tracked.settings, CHAMPION_URL).model_file == with_strength(1.0)
     kept = {ref.key.rpartition("/")[2] for ref in open_location(f"{tracked.bucket}/artifacts").list()}
     assert {"model.safetensors", "config.json", "MLmodel", "pyfunc_model.py", "comparison.html"} <= kept

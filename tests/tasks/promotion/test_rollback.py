@@ -16,7 +16,7 @@ from infra.tracking.registry import CHAMPION, STUDENT, Registry
 from infra.tracking.server import ModelNotFound, TrackingServer
 from tasks.promotion.transaction import (
     PromotionFailed,
-    opened,
+    open_transaction,
     roll_back,
 )
 from tests.support.worlds.promotion import champions, decisions, serving, tiny
@@ -29,7 +29,7 @@ def test_a_rollback_that_was_killed_is_brought_to_its_end(settings: Settings):
     roll_back(settings, 2, "to 2")
     assert killed(roll_back_to_the_end, settings, "after-ledger") == -signal.SIGKILL
     assert serving(settings) == "2"
-    with opened(settings, "next"):
+    with open_transaction(settings, "next"):
         assert serving(settings) == "1"
     assert decisions(settings)[-1] == ("rolled_back", "2", "1")
 

@@ -20,7 +20,7 @@ from tasks.promotion import transaction as promotion
 from tasks.promotion.gates import Verdict
 from tasks.promotion.transaction import (
     PromotionFailed,
-    opened,
+    open_transaction,
     promote_challenger,
     promotion_line,
     roll_back,
@@ -109,11 +109,11 @@ def test_too_small_a_set_decides_nothing(root: Path):
 def test_a_changed_photograph_is_named_and_nothing_is_changed(root: Path, settings: Settings):
     (_, other) = champions(settings, tiny(0), tiny(1))
     (root / "validation" / "clean" / "coffee.png").write_bytes(b"")
-    standing = Registry(settings).standing(STUDENT)
+    aliases = Registry(settings).aliases(STUDENT)
     with pytest.raises(ManifestInvalid, match=r"clean/coffee\.png"):
         promote_challenger(settings, other, "one")
-    now = Registry(settings).standing(STUDENT)
-    assert (now.champion, now.challenger, now.previous) == (standing.champion, standing.challenger, None)
+    now = Registry(settings).aliases(STUDENT)
+    assert (now.champion, now.challenger, now.previous) == (aliases.champion, aliases.challenger, None)
     assert "promoted" not in [decision for decision, *_ in decisions(settings)]
 
 
@@ -152,18 +152,18 @@ def test_a_model_of_another_name_is_refused_as_challenger(settings: Settings):
 @pytest.mark.parametrize("place", PLACES)
 def test_killed_anywhere_one_of_the_two_serves_and_the_next_run_repairs(settings: Settings, place: str):
     (_, second) = champions(settings, tiny(0), tiny(1))
-    with opened(settings, "founding"):  # the ledger begins
+    with open_transaction(settings, "founding"):  # the ledger begins
         pass
     assert killed(promote_to_the_end, settings, second, place) == -signal.SIGKILL
     assert serving(settings) in ("1", "2")
-    with opened(settings, "next"):
+    with open_transaction(settings, "next"):
         pass
     began = place != "after-gates"
     assert decisions(settings) == [("adopted", None, "1"), ("promoted", "1", "2")][: 1 + began]
-    standing = Registry(settings).standing(STUDENT)
-    assert (standing.champion, standing.settled) == (("2", 2) if began else ("1", 1))
+    aliases = Registry(settings).aliases(STUDENT)
+    assert (aliases.champion, aliases.settled) == (("2", 2) if began else ("1", 1))
     if began:
-        assert standing.previous == "1"
+        assert aliases.previous == "1"
         assert roll_back(settings, None, "back").to_version == "1"
 
 
@@ -185,7 +185,7 @@ def test_two_at_once_cannot_both_win(settings: Settings, monkeypatch: pytest.Mon
         in late.reasons
     )
     assert serving(settings) == "3"
-    with opened(settings, "at work"), pytest.raises(LeaseHeld, match="run at work"):
+    with open_transaction(settings, "at work"), pytest.raises(LeaseHeld, match="run at work"):
         roll_back(settings, None, "meanwhile")
 
 
@@ -195,7 +195,7 @@ def test_a_row_that_another_run_wrote_moves_no_alias(settings: Settings, monkeyp
     def raced(*arguments):
         raise PromotionRaced("another run decided")
 
-    with opened(settings, "founding"):
+    with open_transaction(settings, "founding"):
         pass
     monkeypatch.setattr(Ledger, "append", raced)
     with pytest.raises(PromotionRaced):
@@ -208,4 +208,4 @@ def test_weights_that_were_registered_are_not_registered_again(settings: Setting
     registry, challenger = Registry(settings), tiny(1)
     numbers = [registry.register_challenger(STUDENT, challenger.weights, challenger.config) for _ in range(2)]
     assert numbers == ["2", "2"]
-    assert registry.standing(STUDENT).challenger == "2"
+    assert registry.aliases(STUDENT).challenger == "2"

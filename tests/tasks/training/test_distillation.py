@@ -21,8 +21,8 @@ from models.training.config import TrainConfig
 from models.training.weight_interpolation import interpolate
 from tasks.training import distillation, distillation_request
 from tasks.training.distillation import Distilled, distil_student
-from tasks.training.distillation_request import DistillRequest, Prepared, prepare_distillation
-from tasks.training.request import STAGE_2, continued
+from tasks.training.distillation_request import DistillRequest, PreparedDistillation, prepare_distillation
+from tasks.training.request import CONTINUED, continued
 from tasks.training.tracked import TrainingFailed
 from tests.support.samples.networks import random_network
 from tests.support.worlds.distillations import CONFIG, request, settings_of, versions
@@ -34,7 +34,7 @@ def settings(founded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return settings_of(founded, tmp_path / "workspace")
 
 
-def distilled(settings: Settings, asked: DistillRequest) -> tuple[Prepared, Distilled]:
+def distilled(settings: Settings, asked: DistillRequest) -> tuple[PreparedDistillation, Distilled]:
     prepared = prepare_distillation(settings, asked)
     return prepared, distil_student(settings, prepared, "run-1")
 
@@ -155,7 +155,7 @@ def test_a_student_starts_from_the_champion(settings: Settings, material: Path, 
     champion = random_network("student-tiny", seed=7)
     assert torch.allclose(begun[0].stem.weight, champion.stem.weight, atol=1e-3)
     assert prepared.config == replace(continued(CONFIG), init=prepared.config.init)
-    assert (prepared.config.learning_rate, prepared.config.finish) == (STAGE_2.learning_rate, 1.0)
+    assert (prepared.config.learning_rate, prepared.config.finish) == (CONTINUED.learning_rate, 1.0)
 
 
 def test_registered_weights_lie_between_the_champion_and_the_trained_ones(

@@ -11,7 +11,7 @@ import pytest
 from infra.settings import Settings
 from infra.tracking.registry import STUDENT
 from infra.tracking.server import TrackingUnreachable
-from models.modelfile import STUDENT_BASE
+from models.shipped import WEIGHTS
 from tasks.refusals import REFUSALS
 from tasks.training.distillation_request import prepare_distillation
 from tests.support.worlds.distillations import CHAMPION, request, settings_of, versions
@@ -52,7 +52,7 @@ def no_student(material: Path, place: Path) -> str:
 
 
 def niqe(material: Path, place: Path) -> str:
-    return str(STUDENT_BASE.with_name("niqe.safetensors"))
+    return str(WEIGHTS / "niqe.safetensors")
 
 
 CASES: list[tuple[dict[str, str | Callable[[Path, Path], str]], str]] = [

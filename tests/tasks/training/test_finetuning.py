@@ -17,9 +17,10 @@ from infra.tracking.registry import Registry
 from infra.tracking.server import ModelNotFound, TrackingServer
 from models.errors import ModelError
 from models.evaluation.validation import ValidationSet
-from models.modelfile import STUDENT_BASE, build, read_model_file
+from models.modelfile import build, read_model_file
 from models.networks.base import Network
 from models.rain.streaks import FINE, SHEET
+from models.shipped import WEIGHTS
 from models.training import batches, loop
 from models.training.fabric import launch_fabric
 from models.training.semi.collapse import Collapsed, CollapseWatch
@@ -59,13 +60,13 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 @pytest.fixture
 def request_(data: Path, rainy: Path) -> FinetuneRequest:
     """Return a request that starts from the shipped student, which finds streaks to train on."""
-    model = STUDENT_BASE.with_name("student-small.safetensors")
+    model = WEIGHTS / "student-small.safetensors"
     return FinetuneRequest(data=str(data), unlabelled=str(rainy), model=str(model))
 
 
 def scores(monkeypatch: pytest.MonkeyPatch, rising: float) -> None:
     """Make validation scores rise or fall with the distance of weights: a few real steps have random effects."""
-    origin = build(read_model_file(STUDENT_BASE.with_name("student-small.safetensors"))).state_dict()
+    origin = build(read_model_file(WEIGHTS / "student-small.safetensors")).state_dict()
 
     def score(self: SemiSupervised, network: Network, pairs: ValidationSet) -> SemiScore:
         way = sum(float((value - origin[name]).norm()) for name, value in network.state_dict().items())

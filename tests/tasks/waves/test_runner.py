@@ -15,8 +15,9 @@ from infra.storage.lease import LeaseLost
 from tasks.batch.shards import ShardJob
 from tasks.waves import runner
 from tasks.waves.runner import Pace, run_stage
-from tasks.waves.stage import Finished, Outcome, Shard, Unfinished
+from tasks.waves.stage import Finished, Outcome, Shard
 from tasks.waves.tally import Tally
+from tasks.workers.unfinished import Unfinished
 from tests.support.samples.shards import JOB, Workers, death, result_of, shard_of
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from infra.records import DerainRecord
 from tasks.batch.shards import rejected_record
-from tasks.waves.stage import Outcome, Unfinished
+from tasks.waves.stage import Outcome
 from tasks.waves.tally import Tally
-from tasks.waves.timing import Phase, ShardClock
+from tasks.workers.timing import Phase, ShardClock
+from tasks.workers.unfinished import Unfinished
 from tests.support.samples.records import record, ref
 from tests.support.samples.shards import JOB, result_of
 

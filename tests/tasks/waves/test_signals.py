@@ -11,7 +11,7 @@ from types import FrameType
 
 import pytest
 
-from tasks.waves.interrupts import uninterrupted
+from tasks.waves.signals import uninterrupted
 
 Handler = Callable[[int, FrameType | None], None]
 

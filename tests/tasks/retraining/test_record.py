@@ -19,8 +19,8 @@ from infra.tracking.registry import STUDENT
 from tasks.media.manifests import ManifestInvalid
 from tasks.refusals import PreflightFailed
 from tasks.retraining.presets import PRESETS, sizes_of
+from tasks.retraining.record import StepFailed, open_retraining
 from tasks.retraining.request import NothingNew, RetrainRequest, prepare_retraining
-from tasks.retraining.stages import StageFailed, opened
 from tasks.training import finetuning_request
 from tasks.training.finetuning_request import start_of
 from tests.support.samples.pool_rows import pool_row
@@ -47,20 +47,20 @@ def settings(founded: Path, tmp_path: Path) -> Settings:
     return settings_of(tmp_path / "workspace")
 
 
-class Stages:
-    """Stages that count their runs; one of them may fail."""
+class Steps:
+    """Steps that count their runs; one of them may fail."""
 
     def __init__(self, failing: str = "") -> None:
         self.failing = failing
         self.ran: list[str] = []
 
     def run(self, settings: Settings, request: RetrainRequest = SMOKE, run_id: str = "run") -> str:
-        with opened(settings, request, run_id) as retraining:
+        with open_retraining(settings, request, run_id) as retraining:
             for name in NAMES:
-                retraining.run_stage(name, lambda name=name: self._stage(name))  # type: ignore[misc]
+                retraining.run_step(name, lambda name=name: self._step(name))  # type: ignore[misc]
             return retraining.close()
 
-    def _stage(self, name: str) -> State[Any]:
+    def _step(self, name: str) -> State[Any]:
         self.ran.append(name)
         if name == self.failing:
             return Failed(message="no room\nleft")
@@ -72,89 +72,89 @@ def records(settings: Settings) -> dict[str, dict[str, Any]]:
     return {path.name: json.loads(path.read_text()) for path in folder.glob("*.json")}
 
 
-def test_all_stages_run_and_are_remembered(settings: Settings):
-    line = Stages().run(settings)
+def test_all_steps_run_and_are_remembered(settings: Settings):
+    line = Steps().run(settings)
     ((name, record),) = records(settings).items()
     assert line == f"promote done; results of all stages: {settings.workspace}/retrainings/{name}"
     assert name != "open.json"
-    assert [stage["line"] for stage in record["stages"]] == [f"{stage} done" for stage in NAMES]
-    assert [stage["name"] for stage in record["stages"]] == list(NAMES)
-    assert {stage["model"] for stage in record["stages"]} == {f"models:/{name}/7" for name in NAMES}
+    assert [step["line"] for step in record["stages"]] == [f"{step} done" for step in NAMES]
+    assert [step["name"] for step in record["stages"]] == list(NAMES)
+    assert {step["model"] for step in record["stages"]} == {f"models:/{name}/7" for name in NAMES}
 
 
 @pytest.mark.parametrize("failing", ["curate", "distill"])
-def test_a_failed_retraining_resumes_with_the_stage_that_failed(settings: Settings, failing: str):
-    with pytest.raises(StageFailed, match=f"{failing}: no room left; the next run resumes here"):
-        Stages(failing).run(settings)
-    again = Stages()
+def test_a_failed_retraining_resumes_with_the_step_that_failed(settings: Settings, failing: str):
+    with pytest.raises(StepFailed, match=f"{failing}: no room left; the next run resumes here"):
+        Steps(failing).run(settings)
+    again = Steps()
     again.run(settings)
     assert again.ran == list(NAMES[NAMES.index(failing) :])
 
 
-@pytest.mark.parametrize("stage", ["finetune", "promote"])
-def test_a_killed_retraining_runs_no_stage_twice(
-    settings: Settings, stage: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["finetune", "promote"])
+def test_a_killed_retraining_runs_no_step_twice(
+    settings: Settings, step: str, monkeypatch: pytest.MonkeyPatch
 ):
     def killed(place: str) -> None:
-        if place == f"after-stage={stage}":
+        if place == f"after-stage={step}":
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.retraining.stages.failpoint", killed)
+        patch.setattr("tasks.retraining.record.failpoint", killed)
         with pytest.raises(KeyboardInterrupt):
-            Stages().run(settings)
-    again = Stages()
+            Steps().run(settings)
+    again = Steps()
     again.run(settings)
-    assert again.ran == list(NAMES[NAMES.index(stage) + 1 :])
+    assert again.ran == list(NAMES[NAMES.index(step) + 1 :])
     (record,) = records(settings).values()
-    assert [stage["name"] for stage in record["stages"]] == list(NAMES)
+    assert [step["name"] for step in record["stages"]] == list(NAMES)
 
 
 def test_a_resumed_retraining_keeps_the_pool_it_began_with(settings: Settings):
-    with pytest.raises(StageFailed):
-        Stages("distill").run(settings)
+    with pytest.raises(StepFailed):
+        Steps("distill").run(settings)
     begun = records(settings)["open.json"]
     write_pool(settings.workspace, rainy_crops(1), run_id="later")
-    Stages().run(settings)
+    Steps().run(settings)
     (record,) = records(settings).values()
     assert (record["retraining_id"], record["pool_digest"]) == (begun["retraining_id"], begun["pool_digest"])
-    later = Stages()
+    later = Steps()
     later.run(settings)
     assert later.ran == list(NAMES)
 
 
 def test_a_pool_that_is_what_it_was_is_not_learnt_from_again(settings: Settings):
-    Stages().run(settings)
+    Steps().run(settings)
     Pool(settings.workspace).commit([pool_row("again", status="rejected", reason="duplicate")], replace=False)
-    idle = Stages()
+    idle = Steps()
     with pytest.raises(NothingNew, match="--anew"):
         idle.run(settings)
     assert idle.ran == []
-    asked = Stages()
+    asked = Steps()
     asked.run(settings, RetrainRequest("smoke", "", None, anew=True))
     assert asked.ran == list(NAMES)
 
 
 def test_another_one_does_not_go_on_with_what_is_open(settings: Settings):
-    with pytest.raises(StageFailed):
-        Stages("distill").run(settings)
+    with pytest.raises(StepFailed):
+        Steps("distill").run(settings)
     with pytest.raises(PreflightFailed, match=r"preset smoke.*--anew"):
-        Stages().run(settings, RetrainRequest("cpu", "", None, anew=False))
-    anew = Stages()
+        Steps().run(settings, RetrainRequest("cpu", "", None, anew=False))
+    anew = Steps()
     anew.run(settings, RetrainRequest("cpu", "", None, anew=True))
     assert anew.ran == list(NAMES)
 
 
 def test_a_refused_promotion_is_an_end_too(settings: Settings):
     refused = Failed(name="Refused", message="version 2 refused")
-    with opened(settings, SMOKE, "run") as retraining:
-        assert retraining.run_stage("promote", lambda: refused).line == "version 2 refused"
+    with open_retraining(settings, SMOKE, "run") as retraining:
+        assert retraining.run_step("promote", lambda: refused).line == "version 2 refused"
         assert retraining.close().startswith("version 2 refused; results of all stages: ")
 
 
 def test_the_second_of_two_concurrent_retrainings_is_refused(settings: Settings):
-    with opened(settings, SMOKE, "first"), pytest.raises(LeaseHeld, match="first"):
-        Stages().run(settings, run_id="second")
+    with open_retraining(settings, SMOKE, "first"), pytest.raises(LeaseHeld, match="first"):
+        Steps().run(settings, run_id="second")
 
 
 def test_an_empty_pool_is_nothing_to_learn_from(tmp_path: Path):
@@ -177,7 +177,7 @@ def judged(settings: Settings, labelled: Path) -> Settings:
     return settings.model_copy(update={"validation": str(labelled / "validation" / "manifest.csv")})
 
 
-def test_labelled_data_is_found_before_the_first_stage(judged: Settings, labelled: Path):
+def test_labelled_data_is_found_before_the_first_step(judged: Settings, labelled: Path):
     asked = RetrainRequest("cpu", "", None, anew=False)
     found = prepare_retraining(judged.model_copy(update={"training": str(labelled / "data")}), asked)
     assert found.data == str(labelled / "data")
@@ -194,7 +194,7 @@ def test_labelled_data_is_found_before_the_first_stage(judged: Settings, labelle
 )
 def test_labelled_data_that_is_not_there_is_reported_first(judged: Settings, data: str, line: str):
     with pytest.raises(PreflightFailed, match=line):
-        Stages().run(judged, prepare_retraining(judged, RetrainRequest("cpu", data, None, anew=False)))
+        Steps().run(judged, prepare_retraining(judged, RetrainRequest("cpu", data, None, anew=False)))
     assert records(judged) == {}
 
 
@@ -203,7 +203,7 @@ def test_a_photograph_that_decides_is_not_trained_on(judged: Settings, labelled:
     shutil.copytree(labelled / "data", data)
     shutil.copy(labelled / "validation" / "clean" / "coffee.png", data / "clean" / "same.png")
     with pytest.raises(ManifestInvalid, match=r"coffee\.png shows the same as .*clean/same\.png"):
-        Stages().run(judged, RetrainRequest("smoke", str(data), None, anew=False))
+        Steps().run(judged, RetrainRequest("smoke", str(data), None, anew=False))
     assert records(judged) == {}  # another run may have another request
 
 
@@ -211,10 +211,10 @@ def test_labelled_data_is_not_read_if_there_is_nothing_new(
     judged: Settings, labelled: Path, monkeypatch: pytest.MonkeyPatch
 ):
     asked = RetrainRequest("smoke", str(labelled / "data"), None, anew=False)
-    Stages().run(judged, asked)
-    monkeypatch.setattr("tasks.retraining.stages.refuse_unfit_data", pytest.fail)
+    Steps().run(judged, asked)
+    monkeypatch.setattr("tasks.retraining.record.refuse_unfit_data", pytest.fail)
     with pytest.raises(NothingNew):
-        Stages().run(judged, asked)
+        Steps().run(judged, asked)
 
 
 def test_a_record_that_is_none_is_named(settings: Settings):
@@ -222,17 +222,17 @@ def test_a_record_that_is_none_is_named(settings: Settings):
     folder.mkdir()
     (folder / "open.json").write_text("[]")
     with pytest.raises(PreflightFailed, match=r"open\.json: not the record"):
-        Stages().run(settings)
+        Steps().run(settings)
 
 
 def test_decisions_that_are_not_there_are_named(settings: Settings):
     with pytest.raises(ObjectNotFound, match=r"nowhere\.json"):
-        Stages().run(settings, RetrainRequest("smoke", "", "nowhere.json", anew=False))
+        Steps().run(settings, RetrainRequest("smoke", "", "nowhere.json", anew=False))
 
 
 def test_decisions_may_lie_in_a_bucket(settings: Settings, moto: str):
     open_location(moto).put("decisions.json", b"[]")
-    Stages().run(settings, RetrainRequest("smoke", "", f"{moto}/decisions.json", anew=False))
+    Steps().run(settings, RetrainRequest("smoke", "", f"{moto}/decisions.json", anew=False))
     (record,) = records(settings).values()
     assert record["decisions_sha256"] == sha256(b"[]").hexdigest()
 

@@ -4,7 +4,7 @@ import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tasks.waves.timing import Phase, ShardClock
+from tasks.workers.timing import Phase, ShardClock
 
 
 def compute(seconds: float) -> None:

@@ -19,9 +19,9 @@ from infra.records import ImageRef
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
 from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium
-from tasks.waves.memory import needs_lock, reserved
-from tasks.waves.stage import Unfinished
-from tasks.waves.timing import Phase, ShardClock
+from tasks.workers.memory import needs_lock, reserved
+from tasks.workers.timing import Phase, ShardClock
+from tasks.workers.unfinished import Unfinished
 
 logger = logging.getLogger(__name__)
 
@@ -149,10 +149,10 @@ class Reading:
         else:
             self.unfinished.append(Unfinished(ref.key, "two fetches gave different bytes"))
 
-    def fault(self, ref: ImageRef, error: Exception, row: FailureStreak) -> None:
+    def fault(self, ref: ImageRef, error: Exception, failures: FailureStreak) -> None:
         """Leave an image pending after a storage failure, and count the failure with the fetches or the puts."""
         self.unfinished.append(Unfinished(ref.key, str(error)))
-        row.count(error)
+        failures.count(error)
 
     def unforeseen(self, ref: ImageRef, error: Exception) -> None:
         """Leave an image pending after a lack of memory or a bug, without affecting other images."""

@@ -15,8 +15,8 @@ import pytest
 
 from infra.records import ImageRef
 from tasks.codec import Picture, PictureForm
-from tasks.waves.memory import BYTES_PER_PIXEL, reserved
-from tasks.waves.reading import Reading
+from tasks.workers.memory import BYTES_PER_PIXEL, reserved
+from tasks.workers.reading import Reading
 
 SHARE_PIXELS = 1_000
 LARGE = SHARE_PIXELS + 1
@@ -61,7 +61,7 @@ def test_a_worker_that_dies_holds_nothing(lock: Path) -> None:
     program = f"""
 import os, signal, tempfile
 tempfile.tempdir = {str(lock)!r}
-from tasks.waves.memory import reserved
+from tasks.workers.memory import reserved
 with reserved({LARGE}):
     os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -1,7 +1,7 @@
-"""The record of a retraining (`opened`, `Retraining.run_stage`): its stages run in order, each once.
+"""The record of a retraining (`open_retraining`, `Retraining.run_step`): its steps run in order, each once.
 
-Completed stages are recorded in `<workspace>/retrainings/open.json`, so the next run resumes an interrupted or
-failed retraining at the stage that it had reached. A completed retraining becomes `<id>.json` in the same folder.
+Completed steps are recorded in `<workspace>/retrainings/open.json`, so the next run resumes an interrupted or
+failed retraining at the step that it had reached. A completed retraining becomes `<id>.json` in the same folder.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ REFUSED = "Refused"
 """State name of a refused promotion, which does not make the retraining fail."""
 
 
-class StageFailed(UserError):
-    """Raised if a stage fails; the message names the stage and its own message."""
+class StepFailed(UserError):
+    """Raised if a step fails; the message names the step and its own message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """A completed stage."""
+class Step:
+    """A completed step."""
 
     name: str
     line: str
@@ -59,7 +59,8 @@ class Record:
     pool_digest: str
     """Digest of the training crops at its start."""
     begun_at: str
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[Step, ...] = ()
+    """The completed steps, under the key that existing records have."""
 
     @property
     def request(self) -> tuple[str, str, str]:
@@ -72,50 +73,50 @@ class Retraining:
     """A retraining in progress; only the holder of its lease writes its record."""
 
     record: Record
-    places: Location
+    folder: Location
     lease: Lease
 
-    def run_stage(self, name: str, run: Callable[[], State[Any]]) -> Stage:
-        """Run a stage and record it, unless it has been completed already.
+    def run_step(self, name: str, run: Callable[[], State[Any]]) -> Step:
+        """Run a step and record it, unless it has been completed already.
 
         Raises
         ------
-        StageFailed
+        StepFailed
             If it fails; the next run starts with it.
         """
-        for stage in self.record.stages:
-            if stage.name == name:
-                return stage
+        for step in self.record.stages:
+            if step.name == name:
+                return step
         state = run()
         message = " ".join((state.message or str(state.name)).split())
         if not state.is_completed() and state.name != REFUSED:
-            raise StageFailed(f"{name}: {message}; the next run resumes here")
-        stage = Stage(name, message, _model(state))
+            raise StepFailed(f"{name}: {message}; the next run resumes here")
+        step = Step(name, message, _model(state))
         self.lease.check()
-        self.record = replace(self.record, stages=(*self.record.stages, stage))
-        self.places.put(OPEN, _written(self.record))
+        self.record = replace(self.record, stages=(*self.record.stages, step))
+        self.folder.put(OPEN, _written(self.record))
         failpoint(f"after-stage={name}")
-        return stage
+        return step
 
     def close(self) -> str:
-        """Record the completion; return one line with the result and the file that describes all stages."""
+        """Record the completion; return one line with the result and the file that describes all steps."""
         self.lease.check()
         name = f"{self.record.retraining_id}.json"
-        self.places.put(name, _written(self.record))
-        self.places.delete(OPEN)
-        return f"{self.record.stages[-1].line}; results of all stages: {self.places.url}/{name}"
+        self.folder.put(name, _written(self.record))
+        self.folder.delete(OPEN)
+        return f"{self.record.stages[-1].line}; results of all stages: {self.folder.url}/{name}"
 
 
 def _model(state: State[Any]) -> str:
     try:
         result = state.result(raise_on_failure=False)
-    except MissingResult:  # the stage has only a message
+    except MissingResult:  # the step has only a message
         return ""
     return str(getattr(result, "model", ""))
 
 
 @contextmanager
-def opened(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator[Retraining]:
+def open_retraining(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator[Retraining]:
     """Resume the open retraining, or start one, from a request that `prepare_retraining` has checked.
 
     Raises
@@ -129,19 +130,18 @@ def opened(settings: Settings, request: RetrainRequest, run_id: str) -> Iterator
     LeaseHeld
         If another run is retraining.
     """
-    places = open_location(f"{settings.workspace}/retrainings")
+    folder = open_location(f"{settings.workspace}/retrainings")
     with lease_of(settings, "retrain", run_id) as lease:
         record = _begun(settings, request)
-        unfinished = None if request.anew else _read(places, OPEN)
+        unfinished = None if request.anew else _read(folder, OPEN)
         if unfinished is not None:
             record = _resumed(unfinished, record)
-        elif not request.anew and _is_known(record, places):
+        elif not request.anew and _is_known(record, folder):
             raise NothingNew("nothing new to learn from since the last retraining; --anew retrains anyway")
-        refuse_unfit_data(
-            settings, request
-        )  # every run checks, including one that resumes, because the data may have changed
-        places.put(OPEN, _written(record))
-        yield Retraining(record, places, lease)
+        # Every run checks, including one that resumes, because the data may have changed.
+        refuse_unfit_data(settings, request)
+        folder.put(OPEN, _written(record))
+        yield Retraining(record, folder, lease)
 
 
 def _begun(settings: Settings, request: RetrainRequest) -> Record:
@@ -174,26 +174,26 @@ def _resumed(unfinished: Record, now: Record) -> Record:
     return unfinished
 
 
-def _is_known(record: Record, places: Location) -> bool:
+def _is_known(record: Record, folder: Location) -> bool:
     """Return whether a completed retraining had the same request and the same crops."""
     return any(
-        (each.request, each.pool_digest) == (record.request, record.pool_digest) for each in _closed(places)
+        (each.request, each.pool_digest) == (record.request, record.pool_digest) for each in _closed(folder)
     )
 
 
-def _closed(places: Location) -> list[Record]:
+def _closed(folder: Location) -> list[Record]:
     try:
-        keys = [ref.key for ref in places.list() if ref.key.endswith(".json") and ref.key != OPEN]
+        keys = [ref.key for ref in folder.list() if ref.key.endswith(".json") and ref.key != OPEN]
     except ObjectNotFound:  # there has been no retraining yet
         return []
-    return [record for key in keys if (record := _read(places, key)) is not None]
+    return [record for key in keys if (record := _read(folder, key)) is not None]
 
 
 def _written(record: Record) -> bytes:
     return json.dumps(asdict(record), indent=2).encode()
 
 
-def _read(places: Location, key: str) -> Record | None:
+def _read(folder: Location, key: str) -> Record | None:
     """Read a record; None if there is none.
 
     Raises
@@ -202,13 +202,13 @@ def _read(places: Location, key: str) -> Record | None:
         If the file is not a valid record.
     """
     try:
-        written = places.fetch(key)
+        written = folder.fetch(key)
     except ObjectNotFound:
         return None
     try:
         read = json.loads(written)
-        return Record(**{**read, "stages": tuple(Stage(**stage) for stage in read["stages"])})
+        return Record(**{**read, "stages": tuple(Step(**step) for step in read["stages"])})
     except (ValueError, KeyError, TypeError) as error:
         raise PreflightFailed(
-            f"{places.url}/{key}: not the record of a retraining ({error!r}); remove it, or give --anew"
+            f"{folder.url}/{key}: not the record of a retraining ({error!r}); remove it, or give --anew"
         ) from error

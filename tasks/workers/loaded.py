@@ -1,4 +1,4 @@
-"""Models on workers: staged in the workspace by digest (`stage`), loaded once per process (`loaded_engine`)."""
+"""Models on workers: `stage_model` writes one to the workspace, `loaded_engine` loads it once per process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class StagedModel:
     """URL of the folder with `<digest>.safetensors` and `<digest>.json`."""
 
 
-def stage(model_file: ModelFile, name: str, version: str, workspace: str) -> StagedModel:
+def stage_model(model_file: ModelFile, name: str, version: str, workspace: str) -> StagedModel:
     """Write a model to the workspace for workers; every run writes it again, which repairs damaged files."""
     staged = StagedModel(name, version, model_file.digest, f"{workspace}/models")
     location = open_location(staged.folder)

@@ -15,8 +15,8 @@ from infra.storage.location import open_location
 from infra.tracking.runs import Figures, log_figures
 from models.images import RgbImage
 from tasks.promotion.comparison_page import render_comparison
+from tasks.promotion.evaluation_cache import remember
 from tasks.promotion.gates import Verdict
-from tasks.promotion.recorded_evaluations import remember
 from tasks.promotion.scores import Evaluation, Shown
 
 EXPERIMENT = "evaluation"

@@ -1,0 +1,1 @@
+"""Tools that jobs use on a worker: models, images, memory, timing."""
