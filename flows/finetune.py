@@ -20,7 +20,7 @@ from flows.running.outcomes import failed
 from models.training.semi.config import SemiConfig
 from tasks.refusals import REFUSALS
 from tasks.training.finetuning import finetune_on_rain
-from tasks.training.finetuning_request import FinetuneRequest, prepare_finetuning
+from tasks.training.finetuning_request import FinetuneRequest, prepare_finetuning, semi_config
 
 Weight = Annotated[float, Field(ge=0)]
 TERMS = SemiConfig()
@@ -62,7 +62,7 @@ def finetune(
     try:
         settings = flow_settings()
         request = FinetuneRequest(preset, model, data, unlabelled, steps, seed)
-        semi = SemiConfig(
+        semi = semi_config(
             rerain=rerain,
             temporal=temporal,
             streak_contrast=streak_contrast,

@@ -17,7 +17,14 @@ from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
 from tasks.training.finetuning_material import harvested, material_at
 from tasks.training.folder import TrainingFolder, folder_named, inspected
-from tasks.training.request import STAGE_2, origin_tags, preset_of, train_config, work_folder
+from tasks.training.request import (
+    STAGE_2,
+    as_preflight_failed,
+    origin_tags,
+    preset_of,
+    train_config,
+    work_folder,
+)
 from tasks.training.samples import make_training_samples
 
 PRESETS = {
@@ -104,6 +111,18 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     work = work_folder(settings, "finetune", _identity(train, semi, start, folder, rain))
     train = replace(train, init=str(work / "start.safetensors"))
     return Prepared(train, semi, start, folder, rain, work, streaks)
+
+
+def semi_config(**weights: float) -> SemiConfig:
+    """Return a configuration with these weights of its terms.
+
+    Raises
+    ------
+    PreflightFailed
+        If one is invalid; the message names it.
+    """
+    with as_preflight_failed():
+        return SemiConfig(**weights)  # type: ignore[arg-type]
 
 
 def start_of(settings: Settings, model: str, preset: str) -> ResolvedModel:
