@@ -15,7 +15,7 @@ class Range:
     high: float = math.inf
     excludes_low: bool = False
     kind: str = ""
-    """What the number is, for the message."""
+    """Words before the bounds in the message."""
 
     def __contains__(self, value: float) -> bool:
         above = value > self.low if self.excludes_low else value >= self.low

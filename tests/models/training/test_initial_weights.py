@@ -12,7 +12,8 @@ from models.modelfile import build, pack, read_model_file, write_model_file
 from models.networks.architectures import preset
 from models.training.config import TrainConfig
 from models.training.objectives import Supervised
-from models.training.state import CheckpointMismatch, State, begin
+from models.training.same_settings import CheckpointMismatch
+from models.training.state import State, begin
 from tests.support.samples.networks import random_network
 from tests.support.worlds.trainings import (
     SIX_STEPS,
@@ -43,7 +44,10 @@ def test_training_begins_from_a_smaller_network(out: Path):
     torch.testing.assert_close(state.average(rainy), build(read_model_file(path))(rainy), rtol=0, atol=1e-6)
 
 
-def test_a_start_that_a_network_cannot_grow_from_is_refused(data: Path, out: Path):
+def test_a_start_that_a_network_cannot_grow_from_is_refused_before_data_is_read(
+    data: Path, out: Path, monkeypatch
+):
+    monkeypatch.setattr("models.training.loop.load_training_data", pytest.fail)
     path = out / "given.safetensors"
     write_model_file(pack(random_network("drd-net-tiny"), {}), path)
     with pytest.raises(CheckpointMismatch, match=r"student-tiny cannot begin from .*given.safetensors"):
