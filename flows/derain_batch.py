@@ -18,7 +18,7 @@ from flows.running.command_line import run
 from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
 from infra.catalog.derained import Catalog
-from infra.settings import read_settings
+from infra.settings import Settings
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
 from tasks.batch.metrics import publish_metrics
 from tasks.batch.planning.plan import Redo
@@ -82,14 +82,16 @@ def derain_batch(
 
 
 def refuse(
-    source: str | None, destination: str | None, model: str, export: Kind, quality: int, **_: object
+    settings: Settings,
+    source: str | None,
+    destination: str | None,
+    model: str,
+    export: Kind,
+    quality: int,
+    **_: object,
 ) -> None:
     """Refuse parameters that can be checked without a server, before one starts."""
-    settings = read_settings()
-    if (
-        settings.aws_credentials_block is None
-    ):  # a block is read from a server; the run refuses the same later
-        refuse_at_once(settings, source, destination, Export(export, quality), model)
+    refuse_at_once(settings, source, destination, Export(export, quality), model)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,12 @@ from pydantic import Field
 from flows.running.command_line import run
 from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
+from infra.settings import Settings
+from infra.storage.lease import check_workspace
+from infra.tracking.registry import STUDENT
 from tasks.promotion.transaction import promotion_line, roll_back
 from tasks.refusals import REFUSALS
+from tasks.resolved_model import resolve_model
 
 
 @flow(name="rollback")
@@ -38,5 +42,12 @@ def rollback(to: Annotated[int, Field(ge=1)] | None = None) -> State[Any]:
     return Completed(message=promotion_line(row), data=row)
 
 
+def refuse(settings: Settings, to: int | None) -> None:
+    """Refuse parameters that can be checked without a server, before one starts."""
+    check_workspace(settings.workspace)
+    if to is not None:
+        resolve_model(settings, f"models:/{STUDENT}/{to}")
+
+
 if __name__ == "__main__":
-    run(rollback)
+    run(rollback, refuse)
