@@ -52,6 +52,7 @@ def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None
     guard_logs()
     logging.getLogger("prefect").addFilter(_is_above_info)
     quiet_engines()
+    logging.getLogger("prefect.flow_runs").addFilter(functools.partial(_is_not_ending, flow.name))
     command_of(flow, refuse)()
 
 
@@ -73,6 +74,12 @@ def command_of(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) 
 def _is_above_info(record: logging.LogRecord) -> bool:
     """Suppress reports of a temporary server's start and stop; lines of flow and task runs have other loggers."""
     return record.levelno > logging.INFO
+
+
+def _is_not_ending(name: str, record: logging.LogRecord) -> bool:
+    """Suppress Prefect's report of how a flow ended, which is the line that the command writes itself."""
+    is_ending = record.module == "flow_engine" and record.getMessage().startswith("Finished in state ")
+    return not (is_ending and getattr(record, "flow_name", None) == name)
 
 
 def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callable[..., None]:
