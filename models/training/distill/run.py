@@ -197,6 +197,7 @@ def main() -> None:
         facts = {"distill": asdict(teaching.config), "lineage": asdict(teaching.lineage)}
         refuse_unfit_start(config, arguments.out / "checkpoint.pt", facts)
         fabric = launched(arguments, config.precision)
+        fabric.print("measuring the lead of the teacher on validation", flush=True)
         lead = measure_lead(fabric, teacher, incumbent(config), arguments.data, arguments.out / "lead.json")
         fabric.print(lead)
         distil(fabric, config, teaching, arguments.data, arguments.out)
