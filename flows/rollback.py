@@ -19,10 +19,8 @@ from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
 from infra.settings import Settings
 from infra.storage.lease import check_workspace
-from infra.tracking.registry import STUDENT
-from tasks.promotion.transaction import promotion_line, roll_back
+from tasks.promotion.transaction import promotion_line, require_version, roll_back
 from tasks.refusals import REFUSALS
-from tasks.resolved_model import resolve_model
 
 
 @flow(name="rollback")
@@ -46,7 +44,7 @@ def refuse(settings: Settings, to: int | None) -> None:
     """Refuse parameters that can be checked without a server, before one starts."""
     check_workspace(settings.workspace)
     if to is not None:
-        resolve_model(settings, f"models:/{STUDENT}/{to}")
+        require_version(settings, to)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from models.errors import unknown_name
 from models.networks.architectures import architecture_of, presets
 from models.rain.recipes import RECIPES
 from models.training.ranges import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, UNIT, Range, check_ranges
@@ -95,7 +96,7 @@ class TrainConfig:
             ("precision", self.precision, PRECISIONS),
         ):
             if value not in known:
-                raise ValueError(f"{name} {value!r}: unknown; choose from {', '.join(known)}")
+                raise ValueError(unknown_name(name, value, known))
         if self.crop % 8 or self.crop <= 0 or self.batch <= 0:
             raise ValueError(
                 f"crop {self.crop}, batch {self.batch}: crop must be a positive multiple of 8, batch positive"

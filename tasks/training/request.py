@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from infra.git import commit
 from infra.settings import Settings
+from models.errors import unknown_name
 from models.modelfile import build
 from models.networks.architectures import preset_name, presets
 from models.training.config import TrainConfig
@@ -36,7 +37,7 @@ def preset_named(presets: Mapping[str, Preset], name: str) -> Preset:
         If there is no such preset; the message lists the existing ones.
     """
     if name not in presets:
-        raise PreflightFailed(f"preset {name!r}: unknown; choose from {', '.join(presets)}")
+        raise PreflightFailed(unknown_name("preset", name, presets))
     return presets[name]
 
 

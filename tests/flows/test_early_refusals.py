@@ -26,12 +26,13 @@ CASES = {
     "distill --seed -1": "distill: seed -1: must be 0 to",
     "distill --teacher self-ensemble:nope": "distill: nope: no network of this name ships",
     "retrain --preset foo": "retrain: preset 'foo': unknown; choose from smoke, cpu, gpu",
+    "retrain --preset smok": "retrain: preset 'smok': unknown; choose from smoke, cpu, gpu; did you mean smoke?",
     "retrain --data /nope": "retrain: data /nope: needs photographs in clean/",
     "retrain --decisions nope.json": "retrain: {here}/nope.json",
     "evaluate --challenger nope.safetensors": "evaluate: nope.safetensors: no network of this name ships",
     "evaluate --challenger student-small --training nope": "evaluate: {here}/nope: ",
     "promote --challenger models:/derain-student/99": "promote: models:/derain-student/99",
-    "rollback --to 99": "rollback: models:/derain-student/99",
+    "rollback --to 99": "rollback: models:/derain-student/99: derain-student has no such version, but 1",
 }
 
 

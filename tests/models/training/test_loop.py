@@ -15,6 +15,7 @@ from models.evaluation.validation import KINDS, render_validation, validate
 from models.modelfile import build, read_model_file
 from models.networks.architectures import build_network, preset
 from models.rain.banks import load_training_data
+from models.rain.recipes import RECIPES
 from models.training import loop
 from models.training.batches import batch_of
 from models.training.loop import fit
@@ -181,6 +182,10 @@ def test_compiled_training_is_that_of_the_uncompiled_network(data: Path, tmp_pat
         (
             {"preset": "huge"},
             "preset 'huge': unknown; choose from student-base, student-large, student-small",
+        ),
+        (
+            {"recipe": "ligth"},
+            f"recipe 'ligth': unknown; choose from {', '.join(RECIPES)}; did you mean light?",
         ),
         ({"recipe": "snow"}, "recipe 'snow': unknown; choose from mixed, light"),
         ({"optimizer": "sgd"}, "optimizer 'sgd': unknown; choose from auto, adamw, muon"),
