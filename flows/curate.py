@@ -17,8 +17,9 @@ from pydantic import Field
 from flows.running.command_line import run
 from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
+from infra.settings import Settings
 from tasks.curation.coordinator import curate_pool
-from tasks.curation.planning import CurationRequest
+from tasks.curation.planning import CurationRequest, refuse_at_once
 from tasks.refusals import REFUSALS
 
 
@@ -55,5 +56,11 @@ def curate(
     return Completed(message=summary.line(), data=summary)
 
 
+def refuse(settings: Settings, independent: list[str] | None, **parameters: Any) -> None:
+    """Refuse parameters that can be checked without a server, before one starts."""
+    chosen = None if independent is None else tuple(independent)
+    refuse_at_once(settings, CurationRequest("", independent=chosen, **parameters))
+
+
 if __name__ == "__main__":
-    run(curate)
+    run(curate, refuse)

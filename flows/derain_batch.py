@@ -20,12 +20,12 @@ from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
 from infra.catalog.derained import Catalog
 from infra.errors import printable
-from infra.settings import Settings, read_settings
+from infra.settings import Settings
 from tasks.batch.coordinator import BatchRequest, derain_pending, make_plan, plan_line
 from tasks.batch.metrics import failure_metrics, publish_metrics
 from tasks.batch.planning.plan import Redo
 from tasks.batch.planning.plan_list import write_list
-from tasks.batch.preflight import Prepared, prepare, refuse_at_once, takes_samples
+from tasks.batch.preflight import PreparedRun, prepare, refuse_at_once, takes_samples
 from tasks.batch.publication import publish
 from tasks.batch.summary import RunSummary
 from tasks.codec.exports import Export, Kind
@@ -88,7 +88,7 @@ def _samples_part(summary: RunSummary) -> str:
     return f"; these are the samples, derained to {outputs}; --source and --destination name your photographs"
 
 
-def _planned(settings: Settings, prepared: Prepared, request: BatchRequest) -> State[Any]:
+def _planned(settings: Settings, prepared: PreparedRun, request: BatchRequest) -> State[Any]:
     """Write the list of pending images, and return the state with the counts."""
     with make_plan(prepared, request, Catalog(settings.workspace)) as found:
         listed = write_list(found, prepared.scope.source, settings.workspace, request.run_id)
@@ -96,6 +96,7 @@ def _planned(settings: Settings, prepared: Prepared, request: BatchRequest) -> S
 
 
 def refuse(
+    settings: Settings,
     source: str | None,
     destination: str | None,
     model: str,
@@ -106,10 +107,7 @@ def refuse(
 ) -> None:
     """Refuse parameters that can be checked without a server, before one starts."""
     with nullcontext() if plan_only else failure_metrics(destination):
-        settings = read_settings()
-        # A block is read from a server; with one, the run refuses the same later.
-        if settings.aws_credentials_block is None:
-            refuse_at_once(settings, source, destination, Export(export, quality), model)
+        refuse_at_once(settings, source, destination, Export(export, quality), model)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ from pydantic import Field
 from flows.running.command_line import run
 from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
+from infra.settings import Settings
 from tasks.refusals import REFUSALS
 from tasks.training.distillation import distil_student
-from tasks.training.distillation_request import DistillRequest, prepare_distillation
+from tasks.training.distillation_request import DistillRequest, prepare_distillation, refuse_at_once
 
 
 @flow(name="distill")
@@ -65,5 +66,10 @@ def distill(
     return Completed(message=str(distilled), data=distilled)
 
 
+def refuse(settings: Settings, **parameters: Any) -> None:
+    """Refuse parameters that can be checked without a server, before one starts."""
+    refuse_at_once(settings, DistillRequest(**parameters))
+
+
 if __name__ == "__main__":
-    run(distill)
+    run(distill, refuse)

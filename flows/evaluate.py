@@ -15,7 +15,8 @@ from prefect.states import Completed
 from flows.running.command_line import run
 from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
-from tasks.promotion.comparison import compare
+from infra.settings import Settings
+from tasks.promotion.comparison import compare, refuse_comparison
 from tasks.refusals import REFUSALS
 
 
@@ -44,5 +45,10 @@ def evaluate(
     return Completed(message=line)
 
 
+def refuse(settings: Settings, challenger: str, champion: str, training: str | None) -> None:
+    """Refuse parameters that can be checked without a server, before one starts."""
+    refuse_comparison(settings, champion, challenger, training)
+
+
 if __name__ == "__main__":
-    run(evaluate)
+    run(evaluate, refuse)

@@ -17,10 +17,11 @@ from pydantic import Field
 from flows.running.command_line import run
 from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
+from infra.settings import Settings
 from models.training.semi.config import SemiConfig
 from tasks.refusals import REFUSALS
 from tasks.training.finetuning import finetune_on_rain
-from tasks.training.finetuning_request import FinetuneRequest, prepare_finetuning
+from tasks.training.finetuning_request import FinetuneRequest, prepare_finetuning, refuse_at_once, semi_config
 
 Weight = Annotated[float, Field(ge=0)]
 TERMS = SemiConfig()
@@ -62,7 +63,7 @@ def finetune(
     try:
         settings = flow_settings()
         request = FinetuneRequest(preset, model, data, unlabelled, steps, seed)
-        semi = SemiConfig(
+        semi = semi_config(
             rerain=rerain,
             temporal=temporal,
             streak_contrast=streak_contrast,
@@ -74,5 +75,20 @@ def finetune(
     return Completed(message=str(tuned), data=tuned)
 
 
+def refuse(
+    settings: Settings,
+    preset: str,
+    model: str,
+    data: str,
+    unlabelled: str,
+    steps: int | None,
+    seed: int,
+    **weights: float,
+) -> None:
+    """Refuse parameters that can be checked without a server, before one starts."""
+    semi_config(**weights)
+    refuse_at_once(settings, FinetuneRequest(preset, model, data, unlabelled, steps, seed))
+
+
 if __name__ == "__main__":
-    run(finetune)
+    run(finetune, refuse)

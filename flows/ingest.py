@@ -18,11 +18,12 @@ from pydantic import Field
 from flows.running.command_line import run
 from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
+from infra.settings import Settings
 from tasks.drift.publication import publish_drift
 from tasks.media.sources import Selection
 from tasks.pool.coordinator import IngestRedo, IngestRequest, ingest_line, ingest_pending, make_ingest_plan
 from tasks.pool.publication import publish_ingest
-from tasks.pool.sources import find_sources
+from tasks.pool.sources import find_sources, readable_sources
 from tasks.refusals import REFUSALS
 
 
@@ -70,5 +71,18 @@ def ingest(
     return failed(line) if summary.state == "Failed" else Completed(message=line, data=summary)
 
 
+def refuse(
+    settings: Settings,
+    source: str | None,
+    where: str | None,
+    include: list[str] | None,
+    exclude: list[str] | None,
+    limit: int | None,
+    **_: object,
+) -> None:
+    """Refuse parameters that can be checked without a server, before one starts."""
+    readable_sources(settings, source, where, Selection(tuple(include or ()), tuple(exclude or ()), limit))
+
+
 if __name__ == "__main__":
-    run(ingest)
+    run(ingest, refuse)

@@ -15,6 +15,9 @@ from prefect.states import Completed
 from flows.running.command_line import run
 from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
+from infra.settings import Settings
+from infra.tracking.registry import CHAMPION_URL
+from tasks.promotion.comparison import refuse_comparison
 from tasks.promotion.transaction import promote_challenger, promotion_line
 from tasks.refusals import REFUSALS
 
@@ -41,5 +44,10 @@ def promote(challenger: str = "models:/derain-student@challenger", training: str
     return Completed(message=promotion_line(row), data=row)
 
 
+def refuse(settings: Settings, challenger: str, training: str | None) -> None:
+    """Refuse parameters that can be checked without a server, before one starts."""
+    refuse_comparison(settings, CHAMPION_URL, challenger, training)
+
+
 if __name__ == "__main__":
-    run(promote)
+    run(promote, refuse)

@@ -20,10 +20,11 @@ from flows.promote import promote
 from flows.running.command_line import run
 from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
+from infra.settings import Settings
 from tasks.refusals import REFUSALS
 from tasks.retraining.presets import sizes_of
 from tasks.retraining.record import Retraining, open_retraining
-from tasks.retraining.request import NothingNew, RetrainRequest, prepare_retraining
+from tasks.retraining.request import NothingNew, RetrainRequest, prepare_retraining, refuse_at_once
 from tasks.training.unlabelled import POOL
 
 
@@ -80,5 +81,10 @@ def _run_steps(request: RetrainRequest, retraining: Retraining) -> None:
     run_step("promote", lambda: promote(challenger=student.model, return_state=True))
 
 
+def refuse(settings: Settings, **parameters: Any) -> None:
+    """Refuse parameters that can be checked without a server, before one starts."""
+    refuse_at_once(settings, RetrainRequest(**parameters))
+
+
 if __name__ == "__main__":
-    run(retrain)
+    run(retrain, refuse)

@@ -17,7 +17,9 @@ from pydantic import Field
 from flows.running.command_line import run
 from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
-from tasks.promotion.transaction import promotion_line, roll_back
+from infra.settings import Settings
+from infra.storage.lease import check_workspace
+from tasks.promotion.transaction import promotion_line, require_version, roll_back
 from tasks.refusals import REFUSALS
 
 
@@ -38,5 +40,12 @@ def rollback(to: Annotated[int, Field(ge=1)] | None = None) -> State[Any]:
     return Completed(message=promotion_line(row), data=row)
 
 
+def refuse(settings: Settings, to: int | None) -> None:
+    """Refuse parameters that can be checked without a server, before one starts."""
+    check_workspace(settings.workspace)
+    if to is not None:
+        require_version(settings, to)
+
+
 if __name__ == "__main__":
-    run(rollback)
+    run(rollback, refuse)

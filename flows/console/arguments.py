@@ -36,6 +36,12 @@ class ArgumentRefused(UserError):
     """The arguments cannot be used. The message quotes them as typed, and names the way out."""
 
 
+class PlaceMissing(ArgumentRefused):
+    """No place was given: wrong usage."""
+
+    exit_code = 2
+
+
 @dataclass(frozen=True, slots=True)
 class OnePhotograph:
     """A file to derain into another file, without a workspace."""

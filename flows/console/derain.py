@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.console.arguments import ArgumentRefused, Collection, OnePhotograph, understand
+from flows.console.arguments import Collection, OnePhotograph, PlaceMissing, understand
 from infra.settings import read_settings
 from tasks.codec.exports import Export, Kind
 
@@ -85,7 +85,7 @@ def _wanted(places: list[str] | None, export: Kind) -> OnePhotograph | Collectio
     if places:
         return understand(places, export)
     if read_settings().source is None:
-        raise ArgumentRefused(
+        raise PlaceMissing(
             "nothing to derain: name a photograph or a folder, as in derain photo.jpg; derain --help says more"
         )
     return None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.console.arguments import ArgumentRefused, Collection, understand
+from flows.console.arguments import ArgumentRefused, Collection, PlaceMissing, understand
 from flows.console.lines import say
 from flows.console.networks import model_url
 from flows.running.flow_settings import command_settings
@@ -40,7 +40,7 @@ def status(
     source, destination = (collection.source, collection.destination) if collection else (None, None)
     settings = command_settings(source, destination)
     if collection is None and not settings.source:
-        raise ArgumentRefused(
+        raise PlaceMissing(
             "derain status SOURCE DEST: which folder? Or set DERAIN_SOURCE and DERAIN_DESTINATION"
         )
     prepared = prepare(

@@ -27,6 +27,7 @@ from flows.running.interrupts import (
 from flows.running.prefect_server import PrefectServerRefused, answers, prefect_server
 from flows.running.watched_flow import WatchedFlow
 from infra.errors import one_line
+from infra.settings import read_settings
 from infra.shown import guard_logs, shown_line
 from infra.terminal import show_any_text
 from tasks.refusals import REFUSALS
@@ -43,13 +44,15 @@ def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None
     flow : Flow
         A flow whose parameters all have defaults.
     refuse : callable, optional
-        Takes the flow's parameters, and raises one of `REFUSALS` for faults that can be found without a server.
+        Takes the settings and the flow's parameters, and raises one of `REFUSALS` for faults that can be found
+        without a server.
     """
     raise_on_ctrl_c()
     show_any_text()
     guard_logs()
     logging.getLogger("prefect").addFilter(_is_above_info)
     quiet_engines()
+    logging.getLogger("prefect.flow_runs").addFilter(functools.partial(_is_not_ending, flow.name))
     command_of(flow, refuse)()
 
 
@@ -73,6 +76,12 @@ def _is_above_info(record: logging.LogRecord) -> bool:
     return record.levelno > logging.INFO
 
 
+def _is_not_ending(name: str, record: logging.LogRecord) -> bool:
+    """Suppress Prefect's report of how a flow ended, which is the line that the command writes itself."""
+    is_ending = record.module == "flow_engine" and record.getMessage().startswith("Finished in state ")
+    return not (is_ending and getattr(record, "flow_name", None) == name)
+
+
 def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callable[..., None]:
     function = inspect.unwrap(flow.fn)
     hints = get_type_hints(function, include_extras=True)
@@ -80,8 +89,7 @@ def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callab
     def command(**parameters: Any) -> None:
         _refuse_bad_values(hints, parameters)
         try:
-            if refuse is not None:
-                refuse(**parameters)
+            _refuse_at_once(refuse, parameters)
         except REFUSALS as error:
             _fail(flow, one_line(error))
         except KeyboardInterrupt:
@@ -97,6 +105,13 @@ def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callab
     command.__doc__ = docstring.description
     command.__signature__ = _options(function, docstring)  # type: ignore[attr-defined]
     return command
+
+
+def _refuse_at_once(refuse: Callable[..., None] | None, parameters: dict[str, Any]) -> None:
+    settings = read_settings()
+    # A credentials block is read from a server; the run itself then refuses the same.
+    if refuse is not None and settings.aws_credentials_block is None:
+        refuse(settings, **parameters)
 
 
 def _final_state(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]:

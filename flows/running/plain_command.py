@@ -35,7 +35,10 @@ def run_plainly(name: str, command: Callable[..., None]) -> None:
 
 
 def in_one_line(name: str, command: Callable[..., None]) -> Callable[..., None]:
-    """Turn an exception that ends a command early into one line and an exit code: 1, or 130 after Ctrl-C."""
+    """Turn an exception that ends a command early into one line and an exit code.
+
+    The code is 130 after Ctrl-C, or else the `exit_code` of the exception, or else 1.
+    """
 
     @functools.wraps(command)
     def guarded(*arguments: Any, **options: Any) -> None:
@@ -43,7 +46,7 @@ def in_one_line(name: str, command: Callable[..., None]) -> Callable[..., None]:
             command(*arguments, **options)
         except REFUSALS as error:
             _write(f"{name}: {one_line(error)}")
-            raise typer.Exit(1) from error
+            raise typer.Exit(getattr(error, "exit_code", 1)) from error
         except KeyboardInterrupt as error:
             _write(f"{name}: {INTERRUPTED_LINE}")
             raise typer.Exit(INTERRUPTED) from error

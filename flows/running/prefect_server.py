@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -108,6 +109,8 @@ def _start_temporary_server() -> None:
     fault = database_fault()
     if fault is not None:
         raise PrefectServerRefused(fault)
+    if sys.stderr.isatty():
+        sys.stderr.write("starting a temporary Prefect server\n")
     server = TemporaryServer()
     if not server.answers_within(START_SECONDS):
         raise PrefectServerRefused(

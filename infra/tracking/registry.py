@@ -92,7 +92,7 @@ class Registry:
         Raises
         ------
         ModelNotFound
-            If there is no such model, version or alias; the message lists what exists.
+            If there is no such model, version or alias; the message names it.
         TrackingUnreachable
             If the tracking server does not answer.
         """

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from models.errors import ModelError
+from models.errors import ModelError, unknown_name
 from models.networks import afr_net, afr_student, drd_net, student
 from models.networks.base import Network, NetworkConfig
 
@@ -58,7 +58,7 @@ def architecture(name: str) -> Architecture:
         If there is none; the message lists the existing ones.
     """
     if name not in ARCHITECTURES:
-        raise ArchitectureUnknown(f"architecture {name!r}: unknown; choose from {', '.join(ARCHITECTURES)}")
+        raise ArchitectureUnknown(unknown_name("architecture", name, ARCHITECTURES))
     return ARCHITECTURES[name]
 
 
@@ -94,7 +94,7 @@ def preset(name: str) -> NetworkConfig:
     """
     known = presets()
     if name not in known:
-        raise ArchitectureUnknown(f"preset {name!r}: unknown; choose from {', '.join(known)}")
+        raise ArchitectureUnknown(unknown_name("preset", name, known))
     return known[name]
 
 

@@ -162,12 +162,11 @@ def load_training_data(root: Path, *, held_out: bool) -> TrainingData:
 
 @lru_cache(maxsize=2)
 def _load(root: Path, held_out: bool, signature: tuple[tuple[str, int, int], ...]) -> TrainingData:
+    require_training_files(root, held_out=held_out)
     chosen = photographs_of(root, held_out=held_out)
     layer_names = _recorded_layers(root)
     recorded = [name for name in chosen if name in layer_names]
     rendered = _rendered_layers(root, held_out)
-    if not chosen or not (recorded or rendered):
-        raise FileNotFoundError(f"{root}: needs photographs in clean/ and layers in streaks/ or garg/")
     layers = _read_all([root / "streaks" / layer_names[name] for name in recorded], "L")
     streaks = layers + _read_all(rendered, "L")
     position = {name: i for i, name in enumerate(recorded)}
@@ -177,6 +176,19 @@ def _load(root: Path, held_out: bool, signature: tuple[tuple[str, int, int], ...
         bank_of(streaks + [_halved(layer) for layer in streaks]),
         torch.tensor([position.get(name, -1) for name in chosen]),
     )
+
+
+def require_training_files(root: Path, *, held_out: bool) -> None:
+    """Check that a split has photographs and layers, without reading them.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it does not; the message names the folder.
+    """
+    chosen = photographs_of(root, held_out=held_out)
+    if not chosen or not (_rendered_layers(root, held_out) or _recorded_layers(root).keys() & set(chosen)):
+        raise FileNotFoundError(f"{root}: needs photographs in clean/ and layers in streaks/ or garg/")
 
 
 def contents_of(root: Path) -> str:

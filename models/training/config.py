@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from models.errors import unknown_name
 from models.networks.architectures import architecture_of, presets
 from models.rain.recipes import RECIPES
+from models.training.ranges import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, UNIT, Range, check_ranges
 
 OPTIMIZERS = ("auto", "adamw", "muon")
 MUON_TRAINS = ("student", "drd-net")
 """Architectures that Muon trains from new weights; an AFR-Net of dense blocks does not learn with it."""
+PRECISIONS = ("bf16-mixed", "32-true", "16-mixed")
+RANGES = {
+    "steps": COUNT,
+    "learning_rate": POSITIVE,
+    "muon_rate": POSITIVE,
+    "warm_up": COUNT,
+    "cool_down": SHARE,
+    "finish": SHARE,
+    "ema": UNIT,
+    "clip": POSITIVE,
+    "seed": Range(high=2**32 - 1),  # Fabric replaces any other seed with 0
+    "validate_every": COUNT,
+    "validation_photographs": COUNT,
+    "patience": COUNT,
+    "save_seconds": NOT_NEGATIVE,
+}
+"""Valid values of the numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +87,21 @@ class TrainConfig:
         Raises
         ------
         ValueError
-            If a setting is invalid; the message names it and the choices.
+            If a setting is invalid; the message names it, and the choices or the range.
         """
         for name, value, known in (
             ("preset", self.preset, presets()),
             ("recipe", self.recipe, RECIPES),
             ("optimizer", self.optimizer, OPTIMIZERS),
+            ("precision", self.precision, PRECISIONS),
         ):
             if value not in known:
-                raise ValueError(f"{name} {value!r}: unknown; choose from {', '.join(known)}")
+                raise ValueError(unknown_name(name, value, known))
         if self.crop % 8 or self.crop <= 0 or self.batch <= 0:
             raise ValueError(
                 f"crop {self.crop}, batch {self.batch}: crop must be a positive multiple of 8, batch positive"
             )
-        for name, count in (
-            ("warm_up", self.warm_up),
-            ("validate_every", self.validate_every),
-            ("patience", self.patience),
-        ):
-            if count <= 0:
-                raise ValueError(f"{name} {count}: must be at least 1")
-        for name, share in (("cool_down", self.cool_down), ("finish", self.finish)):
-            if not 0 <= share <= 1:
-                raise ValueError(f"{name} {share}: must be a share of the steps, 0 to 1")
+        check_ranges(asdict(self), RANGES)
 
     @property
     def by_muon(self) -> bool:

@@ -40,6 +40,7 @@ from models.training.divergence import require_finite
 from models.training.fabric import launch_fabric
 from models.training.objectives import Objective, Supervised
 from models.training.recorders import CurveFile, Recorder
+from models.training.same_settings import refuse_unfit_start
 from models.training.schedules import cosine_rate, ema_decay
 from models.training.state import State, begin, restore, update_average, write_checkpoint
 
@@ -61,7 +62,7 @@ def fit(
     recorders: Sequence[Recorder] = (),
     objective: Objective | None = None,
 ) -> State:
-    """Train to the last step, from the last checkpoint if there is one.
+    """Train to the last step, from the last checkpoint if there is one; refuse an unfit one before data is read.
 
     Parameters
     ----------
@@ -86,13 +87,13 @@ def fit(
         After Ctrl-C, once the step in progress is done and a checkpoint written; several processes stop immediately
         and resume from their last checkpoint.
     """
+    state = begin(fabric, config, objective or Supervised())
+    if (out / "checkpoint.pt").exists():
+        restore(fabric, config, state, out / "checkpoint.pt")
     training = load_training_data(data, held_out=False).to(fabric.device)
     pairs = render_validation(
         load_training_data(data, held_out=True).to(fabric.device), config.validation_photographs
     )
-    state = begin(fabric, config, objective or Supervised())
-    if (out / "checkpoint.pt").exists():
-        restore(fabric, config, state, out / "checkpoint.pt")
     all_recorders = [CurveFile(out / "curve.csv"), *recorders]
     saved = time.monotonic()
     with (
@@ -204,9 +205,7 @@ def options(description: str | None, prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with clean/, streaks/, streaks.csv, garg/"
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for checkpoint, curve and best weights"
-    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, curve, best weights")
     parser.add_argument(
         "--threads", type=int, default=None, help="CPU threads per process; default: all cores"
     )
@@ -285,6 +284,7 @@ def main(watch: Watch | None = None) -> None:
     arguments = options(__doc__, "python -m models.train").parse_args()
     try:
         config = train_config(arguments)
+        refuse_unfit_start(config, arguments.out / "checkpoint.pt")
         fabric = launched(arguments, config.precision)
         with ExitStack() as stack:
             recorders = []

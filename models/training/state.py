@@ -10,26 +10,15 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from models.errors import ModelError
-from models.modelfile import build, read_model_file
-from models.networks.architectures import build_network, preset
 from models.networks.base import Network
-from models.networks.growth import GrowthImpossible, grow
 from models.training.compilation import compile_network
 from models.training.config import TrainConfig
 from models.training.divergence import Progress
 from models.training.muon import Muon, split_kernels
 from models.training.objectives import Objective
+from models.training.same_settings import initial_network, refuse_other_settings
 
-MAY_DIFFER = ("steps", "validate_every", "save_seconds", "compile", "patience")
-"""Settings in which a resumed training may differ from its checkpoint."""
-EARLIER = {"optimizer": "adamw", "adaptive_shares": False, "compile": False, "muon_rate": 0.01}
-"""Values of settings that are missing in older checkpoints."""
 WEIGHT_DECAY = 1e-5
-
-
-class CheckpointMismatch(ModelError):
-    """Raised if a checkpoint or start belongs to another training or network; the message says what differs."""
 
 
 @dataclass(slots=True)
@@ -62,13 +51,7 @@ def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
         If the preset cannot grow from the network of that file.
     """
     fabric.seed_everything(config.seed, verbose=False)
-    network = build_network(preset(config.preset))
-    if config.init:
-        start = build(read_model_file(Path(config.init)), name=config.init)
-        try:
-            grow(network, start)
-        except GrowthImpossible as error:
-            raise CheckpointMismatch(f"{config.preset} cannot begin from {config.init}: {error}") from error
+    network = initial_network(config)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = optimizer_of(config, network, objective)
     average = copy.deepcopy(network).to(fabric.device).requires_grad_(False)
@@ -108,19 +91,7 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
         or another number of processes.
     """
     loaded = fabric.load(path, weights_only=True)
-    differing = {
-        key: value
-        for key, value in asdict(config).items()
-        if key not in MAY_DIFFER and loaded["config"].get(key, EARLIER.get(key)) != value
-    }
-    facts = loaded.get("facts", {})
-    differing |= {key: value for key, value in state.objective.facts.items() if facts.get(key) != value}
-    if loaded.get("processes", fabric.world_size) != fabric.world_size:  # each draws its own samples
-        differing["processes"] = fabric.world_size
-    if differing or facts.keys() != state.objective.facts.keys():
-        raise CheckpointMismatch(
-            f"{path} was trained with other settings than {differing}: use the same settings, or another --out"
-        )
+    refuse_other_settings(config, state.objective.facts, fabric.world_size, loaded, path)
     for part in ("network", "average", "optimizer", "objective"):
         getattr(state, part).load_state_dict(loaded[part])
     for group in state.optimizer.param_groups:

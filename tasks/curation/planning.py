@@ -70,6 +70,24 @@ class CurationPlan:
         return ",".join(model.model_file.digest for model in (self.teacher, *self.independent))
 
 
+def refuse_at_once(settings: Settings, request: CurationRequest) -> None:
+    """Make those checks of `make_plan` that take seconds.
+
+    Raises
+    ------
+    PreflightFailed
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line.
+    """
+    if settings.cluster is None:
+        refuse_absent_device(settings)
+    check_workspace(settings.workspace)
+    _decisions(request, _crops(settings))
+    for model in (request.teacher, *(request.independent or ())):
+        resolve_model(settings, model)
+    if request.labelled is not None:
+        open_location(absolute_url(request.labelled)).check(writable=False)
+
+
 def make_plan(settings: Settings, request: CurationRequest) -> CurationPlan:
     """Read and check everything that a curation needs.
 
@@ -82,16 +100,8 @@ def make_plan(settings: Settings, request: CurationRequest) -> CurationPlan:
         refuse_absent_device(settings)
     refuse_unshared_folders(settings, read=[], written=[settings.workspace])
     check_workspace(settings.workspace)
-    pool = Pool(settings.workspace)
-    crops = pool.crops("train")
-    if crops.is_empty():
-        raise PreflightFailed(
-            f"{pool.url}: the pool has no training crops; fill it with"
-            " 'python -m flows.ingest --source ...' first"
-        )
-    decisions = (
-        read_decisions(request.decisions, set(crops["crop_id"])) if request.decisions is not None else []
-    )
+    crops = _crops(settings)
+    decisions = _decisions(request, crops)
     teacher = resolve_model(settings, request.teacher)
     independent = _independent(settings, request, teacher)
     labelled = _features(request.labelled, settings.max_pixels)
@@ -99,6 +109,21 @@ def make_plan(settings: Settings, request: CurationRequest) -> CurationPlan:
     return CurationPlan(
         crops, teacher, independent, labelled, tuple(decisions), judgement_digest(settings, models, labelled)
     )
+
+
+def _crops(settings: Settings) -> pl.DataFrame:
+    pool = Pool(settings.workspace)
+    crops = pool.crops("train")
+    if crops.is_empty():
+        raise PreflightFailed(
+            f"{pool.url}: the pool has no training crops; fill it with"
+            " 'python -m flows.ingest --source ...' first"
+        )
+    return crops
+
+
+def _decisions(request: CurationRequest, crops: pl.DataFrame) -> list[Decision]:
+    return [] if request.decisions is None else read_decisions(request.decisions, set(crops["crop_id"]))
 
 
 def _independent(

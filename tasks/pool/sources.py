@@ -33,7 +33,7 @@ class IngestSource:
 def find_sources(
     settings: Settings, source: str | None, where: str | None, selection: Selection
 ) -> list[IngestSource]:
-    """Open the sources of an ingest.
+    """Open the sources of an ingest, which its workers must see too.
 
     Parameters
     ----------
@@ -51,6 +51,17 @@ def find_sources(
     PreflightFailed
         Or another of `tasks.refusals.REFUSALS`.
     """
+    sources = readable_sources(settings, source, where, selection)
+    if source != CATALOG:
+        read = [each.source.base for each in sources]
+        refuse_unshared_folders(settings, read=read, written=[settings.workspace])
+    return sources
+
+
+def readable_sources(
+    settings: Settings, source: str | None, where: str | None, selection: Selection
+) -> list[IngestSource]:
+    """Open the sources of an ingest on this machine; see `find_sources`."""
     check_workspace(settings.workspace)
     everything = selection if selection.include else replace(selection, include=("*",))
     if source == CATALOG:
@@ -61,7 +72,6 @@ def find_sources(
     if url is None:
         raise PreflightFailed("no source: give --source or set DERAIN_SOURCE")
     found = readable_source(url)
-    refuse_unshared_folders(settings, read=[found.base], written=[settings.workspace])
     refuse_oversized(found, settings)
     return [IngestSource(found, everything if found.frames else selection)]
 

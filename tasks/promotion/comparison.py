@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from infra.settings import Settings
+from infra.settings import Settings, absolute_url
+from infra.storage.lease import check_workspace
 from infra.storage.location import open_location
+from tasks.media.sources import readable_source
 from tasks.promotion.evaluation import evaluate, open_validation
 from tasks.promotion.gates import decide, too_small
 from tasks.promotion.overlap import refuse_training
 from tasks.promotion.publication import record
 from tasks.resolved_model import refuse_absent_device, resolve_model
+
+
+def refuse_comparison(settings: Settings, champion: str, challenger: str, training: str | None) -> None:
+    """Make those checks of a comparison that take seconds.
+
+    Raises
+    ------
+    PreflightFailed
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line.
+    """
+    refuse_absent_device(settings)
+    check_workspace(settings.workspace)
+    for url in (champion, challenger):
+        resolve_model(settings, url)
+    if training is not None:
+        readable_source(absolute_url(training))
 
 
 def compare(

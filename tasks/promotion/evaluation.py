@@ -10,7 +10,6 @@ from hashlib import sha256
 import numpy as np
 import numpy.typing as npt
 import torch
-from tqdm import tqdm
 
 from infra.failpoints import failpoint
 from infra.settings import Settings
@@ -21,7 +20,9 @@ from models.evaluation.probes import probe
 from models.evaluation.validation import CLEAN_CEILING
 from models.images import RgbImage, to_floats
 from models.modelfile import build
+from tasks.counted import counted
 from tasks.media.manifests import ManifestInvalid
+from tasks.prefect_runs import run_log
 from tasks.promotion.latency import latency_ratios
 from tasks.promotion.scores import Compared, Evaluation, ImageScore, WorstPhotographs
 from tasks.promotion.validation_manifest import (
@@ -61,14 +62,17 @@ def evaluate(
     ManifestInvalid
         If a file of the manifest has changed; the message names it.
     """
+    run_log().info(
+        f"comparing {challenger.label} with {champion.label} on {len(manifest.rows):,} photographs"
+    )
     with _one_thread():
         engines = [engine_of(settings, model) for model in (champion, challenger)]
-        bar = tqdm(manifest.photographs(), "evaluate", len(manifest.rows), unit="photo", disable=None)
+        photographs = counted(manifest.photographs(), "evaluating", "photograph", len(manifest.rows))
         worst = WorstPhotographs()
         probed = _first_pairs(manifest)
         compared = [
             _compared(engines, photograph, photograph.row.rainy in probed, manifest.url, worst)
-            for photograph in bar
+            for photograph in photographs
         ]
         same = engines[0].network.config == engines[1].network.config
         ratios = np.ones(1) if same else _latency(engines, manifest)
@@ -112,6 +116,7 @@ def _compared(
 
 
 def _latency(engines: Sequence[Engine], manifest: ValidationManifest) -> npt.NDArray[np.float64]:
+    run_log().info("measuring the latency of both networks")
     timed = [each.rainy[None] for each in itertools.islice(manifest.photographs(), TIMED)]
     champion, challenger = (engine.derain for engine in engines)
     return latency_ratios(champion, challenger, timed)

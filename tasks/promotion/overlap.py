@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from tqdm import tqdm
-
 from infra.settings import absolute_url
 from infra.storage.location import Location, open_location
 from models.images import RgbImage
 from tasks.codec import ImageRejected, decode
+from tasks.counted import counted
 from tasks.media.manifests import ManifestInvalid
 from tasks.media.sources import Selection, open_source
 from tasks.perceptual_hash import SeenPhotographs
@@ -41,7 +40,7 @@ def refuse_training(manifest: ValidationManifest, training: str) -> None:
     location, is_image = open_location(source.base), Selection().predicate()
     keys = [ref.key for ref in source.refs() if is_image(ref.key)]
     readable = 0
-    for key in tqdm(keys, "training", unit="photo", disable=None):
+    for key in counted(keys, "comparing training", "photograph", len(keys)):
         data = location.fetch(key)
         pixels = _decoded(data)
         found = digests.get(sha256(data).hexdigest()) or (

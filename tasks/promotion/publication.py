@@ -14,6 +14,7 @@ from infra.settings import Settings
 from infra.storage.location import open_location
 from infra.tracking.runs import Figures, log_figures
 from models.images import RgbImage
+from tasks.prefect_runs import run_log
 from tasks.promotion.comparison_page import render_comparison
 from tasks.promotion.evaluation_cache import remember
 from tasks.promotion.gates import Verdict
@@ -32,6 +33,7 @@ def record(settings: Settings, evaluation: Evaluation, verdict: Verdict, run_id:
     TrackingUnreachable
         If the tracking server does not answer.
     """
+    run_log().info("recording the evaluation")
     location = open_location(f"{settings.workspace.rstrip('/')}/evaluations")
     rows = _rows(evaluation)
     title = evaluation.champion.label, evaluation.challenger.label

@@ -19,6 +19,7 @@ from infra.records import WEIGHTS_FILE, model_label
 from infra.settings import Settings
 from infra.storage.lease import Lease, check_workspace, lease_of
 from infra.tracking.registry import CHAMPION, CHAMPION_URL, PREVIOUS, STUDENT, Registry
+from infra.tracking.server import ModelNotFound
 from tasks.promotion.evaluation import evaluate, open_validation
 from tasks.promotion.evaluation_cache import recall
 from tasks.promotion.gates import Verdict, decide, too_small
@@ -176,7 +177,7 @@ def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
     if to is None:
         register_shipped(settings, STUDENT)  # the champion is not loaded, because it may be broken
     else:
-        resolve_model(settings, f"models:/{STUDENT}/{to}")
+        require_version(settings, to)
     with open_transaction(settings, run_id) as transaction:
         aliases = transaction.registry.aliases(STUDENT)
         target = aliases.previous if to is None else str(to)
@@ -186,6 +187,25 @@ def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
             raise PromotionFailed(f"{model_label(STUDENT, target)} is the champion already")
         resolve_model(settings, f"models:/{STUDENT}/{target}")
         return transaction.move(transaction.row("rolled_back", aliases.champion, target, "on request"))
+
+
+def require_version(settings: Settings, number: int) -> None:
+    """Check that a version of the student is registered and can be used.
+
+    Raises
+    ------
+    ModelNotFound, ModelFileInvalid
+        If it is not; the message lists the versions that exist.
+    """
+    url = f"models:/{STUDENT}/{number}"
+    try:
+        resolve_model(settings, url)
+    except ModelNotFound as error:
+        versions = [each.version for each in Registry(settings).versions() if each.name == STUDENT]
+        if str(number) in versions:
+            raise
+        existing = ", ".join(sorted(versions, key=int))
+        raise ModelNotFound(f"{url}: {STUDENT} has no such version, but {existing}") from error
 
 
 def promotion_line(row: Promotion) -> str:

@@ -19,7 +19,9 @@ from PIL import Image
 from infra.storage.location import Location, open_location
 from models.images import RgbImage
 from models.rain.streaks import COARSE, NEEDLES, SLEET, StreakFamily
+from tasks.counted import counted
 from tasks.media.samples import SAMPLES, photograph, rain_on
+from tasks.prefect_runs import run_log
 from tasks.promotion.validation_manifest import COLUMNS
 
 FOLDER = Path(__file__).parent / "photographs"
@@ -53,7 +55,9 @@ def make_validation(workspace: str) -> str:
     """Write the validation set if there is none; return the URL of its manifest."""
     location = open_location(f"{workspace.rstrip('/')}/validation")
     if not location.exists(MANIFEST):
-        write_validation(location, scenes())
+        total = len(SAMPLES) + len(list(FOLDER.glob("*.webp")))
+        run_log().info(f"making the default validation set: {total * len(PARTS)} pairs, once per workspace")
+        write_validation(location, counted(scenes(), "making pairs of", "photograph", total))
     return f"{location.url}/{MANIFEST}"
 
 

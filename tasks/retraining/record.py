@@ -25,6 +25,7 @@ from infra.settings import Settings
 from infra.storage.lease import Lease, lease_of
 from infra.storage.location import Location, ObjectNotFound, open_location
 from tasks.curation.decisions import fetch_decisions
+from tasks.prefect_runs import run_log
 from tasks.refusals import PreflightFailed
 from tasks.retraining.request import NothingNew, RetrainRequest, refuse_unfit_data
 
@@ -86,6 +87,7 @@ class Retraining:
         """
         for step in self.record.stages:
             if step.name == name:
+                run_log().info(f"{name} is skipped, because an earlier run completed it: {step.line}")
                 return step
         state = run()
         message = " ".join((state.message or str(state.name)).split())

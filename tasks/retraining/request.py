@@ -7,12 +7,14 @@ from pathlib import Path
 
 from infra.catalog.pool import Pool
 from infra.settings import Settings
+from infra.storage.lease import check_workspace
 from infra.tracking.registry import CHAMPION_URL
+from tasks.curation.decisions import fetch_decisions
 from tasks.promotion.evaluation import open_validation
 from tasks.promotion.overlap import refuse_training
 from tasks.resolved_model import resolve_model
 from tasks.retraining.presets import sizes_of
-from tasks.training.folder import folder_named, read_folder
+from tasks.training.folder import folder_named, read_folder, refuse_incomplete
 
 
 class NothingNew(Exception):
@@ -28,6 +30,25 @@ class RetrainRequest:
     """Folder of labelled data; empty: the data that `smoke` generates."""
     decisions: str | None
     anew: bool
+
+
+def refuse_at_once(settings: Settings, request: RetrainRequest) -> None:
+    """Make those checks of a retraining that take seconds.
+
+    Raises
+    ------
+    PreflightFailed
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line.
+    """
+    sizes_of(request.preset)
+    check_workspace(settings.workspace)
+    if not Pool(settings.workspace).count():
+        return  # the run completes without doing anything
+    data = _data(settings, request)
+    if data:
+        refuse_incomplete(Path(data))
+    if request.decisions is not None:
+        fetch_decisions(request.decisions)
 
 
 def prepare_retraining(settings: Settings, request: RetrainRequest) -> RetrainRequest:

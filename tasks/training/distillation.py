@@ -90,6 +90,7 @@ def _train(fabric: Fabric, prepared: PreparedDistillation, run: TrackedRun) -> N
 
 
 def _lead(fabric: Fabric, prepared: PreparedDistillation, student: Path | None, memory: str) -> Lead:
+    run_log().info("measuring the lead of the teacher on validation")
     teacher, folder = prepared.teaching.teacher, prepared.folder.path
     return measure_lead(fabric, teacher, student, folder, prepared.work / memory)
 
@@ -98,6 +99,7 @@ def _weights(session: TrainingSession, prepared: PreparedDistillation) -> Path:
     """Return the best weights; for an existing student, interpolated towards it so that little is forgotten."""
     if prepared.start is None:
         return session.training.best
+    run_log().info("choosing the interpolation of weights")
     held_out = load_training_data(prepared.folder.path, held_out=True).to(session.fabric.device)
     pairs = render_validation(held_out, prepared.config.validation_photographs)
     start = prepared.start.model_file

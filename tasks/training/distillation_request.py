@@ -19,7 +19,7 @@ from models.training.distill.run import Teaching
 from models.training.distill.teachers import Teacher, TeacherSpec, parse_teacher, teacher_of
 from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
-from tasks.training.folder import TrainingFolder, folder_named, inspected
+from tasks.training.folder import TrainingFolder, folder_named, inspected, refuse_incomplete
 from tasks.training.request import continued, origin_tags, preset_of, train_config, work_folder
 from tasks.training.samples import make_training_samples
 from tasks.training.unlabelled import unlabelled_photographs
@@ -89,6 +89,24 @@ class PreparedDistillation:
         """Provenance for run and version: teachers, data, code."""
         lineage = {key: str(value) for key, value in asdict(self.teaching.lineage).items() if value}
         return {**lineage, **origin_tags(self.folder, self.start)}
+
+
+def refuse_at_once(settings: Settings, request: DistillRequest) -> None:
+    """Make those checks of `prepare_distillation` that take seconds.
+
+    Raises
+    ------
+    PreflightFailed
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line.
+    """
+    refuse_absent_device(settings)
+    train_config(PRESETS, request.preset, request.steps, request.seed)
+    check_workspace(settings.workspace)
+    if request.data or settings.training or request.preset != "smoke":
+        refuse_incomplete(folder_named(settings, request.data, request.preset))
+    _start(settings, request, resolve_model(settings, CHAMPION_URL))
+    for teacher in {request.teacher, request.unlabelled_teacher or request.teacher}:
+        resolve_model(settings, parse_teacher(teacher).model)
 
 
 def prepare_distillation(settings: Settings, request: DistillRequest) -> PreparedDistillation:

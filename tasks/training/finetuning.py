@@ -14,6 +14,7 @@ from models.training.semi.collapse import Collapsed
 from models.training.semi.objective import SemiSupervised
 from models.training.semi.rain_critic import RainCritic, train_critic
 from models.training.weight_interpolation import Interpolated, interpolate_best
+from tasks.prefect_runs import run_log
 from tasks.training.finetuning_request import PreparedFinetuning
 from tasks.training.system_use import WithSystem
 from tasks.training.tracked import Training, TrainingFailed, TrainingSession, as_training_failed, open_session
@@ -102,6 +103,7 @@ def _trained(session: TrainingSession, prepared: PreparedFinetuning) -> Interpol
             )
     except Collapsed as error:
         raise TrainingFailed(f"{error} ({prepared.work})") from error
+    run_log().info("choosing the interpolation of weights")
     start = prepared.start.model_file
     return interpolate_best(
         fabric, session.training.best, start, lambda network: objective.score(network, pairs)

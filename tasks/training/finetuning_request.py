@@ -16,8 +16,15 @@ from models.training.semi.data import RealRain
 from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
 from tasks.training.finetuning_material import harvested, material_at
-from tasks.training.folder import TrainingFolder, folder_named, inspected
-from tasks.training.request import CONTINUED, origin_tags, preset_of, train_config, work_folder
+from tasks.training.folder import TrainingFolder, folder_named, inspected, refuse_incomplete
+from tasks.training.request import (
+    CONTINUED,
+    as_preflight_failed,
+    origin_tags,
+    preset_of,
+    train_config,
+    work_folder,
+)
 from tasks.training.samples import make_training_samples
 
 PRESETS = {
@@ -85,6 +92,24 @@ class PreparedFinetuning:
         return {**origin_tags(self.folder, self.start), "real_rain_digest": self.rain.digest}
 
 
+def refuse_at_once(settings: Settings, request: FinetuneRequest) -> None:
+    """Make those checks of `prepare_finetuning` that take seconds.
+
+    Raises
+    ------
+    PreflightFailed
+        Or another of `tasks.refusals.REFUSALS`, with a message of one line.
+    """
+    refuse_absent_device(settings)
+    train = train_config(PRESETS, request.preset, request.steps, request.seed)
+    check_workspace(settings.workspace)
+    start_of(settings, request.model, train.preset)
+    if request.data or settings.training or request.preset != "smoke":
+        refuse_incomplete(folder_named(settings, request.data, request.preset))
+    if request.preset != "smoke" and not request.unlabelled:
+        raise _no_photographs(request.preset)
+
+
 def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiConfig) -> PreparedFinetuning:
     """Check everything that a fine-tuning needs; search photographs for streaks unless they were curated.
 
@@ -104,6 +129,18 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     work = work_folder(settings, "finetune", _identity(train, semi, start, folder, rain))
     train = replace(train, init=str(work / "start.safetensors"))
     return PreparedFinetuning(train, semi, start, folder, rain, work, streaks)
+
+
+def semi_config(**weights: float) -> SemiConfig:
+    """Return a configuration with these weights of its terms.
+
+    Raises
+    ------
+    PreflightFailed
+        If one is invalid; the message names it.
+    """
+    with as_preflight_failed():
+        return SemiConfig(**weights)  # type: ignore[arg-type]
 
 
 def start_of(settings: Settings, model: str, preset: str) -> ResolvedModel:
@@ -131,11 +168,15 @@ def _places(settings: Settings, request: FinetuneRequest) -> tuple[Path, str]:
         data, unlabelled = data or str(generated[0]), unlabelled or str(generated[1])
     folder = folder_named(settings, data, request.preset)
     if not unlabelled:
-        raise PreflightFailed(
-            f"no unlabelled photographs for preset {request.preset}: give --unlabelled: pool, or a folder or bucket"
-            " prefix of rainy photographs"
-        )
+        raise _no_photographs(request.preset)
     return folder, unlabelled
+
+
+def _no_photographs(preset: str) -> PreflightFailed:
+    return PreflightFailed(
+        f"no unlabelled photographs for preset {preset}: give --unlabelled: pool, or a folder or bucket"
+        " prefix of rainy photographs"
+    )
 
 
 def _rain(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from infra.settings import Settings, absolute_url
-from models.rain.banks import TrainingData, load_training_data, photographs_of
+from models.rain.banks import TrainingData, load_training_data, photographs_of, require_training_files
 from tasks.refusals import PreflightFailed
 
 
@@ -44,6 +46,19 @@ def folder_named(settings: Settings, data: str, preset: str) -> Path:
     return Path(folder)
 
 
+def refuse_incomplete(folder: Path) -> None:
+    """Refuse a folder without photographs or layers, without reading them.
+
+    Raises
+    ------
+    PreflightFailed
+        The message names the folder.
+    """
+    with _as_preflight_failed(folder):
+        for held_out in (False, True):
+            require_training_files(folder, held_out=held_out)
+
+
 def read_folder(folder: Path) -> tuple[TrainingData, TrainingData]:
     """Read the training and validation splits as a training does.
 
@@ -52,8 +67,14 @@ def read_folder(folder: Path) -> tuple[TrainingData, TrainingData]:
     PreflightFailed
         If a file cannot be read; the message names the folder or the file.
     """
-    try:
+    with _as_preflight_failed(folder):
         return load_training_data(folder, held_out=False), load_training_data(folder, held_out=True)
+
+
+@contextmanager
+def _as_preflight_failed(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, KeyError, ValueError) as error:
         named = str(error) if str(folder) in str(error) else f"{folder}: {error}"
         raise PreflightFailed(f"data {named}") from error

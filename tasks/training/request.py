@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 from infra.git import commit
 from infra.settings import Settings
+from models.errors import unknown_name
 from models.modelfile import build
 from models.networks.architectures import preset_name, presets
 from models.training.config import TrainConfig
@@ -35,15 +37,37 @@ def preset_named(presets: Mapping[str, Preset], name: str) -> Preset:
         If there is no such preset; the message lists the existing ones.
     """
     if name not in presets:
-        raise PreflightFailed(f"preset {name!r}: unknown; choose from {', '.join(presets)}")
+        raise PreflightFailed(unknown_name("preset", name, presets))
     return presets[name]
 
 
 def train_config(presets: Mapping[str, TrainConfig], name: str, steps: int | None, seed: int) -> TrainConfig:
-    """Return the hyper-parameters of a preset; `steps`, if given, replaces its number of steps."""
+    """Return the hyper-parameters of a preset; `steps`, if given, replaces its number of steps.
+
+    Raises
+    ------
+    PreflightFailed
+        If there is no such preset, or a number is outside its range.
+    """
     known = preset_named(presets, name)
-    steps = known.steps if steps is None else steps
-    return replace(known, steps=steps, seed=seed, validate_every=min(known.validate_every, steps))
+    with as_preflight_failed():
+        config = replace(known, steps=known.steps if steps is None else steps, seed=seed)
+    return replace(config, validate_every=min(config.validate_every, config.steps))
+
+
+@contextmanager
+def as_preflight_failed() -> Iterator[None]:
+    """Refuse settings that a configuration refuses.
+
+    Raises
+    ------
+    PreflightFailed
+        Instead of a ValueError, with the same message.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise PreflightFailed(str(error)) from error
 
 
 def continued(config: TrainConfig) -> TrainConfig:

@@ -19,6 +19,7 @@ from models.engine import choose_device
 from models.modelfile import ModelFile, read_model_file, write_model_file
 from models.training.config import TrainConfig
 from models.training.fabric import launch_fabric
+from tasks.prefect_runs import run_log
 from tasks.version_card import card_of
 
 
@@ -68,6 +69,7 @@ class TrainingSession:
             If another run has taken over the training.
         """
         self.lease.check()
+        run_log().info(f"registering {name}")
         found, registry = read_model_file(weights), Registry(self.settings)
         card = card_of(found)
         version = registry.register_challenger(name, found.weights, found.config, self.run.run_id, card)

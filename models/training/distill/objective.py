@@ -23,6 +23,7 @@ from models.training.distill.feature_matching import FeatureMatch, attention_dis
 from models.training.distill.teacher_targets import TEACHER_TARGET_SEED, TeacherTargets
 from models.training.distill.teachers import Teacher
 from models.training.objectives import Objective
+from models.training.ranges import NOT_NEGATIVE, SHARE, check_ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,10 @@ class DistillConfig:
         Raises
         ------
         ValueError
-            If a setting is invalid; the message names it.
+            If a setting is invalid; the message names it and its range.
         """
-        for name, value in asdict(self).items():
-            if not value >= 0:
-                raise ValueError(f"{name} {value}: must be at least 0")
-        if self.fade > 1:
-            raise ValueError(f"fade {self.fade}: must be a share of the steps, 0 to 1")
+        values = asdict(self)
+        check_ranges(values, {**dict.fromkeys(values, NOT_NEGATIVE), "fade": SHARE})
 
     def inner_share(self, step: int, steps: int) -> float:
         """Return the share of the weights of features and attention that applies at a step."""

@@ -37,6 +37,7 @@ from models.training.distill.teacher_targets import (
 from models.training.distill.teachers import NEEDED_LEAD, Teacher, read_teacher
 from models.training.loop import add_fields, fields_of, fit, launched, options, train_config
 from models.training.recorders import Recorder
+from models.training.same_settings import refuse_unfit_start
 from models.training.state import State
 
 LEAD_PHOTOGRAPHS = 4
@@ -194,7 +195,10 @@ def main() -> None:
         other = read_teacher(arguments.unlabelled_teacher) if arguments.unlabelled_teacher else teacher
         photographs = read_photographs(arguments.unlabelled) if arguments.unlabelled else ()
         teaching = Teaching(fields_of(DistillConfig(), arguments), teacher, other, photographs)
+        facts = {"distill": asdict(teaching.config), "lineage": asdict(teaching.lineage)}
+        refuse_unfit_start(config, arguments.out / "checkpoint.pt", facts)
         fabric = launched(arguments, config.precision)
+        fabric.print("measuring the lead of the teacher on validation", flush=True)
         lead = measure_lead(fabric, teacher, incumbent(config), arguments.data, arguments.out / "lead.json")
         fabric.print(lead)
         distil(fabric, config, teaching, arguments.data, arguments.out)

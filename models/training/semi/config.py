@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
+
+from models.training.ranges import COUNT, NOT_NEGATIVE, check_ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,8 @@ class SemiConfig:
         ValueError
             If a setting is invalid; the message names it and its limits.
         """
-        for name, value in asdict(self).items():
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} {value}: must be at least 0")
+        values = asdict(self)
+        check_ranges(values, {**dict.fromkeys(values, NOT_NEGATIVE), "watch_every": COUNT})
         if self.has_contrast and not self.rerain:
             raise ValueError(
                 "streak_contrast and background_contrast are shares of re-rain: rerain must be more than 0"
@@ -51,8 +51,6 @@ class SemiConfig:
             raise ValueError(
                 f"rerain_share {self.rerain_share}: must be less than 1, so that labelled crops are left"
             )
-        if self.watch_every < 1:
-            raise ValueError(f"watch_every {self.watch_every}: must be at least 1")
 
     @property
     def has_contrast(self) -> bool:

@@ -49,6 +49,22 @@ def test_a_usage_error_exits_with_2(words: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("words", "line"),
+    [([], "derain: nothing to derain: name a photograph"), (["status"], "derain: derain status")],
+)
+def test_a_command_without_a_place_exits_with_2(
+    words: list[str],
+    line: str,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("DERAIN_SOURCE", raising=False)
+    assert run(words) == 2
+    assert capsys.readouterr().err.startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
     [
         (["rainz/", "out/"], "derain: rainz/: no such file or folder"),
         (["statsu", "rainy/"], "derain: statsu: no such file or folder; did you mean derain status?"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.flow_engine import run_flow_sync
@@ -53,6 +55,20 @@ def test_a_stored_request_for_a_rejected_term_is_refused_by_name(server: Prefect
     assert refused.is_failed()
     assert refused.message.startswith("Validation of flow parameters failed")
     assert refused.message.endswith("but was provided with parameters ['anchor']")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"rerain": math.inf}, "rerain inf: must be finite and at least 0"),
+        ({"rerain": 0.0, "streak_contrast": 0.1}, "streak_contrast and background_contrast are shares"),
+        ({"seed": -1}, "seed -1: must be 0 to 4294967295"),
+    ],
+)
+def test_impossible_settings_are_refused(workspace: Path, parameters: dict[str, Any], message: str):
+    refused = finetune.fn(**parameters)
+    assert refused.is_failed()
+    assert str(refused.message).startswith(message)
 
 
 def test_a_refusal_is_one_line(workspace: Path):

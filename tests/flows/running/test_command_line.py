@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.derain_batch import derain_batch
+from flows.running import command_line
 from flows.running.command_line import command_of
 from tasks.curation.judged_shards import JUDGED_FOLDER
 from tests.support.help_texts import assert_help_explains_every_parameter
@@ -47,6 +49,27 @@ def test_a_usage_error_names_the_option_and_exits_with_2(words: list[str], named
     assert named in line
 
 
+@pytest.mark.parametrize(
+    ("name", "message", "is_shown"),
+    [
+        ("derain-batch", "Finished in state Completed('2 derained')", False),
+        ("derain-batch", "Finished in state Failed('no source')", False),
+        ("derain-batch", "2 of 9 images", True),
+        ("curate", "Finished in state Completed('a stage of it')", True),
+    ],
+)
+def test_only_the_end_of_the_command_itself_is_not_logged(
+    name: str, message: str, is_shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = logging.getLogger("prefect.flow_runs")
+    monkeypatch.setattr(log, "filters", [])
+    monkeypatch.setattr(command_line, "command_of", lambda flow, refuse: lambda: None)
+    command_line.run(derain_batch)
+    place = ("prefect/flow_engine.py", 1)
+    record = log.makeRecord(log.name, logging.INFO, *place, message, (), None, extra={"flow_name": name})
+    assert bool(log.filter(record)) == is_shown
+
+
 @pytest.mark.slow
 class TestTyped:
     """Tests of `python -m flows.derain_batch …` in a shell."""
@@ -68,6 +91,8 @@ class TestTyped:
         assert report.is_file()
         assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
         assert _unexpected(ended.stderr) == []
+        assert "Beginning flow run" in ended.stderr
+        assert "2 derained, 0 rejected, 0 pending" not in ended.stderr  # the line is on stdout only
 
     def test_a_run_works_on_an_unusual_machine(self, environment: dict[str, str], tmp_path: Path) -> None:
         """The terminal only shows ASCII, a proxy is gone, and Prefect's database is of another version."""

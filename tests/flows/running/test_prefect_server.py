@@ -124,3 +124,17 @@ def test_a_database_that_cannot_be_opened_is_refused_before_a_server_is_started(
         pytest.raises(PrefectServerRefused, match=r"\*\*\*@127.0.0.1:9/prefect: .* cannot be opened"),
     ):
         tested._start_temporary_server()
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "shown"), [(True, "starting a temporary Prefect server\n"), (False, "")]
+)
+def test_a_terminal_shows_that_a_server_is_starting(
+    is_terminal: bool, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal, raising=False)
+    monkeypatch.setattr("infra.prefect.database.database_fault", lambda: None)
+    monkeypatch.setattr(TemporaryServer, "answers_within", lambda self, seconds: True)
+    with temporary_settings(restore_defaults={PREFECT_API_URL}), prefect_server():
+        pass
+    assert capsys.readouterr().err == shown

@@ -10,33 +10,44 @@ import torch
 
 from models.modelfile import build, pack, read_model_file, write_model_file
 from models.networks.architectures import preset
-from models.training.state import CheckpointMismatch
+from models.training.config import TrainConfig
+from models.training.objectives import Supervised
+from models.training.same_settings import CheckpointMismatch
+from models.training.state import State, begin
 from tests.support.samples.networks import random_network
 from tests.support.worlds.trainings import (
     SIX_STEPS,
     a_pair,
     curve,
+    launched,
     trained,
 )
 
 
-def test_training_starts_from_given_weights(data: Path, out: Path):
-    given, path = random_network("student-tiny"), out / "given.safetensors"
-    write_model_file(pack(given, {}), path)
-    state = trained(replace(SIX_STEPS, init=str(path), steps=0), data, out)
-    begun = build(read_model_file(path)).state_dict()
-    assert all(torch.equal(value, begun[name]) for name, value in state.network.state_dict().items())
+def begun(config: TrainConfig) -> State:
+    return begin(launched(config), config, Supervised())
 
 
-def test_training_begins_from_a_smaller_network(data: Path, out: Path):
+def test_training_starts_from_given_weights(out: Path):
     given, path = random_network("student-tiny"), out / "given.safetensors"
     write_model_file(pack(given, {}), path)
-    state = trained(replace(SIX_STEPS, init=str(path), preset="student-small", steps=0), data, out)
+    state = begun(replace(SIX_STEPS, init=str(path)))
+    given_weights = build(read_model_file(path)).state_dict()
+    assert all(torch.equal(value, given_weights[name]) for name, value in state.network.state_dict().items())
+
+
+def test_training_begins_from_a_smaller_network(out: Path):
+    given, path = random_network("student-tiny"), out / "given.safetensors"
+    write_model_file(pack(given, {}), path)
+    state = begun(replace(SIX_STEPS, init=str(path), preset="student-small"))
     rainy = a_pair().rainy
     torch.testing.assert_close(state.average(rainy), build(read_model_file(path))(rainy), rtol=0, atol=1e-6)
 
 
-def test_a_start_that_a_network_cannot_grow_from_is_refused(data: Path, out: Path):
+def test_a_start_that_a_network_cannot_grow_from_is_refused_before_data_is_read(
+    data: Path, out: Path, monkeypatch
+):
+    monkeypatch.setattr("models.training.loop.load_training_data", pytest.fail)
     path = out / "given.safetensors"
     write_model_file(pack(random_network("drd-net-tiny"), {}), path)
     with pytest.raises(CheckpointMismatch, match=r"student-tiny cannot begin from .*given.safetensors"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from models.evaluation.validation import KINDS, render_validation, validate
 from models.modelfile import build, read_model_file
 from models.networks.architectures import build_network, preset
 from models.rain.banks import load_training_data
+from models.rain.recipes import RECIPES
 from models.training import loop
 from models.training.batches import batch_of
 from models.training.loop import fit
@@ -88,7 +90,7 @@ def overall(row: dict[str, str]) -> float:
 
 def test_one_step_moves_the_average_by_its_decay(data: Path, out: Path):
     state = trained(replace(SIX_STEPS, steps=1), data, out)
-    start = trained(replace(SIX_STEPS, steps=0), data, out.with_name("start"))
+    start = loop.begin(launched(SIX_STEPS), SIX_STEPS, Supervised())
     for name, average in state.average.state_dict().items():
         begun, reached = start.network.state_dict()[name], state.network.state_dict()[name]
         torch.testing.assert_close(
@@ -181,11 +183,26 @@ def test_compiled_training_is_that_of_the_uncompiled_network(data: Path, tmp_pat
             {"preset": "huge"},
             "preset 'huge': unknown; choose from student-base, student-large, student-small",
         ),
+        (
+            {"recipe": "ligth"},
+            f"recipe 'ligth': unknown; choose from {', '.join(RECIPES)}; did you mean light?",
+        ),
         ({"recipe": "snow"}, "recipe 'snow': unknown; choose from mixed, light"),
         ({"optimizer": "sgd"}, "optimizer 'sgd': unknown; choose from auto, adamw, muon"),
         ({"init": "nowhere.safetensors"}, "nowhere.safetensors: no such file"),
         ({"warm_up": 0}, "warm_up 0: must be at least 1"),
         ({"validate_every": 0}, "validate_every 0: must be at least 1"),
+        ({"steps": 0}, "steps 0: must be at least 1"),
+        ({"learning_rate": -1.0}, "learning_rate -1.0: must be more than 0"),
+        ({"learning_rate": math.nan}, "learning_rate nan: must be finite and more than 0"),
+        ({"muon_rate": 0.0}, "muon_rate 0.0: must be more than 0"),
+        ({"clip": -1.0}, "clip -1.0: must be more than 0"),
+        ({"ema": 2.0}, "ema 2.0: must be 0 to 1"),
+        ({"finish": 1.5}, "finish 1.5: must be a share of the steps, 0 to 1"),
+        ({"seed": -1}, "seed -1: must be 0 to 4294967295"),
+        ({"save_seconds": -1.0}, "save_seconds -1.0: must be at least 0"),
+        ({"validation_photographs": 0}, "validation_photographs 0: must be at least 1"),
+        ({"precision": "foo"}, "precision 'foo': unknown; choose from bf16-mixed, 32-true, 16-mixed"),
     ],
 )
 def test_an_impossible_training_is_refused_in_one_line(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,8 @@ from torch import Tensor
 from models.rain.recipes import RECIPES
 from models.training import loop
 from models.training.objectives import Supervised
-from models.training.state import CheckpointMismatch, restore
+from models.training.same_settings import CheckpointMismatch
+from models.training.state import restore
 from tests.support.worlds.trainings import (
     SIX_STEPS,
     Gained,
@@ -87,11 +90,18 @@ def test_steps_lost_with_the_process_are_taken_again(data: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("changed", "value"), [("batch", 4), ("learning_rate", 1e-4), ("seed", 9), ("recipe", "light")]
 )
-def test_other_hyper_parameters_are_refused_on_resume(data: Path, out: Path, changed, value):
+def test_other_hyper_parameters_are_refused_on_resume(data: Path, out: Path, monkeypatch, changed, value):
     trained(replace(SIX_STEPS, steps=1), data, out)
     before = (out / "checkpoint.pt").read_bytes()
-    with pytest.raises(CheckpointMismatch, match=f"'{changed}': {value!r}"):
+    option = f"--{changed.replace('_', '-')}"
+    stored = getattr(SIX_STEPS, changed)
+    line = f"{option} is {value} here and {stored} in {out}/checkpoint.pt: use the same settings, or another --out"
+    monkeypatch.setattr(loop, "load_training_data", pytest.fail)  # it is refused before the data is read
+    with pytest.raises(CheckpointMismatch, match=f"^{re.escape(line)}$"):
         trained(replace(SIX_STEPS, **{changed: value}), data, out)
+    monkeypatch.setattr(sys, "argv", command(replace(SIX_STEPS, **{changed: value}), data, out)[2:])
+    with pytest.raises(SystemExit, match=f"^{re.escape(line)}$"):
+        loop.main()
     assert (out / "checkpoint.pt").read_bytes() == before
 
 
@@ -99,7 +109,7 @@ def test_another_number_of_processes_is_refused_on_resume(data: Path, out: Path)
     trained(replace(SIX_STEPS, steps=1), data, out)
     state = loop.begin(launched(SIX_STEPS), SIX_STEPS, Supervised())
     two: Any = SimpleNamespace(world_size=2, load=launched(SIX_STEPS).load)
-    with pytest.raises(CheckpointMismatch, match="'processes': 2"):
+    with pytest.raises(CheckpointMismatch, match="processes is 2 here and 1 in "):
         restore(two, SIX_STEPS, state, out / "checkpoint.pt")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from infra.storage.location import open_location
+from tasks import counted
 from tasks.media.manifests import ManifestInvalid
 from tasks.promotion import validation_samples
 from tasks.promotion.validation_manifest import read_validation
@@ -76,10 +78,20 @@ def test_a_file_that_is_not_a_manifest_is_refused(manifest: Path, damage, report
     assert "\n" not in str(refusal.value)
 
 
-def test_one_is_made_where_none_is_given_and_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_one_is_made_where_none_is_given_and_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
     few = list(scenes())[::24]
     monkeypatch.setattr(validation_samples, "scenes", lambda: iter(few))
-    url = make_validation(str(tmp_path))
+    for module in (validation_samples, counted):
+        monkeypatch.setattr(module, "run_log", lambda: logging.getLogger("derain"))
+    monkeypatch.setattr(counted, "LOG_SECONDS", -1.0)
+    with caplog.at_level(logging.INFO, "derain"):
+        url = make_validation(str(tmp_path))
+    assert caplog.messages == [
+        "making the default validation set: 432 pairs, once per workspace",
+        *(f"making pairs of photograph {number} of 72" for number in (1, 2, 3)),
+    ]
     found = read_validation(url)
     assert [row.scene for row in found.rows] == [name for name, _ in few for _ in PARTS]
     assert found.pairs == 3 * len(PARTS)
@@ -88,6 +100,7 @@ def test_one_is_made_where_none_is_given_and_stays_as_it_is(tmp_path: Path, monk
         assert (photograph.rainy.astype(int) - photograph.clean).mean() >= LEAST_RAIN
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
     assert make_validation(str(tmp_path)) == url
+    assert len(caplog.messages) == 4  # nothing is made again
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")} == times
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "validation" / found.rows[0].rainy)
     with pytest.raises(ManifestInvalid, match=found.rows[0].rainy):

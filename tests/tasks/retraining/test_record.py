@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +19,7 @@ from infra.storage.location import ObjectNotFound, open_location
 from infra.tracking.registry import STUDENT
 from tasks.media.manifests import ManifestInvalid
 from tasks.refusals import PreflightFailed
+from tasks.retraining import record
 from tasks.retraining.presets import PRESETS, sizes_of
 from tasks.retraining.record import StepFailed, open_retraining
 from tasks.retraining.request import NothingNew, RetrainRequest, prepare_retraining
@@ -83,12 +85,20 @@ def test_all_steps_run_and_are_remembered(settings: Settings):
 
 
 @pytest.mark.parametrize("failing", ["curate", "distill"])
-def test_a_failed_retraining_resumes_with_the_step_that_failed(settings: Settings, failing: str):
+def test_a_failed_retraining_resumes_with_the_step_that_failed(
+    settings: Settings, failing: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(record, "run_log", lambda: logging.getLogger("derain"))
     with pytest.raises(StepFailed, match=f"{failing}: no room left; the next run resumes here"):
         Steps(failing).run(settings)
     again = Steps()
-    again.run(settings)
+    with caplog.at_level(logging.INFO, "derain"):
+        again.run(settings)
     assert again.ran == list(NAMES[NAMES.index(failing) :])
+    assert caplog.messages == [
+        f"{name} is skipped, because an earlier run completed it: {name} done"
+        for name in NAMES[: NAMES.index(failing)]
+    ]
 
 
 @pytest.mark.parametrize("step", ["finetune", "promote"])

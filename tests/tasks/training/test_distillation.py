@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +20,7 @@ from models.modelfile import build, read_model_file
 from models.training import loop, weight_interpolation
 from models.training.config import TrainConfig
 from models.training.weight_interpolation import interpolate
-from tasks.training import distillation, distillation_request
+from tasks.training import distillation, distillation_request, tracked
 from tasks.training.distillation import Distilled, distil_student
 from tasks.training.distillation_request import DistillRequest, PreparedDistillation, prepare_distillation
 from tasks.training.request import CONTINUED, continued
@@ -159,13 +160,23 @@ def test_a_student_starts_from_the_champion(settings: Settings, material: Path, 
 
 
 def test_registered_weights_lie_between_the_champion_and_the_trained_ones(
-    settings: Settings, material: Path, monkeypatch
+    settings: Settings, material: Path, monkeypatch, caplog
 ):
+    for module in (distillation, tracked):
+        monkeypatch.setattr(module, "run_log", lambda: logging.getLogger("derain"))
     prepared = prepare_distillation(settings, request(material, student="champion"))
     monkeypatch.setattr(
         weight_interpolation, "MAX_FORGETTING_DB", -100.0
     )  # all trained weights forget too much
-    done = distil_student(settings, prepared, "run-1")
+    with caplog.at_level(logging.INFO, "derain"):
+        done = distil_student(settings, prepared, "run-1")
+    lines = [each.getMessage() for each in caplog.records if each.levelno == logging.INFO]
+    assert lines == [
+        "measuring the lead of the teacher on validation",
+        "choosing the interpolation of weights",
+        "measuring the lead of the teacher on validation",
+        f"registering {STUDENT}",
+    ]
     weights = [read_model_file(prepared.work / f"{name}.safetensors") for name in ("student-tiny", "blended")]
     assert Registry(settings).resolve(done.model).weights == weights[1].weights
     nearer = interpolate(*(build(each) for each in (prepared.start.model_file, weights[0])), 0.1)

@@ -55,7 +55,9 @@ def niqe(material: Path, place: Path) -> str:
     return str(WEIGHTS / "niqe.safetensors")
 
 
-CASES: list[tuple[dict[str, str | Callable[[Path, Path], str]], str]] = [
+CASES: list[tuple[dict[str, str | int | Callable[[Path, Path], str]], str]] = [
+    ({"steps": 0}, "steps 0: must be at least 1"),
+    ({"seed": -1}, "seed -1: must be 0 to 4294967295"),
     ({"preset": "huge"}, "preset 'huge': unknown; choose from smoke, small, base"),
     ({"preset": "small", "data": ""}, "no data for preset small: give --data or set DERAIN_TRAINING"),
     ({"data": "/nowhere"}, "data /nowhere: needs photographs in clean/"),

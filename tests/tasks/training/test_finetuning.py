@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from models.training.semi.objective import SemiSupervised
 from models.training.semi.validation import SemiScore
 from tasks.media.samples import photograph, rain_on
 from tasks.refusals import PreflightFailed
+from tasks.training import finetuning, tracked
 from tasks.training.finetuning import Finetuned, finetune_on_rain
 from tasks.training.finetuning_request import PRESETS, FinetuneRequest, prepare_finetuning
 from tasks.training.tracked import TrainingFailed
@@ -88,9 +90,14 @@ def test_every_preset_has_rendered_rain_and_real_streaks_in_each_batch(preset: s
 
 
 def test_a_killed_training_is_resumed_and_becomes_challenger(
-    settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
+    settings: Settings,
+    request_: FinetuneRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
     scores(monkeypatch, rising=1)
+    for module in (finetuning, tracked):
+        monkeypatch.setattr(module, "run_log", lambda: logging.getLogger("derain"))
     take = loop.step
 
     def killed(fabric: Any, config: Any, state: Any, pair: Any) -> Any:
@@ -102,7 +109,9 @@ def test_a_killed_training_is_resumed_and_becomes_challenger(
         patch.setattr(loop, "step", killed)
         with pytest.raises(KeyboardInterrupt):
             finetuned(settings, request_, "killed")
-    tuned = finetuned(settings, request_, "again")
+    with caplog.at_level(logging.INFO, "derain"):
+        tuned = finetuned(settings, request_, "again")
+    assert caplog.messages == ["choosing the interpolation of weights", "registering semi-drdnet"]
     client = TrackingServer(settings).client()
     run = client.get_run(tuned.run_id)
     points = client.get_metric_history(tuned.run_id, "rerained")

@@ -77,6 +77,15 @@ def test_an_impossible_distillation_is_refused_in_one_line(place, tmp_path, monk
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
+def test_other_settings_than_those_of_the_checkpoint_are_refused_at_once(place, tmp_path, monkeypatch):
+    words = (f"--teacher={place / 'student-tiny.safetensors'}", f"--out={tmp_path}")
+    typed(monkeypatch, place, *words)
+    monkeypatch.setattr(run, "measure_lead", pytest.fail)
+    for word, line in (("--fade=0.5", "fade is 0.5 here and 0.3 in"), ("--ema=0.9", "--ema is 0.9 here and")):
+        with pytest.raises(SystemExit, match=f"^{line}"):
+            typed(monkeypatch, place, *words, word)
+
+
 def test_a_lead_is_measured_once(place, tmp_path, monkeypatch):
     student = place / "student-tiny.safetensors"
     config = TrainConfig(preset="student-tiny", precision="32-true")
