@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from infra.settings_group import SettingsGroup
 
 
-class GateLimits(BaseModel):
+class GateLimits(SettingsGroup):
     """Largest losses allowed to a challenger, as upper bounds of intervals; `DERAIN_GATES__PSNR_Y` and so on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_images: int = Field(default=20, ge=2)
     """Minimum number of pairs of a validation set for a decision."""
@@ -28,10 +28,8 @@ class GateLimits(BaseModel):
     """Ratio of the challenger's time per photograph to the champion's."""
 
 
-class CurationLimits(BaseModel):
+class CurationLimits(SettingsGroup):
     """Which pseudo-labels are accepted; `DERAIN_CURATION__QUOTA` and so on. Shares are in [0, 1]."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rain_found: float = Field(default=0.002, ge=0)
     """Minimum mean brightness of the rain that two independent networks, or the background, agree on."""
@@ -61,10 +59,8 @@ class CurationLimits(BaseModel):
     """Number of crops that a worker judges per task."""
 
 
-class IngestLimits(BaseModel):
+class IngestLimits(SettingsGroup):
     """Limits on what enters the pool; `DERAIN_INGEST__MIN_SIDE` and so on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_side: int = Field(default=128, ge=2)
     """Minimum length of the shorter side of an image in pixels."""
@@ -96,10 +92,8 @@ class IngestLimits(BaseModel):
         return value
 
 
-class DriftLimits(BaseModel):
+class DriftLimits(SettingsGroup):
     """When the newest photographs count as different from earlier ones; `DERAIN_DRIFT__ALPHA` and so on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     window: int = Field(default=200, ge=10)
     """Number of newest crops or images; they are compared with four times as many earlier ones."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from infra.settings_group import SettingsGroup
 
 
-class ReportLinks(BaseModel):
+class ReportLinks(SettingsGroup):
     """How browsers reach the reports of the workspace; `DERAIN_REPORTS__URL` and so on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str | None = None
     """Address at which your web server serves `<workspace>/reports`; Prefect then links each report."""
@@ -26,10 +26,8 @@ class ReportLinks(BaseModel):
         return value.rstrip("/")
 
 
-class Retention(BaseModel):
+class Retention(SettingsGroup):
     """Days after which `maintain` removes what no run needs; `DERAIN_RETENTION__REPORTS_DAYS` and so on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     reports_days: float | None = Field(default=None, gt=0)
     """Days for which pages of runs are kept, including those of curations; unset: indefinitely."""

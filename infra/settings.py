@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, ValidationError
 from pydantic.functional_validators import BeforeValidator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from infra.errors import RetryPolicy, UrlRefused, UserError, one_line, printable
 from infra.limits import CurationLimits, DriftLimits, GateLimits, IngestLimits
 from infra.operation import ReportLinks, Retention
 from infra.settings_faults import PREFIX, invalid_line, not_json_line, unknown_variables, way_out
+from infra.settings_group import EmptyIsUnset
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +60,8 @@ def absolute_url(value: str) -> str:
     if _ONE_SLASH.match(value):
         scheme, _, rest = value.partition(":")
         slashes = "///" if scheme == "file" else "//"
-        raise UrlRefused(f"{value}: did you mean {scheme}:{slashes}{rest.lstrip('/')}?")
+        url = f"{scheme}:{slashes}{rest.lstrip('/')}"
+        raise UrlRefused(f"{value}: did you mean {url}? For a folder of this name, write ./{value}")
     if not value:
         raise UrlRefused("an empty path names no folder; use . for the current folder")
     try:
@@ -82,7 +91,7 @@ AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 Url = Annotated[str, BeforeValidator(lambda value: absolute_url(str(value)))]
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(EmptyIsUnset, BaseSettings):
     """Settings that a worker reads from its own environment, since it may run on another machine."""
 
     model_config = SettingsConfigDict(
@@ -95,12 +104,25 @@ class WorkerSettings(BaseSettings):
     """Bytes of memory that each worker may use for one image; a machine processes larger images one at a time.
     Unset: the memory of the machine or container per core, minus what a worker needs anyway."""
 
-    @field_validator("*", mode="before")
     @classmethod
-    def _empty_is_unset(cls, value: Any, info: ValidationInfo) -> Any:
-        if value == "" and info.field_name is not None:
-            return cls.model_fields[info.field_name].get_default()
-        return value
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        *sources: PydanticBaseSettingsSource,
+        **named: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leave out empty variables of whole groups, such as `DERAIN_GATES=`, which would be decoded as JSON."""
+        chosen = super().settings_customise_sources(settings_cls, *sources, **named)
+        for source in chosen:
+            if isinstance(source, EnvSettingsSource):
+                source.env_vars = _without_empty_groups(cls, source.env_vars)
+        return chosen
+
+
+def _without_empty_groups(kind: type[BaseSettings], given: Mapping[str, str | None]) -> dict[str, str | None]:
+    fields = kind.model_fields.items()
+    groups = {f"{PREFIX}{name}".lower() for name, field in fields if isinstance(field.default, BaseModel)}
+    return {name: value for name, value in given.items() if value != "" or name not in groups}
 
 
 class MetricsSettings(BaseSettings):

@@ -56,10 +56,10 @@ def way_out(kind: type[BaseModel], variable: str) -> str | None:
         name, [each.rpartition("__")[2] for each in same_group], n=1, cutoff=0.75
     )
     if near:
-        return f"did you mean {group}__{near[0]}?"
+        return f"did you mean {group}__{near[0]}? Correct or remove the variable"
     near = difflib.get_close_matches(variable.removeprefix(PREFIX), names, n=1, cutoff=0.85)
     if near and not same_group:
-        return f"did you mean {names[near[0]]}?"
+        return f"did you mean {names[near[0]]}? Correct or remove the variable"
     if same_group:
         known = ", ".join(each.removeprefix(f"{group}__") for each in same_group)
         return f"{group}__ has {known}; correct or remove the variable"
@@ -74,7 +74,7 @@ def invalid_line(kind: type[BaseModel], error: ValidationError) -> str:
         return f"{variable}: there is no such setting; {way_out(kind, variable)}"
     if first["type"] == "model_type":
         return f"{variable}={first['input']} is not a JSON object; {_one_of(kind, variable)}"
-    fault = first["msg"].removeprefix("Value error, ")
+    fault = first["msg"].removeprefix("Value error, ").removeprefix(f"{first['input']}: ")
     if first["type"] == "string_pattern_mismatch":
         fault = _PATTERNS.get(variable, fault)
     return f"{variable}={first['input']}: {fault}"
@@ -97,4 +97,4 @@ def _one_of(kind: type[BaseModel], group: str) -> str:
         (name for name, default in defaults.items() if isinstance(default, float)), next(iter(fields))
     )
     value = "..." if defaults[name] is None else defaults[name]
-    return f"or set one of its settings, as in {group}__{name.upper()}={value}"
+    return f"correct it, or set one of its settings, as in {group}__{name.upper()}={value}"

@@ -23,10 +23,10 @@ HEAD = """\
 # Settings
 
 Environment variables, or lines of a `.env` file in the project's folder or in the folder where a command runs. The
-environment takes precedence over the latter file, and the latter over the former. A name that resembles a setting
-but is none is refused. The containers of `compose.yaml` read no `.env` file: settings other than source,
-destination and workspace belong in `storage.env` next to it. `python -m infra.settings_table` generates this page
-from the classes.
+environment takes precedence over the latter file, and the latter over the former. An empty variable stands for the
+default. A name that resembles a setting but is none is refused. The containers of `compose.yaml` read no `.env`
+file: settings other than source, destination and workspace belong in `storage.env` next to it.
+`python -m infra.settings_table` generates this page from the classes.
 
 | variable | meaning | default |
 |---|---|---|

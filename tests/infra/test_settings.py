@@ -10,7 +10,7 @@ import pytest
 
 from infra import settings
 from infra.errors import RetryPolicy, UrlRefused
-from infra.limits import GateLimits
+from infra.limits import DriftLimits, GateLimits
 from infra.settings import SettingsInvalid, absolute_url, read_retry_policy, read_settings
 from infra.settings_faults import OTHER_VARIABLES, variables
 
@@ -47,6 +47,34 @@ def test_an_empty_workspace_is_the_default_and_not_the_current_folder(
         monkeypatch.setenv(f"DERAIN_{name}", "")
     assert read_settings().workspace == str(tmp_path / "var")
     assert read_retry_policy() == RetryPolicy(45.0)
+
+
+@pytest.mark.parametrize("is_in_file", [False, True], ids=["environment", ".env"])
+def test_an_empty_variable_of_a_group_is_unset(is_in_file: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "DERAIN_RETENTION__REPORTS_DAYS": "",
+        "DERAIN_REPORTS__PRESIGNED_HOURS": "",
+        "DERAIN_GATES": "",
+        "DERAIN_GATES__MIN_IMAGES": "",
+        "DERAIN_GATES__PSNR_Y": "0.2",
+        "DERAIN_DRIFT": "",
+    }
+    if is_in_file:
+        Path(".env").write_text("".join(f"{name}={value}\n" for name, value in given.items()))
+    else:
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+    found = read_settings()
+    assert (found.retention.reports_days, found.reports.presigned_hours) == (None, None)
+    assert (found.gates, found.drift) == (GateLimits(psnr_y=0.2), DriftLimits())
+
+
+def test_an_empty_variable_overrides_that_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("DERAIN_CLUSTER=tcp://cluster:8786\nDERAIN_RETENTION__REPORTS_DAYS=3\n")
+    assert read_settings().retention.reports_days == 3
+    for name in ("DERAIN_CLUSTER", "DERAIN_RETENTION__REPORTS_DAYS"):
+        monkeypatch.setenv(name, "")
+    assert (read_settings().cluster, read_settings().retention.reports_days) == (None, None)
 
 
 @pytest.mark.parametrize("given", ["", "file://"])
@@ -142,14 +170,16 @@ def test_urls_are_absolute_and_end_without_a_slash(given: str, absolute: str) ->
 def test_a_url_that_lacks_a_slash_is_no_local_folder(
     given: str, meant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UrlRefused, match=f"^{given}: did you mean {meant}\\?$"):
+    with pytest.raises(
+        UrlRefused, match=f"^{given}: did you mean {meant}\\? For a folder of this name, write ./{given}$"
+    ):
         absolute_url(given)
     monkeypatch.setenv("DERAIN_SOURCE", given)
     with pytest.raises(SettingsInvalid, match=f"DERAIN_SOURCE.*did you mean {meant}"):
         read_settings()
 
 
-@pytest.mark.parametrize("given", ["C:/photos", "/photos/s3:/a", "2024:/photos"])
+@pytest.mark.parametrize("given", ["C:/photos", "/photos/s3:/a", "2024:/photos", "./foo:/bar", "./s3:bucket"])
 def test_a_colon_in_a_path_is_allowed(given: str, tmp_path: Path) -> None:
     assert absolute_url(given) == str(tmp_path / given)
 
@@ -174,6 +204,7 @@ def test_a_limit_that_there_no_longer_is_is_named(monkeypatch: pytest.MonkeyPatc
     ("name", "meant"),
     [
         ("DERAIN_SORCE", "DERAIN_SOURCE"),
+        ("DERAIN_DESTINATIONS", "DERAIN_DESTINATION"),
         ("DERAIN_RETRY_SECS", "DERAIN_RETRY_SECONDS"),
         ("DERAIN_WORKER", "DERAIN_WORKERS"),
         ("DERAIN_RETENTION_REPORTS_DAYS", "DERAIN_RETENTION__REPORTS_DAYS"),
@@ -188,7 +219,10 @@ def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(
         Path(".env").write_text(f"{name}=3\nOTHER=1\n")
     else:
         monkeypatch.setenv(name, "3")
-    with pytest.raises(SettingsInvalid, match=f"^{name}: there is no such setting; did you mean {meant}\\?$"):
+    way_out = "Correct or remove the variable"
+    with pytest.raises(
+        SettingsInvalid, match=f"^{name}: there is no such setting; did you mean {meant}\\? {way_out}$"
+    ):
         read_settings()
     read_retry_policy()  # a worker has another environment, and takes what it needs
 
@@ -232,8 +266,8 @@ def test_every_variable_that_the_files_of_the_project_mention_is_known() -> None
 @pytest.mark.parametrize(
     ("value", "line"),
     [
-        ("90", "DERAIN_RETENTION=90 is not a JSON object; or set one of its settings, as in "),
-        ("90 days", "DERAIN_RETENTION is not JSON; or set one of its settings, as in "),
+        ("90", "DERAIN_RETENTION=90 is not a JSON object; correct it, or set one of its settings, as in "),
+        ("90 days", "DERAIN_RETENTION is not JSON; correct it, or set one of its settings, as in "),
         ('{"report_days": 90}', "DERAIN_RETENTION__REPORT_DAYS: there is no such setting; did you mean "),
     ],
 )
@@ -252,5 +286,5 @@ def test_a_value_that_matches_no_pattern_is_explained_in_words(monkeypatch: pyte
         read_settings()
     monkeypatch.setenv("DERAIN_DEVICE", "cpu")
     monkeypatch.setenv("DERAIN_SOURCE", "s3:/rainy")
-    with pytest.raises(SettingsInvalid, match=r"^DERAIN_SOURCE=s3:/rainy: s3:/rainy: did you mean"):
+    with pytest.raises(SettingsInvalid, match=r"^DERAIN_SOURCE=s3:/rainy: did you mean"):
         read_settings()
