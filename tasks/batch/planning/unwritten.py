@@ -15,7 +15,8 @@ from tasks.batch.planning.plan import PlanCounts
 def unwritten_line(counts: PlanCounts, catalog: Catalog, scope: Scope, leases: Location) -> str | None:
     """Return a line about a destination that a run writes to now, or to which none ever wrote; otherwise None.
 
-    The line names the run at work, or suggests the most similar destination of the workspace.
+    The line names the run at work, even if that writes to a folder above or below, or suggests the most similar
+    destination of the workspace.
 
     Parameters
     ----------
@@ -31,6 +32,9 @@ def unwritten_line(counts: PlanCounts, catalog: Catalog, scope: Scope, leases: L
     for lease in held_contents(leases):
         if lease.destination == scope.destination:
             return f"{printable(scope.destination)} is being written: {lease.line}"
+        overlap = lease.overlap(scope.destination)
+        if overlap is not None:
+            return f"{printable(overlap)}, which is being written: {lease.line}"
     if counts.done or counts.gone or counts.replaced:
         return None
     batches = catalog.scan(None, ["destination"])
