@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from infra.errors import AccessDenied, UserError, one_line
-from infra.tracking.disk_faults import disk_fault
+from infra.tracking.disk_faults import disk_fault, may_write
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class LocalStore:
         """Back up the database in its own folder if it has changed since the last backup; log a failure."""
         if not self.database.exists() or _is_newer(self.backup, self.database):
             return
-        if not os.access(self.home, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        if not may_write(self.home):
             return  # the workspace of another user, whose own runs keep the backup
         partial = self.backup.with_suffix(f".{os.getpid()}.partial")
         try:
@@ -152,7 +152,7 @@ class LocalStore:
                     raise
                 descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
-            raise AccessDenied(f"{path}: {disk_fault(error) or one_line(error)}") from error
+            raise AccessDenied(f"{path}: {disk_fault(error, self.home) or one_line(error)}") from error
         try:
             yield descriptor
         finally:

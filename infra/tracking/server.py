@@ -180,7 +180,7 @@ class TrackingServer:
                 raise ModelNotFound(
                     f"{subject}: the registry at {self.uri} has no such model, version, alias or run"
                 ) from error
-            fault = None if self.is_remote else disk_fault(error)
+            fault = None if self.is_remote else disk_fault(error, self._home)
             if fault is not None:
                 raise StoreUnwritable(f"{self._home}: {fault}") from error
             raise TrackingUnreachable(

@@ -19,10 +19,11 @@ from infra.errors import AccessDenied
 from infra.settings import Settings
 from infra.storage.rights import refuse_unwritable
 from infra.tracking import local_store
+from infra.tracking.disk_faults import disk_fault
 from infra.tracking.local_store import BACKUP, DATABASE, LocalStore, StoreDamaged
 from infra.tracking.registry import STUDENT, Registry
 from infra.tracking.runs import Figures, log_figures
-from infra.tracking.server import StoreUnwritable, TrackingServer
+from infra.tracking.server import StoreUnwritable, TrackingServer, TrackingUnreachable
 from tasks.refusals import PreflightFailed
 from tasks.resolved_model import resolve_model
 from tests.support.servers.other_user import as_another_user, open_folder
@@ -187,6 +188,31 @@ def test_a_full_disk_under_the_database_is_recognised_by_its_code(tmp_path: Path
         server.translate_errors("a model"),
     ):
         _fill(create_engine("sqlite://"))
+
+
+def test_a_database_that_cannot_be_opened_is_blamed_on_a_folder_that_is_not_writable() -> None:
+    with open_folder() as folder:
+        engine, server = create_engine(f"sqlite:///{folder}/a/new.db"), TrackingServer(settings_of(folder))
+        with pytest.raises(TrackingUnreachable, match="unable to open"), server.translate_errors("a model"):
+            engine.connect()  # its folder is missing
+        with (
+            as_another_user(folder),
+            pytest.raises(StoreUnwritable, match=f"^{folder}: Permission denied; let your group write"),
+            server.translate_errors("a model"),
+        ):
+            create_engine(f"sqlite:///{folder}/new.db").connect()
+
+
+def test_a_fault_that_an_error_hides_is_not_its_cause(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    hidden, led_to, caused = ValueError("other"), ValueError("other"), ValueError("other")
+    hidden.__context__, hidden.__suppress_context__ = full, True
+    led_to.__context__ = full
+    caused.__cause__ = full
+    assert disk_fault(hidden, tmp_path) is None
+    assert (
+        disk_fault(led_to, tmp_path) == disk_fault(caused, tmp_path) == disk_fault(full, tmp_path) is not None
+    )
 
 
 def test_the_lock_file_of_a_full_disk_is_refused_with_the_reason(
