@@ -27,7 +27,7 @@ def read_upright(path: str | Path) -> Image.Image:
     Raises
     ------
     PhotographRefused
-        If the file cannot be read as an image, or is a folder or a URL.
+        If the file cannot be read as an image, or is a folder or a URL; the message names it.
     FileNotFoundError
         If there is no such file.
     """
@@ -43,6 +43,8 @@ def read_upright(path: str | Path) -> Image.Image:
     try:
         with Image.open(file) as opened:
             return upright_rgb(opened)
+    except PhotographRefused as error:
+        raise PhotographRefused(f"{path}: {error}") from error
     except UnidentifiedImageError as error:
         raise PhotographRefused(
             f"{path}: not an image that Pillow can read; convert HEIC and raw files first"

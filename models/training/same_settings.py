@@ -106,7 +106,7 @@ def refuse_other_settings(
 
 def _different(here: Mapping[str, Any], there: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     names = dict.fromkeys([*here, *there])
-    both = {name: (here.get(name, "none"), there.get(name, "none")) for name in names}
+    both = {name: (_given(here.get(name)), _given(there.get(name))) for name in names}
     return {name: values for name, values in both.items() if values[0] != values[1]}
 
 
@@ -125,5 +125,10 @@ def _refuse(different: Mapping[str, tuple[Any, Any]], path: Path) -> None:
         raise CheckpointMismatch(f"{words}: use the same settings, or another --out")
 
 
+def _given(value: Any) -> Any:
+    """Return a value, or None for one that is empty or, as in checkpoints of earlier versions, missing."""
+    return None if value == "" else value
+
+
 def _shown(value: Any) -> str:
-    return "none" if value in ("", None) else str(value)
+    return "none" if value is None else str(value)

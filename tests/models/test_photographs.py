@@ -132,6 +132,15 @@ def test_a_truncated_image_is_refused_by_name(tmp_path: Path) -> None:
         derain(tmp_path / "half.jpg", SMALL)
 
 
+@pytest.mark.parametrize(("mode", "kind"), [("F", "floats"), ("I", "integers of 32 bits")])
+def test_an_image_without_a_known_range_is_refused_by_name(mode: str, kind: str, tmp_path: Path) -> None:
+    Image.new(mode, (8, 8)).save(tmp_path / "wide.tif")
+    with pytest.raises(
+        PhotographRefused, match=rf"^{tmp_path}/wide\.tif: an image of {kind} \(mode {mode}\)"
+    ):
+        derain(tmp_path / "wide.tif", SMALL)
+
+
 def test_a_misspelt_network_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(NetworkUnknown, match=r"student-smal: .*did you mean student-small\?"):
         derain(RAINY, "student-smal")
