@@ -205,7 +205,7 @@ def require_version(settings: Settings, number: int) -> None:
         if str(number) in versions:
             raise
         existing = ", ".join(sorted(versions, key=int))
-        raise ModelNotFound(f"{url}: {STUDENT} has no such version, but {existing}") from error
+        raise ModelNotFound(f"{url}: {STUDENT} has no such version; it has {existing}") from error
 
 
 def promotion_line(row: Promotion) -> str:

@@ -32,7 +32,7 @@ CASES = {
     "evaluate --challenger nope.safetensors": "evaluate: nope.safetensors: no network of this name ships",
     "evaluate --challenger student-small --training nope": "evaluate: {here}/nope: ",
     "promote --challenger models:/derain-student/99": "promote: models:/derain-student/99",
-    "rollback --to 99": "rollback: models:/derain-student/99: derain-student has no such version, but 1",
+    "rollback --to 99": "rollback: models:/derain-student/99: derain-student has no such version; it has 1",
 }
 
 
