@@ -6,7 +6,7 @@ prefect deployment run derain-batch
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -102,13 +102,16 @@ def refuse(
     model: str,
     export: Kind,
     quality: int,
-    plan_only: bool,
     **_: object,
 ) -> None:
     """Refuse parameters that can be checked without a server, before one starts."""
-    with nullcontext() if plan_only else failure_metrics(destination):
-        refuse_at_once(settings, source, destination, Export(export, quality), model)
+    refuse_at_once(settings, source, destination, Export(export, quality), model)
+
+
+def exported_failures(parameters: dict[str, Any]) -> AbstractContextManager[None]:
+    """Return a context that exports the failure of a command with these parameters; a plan exports nothing."""
+    return nullcontext() if parameters["plan_only"] else failure_metrics(parameters["destination"])
 
 
 if __name__ == "__main__":
-    run(derain_batch, refuse)
+    run(derain_batch, refuse, exported_failures)

@@ -27,6 +27,7 @@ from tasks.batch.replacing import put_aside, replaced_outputs
 from tasks.batch.summary import RunSummary
 from tasks.codec.exports import Export
 from tasks.media.sources import Selection
+from tasks.prefect_runs import attempt
 from tasks.resolved_model import resolve_at_once
 from tasks.waves.executors import Executor, in_process
 
@@ -61,24 +62,27 @@ def derain_collection(collection: Collection | None, options: CollectionOptions)
     DerainError, ModelError
         If nothing could be derained; the message names the cause in one line.
     """
-    destination = collection.destination if collection else None
-    with nullcontext() if options.plan_only else failure_metrics(destination):
-        return _derain(collection, options)
-
-
-def _derain(collection: Collection | None, options: CollectionOptions) -> int:
     source, destination = (collection.source, collection.destination) if collection else (None, None)
-    model, settings = model_url(options.model), command_settings(source, destination)
+    request = BatchRequest(str(uuid4()), datetime.now(UTC), options.selection, options.redo)
+    with nullcontext() if options.plan_only else failure_metrics(destination):
+        settings = command_settings(source, destination)
+        prepared = _prepared(source, destination, options, settings)
+        if options.plan_only:
+            return _plan_only(settings, prepared, request)
+        observer = _ConsoleObserver(prepared, options.keep_old, request)
+        summary = derain_pending(settings, prepared, request, observer)
+    return _conclude(summary, prepared, settings)
+
+
+def _prepared(
+    source: str | None, destination: str | None, options: CollectionOptions, settings: Settings
+) -> PreparedRun:
     announce(f"reading {printable(source or settings.source or 'the samples')}")
+    model = model_url(options.model)
     prepared = prepare(settings, source, destination, options.export, model, resolve_at_once)
     if options.keep_old and prepared.medium.frames:
         raise ArgumentRefused("--keep-old: frames of an array replace nothing; leave it out")
-    request = BatchRequest(str(uuid4()), datetime.now(UTC), options.selection, options.redo)
-    if options.plan_only:
-        return _plan_only(settings, prepared, request)
-    observer = _ConsoleObserver(prepared, options.keep_old, request)
-    summary = derain_pending(settings, prepared, request, observer)
-    return _conclude(summary, prepared, settings)
+    return prepared
 
 
 def _plan_only(settings: Settings, prepared: PreparedRun, request: BatchRequest) -> int:
@@ -145,7 +149,7 @@ def _conclude(summary: RunSummary, prepared: PreparedRun, settings: Settings) ->
     publish_metrics(settings, summary)
     say(summary.line())
     if counts.rejected:
-        say(_rejected_line(summary, settings))
+        attempt("naming the rejected images", lambda: say(_rejected_line(summary, settings)))
     if counts.derained or counts.derained_before:
         say(f"outputs: {printable(summary.scope.destination)}")
     if not summary.is_idle:
@@ -162,9 +166,10 @@ def _conclude(summary: RunSummary, prepared: PreparedRun, settings: Settings) ->
 def _rejected_line(summary: RunSummary, settings: Settings) -> str:
     """Name the first rejected images of a run, with their reasons."""
     rows = Catalog(settings.workspace).rejected(summary.scope, NAMED_REJECTS, summary.run_id)
-    named = ", ".join(f"{printable(row.key)} ({row.reason})" for row in rows)
-    more = summary.counts.rejected - len(rows)
-    return f"rejected: {named}" + (f", and {more:,} more; derain status lists them" if more > 0 else "")
+    named = [f"{printable(row.key)} ({row.reason})" for row in rows]
+    if summary.counts.rejected > len(rows):
+        named.append(f"{summary.counts.rejected - len(rows):,} more, which derain status lists")
+    return f"rejected: {', '.join(named)}"
 
 
 def _address(url: str) -> str:

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Annotated, Any, NoReturn, get_type_hints
 
 import psutil
@@ -32,8 +32,11 @@ from infra.shown import guard_logs, shown_line
 from infra.terminal import show_any_text
 from tasks.refusals import REFUSALS
 
+Refusal = Callable[..., None]
+Around = Callable[[dict[str, Any]], AbstractContextManager[object]]
 
-def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None:
+
+def run(flow: Flow[Any, Any], refuse: Refusal | None = None, around: Around = nullcontext) -> None:
     """Run a flow from the command line.
 
     The exit code is 0 if the flow completes, 1 (with one line) if it does not, 2 for usage errors, and 130 after
@@ -46,6 +49,9 @@ def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None
     refuse : callable, optional
         Takes the settings and the flow's parameters, and raises one of `REFUSALS` for faults that can be found
         without a server.
+    around : callable, optional
+        Takes the flow's parameters, and returns a context in which settings are read, faults are found and the flow
+        runs.
     """
     raise_on_ctrl_c()
     show_any_text()
@@ -53,21 +59,23 @@ def run(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> None
     logging.getLogger("prefect").addFilter(_is_above_info)
     quiet_engines()
     logging.getLogger("prefect.flow_runs").addFilter(functools.partial(_is_not_ending, flow.name))
-    command_of(flow, refuse)()
+    command_of(flow, refuse, around)()
 
 
-def command_of(flow: Flow[Any, Any], refuse: Callable[..., None] | None = None) -> typer.Typer:
+def command_of(
+    flow: Flow[Any, Any], refuse: Refusal | None = None, around: Around = nullcontext
+) -> typer.Typer:
     """Return the command that `run` runs.
 
     Parameters
     ----------
     flow : Flow
         A flow whose parameters all have defaults.
-    refuse : callable, optional
+    refuse, around : callable, optional
         See `run`.
     """
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-    app.command()(_command(flow, refuse))
+    app.command()(_command(flow, refuse, around))
     return app
 
 
@@ -82,19 +90,20 @@ def _is_not_ending(name: str, record: logging.LogRecord) -> bool:
     return not (is_ending and getattr(record, "flow_name", None) == name)
 
 
-def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callable[..., None]:
+def _command(flow: Flow[Any, Any], refuse: Refusal | None, around: Around) -> Callable[..., None]:
     function = inspect.unwrap(flow.fn)
     hints = get_type_hints(function, include_extras=True)
 
     def command(**parameters: Any) -> None:
         _refuse_bad_values(hints, parameters)
         try:
-            _refuse_at_once(refuse, parameters)
-        except REFUSALS as error:
+            with around(parameters):
+                _refuse_at_once(refuse, parameters)
+                state = _final_state(flow, parameters)
+        except (*REFUSALS, PrefectServerRefused) as error:
             _fail(flow, one_line(error))
         except KeyboardInterrupt:
             _end_at_once(flow)
-        state = _final_state(flow, parameters)
         if state.is_cancelled():
             _end_at_once(flow)
         code = _conclude(flow, state)
@@ -107,7 +116,7 @@ def _command(flow: Flow[Any, Any], refuse: Callable[..., None] | None) -> Callab
     return command
 
 
-def _refuse_at_once(refuse: Callable[..., None] | None, parameters: dict[str, Any]) -> None:
+def _refuse_at_once(refuse: Refusal | None, parameters: dict[str, Any]) -> None:
     settings = read_settings()
     # A credentials block is read from a server; the run itself then refuses the same.
     if refuse is not None and settings.aws_credentials_block is None:
@@ -120,8 +129,8 @@ def _final_state(flow: Flow[Any, Any], parameters: dict[str, Any]) -> State[Any]
     try:
         with prefect_server():
             return watched.run(parameters)
-    except PrefectServerRefused as error:
-        _fail(flow, one_line(error))
+    except PrefectServerRefused:
+        raise
     except BaseException as error:
         if is_interrupt(error):
             _end_at_once(flow)

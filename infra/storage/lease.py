@@ -108,6 +108,7 @@ class Lease:
         # Monotonic; used along with expires_at, so that neither a stopped clock nor one set back extends the lease.
         self._good_until = 0.0
         self._is_lost = False
+        self._is_abandoned = False
         self.follows_death = False
         """Whether the previous holder did not release the lease, because it was killed, perhaps by an image."""
         self._changing = threading.Lock()
@@ -126,8 +127,12 @@ class Lease:
     ) -> None:
         self._stop.set()
         self._renewer.join(timeout=self._seconds)
-        if not self._is_lost:
+        if not self._is_lost and not self._is_abandoned:
             self._release()
+
+    def abandon(self) -> None:
+        """Let the lease expire instead of releasing it, because work that it covers cannot be waited for."""
+        self._is_abandoned = True
 
     def check(self) -> None:
         """Check that this process holds the lease; call it before each commit.

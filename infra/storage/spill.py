@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from infra.errors import StorageError
+from infra.errors import StorageError, one_line
 
 Place = tuple[int, int]
 """Offset and size of a block."""
@@ -57,9 +57,14 @@ class SpillFile:
     def read(self, place: Place) -> bytes:
         """Return the block at a place."""
         offset, size = place
+        block = bytearray()
         with _named_folder():
             self._file.seek(offset)
-            return self._file.read(size)
+            while len(block) < size and (piece := self._file.read(size - len(block))):
+                block += piece
+        if len(block) < size:
+            raise StorageError("a temporary file lost its end: run again")
+        return bytes(block)
 
 
 @contextmanager
@@ -68,5 +73,7 @@ def _named_folder() -> Iterator[None]:
         yield
     except OSError as error:
         folder = tempfile.tempdir or "temporary files"
-        line = f"{folder}: {error.strerror}; set TMPDIR to a folder with free space, and run again"
-        raise StorageError(line) from error
+        reason = error.strerror or one_line(error)
+        raise StorageError(
+            f"{folder}: {reason}; set TMPDIR to a folder with free space, and run again"
+        ) from error

@@ -123,7 +123,9 @@ class _StageRun(Generic[Item, Row]):
 
     def record_now(self) -> None:
         """Record returned results when the run is interrupted, without Prefect, which may be unavailable."""
-        if self._returned and not self._is_recording:
+        if self._is_recording:  # a second interrupt left the commit; no other run may start before it ends
+            self._lease.abandon()
+        elif self._returned:
             self._record(self._returned)
 
     def _collect(self, flight: Flight[Item, Row], shards: Iterator[Shard[Item]]) -> bool:
@@ -181,8 +183,12 @@ class _StageRun(Generic[Item, Row]):
 
     def _record(self, ready: list[Finished[Item, Row]]) -> None:
         self._is_recording = True
-        self._lease.check()
-        withdrawn = self._stage.commit(ready)
+        try:
+            self._lease.check()
+            withdrawn = self._stage.commit(ready)
+        except Exception:
+            self._is_recording = False
+            raise
         for finished in ready:
             self.tally.add(finished.result, self._stage.outcome)
         self.tally.withdraw(withdrawn)

@@ -43,7 +43,7 @@ def uninterrupted(work: Callable[[], T]) -> T:
     Raises
     ------
     BaseException
-        Any exception of the work, or the interrupt. A second interrupt is raised at once.
+        Any exception of the work, or the interrupt. A second interrupt is raised at once; the work continues.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()

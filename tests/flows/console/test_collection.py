@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 from urllib.request import url2pathname
 
 import numpy as np
 import pytest
 
+from flows.console import collection
 from flows.console.app import run
+from infra.catalog.delta.attempts import CatalogError
 from infra.settings import Settings
 from infra.storage.lease import lease_of
 from infra.tracking.registry import Registry
@@ -196,7 +199,21 @@ def test_of_many_rejected_images_the_first_are_named(here: Path, capsys: pytest.
     assert run(["rainy", "out", *MODEL]) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("rejected: "))
     assert line.startswith("rejected: empty-0.png (zero bytes), empty-1.png (zero bytes)")
-    assert line.endswith("empty-4.png (zero bytes), and 2 more; derain status lists them")
+    assert line.endswith("empty-4.png (zero bytes), 2 more, which derain status lists")
+
+
+def test_a_catalog_that_cannot_be_read_afterwards_does_not_fail_the_run(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object, **__: object) -> NoReturn:
+        raise CatalogError("no catalog")
+
+    monkeypatch.setattr(collection, "_rejected_line", unreadable)
+    (here / "rainy" / "empty.png").write_bytes(b"")
+    assert run(["rainy", "out", *MODEL]) == 0
+    printed = capsys.readouterr()
+    assert "outputs: " in printed.out
+    assert "report: " in printed.out
 
 
 def test_a_destination_that_was_never_written_to_is_noticed(

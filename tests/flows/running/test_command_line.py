@@ -63,7 +63,7 @@ def test_only_the_end_of_the_command_itself_is_not_logged(
 ) -> None:
     log = logging.getLogger("prefect.flow_runs")
     monkeypatch.setattr(log, "filters", [])
-    monkeypatch.setattr(command_line, "command_of", lambda flow, refuse: lambda: None)
+    monkeypatch.setattr(command_line, "command_of", lambda *_: lambda: None)
     command_line.run(derain_batch)
     place = ("prefect/flow_engine.py", 1)
     record = log.makeRecord(log.name, logging.INFO, *place, message, (), None, extra={"flow_name": name})

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from flows.console.app import run as run_console
-from flows.derain_batch import derain_batch, refuse
+from flows.derain_batch import derain_batch, exported_failures, refuse
 from flows.running.command_line import command_of
 from infra.settings import Settings
 from infra.storage.lease import LeaseHeld
@@ -149,11 +149,20 @@ def test_a_run_that_finds_another_at_work_leaves_its_metrics_alone(prom: Path):
     assert prom.read_text() == before
 
 
-def test_the_commands_export_their_refusals(prom: Path):
+def test_the_commands_export_their_refusals(prom: Path, monkeypatch: pytest.MonkeyPatch):
+    (prom.parent / "rainy").mkdir()
+    (prom.parent / "rainy" / "x.png").write_bytes(b"")
     words = ["--source", "nowhere", "--destination", "out"]
-    assert CliRunner().invoke(command_of(derain_batch, refuse), words).exit_code == 1
+    command = command_of(derain_batch, refuse, exported_failures)
+    assert CliRunner().invoke(command, words).exit_code == 1
     assert values(prom.read_text())["derain_run_failed", ""] == 1
     prom.unlink()
+    for name, value in (("DERAIN_WORKERS", "many"), ("PREFECT_API_URL", "http://127.0.0.1:9/api")):
+        with monkeypatch.context() as patched:
+            patched.setenv(name, value)
+            assert CliRunner().invoke(command, ["--source", str(prom.parent / "rainy")]).exit_code == 1
+        assert values(prom.read_text())["derain_run_failed", ""] == 1
+        prom.unlink()
     (prom.parent / "empty").mkdir()
     assert run_console(["empty", "out"]) == 1
     assert values(prom.read_text())["derain_run_failed", ""] == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,8 +52,13 @@ class Letters:
 class Lease:
     """A lease that this run always holds."""
 
+    is_abandoned = False
+
     def check(self) -> None:
         return
+
+    def abandon(self) -> None:
+        self.is_abandoned = True
 
 
 class Sending(Workers):
@@ -204,6 +211,35 @@ def test_a_commit_that_is_interrupted_is_not_begun_again() -> None:
     with pytest.raises(KeyboardInterrupt):
         run(stage)
     assert [line for line in stage.happened if line.startswith("commit")] == ["commit ab"]
+
+
+def test_a_second_interrupt_during_a_commit_lets_the_lease_expire() -> None:
+    """The commit is still running, and another run must not plan without its rows."""
+    begun, released = threading.Event(), threading.Event()
+
+    class Slow(Letters):
+        def commit(self, finished: Sequence[Finished]) -> Sequence[Unfinished]:
+            begun.set()
+            released.wait(60)
+            return super().commit(finished)
+
+    def interrupt() -> None:
+        begun.wait(60)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.2)  # signals of one number that arrive together count as one
+
+    stage, lease = Slow("abcdef"), Lease()
+    threading.Thread(target=interrupt).start()
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with pytest.raises(SystemExit):
+            run_stage(stage, lease, Workers(), Pace(1, 1.0), lambda tally: None)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert lease.is_abandoned
+    assert not any(line.startswith("commit") for line in stage.happened)
+    released.set()
 
 
 @pytest.fixture
