@@ -10,6 +10,9 @@ from typer.testing import CliRunner
 
 from flows.running import command_line
 from flows.running.command_line import command_of
+from infra.settings import Settings
+from infra.tracking.registry import STUDENT
+from tasks.resolved_model import register_shipped
 from tests.support.worlds.pools import rainy_crops, write_pool
 
 CASES = {
@@ -38,9 +41,10 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a workspace with a pool; the first test that needs it registers the champion there."""
+    """Return a workspace with a pool and a champion, since MLflow logs that it creates its tables."""
     folder = tmp_path_factory.mktemp("workspace")
     write_pool(folder, rainy_crops(2, side=160))
+    register_shipped(Settings(workspace=str(folder), _env_file=None), STUDENT)
     return folder
 
 

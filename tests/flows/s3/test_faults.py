@@ -108,7 +108,7 @@ def test_a_wrong_secret_is_reported(rain: Rain, bucket: str, monkeypatch: pytest
 @pytest.mark.parametrize("end", ["destination", "workspace"])
 def test_a_place_that_cannot_be_written_is_reported(rain: Rain, bucket: str, sealed: str, end: str) -> None:
     wrong = rain.but(workspace=sealed) if end == "workspace" else replace(rain, destination=sealed)
-    assert_refused(wrong, bucket, AccessDenied, f"{sealed}/.*: access denied")
+    assert_refused(wrong, bucket, AccessDenied, f"{sealed}: access denied")
 
 
 @pytest.fixture
