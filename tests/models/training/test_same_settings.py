@@ -1,4 +1,4 @@
-"""What a checkpoint lacks counts as not given."""
+"""A fact that is missing is the same as none; any other difference of the checkpoint is refused."""
 
 from __future__ import annotations
 
