@@ -61,6 +61,6 @@ def test_the_log_of_a_flow_shows_no_password(
     def command() -> None:
         logging.getLogger("anybody").warning("http://me:hunter2@host is away")
 
-    monkeypatch.setattr(command_line, "command_of", lambda flow, refuse: command)
+    monkeypatch.setattr(command_line, "command_of", lambda *_: command)
     command_line.run(derain_batch)
     assert caplog.messages == ["http://***@host is away"]
