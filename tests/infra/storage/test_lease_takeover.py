@@ -22,11 +22,14 @@ from infra.storage.lease_file import GRACE
 from tests.support.servers import forked
 from tests.support.worlds.leases import content, current, files, lease
 
+BRIEF = 1.0
+"""Seconds of a lease that expires in a test: enough that a busy machine checks it while it is still held."""
+
 
 def test_it_is_renewed_while_the_work_continues(leases, elsewhere):
-    with lease(leases, seconds=0.6) as held:
+    with lease(leases, seconds=2 * BRIEF) as held:
         first = content(leases)["expires_at"]
-        time.sleep(1.2)
+        time.sleep(3 * BRIEF)
         held.check()
         assert content(leases)["expires_at"] > first + 0.5
         with pytest.raises(LeaseHeld), lease(leases, "run-2"):
@@ -35,10 +38,10 @@ def test_it_is_renewed_while_the_work_continues(leases, elsewhere):
 
 def test_an_expired_one_is_taken_over_and_its_holder_notices(leases, elsewhere, monkeypatch):
     monkeypatch.setattr(Lease, "_renew", lambda self: None)
-    with lease(leases, seconds=0.3) as slow:
+    with lease(leases, seconds=BRIEF) as slow:
         with pytest.raises(LeaseHeld), lease(leases, "run-2"):
             pass
-        time.sleep(0.3 * (1 + GRACE) + 0.1)
+        time.sleep(BRIEF * (1 + GRACE) + 0.1)
         with lease(leases, "run-2") as taken:
             with pytest.raises(LeaseLost, match="another run took it over"):
                 slow.check()
@@ -50,9 +53,9 @@ def test_an_expired_one_is_taken_over_and_its_holder_notices(leases, elsewhere, 
 
 def test_a_holder_that_slept_past_expiry_takes_the_lease_again_if_it_is_free(leases, elsewhere, monkeypatch):
     monkeypatch.setattr(Lease, "_renew", lambda self: None)
-    with lease(leases, seconds=0.3) as slow:
+    with lease(leases, seconds=BRIEF) as slow:
         (expired,) = files(leases)
-        time.sleep(0.3 * (1 + GRACE) + 0.1)
+        time.sleep(BRIEF * (1 + GRACE) + 0.1)
         slow.check()
         (taken,) = files(leases)
         assert taken > expired, "another one that had looked before could take it over all the same"
@@ -63,8 +66,8 @@ def test_a_holder_that_slept_past_expiry_takes_the_lease_again_if_it_is_free(lea
 def test_only_one_of_a_sleeper_and_its_successor_continues(leases, elsewhere, monkeypatch):
     monkeypatch.setattr(Lease, "_renew", lambda self: None)
     create = type(leases).create
-    with lease(leases, seconds=0.3) as slow, ExitStack() as later:
-        time.sleep(0.3 * (1 + GRACE) + 0.1)
+    with lease(leases, seconds=BRIEF) as slow, ExitStack() as later:
+        time.sleep(BRIEF * (1 + GRACE) + 0.1)
 
         def overtaken(self, key, data):
             monkeypatch.setattr(type(leases), "create", create)

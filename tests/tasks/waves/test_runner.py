@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +14,12 @@ import pytest
 from infra.errors import AccessDenied
 from infra.storage.lease import LeaseLost
 from tasks.batch.shards import ShardJob
-from tasks.waves import runner, signals
+from tasks.waves import runner
 from tasks.waves.runner import Pace, run_stage
 from tasks.waves.stage import Finished, Outcome, Shard
 from tasks.waves.tally import Tally
 from tasks.workers.unfinished import Unfinished
+from tests.support.interrupts import InterruptedTwice
 from tests.support.samples.shards import JOB, Workers, death, result_of, shard_of
 
 
@@ -213,11 +213,9 @@ def test_a_commit_that_is_interrupted_is_not_begun_again() -> None:
     assert [line for line in stage.happened if line.startswith("commit")] == ["commit ab"]
 
 
-def test_a_second_interrupt_during_a_commit_lets_the_lease_expire(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_second_interrupt_during_a_commit_lets_the_lease_expire() -> None:
     """The commit is still running, and another run must not plan without its rows."""
-    begun, released, waits = threading.Event(), threading.Event(), threading.Semaphore(0)
+    begun, released = threading.Event(), threading.Event()
 
     class Slow(Letters):
         def commit(self, finished: Sequence[Finished]) -> Sequence[Unfinished]:
@@ -225,25 +223,9 @@ def test_a_second_interrupt_during_a_commit_lets_the_lease_expire(
             released.wait(60)
             return super().commit(finished)
 
-    def wait_for_commit(results: list[Future[object]]) -> None:
-        waits.release()
-        wait(results)
-
-    def interrupt() -> None:
-        begun.wait(60)
-        for _ in range(2):  # each while the main thread waits: signals that arrive together count as one
-            waits.acquire(timeout=60)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(signals, "wait", wait_for_commit)
     stage, lease = Slow("abcdef"), Lease()
-    threading.Thread(target=interrupt).start()
-    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
-        with pytest.raises(SystemExit):
-            run_stage(stage, lease, Workers(), Pace(1, 1.0), lambda tally: None)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with InterruptedTwice().sent_after(begun), pytest.raises(SystemExit):
+        run_stage(stage, lease, Workers(), Pace(1, 1.0), lambda tally: None)
     assert lease.is_abandoned
     assert not any(line.startswith("commit") for line in stage.happened)
     released.set()

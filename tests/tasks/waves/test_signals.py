@@ -12,6 +12,7 @@ from types import FrameType
 import pytest
 
 from tasks.waves.signals import uninterrupted
+from tests.support.interrupts import InterruptedTwice
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -66,19 +67,15 @@ def test_an_interrupt_is_raised_after_the_work() -> None:
     assert steps == ["worked"]
 
 
-@pytest.mark.usefixtures("handler")
 def test_a_second_interrupt_is_raised_at_once() -> None:
-    released = threading.Event()
-    ended = threading.Event()
+    begun, released, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
-        for _ in range(2):
-            os.kill(os.getpid(), signal.SIGTERM)
-            threading.Event().wait(0.2)  # signals of one number that arrive together count as one
+        begun.set()
         released.wait(60)
         ended.set()
 
-    with pytest.raises(Cancelled):
+    with InterruptedTwice().sent_after(begun), pytest.raises(SystemExit):
         uninterrupted(work)
     assert not ended.is_set()
     released.set()
