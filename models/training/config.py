@@ -12,7 +12,7 @@ from models.training.ranges import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, UNIT, R
 OPTIMIZERS = ("auto", "adamw", "muon")
 MUON_TRAINS = ("student", "drd-net")
 """Architectures that Muon trains from new weights; an AFR-Net of dense blocks does not learn with it."""
-PRECISIONS = ("bf16-mixed", "32-true", "16-mixed")
+PRECISIONS = ("auto", "bf16-mixed", "32-true", "16-mixed")
 RANGES = {
     "steps": COUNT,
     "learning_rate": POSITIVE,
@@ -76,8 +76,9 @@ class TrainConfig:
     """Number of consecutive validations, each worse than the one before, after which the training stops."""
     save_seconds: float = 120.0
     """Seconds between two checkpoints."""
-    precision: str = "bf16-mixed"
-    """Precision, in Fabric's terms: bf16-mixed, 32-true or 16-mixed."""
+    precision: str = "auto"
+    """Precision, in Fabric's terms: bf16-mixed, 32-true, 16-mixed, or auto, which uses bf16-mixed on devices that
+    compute in bf16 and 32-true elsewhere, where bf16 would be many times slower."""
     compile: bool = False
     """Compile the step with torch.compile if there is a compiler: faster, after about a minute."""
 

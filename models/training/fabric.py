@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import warnings
 
+import torch
 from lightning_fabric import Fabric
+
+from models.engine import fast_dtype
 
 
 def launch_fabric(kind: str, precision: str, devices: int | list[int] = 1, nodes: int = 1) -> Fabric:
@@ -16,7 +19,7 @@ def launch_fabric(kind: str, precision: str, devices: int | list[int] = 1, nodes
     kind : str
         `cpu` or `cuda`.
     precision : str
-        Precision in Fabric's terms: `32-true`, `bf16-mixed`.
+        One of `models.training.config.PRECISIONS`.
     devices : int or list of int
         Number of devices per machine, or their indices.
     nodes : int
@@ -33,7 +36,11 @@ def launch_fabric(kind: str, precision: str, devices: int | list[int] = 1, nodes
             strategy="ddp_find_unused_parameters_true" if count * nodes > 1 else "auto",
             devices=devices,
             num_nodes=nodes,
-            precision=precision,  # type: ignore[arg-type]
+            precision=_fastest(kind) if precision == "auto" else precision,  # type: ignore[arg-type]
         )
         fabric.launch()
     return fabric
+
+
+def _fastest(kind: str) -> str:
+    return "bf16-mixed" if fast_dtype(torch.device(kind)) == torch.bfloat16 else "32-true"

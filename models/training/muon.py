@@ -1,7 +1,7 @@
 """Muon: orthogonalised updates for convolution kernels, AdamW for all other weights.
 
 Keller Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024. A kernel is reshaped to a
-matrix (outputs, inputs x height x width), five Newton-Schulz steps in bf16 bring its momentum close to the nearest
+matrix (outputs, inputs x height x width), five Newton-Schulz steps bring its momentum close to the nearest
 semi-orthogonal matrix, and the result is scaled by sqrt(max(1, rows / columns)). `torch.optim.Muon` supports
 matrices alone.
 """
@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
+
+from models.engine import fast_dtype
 
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -130,12 +133,17 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
-    x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
+    x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)).to(_dtype(matrices.device))
     for _ in range(NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
     orthogonal: Tensor = x.mT if tall else x
     return orthogonal.to(matrices.dtype)
+
+
+@cache
+def _dtype(device: torch.device) -> torch.dtype:
+    return fast_dtype(device)
 
 
 def split_kernels(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from models.engine import choose_device, fast_dtype
+from models.training.config import TrainConfig
+from models.training.fabric import launch_fabric
 
 CPU = torch.device("cpu")
 
@@ -45,6 +47,13 @@ def test_a_processor_computes_in_bf16_where_it_says_so(monkeypatch, tmp_path, fl
     cpuinfo.write_text(f"flags : {flags}\n")
     monkeypatch.setattr("models.engine.Path", lambda _: cpuinfo)
     assert fast_dtype(CPU) == dtype
+
+
+@pytest.mark.parametrize(("dtype", "precision"), [(torch.bfloat16, "bf16-mixed"), (torch.float32, "32-true")])
+def test_trainings_compute_in_the_fast_dtype_too(monkeypatch, dtype, precision):
+    monkeypatch.setattr("models.training.fabric.fast_dtype", lambda device: dtype)
+    fabric = launch_fabric("cpu", TrainConfig().precision)
+    assert fabric._precision.precision == precision
 
 
 def test_a_processor_that_says_nothing_computes_in_fp32(monkeypatch, tmp_path):

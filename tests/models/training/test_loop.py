@@ -202,7 +202,7 @@ def test_compiled_training_is_that_of_the_uncompiled_network(data: Path, tmp_pat
         ({"seed": -1}, "seed -1: must be 0 to 4294967295"),
         ({"save_seconds": -1.0}, "save_seconds -1.0: must be at least 0"),
         ({"validation_photographs": 0}, "validation_photographs 0: must be at least 1"),
-        ({"precision": "foo"}, "precision 'foo': unknown; choose from bf16-mixed, 32-true, 16-mixed"),
+        ({"precision": "foo"}, "precision 'foo': unknown; choose from auto, bf16-mixed, 32-true, 16-mixed"),
     ],
 )
 def test_an_impossible_training_is_refused_in_one_line(
