@@ -25,6 +25,7 @@ from PIL import (
 from PIL.ImageFile import ImageFile
 
 from tasks.codec.claims import require_plausible_size
+from tasks.codec.formats.jpeg2000 import metadata_of
 from tasks.codec.formats.jpeg_file import END_OF_IMAGE, is_incomplete, parse_jpeg, require_supported
 from tasks.codec.formats.png_file import lacks_rows, parse_png
 from tasks.codec.formats.png_metadata import info_of, kept_chunks, lost_from_png
@@ -140,7 +141,10 @@ def _open_avif(data: bytes, max_pixels: int) -> Opened:
 def _open_jpeg2000(data: bytes, max_pixels: int) -> Opened:
     if lacks_codestream_end(data):
         raise ImageRejected("truncated JPEG2000")
-    return _open_plainly(Jpeg2KImagePlugin.Jpeg2KImageFile, data, max_pixels)
+    opened = _open_plainly(Jpeg2KImagePlugin.Jpeg2KImageFile, data, max_pixels)
+    metadata = metadata_of(data)
+    opened.image.info.update(metadata.info)
+    return replace(opened, dropped=metadata.lost)
 
 
 def _open_plainly(reader: Callable[[io.BytesIO], ImageFile], data: bytes, max_pixels: int) -> Opened:

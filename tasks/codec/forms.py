@@ -73,7 +73,7 @@ def _metadata(
     xmp = upright_xmp(packet) if isinstance(packet, bytes) and not names_appended_data(packet) else None
     places = _tag_positions(opened.image)
     lost = {
-        "ICC profile": has_profile and profile is None and info["icc_profile"] is not None,
+        "ICC profile": has_profile and profile is None,
         "EXIF": upright.is_damaged,
         "XMP": isinstance(packet, bytes) and xmp is None and names_more_data(packet),
         "georeference": is_turned and bool(places),

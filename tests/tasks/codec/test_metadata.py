@@ -196,6 +196,19 @@ def test_a_profile_of_inks_is_said_to_be_dropped():
     assert through(encoded(picture("CMYK"), "JPEG", icc_profile=bytes(profile)))[1] == ("ICC profile",)
 
 
+def test_a_profile_in_parts_is_kept_and_one_that_lacks_a_part_is_said_to_be_dropped():
+    data, profile = encoded(picture("RGB"), "JPEG"), srgb_profile()
+    bodies = [
+        b"ICC_PROFILE\0" + bytes([number, 3]) + profile[at : at + 200]
+        for number, at in enumerate((0, 200, 400), 1)
+    ]
+    parts = [b"\xff\xe2" + struct.pack(">H", 2 + len(body)) + body for body in bodies]
+    whole = data[:20] + parts[2] + parts[0] + parts[1] + data[20:]
+    assert decode(whole, LIMIT).form.metadata.icc_profile == profile
+    for lacking in (parts[:2], [*parts, parts[0]]):
+        assert through(data[:20] + b"".join(lacking) + data[20:])[1] == ("ICC profile",)
+
+
 def test_exif_that_cannot_be_read_is_said_to_be_dropped():
     assert through(encoded(picture("RGB"), "JPEG", exif=b"Exif\0\0nonsense"))[1] == ("EXIF",)
     only_orientation = Image.Exif()
