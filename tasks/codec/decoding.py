@@ -27,7 +27,7 @@ from PIL.ImageFile import ImageFile
 from tasks.codec.claims import require_plausible_size
 from tasks.codec.formats.jpeg2000 import metadata_of
 from tasks.codec.formats.jpeg_file import END_OF_IMAGE, is_incomplete, parse_jpeg, require_supported
-from tasks.codec.formats.png_file import lacks_rows, parse_png
+from tasks.codec.formats.png_file import apply_wide_key, lacks_rows, parse_png
 from tasks.codec.formats.png_metadata import info_of, kept_chunks, lost_from_png
 from tasks.codec.formats.tiff_file import describe_further_pages, is_truncated_tiff, open_tiff
 from tasks.codec.forms import Opened, describe
@@ -116,6 +116,7 @@ def _open_png(data: bytes, max_pixels: int) -> Opened:
     image.load()
     if lacks_rows(png.pixels, image):
         raise ImageRejected("truncated PNG")
+    apply_wide_key(png.pixels, image)
     image.info.update(info_of(png.ancillary))
     damaged = tuple(f"damaged {name}" for name in png.damaged)
     return Opened(image, data, kept_chunks(png.ancillary), (*damaged, *lost_from_png(png.ancillary)))

@@ -81,8 +81,6 @@ def _png_layout(image: Image.Image, data: bytes) -> tuple[int, int | None]:
 def _key_in_eight_bits(key: int | tuple[int, ...], depth: int) -> list[int]:
     # The transparent colour has the file's own depth. Pillow keeps it so, except for one bit.
     levels = [key] if isinstance(key, int) else list(key)
-    if depth > 8:
-        return [level >> (depth - 8) for level in levels]
     return levels if depth == 1 else [level * 255 // (2**depth - 1) for level in levels]
 
 
