@@ -36,6 +36,7 @@ from tasks.codec.normalising import to_plain_mode
 from tasks.codec.pictures import ImageRejected, Picture, not_supported
 from tasks.codec.sniff import identify
 from tasks.codec.truncation import is_cut_short, lacks_codestream_end
+from tasks.codec.unread import unread_layout
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -77,6 +78,9 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     except Image.DecompressionBombError as fault:
         raise ImageRejected(f"more pixels than Pillow reads of a {name}") from fault
     except Exception as fault:
+        layout = unread_layout(fault)
+        if layout is not None:
+            raise not_supported(layout) from fault
         # Flipped bits make readers raise anything: OSError, SyntaxError, struct.error, KeyError, ...
         kind = "truncated" if is_cut_short(data, name, fault) else "damaged"
         raise ImageRejected(f"{kind} {name}") from fault

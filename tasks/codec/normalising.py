@@ -53,6 +53,8 @@ def to_plain_mode(image: Image.Image, data: bytes) -> Image.Image:
     depth, colour_type = _png_layout(image, data)
     if colour_type == _GREY_WITH_ALPHA and plain.mode == "RGBA":
         return plain.convert("LA")  # Pillow reads 16-bit grey with alpha as colour
+    if image.format == "BMP" and plain.mode == "RGBA" and not plain.getchannel("A").getbbox():
+        return plain.convert("RGB")  # an unused channel: viewers show such a picture, too
     if key is None or plain.mode not in ("L", "RGB"):
         return plain
     return _with_keyed_alpha(plain, _key_in_eight_bits(key, depth))
