@@ -25,6 +25,7 @@ from PIL import (
 from PIL.ImageFile import ImageFile
 
 from tasks.codec.claims import require_plausible_size
+from tasks.codec.formats.avif import require_readable
 from tasks.codec.formats.jpeg2000 import metadata_of
 from tasks.codec.formats.jpeg_file import END_OF_IMAGE, is_incomplete, parse_jpeg, require_supported
 from tasks.codec.formats.png_file import apply_wide_key, lacks_rows, parse_png
@@ -139,6 +140,7 @@ def _open_tiff(data: bytes, max_pixels: int) -> Opened:
 
 
 def _open_avif(data: bytes, max_pixels: int) -> Opened:
+    require_readable(data)
     opened = _open_plainly(AvifImagePlugin.AvifImageFile, data, max_pixels)
     return replace(opened, png_chunks=colour_codes_of_avif(data), dropped=kept_with_avif(data))
 

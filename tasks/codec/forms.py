@@ -132,7 +132,10 @@ def _iptc(image: ImageFile) -> bytes | None:
 
 
 def _comment(image: ImageFile) -> bytes | None:
-    value = image.info.get("comment") if image.format in ("JPEG", "GIF") else None
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        value: object = b"\n".join(body for name, body in image.applist if name == "COM")
+    else:
+        value = image.info.get("comment") if image.format == "GIF" else None
     return value if isinstance(value, bytes) and value else None
 
 

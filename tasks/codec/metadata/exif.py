@@ -21,6 +21,7 @@ SUB_DIRECTORIES = (0x8769, 0x8825)
 """The photograph's settings, and its place."""
 
 _ENTRY = 12
+_LONG = (4, 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,14 @@ def _take_orientation(block: bytes) -> Upright:
     (count,) = struct.unpack_from(order + "H", block, start)
     first = start + 2
     end = first + count * _ENTRY
-    kept, orientation = bytearray(), 1
+    kept, orientations = bytearray(), list[int]()
     for position in range(first, end, _ENTRY):
         tag, kind, _, value = struct.unpack_from(order + "HHI4s", block, position)
         if tag == ORIENTATION:
-            orientation = struct.unpack(order + ("I" if kind == 4 else "H2x"), value)[0]
+            orientations += struct.unpack(order + ("I" if kind in _LONG else "H2x"), value)
         else:
             kept += block[position : position + _ENTRY]
+    orientation = next(iter(orientations), 1)  # of several, other readers take the first as well
     if not kept:
         return Upright(orientation, None)
     # Next directory 0: it would lead to the thumbnail, which still shows the rain and is not upright.

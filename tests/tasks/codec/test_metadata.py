@@ -174,8 +174,21 @@ def test_a_gain_map_of_an_avif_is_found():
 def test_further_pictures_and_videos_are_said_to_be_dropped():
     data = encoded(picture("RGB"), "MPO", save_all=True, append_images=[picture("RGB", seed=9)])
     assert through(data)[1] == ("further pictures",)
-    moving = encoded(picture("RGB"), "JPEG") + b"\0\0\0\x18ftypmp42\0\0\0\0isommp42"
-    assert through(moving)[1] == ("video",)
+    still = encoded(picture("RGB"), "JPEG")
+    for brand in (b"mp42", b"avc1", b"3gp5", b"qt  "):
+        assert through(still + b"\0\0\0\x18ftyp" + brand)[1] == ("video",)
+    assert through(still + b"RIFF\x10\0\0\0WAVEfmt ")[1] == ("sound",)
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, 2 + len(body)) + body
+
+
+def test_contents_beside_the_picture_are_said_to_be_dropped():
+    thermal, signed = segment(0xE1, b"FLIR\0\1\0\0"), segment(0xEB, b"JP\0\1\0\0\0\1\0\0\0\x20jumb")
+    data = encoded(picture("RGB"), "JPEG", extra=thermal + thermal + signed)
+    assert through(data)[1] == ("thermal data", "content credentials")
+    assert through(png_with((b"caBX", b"\0\0\0\x20jumb")))[1] == ("content credentials",)
 
 
 def test_iptc_and_comment_stay_in_a_jpeg():
@@ -188,6 +201,8 @@ def test_iptc_and_comment_stay_in_a_jpeg():
     kept = decode(output, LIMIT).form.metadata
     assert (kept.iptc, kept.comment, lost) == (iptc, b"in the rain", ())
     assert through(data, PNG)[1] == ("IPTC", "comment")
+    two = data[:2] + segment(0xFE, b"taken") + data[2:]
+    assert decode(through(two)[0], LIMIT).form.metadata.comment == b"taken\nin the rain"
 
 
 def test_a_profile_of_inks_is_said_to_be_dropped():

@@ -6,6 +6,7 @@ import struct
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image
 
 from tasks.codec import ImageRejected, decode
 from tasks.codec.formats.bmp import write_bmp_with_alpha
@@ -131,3 +132,9 @@ def test_a_jpeg_2000_of_five_components_is_not_called_damaged():
     data = imagecodecs.jpeg2k_encode(np.zeros((8, 8, 5), np.uint8), codecformat="j2k", mct=False)
     with pytest.raises(ImageRejected, match=r"^not supported: JPEG 2000 of more than four components$"):
         decode(data, LIMIT)
+
+
+def test_an_avif_longer_than_libavif_reads_is_not_called_damaged():
+    assert decode(encoded(Image.new("RGB", (32_768, 1)), "AVIF"), LIMIT).width == 32_768
+    with pytest.raises(ImageRejected, match=r"^not supported: AVIF of more than 32,768 pixels a side$"):
+        decode(encoded(Image.new("RGB", (1, 32_769)), "AVIF"), LIMIT)
