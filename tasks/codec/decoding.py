@@ -24,7 +24,7 @@ from PIL import (
 )
 from PIL.ImageFile import ImageFile
 
-from tasks.codec.claims import require_plausible_size
+from tasks.codec.claims import describe_excess, require_plausible_size
 from tasks.codec.formats.avif import require_readable
 from tasks.codec.formats.jpeg2000 import metadata_of
 from tasks.codec.formats.jpeg_file import END_OF_IMAGE, is_incomplete, parse_jpeg, require_supported
@@ -172,11 +172,7 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     if pixels <= 0:
         raise ImageRejected("no pixels")
     if pixels > max_pixels:
-        raise ImageRejected(f"{_megapixels(pixels)} megapixels, over the limit of {_megapixels(max_pixels)}")
-
-
-def _megapixels(pixels: int) -> str:
-    return f"{pixels / 1e6:.0f}" if pixels >= 10_000_000 else f"{pixels / 1e6:.3g}"
+        raise ImageRejected(describe_excess(pixels, max_pixels))
 
 
 def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
