@@ -90,16 +90,24 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 def _read(data: bytes, name: str, max_pixels: int) -> Picture:
     opened = _OPENERS[name](data, max_pixels)
     image = opened.image
-    turned_by_pillow = (
-        image.tag_v2.get(_ORIENTATION, 1) if isinstance(image, TiffImagePlugin.TiffImageFile) else 1
-    )
+    tiff_orientation = _orientation_of_tiff(image)
     image.load()
     # In some formats, the true size is known only after decoding.
     _check_size(image.size, max_pixels)
     plain = to_plain_mode(image, data)
-    upright, form = describe(opened, plain.mode, turned_by_pillow)
+    upright, form = describe(opened, plain.mode, tiff_orientation)
     turned = plain.transpose(_TURNS[upright]) if upright in _TURNS else plain
     return Picture(*_split(turned), form)
+
+
+def _orientation_of_tiff(image: ImageFile) -> int | None:
+    """Return the orientation that loading a TIFF will apply; None if it has none, or is no TIFF."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return None
+    orientation: int | None = image.tag_v2.get(_ORIENTATION)
+    if orientation is None:
+        image.getexif()[_ORIENTATION] = 1  # otherwise Pillow heeds the XMP packet, as few viewers do
+    return orientation
 
 
 def _open_jpeg(data: bytes, max_pixels: int) -> Opened:

@@ -142,6 +142,15 @@ def test_xmp_says_that_the_output_is_upright(said, kept):
     assert xmp_in(output) == XMP % kept
 
 
+@pytest.mark.parametrize("name", ["JPEG", "TIFF"])
+def test_an_orientation_in_xmp_alone_is_neither_applied_nor_lost(name):
+    """Most viewers ignore it; those that heed it turn the output as they turn the source."""
+    packet = XMP % b'tiff:Orientation="6"'
+    options = {"tiffinfo": {700: packet}} if name == "TIFF" else {"xmp": packet}
+    output, _ = through(encoded(picture("RGB"), name, **options))
+    assert (xmp_in(output), decode(output, LIMIT).rgb.shape) == (packet, photo().shape)
+
+
 def test_xmp_that_a_jpeg_cannot_hold_is_said_to_be_dropped():
     large = CREATOR + b" " * 70_000
     data = png_with((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + large))
@@ -263,6 +272,7 @@ def test_a_georeference_stays_unless_the_picture_is_turned():
     tags = reopened(output).tag_v2
     assert {tag: tags[tag] for tag in places} == places
     assert lost == ()
+    assert through(encoded(picture("RGB"), "TIFF", tiffinfo={**places, 274: 9}))[1] == ()
     assert through(encoded(picture("RGB"), "TIFF", tiffinfo={**places, 274: 3}))[1] == ("georeference",)
     assert through(encoded(picture("RGB"), "TIFF", tiffinfo=places), PNG)[1] == ("georeference",)
 
