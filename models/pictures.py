@@ -89,5 +89,5 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 def _upper_bytes(image: Image.Image, tags: Mapping[int, Any]) -> npt.NDArray[np.uint8]:
     """Return the upper eight bits of wide grey, as the command does; `tags` are those of a TIFF."""
     bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
-    grey = (np.asarray(image).astype(np.uint16) >> (bits - 8)).astype(np.uint8)
+    grey: npt.NDArray[np.uint8] = (np.asarray(image).astype(np.uint16) >> (bits - 8)).astype(np.uint8)
     return 255 - grey if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else grey

@@ -101,7 +101,7 @@ def _read(data: bytes, name: str, max_pixels: int) -> Picture:
 
 
 def _orientation_of_tiff(image: ImageFile) -> int | None:
-    """Return the orientation that loading a TIFF will apply; None if it has none, or is no TIFF."""
+    """Return the orientation that loading a TIFF will apply; None if it has none, or is not a TIFF."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return None
     orientation: int | None = image.tag_v2.get(_ORIENTATION)

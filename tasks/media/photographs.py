@@ -21,7 +21,7 @@ from tasks.media.medium import MediumSpec
 
 _BYTES_PER_PIXEL = 16
 """Four samples of 32 bits, the largest pixel of any format."""
-_BESIDE_PIXELS = 1 << 28
+_METADATA_BYTES = 1 << 28
 """Allowance in bytes for metadata, and for the video that a phone appends."""
 
 
@@ -41,7 +41,7 @@ class Photographs:
         """Fetch one object of the listed size; archived and far too large ones are rejected without a request."""
         if ref.archived:
             raise ObjectArchived()
-        if ref.size_bytes > self._spec.max_pixels * _BYTES_PER_PIXEL + _BESIDE_PIXELS:
+        if ref.size_bytes > self._spec.max_pixels * _BYTES_PER_PIXEL + _METADATA_BYTES:
             raise ImageRejected(
                 f"{ref.size_bytes / 1e6:,.0f} MB, more than a photograph of"
                 f" {self._spec.max_pixels / 1e6:,.4g} megapixels takes (DERAIN_MAX_PIXELS)"

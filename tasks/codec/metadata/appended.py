@@ -1,4 +1,4 @@
-"""Data that phones and cameras append to the visible picture, or store beside it, and that no output keeps."""
+"""Data that phones and cameras store in a file together with the picture, and that no output keeps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.codec.metadata.xmp import names_gain_map
 
 _ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
 _APPLICATION_2 = 0xE2
-_BESIDE = ((0xE1, b"FLIR\0", "thermal data"), (0xEB, b"jumb", "content credentials"))
+_IN_SEGMENTS = ((0xE1, b"FLIR\0", "thermal data"), (0xEB, b"jumb", "content credentials"))
 """Application segment, a mark near its beginning, and its contents: radiometric values, signatures (C2PA)."""
 _BEGINNING = 40
 _VIDEO = re.compile(rb"ftyp[A-Za-z0-9 ]{4}")
@@ -24,7 +24,7 @@ _HEAD = 4096  # bytes that contain the boxes describing the picture
 
 
 def appended_to_jpeg(jpeg: JpegFile, data: bytes) -> tuple[str, ...]:
-    """Describe the contents of a JPEG besides its picture: gain map (Ultra HDR), pictures (MPO), video, ..."""
+    """Describe the contents of a JPEG apart from its picture: gain map (Ultra HDR), pictures (MPO), video, ..."""
     rest = b"" if jpeg.end is None else data[jpeg.end :]
     found = []
     if _has_gain_map(jpeg, rest):
@@ -35,13 +35,13 @@ def appended_to_jpeg(jpeg: JpegFile, data: bytes) -> tuple[str, ...]:
         found.append("video")
     if _SOUND.search(rest):
         found.append("sound")
-    beside = (
+    segments = (
         name
         for marker, body in jpeg.segments
-        for wanted, mark, name in _BESIDE
+        for wanted, mark, name in _IN_SEGMENTS
         if marker == wanted and mark in body[:_BEGINNING]
     )
-    return (*found, *dict.fromkeys(beside))
+    return (*found, *dict.fromkeys(segments))
 
 
 def kept_with_avif(data: bytes) -> tuple[str, ...]:

@@ -144,7 +144,7 @@ def test_xmp_says_that_the_output_is_upright(said, kept):
 
 @pytest.mark.parametrize("name", ["JPEG", "TIFF"])
 def test_an_orientation_in_xmp_alone_is_neither_applied_nor_lost(name):
-    """Most viewers ignore it; those that heed it turn the output as they turn the source."""
+    """A viewer that heeds it turns the output as it turns the source; others turn neither."""
     packet = XMP % b'tiff:Orientation="6"'
     options = {"tiffinfo": {700: packet}} if name == "TIFF" else {"xmp": packet}
     output, _ = through(encoded(picture("RGB"), name, **options))
@@ -193,7 +193,7 @@ def segment(marker: int, body: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, 2 + len(body)) + body
 
 
-def test_contents_beside_the_picture_are_said_to_be_dropped():
+def test_contents_of_other_segments_are_said_to_be_dropped():
     thermal, signed = segment(0xE1, b"FLIR\0\1\0\0"), segment(0xEB, b"JP\0\1\0\0\0\1\0\0\0\x20jumb")
     data = encoded(picture("RGB"), "JPEG", extra=thermal + thermal + signed)
     assert through(data)[1] == ("thermal data", "content credentials")
