@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from models.errors import ModelError
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 CARRIED = ("icc_profile", "exif", "dpi")
 """Entries of `PIL.Image.Image.info` that describe the pixels and that `save` accepts for every usual format."""
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 _UNBOUNDED = {"I": "integers of 32 bits", "F": "floats"}
 
 
@@ -69,16 +72,22 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
     turned = ImageOps.exif_transpose(image)
     if turned.mode.startswith("I;16") or (turned.mode == "I" and image.format == "PPM"):
-        grey = np.asarray(turned).astype(np.uint16) >> 8  # the upper byte, as for the command
-        plain = Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+        plain = Image.fromarray(_upper_bytes(turned, getattr(image, "tag_v2", {}))).convert("RGB")
     elif turned.mode in _UNBOUNDED:
         raise PhotographRefused(
             f"an image of {_UNBOUNDED[turned.mode]} (mode {turned.mode}) has no known range; pass an RGB array"
         )
     else:
-        plain = turned.convert("RGB")
+        plain = (turned.convert("LA") if turned.mode == "La" else turned).convert("RGB")
     profile = turned.info.get("icc_profile") or b""
     plain.info = {name: turned.info[name] for name in CARRIED if turned.info.get(name)}
     if profile[16:20] != b"RGB ":  # a profile of other colours would distort these
         plain.info.pop("icc_profile", None)
     return plain
+
+
+def _upper_bytes(image: Image.Image, tags: Mapping[int, Any]) -> npt.NDArray[np.uint8]:
+    """Return the upper eight bits of wide grey, as the command does; `tags` are those of a TIFF."""
+    bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
+    grey: npt.NDArray[np.uint8] = (np.asarray(image).astype(np.uint16) >> (bits - 8)).astype(np.uint8)
+    return 255 - grey if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else grey

@@ -37,6 +37,7 @@ from infra.records import ImageRef, StoredObject
 from infra.storage.credentials import is_amazon, renew, s3_options
 from infra.storage.listing import FOLDER_MARKER, HALF_WRITTEN, LeftOut, ListingRules
 from infra.storage.s3_errors import is_precondition, refuses_conditions, translate_errors
+from infra.storage.s3_listing import entries
 from infra.storage.temporary_files import is_temporary, temporary_name
 
 T = TypeVar("T")
@@ -82,14 +83,8 @@ class S3Location:
 
     def _entries(self, options: Mapping[str, object]) -> Iterator[dict[str, Any]]:
         """Yield the entries of a listing, page by page."""
-        request: dict[str, object] = {"Bucket": self._bucket, "Prefix": self._prefix, **options}
-        while True:
-            page = self._retry("", partial(self._ask, "list_objects_v2", request))
-            yield from page.get("Contents", ())
-            token = page.get("NextContinuationToken")
-            if not token:
-                return
-            request = request | {"ContinuationToken": token}
+        request = {"Bucket": self._bucket, "Prefix": self._prefix, **options}
+        return entries(lambda *asked: self._retry("", partial(self._ask, *asked)), request, self.url)
 
     def fetch(self, key: str, size_bytes: int | None = None) -> bytes:
         """Return the bytes of an object, whose size must be the one in the response header and in the listing."""
@@ -208,6 +203,10 @@ class S3Location:
             left_out.leave_object(FOLDER_MARKER)
         elif is_temporary(key):
             left_out.leave_object(HALF_WRITTEN)
+        elif "ETag" not in entry:
+            raise StorageError(
+                f"{self.url}: the server lists objects without etags; list them with etags in a manifest"
+            )
         else:
             yield ImageRef(key, entry["ETag"].strip('"'), size, archived=archives and is_archived(entry))
 

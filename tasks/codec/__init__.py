@@ -11,7 +11,8 @@ XMP                                kept with its orientation corrected; dropped 
 IPTC, comment                      kept in JPEG, IPTC in TIFF as well
 gAMA, cHRM, sRGB, cICP, texts      kept in PNG
 GeoTIFF                            kept in TIFF, unless the picture was turned
-gain map, appended pictures, video dropped; the first picture of a camera's MPO is derained
+gain map, appended pictures, video dropped, like sound, thermal data and signatures (C2PA); the first picture of
+                                   a camera's MPO is derained
 further pages of a TIFF            reduced copies and masks are dropped; any other page rejects the file
 DPI                                kept; a quarter turn exchanges the two axes
 grey, 1 bit                        grey, eight bits

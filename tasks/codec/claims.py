@@ -66,6 +66,14 @@ def claimed_pixels(data: bytes) -> int:
         return 0
 
 
+def describe_excess(pixels: int, limit: int) -> str:
+    """Describe a number of pixels that exceeds a limit: in megapixels, unless these do not show the difference."""
+    size, most = _megapixels(pixels), _megapixels(limit)
+    if size == most:
+        return f"{pixels:,} pixels, over the limit of {limit:,}"
+    return f"{size} megapixels, over the limit of {most}"
+
+
 def require_plausible_size(image: ImageFile, data: bytes) -> None:
     """Reject a file whose header claims more pixels than its bytes can hold.
 
@@ -88,6 +96,10 @@ def require_plausible_size(image: ImageFile, data: bytes) -> None:
     raise ImageRejected(
         f"claims {pixels / 1e6:.3g} megapixels, which {len(data):,} bytes of {image.format} cannot hold"
     )
+
+
+def _megapixels(pixels: int) -> str:
+    return f"{pixels / 1e6:,.0f}" if pixels >= 10_000_000 else f"{pixels / 1e6:.3g}"
 
 
 def _pixels_per_byte(image: ImageFile, data: bytes) -> float | None:

@@ -24,9 +24,11 @@ from PIL import (
 )
 from PIL.ImageFile import ImageFile
 
-from tasks.codec.claims import require_plausible_size
+from tasks.codec.claims import describe_excess, require_plausible_size
+from tasks.codec.formats.avif import require_readable
+from tasks.codec.formats.jpeg2000 import metadata_of
 from tasks.codec.formats.jpeg_file import END_OF_IMAGE, is_incomplete, parse_jpeg, require_supported
-from tasks.codec.formats.png_file import lacks_rows, parse_png
+from tasks.codec.formats.png_file import apply_wide_key, lacks_rows, parse_png
 from tasks.codec.formats.png_metadata import info_of, kept_chunks, lost_from_png
 from tasks.codec.formats.tiff_file import describe_further_pages, is_truncated_tiff, open_tiff
 from tasks.codec.forms import Opened, describe
@@ -35,6 +37,7 @@ from tasks.codec.normalising import to_plain_mode
 from tasks.codec.pictures import ImageRejected, Picture, not_supported
 from tasks.codec.sniff import identify
 from tasks.codec.truncation import is_cut_short, lacks_codestream_end
+from tasks.codec.unread import unread_layout
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -76,6 +79,9 @@ def decode(data: bytes, max_pixels: int) -> Picture:
     except Image.DecompressionBombError as fault:
         raise ImageRejected(f"more pixels than Pillow reads of a {name}") from fault
     except Exception as fault:
+        layout = unread_layout(fault)
+        if layout is not None:
+            raise not_supported(layout) from fault
         # Flipped bits make readers raise anything: OSError, SyntaxError, struct.error, KeyError, ...
         kind = "truncated" if is_cut_short(data, name, fault) else "damaged"
         raise ImageRejected(f"{kind} {name}") from fault
@@ -84,16 +90,24 @@ def decode(data: bytes, max_pixels: int) -> Picture:
 def _read(data: bytes, name: str, max_pixels: int) -> Picture:
     opened = _OPENERS[name](data, max_pixels)
     image = opened.image
-    turned_by_pillow = (
-        image.tag_v2.get(_ORIENTATION, 1) if isinstance(image, TiffImagePlugin.TiffImageFile) else 1
-    )
+    tiff_orientation = _orientation_of_tiff(image)
     image.load()
     # In some formats, the true size is known only after decoding.
     _check_size(image.size, max_pixels)
     plain = to_plain_mode(image, data)
-    upright, form = describe(opened, plain.mode, turned_by_pillow)
+    upright, form = describe(opened, plain.mode, tiff_orientation)
     turned = plain.transpose(_TURNS[upright]) if upright in _TURNS else plain
     return Picture(*_split(turned), form)
+
+
+def _orientation_of_tiff(image: ImageFile) -> int | None:
+    """Return the orientation that loading a TIFF will apply; None if it has none, or is not a TIFF."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return None
+    orientation: int | None = image.tag_v2.get(_ORIENTATION)
+    if orientation is None:
+        image.getexif()[_ORIENTATION] = 1  # otherwise Pillow heeds the XMP packet, as few viewers do
+    return orientation
 
 
 def _open_jpeg(data: bytes, max_pixels: int) -> Opened:
@@ -115,6 +129,7 @@ def _open_png(data: bytes, max_pixels: int) -> Opened:
     image.load()
     if lacks_rows(png.pixels, image):
         raise ImageRejected("truncated PNG")
+    apply_wide_key(png.pixels, image)
     image.info.update(info_of(png.ancillary))
     damaged = tuple(f"damaged {name}" for name in png.damaged)
     return Opened(image, data, kept_chunks(png.ancillary), (*damaged, *lost_from_png(png.ancillary)))
@@ -133,6 +148,7 @@ def _open_tiff(data: bytes, max_pixels: int) -> Opened:
 
 
 def _open_avif(data: bytes, max_pixels: int) -> Opened:
+    require_readable(data)
     opened = _open_plainly(AvifImagePlugin.AvifImageFile, data, max_pixels)
     return replace(opened, png_chunks=colour_codes_of_avif(data), dropped=kept_with_avif(data))
 
@@ -140,7 +156,10 @@ def _open_avif(data: bytes, max_pixels: int) -> Opened:
 def _open_jpeg2000(data: bytes, max_pixels: int) -> Opened:
     if lacks_codestream_end(data):
         raise ImageRejected("truncated JPEG2000")
-    return _open_plainly(Jpeg2KImagePlugin.Jpeg2KImageFile, data, max_pixels)
+    opened = _open_plainly(Jpeg2KImagePlugin.Jpeg2KImageFile, data, max_pixels)
+    metadata = metadata_of(data)
+    opened.image.info.update(metadata.info)
+    return replace(opened, dropped=metadata.lost)
 
 
 def _open_plainly(reader: Callable[[io.BytesIO], ImageFile], data: bytes, max_pixels: int) -> Opened:
@@ -161,11 +180,7 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     if pixels <= 0:
         raise ImageRejected("no pixels")
     if pixels > max_pixels:
-        raise ImageRejected(f"{_megapixels(pixels)} megapixels, over the limit of {_megapixels(max_pixels)}")
-
-
-def _megapixels(pixels: int) -> str:
-    return f"{pixels / 1e6:.0f}" if pixels >= 10_000_000 else f"{pixels / 1e6:.3g}"
+        raise ImageRejected(describe_excess(pixels, max_pixels))
 
 
 def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:

@@ -17,7 +17,7 @@ from tasks.codec.metadata.xmp import names_appended_data, names_more_data, uprig
 from tasks.codec.pictures import Metadata, Mode, PictureForm
 
 _COLOUR_SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB "}
-_QUARTER_TURNS = (5, 6, 7, 8)
+_TURNED, _QUARTER_TURNS = range(2, 9), range(5, 9)
 _LARGEST_DPI = 65_535.0  # the limit of JPEG
 _IPTC_TAG, _IPTC_RESOURCE = 33723, 0x0404
 _WHERE_IT_LIES = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
@@ -36,7 +36,7 @@ class Opened:
     """Contents that no output can hold, in words."""
 
 
-def describe(opened: Opened, mode: str, tiff_orientation: int) -> tuple[int, PictureForm]:
+def describe(opened: Opened, mode: str, tiff_orientation: int | None) -> tuple[int, PictureForm]:
     """Return the orientation that is still to be applied, and the form of the output.
 
     Parameters
@@ -46,11 +46,11 @@ def describe(opened: Opened, mode: str, tiff_orientation: int) -> tuple[int, Pic
     mode
         The plain mode to which the pixels were converted.
     tiff_orientation
-        The orientation of a TIFF, which loading has already applied.
+        The orientation of a TIFF, if it has one, which loading has already applied.
     """
     image = opened.image
-    upright = _upright(image)
-    metadata, lost = _metadata(opened, mode, upright, is_turned=tiff_orientation != 1)
+    upright = _upright(image, is_said=tiff_orientation is not None)
+    metadata, lost = _metadata(opened, mode, upright, is_turned=tiff_orientation in _TURNED)
     is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
     return upright.orientation, PictureForm(
         format=cast(str, image.format),
@@ -70,10 +70,12 @@ def _metadata(
     info = opened.image.info
     profile, has_profile = _fitting_profile(info.get("icc_profile"), mode), "icc_profile" in info
     packet = info.get("xmp")
-    xmp = upright_xmp(packet) if isinstance(packet, bytes) and not names_appended_data(packet) else None
+    xmp = packet if isinstance(packet, bytes) and not names_appended_data(packet) else None
+    if xmp is not None and upright.is_said:
+        xmp = upright_xmp(xmp)
     places = _tag_positions(opened.image)
     lost = {
-        "ICC profile": has_profile and profile is None and info["icc_profile"] is not None,
+        "ICC profile": has_profile and profile is None,
         "EXIF": upright.is_damaged,
         "XMP": isinstance(packet, bytes) and xmp is None and names_more_data(packet),
         "georeference": is_turned and bool(places),
@@ -91,9 +93,10 @@ def _metadata(
     return metadata, tuple(name for name, is_lost in lost.items() if is_lost)
 
 
-def _upright(image: ImageFile) -> Upright:
+def _upright(image: ImageFile, *, is_said: bool) -> Upright:
     if image.format == "TIFF":
-        return Upright(1, _exif_of_tiff(image))  # Pillow has already applied the orientation
+        # Pillow has already applied the orientation.
+        return Upright(1, _exif_of_tiff(image), is_said=is_said)
     raw = image.info.get("exif")
     if not isinstance(raw, bytes):
         raw = _exif_in_text(image.info.get("Raw profile type exif"))
@@ -132,7 +135,10 @@ def _iptc(image: ImageFile) -> bytes | None:
 
 
 def _comment(image: ImageFile) -> bytes | None:
-    value = image.info.get("comment") if image.format in ("JPEG", "GIF") else None
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        value: object = b"\n".join(body for name, body in image.applist if name == "COM")
+    else:
+        value = image.info.get("comment") if image.format == "GIF" else None
     return value if isinstance(value, bytes) and value else None
 
 

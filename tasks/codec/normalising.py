@@ -53,6 +53,8 @@ def to_plain_mode(image: Image.Image, data: bytes) -> Image.Image:
     depth, colour_type = _png_layout(image, data)
     if colour_type == _GREY_WITH_ALPHA and plain.mode == "RGBA":
         return plain.convert("LA")  # Pillow reads 16-bit grey with alpha as colour
+    if image.format == "BMP" and plain.mode == "RGBA" and not plain.getchannel("A").getbbox():
+        return plain.convert("RGB")  # an unused channel: viewers show such a picture, too
     if key is None or plain.mode not in ("L", "RGB"):
         return plain
     return _with_keyed_alpha(plain, _key_in_eight_bits(key, depth))
@@ -81,8 +83,6 @@ def _png_layout(image: Image.Image, data: bytes) -> tuple[int, int | None]:
 def _key_in_eight_bits(key: int | tuple[int, ...], depth: int) -> list[int]:
     # The transparent colour has the file's own depth. Pillow keeps it so, except for one bit.
     levels = [key] if isinstance(key, int) else list(key)
-    if depth > 8:
-        return [level >> (depth - 8) for level in levels]
     return levels if depth == 1 else [level * 255 // (2**depth - 1) for level in levels]
 
 

@@ -29,6 +29,12 @@ _OTHERS = (
     (b"\x1f\x8b", "gzip archive, not an image"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "OLE container such as Thumbs.db, not an image"),
     (b"\x1aE\xdf\xa3", "Matroska video, not an image"),
+    (b"\0\0\1\xba", "video, not an image"),
+    (b"Rar!\x1a\7", "RAR archive, not an image"),
+    (b"7z\xbc\xaf\x27\x1c", "7z archive, not an image"),
+    (b"version https://git-lfs", "pointer of Git LFS, not an image: run git lfs pull"),
+    (b"\x89PNG\n", "damaged PNG: its line ends were converted"),
+    (b"\x89PNG\r\r\n", "damaged PNG: its line ends were converted"),
 )
 _NOT_READ = (
     (b"8BPS", PHOTOSHOP),
@@ -43,7 +49,25 @@ _NOT_READ = (
     (b"MMOR", RAW),
     (b"FUJIFILMCCD-RAW", RAW),
     (b"FOVb", RAW),  # Sigma
+    (b"\0\0\1\0", "icon"),
+    (b"\x8aMNG\r\n", "MNG"),
+    (b"\x8bJNG\r\n", "JNG"),
+    (b"P7\n", "PAM"),
+    (b"PF\n", "PFM"),
+    (b"Pf\n", "PFM"),
+    (b"qoif", "QOI"),
+    (b"DDS ", "DDS"),
+    (b"gimp xcf ", "GIMP image"),
+    (b"SIMPLE  =", "FITS"),
+    (b"SDPX", "DPX"),
+    (b"XPDS", "DPX"),
+    (b"\x0a\x05\x01", "PCX"),
+    (b"\x01\xda\x01", "SGI image"),
+    (b"\x01\xda\x00", "SGI image"),
 )
+_TARGA_ENDING = b"TRUEVISION-XFILE.\0"
+_DICOM_AT, _DICOM = 128, b"DICM"
+_ATOMS = (b"moov", b"mdat", b"wide", b"pnot")  # of QuickTime, before it had ftyp
 _MARKUP = (
     (b"<!doctype html", "HTML, not an image"),
     (b"<html", "HTML, not an image"),
@@ -52,7 +76,19 @@ _MARKUP = (
     (b"<error", "XML, not an image"),
     (b"{", "JSON, not an image"),
 )
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_HEIF_BRANDS = (
+    b"heic",
+    b"heix",
+    b"heim",
+    b"heis",
+    b"hevc",
+    b"hevx",
+    b"mif1",
+    b"msf1",
+    b"vvic",
+    b"evbi",
+    b"hej2",
+)
 
 
 def identify(data: bytes) -> str:
@@ -74,9 +110,9 @@ def identify(data: bytes) -> str:
         return "PPM"
     if data[4:8] == b"ftyp":
         return _identify_ftyp(data)
-    for magic, name in _NOT_READ:
-        if data.startswith(magic):
-            raise unsupported_photograph(name)
+    unread = _name_unread(data)
+    if unread is not None:
+        raise unsupported_photograph(unread)
     raise ImageRejected(_name_other(data))
 
 
@@ -92,10 +128,20 @@ def _identify_ftyp(data: bytes) -> str:
     raise ImageRejected("video, not an image")
 
 
+def _name_unread(data: bytes) -> str | None:
+    if data.endswith(_TARGA_ENDING):
+        return "Targa"
+    if data.startswith(_DICOM, _DICOM_AT):
+        return "DICOM"
+    return next((name for magic, name in _NOT_READ if data.startswith(magic)), None)
+
+
 def _name_other(data: bytes) -> str:
     for magic, reason in _OTHERS:
         if data.startswith(magic):
             return reason
+    if data[4:8] in _ATOMS or (data[:4] == b"RIFF" and data[8:12] == b"AVI "):
+        return "video, not an image"
     head = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if b"<html" in head:
         return "HTML, not an image"

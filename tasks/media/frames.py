@@ -21,6 +21,7 @@ from infra.records import ImageRef, StoredObject
 from infra.settings import Settings
 from infra.storage.location import ObjectNotFound, open_location
 from infra.storage.zarr_store import create_array, open_array
+from tasks.codec.claims import describe_excess
 from tasks.codec.pictures import ImageRejected, Picture, PictureForm
 from tasks.media.medium import ARRAY_METADATA, FramesRefused, MediumSpec, is_array, metadata_key
 
@@ -171,7 +172,7 @@ def _oversize(array: zarr.Array[Any], max_pixels: int) -> str | None:
     for piece, sides in pieces.items():
         pixels = math.prod(sides)
         if pixels > max_pixels:
-            return f"{piece} of {pixels / 1e6:,.0f} megapixels, over the limit of {max_pixels / 1e6:,.4g}"
+            return f"{piece} of {describe_excess(pixels, max_pixels)}"
     return None
 
 

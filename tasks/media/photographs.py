@@ -7,8 +7,22 @@ import numpy as np
 from infra.errors import ObjectArchived
 from infra.records import ImageRef, StoredObject
 from infra.storage.location import open_location
-from tasks.codec import Picture, claimed_pixels, decode, dropped, encode, output_key, require_exportable
+from tasks.codec import (
+    ImageRejected,
+    Picture,
+    claimed_pixels,
+    decode,
+    dropped,
+    encode,
+    output_key,
+    require_exportable,
+)
 from tasks.media.medium import MediumSpec
+
+_BYTES_PER_PIXEL = 16
+"""Four samples of 32 bits, the largest pixel of any format."""
+_METADATA_BYTES = 1 << 28
+"""Allowance in bytes for metadata, and for the video that a phone appends."""
 
 
 class Photographs:
@@ -24,9 +38,14 @@ class Photographs:
         return output_key(ref.key, self._spec.export)
 
     def fetch(self, ref: ImageRef) -> bytes:
-        """Fetch one object of the listed size; archived objects are rejected without a request."""
+        """Fetch one object of the listed size; archived and far too large ones are rejected without a request."""
         if ref.archived:
             raise ObjectArchived()
+        if ref.size_bytes > self._spec.max_pixels * _BYTES_PER_PIXEL + _METADATA_BYTES:
+            raise ImageRejected(
+                f"{ref.size_bytes / 1e6:,.0f} MB, more than a photograph of"
+                f" {self._spec.max_pixels / 1e6:,.4g} megapixels takes (DERAIN_MAX_PIXELS)"
+            )
         return self._source.fetch(ref.key, ref.size_bytes)
 
     def pixels(self, data: bytes) -> int:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms
 
 from models import derain
 from models.engine import Engine, choose_device, fast_dtype
 from models.modelfile import build, read_model_file
 from models.photographs import PhotographRefused
+from models.pictures import upright_rgb
 from models.shipped import WEIGHTS, NetworkUnknown, network_path, shipped_networks
 from tests.support.servers.server_processes import ROOT
 
@@ -71,6 +74,27 @@ def test_sixteen_bits_of_grey_are_reduced_to_eight(suffix: str, tmp_path: Path) 
     Image.fromarray(wide).save(tmp_path / f"grey.{suffix}")
     grey = Image.fromarray((wide >> 8).astype(np.uint8)).convert("RGB")
     assert np.array_equal(derain(tmp_path / f"grey.{suffix}", SMALL), derain(np.asarray(grey), SMALL))
+
+
+@pytest.mark.parametrize(
+    ("photometric", "bits"), [("minisblack", 12), ("minisblack", 16), ("miniswhite", 16)]
+)
+def test_wide_grey_of_a_tiff_is_read_by_its_own_scale(photometric: str, bits: int) -> None:
+    levels = np.arange(2**bits, step=2 ** (bits - 8), dtype=np.uint16).reshape(16, 16)
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, levels, photometric=photometric, bitspersample=bits, metadata=None)
+    eight = (levels >> (bits - 8)).astype(np.uint8)
+    wanted = 255 - eight if photometric == "miniswhite" else eight
+    np.testing.assert_array_equal(np.asarray(upright_rgb(Image.open(buffer)))[..., 0], wanted)
+
+
+def test_grey_into_which_alpha_is_multiplied_becomes_rgb() -> None:
+    pixels = np.full((8, 8, 2), (50, 128), np.uint8)
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer, pixels, photometric="minisblack", extrasamples=["assocalpha"], planarconfig="contig", metadata=None
+    )  # fmt: skip
+    np.testing.assert_array_equal(np.asarray(upright_rgb(Image.open(buffer))), 50 * 255 // 128)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])

@@ -19,6 +19,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from tasks.codec.pictures import ImageRejected, not_supported
 
 START_OF_IMAGE, END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
+LONGEST_SIDE = 65_500
+"""Limit of libjpeg in pixels; the format allows 65,535."""
 _SCAN, _RESTART_INTERVAL, _END = 0xDA, 0xDD, 0xD9
 _FRAMES = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
 _ARITHMETIC = frozenset(range(0xC9, 0xD0))
@@ -26,7 +28,7 @@ _READ_FRAMES = frozenset((0xC0, 0xC1, 0xC2, 0xC9, 0xCA))
 _PROGRESSIVE = frozenset((0xC2, 0xCA))
 _FRAME_KINDS = {0xC3: "lossless JPEG", 0xF7: "JPEG-LS"}
 _RESTARTS = range(0xD0, 0xD8)
-_WITHOUT_BODY = frozenset((0x01, *_RESTARTS))
+_WITHOUT_BODY = frozenset((0x01, 0xD8, *_RESTARTS))
 _LUMA_OF_NOTHING = range(126, 131)  # coefficients of zero, rounded; CMYK is stored inverted
 _STRIP_ROWS = 512
 _FILLER = b"\xaa\x55" * 512  # the first bit differs from the zeros that libjpeg supplies
@@ -126,6 +128,8 @@ def require_supported(frame: Frame) -> None:
         raise not_supported(f"{frame.bits}-bit JPEG")
     if len(frame.components) not in (1, 3, 4):
         raise not_supported(f"JPEG of {len(frame.components)} components")
+    if max(frame.height, frame.width) > LONGEST_SIDE:
+        raise not_supported(f"JPEG of more than {LONGEST_SIDE:,} pixels a side")
     if frame.height == 0:
         raise not_supported("JPEG that says its height after the picture (DNL)")
 

@@ -7,13 +7,16 @@ Pillow is therefore given only the chunks that hold the pixels.
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from isal import isal_zlib
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from tasks.codec.pictures import ImageRejected, not_supported
 
@@ -25,6 +28,7 @@ _MOST_METADATA = 32 << 20
 """Largest inflated size in bytes of a metadata chunk, twice the largest ICC profile that a JPEG can hold."""
 
 _DEFLATED_AT_ONCE, _INFLATED_AT_ONCE = 1 << 16, 1 << 20
+_DEPTH_AT = 24
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ONE_PASS = ((0, 0, 1, 1),)
 _ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
@@ -86,6 +90,31 @@ def lacks_rows(pixels: bytes, image: Image.Image) -> bool:
         return False
     data = b"".join(body for name, body, _ in _chunks(pixels) if name == b"IDAT")
     return _inflated_bytes(data) < _bytes_of_rows(pixels)
+
+
+def apply_wide_key(pixels: bytes, image: PngImageFile) -> None:
+    """Give a picture of 16-bit colour its alpha channel, if the file has a transparent colour.
+
+    Pillow keeps only the high byte of each sample, by which too many pixels would be transparent.
+
+    Parameters
+    ----------
+    pixels
+        `pixels` of a `PngFile`.
+    image
+        Its decoded picture, to which the channel is added.
+    """
+    key = image.info.get("transparency")
+    if pixels[_DEPTH_AT] != 16 or not isinstance(key, tuple):
+        return
+    low = PngImageFile(io.BytesIO(pixels))
+    low.tile = [tile._replace(args="RGB;16L") for tile in low.tile]  # the other byte of each sample
+    low.load()
+    is_key = np.ones((image.height, image.width), np.bool_)
+    for octets, shift in ((image, 8), (low, 0)):
+        is_key &= (np.asarray(octets) == [level >> shift & 255 for level in key]).all(axis=2)
+    image.putalpha(Image.fromarray(np.where(is_key, 0, 255).astype(np.uint8)))
+    del image.info["transparency"]
 
 
 def _inflated_bytes(data: bytes) -> int:

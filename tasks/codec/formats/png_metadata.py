@@ -10,6 +10,7 @@ from tasks.codec.formats.png_file import Chunk, dpi_of, keyword_of, profile_of, 
 _COLOURS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP, _RAW_PROFILE = b"XML:com.adobe.xmp", b"Raw profile type "
+_SIGNED = b"caBX"
 _SRGB_GAMMA, _SRGB_COLOURS = 45_455, (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
 _SRGB_CODES = (b"\1\x0d",)  # primaries and transfer function of cICP
 _TOLERANCE = 60  # encoders round differently; the difference is invisible
@@ -38,12 +39,14 @@ def kept_chunks(chunks: Iterable[Chunk]) -> tuple[Chunk, ...]:
 
 
 def lost_from_png(chunks: Iterable[Chunk]) -> tuple[str, ...]:
-    """Describe metadata that no output keeps: profiles in ImageMagick's hexadecimal text, other than EXIF."""
+    """Describe metadata that no output keeps: ImageMagick's profiles in text, except EXIF, and signatures."""
+    chunks = tuple(chunks)
     keywords = {keyword_of(body) for name, body in chunks if name in _TEXTS}
     profiles = sorted(
         keyword.removeprefix(_RAW_PROFILE) for keyword in keywords if keyword.startswith(_RAW_PROFILE)
     )
-    return tuple(f"raw profile {name.decode('latin-1')}" for name in profiles if name != b"exif")
+    lost = (f"raw profile {name.decode('latin-1')}" for name in profiles if name != b"exif")
+    return (*lost, "content credentials") if any(name == _SIGNED for name, _ in chunks) else tuple(lost)
 
 
 def lost_outside_png(chunks: Iterable[Chunk], *, has_profile: bool) -> tuple[str, ...]:

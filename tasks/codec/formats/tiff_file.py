@@ -10,7 +10,7 @@ import io
 import struct
 from collections.abc import Iterator
 
-from PIL import TiffImagePlugin
+from PIL import ImagePalette, TiffImagePlugin
 from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2, TiffImageFile
 
 from tasks.codec.conversion import RAW
@@ -19,7 +19,9 @@ from tasks.codec.pictures import ImageRejected, not_supported, unsupported_photo
 
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 273, 279, 324, 325
-_PLANAR, _SAMPLE_FORMAT, _DNG_VERSION = 284, 339, 50706
+_PLANAR, _COLOUR_MAP, _SAMPLE_FORMAT, _DNG_VERSION = 284, 320, 339, 50706
+_INK_SET, _NUMBER_OF_INKS, _DEPTH = 332, 334, 32997
+_CMYK_INKS, _OTHER_INKS = 4, 2
 _KIND_OF_PAGE, _OLD_KIND_OF_PAGE = 254, 255
 _REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2
 _SEPARATE_PLANES = 2
@@ -29,6 +31,7 @@ _WEBP = 50001  # known to Pillow, but not to the libtiff bundled with it
 _MOST_PAGES = 10_000
 _LOWEST_TAGS = 8  # entries are sorted by tag, so the tags for the kind of a page come first
 _SHORT = 3
+_SIGNED_OR_FLOAT = "TIFF of signed or floating-point samples"
 _PHOTOMETRICS = {0: "grey", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "LAB"}
 
 
@@ -52,6 +55,7 @@ def open_tiff(data: bytes) -> TiffImageFile:
         raise not_supported(layout) from fault
     _require_photograph(image.tag_v2)
     _require_readable(image)
+    _widen_palette(image)
     return image
 
 
@@ -110,12 +114,32 @@ def _require_photograph(page: ImageFileDirectory_v2) -> None:
 
 def _require_readable(image: TiffImageFile) -> None:
     page = image.tag_v2
-    if any(kind not in (_UNSIGNED, _UNDEFINED) for kind in _numbers(page, _SAMPLE_FORMAT)):
-        raise not_supported("TIFF of signed or floating-point samples")
+    if _is_signed_or_float(page):
+        raise not_supported(_SIGNED_OR_FLOAT)
+    if image.mode == "CMYK" and _has_other_inks(page):
+        raise not_supported("TIFF of inks other than CMYK")
+    if _number(page, _DEPTH) > 1:
+        raise not_supported("TIFF of a volume")
     if image.mode in ("LA", "La", "PA") and _number(page, _PLANAR) == _SEPARATE_PLANES:
         raise not_supported("TIFF of grey and alpha in separate planes")
     if _number(page, _COMPRESSION) == _WEBP:
         raise not_supported(f"TIFF of compression {_WEBP}")
+
+
+def _is_signed_or_float(page: ImageFileDirectory_v2) -> bool:
+    return any(kind not in (_UNSIGNED, _UNDEFINED) for kind in _numbers(page, _SAMPLE_FORMAT))
+
+
+def _has_other_inks(page: ImageFileDirectory_v2) -> bool:
+    inks = _number(page, _NUMBER_OF_INKS) or _CMYK_INKS
+    return _number(page, _INK_SET) == _OTHER_INKS or inks != _CMYK_INKS
+
+
+def _widen_palette(image: TiffImageFile) -> None:
+    """Correct a palette of eight bits, as old programs wrote it, which Pillow reads as one of sixteen."""
+    levels = _numbers(image.tag_v2, _COLOUR_MAP)
+    if image.mode in ("P", "PA") and levels and max(levels) <= 255:
+        image.palette = ImagePalette.raw("RGB;L", bytes(levels))
 
 
 def _kind(kind: int, old_kind: int) -> str | None:
@@ -174,6 +198,8 @@ def _layout(data: bytes) -> str | None:
     compression = _number(page, _COMPRESSION)
     if compression not in (0, *COMPRESSION_INFO):
         return f"TIFF of compression {compression}"
+    if _is_signed_or_float(page):
+        return _SIGNED_OR_FLOAT
     bits = "+".join(str(bit) for bit in _numbers(page, _BITS)[:8])
     photometric = _number(page, _PHOTOMETRIC)
     return f"TIFF of {bits or 1} bits, {_PHOTOMETRICS.get(photometric, f'photometric {photometric}')}"

@@ -1,7 +1,8 @@
-"""Data that phones and cameras append to the visible picture, and that no output keeps."""
+"""Data that phones and cameras store in a file together with the picture, and that no output keeps."""
 
 from __future__ import annotations
 
+import re
 import struct
 
 from tasks.codec.formats.jpeg_file import JpegFile
@@ -10,6 +11,11 @@ from tasks.codec.metadata.xmp import names_gain_map
 
 _ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
 _APPLICATION_2 = 0xE2
+_IN_SEGMENTS = ((0xE1, b"FLIR\0", "thermal data"), (0xEB, b"jumb", "content credentials"))
+"""Application segment, a mark near its beginning, and its contents: radiometric values, signatures (C2PA)."""
+_BEGINNING = 40
+_VIDEO = re.compile(rb"ftyp[A-Za-z0-9 ]{4}")
+_SOUND = re.compile(rb"RIFF.{4}WAVE", re.DOTALL)
 _START_OF_JPEG = b"\xff\xd8\xff"
 _BRAND_OF_TONE_MAP = b"tmap"
 _COLOUR_CODES = b"colrnclx"
@@ -18,16 +24,24 @@ _HEAD = 4096  # bytes that contain the boxes describing the picture
 
 
 def appended_to_jpeg(jpeg: JpegFile, data: bytes) -> tuple[str, ...]:
-    """Describe the data that follows a JPEG in its file: a gain map (Ultra HDR), pictures (MPO) or a video."""
+    """Describe the contents of a JPEG apart from its picture: gain map (Ultra HDR), pictures (MPO), video, ..."""
     rest = b"" if jpeg.end is None else data[jpeg.end :]
     found = []
     if _has_gain_map(jpeg, rest):
         found.append("gain map")
     elif rest.lstrip(b"\0").startswith(_START_OF_JPEG):
         found.append("further pictures")
-    if b"ftypmp4" in rest or b"ftypisom" in rest or b"ftypqt" in rest:
+    if _VIDEO.search(rest):
         found.append("video")
-    return tuple(found)
+    if _SOUND.search(rest):
+        found.append("sound")
+    segments = (
+        name
+        for marker, body in jpeg.segments
+        for wanted, mark, name in _IN_SEGMENTS
+        if marker == wanted and mark in body[:_BEGINNING]
+    )
+    return (*found, *dict.fromkeys(segments))
 
 
 def kept_with_avif(data: bytes) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ SUB_DIRECTORIES = (0x8769, 0x8825)
 """The photograph's settings, and its place."""
 
 _ENTRY = 12
+_LONG = (4, 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Upright:
     block: bytes | None
     is_damaged: bool = False
     """Whether there is a block that could not be read."""
+    is_said: bool = False
+    """Whether the block has an orientation, which then counts before that of an XMP packet."""
 
 
 def make_upright(raw: bytes) -> Upright:
@@ -57,20 +60,22 @@ def _take_orientation(block: bytes) -> Upright:
     (count,) = struct.unpack_from(order + "H", block, start)
     first = start + 2
     end = first + count * _ENTRY
-    kept, orientation = bytearray(), 1
+    kept, orientations = bytearray(), list[int]()
     for position in range(first, end, _ENTRY):
         tag, kind, _, value = struct.unpack_from(order + "HHI4s", block, position)
         if tag == ORIENTATION:
-            orientation = struct.unpack(order + ("I" if kind == 4 else "H2x"), value)[0]
+            orientations += struct.unpack(order + ("I" if kind in _LONG else "H2x"), value)
         else:
             kept += block[position : position + _ENTRY]
+    orientation = next(iter(orientations), 1)  # of several, other readers take the first as well
+    is_said = bool(orientations)
     if not kept:
-        return Upright(orientation, None)
+        return Upright(orientation, None, is_said=is_said)
     # Next directory 0: it would lead to the thumbnail, which still shows the rain and is not upright.
     table = struct.pack(order + "H", len(kept) // _ENTRY) + bytes(kept) + bytes(4)
     room = min(end + 4, len(block)) - start
     table = table.ljust(room, b"\0")
-    return Upright(orientation, block[:start] + table + block[start + len(table) :])
+    return Upright(orientation, block[:start] + table + block[start + len(table) :], is_said=is_said)
 
 
 def block_of_tiff(tags: Image.Exif) -> bytes | None:

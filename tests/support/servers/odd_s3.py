@@ -43,6 +43,15 @@ def refusing_all(status: str, code: str) -> Oddity:
     return lambda request: (status, code)
 
 
+def listing_by_the_first_version(request: Environ) -> None:
+    """Ignore that the second version of a listing is asked for, and answer with pages of two entries."""
+    query = request["QUERY_STRING"]
+    if "list-type=2" in query:
+        request["QUERY_STRING"] = query.replace("list-type=2", "max-keys=2")
+    elif "marker=" in query:
+        request["QUERY_STRING"] = f"{query}&max-keys=2"
+
+
 class OddS3:
     """The server, its current oddity, and the requests that it has received."""
 

@@ -55,12 +55,39 @@ def reason_of(data: bytes, limit: int = LIMIT) -> str:
         ),
         (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "video, not an image"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not an image"),
+        (b"RIFF\0\0\0\0AVI LIST", "video, not an image"),
+        (b"\0\0\0\x08wide\0\0\0\0mdat", "video, not an image"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 5\n",
+            "pointer of Git LFS, not an image: run git lfs pull",
+        ),
+        (b"\x89PNG\n\x1a\n\0\0\0\x0dIHDR", "damaged PNG: its line ends were converted"),
         (b"hello", "not an image"),
         (b"P6", "not an image"),
     ],
 )
 def test_a_file_that_is_not_a_photograph_is_rejected(data, reason):
     assert reason_of(data) == reason
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (encoded(picture("RGB"), "ICO"), "icon"),
+        (encoded(picture("RGB"), "TGA"), "Targa"),
+        (encoded(picture("RGB"), "PCX"), "PCX"),
+        (encoded(picture("RGB"), "SGI"), "SGI image"),
+        (encoded(picture("RGB"), "DDS"), "DDS"),
+        (encoded(picture("RGB"), "QOI"), "QOI"),
+        (b"P7\nWIDTH 1\nHEIGHT 1\n", "PAM"),
+        (b"Pf\n1 1\n-1.0\n\0\0\0\0", "PFM"),
+        (b"gimp xcf v011\0", "GIMP image"),
+        (bytes(128) + b"DICM\2\0", "DICOM"),
+        (b"SIMPLE  =                    T", "FITS"),
+    ],
+)
+def test_a_picture_of_an_unread_format_is_not_called_no_image(data, kind):
+    assert reason_of(data) == f"not supported: {kind} ({way_out(kind)})"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from tasks.codec import ImageRejected, decode
+from tasks.codec.claims import describe_excess
 from tests.support.samples.images import encoded, picture
 
 LIMIT = 300_000_000
@@ -97,3 +98,15 @@ def test_an_empty_picture_as_small_as_it_can_be_is_decoded(mode: str, options: d
     chosen = dict(options)
     data = encoded(Image.new(mode, (4_000, 3_000)), str(chosen.pop("format")), **chosen)
     assert decode(data, LIMIT).rgb.shape == (3_000, 4_000, 3)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "limit", "words"),
+    [
+        (400_000_000, 300_000_000, "400 megapixels, over the limit of 300"),
+        (300_100_000, 300_000_000, "300,100,000 pixels, over the limit of 300,000,000"),
+        (3_600_000_000, 300_000_000, "3,600 megapixels, over the limit of 300"),
+    ],
+)
+def test_the_reason_shows_by_how_much_the_limit_is_exceeded(pixels: int, limit: int, words: str) -> None:
+    assert describe_excess(pixels, limit) == words

@@ -1,6 +1,7 @@
 """Decoding and encoding: orientation, metadata, pixel layouts and formats."""
 
 import io
+import struct
 import warnings
 
 import numpy as np
@@ -61,6 +62,19 @@ def test_exif_keeps_maker_notes_in_place_and_loses_the_thumbnail():
     assert ORIENTATION not in read
     assert not read.get_ifd(1)
     assert read.get_ifd(0x8769)[0x927C] == b"maker note" * 20
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("entries", "turns"),
+    [([(3, 6)], -1), ([(4, 6)], -1), ([(9, 6)], -1), ([(3, 6), (3, 3)], -1), ([(3, 1), (3, 6)], 0)],
+)
+def test_an_orientation_may_be_a_long_and_the_first_of_several_counts(order, entries, turns):
+    shorts = {3: "HHIH2x", 4: "HHII", 9: "HHIi"}
+    fields = b"".join(struct.pack(order + shorts[kind], 0x0112, kind, 1, value) for kind, value in entries)
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "IH", 8, len(entries))
+    data = encoded(picture("RGB"), "PNG", exif=head + fields + bytes(4))
+    np.testing.assert_array_equal(decode(data, LIMIT).rgb, np.rot90(photo(), turns))
 
 
 def test_exif_of_orientation_alone_is_not_kept():

@@ -130,6 +130,18 @@ def test_a_jpeg_of_two_components_and_one_without_a_height_are_not_supported():
     assert reason_of(without_height) == "not supported: JPEG that says its height after the picture (DNL)"
 
 
+def test_a_jpeg_longer_than_libjpeg_reads_is_not_supported():
+    data = encoded(Image.new("RGB", (65_500, 8)), "JPEG")
+    at = data.index(b"\xff\xc0") + 7
+    longer = data[:at] + struct.pack(">H", 65_501) + data[at + 2 :]
+    assert decode(data, LIMIT).width == 65_500
+    assert reason_of(longer) == "not supported: JPEG of more than 65,500 pixels a side"
+
+
+def test_a_jpeg_that_begins_twice_is_damaged_and_not_truncated():
+    assert reason_of(b"\xff\xd8" + encoded(picture("RGB"), "JPEG")) == "damaged JPEG"
+
+
 def test_a_16_bit_lossless_jpeg_is_not_called_damaged():
     data = imagecodecs.ljpeg_encode(np.full((8, 8), 300, np.uint16), bitspersample=16)
     assert (reason_of(data) or "").startswith("not supported: ")

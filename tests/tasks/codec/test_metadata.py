@@ -142,6 +142,15 @@ def test_xmp_says_that_the_output_is_upright(said, kept):
     assert xmp_in(output) == XMP % kept
 
 
+@pytest.mark.parametrize("name", ["JPEG", "TIFF"])
+def test_an_orientation_in_xmp_alone_is_neither_applied_nor_lost(name):
+    """A viewer that heeds it turns the output as it turns the source; others turn neither."""
+    packet = XMP % b'tiff:Orientation="6"'
+    options = {"tiffinfo": {700: packet}} if name == "TIFF" else {"xmp": packet}
+    output, _ = through(encoded(picture("RGB"), name, **options))
+    assert (xmp_in(output), decode(output, LIMIT).rgb.shape) == (packet, photo().shape)
+
+
 def test_xmp_that_a_jpeg_cannot_hold_is_said_to_be_dropped():
     large = CREATOR + b" " * 70_000
     data = png_with((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + large))
@@ -174,8 +183,21 @@ def test_a_gain_map_of_an_avif_is_found():
 def test_further_pictures_and_videos_are_said_to_be_dropped():
     data = encoded(picture("RGB"), "MPO", save_all=True, append_images=[picture("RGB", seed=9)])
     assert through(data)[1] == ("further pictures",)
-    moving = encoded(picture("RGB"), "JPEG") + b"\0\0\0\x18ftypmp42\0\0\0\0isommp42"
-    assert through(moving)[1] == ("video",)
+    still = encoded(picture("RGB"), "JPEG")
+    for brand in (b"mp42", b"avc1", b"3gp5", b"qt  "):
+        assert through(still + b"\0\0\0\x18ftyp" + brand)[1] == ("video",)
+    assert through(still + b"RIFF\x10\0\0\0WAVEfmt ")[1] == ("sound",)
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, 2 + len(body)) + body
+
+
+def test_contents_of_other_segments_are_said_to_be_dropped():
+    thermal, signed = segment(0xE1, b"FLIR\0\1\0\0"), segment(0xEB, b"JP\0\1\0\0\0\1\0\0\0\x20jumb")
+    data = encoded(picture("RGB"), "JPEG", extra=thermal + thermal + signed)
+    assert through(data)[1] == ("thermal data", "content credentials")
+    assert through(png_with((b"caBX", b"\0\0\0\x20jumb")))[1] == ("content credentials",)
 
 
 def test_iptc_and_comment_stay_in_a_jpeg():
@@ -188,12 +210,27 @@ def test_iptc_and_comment_stay_in_a_jpeg():
     kept = decode(output, LIMIT).form.metadata
     assert (kept.iptc, kept.comment, lost) == (iptc, b"in the rain", ())
     assert through(data, PNG)[1] == ("IPTC", "comment")
+    two = data[:2] + segment(0xFE, b"taken") + data[2:]
+    assert decode(through(two)[0], LIMIT).form.metadata.comment == b"taken\nin the rain"
 
 
 def test_a_profile_of_inks_is_said_to_be_dropped():
     profile = bytearray(srgb_profile())
     profile[16:20] = b"CMYK"
     assert through(encoded(picture("CMYK"), "JPEG", icc_profile=bytes(profile)))[1] == ("ICC profile",)
+
+
+def test_a_profile_in_parts_is_kept_and_one_that_lacks_a_part_is_said_to_be_dropped():
+    data, profile = encoded(picture("RGB"), "JPEG"), srgb_profile()
+    bodies = [
+        b"ICC_PROFILE\0" + bytes([number, 3]) + profile[at : at + 200]
+        for number, at in enumerate((0, 200, 400), 1)
+    ]
+    parts = [b"\xff\xe2" + struct.pack(">H", 2 + len(body)) + body for body in bodies]
+    whole = data[:20] + parts[2] + parts[0] + parts[1] + data[20:]
+    assert decode(whole, LIMIT).form.metadata.icc_profile == profile
+    for lacking in (parts[:2], [*parts, parts[0]]):
+        assert through(data[:20] + b"".join(lacking) + data[20:])[1] == ("ICC profile",)
 
 
 def test_exif_that_cannot_be_read_is_said_to_be_dropped():
@@ -235,6 +272,7 @@ def test_a_georeference_stays_unless_the_picture_is_turned():
     tags = reopened(output).tag_v2
     assert {tag: tags[tag] for tag in places} == places
     assert lost == ()
+    assert through(encoded(picture("RGB"), "TIFF", tiffinfo={**places, 274: 9}))[1] == ()
     assert through(encoded(picture("RGB"), "TIFF", tiffinfo={**places, 274: 3}))[1] == ("georeference",)
     assert through(encoded(picture("RGB"), "TIFF", tiffinfo=places), PNG)[1] == ("georeference",)
 

@@ -85,6 +85,19 @@ def test_all_208_layouts_have_the_right_pixels_and_alpha():
             assert np.array_equal(picture.alpha, alpha), layout
 
 
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_a_transparent_colour_of_16_bits_is_exact(interlaced):
+    """Many pixels of a dark photograph share the high bytes of a black key, but not its low bytes."""
+    samples = np.random.default_rng(0).integers(0, 4, (24, 17, 3)) + 254  # high bytes 0 and 1
+    samples[5, 5] = samples[0, 0]
+    key = png_chunk(b"tRNS", samples[0, 0].astype(">u2").tobytes())
+    picture = decode(png_file(samples, 2, 16, interlaced=interlaced, chunks=key), LIMIT)
+    is_key = (samples == samples[0, 0]).all(axis=2)
+    assert 1 < is_key.sum() < 99
+    np.testing.assert_array_equal(picture.alpha, np.where(is_key, 0, 255))
+    np.testing.assert_array_equal(picture.rgb, samples >> 8)
+
+
 @pytest.mark.parametrize("name", [b"tEXt", b"iCCP", b"gAMA", b"eXIf", b"pHYs", b"iTXt", b"tIME", b"prVt"])
 def test_a_wrong_checksum_of_an_ancillary_chunk_costs_that_chunk_alone(name):
     layout = Layout(2, 8, False, False, (24, 17))

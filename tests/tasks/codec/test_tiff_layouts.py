@@ -243,3 +243,45 @@ def test_bits_may_stand_in_reverse(mode, compression):
         data[start : start + size] = data[start : start + size].translate(REVERSED)
     data[data.index(b"\x0a\x01\x03\0\1\0\0\0") + 8] = 2
     np.testing.assert_array_equal(decode(bytes(data), LIMIT).rgb, np.asarray(image.convert("RGB")))
+
+
+def tiff(pixels: np.ndarray, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, pixels, metadata=None, **options)
+    return buffer.getvalue()
+
+
+INKS = np.asarray(picture("CMYK"))
+ODD_KINDS = {
+    "spot colours": (INKS, {"photometric": "separated", "extratags": [(332, "H", 1, 2, True)]}),
+    "five inks": (
+        np.dstack([INKS, INKS[..., :1]]),
+        {"photometric": "separated", "extratags": [(332, "H", 1, 2, True), (334, "H", 1, 5, True)]},
+    ),
+    "volume": (np.stack([photo()] * 16), {"photometric": "rgb", "volumetric": True, "tile": (16, 16, 16)}),
+    "half floats": (photo().astype(np.float16), {"photometric": "rgb"}),
+    "floats": (photo().astype(np.float32), {"photometric": "rgb", "compression": "zlib", "predictor": True}),
+}
+REASONS = {
+    "spot colours": "TIFF of inks other than CMYK",
+    "five inks": "TIFF of inks other than CMYK",
+    "volume": "TIFF of a volume",
+    "half floats": "TIFF of signed or floating-point samples",
+    "floats": "TIFF of signed or floating-point samples",
+}
+
+
+@pytest.mark.parametrize("kind", ODD_KINDS)
+def test_kinds_that_are_not_read_are_named(kind):
+    pixels, options = ODD_KINDS[kind]
+    with pytest.raises(ImageRejected) as caught:
+        decode(tiff(pixels, **options), LIMIT)
+    assert caught.value.reason == f"not supported: {REASONS[kind]}"
+
+
+@pytest.mark.parametrize("compression", [None, "lzw"])
+def test_a_palette_of_eight_bits_is_read_as_libtiff_reads_it(compression):
+    colours = np.random.default_rng(3).integers(0, 256, (3, 256)).astype(np.uint16)
+    indices = photo()[..., 0].copy()
+    data = tiff(indices, photometric="palette", colormap=colours, compression=compression)
+    np.testing.assert_array_equal(decode(data, LIMIT).rgb, colours[:, indices].transpose(1, 2, 0))

@@ -6,8 +6,10 @@ import struct
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image
 
-from tasks.codec import decode
+from tasks.codec import ImageRejected, decode
+from tasks.codec.formats.bmp import write_bmp_with_alpha
 from tests.support.samples.images import LIMIT, encoded, picture
 
 WEBP = list(
@@ -90,3 +92,49 @@ def test_another_reader_reads_the_bmp_that_was_written(bits):
     data, colours = bmp(bits, False, (24, 17))
     read = imagecodecs.bmp_decode(data, asrgb=True)
     np.testing.assert_array_equal(read, colours)
+
+
+def bmp_of(bits: int, compression: int, body: bytes, masks: bytes = b"") -> bytes:
+    start = 14 + HEADER_BYTES + len(masks)
+    head = struct.pack("<2sIII", b"BM", start + len(body), 0, start)
+    layout = (HEADER_BYTES, 16, 24, 1, bits, compression, len(body), 2835, 2835, 0, 0)
+    return head + struct.pack("<IiiHHIIiiII", *layout) + masks + body
+
+
+@pytest.mark.parametrize(
+    ("data", "layout"),
+    [
+        (bmp_of(0, 4, encoded(picture("RGB"), "JPEG")), "BMP of pixel depth 0"),
+        (bmp_of(24, 4, encoded(picture("RGB"), "JPEG")), "BMP of compression 4"),
+        (bmp_of(2, 0, bytes(24 * 4)), "BMP of pixel depth 2"),
+        (bmp_of(64, 0, bytes(24 * 16 * 8)), "BMP of pixel depth 64"),
+        (
+            bmp_of(16, 3, bytes(24 * 32), struct.pack("<3I", 0xF00, 0xF0, 0xF)),
+            "BMP of another division of bits among colours",
+        ),
+    ],
+)
+def test_rare_layouts_of_bmp_are_not_called_damaged(data, layout):
+    with pytest.raises(ImageRejected) as caught:
+        decode(data, LIMIT)
+    assert caught.value.reason == f"not supported: {layout}"
+
+
+def test_an_alpha_channel_that_is_zero_everywhere_is_unused():
+    rgba = np.asarray(picture("RGBA")).copy()
+    rgba[..., 3] = 0
+    source = decode(write_bmp_with_alpha(rgba, None), LIMIT)
+    np.testing.assert_array_equal(source.rgb, rgba[..., :3])
+    assert source.alpha is None
+
+
+def test_a_jpeg_2000_of_five_components_is_not_called_damaged():
+    data = imagecodecs.jpeg2k_encode(np.zeros((8, 8, 5), np.uint8), codecformat="j2k", mct=False)
+    with pytest.raises(ImageRejected, match=r"^not supported: JPEG 2000 of more than four components$"):
+        decode(data, LIMIT)
+
+
+def test_an_avif_longer_than_libavif_reads_is_not_called_damaged():
+    assert decode(encoded(Image.new("RGB", (32_768, 1)), "AVIF"), LIMIT).width == 32_768
+    with pytest.raises(ImageRejected, match=r"^not supported: AVIF of more than 32,768 pixels a side$"):
+        decode(encoded(Image.new("RGB", (1, 32_769)), "AVIF"), LIMIT)

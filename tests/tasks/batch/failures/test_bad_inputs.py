@@ -35,7 +35,7 @@ REJECTED = {
     "truncated.png": (PNG[: len(PNG) // 2], "truncated PNG"),
     "empty.jpg": (b"", "zero bytes"),
     "page.jpg": (b"<!DOCTYPE html><html>404</html>", "HTML, not an image"),
-    "bomb.png": (_bomb(), "3600 megapixels, over the limit of 300"),
+    "bomb.png": (_bomb(), "3,600 megapixels, over the limit of 300"),
     "animated.gif": (_animation(), "not supported: animation (2 frames)"),
     "still.gif": (
         encoded(picture("RGB"), "GIF"),
