@@ -64,7 +64,7 @@ class FailureStreak:
 
     @property
     def is_long(self) -> bool:
-        """Return whether the streak is so long that later images would probably wait for the same time-outs."""
+        """Whether the streak is so long that later images would probably wait for the same time-outs."""
         return self.length >= FAULTS_IN_A_ROW
 
     def count(self, error: Exception) -> None:
@@ -125,10 +125,8 @@ class Reading:
                 try:
                     with self.clock.phase(Phase.AWAIT_FETCH):
                         data, picture = fetching.result()
-                except (ItemRejected, KeyRefused) as refused:
-                    self.rejected.append((ref, str(refused)))
-                except STORAGE_ERRORS as error:
-                    self.fault(ref, error, self.fetches)
+                except Exception as error:  # noqa: BLE001 - see unforeseen
+                    self._fetch_failed(ref, error)
                 else:
                     self.fetches.end()
                     # Held until the caller asks for the next image, because it works on these pixels until then.
@@ -141,8 +139,8 @@ class Reading:
         """Reject an image if a second fetch returns the same bytes; storage may have returned damaged ones."""
         try:
             is_same = self.medium.fetch(ref) == data
-        except STORAGE_ERRORS as error:
-            self.fault(ref, error, self.fetches)
+        except Exception as error:  # noqa: BLE001 - see unforeseen
+            self._fetch_failed(ref, error)
             return
         if is_same:
             self.rejected.append((ref, rejected.reason))
@@ -158,6 +156,15 @@ class Reading:
         """Leave an image pending after a lack of memory or a bug, without affecting other images."""
         logger.warning("%s stays pending", ref.key, exc_info=error)
         self.unfinished.append(Unfinished(ref.key, f"{type(error).__name__}: {one_line(error)}"))
+
+    def _fetch_failed(self, ref: ImageRef, error: Exception) -> None:
+        """Reject an image that can never be fetched; leave it pending after any other failure."""
+        if isinstance(error, ItemRejected | KeyRefused):
+            self.rejected.append((ref, str(error)))
+        elif isinstance(error, STORAGE_ERRORS):
+            self.fault(ref, error, self.fetches)
+        else:
+            self.unforeseen(ref, error)
 
     @property
     def _is_systemic(self) -> bool:
