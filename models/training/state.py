@@ -41,15 +41,7 @@ class State:
 
 
 def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
-    """Build the state of step 0: with new weights, or grown from the network of the file `config.init`.
-
-    Raises
-    ------
-    ModelFileInvalid
-        If that file cannot be used.
-    CheckpointMismatch
-        If the preset cannot grow from the network of that file.
-    """
+    """Build the state of step 0; see `initial_network` for its weights and errors."""
     fabric.seed_everything(config.seed, verbose=False)
     network = initial_network(config)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
