@@ -5,7 +5,6 @@ A fault of an image rejects it if it recurs after a second fetch; a fault of sto
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections import deque
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from infra.errors import STORAGE_ERRORS, ItemRejected, ObjectStillChanging, one_line
+from infra.errors import STORAGE_ERRORS, ItemRejected, ObjectStillChanging
 from infra.failpoints import failpoint
 from infra.records import ImageRef
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
@@ -21,9 +20,7 @@ from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium
 from tasks.workers.memory import needs_lock, reserved
 from tasks.workers.timing import Phase, ShardClock
-from tasks.workers.unfinished import Unfinished
-
-logger = logging.getLogger(__name__)
+from tasks.workers.unfinished import Unfinished, unforeseen
 
 SHARD_SECONDS = 4.0
 """Seconds after which a worker starts no more images of a shard, so that finished ones are recorded soon."""
@@ -153,9 +150,8 @@ class Reading:
         failures.count(error)
 
     def unforeseen(self, ref: ImageRef, error: Exception) -> None:
-        """Leave an image pending after a lack of memory or a bug, without affecting other images."""
-        logger.warning("%s stays pending", ref.key, exc_info=error)
-        self.unfinished.append(Unfinished(ref.key, f"{type(error).__name__}: {one_line(error)}"))
+        """See `tasks.workers.unfinished.unforeseen`."""
+        self.unfinished.append(unforeseen(ref.key, error))
 
     def _fetch_failed(self, ref: ImageRef, error: Exception) -> None:
         """Reject an image that can never be fetched; leave it pending after any other failure."""

@@ -62,6 +62,21 @@ def test_a_damaged_crop_stays_pending_alone(world):
     assert "restore it from a backup" in found.pending[0].reason
 
 
+def test_a_crop_that_does_not_fit_in_memory_stays_pending_alone(world, monkeypatch):
+    ids, calls = write_pool(world.workspace, rainy_crops()), []
+
+    def derain(rainy: Tensor) -> Tensor:
+        calls.append(rainy)
+        if len(calls) == 1:
+            raise MemoryError("no room")
+        return rainy
+
+    pretend(monkeypatch, derain)
+    found = world.curate("r1")
+    assert (total(found), len(found.pending)) == (len(ids) - 1, 1)
+    assert found.pending[0].reason == "MemoryError: no room"
+
+
 def test_a_limit_leaves_crops_for_the_next_run(world):
     ids = write_pool(world.workspace, rainy_crops())
     first = world.curate("r1", limit=1)
