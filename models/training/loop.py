@@ -292,7 +292,7 @@ def main(watch: Watch | None = None) -> None:
                 recorders.append(stack.enter_context(watch(config, arguments.out)))
             fit(fabric, config, arguments.data, arguments.out, recorders)
         fabric.print(f"best weights: {arguments.out / config.preset}.safetensors", flush=True)
-    except (ValueError, FileNotFoundError, ModelError) as error:
+    except (ValueError, OSError, ModelError) as error:
         raise SystemExit(str(error)) from error
 
 
