@@ -109,12 +109,11 @@ def fit(
             if state.step % config.validate_every == 0 or state.step == config.steps:
                 progress.set_postfix_str(validate(fabric, config, state, pairs, terms, out, all_recorders))
                 state.shares = fabric.broadcast(state.shares)
-            if is_checkpoint_due(fabric, config, state.step, time.monotonic() - saved):
+            stops = is_interrupted()  # asked once: Ctrl-C after it waits for the next step
+            if stops or is_checkpoint_due(fabric, config, state.step, time.monotonic() - saved):
                 save(fabric, config, state, out)
                 saved = time.monotonic()
-            elif is_interrupted():
-                save(fabric, config, state, out)
-            if is_interrupted():
+            if stops:
                 raise KeyboardInterrupt
     return state
 
