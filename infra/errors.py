@@ -133,7 +133,9 @@ def retry(attempt: Callable[[], T], policy: RetryPolicy, url: str) -> T:
         If the budget is used up.
     """
     retrying = Retrying(
-        retry=retry_if_exception(lambda error: isinstance(error, TransientError) and _can_heal(error)),
+        retry=retry_if_exception(
+            lambda error: isinstance(error, TransientError) and not isinstance(error, StorageError)
+        ),
         wait=wait_random_exponential(multiplier=policy.first_wait, max=policy.longest_wait),
         stop=lambda state: _is_over(state, policy),
         retry_error_callback=lambda state: _give_up(state, url),
@@ -150,10 +152,6 @@ def one_line(error: BaseException) -> str:
 def printable(url: str) -> str:
     """Return a URL that is safe in a one-line message: keys may contain newlines and worse."""
     return url if url.isprintable() else repr(url)[1:-1]
-
-
-def _can_heal(error: TransientError) -> bool:
-    return not isinstance(error, StorageError)
 
 
 def _is_over(state: RetryCallState, policy: RetryPolicy) -> bool:

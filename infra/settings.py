@@ -67,7 +67,7 @@ def absolute_url(value: str) -> str:
     try:
         return str(Path(value).expanduser().absolute().resolve())
     except RuntimeError as error:
-        raise UrlRefused(f"{value} is not a path: {one_line(error)}; give the whole path") from error
+        raise UrlRefused(f"{value}: {one_line(error).rstrip('.')}; give the whole path") from error
 
 
 def _is_text(value: str) -> bool:
@@ -79,7 +79,7 @@ def _is_text(value: str) -> bool:
 
 
 _ONE_SLASH = re.compile(r"s3:|[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
-"""Begin of a URL that lacks slashes; a single letter is a drive of Windows."""
+"""Beginning of a URL that lacks slashes; a single letter is a drive of Windows."""
 _RESOURCE = r"[^\W\d]\w*=\d+(\.\d+)?"
 
 

@@ -29,6 +29,7 @@ PHOTOGRAPH_SUFFIXES = (
 """Suffixes that make the name of a file that does not exist yet count as that of a photograph."""
 COMMAND_NAMES = ("status", "models", "report", "repair")
 """First words that name a command other than deraining."""
+_MANIFEST_SUFFIXES = (".csv", ".parquet")
 _EXPORT_OF: dict[str, Kind] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 
 
@@ -84,7 +85,7 @@ def understand(places: Sequence[str], export: Kind) -> OnePhotograph | Collectio
     if _is_remote(source):
         return _remote(source, last)
     path = _existing(source)
-    if path.is_dir() or path.suffix.lower() in (".csv", ".parquet"):
+    if _holds_several(path):
         _refuse_file(last)
         _refuse_inside(source, last)
         return Collection(absolute_url(source), absolute_url(last))
@@ -95,12 +96,10 @@ def understand(places: Sequence[str], export: Kind) -> OnePhotograph | Collectio
 
 def _without_destination(source: str, export: Kind) -> OnePhotograph | Collection:
     """Choose an output next to the source: `photo-derained.jpg` or `rainy-derained/`."""
-    if _is_remote(source):
-        raise ArgumentRefused(f"{source}: say where the derained photographs go, as in derain {source} DEST")
-    path = _existing(source)
-    if path.is_dir() and not (path / "zarr.json").exists():
+    path = None if _is_remote(source) else _existing(source)
+    if path is not None and path.is_dir() and not (path / "zarr.json").exists():
         return Collection(str(path), str(path.with_name(path.name + "-derained")))
-    if path.is_dir() or path.suffix.lower() in (".csv", ".parquet"):
+    if path is None or _holds_several(path):
         raise ArgumentRefused(f"{source}: say where the derained photographs go, as in derain {source} DEST")
     suffix = {"png": ".png", "jpeg": ".jpg", "same": path.suffix}[export]
     return _one_photograph(path, path.with_name(f"{path.stem}-derained{suffix}"), export)
@@ -113,12 +112,12 @@ def _several_files(sources: list[str], destination: str) -> Collection:
     if folders:
         raise ArgumentRefused(f"{folders[0]}: a folder among several places; give one folder, or files only")
     _refuse_file(destination)
-    parents = {path.parent for path in paths}
-    if len(parents) > 1:
-        raise ArgumentRefused(
-            f"{sources[-1]} is in another folder than {sources[0]}; derain one folder at a time"
-        )
-    parent = parents.pop()
+    parent = paths[0].parent
+    for source, path in zip(sources, paths, strict=True):
+        if path.parent != parent:
+            raise ArgumentRefused(
+                f"{source} is in another folder than {sources[0]}; derain one folder at a time"
+            )
     _refuse_inside(str(parent), destination)
     return Collection(str(parent), absolute_url(destination), tuple(glob.escape(path.name) for path in paths))
 
@@ -140,7 +139,7 @@ def _output_of(source: Path, typed: str) -> Path:
 def _one_photograph(source: Path, output: Path, export: Kind) -> OnePhotograph:
     if source == output:
         raise ArgumentRefused(
-            f"{printable(str(output))}: is the photograph itself; give the output another name"
+            f"{printable(str(output))} is the photograph itself; give the output another name"
         )
     suffix = output.suffix.lower()
     if suffix == source.suffix.lower() and export == "same":
@@ -152,6 +151,11 @@ def _one_photograph(source: Path, output: Path, export: Kind) -> OnePhotograph:
             + (f"; --export {export} makes another" if wanted and export != "same" else "")
         )
     return OnePhotograph(source, output, wanted)
+
+
+def _holds_several(path: Path) -> bool:
+    """Return whether a path is a folder, an array or a manifest, rather than a photograph."""
+    return path.is_dir() or path.suffix.lower() in _MANIFEST_SUFFIXES
 
 
 def _existing(typed: str) -> Path:

@@ -58,19 +58,19 @@ def derain_photograph(photograph: OnePhotograph, options: PhotographOptions) -> 
     height, width = picture.rgb.shape[:2]
     announce(f"deraining {height * width / 1e6:.1f} megapixels")
     derained = engine.derain(picture.rgb[None])[0]
-    if options.keep_old and photograph.output.exists():
-        say(f"the earlier one is now {printable(str(_put_aside(photograph.output)))}")
-    output = photograph.output
-    open_location(str(output.parent)).put(output.name, encode(derained, picture, export))
+    encoded, output = encode(derained, picture, export), photograph.output
+    if options.keep_old and output.exists():
+        say(f"the earlier one is now {printable(str(_put_aside(output)))}")
+    open_location(str(output.parent)).put(output.name, encoded)
     say(f"{printable(str(output))}: {_removed(picture, derained)}, {duration(time.monotonic() - started)}")
 
 
 def _refuse_replacing(output: Path, options: PhotographOptions) -> None:
     if output.is_dir():
-        raise ArgumentRefused(f"{printable(str(output))}: is a folder; give the output another name")
+        raise ArgumentRefused(f"{printable(str(output))} is a folder; give the output another name")
     if output.exists() and not (options.overwrite or options.keep_old):
         raise ArgumentRefused(
-            f"{printable(str(output))}: already exists; --overwrite replaces it, --keep-old renames it first"
+            f"{printable(str(output))} already exists; --overwrite replaces it, --keep-old renames it first"
         )
 
 

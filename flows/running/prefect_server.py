@@ -40,9 +40,8 @@ def prefect_server() -> Iterator[None]:
     PrefectServerRefused
         Within seconds, if no usable Prefect server answers; the message is one line.
     """
-    url = PREFECT_API_URL.value()
-    if url is not None:
-        _refuse_other_server(str(url))
+    refuse_unusable_server()
+    if PREFECT_API_URL.value() is not None:
         yield
         return
     # A temporary server that was killed does not return: retrying for minutes would only look like a hang.

@@ -40,10 +40,6 @@ class Catalog(WorkspaceTable):
         """Add the rows of a wave; set `replace` if existing outputs were redone. See `CatalogTable.commit`."""
         self._table.commit(records, replace=replace)
 
-    def version(self) -> int | None:
-        """Return the number of the newest version; see `CatalogTable.version`."""
-        return self._table.version()
-
     def approximate_rows(self) -> int:
         """Return the number of rows, read from statistics; see `CatalogTable.approximate_rows`."""
         return self._table.approximate_rows()

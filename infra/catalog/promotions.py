@@ -64,7 +64,7 @@ class Promotion:
 
     @property
     def is_move(self) -> bool:
-        """Return whether this row changed the champion."""
+        """Whether this row changed the champion."""
         return self.decision != "refused"
 
 

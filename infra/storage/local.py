@@ -121,7 +121,8 @@ class LocalLocation:
     def keys_before(self, moment: datetime) -> Iterator[str]:
         """Yield the files that were last written before a moment."""
         for ref in self.list():
-            if os.stat(self._find(ref.key)).st_mtime < moment.timestamp():
+            modified_ns = int(ref.etag.partition("-")[2])  # see FolderWalk; the file may have vanished since
+            if modified_ns < moment.timestamp() * 1e9:
                 yield ref.key
 
     def presigned(self, key: str, seconds: float) -> None:

@@ -16,8 +16,12 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.codecs import ZstdCodec
 from zarr.core.buffer import Buffer, BufferPrototype
 
+from infra.errors import StorageError, one_line
 from infra.records import StoredObject
 from infra.storage.location import Location, ObjectNotFound, open_location
+
+_DAMAGE = (ValueError, RuntimeError)
+"""Exceptions of Zarr and its codecs for damaged bytes."""
 
 
 class LocationStore(Store):
@@ -159,11 +163,22 @@ def open_array(
 
 
 def read_rows(url: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """Read rows of an array, given in ascending order, and fetch only their chunks."""
+    """Read rows of an array, given in ascending order, and fetch only their chunks.
+
+    Raises
+    ------
+    StorageError
+        If a chunk is damaged.
+    """
     array = open_array(url, in_parts=True)
     # Neighbouring rows are read in one slice: selecting single rows (`oindex`) takes Zarr a hundred times as long.
     runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
-    return np.concatenate([np.asarray(array[run[0] : run[-1] + 1]) for run in runs])
+    try:
+        return np.concatenate([np.asarray(array[run[0] : run[-1] + 1]) for run in runs])
+    except _DAMAGE as error:
+        raise StorageError(
+            f"{url}: damaged in rows {rows[0]} to {rows[-1]} ({one_line(error)}); restore it from a backup"
+        ) from error
 
 
 def create_array(

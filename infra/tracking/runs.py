@@ -130,8 +130,8 @@ def open_run(
     server = TrackingServer(settings)
     with server.session(experiment):
         client = server.client()
-        run_id = memory.read_text().strip() if memory.exists() else None
-        if run_id is None or not _resume(client, run_id):
+        run_id = memory.read_text().strip() if memory.exists() else ""
+        if not run_id or not _resume(client, run_id):  # a killed process may have left an empty file
             run_id = client.create_run(server.experiment(client, experiment), run_name=name).info.run_id
             _log_parameters(client, run_id, parameters)
             memory.parent.mkdir(parents=True, exist_ok=True)

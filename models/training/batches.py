@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from types import MappingProxyType, TracebackType
-from typing import Any
+from typing import Any, Self
 
 import torch
 from lightning_fabric import Fabric
@@ -76,7 +76,7 @@ class Batches:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
         self._ahead: tuple[_Request, Future[RainyPair]] | None = None
 
-    def __enter__(self) -> Batches:
+    def __enter__(self) -> Self:
         """Return the batches."""
         return self
 

@@ -109,12 +109,11 @@ def fit(
             if state.step % config.validate_every == 0 or state.step == config.steps:
                 progress.set_postfix_str(validate(fabric, config, state, pairs, terms, out, all_recorders))
                 state.shares = fabric.broadcast(state.shares)
-            if is_checkpoint_due(fabric, config, state.step, time.monotonic() - saved):
+            stops = is_interrupted()  # asked once: Ctrl-C after it waits for the next step
+            if stops or is_checkpoint_due(fabric, config, state.step, time.monotonic() - saved):
                 save(fabric, config, state, out)
                 saved = time.monotonic()
-            elif is_interrupted():
-                save(fabric, config, state, out)
-            if is_interrupted():
+            if stops:
                 raise KeyboardInterrupt
     return state
 
@@ -292,7 +291,7 @@ def main(watch: Watch | None = None) -> None:
                 recorders.append(stack.enter_context(watch(config, arguments.out)))
             fit(fabric, config, arguments.data, arguments.out, recorders)
         fabric.print(f"best weights: {arguments.out / config.preset}.safetensors", flush=True)
-    except (ValueError, FileNotFoundError, ModelError) as error:
+    except (ValueError, OSError, ModelError) as error:
         raise SystemExit(str(error)) from error
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +27,27 @@ EARLIER = {"optimizer": "adamw", "adaptive_shares": False, "compile": False, "mu
 
 class CheckpointMismatch(ModelError):
     """Raised if a checkpoint or start belongs to another training or network; the message says what differs."""
+
+
+class CheckpointDamaged(ModelError):
+    """Raised if a checkpoint cannot be read; the message names it and the way out."""
+
+
+@contextmanager
+def naming_damage(checkpoint: Path) -> Iterator[None]:
+    """Name a checkpoint that PyTorch cannot read.
+
+    Raises
+    ------
+    CheckpointDamaged
+        Instead of the errors of unpickling.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError, EOFError, UnpicklingError) as error:
+        raise CheckpointDamaged(
+            f"{checkpoint}: not a readable checkpoint ({type(error).__name__}); remove it to start again"
+        ) from error
 
 
 def initial_network(config: TrainConfig) -> Network:
@@ -63,12 +86,13 @@ def refuse_unfit_start(
 
     Raises
     ------
-    ModelFileInvalid, CheckpointMismatch
+    ModelFileInvalid, CheckpointMismatch, CheckpointDamaged
         With a message of one line.
     """
     initial_network(config)
     if checkpoint.exists():
-        stored = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+        with naming_damage(checkpoint):
+            stored = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
         refuse_other_settings(config, facts, stored.get("processes", 1), stored, checkpoint)
 
 

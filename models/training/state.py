@@ -16,7 +16,7 @@ from models.training.config import TrainConfig
 from models.training.divergence import Progress
 from models.training.muon import Muon, split_kernels
 from models.training.objectives import Objective
-from models.training.same_settings import initial_network, refuse_other_settings
+from models.training.same_settings import initial_network, naming_damage, refuse_other_settings
 
 WEIGHT_DECAY = 1e-5
 
@@ -41,15 +41,7 @@ class State:
 
 
 def begin(fabric: Fabric, config: TrainConfig, objective: Objective) -> State:
-    """Build the state of step 0: with new weights, or grown from the network of the file `config.init`.
-
-    Raises
-    ------
-    ModelFileInvalid
-        If that file cannot be used.
-    CheckpointMismatch
-        If the preset cannot grow from the network of that file.
-    """
+    """Build the state of step 0; see `initial_network` for its weights and errors."""
     fabric.seed_everything(config.seed, verbose=False)
     network = initial_network(config)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -89,8 +81,11 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
     CheckpointMismatch
         If the checkpoint was written with other hyper-parameters (except those of `MAY_DIFFER`), another objective
         or another number of processes.
+    CheckpointDamaged
+        If it cannot be read.
     """
-    loaded = fabric.load(path, weights_only=True)
+    with naming_damage(path):
+        loaded = fabric.load(path, weights_only=True)
     refuse_other_settings(config, state.objective.facts, fabric.world_size, loaded, path)
     for part in ("network", "average", "optimizer", "objective"):
         getattr(state, part).load_state_dict(loaded[part])

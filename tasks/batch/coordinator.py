@@ -140,7 +140,7 @@ def derain_pending(
     catalog, scope, observer = Catalog(settings.workspace), prepared.scope, observer or FlowObserver()
     folding, begun = probe_name_folding(scope.destination), time.monotonic()
     with (
-        lease_of(settings, prepared.scope.destination, request.run_id) as lease,
+        lease_of(settings, scope.destination, request.run_id) as lease,
         make_plan(prepared, request, catalog, folding) as found,
     ):
         if _has_work(found):

@@ -56,7 +56,7 @@ def _emit_pending(summary: RunSummary) -> None:
 def _rendered(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
     catalog = Catalog(workspace)
     scope, run_id = summary.scope, summary.run_id
-    report = Report(
+    page = Report(
         summary,
         worst=list(samples(medium, catalog.worst(scope, MOST_SAMPLES, run_id))),
         random=list(samples(medium, catalog.sample(scope, 2 * MOST_SAMPLES, run_id))),
@@ -65,7 +65,7 @@ def _rendered(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
         images=catalog.of_run(scope, MOST_LISTED, run_id),
         links=_links(medium, workspace),
     )
-    return render(report)
+    return render(page)
 
 
 def _links(medium: MediumSpec, workspace: str) -> str | None:

@@ -217,6 +217,8 @@ class _ShardRun:
                 self.reading.rejected.append((ref, str(refused)))
             except STORAGE_ERRORS as error:
                 self.reading.fault(ref, error, self.reading.puts)
+            except Exception as error:  # noqa: BLE001 - see Reading.unforeseen
+                self.reading.unforeseen(ref, error)
             else:
                 self.records.append(replace(record, output_size=stored.size_bytes, output_etag=stored.etag))
                 self.reading.puts.end()

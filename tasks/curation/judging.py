@@ -31,7 +31,7 @@ from tasks.curation.temporal import NotRegistrable, TemporalBackground, Temporal
 from tasks.waves.stage import Shard, ShardResult, halved
 from tasks.workers.loaded import StagedModel, loaded_engine
 from tasks.workers.reading import SHARD_SECONDS
-from tasks.workers.unfinished import Unfinished
+from tasks.workers.unfinished import Unfinished, unforeseen
 
 KILLED = Rejection("the process that judges it dies each time")
 PROBED_SIDE = 256
@@ -81,6 +81,8 @@ class JudgingJob:
                 judged.append(_judged(self, crop))
             except STORAGE_ERRORS as error:
                 unfinished.append(Unfinished(crop.key, str(error)))
+            except Exception as error:  # noqa: BLE001 - see unforeseen
+                unfinished.append(unforeseen(crop.key, error))
         left = len(shard.items) - len(judged) - len(unfinished)
         stored, lost = self._stored(judged)
         return ShardResult(tuple(stored), (*unfinished, *lost), time.thread_time() - started, left)

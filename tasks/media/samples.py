@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from infra.storage.location import open_location
 from models.rain.streaks import BOLD, FINE, MEDIUM, StreakFamily, procedural_layer
 from models.rng import SampleRng
 
@@ -30,17 +32,37 @@ def make_samples(workspace: str) -> tuple[str, str]:
     -------
     tuple of str
         Source and destination: two local folders.
+
+    Raises
+    ------
+    ObjectNotFound, AccessDenied, KeyRefused, StorageError
+        If they cannot be written.
     """
     home = local_home(workspace)
     rainy = home / "samples" / "rainy"
-    rainy.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(SAMPLES):
         target = rainy / f"{name}.png"
         if not target.exists():
-            partial = target.with_suffix(".partial")
-            Image.fromarray(rain_on(photograph(name), number)).save(partial, format="PNG")
-            partial.replace(target)
+            write_picture(target, rain_on(photograph(name), number))
     return str(rainy), str(home / "samples" / "derained")
+
+
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    """Write a uint8 picture as PNG, atomically.
+
+    Raises
+    ------
+    ObjectNotFound, AccessDenied, KeyRefused, StorageError
+        If it cannot be written.
+    """
+    open_location(str(path.parent)).put(path.name, as_png(pixels))
+
+
+def as_png(pixels: np.ndarray) -> bytes:
+    """Encode a uint8 picture."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return file.getvalue()
 
 
 def local_home(workspace: str) -> Path:

@@ -20,7 +20,7 @@ from infra.storage.location import Location, open_location
 from models.images import RgbImage
 from models.rain.streaks import COARSE, NEEDLES, SLEET, StreakFamily
 from tasks.counted import counted
-from tasks.media.samples import SAMPLES, photograph, rain_on
+from tasks.media.samples import SAMPLES, as_png, photograph, rain_on
 from tasks.prefect_runs import run_log
 from tasks.promotion.validation_manifest import COLUMNS
 
@@ -79,7 +79,7 @@ def write_validation(location: Location, photographs: Iterable[tuple[str, RgbIma
         for part, (clean, rainy) in enumerate(_pairs(whole, FIRST_RAIN + number * len(PARTS))):
             row = {"scene": scene}
             for side, pixels in (("rainy", rainy), ("clean", clean)):
-                data = _png(pixels)
+                data = as_png(pixels)
                 row |= {side: f"{side}/{scene}-{part}.png", f"{side}_sha256": sha256(data).hexdigest()}
                 location.put(row[side], data)
             rows.append(row)
@@ -101,12 +101,6 @@ def _rainy(clean: RgbImage, number: int, family: StreakFamily) -> RgbImage:
         if rainy.mean() - clean.mean() >= LEAST_RAIN:
             break
     return rainy
-
-
-def _png(pixels: RgbImage) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="PNG")
-    return file.getvalue()
 
 
 def _csv(rows: list[dict[str, str]]) -> bytes:

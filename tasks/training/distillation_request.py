@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from infra.settings import Settings
-from infra.storage.lease import check_workspace
 from infra.tracking.registry import CHAMPION_URL
 from models.images import RgbImage
 from models.modelfile import build
@@ -18,9 +17,16 @@ from models.training.distill.objective import DistillConfig
 from models.training.distill.run import Teaching
 from models.training.distill.teachers import Teacher, TeacherSpec, parse_teacher, teacher_of
 from tasks.refusals import PreflightFailed
-from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
-from tasks.training.folder import TrainingFolder, folder_named, inspected, refuse_incomplete
-from tasks.training.request import continued, origin_tags, preset_of, train_config, work_folder
+from tasks.resolved_model import ResolvedModel, resolve_model
+from tasks.training.folder import TrainingFolder, folder_named, inspected
+from tasks.training.request import (
+    checked_config,
+    continued,
+    origin_tags,
+    preset_of,
+    refuse_incomplete_data,
+    work_folder,
+)
 from tasks.training.samples import make_training_samples
 from tasks.training.unlabelled import unlabelled_photographs
 
@@ -99,11 +105,8 @@ def refuse_at_once(settings: Settings, request: DistillRequest) -> None:
     PreflightFailed
         Or another of `tasks.refusals.REFUSALS`, with a message of one line.
     """
-    refuse_absent_device(settings)
-    train_config(PRESETS, request.preset, request.steps, request.seed)
-    check_workspace(settings.workspace)
-    if request.data or settings.training or request.preset != "smoke":
-        refuse_incomplete(folder_named(settings, request.data, request.preset))
+    checked_config(settings, PRESETS, request.preset, request.steps, request.seed)
+    refuse_incomplete_data(settings, request.data, request.preset)
     _start(settings, request, resolve_model(settings, CHAMPION_URL))
     for teacher in {request.teacher, request.unlabelled_teacher or request.teacher}:
         resolve_model(settings, parse_teacher(teacher).model)
@@ -117,9 +120,7 @@ def prepare_distillation(settings: Settings, request: DistillRequest) -> Prepare
     PreflightFailed
         Or another of `tasks.refusals.REFUSALS`, with a message of one line. Nothing has been changed.
     """
-    refuse_absent_device(settings)
-    config = train_config(PRESETS, request.preset, request.steps, request.seed)
-    check_workspace(settings.workspace)
+    config = checked_config(settings, PRESETS, request.preset, request.steps, request.seed)
     # Also checks that the registry answers and knows the student's name.
     champion = resolve_model(settings, CHAMPION_URL)
     start = _start(settings, request, champion)

@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from infra.settings import Settings
-from infra.storage.lease import check_workspace
 from models.rain.streak_mining import StreakBankEmpty
 from models.shipped import WEIGHTS
 from models.training.config import TrainConfig
 from models.training.semi.config import SemiConfig
 from models.training.semi.data import RealRain
 from tasks.refusals import PreflightFailed
-from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_model
+from tasks.resolved_model import ResolvedModel, resolve_model
 from tasks.training.finetuning_material import harvested, material_at
-from tasks.training.folder import TrainingFolder, folder_named, inspected, refuse_incomplete
+from tasks.training.folder import TrainingFolder, folder_named, inspected
 from tasks.training.request import (
     CONTINUED,
     as_preflight_failed,
+    checked_config,
     origin_tags,
     preset_of,
-    train_config,
+    refuse_incomplete_data,
     work_folder,
 )
 from tasks.training.samples import make_training_samples
@@ -100,12 +100,9 @@ def refuse_at_once(settings: Settings, request: FinetuneRequest) -> None:
     PreflightFailed
         Or another of `tasks.refusals.REFUSALS`, with a message of one line.
     """
-    refuse_absent_device(settings)
-    train = train_config(PRESETS, request.preset, request.steps, request.seed)
-    check_workspace(settings.workspace)
+    train = checked_config(settings, PRESETS, request.preset, request.steps, request.seed)
     start_of(settings, request.model, train.preset)
-    if request.data or settings.training or request.preset != "smoke":
-        refuse_incomplete(folder_named(settings, request.data, request.preset))
+    refuse_incomplete_data(settings, request.data, request.preset)
     if request.preset != "smoke" and not request.unlabelled:
         raise _no_photographs(request.preset)
 
@@ -118,9 +115,7 @@ def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiC
     PreflightFailed
         Or another of `tasks.refusals.REFUSALS`, with a message of one line.
     """
-    refuse_absent_device(settings)
-    train = train_config(PRESETS, request.preset, request.steps, request.seed)
-    check_workspace(settings.workspace)
+    train = checked_config(settings, PRESETS, request.preset, request.steps, request.seed)
     start = start_of(settings, request.model, train.preset)
     train = replace(train, preset=preset_of(start, "model"))
     data, unlabelled = _places(settings, request)

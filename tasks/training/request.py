@@ -12,14 +12,15 @@ from typing import TypeVar
 
 from infra.git import commit
 from infra.settings import Settings
+from infra.storage.lease import check_workspace
 from models.errors import unknown_name
 from models.modelfile import build
 from models.networks.architectures import preset_name, presets
 from models.training.config import TrainConfig
 from tasks.media.samples import local_home
 from tasks.refusals import PreflightFailed
-from tasks.resolved_model import ResolvedModel
-from tasks.training.folder import TrainingFolder
+from tasks.resolved_model import ResolvedModel, refuse_absent_device
+from tasks.training.folder import TrainingFolder, folder_named, refuse_incomplete
 
 Preset = TypeVar("Preset")
 CONTINUED = TrainConfig(learning_rate=1e-4, warm_up=20, cool_down=1.0, finish=1.0, ema=0.99)
@@ -41,18 +42,48 @@ def preset_named(presets: Mapping[str, Preset], name: str) -> Preset:
     return presets[name]
 
 
-def train_config(presets: Mapping[str, TrainConfig], name: str, steps: int | None, seed: int) -> TrainConfig:
-    """Return the hyper-parameters of a preset; `steps`, if given, replaces its number of steps.
+def checked_config(
+    settings: Settings, presets: Mapping[str, TrainConfig], name: str, steps: int | None, seed: int
+) -> TrainConfig:
+    """Check device and workspace, and return the hyper-parameters of a preset.
+
+    Parameters
+    ----------
+    settings : Settings
+        Device and workspace of the training.
+    presets : mapping
+        The existing presets by name.
+    name : str
+        Name of the preset.
+    steps : int or None
+        Replaces the number of steps of the preset.
+    seed : int
+        Seed of the training.
 
     Raises
     ------
     PreflightFailed
-        If there is no such preset, or a number is outside its range.
+        Or another of `tasks.refusals.REFUSALS`: if the device is absent, there is no such preset, a number is
+        outside its range, or the workspace cannot be used.
     """
+    refuse_absent_device(settings)
     known = preset_named(presets, name)
     with as_preflight_failed():
         config = replace(known, steps=known.steps if steps is None else steps, seed=seed)
+    check_workspace(settings.workspace)
     return replace(config, validate_every=min(config.validate_every, config.steps))
+
+
+def refuse_incomplete_data(settings: Settings, data: str, preset: str) -> None:
+    """Refuse an incomplete training folder without reading it; `smoke` needs none.
+
+    Raises
+    ------
+    PreflightFailed
+        The message names the folder.
+    """
+    if data or settings.training or preset != "smoke":
+        refuse_incomplete(folder_named(settings, data, preset))
 
 
 @contextmanager

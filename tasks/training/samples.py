@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from models.rain.banks import HELD_OUT_SCENES, HOLD_OUT_EVERY
 from models.rain.streaks import BOLD, FAINT_LONG, FINE, MEDIUM, SOFT, procedural_layer
 from models.rng import SampleRng
-from tasks.media.samples import local_home, photograph, rain_on
+from tasks.media.samples import local_home, photograph, rain_on, write_picture
 
 PICTURES = ("cell", "hubble_deep_field", "ihc", "moon", "page", "retina", "text")
 HELD_OUT_PICTURE = "clock_motion"
@@ -66,9 +65,5 @@ def _part(name: str, number: int) -> np.ndarray:
 
 
 def _write(path: Path, pixels: np.ndarray) -> None:
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    Image.fromarray(pixels).save(partial, format="PNG")
-    partial.replace(path)
+    if not path.exists():
+        write_picture(path, pixels)

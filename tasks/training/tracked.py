@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from infra.errors import UserError
+from infra.errors import UserError, one_line
 from infra.settings import Settings
 from infra.storage.lease import Lease, lease_of
 from infra.tracking.registry import Registry
@@ -155,17 +155,19 @@ def tracked(settings: Settings, training: Training) -> Iterator[TrackedRun]:
 
 @contextmanager
 def as_training_failed(work: Path) -> Iterator[None]:
-    """End a diverged training, for example one with weights that are not finite, with a message of one line.
+    """End a training that diverged, for example to weights that are not finite, or whose disk failed, in one line.
 
     Raises
     ------
     TrainingFailed
-        Instead of a ValueError.
+        Instead of a ValueError or an OSError.
     """
     try:
         yield
     except ValueError as error:
         raise TrainingFailed(f"{work}: the training diverged ({error})") from error
+    except OSError as error:
+        raise TrainingFailed(f"{work}: {one_line(error)}; run it again to resume") from error
 
 
 def _run_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -55,7 +55,7 @@ class Executor(Protocol):
         """
 
     def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
-        """Return results of calls that have ended, by answer; for those left out, `Answer.result` raises the error.
+        """Return the results of calls that have ended, by answer; `Answer.result` is needed for those left out.
 
         Fetching many at once takes far less time than one after the other. `seconds` is the maximum time to wait.
         """

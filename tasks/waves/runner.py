@@ -126,7 +126,7 @@ class _StageRun(Generic[Item, Row]):
         if self._is_recording:  # a second interrupt left the commit; no other run may start before it ends
             self._lease.abandon()
         elif self._returned:
-            self._record(self._returned)
+            self._record(self._ready(None))
 
     def _collect(self, flight: Flight[Item, Row], shards: Iterator[Shard[Item]]) -> bool:
         """Collect shards and record them; return whether the run may continue."""

@@ -5,7 +5,6 @@ A fault of an image rejects it if it recurs after a second fetch; a fault of sto
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections import deque
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from infra.errors import STORAGE_ERRORS, ItemRejected, ObjectStillChanging, one_line
+from infra.errors import STORAGE_ERRORS, ItemRejected, ObjectStillChanging
 from infra.failpoints import failpoint
 from infra.records import ImageRef
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
@@ -21,9 +20,7 @@ from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium
 from tasks.workers.memory import needs_lock, reserved
 from tasks.workers.timing import Phase, ShardClock
-from tasks.workers.unfinished import Unfinished
-
-logger = logging.getLogger(__name__)
+from tasks.workers.unfinished import Unfinished, unforeseen
 
 SHARD_SECONDS = 4.0
 """Seconds after which a worker starts no more images of a shard, so that finished ones are recorded soon."""
@@ -64,7 +61,7 @@ class FailureStreak:
 
     @property
     def is_long(self) -> bool:
-        """Return whether the streak is so long that later images would probably wait for the same time-outs."""
+        """Whether the streak is so long that later images would probably wait for the same time-outs."""
         return self.length >= FAULTS_IN_A_ROW
 
     def count(self, error: Exception) -> None:
@@ -125,10 +122,8 @@ class Reading:
                 try:
                     with self.clock.phase(Phase.AWAIT_FETCH):
                         data, picture = fetching.result()
-                except (ItemRejected, KeyRefused) as refused:
-                    self.rejected.append((ref, str(refused)))
-                except STORAGE_ERRORS as error:
-                    self.fault(ref, error, self.fetches)
+                except Exception as error:  # noqa: BLE001 - see unforeseen
+                    self._fetch_failed(ref, error)
                 else:
                     self.fetches.end()
                     # Held until the caller asks for the next image, because it works on these pixels until then.
@@ -141,8 +136,8 @@ class Reading:
         """Reject an image if a second fetch returns the same bytes; storage may have returned damaged ones."""
         try:
             is_same = self.medium.fetch(ref) == data
-        except STORAGE_ERRORS as error:
-            self.fault(ref, error, self.fetches)
+        except Exception as error:  # noqa: BLE001 - see unforeseen
+            self._fetch_failed(ref, error)
             return
         if is_same:
             self.rejected.append((ref, rejected.reason))
@@ -155,9 +150,17 @@ class Reading:
         failures.count(error)
 
     def unforeseen(self, ref: ImageRef, error: Exception) -> None:
-        """Leave an image pending after a lack of memory or a bug, without affecting other images."""
-        logger.warning("%s stays pending", ref.key, exc_info=error)
-        self.unfinished.append(Unfinished(ref.key, f"{type(error).__name__}: {one_line(error)}"))
+        """See `tasks.workers.unfinished.unforeseen`."""
+        self.unfinished.append(unforeseen(ref.key, error))
+
+    def _fetch_failed(self, ref: ImageRef, error: Exception) -> None:
+        """Reject an image that can never be fetched; leave it pending after any other failure."""
+        if isinstance(error, ItemRejected | KeyRefused):
+            self.rejected.append((ref, str(error)))
+        elif isinstance(error, STORAGE_ERRORS):
+            self.fault(ref, error, self.fetches)
+        else:
+            self.unforeseen(ref, error)
 
     @property
     def _is_systemic(self) -> bool:

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 
 from infra.catalog.delta.damage import find_damages, repair_marker
-from infra.catalog.delta.log import Damage, TableLog, is_data, listed, read_data, read_log
+from infra.catalog.delta.log import Damage, TableLog, data_damages, is_data, listed, read_data, read_log
 from infra.catalog.delta.schema import TableSpec, missing_columns, table_schema
 from infra.catalog.delta.table import CatalogTable
 from infra.storage.location import Location, ObjectNotFound, is_local, open_location
@@ -68,12 +68,13 @@ def repair_table(workspace: str, spec: TableSpec) -> RepairedTable:
     except ObjectNotFound:
         kept_as = f"{table.url}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         marker.put(key, kept_as.encode())
-    if not _is_rebuilt(table.url, kept_as):
+    is_rebuilt = _is_rebuilt(table.url, kept_as)
+    if not is_rebuilt:
         _move(table.url, kept_as)
     location = open_location(kept_as)
     log = read_log(location)
     rows = _newest(_readable_rows(location, log, spec), spec)
-    if rows.height and not _is_rebuilt(table.url, kept_as):
+    if rows.height and not is_rebuilt:
         table.create(rows.to_arrow().cast(table_schema(spec)))
     marker.delete(key)
     expected = sum(file.rows or 0 for file in log.live.values())
@@ -81,11 +82,13 @@ def repair_table(workspace: str, spec: TableSpec) -> RepairedTable:
 
 
 def _is_rebuilt(url: str, kept_as: str) -> bool:
-    """Return whether an interrupted repair had already rebuilt the table: its only commit holds all rows."""
+    """Return whether an interrupted repair had already rebuilt the table, and not only begun to move it."""
     if not listed(open_location(kept_as)):
         return False
-    log = read_log(open_location(url))
-    return log.last_version is not None and not log.damages
+    location = open_location(url)
+    log = read_log(location)
+    is_whole = not log.damages and not data_damages(location, log, thorough=True)
+    return log.last_version is not None and is_whole
 
 
 def _readable_rows(location: Location, log: TableLog, spec: TableSpec) -> Iterator[pl.DataFrame]:

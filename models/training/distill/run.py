@@ -15,6 +15,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -163,7 +164,7 @@ def measure_lead(fabric: Fabric, teacher: Teacher, student: Path | None, data: P
         "views": teacher.views,
         "student": student_file.digest if student_file else "",
     }
-    known = json.loads(memory.read_text()) if memory.exists() else {}
+    known = _remembered(memory)
     if known.get("compared") == compared:
         return Lead(**known["lead"])
     held_out = load_training_data(data, held_out=True).to(fabric.device)
@@ -177,6 +178,14 @@ def measure_lead(fabric: Fabric, teacher: Teacher, student: Path | None, data: P
         memory.parent.mkdir(parents=True, exist_ok=True)
         memory.write_text(json.dumps({"compared": compared, "lead": asdict(lead)}))
     return lead
+
+
+def _remembered(memory: Path) -> dict[str, Any]:
+    """Read an earlier result; one that a kill left unfinished counts as none."""
+    try:
+        return dict(json.loads(memory.read_text()))
+    except (FileNotFoundError, ValueError):
+        return {}
 
 
 def incumbent(config: TrainConfig) -> Path | None:
@@ -202,7 +211,7 @@ def main() -> None:
         lead = measure_lead(fabric, teacher, incumbent(config), arguments.data, arguments.out / "lead.json")
         fabric.print(lead)
         distil(fabric, config, teaching, arguments.data, arguments.out)
-    except (ValueError, FileNotFoundError, ModelError) as error:
+    except (ValueError, OSError, ModelError) as error:
         raise SystemExit(str(error)) from error
 
 

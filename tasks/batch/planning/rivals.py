@@ -36,8 +36,6 @@ class Rival:
     source: str
     key: str
     export: str
-    output: str
-    """URL of the output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +102,18 @@ def read_rivals(
     """
     if not outputs:
         return {}
-    named = dict(zip(hash_texts(folding.fold(pl.Series(outputs))).tolist(), outputs, strict=True))
-    wanted = np.array(sorted(named), "S16")
-    found: dict[str, tuple[tuple[int, float], Rival]] = {}
+    names: list[bytes] = hash_texts(folding.fold(pl.Series(outputs))).tolist()
+    wanted = np.array(sorted(set(names)), "S16")
+    found: dict[bytes, tuple[tuple[int, float], Rival]] = {}
     where = all_of(DERAINED, written_below(destination))
     for batch in catalog.scan(None, _COLUMNS, where):
         frame, hashes = _matching(pl.DataFrame(batch), wanted, folding)
-        for row, url_hash in zip(frame.iter_rows(named=True), hashes.tolist(), strict=True):
+        for row, name in zip(frame.iter_rows(named=True), hashes.tolist(), strict=True):
             age = (row[VERSION] or 0, row["derained_at"].timestamp())
-            output = named[url_hash]
-            if output not in found or age > found[output][0]:
-                url = f"{row['destination']}/{row['output_key']}"
-                found[output] = age, Rival(row["source"], row["key"], row["export"], url)
-    return {output: rival for output, (_, rival) in found.items()}
+            if name not in found or age > found[name][0]:
+                found[name] = age, Rival(row["source"], row["key"], row["export"])
+    # Several outputs may fold to one name.
+    return {output: found[name][1] for output, name in zip(outputs, names, strict=True) if name in found}
 
 
 def _matching(frame: pl.DataFrame, wanted: Hashes, folding: NameFolding) -> tuple[pl.DataFrame, Hashes]:

@@ -55,7 +55,7 @@ def test_an_output_that_is_there_is_not_replaced_unasked(
     Path("out.png").write_bytes(b"dear to somebody")
     assert run(["photo.png", "out.png"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("out.png: already exists; --overwrite replaces it, --keep-old renames it first")
+    assert line.endswith("out.png already exists; --overwrite replaces it, --keep-old renames it first")
     assert Path("out.png").read_bytes() == b"dear to somebody"
 
 

@@ -12,7 +12,7 @@ from zarr.codecs import ZstdCodec
 from infra.errors import StorageError
 from infra.records import ImageRef
 from infra.storage.location import Location, open_location
-from infra.storage.zarr_store import LocationStore, create_array, open_array
+from infra.storage.zarr_store import LocationStore, create_array, open_array, read_rows
 
 
 class Counting:
@@ -60,6 +60,21 @@ def test_arrays_of_others_are_read(tmp_path: Path, shards: tuple[int, ...] | Non
     ours = open_array(str(tmp_path / "theirs"))
     for number in (5, 0, 3):
         np.testing.assert_array_equal(ours[number], pixels[number])
+
+
+@pytest.mark.parametrize("damaged", [slice(20, 60), slice(-20, None)], ids=["chunk", "index"])
+def test_rows_of_a_damaged_shard_are_refused_by_name(tmp_path: Path, damaged: slice) -> None:
+    url, pixels = str(tmp_path / "damaged"), _pixels()
+    create_array(url, pixels.shape, (1, 8, 10, 3), (6, 8, 10, 3))[:] = pixels
+    np.testing.assert_array_equal(read_rows(url, np.array([1, 4])), pixels[[1, 4]])
+    shard = tmp_path / "damaged/c/0/0/0/0"
+    data = bytearray(shard.read_bytes())
+    data[damaged] = bytes(len(data[damaged]))
+    shard.write_bytes(data)
+    with pytest.raises(
+        StorageError, match=rf"{url}: damaged in rows 0 to 2 \(.*\); restore it from a backup"
+    ):
+        read_rows(url, np.array([0, 2]))
 
 
 def test_all_zero_chunks_are_written(tmp_path: Path) -> None:

@@ -49,6 +49,12 @@ def test_a_resumed_training_continues_its_run(settings: Settings, tmp_path: Path
     assert TrackingServer(settings).client().get_run(again.run_id).info.status == "RUNNING"
 
 
+def test_a_memory_that_was_never_written_begins_a_run(settings: Settings, tmp_path: Path):
+    (tmp_path / "run").write_text("")
+    assert run_of(settings, tmp_path / "run").run_id
+    assert run_of(settings, tmp_path / "run").run_id == (tmp_path / "run").read_text()
+
+
 def test_records_that_the_server_refuses_are_sent_later(settings: Settings, tmp_path: Path, monkeypatch):
     run = run_of(settings, tmp_path / "run")
 

@@ -15,7 +15,7 @@ import pytest
 from models.rain.banks import load_training_data
 from models.training.config import TrainConfig
 from models.training.distill.objective import DistillConfig
-from models.training.loop import add_fields, options, train_config
+from models.training.loop import add_fields, main, options, train_config
 from tests.support.worlds.rainy import write_training_folder
 from tests.support.worlds.trainings import command
 
@@ -65,6 +65,12 @@ def test_a_long_training_is_compiled_unless_it_says_otherwise(words: str, compil
     arguments = parser.parse_args(["--data", "data", "--out", "out", *words.split()])
     assert train_config(arguments).compile is compiled
     assert "default: on for 5,000 steps or more" in " ".join(parser.format_help().split())
+
+
+def test_an_output_that_cannot_be_written_is_one_line(data: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "argv", ["models.train", "--data", str(data), "--out", "/dev/null/out"])
+    with pytest.raises(SystemExit, match="Not a directory: '/dev/null/out'"):
+        main()
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from torch import Tensor
 from models.rain.recipes import RECIPES
 from models.training import loop
 from models.training.objectives import Supervised
-from models.training.same_settings import CheckpointMismatch
+from models.training.same_settings import CheckpointDamaged, CheckpointMismatch, refuse_unfit_start
 from models.training.state import restore
 from tests.support.worlds.trainings import (
     SIX_STEPS,
@@ -117,6 +117,18 @@ def test_steps_may_be_prolonged(data: Path, out: Path):
     trained(replace(SIX_STEPS, steps=2), data, out)
     assert trained(replace(SIX_STEPS, steps=5), data, out).step == 5
     assert trained(replace(SIX_STEPS, steps=5), data, out).step == 5
+
+
+@pytest.mark.parametrize("left", [b"", b"not a checkpoint", None], ids=["empty", "other", "truncated"])
+def test_a_damaged_checkpoint_is_named(data: Path, out: Path, left: bytes | None):
+    trained(replace(SIX_STEPS, steps=1), data, out)
+    checkpoint = out / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000] if left is None else left)
+    named = f"^{checkpoint}: not a readable checkpoint .*; remove it to start again$"
+    with pytest.raises(CheckpointDamaged, match=named):
+        trained(SIX_STEPS, data, out)
+    with pytest.raises(CheckpointDamaged, match=named):
+        refuse_unfit_start(SIX_STEPS, checkpoint)
 
 
 def test_a_checkpoint_is_written_whole_or_not_at_all(data: Path, out: Path, monkeypatch):

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from infra.errors import ObjectStillChanging, StorageError
+from infra.errors import ARCHIVED, ObjectArchived, ObjectStillChanging, StorageError
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
 from tasks.codec import ImageRejected
 from tasks.workers.reading import FAULTS_IN_A_ROW
@@ -89,8 +89,10 @@ def test_a_fault_of_an_image_is_a_row_with_its_reason(
         ("fetch", TIME_OUT),
         ("fetch", ObjectNotFound("mem://in/c: gone")),
         ("fetch", AccessDenied("mem://in: refused")),
+        ("fetch", MemoryError("no room")),
         ("put", TIME_OUT),
         ("put", AccessDenied("mem://out: refused")),
+        ("put", MemoryError("no room")),
         ("decode", MemoryError("no room")),
         ("decode", AssertionError("an error of ours")),
         ("encode", MemoryError("no room")),
@@ -115,6 +117,9 @@ def test_an_image_is_rejected_only_if_it_is_the_same_when_fetched_again(derain: 
     assert rows_of(unreachable, "rejected") == {}
     assert left_of(unreachable) == {"b": str(TIME_OUT)}
     assert set(rows_of(unreachable, "derained")) == {"a", "c"}
+    archived = derain("abc", Memory({**rejected, ("fetch", "b", 2): ObjectArchived()}))
+    assert rows_of(archived, "rejected") == {"b": ARCHIVED}
+    assert set(rows_of(archived, "derained")) == {"a", "c"}
 
 
 def test_after_faults_in_a_row_the_rest_is_left_untried(derain: Derain) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -48,6 +49,32 @@ def test_rain_that_is_found_is_accepted_and_nothing_is_judged_twice(world, monke
     assert world.judges.judged[len(ids) :] == more
     assert total(third) == 1
     assert len(DeltaTable(world.labels.url).file_uris()) == 1
+
+
+def test_a_damaged_crop_stays_pending_alone(world):
+    ids = write_pool(world.workspace, rainy_crops())
+    (shard,) = Path(world.workspace, "pool").rglob("c/0/0/0/0")
+    data = bytearray(shard.read_bytes())
+    data[200:260] = bytes(60)
+    shard.write_bytes(data)
+    found = world.curate("r1")
+    assert (total(found), len(found.pending)) == (len(ids) - 1, 1)
+    assert "restore it from a backup" in found.pending[0].reason
+
+
+def test_a_crop_that_does_not_fit_in_memory_stays_pending_alone(world, monkeypatch):
+    ids, calls = write_pool(world.workspace, rainy_crops()), []
+
+    def derain(rainy: Tensor) -> Tensor:
+        calls.append(rainy)
+        if len(calls) == 1:
+            raise MemoryError("no room")
+        return rainy
+
+    pretend(monkeypatch, derain)
+    found = world.curate("r1")
+    assert (total(found), len(found.pending)) == (len(ids) - 1, 1)
+    assert found.pending[0].reason == "MemoryError: no room"
 
 
 def test_a_limit_leaves_crops_for_the_next_run(world):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from infra.errors import KeyRefused
 from infra.settings import Settings
 from tasks.batch.preflight import refuse_overlap
 from tasks.media.samples import SAMPLES, make_samples, rain_on
@@ -40,6 +41,11 @@ def test_existing_samples_stay_and_missing_ones_are_made(tmp_path: Path) -> None
     changed = {path.name for path in Path(source).iterdir() if path.stat().st_mtime_ns != times[path.name]}
     assert changed == {"coffee.png"}
     assert {name.name for name in Path(source).iterdir()} == {"chelsea.png", "coffee.png"}
+
+
+def test_a_workspace_that_cannot_be_written_is_named() -> None:
+    with pytest.raises(KeyRefused, match=r"^/dev/null/x/samples/rainy/\w+\.png cannot be a file"):
+        make_samples("/dev/null/x")
 
 
 def test_samples_of_a_remote_workspace_are_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

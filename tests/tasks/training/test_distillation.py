@@ -194,11 +194,20 @@ def test_one_request_is_worked_on_once_at_a_time(settings: Settings, material: P
     assert not prepared.work.exists()
 
 
-def test_a_training_that_goes_astray_is_one_line(settings: Settings, material: Path, monkeypatch):
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (ValueError("stem.weight is not finite in fp16"), "the training diverged"),
+        (OSError(28, "No space left on device"), "No space left on device; run it again to resume$"),
+    ],
+)
+def test_a_training_that_goes_astray_is_one_line(
+    settings: Settings, material: Path, monkeypatch, fault: Exception, says: str
+):
     def astray(*arguments: Any) -> None:
-        raise ValueError("stem.weight is not finite in fp16")
+        raise fault
 
     monkeypatch.setattr(distillation, "distil", astray)
-    with pytest.raises(TrainingFailed, match="the training diverged"):
+    with pytest.raises(TrainingFailed, match=says):
         distilled(settings, request(material))
     assert versions(settings) == [1]

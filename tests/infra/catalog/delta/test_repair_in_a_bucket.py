@@ -42,10 +42,8 @@ def test_a_damaged_table_is_rebuilt_and_kept(catalog: Catalog) -> None:
     assert repair_table(workspace_of(catalog), TABLE).damages == ()
 
 
-@pytest.mark.parametrize(("operation", "call"), [("put", 3), ("delete", 2)])
-def test_an_interrupted_repair_is_finished_by_the_next(
-    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, operation: str, call: int
-) -> None:
+def interrupt_repair(catalog: Catalog, patch: pytest.MonkeyPatch, operation: str, call: int) -> None:
+    """Begin a repair whose n-th call of an operation fails."""
     original, calls = getattr(S3Location, operation), []
 
     def broken(location: S3Location, *arguments: object) -> object:
@@ -54,11 +52,35 @@ def test_an_interrupted_repair_is_finished_by_the_next(
             raise StorageError("away")
         return original(location, *arguments)
 
+    patch.setattr(S3Location, operation, broken)
+    with pytest.raises(StorageError):
+        repair_table(workspace_of(catalog), TABLE)
+
+
+@pytest.mark.parametrize(("operation", "call"), [("put", 3), ("delete", 2)])
+def test_an_interrupted_repair_is_finished_by_the_next(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, operation: str, call: int
+) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(S3Location, operation, broken)
-        with pytest.raises(StorageError):
-            repair_table(workspace_of(catalog), TABLE)
+        interrupt_repair(catalog, patch, operation, call)
     with pytest.raises(CatalogDamaged):
         catalog.frame()
     assert repair_table(workspace_of(catalog), TABLE).kept == 2
     assert sorted(catalog.frame()["key"]) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("operation", "call"), [("put", 3), ("delete", 2)])
+def test_so_is_one_of_a_table_whose_log_is_whole(
+    moto: str, monkeypatch: pytest.MonkeyPatch, operation: str, call: int
+) -> None:
+    catalog = Catalog(f"{moto}/damaged data")
+    for key in ("a", "b"):
+        catalog.commit([record(key)], replace=False)
+    table = open_location(catalog.url)
+    broken = max(ref.key for ref in table.list() if ref.key.endswith(".parquet"))
+    table.put(broken, b"")
+    with monkeypatch.context() as patch:
+        interrupt_repair(catalog, patch, operation, call)
+    repaired = repair_table(workspace_of(catalog), TABLE)
+    assert (repaired.kept, repaired.lost) == (1, 1)
+    assert catalog.frame().height == 1

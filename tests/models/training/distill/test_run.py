@@ -90,6 +90,7 @@ def test_a_lead_is_measured_once(place, tmp_path, monkeypatch):
     student = place / "student-tiny.safetensors"
     config = TrainConfig(preset="student-tiny", precision="32-true")
     teacher, memory = read_teacher(str(student)), tmp_path / "lead.json"
+    memory.write_text('{"compared": {"tea')  # as a killed process leaves it
     lead = measure_lead(launched(config), teacher, student, place / "data", memory)
     assert lead.teacher == pytest.approx(lead.student)
     assert not lead.suffices

@@ -229,6 +229,18 @@ def test_a_name_that_was_written_in_another_case_has_its_output(world: World) ->
 
 
 @pytest.mark.usefixtures("no_case")
+def test_two_new_names_collide_with_the_one_that_owns_the_output(world: World) -> None:
+    world.put("y.png", changed_photo(0))
+    world.derain()
+    outputs = world.outputs()
+    for seed, key in enumerate(("Y.png", "Y.PNG"), start=1):
+        world.put(key, changed_photo(seed))
+    assert world.derain().counts.rejected == 2
+    assert all(str(world.reasons()[key]).startswith("collides with y.png") for key in ("Y.png", "Y.PNG"))
+    assert world.outputs() == outputs
+
+
+@pytest.mark.usefixtures("no_case")
 def test_a_photograph_that_was_renamed_in_case_alone_is_derained(world: World) -> None:
     path = world.put("IMG.png", changed_photo(0))
     world.derain()
