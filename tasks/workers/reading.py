@@ -144,6 +144,9 @@ class Reading:
         except STORAGE_ERRORS as error:
             self.fault(ref, error, self.fetches)
             return
+        except (ItemRejected, KeyRefused) as error:  # replaced by a folder or archived since the first fetch
+            self.unfinished.append(Unfinished(ref.key, str(error)))
+            return
         if is_same:
             self.rejected.append((ref, rejected.reason))
         else:

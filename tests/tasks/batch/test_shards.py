@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from infra.errors import ObjectStillChanging, StorageError
+from infra.errors import ObjectArchived, ObjectStillChanging, StorageError
 from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
 from tasks.codec import ImageRejected
 from tasks.workers.reading import FAULTS_IN_A_ROW
@@ -115,6 +115,15 @@ def test_an_image_is_rejected_only_if_it_is_the_same_when_fetched_again(derain: 
     assert rows_of(unreachable, "rejected") == {}
     assert left_of(unreachable) == {"b": str(TIME_OUT)}
     assert set(rows_of(unreachable, "derained")) == {"a", "c"}
+
+
+@pytest.mark.parametrize("since", [KeyRefused("b is a folder, not a file"), ObjectArchived()])
+def test_an_image_that_became_something_else_since_its_first_fetch_stays_pending(
+    derain: Derain, since: Exception
+) -> None:
+    result = derain("abc", Memory({("decode", "b", 1): ImageRejected("truncated"), ("fetch", "b", 2): since}))
+    assert left_of(result) == {"b": str(since)}
+    assert set(rows_of(result, "derained")) == {"a", "c"}
 
 
 def test_after_faults_in_a_row_the_rest_is_left_untried(derain: Derain) -> None:
