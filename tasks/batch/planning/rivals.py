@@ -104,19 +104,18 @@ def read_rivals(
     """
     if not outputs:
         return {}
-    named = dict(zip(hash_texts(folding.fold(pl.Series(outputs))).tolist(), outputs, strict=True))
-    wanted = np.array(sorted(named), "S16")
-    found: dict[str, tuple[tuple[int, float], Rival]] = {}
+    hash_of = dict(zip(outputs, hash_texts(folding.fold(pl.Series(outputs))).tolist(), strict=True))
+    wanted = np.array(sorted(set(hash_of.values())), "S16")
+    found: dict[bytes, tuple[tuple[int, float], Rival]] = {}
     where = all_of(DERAINED, written_below(destination))
     for batch in catalog.scan(None, _COLUMNS, where):
         frame, hashes = _matching(pl.DataFrame(batch), wanted, folding)
         for row, url_hash in zip(frame.iter_rows(named=True), hashes.tolist(), strict=True):
             age = (row[VERSION] or 0, row["derained_at"].timestamp())
-            output = named[url_hash]
-            if output not in found or age > found[output][0]:
+            if url_hash not in found or age > found[url_hash][0]:
                 url = f"{row['destination']}/{row['output_key']}"
-                found[output] = age, Rival(row["source"], row["key"], row["export"], url)
-    return {output: rival for output, (_, rival) in found.items()}
+                found[url_hash] = age, Rival(row["source"], row["key"], row["export"], url)
+    return {output: found[url_hash][1] for output, url_hash in hash_of.items() if url_hash in found}
 
 
 def _matching(frame: pl.DataFrame, wanted: Hashes, folding: NameFolding) -> tuple[pl.DataFrame, Hashes]:

@@ -216,6 +216,23 @@ def test_names_that_differ_in_case_alone_collide_where_case_is_ignored(world: Wo
     assert all(str(reasons[key]).startswith("collides with A/x.png") for key in ("a/x.png", "a/X.png"))
     again = world.derain()
     assert (again.counts.derained, again.counts.rejected, again.counts.done_before) == (0, 0, 4)
+    assert again.counts.rejected_before == {"collides with another name": 2}
+
+
+@pytest.mark.usefixtures("no_case")
+@pytest.mark.parametrize("way_out", ["rename", "remove"])
+def test_an_image_is_derained_once_nothing_collides_with_it(world: World, way_out: str) -> None:
+    rival = world.put("A.png", changed_photo(0))
+    world.put("a.png", changed_photo(1))
+    assert world.derain().counts.rejected == 1
+    if way_out == "rename":
+        rival.rename(world.source / "b.png")
+    else:
+        rival.unlink()
+    assert world.derain().counts.derained == (2 if way_out == "rename" else 1)
+    assert world.reasons()["a.png"] is None
+    again = world.derain()
+    assert (again.counts.derained, again.counts.rejected, again.counts.rejected_before) == (0, 0, {})
 
 
 @pytest.mark.usefixtures("no_case")
