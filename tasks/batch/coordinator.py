@@ -42,6 +42,8 @@ class BatchRequest:
     started_at: datetime
     selection: Selection
     redo: Redo
+    named_rejects: int = 0
+    """See `PlanRequest.named_rejects`."""
 
 
 def make_plan(
@@ -75,6 +77,7 @@ def make_plan(
         prepared.model.model_file.digest,
         prepared.medium.frames,
         folding or NameFolding(),
+        request.named_rejects,
     )
     left_out, destination = LeftOut(), prepared.scope.destination
     listing = prepared.source.refs(selection.rules(left_out, barred=destination))

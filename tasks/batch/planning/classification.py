@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import nsmallest
 
 import numpy as np
 import polars as pl
@@ -45,6 +46,8 @@ class Classifier:
         self.rejected_for: Counter[str] = Counter()
         self.contest = Contest()
         self.collisions: tuple[Collision, ...] = ()
+        self.rejects: list[ImageRef] = []
+        """The first images by key that stay rejected; see `PlanRequest.named_rejects`."""
         self._request = request
         self._models = names.models
         self._pending = pending
@@ -77,6 +80,7 @@ class Classifier:
             to_do |= collided
             self._count(verdict, stale, to_do)
             self.rejected_for += index.count_reasons(verdict, ~to_do)
+            self._name_rejects(images, verdict.rejected & ~to_do)
             self._keep(
                 images.filter(pl.Series(to_do)), verdict.has_row[to_do], collided[to_do], owners, claimed
             )
@@ -108,6 +112,11 @@ class Classifier:
         if not self._request.folding:  # also a caller that only reads, and does not know how names are folded
             return np.zeros(len(verdict.rejected), np.bool_)
         return index.is_rejected_for(verdict, COLLISION)
+
+    def _name_rejects(self, images: pl.DataFrame, rejected: Mask) -> None:
+        if self._request.named_rejects:
+            named = [*self.rejects, *to_refs(images.filter(pl.Series(rejected)))]
+            self.rejects = nsmallest(self._request.named_rejects, named, key=lambda ref: ref.key)
 
     def _count(self, verdict: Verdict, stale: Mask, to_do: Mask) -> None:
         masks = {
