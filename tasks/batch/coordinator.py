@@ -67,7 +67,7 @@ def make_plan(
     PreflightFailed
         If no image of the source matches the globs, or an output belongs to another image.
     """
-    selection = request.selection
+    selection = request.selection.apart_from(prepared.workspace, prepared.scope.source)
     if prepared.medium.frames and not selection.include:
         selection = replace(selection, include=("*",))  # keys of frames are numbers and have no image suffix
     plan_request = PlanRequest(

@@ -79,7 +79,8 @@ def readable_sources(
         raise PreflightFailed("no source: give --source or set DERAIN_SOURCE")
     found = readable_source(url)
     refuse_oversized(found, settings)
-    return [IngestSource(found, everything if found.frames else selection)]
+    chosen = everything if found.frames else selection
+    return [IngestSource(found, chosen.apart_from(settings.workspace, found.base))]
 
 
 def _derained_sources(settings: Settings, where: str | None) -> list[Source]:
