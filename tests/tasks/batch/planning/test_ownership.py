@@ -78,6 +78,20 @@ def test_two_destinations_that_hold_one_output_are_refused(world: World) -> None
         world.derain(source=str(other), destination=str(world.destination / "sub"))
 
 
+def test_a_photograph_that_was_derained_as_part_of_another_source_is_named_once(world: World) -> None:
+    world.put("day/a.png", changed_photo(1))
+    world.put("day/b.png", changed_photo(2))
+    world.derain()
+    day = {"source": str(world.source / "day"), "destination": str(world.destination / "day")}
+    with pytest.raises(PreflightFailed) as refused:
+        world.derain(**day)
+    assert str(refused.value).startswith(
+        f"{world.source}/day/a.png was derained to {world.destination}/day/a.png as a photograph of"
+        f" {world.source} (2 images are affected): name that source, "
+    )
+    assert world.derain().counts.done_before == 2
+
+
 def test_an_export_that_would_write_over_another_image_is_refused(world: World) -> None:
     world.put("x.jpg", encoded(picture("RGB", seed=1), "JPEG"))
     world.put("x.jpg.png", changed_photo(2))
