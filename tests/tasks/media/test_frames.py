@@ -17,6 +17,7 @@ from tasks.codec import ImageRejected
 from tasks.codec.exports import Export
 from tasks.media.frames import Frames, list_frames
 from tasks.media.medium import MediumSpec
+from tasks.refusals import PreflightFailed
 from tasks.workers.loaded import StagedModel, loaded_engine, stage_model
 from tests.support.worlds.batch import PATIENCE, World, frames, model_path, outputs
 from tests.support.worlds.films import film
@@ -175,6 +176,17 @@ def test_another_array_at_the_same_url_is_derained_again(world: World) -> None:
     film(world, other, attributes={"camera": "turned"})
     assert world.derain().counts.derained == 3
     np.testing.assert_array_equal(_result(world), _derained(world, other))
+
+
+def test_source_and_destination_swapped_are_refused(world: World) -> None:
+    film(world, frames(2))
+    world.derain()
+    with pytest.raises(PreflightFailed, match="swapped"):
+        world.derain(source=str(world.destination), destination=str(world.source))
+    twice = str(world.root / "twice")
+    assert world.derain(source=str(world.destination), destination=twice).counts.derained == 2
+    other = str(model_path(world.root, seed=1))
+    assert world.derain(model=other, redo="stale").counts.derained == 2
 
 
 def test_globs_and_limit_choose_frames(world: World) -> None:

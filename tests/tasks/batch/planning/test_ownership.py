@@ -24,7 +24,7 @@ from tasks.refusals import PreflightFailed
 from tasks.waves.executors import in_process
 from tests.support.samples.images import encoded, picture
 from tests.support.samples.records import SCOPE, record, ref
-from tests.support.worlds.batch import World, changed_photo, model_path
+from tests.support.worlds.batch import World, changed_photo, model_path, outputs
 from tests.support.worlds.batch_driver import derain
 
 IGNORES_CASE = NameFolding(ignores_case=True)
@@ -90,6 +90,29 @@ def test_a_photograph_that_was_derained_as_part_of_another_source_is_named_once(
         f" {world.source} (2 images are affected): name that source, "
     )
     assert world.derain().counts.done_before == 2
+
+
+def test_a_run_with_source_and_destination_swapped_replaces_no_photograph(world: World) -> None:
+    keys = world.put_photos(2)
+    world.derain()
+    rainy = outputs(world.source)
+    with pytest.raises(PreflightFailed) as refused:
+        world.derain(source=str(world.destination), destination=str(world.source))
+    assert str(refused.value).startswith(f"{world.source}/{keys[0]} is an image that was derained from there")
+    assert "swapped" in str(refused.value)
+    assert outputs(world.source) == rainy
+    for key in keys:
+        (world.source / key).unlink()
+    swapped = world.derain(source=str(world.destination), destination=str(world.source))
+    assert swapped.counts.derained == 2
+
+
+def test_outputs_that_were_derained_once_more_are_made_again(world: World) -> None:
+    world.put_photos(2)
+    world.derain()
+    twice = world.root / "twice"
+    assert world.derain(source=str(world.destination), destination=str(twice)).counts.derained == 2
+    assert world.derain(model=str(model_path(world.root, seed=1)), redo="stale").counts.derained == 2
 
 
 def test_an_export_that_would_write_over_another_image_is_refused(world: World) -> None:
