@@ -125,8 +125,10 @@ class Reading:
                 try:
                     with self.clock.phase(Phase.AWAIT_FETCH):
                         data, picture = fetching.result()
-                except (ItemRejected, KeyRefused) as refused:
-                    self.rejected.append((ref, str(refused)))
+                except ItemRejected as rejected:
+                    self.rejected.append((ref, str(rejected)))
+                except KeyRefused as refused:
+                    self.rejected.append((ref, f"not a file that can be read ({refused})"))
                 except STORAGE_ERRORS as error:
                     self.fault(ref, error, self.fetches)
                 else:
