@@ -39,14 +39,14 @@ def status(
     rejects: Annotated[int, typer.Option(help="How many rejected images to list.", min=0)] = 20,
 ) -> None:
     """Show what is done, pending, rejected and stale, and whether photographs drift; nothing is derained."""
-    request = BatchRequest("status", datetime.now(UTC), Selection(), "none")
+    request = BatchRequest("status", datetime.now(UTC), Selection(), "none", rejects)
     settings = command_settings(source, destination)
     prepared = prepare(settings, source, destination, Export(export, quality), model)
     catalog, leases = Catalog(settings.workspace), lease_location(settings.workspace)
     with make_plan(prepared, request, catalog) as found:
         unwritten = unwritten_line(found.counts, catalog, prepared.scope, leases)
         lines = [plan_line(found.counts), *([unwritten] if unwritten else [])]
-    rejected = catalog.rejected(prepared.scope, rejects)
+        rejected = catalog.rejected_images(prepared.scope, found.rejects)
     lines += [f"drift     {view.line()}" for view in look_for_drift(settings, features=False)]
     lines += [shown_line(f"rejected  {record.key}: {record.reason}") for record in rejected]
     sys.stdout.write("\n".join(lines) + "\n")

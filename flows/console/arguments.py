@@ -12,20 +12,9 @@ from pathlib import Path
 from infra.errors import UserError, printable
 from infra.settings import absolute_url
 from tasks.codec.exports import Kind
+from tasks.codec.suffixes import IMAGE_SUFFIXES
 
-PHOTOGRAPH_SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".gif",
-    ".avif",
-    ".jp2",
-    ".heic",
-)
+PHOTOGRAPH_SUFFIXES = (*IMAGE_SUFFIXES, ".heic")
 """Suffixes that make the name of a file that does not exist yet count as that of a photograph."""
 COMMAND_NAMES = ("status", "models", "report", "repair")
 """First words that name a command other than deraining."""
@@ -90,6 +79,7 @@ def understand(places: Sequence[str], export: Kind) -> OnePhotograph | Collectio
         _refuse_inside(source, last)
         return Collection(absolute_url(source), absolute_url(last))
     if _is_remote(last):
+        _refuse_name(last)
         return Collection(str(path.parent), absolute_url(last), (glob.escape(path.name),))
     return _one_photograph(path, _output_of(path, last), export)
 
@@ -97,7 +87,7 @@ def understand(places: Sequence[str], export: Kind) -> OnePhotograph | Collectio
 def _without_destination(source: str, export: Kind) -> OnePhotograph | Collection:
     """Choose an output next to the source: `photo-derained.jpg` or `rainy-derained/`."""
     path = None if _is_remote(source) else _existing(source)
-    if path is not None and path.is_dir() and not (path / "zarr.json").exists():
+    if path is not None and path.is_dir() and path.name and not (path / "zarr.json").exists():
         return Collection(str(path), str(path.with_name(path.name + "-derained")))
     if path is None or _holds_several(path):
         raise ArgumentRefused(f"{source}: say where the derained photographs go, as in derain {source} DEST")
@@ -125,6 +115,8 @@ def _several_files(sources: list[str], destination: str) -> Collection:
 def _remote(source: str, destination: str) -> Collection:
     folder, _, name = source.rstrip("/").rpartition("/")
     if name.lower().endswith(PHOTOGRAPH_SUFFIXES):
+        _refuse_file(destination)
+        _refuse_name(destination)
         return Collection(folder, absolute_url(destination), (glob.escape(name),))
     _refuse_inside(source, destination)
     return Collection(absolute_url(source), absolute_url(destination))
@@ -137,7 +129,7 @@ def _output_of(source: Path, typed: str) -> Path:
 
 
 def _one_photograph(source: Path, output: Path, export: Kind) -> OnePhotograph:
-    if source == output:
+    if source.resolve() == output:
         raise ArgumentRefused(
             f"{printable(str(output))} is the photograph itself; give the output another name"
         )
@@ -155,13 +147,18 @@ def _one_photograph(source: Path, output: Path, export: Kind) -> OnePhotograph:
 
 def _holds_several(path: Path) -> bool:
     """Return whether a path is a folder, an array or a manifest, rather than a photograph."""
-    return path.is_dir() or path.suffix.lower() in _MANIFEST_SUFFIXES
+    return path.is_dir() or path.resolve().suffix.lower() in _MANIFEST_SUFFIXES
 
 
 def _existing(typed: str) -> Path:
+    """Return the path of a folder with links resolved, and that of a file under the name that was typed."""
     path = Path(absolute_url(typed))
-    if path.exists():
+    if path.is_dir():
         return path
+    if path.exists():
+        # Two links to one photograph have outputs of their own, next to the links.
+        named = Path(typed.removeprefix("file://"))
+        return Path(absolute_url(str(named.parent))) / named.name
     raise ArgumentRefused(f"{printable(typed)}: no such file or folder{_suggestion(typed, path)}")
 
 
@@ -182,6 +179,16 @@ def _refuse_file(destination: str) -> None:
         raise ArgumentRefused(
             f"{printable(destination)}: the last place is where derained photographs go, but it is a file; name a"
             " folder"
+        )
+
+
+def _refuse_name(destination: str) -> None:
+    """Refuse a place that is named like a photograph where outputs keep the names of their sources."""
+    is_folder = not _is_remote(destination) and Path(absolute_url(destination)).is_dir()
+    if destination.lower().endswith(PHOTOGRAPH_SUFFIXES) and not is_folder:
+        raise ArgumentRefused(
+            f"{printable(destination)}: an output from or to a bucket keeps the name of its photograph; name the"
+            " folder or prefix that it goes to"
         )
 
 

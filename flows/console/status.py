@@ -47,13 +47,15 @@ def status(
         settings, source, destination, Export(export, quality), model_url(model), resolve_at_once
     )
     catalog, leases = Catalog(settings.workspace), lease_location(settings.workspace)
-    request = BatchRequest("status", datetime.now(UTC), Selection(), "none")
+    selection = Selection(collection.include if collection else ())
+    request = BatchRequest("status", datetime.now(UTC), selection, "none", rejects)
     with make_plan(prepared, request, catalog) as found:
         say(plan_line(found.counts))
         unwritten = unwritten_line(found.counts, catalog, prepared.scope, leases)
+        rejected = catalog.rejected_images(prepared.scope, found.rejects)
     if unwritten:
         say(unwritten)
-    for record in catalog.rejected(prepared.scope, rejects):
+    for record in rejected:
         say(f"rejected  {printable(record.key)}: {record.reason}")
 
 

@@ -19,7 +19,7 @@ from infra.catalog import rows
 from infra.catalog.delta.conditions import all_of, quoted
 from infra.catalog.delta.schema import VERSION, TableSpec
 from infra.catalog.workspace_table import WorkspaceTable
-from infra.records import DERAINED, REJECTED, DerainRecord, Scope
+from infra.records import DERAINED, REJECTED, DerainRecord, ImageRef, Scope
 
 _IDENTITY = ("source", "key", "etag", "destination", "export")
 TABLE = TableSpec(
@@ -83,6 +83,11 @@ class Catalog(WorkspaceTable):
     def of_run(self, scope: Scope, limit: int, run_id: str) -> list[DerainRecord]:
         """Return the rows that a run wrote, by decreasing rain energy, with the rejected ones last."""
         return rows.rainiest(self.scan(scope, where=_of_run(run_id)), limit)
+
+    def rejected_images(self, scope: Scope, images: Sequence[ImageRef]) -> list[DerainRecord]:
+        """Return the rejected rows of some images, by key."""
+        wanted = {(image.key, image.etag) for image in images}
+        return rows.of_images(self.scan(scope, where=REJECTED), wanted) if wanted else []
 
     def rejected(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
         """Return the first rejected rows by key, with their reasons."""

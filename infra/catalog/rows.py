@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from hashlib import blake2b
 from typing import Any
 
@@ -31,6 +31,15 @@ def first_keys(batches: Batches, limit: int) -> list[DerainRecord]:
     return _smallest(batches, limit, lambda batch: [""] * batch.num_rows)
 
 
+def of_images(batches: Batches, wanted: Collection[tuple[str, str]]) -> list[DerainRecord]:
+    """Return the rows with a key and an etag that are wanted, by key."""
+    found = []
+    for batch in batches:
+        images = zip(_values(batch, "key"), _values(batch, "etag"), strict=True)
+        found += batch.filter(pa.array([image in wanted for image in images], pa.bool_())).to_pylist()
+    return [DerainRecord(**row) for row in sorted(found, key=lambda row: row["key"])]
+
+
 def _smallest(
     batches: Batches, limit: int, ranks: Callable[[pa.RecordBatch], list[Any]]
 ) -> list[DerainRecord]:
@@ -41,7 +50,10 @@ def _smallest(
             ranks(batch), _values(batch, "key"), _values(batch, "etag"), range(batch.num_rows), strict=True
         )
         best = heapq.nsmallest(limit, ranked)
-        rows = [DerainRecord(**row) for row in batch.take([row for *_, row in best]).to_pylist()]
+        rows = [
+            DerainRecord(**row)
+            for row in batch.take(pa.array([row for *_, row in best], pa.int64())).to_pylist()
+        ]
         kept += [(rank, key, etag, record) for (rank, key, etag, _), record in zip(best, rows, strict=True)]
         kept = heapq.nsmallest(limit, kept, key=lambda entry: entry[:3])
     return [record for *_, record in kept]

@@ -29,11 +29,13 @@ from infra.storage.listing import (
     HALF_WRITTEN,
     LOOP,
     NOT_A_FILE,
+    STRAY_NAME,
     UNREADABLE,
     VANISHED,
     ListingRules,
 )
 from infra.storage.local_errors import translate_errors
+from infra.storage.stray_bytes import path_of, text_of
 from infra.storage.temporary_files import is_temporary
 
 logger = logging.getLogger(__name__)
@@ -153,6 +155,10 @@ class FolderWalk:
         if is_temporary(key):
             self._left_out.leave_object(HALF_WRITTEN)
             return
+        if "\\x" in key and path_of(self._root, key) != path:
+            logger.warning("left out: %s: bytes of its name are not text; rename it", printable(path))
+            self._left_out.leave_object(STRAY_NAME)
+            return
         if name in branch.links:
             self._refuse_link(path)
         try:
@@ -172,11 +178,6 @@ class FolderWalk:
             self._left_out.leave_object(UNREADABLE)
         elif is_link:
             self._left_out.leave_object(BROKEN_LINK)
-
-
-def text_of(name: str) -> str:
-    r"""Return a file name as text, in which bytes that are not UTF-8 become `\xNN`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _names(folder: str) -> tuple[list[str], frozenset[str]]:

@@ -17,6 +17,8 @@ FOLDER_MARKER = "folder marker"
 UNREADABLE = "unreadable"
 VANISHED = "vanished"
 LOOP = "link to a folder above"
+STRAY_NAME = "name that is not text"
+"""A file whose key does not lead back to it: see `infra.storage.stray_bytes`."""
 
 
 @dataclass(slots=True)

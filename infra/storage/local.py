@@ -1,15 +1,10 @@
-r"""`LocalLocation`, a folder on this machine as a location.
-
-File names that are not valid UTF-8 cannot be stored in a table: listings show their invalid bytes as `\xNN`, and
-such a key leads back to the file.
-"""
+"""`LocalLocation`, a folder on this machine as a location."""
 
 from __future__ import annotations
 
 import errno
 import logging
 import os
-import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -31,6 +26,7 @@ from infra.records import ImageRef, StoredObject
 from infra.storage.folder_walk import FolderWalk
 from infra.storage.listing import ListingRules
 from infra.storage.local_errors import translate_errors
+from infra.storage.stray_bytes import path_of
 from infra.storage.temporary_files import nearest_folder, sweep, temporary_name
 
 T = TypeVar("T")
@@ -48,7 +44,6 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
 }
-STRAY_BYTE = re.compile(rb"\\x([89a-f][0-9a-f])")
 
 
 class LocalLocation:
@@ -173,12 +168,9 @@ class LocalLocation:
         return os.path.join(self.url, *parts)
 
     def _find(self, key: str) -> str:
+        """Return the path of an existing file."""
         path = self._path(key)
-        if "\\x" not in key or os.path.lexists(path):
-            return path
-        encoded = STRAY_BYTE.sub(lambda match: bytes.fromhex(match[1].decode()), os.fsencode(path))
-        stray = os.fsdecode(encoded)
-        return stray if os.path.lexists(stray) else path
+        return path_of(self.url, key) if "\\x" in key else path
 
     def _retry(self, action: Callable[[], T], key: str, policy: RetryPolicy | None = None) -> T:
         url = printable(f"{self.url}/{key}" if key else self.url)

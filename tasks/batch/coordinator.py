@@ -17,6 +17,7 @@ from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding, probe_name_folding
 from tasks.batch.observing import FlowObserver, RunObserver
 from tasks.batch.planning.collisions import COLLISION, record_collisions
+from tasks.batch.planning.originals import refuse_originals
 from tasks.batch.planning.plan import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.planning.rivals import refuse_contested
 from tasks.batch.preflight import PreparedRun, refuse_full_disk
@@ -42,6 +43,8 @@ class BatchRequest:
     started_at: datetime
     selection: Selection
     redo: Redo
+    named_rejects: int = 0
+    """See `PlanRequest.named_rejects`."""
 
 
 def make_plan(
@@ -63,9 +66,9 @@ def make_plan(
     Raises
     ------
     PreflightFailed
-        If no image of the source matches the globs, or an output belongs to another image.
+        If no image of the source matches the globs, or an output belongs to another image or would replace one.
     """
-    selection = request.selection
+    selection = request.selection.apart_from(prepared.workspace, prepared.scope.source)
     if prepared.medium.frames and not selection.include:
         selection = replace(selection, include=("*",))  # keys of frames are numbers and have no image suffix
     plan_request = PlanRequest(
@@ -75,6 +78,7 @@ def make_plan(
         prepared.model.model_file.digest,
         prepared.medium.frames,
         folding or NameFolding(),
+        request.named_rejects,
     )
     left_out, destination = LeftOut(), prepared.scope.destination
     listing = prepared.source.refs(selection.rules(left_out, barred=destination))
@@ -86,6 +90,7 @@ def make_plan(
                 " --include selects others)"
             )
         refuse_contested(found.contest, catalog, prepared.scope)
+        refuse_originals(found, catalog, prepared.scope, frames=prepared.medium.frames)
     except BaseException:
         found.close()
         raise

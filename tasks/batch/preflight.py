@@ -29,6 +29,7 @@ class PreparedRun:
     source: Source
     medium: MediumSpec
     model: ResolvedModel
+    workspace: str
 
 
 def prepare(
@@ -71,7 +72,7 @@ def prepare(
         refuse_unshared_folders(settings, read=[found.base], written=[destination, settings.workspace])
     medium = MediumSpec(found.base, destination, export, settings.max_pixels, found.frames)
     scope = Scope(found.base, destination, export.label)
-    return PreparedRun(scope, found, medium, resolve(settings, model))
+    return PreparedRun(scope, found, medium, resolve(settings, model), settings.workspace)
 
 
 def refuse_at_once(

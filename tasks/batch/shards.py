@@ -214,7 +214,8 @@ class _ShardRun:
                 with self.clock.phase(Phase.AWAIT_PUT):
                     stored = put.result()
             except KeyRefused as refused:
-                self.reading.rejected.append((ref, str(refused)))
+                reason = f"its output cannot be written ({refused}); --redo rejected tries again"
+                self.reading.rejected.append((ref, reason))
             except STORAGE_ERRORS as error:
                 self.reading.fault(ref, error, self.reading.puts)
             except Exception as error:  # noqa: BLE001 - see Reading.unforeseen

@@ -23,6 +23,7 @@ from infra.storage.location import ObjectNotFound, open_location
 from infra.storage.zarr_store import create_array, open_array
 from tasks.codec.claims import describe_excess
 from tasks.codec.pictures import ImageRejected, Picture, PictureForm
+from tasks.media.frame_chunks import missing_chunks
 from tasks.media.medium import ARRAY_METADATA, FramesRefused, MediumSpec, is_array, metadata_key
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ class Frames:
 def list_frames(source: str) -> Iterator[ImageRef]:
     """List the frames of an array; the etag is the frame's index and a digest of the array's metadata.
 
-    The digest excludes the number of frames, so the earlier frames of a growing array stay done.
+    The digest excludes the number of frames, so the earlier frames of a growing array stay done. The etag of a
+    frame that lacks chunks has their number too, so the frame is derained again once they are written.
 
     Raises
     ------
@@ -106,8 +108,9 @@ def list_frames(source: str) -> Iterator[ImageRef]:
     metadata = json.loads(open_location(source).fetch(str(metadata_key(source))))
     metadata["shape"] = metadata["shape"][1:]
     digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()[:16]
-    for number in range(frames):
-        yield ImageRef(f"{number:0{FRAME_DIGITS}d}", f"{number}-{digest}", height * width * 3)
+    for number, missing in enumerate(missing_chunks(source, open_array(source))[:frames].tolist()):
+        lacks = f"-without-{missing}" if missing else ""
+        yield ImageRef(f"{number:0{FRAME_DIGITS}d}", f"{number}-{digest}{lacks}", height * width * 3)
 
 
 def refuse_oversized(source: str, settings: Settings) -> None:

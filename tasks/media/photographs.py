@@ -6,7 +6,8 @@ import numpy as np
 
 from infra.errors import ObjectArchived
 from infra.records import ImageRef, StoredObject
-from infra.storage.location import open_location
+from infra.storage.links import leads_into
+from infra.storage.location import KeyRefused, is_local, open_location
 from tasks.codec import (
     ImageRejected,
     Picture,
@@ -67,7 +68,16 @@ class Photographs:
         return dropped(picture, self._spec.export)
 
     def put(self, key: str, data: bytes) -> StoredObject:
-        """Put one object."""
+        """Put one object; refuse a folder of the destination that leads back into the source.
+
+        Raises
+        ------
+        KeyRefused
+            If the output would be written among the photographs of the source, and might replace one.
+        """
+        source, destination = self._spec.source, self._spec.destination
+        if is_local(source) and is_local(destination) and leads_into(destination, key, source):
+            raise KeyRefused(f"{destination}/{key} leads into the source {source}: remove the link")
         return self._destination.put(key, data)
 
     def output(self, key: str) -> np.ndarray:

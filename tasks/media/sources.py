@@ -6,7 +6,8 @@ import fnmatch
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from glob import escape
 from itertools import islice
 
 from infra.errors import STORAGE_ERRORS, ItemRejected, KeyRefused
@@ -67,6 +68,19 @@ class Selection:
     """Exclude included keys that match one of these."""
     limit: int | None = None
     """Take only this many objects from the start of the listing, so that a second run changes nothing."""
+
+    def apart_from(self, workspace: str, base: str) -> Selection:
+        """Return a selection without a workspace below the source, whose photographs are samples and test images.
+
+        Parameters
+        ----------
+        workspace : str
+            URL of the workspace.
+        base : str
+            URL that keys are relative to.
+        """
+        inside = workspace.removeprefix(f"{base.rstrip('/')}/")
+        return self if inside == workspace else replace(self, exclude=(*self.exclude, f"{escape(inside)}/"))
 
     def predicate(self) -> Callable[[str], bool]:
         """Compile the globs to a predicate on keys."""
@@ -146,7 +160,10 @@ class Selection:
 
     def _is_leftover(self, key: str) -> bool:
         include = " ".join(self.include).lower()
-        return any(name.lower() not in include for name in leftover_names(key))
+        return any(
+            name.lower() not in include and escape(name).lower() not in include
+            for name in leftover_names(key)
+        )
 
 
 def open_source(source: str) -> Source:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from infra.catalog.delta.attempts import CatalogError
@@ -10,16 +11,21 @@ from infra.catalog.delta.conditions import all_of, quoted
 from infra.catalog.delta.schema import VERSION
 from infra.catalog.derained import Catalog
 from infra.dask.shared_folders import refuse_unshared_folders
+from infra.errors import STORAGE_ERRORS, ObjectNotFound
 from infra.records import DERAINED, ImageRef
 from infra.settings import Settings, absolute_url
 from infra.storage.lease import check_workspace
-from infra.storage.listing import ListingRules
+from infra.storage.listing import LeftOut, ListingRules
 from tasks.media.medium import is_array
-from tasks.media.sources import Selection, Source, readable_source, refuse_oversized
+from tasks.media.sources import Selection, Source, open_source, readable_source, refuse_oversized
 from tasks.refusals import PreflightFailed
+
+logger = logging.getLogger(__name__)
 
 CATALOG = "catalog"
 """The source name that stands for the catalog; write `./catalog` for a folder of that name."""
+REMOVED = "derained, and removed since"
+CHANGED = "derained, and changed since"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,8 @@ def readable_sources(
         raise PreflightFailed("no source: give --source or set DERAIN_SOURCE")
     found = readable_source(url)
     refuse_oversized(found, settings)
-    return [IngestSource(found, everything if found.frames else selection)]
+    chosen = everything if found.frames else selection
+    return [IngestSource(found, chosen.apart_from(settings.workspace, found.base))]
 
 
 def _derained_sources(settings: Settings, where: str | None) -> list[Source]:
@@ -96,6 +103,28 @@ def _derained_source(catalog: Catalog, name: str, condition: str | None) -> Sour
         columns = ["key", "etag", "size_bytes", VERSION, "derained_at"]
         rows = catalog.frame(None, columns, all_of(condition, f"source = {quoted(name)}"))
         latest = rows.sort("key", VERSION, "derained_at").unique("key", keep="last", maintain_order=True)
-        return map(ImageRef, latest["key"], latest["etag"], latest["size_bytes"])
+        derained = [*map(ImageRef, latest["key"], latest["etag"], latest["size_bytes"])]
+        return _unchanged(name, derained, rules.left_out)
 
     return Source(name, refs, frames=is_array(name))
+
+
+def _unchanged(source: str, derained: Sequence[ImageRef], left_out: LeftOut) -> Iterator[ImageRef]:
+    """Yield the images that are still at their source as they were derained; count the others as left out."""
+    try:
+        sizes = _listed_sizes(source, {ref.key for ref in derained})
+    except STORAGE_ERRORS as error:
+        logger.warning("%s cannot be listed; its images are assumed to be there: %s", source, error)
+        sizes = {ref.key: ref.size_bytes for ref in derained}
+    for ref in derained:
+        if sizes.get(ref.key) == ref.size_bytes:
+            yield ref
+        else:
+            left_out.leave_object(CHANGED if ref.key in sizes else REMOVED)
+
+
+def _listed_sizes(source: str, keys: Set[str]) -> dict[str, int]:
+    try:
+        return {ref.key: ref.size_bytes for ref in open_source(source).refs() if ref.key in keys}
+    except ObjectNotFound:  # a bucket or folder that was removed
+        return {}

@@ -136,6 +136,9 @@ class Reading:
         """Reject an image if a second fetch returns the same bytes; storage may have returned damaged ones."""
         try:
             is_same = self.medium.fetch(ref) == data
+        except KeyRefused as error:  # replaced by a folder since the first fetch
+            self.unfinished.append(Unfinished(ref.key, str(error)))
+            return
         except Exception as error:  # noqa: BLE001 - see unforeseen
             self._fetch_failed(ref, error)
             return
@@ -155,8 +158,10 @@ class Reading:
 
     def _fetch_failed(self, ref: ImageRef, error: Exception) -> None:
         """Reject an image that can never be fetched; leave it pending after any other failure."""
-        if isinstance(error, ItemRejected | KeyRefused):
+        if isinstance(error, ItemRejected):
             self.rejected.append((ref, str(error)))
+        elif isinstance(error, KeyRefused):
+            self.rejected.append((ref, f"not a file that can be read ({error})"))
         elif isinstance(error, STORAGE_ERRORS):
             self.fault(ref, error, self.fetches)
         else:

@@ -15,6 +15,7 @@ from flows.derain_batch import derain_batch
 from flows.running import command_line
 from flows.status import status
 from infra.catalog.derained import Catalog
+from infra.storage.location import open_location
 from tests.support.samples.records import rejected
 from tests.support.worlds.batch import changed_photo, model_path
 
@@ -37,8 +38,11 @@ def test_the_lines_of_status_are_escaped(
     source.mkdir()
     (source / "x.png").write_bytes(changed_photo(1))
     monkeypatch.setenv("DERAIN_WORKSPACE", str(tmp_path / "workspace"))
+    (source / HOSTILE).touch()
+    (empty,) = (ref for ref in open_location(str(source)).list() if ref.size_bytes == 0)
     place = {"source": str(source), "destination": str(destination), "export": "same-q92"}
-    Catalog(str(tmp_path / "workspace")).commit([rejected(HOSTILE, **place)], replace=False)
+    row = rejected(HOSTILE, empty.etag, **place)
+    Catalog(str(tmp_path / "workspace")).commit([row], replace=False)
     status(str(source), str(destination), str(model_path(tmp_path)), "same", 92, 20)
     said = capsys.readouterr().out
     assert f"rejected  {SHOWN}: zero bytes" in said

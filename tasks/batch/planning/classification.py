@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import nsmallest
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ import polars as pl
 from infra.catalog.derained import Catalog
 from infra.errors import ARCHIVED
 from infra.records import ImageRef
-from tasks.batch.planning.collisions import Candidate, ClaimedNames, Collision, settle
+from tasks.batch.planning.collisions import COLLISION, Candidate, ClaimedNames, Collision, settle
 from tasks.batch.planning.done_index import DoneIndex, RowNames, Verdict
 from tasks.batch.planning.made_by import MadeBy
 from tasks.batch.planning.ownership import Mask, Owners, image_hashes
@@ -45,6 +46,8 @@ class Classifier:
         self.rejected_for: Counter[str] = Counter()
         self.contest = Contest()
         self.collisions: tuple[Collision, ...] = ()
+        self.rejects: list[ImageRef] = []
+        """The first images by key that stay rejected; see `PlanRequest.named_rejects`."""
         self._request = request
         self._models = names.models
         self._pending = pending
@@ -73,9 +76,14 @@ class Classifier:
             verdict = index.look_up(images["key"], images["etag"])
             stale = self._models.stale(verdict.numbers, self._request.model_digest) & verdict.derained
             to_do = ~self._done(verdict, stale) | _restored(images, verdict, index)
+            collided = ~to_do & self._collided(verdict, index)
+            to_do |= collided
             self._count(verdict, stale, to_do)
             self.rejected_for += index.count_reasons(verdict, ~to_do)
-            self._keep(images, verdict.has_row, to_do, owners, claimed)
+            self._name_rejects(images, verdict.rejected & ~to_do)
+            self._keep(
+                images.filter(pl.Series(to_do)), verdict.has_row[to_do], collided[to_do], owners, claimed
+            )
 
     def finish(self, catalog: Catalog) -> None:
         """Decide which candidates collide, after the whole listing has been added."""
@@ -84,8 +92,11 @@ class Classifier:
         settled = settle(
             self._candidates, self._pending_images(), catalog, self._request.scope, self._request.folding
         )
-        self.collisions = settled.collisions
-        self.counts["colliding"] = len(settled.collisions)
+        self.collisions = tuple(each for each in settled.collisions if not each.is_recorded)
+        self.counts["colliding"] = len(self.collisions)
+        recorded = len(settled.collisions) - len(self.collisions)
+        self.counts["done"] += recorded
+        self.rejected_for += Counter({COLLISION: recorded})
         for part in chunks(settled.free, CHUNK):
             self._append([image.ref for image in part], [image.has_row for image in part])
 
@@ -95,6 +106,17 @@ class Classifier:
         if self._request.redo == "stale":
             stays_derained &= ~stale
         return stays_rejected | stays_derained
+
+    def _collided(self, verdict: Verdict, index: DoneIndex) -> Mask:
+        """Return which images collided in an earlier run; their rivals may have been renamed or removed since."""
+        if not self._request.folding:  # also a caller that only reads, and does not know how names are folded
+            return np.zeros(len(verdict.rejected), np.bool_)
+        return index.is_rejected_for(verdict, COLLISION)
+
+    def _name_rejects(self, images: pl.DataFrame, rejected: Mask) -> None:
+        if self._request.named_rejects:
+            named = [*self.rejects, *to_refs(images.filter(pl.Series(rejected)))]
+            self.rejects = nsmallest(self._request.named_rejects, named, key=lambda ref: ref.key)
 
     def _count(self, verdict: Verdict, stale: Mask, to_do: Mask) -> None:
         masks = {
@@ -115,10 +137,9 @@ class Classifier:
         self._made = made
 
     def _keep(
-        self, images: pl.DataFrame, has_row: Mask, to_do: Mask, owners: Owners, claimed: ClaimedNames
+        self, images: pl.DataFrame, has_row: Mask, collided: Mask, owners: Owners, claimed: ClaimedNames
     ) -> None:
-        """Queue the pending images of a chunk, except colliding ones."""
-        images, has_row = images.filter(pl.Series(to_do)), has_row[to_do]
+        """Queue the images to do of a chunk, except colliding ones."""
         if images.is_empty():
             return
         refs, outputs = to_refs(images), self._request.output_urls(images["key"])
@@ -128,7 +149,7 @@ class Classifier:
             colliding = contested & ~same_name
             colliding |= claimed.claim(outputs, ~colliding)
             self._candidates += [
-                Candidate(refs[at], outputs[at], bool(has_row[at]))
+                Candidate(refs[at], outputs[at], bool(has_row[at]), bool(collided[at]))
                 for at in np.flatnonzero(colliding).tolist()
             ]
             refs = [ref for ref, collides in zip(refs, colliding, strict=True) if not collides]

@@ -19,12 +19,19 @@ from infra.storage.name_folding import NameFolding
 from tasks.batch.planning.ownership import Mask
 from tasks.batch.planning.rivals import Rival, is_same_file, read_rivals, still_exists
 from tasks.media.key_hashes import CHUNK, Hashes, chunks, find, hash_texts
+from tasks.readable import short_reason
 
 if TYPE_CHECKING:
     from tasks.batch.shards import ShardJob
 
 COLLISION = "collides with another name"
 """The reason in the counts of a run; each row names the other image."""
+_BEGIN = "collides with "
+
+
+def counted_reason(reason: str | None) -> str:
+    """Return the reason under which a rejected row is counted, without the names and figures of its image."""
+    return COLLISION if reason and reason.startswith(_BEGIN) else short_reason(reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,8 @@ class Candidate:
     """URL of its output."""
     has_row: bool
     """Whether a row with its identity exists."""
+    was_rejected: bool = False
+    """Whether that row rejects it because of a collision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,8 @@ class Collision:
 
     ref: ImageRef
     reason: str
+    is_recorded: bool = False
+    """Whether an earlier run has rejected it for a collision."""
 
 
 @dataclass(slots=True)
@@ -107,7 +118,8 @@ def settle(
             first_of[name] = candidate.ref.key
             free.append(candidate)
         else:
-            collisions.append(Collision(candidate.ref, f"collides with {other} ({_why(folding)})"))
+            reason = f"{_BEGIN}{other} ({_why(folding)})"
+            collisions.append(Collision(candidate.ref, reason, candidate.was_rejected))
     return Settled(tuple(collisions), tuple(free))
 
 

@@ -13,11 +13,11 @@ import polars as pl
 from infra.catalog.delta.schema import VERSION
 from infra.storage.listing import OTHER_REASONS
 from infra.storage.name_folding import NameFolding
+from tasks.batch.planning.collisions import counted_reason
 from tasks.batch.planning.made_by import ModelNumbers
 from tasks.batch.planning.output_listing import GONE, REPLACED, as_bytes, columns, output_urls
 from tasks.batch.planning.ownership import ORDER_BYTES, Mask, Owners, row_orders
 from tasks.media.key_hashes import Hashes, ShortHashes, find, hash_pairs, hash_texts, short_hashes
-from tasks.readable import short_reason
 
 COLUMNS = (
     "key", "etag", "status", "reason", "destination", "output_key", "model_name", "model_version", "model_digest",
@@ -159,8 +159,8 @@ class ReasonNames:
         return np.fromiter(map(number_of.__getitem__, reasons), np.uint16, len(reasons))
 
     def number(self, reason: str | None) -> int:
-        """Return the number of a reason, ignoring the figures that it has in brackets."""
-        name = short_reason(reason)
+        """Return the number of a reason; see `counted_reason`."""
+        name = counted_reason(reason)
         if name in self.numbers or len(self.numbers) < self.MOST:
             return self.numbers.setdefault(name, len(self.numbers))
         return 0

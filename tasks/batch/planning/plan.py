@@ -10,7 +10,7 @@ The preflight refuses a destination inside its source, so planning does not chec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -98,6 +98,7 @@ class Plan:
         contest: Contest | None = None,
         collisions: tuple[Collision, ...] = (),
         catalog_version: int | None = None,
+        rejects: Sequence[ImageRef] = (),
     ) -> None:
         self.counts = counts
         self.contest = contest or Contest()
@@ -106,6 +107,8 @@ class Plan:
         """Images to be rejected, because the destination folds their output names to those of others."""
         self.catalog_version = catalog_version
         """Version of the catalog just before it was read; None if there was no catalog."""
+        self.rejects = tuple(rejects)
+        """The first images by key that stay rejected; see `PlanRequest.named_rejects`."""
         self._pending = pending
 
     def __enter__(self) -> Self:
@@ -176,7 +179,7 @@ def plan(
     counts = PlanCounts(
         **found.counts, rejected_for=found.rejected_for, left_out=left_out, made_by=found.made_by
     )
-    return Plan(counts, pending, found.contest, found.collisions, version)
+    return Plan(counts, pending, found.contest, found.collisions, version, found.rejects)
 
 
 def _streams(

@@ -28,6 +28,8 @@ class PlanRequest:
     """Whether the source is a Zarr array."""
     folding: NameFolding = field(default_factory=NameFolding)
     """How the destination folds names."""
+    named_rejects: int = 0
+    """Number of images that stay rejected to return with the plan, the first by key."""
 
     def destination_urls(self, keys: pl.Series) -> pl.Series:
         """Return the URLs of objects of the destination."""

@@ -64,12 +64,17 @@ def refuse_contested(contest: Contest, catalog: Catalog, scope: Scope) -> None:
         if rival is None or not still_exists(rival):
             continue
         ours, theirs = f"{scope.source}/{ref.key}", f"{rival.source}/{rival.key}"
+        if ours == theirs and scope.source != rival.source:
+            raise PreflightFailed(
+                f"{printable(ours)} was derained to {printable(output)} as a photograph of"
+                f" {printable(rival.source)}{_more(contest)}:"
+                " name that source, choose another destination, or leave it out with --exclude"
+            )
         if scope.export != rival.export:
             ours, theirs = f"{ours} (exported as {scope.export})", f"{theirs} (as {rival.export})"
-        more = f" ({contest.images:,} images are affected)" if contest.images > 1 else ""
         raise PreflightFailed(
-            f"{printable(ours)} and {printable(theirs)} would both be written to {printable(output)}{more}:"
-            " choose another destination for one of them, or leave one out with --exclude"
+            f"{printable(ours)} and {printable(theirs)} would both be written to {printable(output)}"
+            f"{_more(contest)}: choose another destination for one of them, or leave one out with --exclude"
         )
     if contest.images:
         logger.warning(
@@ -77,6 +82,10 @@ def refuse_contested(contest: Contest, catalog: Catalog, scope: Scope) -> None:
             scope.destination,
             contest.images,
         )
+
+
+def _more(contest: Contest) -> str:
+    return f" ({contest.images:,} images are affected)" if contest.images > 1 else ""
 
 
 def read_rivals(

@@ -56,10 +56,35 @@ def test_files_of_one_folder_are_taken_literally(here: Path) -> None:
     )
 
 
-def test_one_object_of_a_bucket_is_taken_alone() -> None:
-    assert understand(["s3://bucket/rainy/x.jpg", "s3://bucket/out"], "same") == Collection(
-        "s3://bucket/rainy", "s3://bucket/out", ("x.jpg",)
+@pytest.mark.parametrize("name", ["x.jpg", "x.MPO", "x.jfif"])
+def test_one_object_of_a_bucket_is_taken_alone(name: str) -> None:
+    assert understand([f"s3://bucket/rainy/{name}", "s3://bucket/out"], "same") == Collection(
+        "s3://bucket/rainy", "s3://bucket/out", (name,)
     )
+
+
+def test_links_to_one_photograph_have_outputs_of_their_own_next_to_the_links(here: Path) -> None:
+    (here / "links").mkdir()
+    for name in ("x.jpg", "y.jpg"):
+        (here / "links" / name).symlink_to(here / "photo.jpg")
+    (here / "links" / "z.png").symlink_to(here / "rainy" / "a.png")
+    assert understand(["links/x.jpg"], "same") == OnePhotograph(
+        here / "links" / "x.jpg", here / "links" / "x-derained.jpg", "same"
+    )
+    assert understand(["links/x.jpg", "out"], "same") == OnePhotograph(
+        here / "links" / "x.jpg", here / "out" / "x.jpg", "same"
+    )
+    assert understand(["links/x.jpg", "links/y.jpg", "links/z.png", "out"], "same") == Collection(
+        str(here / "links"), str(here / "out"), ("x.jpg", "y.jpg", "z.png")
+    )
+    with pytest.raises(ArgumentRefused, match="is the photograph itself"):
+        understand(["links/x.jpg", "photo.jpg"], "same")
+
+
+def test_a_link_to_a_manifest_is_the_manifest(here: Path) -> None:
+    (here / "today.csv").write_text("key,etag,size")
+    (here / "list").symlink_to(here / "today.csv")
+    assert understand(["list", "out"], "same") == Collection(str(here / "today.csv"), str(here / "out"))
 
 
 @pytest.mark.parametrize(
@@ -75,6 +100,10 @@ def test_one_object_of_a_bucket_is_taken_alone() -> None:
         (["s3://b/x", "s3://b/x/out"], "s3://b/x/out lies inside s3://b/x: "),
         (["s3://b/x"], "s3://b/x: say where the derained photographs go"),
         (["photo.jpg", "./photo.jpg"], "photo.jpg is the photograph itself"),
+        (["s3://b/x.jpg", "y.jpg"], "y.jpg: an output from or to a bucket keeps the name of its photograph"),
+        (["photo.jpg", "s3://b/y.jpg"], "s3://b/y.jpg: an output from or to a bucket keeps the name"),
+        (["s3://b/x.jpg", "photo.jpg"], "photo.jpg: the last place is where derained photographs go"),
+        (["/"], "/: say where the derained photographs go"),
         (["photo.jpg", "x.gif"], "x.gif: an output is .png, .jpg, or named like its source"),
         (["rainy/a.png", "photo.jpg", "out"], "photo.jpg is in another folder than rainy/a.png"),
         (["photo.jpg", "rainy/a.png", "photo.jpg", "out"], "rainy/a.png is in another folder than photo.jpg"),

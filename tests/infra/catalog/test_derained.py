@@ -21,7 +21,7 @@ from infra.catalog.delta.table import WorkspaceRefused
 from infra.catalog.derained import TABLE, Catalog
 from infra.records import DerainRecord, Scope
 from infra.storage.credentials import delta_options
-from tests.support.samples.records import SCOPE, record, rejected
+from tests.support.samples.records import SCOPE, record, ref, rejected
 from tests.support.servers import forked
 
 
@@ -58,6 +58,14 @@ def test_rows_come_back_as_they_were(catalog):
     catalog.commit(rows, replace=False)
     assert catalog.sample(SCOPE, 9) == [rows[0]]
     assert catalog.rejected(SCOPE, 9) == [rows[1]]
+
+
+def test_rejected_rows_are_found_by_key_and_etag(catalog):
+    rows = [rejected("b"), rejected("a"), record("c")]
+    catalog.commit([*rows, rejected("a", "e2")], replace=False)
+    assert catalog.rejected_images(SCOPE, [ref("b"), ref("a"), ref("c"), ref("d")]) == [rows[1], rows[0]]
+    assert catalog.rejected_images(SCOPE, [ref("d")]) == catalog.rejected_images(SCOPE, []) == []
+    assert catalog.rejected(SCOPE, 0) == []
 
 
 def test_committing_twice_adds_nothing(catalog):

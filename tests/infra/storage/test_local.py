@@ -14,6 +14,7 @@ from typing import NoReturn
 import pytest
 
 from infra.errors import AccessDenied, RetryPolicy
+from infra.storage.listing import LeftOut, ListingRules
 from infra.storage.local import LocalLocation
 from infra.storage.location import KeyRefused, ObjectNotFound, StorageError, open_location
 
@@ -132,6 +133,35 @@ def test_names_that_are_not_utf8_can_be_listed_and_fetched(folder: Path) -> None
     (folder / "\\xff.jpg").write_bytes(b"literal")
     assert keys(folder) == ["\\xff.jpg", "caf\\xe9/\\xff.jpg"]
     assert [opened(folder).fetch(key) for key in keys(folder)] == [b"literal", b"raw"]
+
+
+@pytest.mark.parametrize(
+    ("stray", "literal"),
+    [
+        (b"p\xff.jpg", "p\\xff.jpg"),
+        (b"day\xff/p.jpg", "day\\xff/p.jpg"),
+        (b"p\\xe9\xff.jpg", "q.jpg"),
+        (b"day\\xe9/\xff.jpg", "q.jpg"),
+    ],
+)
+def test_a_name_that_does_not_lead_back_to_its_file_is_left_out(
+    folder: Path, stray: bytes, literal: str
+) -> None:
+    for path in (Path(os.fsdecode(os.fsencode(folder) + b"/" + stray)), folder / literal):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(os.fsencode(path))
+    left_out = LeftOut()
+    assert [ref.key for ref in opened(folder).list(ListingRules(left_out))] == [literal]
+    assert left_out.objects == {"name that is not text": 1}
+    assert opened(folder).fetch(literal) == os.fsencode(folder / literal)
+
+
+def test_names_in_a_folder_whose_own_name_looks_like_bytes_are_found(folder: Path) -> None:
+    inner = folder / "a\\xe9"
+    inner.mkdir()
+    Path(os.fsdecode(os.fsencode(inner) + b"/\xff.jpg")).write_bytes(b"raw")
+    assert keys(inner) == ["\\xff.jpg"]
+    assert opened(inner).fetch("\\xff.jpg") == b"raw"
 
 
 def test_a_missing_folder_is_missing(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,7 +24,7 @@ from tasks.batch.planning.plan import PlanCounts, PlanRequest, plan
 from tasks.media.sources import Selection, open_source
 from tests.support.samples.records import record as derained
 from tests.support.samples.records import rejected
-from tests.support.worlds.batch import World
+from tests.support.worlds.batch import World, changed_photo
 
 Make = Callable[[Path], None]
 
@@ -77,6 +78,15 @@ def test_the_sum_of_what_is_said_is_the_number_of_objects(
     assert counts.objects <= there
     assert counts.derained + sum(counts.rejected_for.values()) + counts.pending == counts.listed
     assert_adds_up(plan_line(counts), counts.objects)
+
+
+def test_the_photographs_of_a_workspace_in_the_source_are_left_out(world: World) -> None:
+    world.put("a.png", changed_photo(1))
+    world.put("var/samples/b.png", changed_photo(2))
+    inside = replace(world, settings=world.settings.model_copy(update={"workspace": f"{world.source}/var"}))
+    summary = inside.derain()
+    assert (summary.counts.derained, summary.counts.left_out.folders) == (1, {"excluded": 1})
+    assert list(world.outputs()) == ["a.png"]
 
 
 def test_the_line_of_status_says_which_models_made_what_is_done() -> None:

@@ -14,6 +14,7 @@ from tasks.workers.reading import FAULTS_IN_A_ROW
 from tasks.workers.timing import IMAGE_PHASES, IN_BACKGROUND, Phase
 from tests.support.worlds.shards import Derain, Memory, left_of, rows_of
 
+UNWRITTEN = "its output cannot be written (x is a folder); --redo rejected tries again"
 TIME_OUT = StorageError("mem://in/x: time-out (gave up after 7 attempts)")
 
 
@@ -62,21 +63,21 @@ def test_a_row_says_what_its_output_lacks(derain: Derain) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "error", "fetches"),
+    ("what", "error", "fetches", "reason"),
     [
-        ("name", ImageRejected("the key is an absolute path"), 1),
-        ("fetch", KeyRefused("name too long"), 1),
-        ("decode", ImageRejected("truncated JPEG"), 2),
-        ("encode", ImageRejected("too large for JPEG"), 2),
-        ("put", KeyRefused("a folder is in the way"), 1),
+        ("name", ImageRejected("the key is an absolute path"), 1, "the key is an absolute path"),
+        ("fetch", KeyRefused("name too long"), 1, "not a file that can be read (name too long)"),
+        ("decode", ImageRejected("truncated JPEG"), 2, "truncated JPEG"),
+        ("encode", ImageRejected("too large for JPEG"), 2, "too large for JPEG"),
+        ("put", KeyRefused("x is a folder"), 1, UNWRITTEN),
     ],
 )
 def test_a_fault_of_an_image_is_a_row_with_its_reason(
-    derain: Derain, what: str, error: Exception, fetches: int
+    derain: Derain, what: str, error: Exception, fetches: int, reason: str
 ) -> None:
     memory = Memory({(what, "c", 1): error})
     result = derain("abcde", memory)
-    assert rows_of(result, "rejected") == {"c": str(error)}
+    assert rows_of(result, "rejected") == {"c": reason}
     assert set(rows_of(result, "derained")) == set("abde")
     assert result.unfinished == ()
     assert set(memory.puts) == {"a.png", "b.png", "d.png", "e.png"}
@@ -120,6 +121,13 @@ def test_an_image_is_rejected_only_if_it_is_the_same_when_fetched_again(derain: 
     archived = derain("abc", Memory({**rejected, ("fetch", "b", 2): ObjectArchived()}))
     assert rows_of(archived, "rejected") == {"b": ARCHIVED}
     assert set(rows_of(archived, "derained")) == {"a", "c"}
+
+
+def test_an_image_that_became_a_folder_since_its_first_fetch_stays_pending(derain: Derain) -> None:
+    since = KeyRefused("b is a folder, not a file")
+    result = derain("abc", Memory({("decode", "b", 1): ImageRejected("truncated"), ("fetch", "b", 2): since}))
+    assert left_of(result) == {"b": str(since)}
+    assert set(rows_of(result, "derained")) == {"a", "c"}
 
 
 def test_after_faults_in_a_row_the_rest_is_left_untried(derain: Derain) -> None:

@@ -17,6 +17,7 @@ from tasks.codec import ImageRejected
 from tasks.codec.exports import Export
 from tasks.media.frames import Frames, list_frames
 from tasks.media.medium import MediumSpec
+from tasks.refusals import PreflightFailed
 from tasks.workers.loaded import StagedModel, loaded_engine, stage_model
 from tests.support.worlds.batch import PATIENCE, World, frames, model_path, outputs
 from tests.support.worlds.films import film
@@ -133,6 +134,41 @@ def test_new_frames_of_an_array_that_grows_are_derained(world: World) -> None:
     assert first == {key: after[key] for key in first}
 
 
+UNWRITTEN: dict[str, dict[str, Any]] = {
+    **LAYOUTS,
+    "v2": {"chunks": (1, 24, 32, 3), "zarr_format": 2},
+    "v2 in folders": {"chunks": (2, 10, 32, 3), "chunk_key_encoding": {"name": "v2", "separator": "/"}},
+}
+
+
+@pytest.mark.parametrize("layout", UNWRITTEN)
+def test_frames_of_an_array_that_is_filled_later_are_derained_once_they_are_written(
+    world: World, layout: str
+) -> None:
+    pictures = frames(FILM[0])
+    array = film(world, np.zeros_like(pictures), **UNWRITTEN[layout])
+    step = (array.shards or array.chunks)[0]
+    begun = 4 // step * step  # whole chunks, as a writer appends them
+    array[:begun] = pictures[:begun]
+    assert world.derain().counts.derained == 7
+    assert world.derain().counts.done_before == 7
+    array[begun:] = pictures[begun:]
+    filled = world.derain()
+    assert (filled.counts.done_before, filled.counts.derained) == (begun, 7 - begun)
+    np.testing.assert_array_equal(_result(world), _derained(world, pictures))
+    assert world.derain().counts.done_before == 7
+
+
+def test_a_frame_that_is_half_written_is_derained_again_once_it_is_whole(world: World) -> None:
+    pictures = frames(2)
+    array = film(world, np.zeros_like(pictures), chunks=(1, 10, 32, 3))
+    array[0], array[1, :10] = pictures[0], pictures[1, :10]
+    assert world.derain().counts.derained == 2
+    array[1] = pictures[1]
+    assert world.derain().counts.derained == 1
+    np.testing.assert_array_equal(_result(world), _derained(world, pictures))
+
+
 def test_another_array_at_the_same_url_is_derained_again(world: World) -> None:
     film(world, frames(3))
     world.derain()
@@ -140,6 +176,17 @@ def test_another_array_at_the_same_url_is_derained_again(world: World) -> None:
     film(world, other, attributes={"camera": "turned"})
     assert world.derain().counts.derained == 3
     np.testing.assert_array_equal(_result(world), _derained(world, other))
+
+
+def test_source_and_destination_swapped_are_refused(world: World) -> None:
+    film(world, frames(2))
+    world.derain()
+    with pytest.raises(PreflightFailed, match="swapped"):
+        world.derain(source=str(world.destination), destination=str(world.source))
+    twice = str(world.root / "twice")
+    assert world.derain(source=str(world.destination), destination=twice).counts.derained == 2
+    other = str(model_path(world.root, seed=1))
+    assert world.derain(model=other, redo="stale").counts.derained == 2
 
 
 def test_globs_and_limit_choose_frames(world: World) -> None:

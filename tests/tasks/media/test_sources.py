@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from glob import escape
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,28 @@ def test_an_include_glob_that_names_a_leftover_takes_it():
     is_selected = Selection(include=("#recycle/*.jpg",)).predicate()
     assert is_selected("#recycle/a.jpg")
     assert not is_selected("#recycle/@eaDir/a.jpg")
+
+
+def test_a_leftover_that_is_named_by_an_escaped_glob_is_taken():
+    key = "~$a[1].jpg"
+    assert Selection(include=(escape(key),)).predicate()(key)
+
+
+@pytest.mark.parametrize("name", ["var", "a[b]*", "deep/var"])
+@pytest.mark.parametrize("base", ["/photos", "s3://photos"])
+def test_a_workspace_below_the_source_is_left_out(name: str, base: str):
+    chosen = Selection(exclude=("x/*",)).apart_from(f"{base}/{name}", base)
+    closed, takes = chosen.rules(LeftOut()).closed, chosen.predicate()
+    assert closed(f"{name}/") == "excluded"
+    assert not takes(f"{name}/samples/rainy/a.png")
+    assert not takes("x/a.png")
+    assert takes(f"{name}-2/a.png")
+    assert closed("variety/") is None
+
+
+@pytest.mark.parametrize("workspace", ["/photos", "/elsewhere/var", "/photos-2/var", "s3://photos/var", "/"])
+def test_a_workspace_elsewhere_changes_nothing(workspace: str):
+    assert Selection().apart_from(workspace, "/photos") == Selection()
 
 
 def test_the_documents_name_every_kind_of_leftover():

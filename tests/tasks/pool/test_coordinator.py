@@ -174,6 +174,22 @@ def test_images_of_the_catalog_that_meet_a_condition_are_ingested(world: IngestW
         world.ingest("catalog", "drizzle > 1")
 
 
+def test_derained_images_that_were_removed_or_changed_since_are_left_out(world: IngestWorld) -> None:
+    for number in range(3):
+        world.put(f"{number}.png", scene(number))
+    rows = [
+        record(ref.key, ref.etag, source=str(world.source), size_bytes=ref.size_bytes)
+        for ref in open_location(str(world.source)).list()
+    ]
+    gone = record("x.png", source=str(world.root / "gone"))
+    Catalog(world.settings.workspace).commit([*rows, gone], replace=False)
+    (world.source / "0.png").unlink()
+    world.put_bytes("1.png", b"something else")
+    summary = world.ingest("catalog")
+    assert (summary.state, summary.accepted, summary.pending) == ("Completed", 1, 0)
+    assert summary.left_out.objects == {"derained, and removed since": 2, "derained, and changed since": 1}
+
+
 @pytest.fixture
 def bucket_world(moto: str, tmp_path: Path) -> IngestWorld:
     open_location(moto).put("warm", b"the preflight has little patience with what is loaded first")

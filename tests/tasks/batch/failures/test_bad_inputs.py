@@ -192,6 +192,20 @@ def test_a_key_in_a_manifest_that_is_not_a_file_is_a_row(world: World) -> None:
         assert f"{name} is {kind}, not a file" in str(world.reasons()[name])
 
 
+def test_a_link_in_the_destination_that_leads_into_the_source_replaces_no_photograph(world: World) -> None:
+    for key in ("a/x.png", "b/x.png"):
+        world.put(key, PNG)
+    (world.source / "b" / "y.png").symlink_to(world.source / "b" / "x.png")
+    (world.destination / "b").mkdir(parents=True)
+    (world.destination / "a").symlink_to(world.source / "b")
+    (world.destination / "b" / "x.png").symlink_to(world.source / "b" / "x.png")
+    summary = world.derain()
+    assert (summary.counts.derained, summary.counts.rejected) == (2, 1)
+    assert f"derained/a/x.png leads into the source {world.source}" in str(world.reasons()["a/x.png"])
+    assert (world.source / "b" / "x.png").read_bytes() == PNG
+    assert not (world.destination / "b" / "x.png").is_symlink()
+
+
 def test_a_name_too_long_for_an_output_is_a_row(world: World) -> None:
     """A valid key in a bucket may be too long for a file name, especially with a new suffix."""
     longest = "x" * 251 + ".jpg"

@@ -24,7 +24,7 @@ from tasks.refusals import PreflightFailed
 from tasks.waves.executors import in_process
 from tests.support.samples.images import encoded, picture
 from tests.support.samples.records import SCOPE, record, ref
-from tests.support.worlds.batch import World, changed_photo, model_path
+from tests.support.worlds.batch import World, changed_photo, model_path, outputs
 from tests.support.worlds.batch_driver import derain
 
 IGNORES_CASE = NameFolding(ignores_case=True)
@@ -76,6 +76,43 @@ def test_two_destinations_that_hold_one_output_are_refused(world: World) -> None
     (other / "x.png").write_bytes(changed_photo(2))
     with pytest.raises(PreflightFailed, match=r"would both be written to .*/derained/sub/x\.png"):
         world.derain(source=str(other), destination=str(world.destination / "sub"))
+
+
+def test_a_photograph_that_was_derained_as_part_of_another_source_is_named_once(world: World) -> None:
+    world.put("day/a.png", changed_photo(1))
+    world.put("day/b.png", changed_photo(2))
+    world.derain()
+    day = {"source": str(world.source / "day"), "destination": str(world.destination / "day")}
+    with pytest.raises(PreflightFailed) as refused:
+        world.derain(**day)
+    assert str(refused.value).startswith(
+        f"{world.source}/day/a.png was derained to {world.destination}/day/a.png as a photograph of"
+        f" {world.source} (2 images are affected): name that source, "
+    )
+    assert world.derain().counts.done_before == 2
+
+
+def test_a_run_with_source_and_destination_swapped_replaces_no_photograph(world: World) -> None:
+    keys = world.put_photos(2)
+    world.derain()
+    rainy = outputs(world.source)
+    with pytest.raises(PreflightFailed) as refused:
+        world.derain(source=str(world.destination), destination=str(world.source))
+    assert str(refused.value).startswith(f"{world.source}/{keys[0]} is an image that was derained from there")
+    assert "swapped" in str(refused.value)
+    assert outputs(world.source) == rainy
+    for key in keys:
+        (world.source / key).unlink()
+    swapped = world.derain(source=str(world.destination), destination=str(world.source))
+    assert swapped.counts.derained == 2
+
+
+def test_outputs_that_were_derained_once_more_are_made_again(world: World) -> None:
+    world.put_photos(2)
+    world.derain()
+    twice = world.root / "twice"
+    assert world.derain(source=str(world.destination), destination=str(twice)).counts.derained == 2
+    assert world.derain(model=str(model_path(world.root, seed=1)), redo="stale").counts.derained == 2
 
 
 def test_an_export_that_would_write_over_another_image_is_refused(world: World) -> None:
@@ -216,6 +253,23 @@ def test_names_that_differ_in_case_alone_collide_where_case_is_ignored(world: Wo
     assert all(str(reasons[key]).startswith("collides with A/x.png") for key in ("a/x.png", "a/X.png"))
     again = world.derain()
     assert (again.counts.derained, again.counts.rejected, again.counts.done_before) == (0, 0, 4)
+    assert again.counts.rejected_before == {"collides with another name": 2}
+
+
+@pytest.mark.usefixtures("no_case")
+@pytest.mark.parametrize("way_out", ["rename", "remove"])
+def test_an_image_is_derained_once_nothing_collides_with_it(world: World, way_out: str) -> None:
+    rival = world.put("A.png", changed_photo(0))
+    world.put("a.png", changed_photo(1))
+    assert world.derain().counts.rejected == 1
+    if way_out == "rename":
+        rival.rename(world.source / "b.png")
+    else:
+        rival.unlink()
+    assert world.derain().counts.derained == (2 if way_out == "rename" else 1)
+    assert world.reasons()["a.png"] is None
+    again = world.derain()
+    assert (again.counts.derained, again.counts.rejected, again.counts.rejected_before) == (0, 0, {})
 
 
 @pytest.mark.usefixtures("no_case")

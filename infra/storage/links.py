@@ -1,0 +1,21 @@
+"""Links that lead from one folder into another (`leads_into`)."""
+
+from __future__ import annotations
+
+import os
+
+
+def leads_into(folder: str, key: str, other: str) -> bool:
+    """Return whether a file would be written to another folder, because a folder above it is a link.
+
+    Parameters
+    ----------
+    folder : str
+        Absolute path of the folder that the file belongs to.
+    key : str
+        Key of the file; a link in its own place would be replaced, not followed.
+    other : str
+        Absolute path of the other folder, without links.
+    """
+    above = os.path.realpath(os.path.dirname(os.path.join(folder, key)))
+    return os.path.commonpath([above, other]) == other
