@@ -183,7 +183,8 @@ def validate(
 def is_checkpoint_due(fabric: Fabric, config: TrainConfig, step: int, seconds: float) -> bool:
     """Return whether to write a checkpoint after a step, this many seconds after the last one.
 
-    Among several processes the first one decides, because all write together; asking it waits for all, so is rare.
+    Among several processes the first one decides, because all write together. All wait for its answer, so it is
+    asked only now and then.
     """
     if step == config.steps:
         return True

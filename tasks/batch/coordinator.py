@@ -68,21 +68,10 @@ def make_plan(
     PreflightFailed
         If no image of the source matches the globs, or an output belongs to another image or would replace one.
     """
-    selection = request.selection.apart_from(prepared.workspace, prepared.scope.source)
-    if prepared.medium.frames and not selection.include:
-        selection = replace(selection, include=("*",))  # keys of frames are numbers and have no image suffix
-    plan_request = PlanRequest(
-        prepared.scope,
-        selection,
-        request.redo,
-        prepared.model.model_file.digest,
-        prepared.medium.frames,
-        folding or NameFolding(),
-        request.named_rejects,
-    )
+    wanted = _plan_request(prepared, request, folding or NameFolding())
     left_out, destination = LeftOut(), prepared.scope.destination
-    listing = prepared.source.refs(selection.rules(left_out, barred=destination))
-    found = plan(plan_request, catalog, listing, open_location(destination).list(), left_out)
+    listing = prepared.source.refs(wanted.selection.rules(left_out, barred=destination))
+    found = plan(wanted, catalog, listing, open_location(destination).list(), left_out)
     try:
         if found.counts.listed == 0:
             raise PreflightFailed(
@@ -95,6 +84,16 @@ def make_plan(
         found.close()
         raise
     return found
+
+
+def _plan_request(prepared: PreparedRun, request: BatchRequest, folding: NameFolding) -> PlanRequest:
+    selection = request.selection.apart_from(prepared.workspace, prepared.scope.source)
+    frames, digest = prepared.medium.frames, prepared.model.model_file.digest
+    if frames and not selection.include:
+        selection = replace(selection, include=("*",))  # keys of frames are numbers and have no image suffix
+    return PlanRequest(
+        prepared.scope, selection, request.redo, digest, frames, folding, request.named_rejects
+    )
 
 
 def plan_line(counts: PlanCounts) -> str:

@@ -189,10 +189,9 @@ class _ShardRun:
             statistics = image_statistics(rainy, derained)
         with self.clock.phase(Phase.HASH):
             digest = hashlib.sha256(encoded).hexdigest()
+        reason = f"dropped: {', '.join(dropped)}" if dropped else None
         return replace(
-            rejected_record(self.job, image.ref, ""),
-            status="derained",
-            reason=f"dropped: {', '.join(dropped)}" if dropped else None,
+            _record(self.job, image.ref, "derained", reason),
             height=rainy.shape[0],
             width=rainy.shape[1],
             output_key=image.output_key,
@@ -264,6 +263,11 @@ def can_derain(job: ShardJob) -> bool:
 
 def rejected_record(job: ShardJob, ref: ImageRef, reason: str) -> DerainRecord:
     """Make the row of an image that cannot be derained."""
+    return _record(job, ref, "rejected", reason)
+
+
+def _record(job: ShardJob, ref: ImageRef, status: str, reason: str | None) -> DerainRecord:
+    """Make the row of an image without the values that only an output has."""
     return DerainRecord(
         source=job.scope.source,
         key=ref.key,
@@ -273,7 +277,7 @@ def rejected_record(job: ShardJob, ref: ImageRef, reason: str) -> DerainRecord:
         size_bytes=ref.size_bytes,
         height=None,
         width=None,
-        status="rejected",
+        status=status,
         reason=reason,
         output_key=None,
         output_sha256=None,
