@@ -87,7 +87,7 @@ def understand(places: Sequence[str], export: Kind) -> OnePhotograph | Collectio
 def _without_destination(source: str, export: Kind) -> OnePhotograph | Collection:
     """Choose an output next to the source: `photo-derained.jpg` or `rainy-derained/`."""
     path = None if _is_remote(source) else _existing(source)
-    if path is not None and path.is_dir() and path.name and not (path / "zarr.json").exists():
+    if path is not None and path.is_dir() and path.name and not _is_array(path):
         return Collection(str(path), str(path.with_name(path.name + "-derained")))
     if path is None or _holds_several(path):
         raise ArgumentRefused(f"{source}: say where the derained photographs go, as in derain {source} DEST")
@@ -148,6 +148,12 @@ def _one_photograph(source: Path, output: Path, export: Kind) -> OnePhotograph:
 def _holds_several(path: Path) -> bool:
     """Return whether a path is a folder, an array or a manifest, rather than a photograph."""
     return path.is_dir() or path.resolve().suffix.lower() in _MANIFEST_SUFFIXES
+
+
+def _is_array(folder: Path) -> bool:
+    from tasks.media.medium import ARRAY_METADATA  # takes a moment to import: only for folders
+
+    return any((folder / name).exists() for name in ARRAY_METADATA)
 
 
 def _existing(typed: str) -> Path:

@@ -143,7 +143,7 @@ def _csv_batches(source: str) -> Iterator[pa.RecordBatch]:
 
 
 def _parquet_batches(source: str) -> Iterator[pa.RecordBatch]:
-    with pyarrow.parquet.ParquetFile(_opened(source)) as file:
+    with _opened(source) as opened, pyarrow.parquet.ParquetFile(opened) as file:
         yield from file.iter_batches(BATCH_ROWS, columns=_wanted(source, file.schema_arrow.names))
 
 

@@ -15,7 +15,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "rainy").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "Urlaub 2024").mkdir()
-    for name in ("photo.jpg", "rainy/a.png", "rainy/b[1].png"):
+    for name in ("photo.jpg", "rainy/a.png", "rainy/b[1].png", "v2/.zarray", "v3/zarr.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     return tmp_path
 
@@ -99,6 +100,8 @@ def test_a_link_to_a_manifest_is_the_manifest(here: Path) -> None:
         (["rainy", "."], ". contains rainy: "),
         (["s3://b/x", "s3://b/x/out"], "s3://b/x/out lies inside s3://b/x: "),
         (["s3://b/x"], "s3://b/x: say where the derained photographs go"),
+        (["v2"], "v2: say where the derained photographs go"),
+        (["v3"], "v3: say where the derained photographs go"),
         (["photo.jpg", "./photo.jpg"], "photo.jpg is the photograph itself"),
         (["s3://b/x.jpg", "y.jpg"], "y.jpg: an output from or to a bucket keeps the name of its photograph"),
         (["photo.jpg", "s3://b/y.jpg"], "s3://b/y.jpg: an output from or to a bucket keeps the name"),
