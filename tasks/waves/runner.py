@@ -100,6 +100,7 @@ class _StageRun(Generic[Item, Row]):
         self._waiting_since = 0.0
         self._shards_without_rows = 0
         self._is_recording = False
+        self._flight: Flight[Item, Row] | None = None
 
     def work(self) -> None:
         """Run all shards, then run those that killed their workers one at a time."""
@@ -125,22 +126,24 @@ class _StageRun(Generic[Item, Row]):
         """Record returned results when the run is interrupted, without Prefect, which may be unavailable."""
         if self._is_recording:  # a second interrupt left the commit; no other run may start before it ends
             self._lease.abandon()
-        elif self._returned:
-            self._record(self._ready(None))
+        elif ready := self._ready():
+            self._record(ready)
 
     def _collect(self, flight: Flight[Item, Row], shards: Iterator[Shard[Item]]) -> bool:
         """Collect shards and record them; return whether the run may continue."""
+        self._flight = flight
         try:
             for finished in flight.results(shards):
                 if finished is not None:
                     self._add(finished)
-                if self._is_due() and not self._commit(flight):
+                if self._is_due() and not self._commit():
                     return False
                 if self._shards_without_rows >= self._wave_shards and flight.closed_by is None:
                     break
         except TransientError as fault:
             self.tally.stopped_by = str(fault)
-        worked = self._commit(None) and self.tally.stopped_by is None
+        self._flight = None  # no earlier shard returns from now on
+        worked = self._commit() and self.tally.stopped_by is None
         return worked and flight.closed_by is None and self._shards_without_rows < self._wave_shards
 
     def _add(self, finished: Finished[Item, Row]) -> None:
@@ -156,9 +159,9 @@ class _StageRun(Generic[Item, Row]):
         waited = time.monotonic() - self._waiting_since
         return bool(self._returned) and (len(self._returned) >= self._wave_shards or waited >= COMMIT_SECONDS)
 
-    def _commit(self, flight: Flight[Item, Row] | None) -> bool:
+    def _commit(self) -> bool:
         """Record what can be recorded, as a task run; return whether it succeeded."""
-        ready = self._ready(flight)
+        ready = self._ready()
         if not ready:
             return True
         try:
@@ -175,11 +178,13 @@ class _StageRun(Generic[Item, Row]):
         failpoint("between-waves")
         return True
 
-    def _ready(self, flight: Flight[Item, Row] | None) -> list[Finished[Item, Row]]:
+    def _ready(self) -> list[Finished[Item, Row]]:
         """Return the results that may be recorded: all returned ones or, if order matters, the leading ones."""
-        first = flight.first_index() if flight is not None and self._stage.in_order else None
+        if not self._stage.in_order:
+            return self._returned
+        first = self._flight.first_index() if self._flight is not None else None
         ready = [finished for finished in self._returned if first is None or finished.shard.index < first]
-        return sorted(ready, key=lambda finished: finished.shard.index) if self._stage.in_order else ready
+        return sorted(ready, key=lambda finished: finished.shard.index)
 
     def _record(self, ready: list[Finished[Item, Row]]) -> None:
         self._is_recording = True

@@ -95,7 +95,7 @@ class Stage(Protocol[Item, Row]):
 
     @property
     def in_order(self) -> bool:
-        """Whether rows depend on earlier items: shards are then committed in order, unless the run is cut short."""
+        """Whether rows depend on earlier items, so that shards are committed in order, as far as they return."""
 
     @property
     def job(self) -> Job[Item, Row]:

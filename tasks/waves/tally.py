@@ -60,7 +60,7 @@ class Tally:
 
     def __add__(self, other: Tally) -> Tally:
         """Return the combined counts of two runs."""
-        both = replace(
+        return replace(
             self,
             done=self.done + other.done,
             rejected=self.rejected + other.rejected,
@@ -69,11 +69,10 @@ class Tally:
             image_seconds=self.image_seconds + other.image_seconds,
             phase_seconds=_sums(self.phase_seconds, other.phase_seconds),
             unfinished=[*self.unfinished, *other.unfinished][: self.KEEP],
+            unfinished_count=self.unfinished_count + other.unfinished_count,
             stopped_by=self.stopped_by or other.stopped_by,
             has_ended_early=self.has_ended_early or other.has_ended_early,
         )
-        both.unfinished_count += other.unfinished_count
-        return both
 
     def snapshot(self) -> Tally:
         """Return an independent copy."""

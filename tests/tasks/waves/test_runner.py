@@ -142,16 +142,19 @@ def test_an_ordered_stage_records_nothing_before_what_precedes_it() -> None:
     assert stage.happened == ["commit xabcd"]
 
 
-def test_an_interrupted_ordered_stage_records_what_is_back_in_order() -> None:
+@pytest.mark.parametrize(("returned", "recorded"), [(3, []), (5, ["commit xabcd"])])
+def test_an_interrupted_ordered_stage_records_nothing_before_what_precedes_it(
+    returned: int, recorded: list[str]
+) -> None:
     stage = Letters("xabcd", in_order=True)
 
     def listen(tally: Tally) -> None:
-        if tally.done == 5:
+        if tally.done == returned:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run_stage(stage, Lease(), Reordering(), Pace(3, 5.0), listen)
-    assert stage.happened == ["commit xabcd"]
+    assert stage.happened == recorded
 
 
 class Reordering(Workers):
