@@ -20,6 +20,7 @@ from tasks.codec.pictures import ImageRejected, not_supported, unsupported_photo
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 273, 279, 324, 325
 _PLANAR, _COLOUR_MAP, _SAMPLE_FORMAT, _DNG_VERSION = 284, 320, 339, 50706
+_LAYERS = 37724
 _INK_SET, _NUMBER_OF_INKS, _DEPTH = 332, 334, 32997
 _CMYK_INKS, _OTHER_INKS = 4, 2
 _KIND_OF_PAGE, _OLD_KIND_OF_PAGE = 254, 255
@@ -60,7 +61,7 @@ def open_tiff(data: bytes) -> TiffImageFile:
 
 
 def describe_further_pages(image: TiffImageFile, data: bytes) -> tuple[str, ...]:
-    """Return, in words, the kinds of pages after the first one: reduced copies of it, and masks.
+    """Return, in words, the kinds of pages after the first one, reduced copies and masks; and Photoshop's layers.
 
     Raises
     ------
@@ -70,7 +71,8 @@ def describe_further_pages(image: TiffImageFile, data: bytes) -> tuple[str, ...]
     kinds = [_kind(*tags) for tags in _further_pages(image.tag_v2.next, data)]
     if None in kinds:
         raise not_supported(f"several pages ({1 + len(kinds)})")
-    return tuple(dict.fromkeys(kind for kind in kinds if kind is not None))
+    layers = ("layers",) if _LAYERS in image.tag_v2 else ()
+    return (*dict.fromkeys(kind for kind in kinds if kind is not None), *layers)
 
 
 def is_truncated_tiff(image: TiffImageFile, data: bytes) -> bool:
