@@ -6,10 +6,14 @@ compares all of them with tifffile.
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import io
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
+import PIL
 from PIL import ImagePalette, TiffImagePlugin
 from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2, TiffImageFile
 
@@ -47,6 +51,7 @@ def open_tiff(data: bytes) -> TiffImageFile:
     if data.startswith(b"MM\0+"):
         raise not_supported("BigTIFF in big-endian order")
     TiffImagePlugin.READ_LIBTIFF = True  # Pillow's own reader mixes up planes of 16 bits
+    _silence_libtiff()
     try:
         image = TiffImageFile(io.BytesIO(data))
     except (SyntaxError, OSError) as fault:
@@ -58,6 +63,18 @@ def open_tiff(data: bytes) -> TiffImageFile:
     _require_readable(image)
     _widen_palette(image)
     return image
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """Keep libtiff from writing each fault of a file to the terminal; rows have the reason.
+
+    Pillow offers no setting for this. It can be done only for the library that its wheels bundle.
+    """
+    for library in sorted((Path(PIL.__file__).parent.parent / "pillow.libs").glob("libtiff*")):
+        set_handler = ctypes.CDLL(str(library)).TIFFSetErrorHandler
+        set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+        set_handler(None)
 
 
 def describe_further_pages(image: TiffImageFile, data: bytes) -> tuple[str, ...]:

@@ -42,6 +42,15 @@ def test_a_raw_file_of_canon_is_not_its_preview():
     )
 
 
+def test_faults_of_a_tiff_are_not_written_to_the_terminal(capfd):
+    turned_wrongly = encoded(picture("RGB"), "TIFF", tiffinfo={274: 9})
+    assert decode(turned_wrongly, LIMIT).height == 24
+    data = encoded(picture("RGB", height=300), "TIFF", compression="tiff_lzw")
+    with pytest.raises(ImageRejected, match="damaged TIFF"):
+        decode(data[: len(data) // 2] + bytes(len(data) // 2), LIMIT)
+    assert capfd.readouterr().err == ""
+
+
 def test_layers_of_a_tiff_are_said_to_be_dropped():
     data = encoded(picture("RGB"), "TIFF", tiffinfo={37724: b"Adobe Photoshop Document Data Block\0"})
     assert dropped(decode(data, LIMIT), Export("same")) == ("layers",)
