@@ -26,6 +26,7 @@ from PIL.ImageFile import ImageFile
 
 from tasks.codec.claims import describe_excess, require_plausible_size
 from tasks.codec.formats.avif import require_readable
+from tasks.codec.formats.bmp import profile_of
 from tasks.codec.formats.jpeg2000 import metadata_of
 from tasks.codec.formats.jpeg_file import END_OF_IMAGE, is_incomplete, parse_jpeg, require_supported
 from tasks.codec.formats.png_file import apply_wide_key, lacks_rows, parse_png
@@ -162,6 +163,14 @@ def _open_jpeg2000(data: bytes, max_pixels: int) -> Opened:
     return replace(opened, dropped=metadata.lost)
 
 
+def _open_bmp(data: bytes, max_pixels: int) -> Opened:
+    opened = _open_plainly(BmpImagePlugin.BmpImageFile, data, max_pixels)
+    profile = profile_of(data)
+    if profile is not None:
+        opened.image.info["icc_profile"] = profile
+    return opened
+
+
 def _open_plainly(reader: Callable[[io.BytesIO], ImageFile], data: bytes, max_pixels: int) -> Opened:
     image = reader(io.BytesIO(data))
     _check_header(image, data, max_pixels)
@@ -200,7 +209,7 @@ def _silence_pillow() -> None:
 # every format in turn, and treats a camera's JPEG with further pictures (MPO) as an animation.
 _OPENERS: dict[str, Callable[[bytes, int], Opened]] = {
     "AVIF": _open_avif,
-    "BMP": partial(_open_plainly, BmpImagePlugin.BmpImageFile),
+    "BMP": _open_bmp,
     "GIF": partial(_open_plainly, GifImagePlugin.GifImageFile),
     "JPEG": _open_jpeg,
     "JPEG2000": _open_jpeg2000,

@@ -65,6 +65,7 @@ _NOT_READ = (
     (b"\x01\xda\x01", "SGI image"),
     (b"\x01\xda\x00", "SGI image"),
 )
+_CANON = b"CR\2"
 _TARGA_ENDING = b"TRUEVISION-XFILE.\0"
 _DICOM_AT, _DICOM = 128, b"DICM"
 _ATOMS = (b"moov", b"mdat", b"wide", b"pnot")  # of QuickTime, before it had ftyp
@@ -101,6 +102,8 @@ def identify(data: bytes) -> str:
     """
     if not data:
         raise ImageRejected("zero bytes")
+    if data[8:11] == _CANON and data.startswith(b"II*\0"):  # its first pages are previews
+        raise unsupported_photograph(RAW)
     for magic, name in _PICTURES:
         if data.startswith(magic):
             return name

@@ -1,4 +1,6 @@
-"""A BMP writer with alpha (`write_bmp_with_alpha`), whose version 4 header names the alpha channel.
+"""The colour profile of a BMP (`profile_of`), and a writer with alpha (`write_bmp_with_alpha`).
+
+The version 4 header of the writer names the alpha channel.
 
 Pillow writes the fourth channel of a BMP under a header that does not name it. Readers, including Pillow, then
 treat the picture as opaque, so transparency would be lost.
@@ -16,7 +18,18 @@ _HEADER_BYTES = 14 + 108
 _BITFIELDS = 3
 _MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)  # red, green, blue, alpha
 _SRGB = b"BGRs"
+_VERSION_5, _EMBEDDED = 124, b"DEBM"
 _INCHES_PER_METRE = 1 / 0.0254
+
+
+def profile_of(data: bytes) -> bytes | None:
+    """Return the ICC profile that a version 5 header embeds, which Pillow does not read; None if there is none."""
+    if len(data) < 14 + _VERSION_5:
+        return None
+    size, space = struct.unpack_from("<I52x4s", data, 14)
+    start, length = struct.unpack_from("<II", data, 14 + 112)
+    profile = data[14 + start : 14 + start + length]
+    return profile if (size, space) == (_VERSION_5, _EMBEDDED) and profile else None
 
 
 def write_bmp_with_alpha(rgba: RgbImage, dpi: tuple[float, float] | None) -> bytes:

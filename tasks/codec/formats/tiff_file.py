@@ -6,10 +6,14 @@ compares all of them with tifffile.
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import io
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
+import PIL
 from PIL import ImagePalette, TiffImagePlugin
 from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2, TiffImageFile
 
@@ -20,6 +24,7 @@ from tasks.codec.pictures import ImageRejected, not_supported, unsupported_photo
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIP_OFFSETS, _STRIP_SIZES, _TILE_OFFSETS, _TILE_SIZES = 273, 279, 324, 325
 _PLANAR, _COLOUR_MAP, _SAMPLE_FORMAT, _DNG_VERSION = 284, 320, 339, 50706
+_LAYERS = 37724
 _INK_SET, _NUMBER_OF_INKS, _DEPTH = 332, 334, 32997
 _CMYK_INKS, _OTHER_INKS = 4, 2
 _KIND_OF_PAGE, _OLD_KIND_OF_PAGE = 254, 255
@@ -46,6 +51,7 @@ def open_tiff(data: bytes) -> TiffImageFile:
     if data.startswith(b"MM\0+"):
         raise not_supported("BigTIFF in big-endian order")
     TiffImagePlugin.READ_LIBTIFF = True  # Pillow's own reader mixes up planes of 16 bits
+    _silence_libtiff()
     try:
         image = TiffImageFile(io.BytesIO(data))
     except (SyntaxError, OSError) as fault:
@@ -59,8 +65,20 @@ def open_tiff(data: bytes) -> TiffImageFile:
     return image
 
 
+@functools.cache
+def _silence_libtiff() -> None:
+    """Keep libtiff from writing each fault of a file to the terminal; rows have the reason.
+
+    Pillow offers no setting for this. It can be done only for the library that its wheels bundle.
+    """
+    for library in sorted((Path(PIL.__file__).parent.parent / "pillow.libs").glob("libtiff*")):
+        set_handler = ctypes.CDLL(str(library)).TIFFSetErrorHandler
+        set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+        set_handler(None)
+
+
 def describe_further_pages(image: TiffImageFile, data: bytes) -> tuple[str, ...]:
-    """Return, in words, the kinds of pages after the first one: reduced copies of it, and masks.
+    """Return, in words, the kinds of pages after the first one, reduced copies and masks; and Photoshop's layers.
 
     Raises
     ------
@@ -70,7 +88,8 @@ def describe_further_pages(image: TiffImageFile, data: bytes) -> tuple[str, ...]
     kinds = [_kind(*tags) for tags in _further_pages(image.tag_v2.next, data)]
     if None in kinds:
         raise not_supported(f"several pages ({1 + len(kinds)})")
-    return tuple(dict.fromkeys(kind for kind in kinds if kind is not None))
+    layers = ("layers",) if _LAYERS in image.tag_v2 else ()
+    return (*dict.fromkeys(kind for kind in kinds if kind is not None), *layers)
 
 
 def is_truncated_tiff(image: TiffImageFile, data: bytes) -> bool:

@@ -71,26 +71,6 @@ def test_a_file_that_is_not_a_photograph_is_rejected(data, reason):
 
 
 @pytest.mark.parametrize(
-    ("data", "kind"),
-    [
-        (encoded(picture("RGB"), "ICO"), "icon"),
-        (encoded(picture("RGB"), "TGA"), "Targa"),
-        (encoded(picture("RGB"), "PCX"), "PCX"),
-        (encoded(picture("RGB"), "SGI"), "SGI image"),
-        (encoded(picture("RGB"), "DDS"), "DDS"),
-        (encoded(picture("RGB"), "QOI"), "QOI"),
-        (b"P7\nWIDTH 1\nHEIGHT 1\n", "PAM"),
-        (b"Pf\n1 1\n-1.0\n\0\0\0\0", "PFM"),
-        (b"gimp xcf v011\0", "GIMP image"),
-        (bytes(128) + b"DICM\2\0", "DICOM"),
-        (b"SIMPLE  =                    T", "FITS"),
-    ],
-)
-def test_a_picture_of_an_unread_format_is_not_called_no_image(data, kind):
-    assert reason_of(data) == f"not supported: {kind} ({way_out(kind)})"
-
-
-@pytest.mark.parametrize(
     ("name", "reason"),
     [
         ("animated.png", "not supported: animation (2 frames)"),

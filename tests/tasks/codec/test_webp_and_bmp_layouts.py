@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.codec import ImageRejected, decode
+from tasks.codec import Export, ImageRejected, decode, dropped, encode
 from tasks.codec.formats.bmp import write_bmp_with_alpha
-from tests.support.samples.images import LIMIT, encoded, picture
+from tests.support.samples.images import LIMIT, encoded, picture, srgb_profile
 
 WEBP = list(
     itertools.product(("RGB", "RGBA"), (False, True), (0, 40, 100), ((1, 1), (3, 2), (24, 17), (64, 65)))
@@ -132,6 +132,20 @@ def test_a_jpeg_2000_of_five_components_is_not_called_damaged():
     data = imagecodecs.jpeg2k_encode(np.zeros((8, 8, 5), np.uint8), codecformat="j2k", mct=False)
     with pytest.raises(ImageRejected, match=r"^not supported: JPEG 2000 of more than four components$"):
         decode(data, LIMIT)
+
+
+def test_a_profile_in_a_bmp_is_kept_by_other_formats_and_said_to_be_dropped_by_a_bmp():
+    profile, rgb = srgb_profile(), np.asarray(picture("RGB"))
+    start = 14 + 124
+    head = struct.pack("<2sIII", b"BM", start + rgb.size + len(profile), 0, start)
+    layout = struct.pack("<IiiHHIIiiII", 124, 16, -24, 1, 24, 0, rgb.size, 0, 0, 0, 0)
+    colours = b"DEBM".rjust(20, b"\0") + struct.pack("<52xIII", 124 + rgb.size, len(profile), 0)
+    data = head + layout + colours + rgb[..., ::-1].tobytes() + profile
+    source = decode(data, LIMIT)
+    np.testing.assert_array_equal(source.rgb, rgb)
+    kept = decode(encode(source.rgb, source, Export("png")), LIMIT).form.metadata.icc_profile
+    assert (kept, dropped(source, Export("png"))) == (profile, ())
+    assert dropped(source, Export("same")) == ("ICC profile",)
 
 
 def test_an_avif_longer_than_libavif_reads_is_not_called_damaged():
