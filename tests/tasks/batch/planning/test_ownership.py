@@ -64,6 +64,21 @@ def test_two_sources_in_one_destination_are_refused_by_name(world: World) -> Non
     assert world.derain().counts.derained == 0
 
 
+def test_a_source_that_was_moved_in_part_is_refused(world: World) -> None:
+    other = world.root / "other"
+    other.mkdir()
+    for number in range(9):
+        world.put(f"{number}.png", changed_photo(number))
+        (other / f"{number}.png").write_bytes(changed_photo(20 + number))
+    world.derain()
+    before = world.outputs()
+    for number in range(8):
+        (world.source / f"{number}.png").unlink()
+    with pytest.raises(PreflightFailed, match=r"other/8\.png and .*rainy/8\.png would both be written to"):
+        world.derain(source=str(other))
+    assert world.outputs() == before
+
+
 def test_two_destinations_that_hold_one_output_are_refused(world: World) -> None:
     world.put("sub/x.png", changed_photo(1))
     world.derain()
