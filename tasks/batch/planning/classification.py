@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import nsmallest
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -22,10 +23,9 @@ from tasks.batch.planning.rivals import Contest
 from tasks.media.key_hashes import CHUNK, ShortHashes, chunks
 from tasks.waves.pending import Pending, estimated_pixels
 
-CONTESTED_EXAMPLES = 64
-"""Largest number of contested images whose rivals are looked up."""
-CONTESTED_PER_CHUNK = 4
-"""Largest number of examples per chunk, so that examples come from all parts of a listing."""
+T = TypeVar("T")
+CONTESTED_EXAMPLES = 256
+"""Largest number of contested images whose rivals are looked up; they are spread over the listing."""
 
 
 class Classifier:
@@ -44,7 +44,8 @@ class Classifier:
     def __init__(self, request: PlanRequest, names: RowNames, pending: Pending) -> None:
         self.counts: Counter[str] = Counter()
         self.rejected_for: Counter[str] = Counter()
-        self.contest = Contest()
+        self._contested = 0
+        self._examples: list[tuple[ImageRef, str]] = []
         self.collisions: tuple[Collision, ...] = ()
         self.rejects: list[ImageRef] = []
         """The first images by key that stay rejected; see `PlanRequest.named_rejects`."""
@@ -53,6 +54,14 @@ class Classifier:
         self._pending = pending
         self._made = np.zeros(0, np.int64)
         self._candidates: list[Candidate] = []
+
+    @property
+    def contest(self) -> Contest:
+        """The number of images whose outputs belong to other images, and examples of them."""
+        examples = _spread(self._examples, CONTESTED_EXAMPLES)
+        return Contest(
+            self._contested, tuple(ref for ref, _ in examples), tuple(output for _, output in examples)
+        )
 
     @property
     def made_by(self) -> tuple[MadeBy, ...]:
@@ -161,13 +170,11 @@ class Classifier:
         return image_hashes(sources, keys)
 
     def _contest(self, refs: Sequence[ImageRef], outputs: pl.Series, contested: Mask) -> None:
-        room = CONTESTED_EXAMPLES - len(self.contest.examples)
-        chosen = np.flatnonzero(contested)[: min(room, CONTESTED_PER_CHUNK)].tolist()
-        self.contest = Contest(
-            self.contest.images + int(np.count_nonzero(contested)),
-            (*self.contest.examples, *(refs[at] for at in chosen)),
-            (*self.contest.outputs, *(outputs[at] for at in chosen)),
-        )
+        positions = np.flatnonzero(contested).tolist()
+        self._contested += len(positions)
+        self._examples += [(refs[at], outputs[at]) for at in _spread(positions, CONTESTED_EXAMPLES)]
+        if len(self._examples) > 32 * CONTESTED_EXAMPLES:
+            self._examples = _spread(self._examples, 16 * CONTESTED_EXAMPLES)
 
     def _append(self, refs: list[ImageRef], has_row: list[bool]) -> None:
         self.counts["pending"] += len(refs)
@@ -181,6 +188,11 @@ class Classifier:
             yield from (
                 Candidate(ref, output, has_row) for (ref, has_row), output in zip(part, outputs, strict=True)
             )
+
+
+def _spread(items: Sequence[T], most: int) -> list[T]:
+    """Return at most `most` of the items, evenly spread and with the first one."""
+    return [items[at] for at in range(0, len(items), max(1, -(-len(items) // most)))]
 
 
 def _restored(images: pl.DataFrame, verdict: Verdict, index: DoneIndex) -> Mask:
