@@ -23,7 +23,7 @@ from tasks.batch.metrics import failure_metrics, publish_metrics
 from tasks.batch.observing import RunObserver, is_for_this_process
 from tasks.batch.planning.plan import Plan, PlanCounts, Redo
 from tasks.batch.preflight import PreparedRun, prepare
-from tasks.batch.replacing import put_aside, replaced_outputs
+from tasks.batch.replacing import is_known, put_aside, replaced_outputs
 from tasks.batch.summary import RunSummary
 from tasks.codec.exports import Export
 from tasks.media.sources import Selection
@@ -45,6 +45,7 @@ class CollectionOptions:
     redo: Redo
     plan_only: bool
     keep_old: bool
+    overwrite: bool
 
 
 def derain_collection(collection: Collection | None, options: CollectionOptions) -> int:
@@ -69,7 +70,7 @@ def derain_collection(collection: Collection | None, options: CollectionOptions)
         prepared = _prepared(source, destination, options, settings)
         if options.plan_only:
             return _plan_only(settings, prepared, request)
-        observer = _ConsoleObserver(prepared, options.keep_old, request)
+        observer = _ConsoleObserver(prepared, options, request, settings.workspace)
         summary = derain_pending(settings, prepared, request, observer)
     return _conclude(summary, prepared, settings)
 
@@ -99,26 +100,38 @@ class _ConsoleObserver(RunObserver):
     """Reports the plan and the progress of a run on the terminal."""
 
     prepared: PreparedRun
-    keep_old: bool
+    options: CollectionOptions
     request: BatchRequest
+    workspace: str
 
-    def planned(self, found: Plan) -> None:
-        """Print the plan and the number of outputs that it replaces; back them up if the user asked for that."""
+    def planned(self, found: Plan, follows_death: bool) -> None:
+        """Print the plan and the number of outputs that it replaces; back them up if the user asked for that.
+
+        Files of others are replaced or backed up only if the user asked for that.
+        """
         counts, destination = found.counts, self.prepared.scope.destination
         announce(f"{counts.pending:,} of {counts.listed:,} images are pending")
         number = sum(1 for _ in replaced_outputs(found, self.prepared.medium))
         if not number:
             return
         files = f"{number:,} file{'s' if number > 1 else ''} in {printable(destination)}"
-        if not self.keep_old:
-            announce(
-                f"{files} will be replaced: outputs of pending images, as an interrupted run leaves them;"
-                " --keep-old keeps them"
-            )
+        if not self.options.keep_old:
+            if not (self.options.overwrite or follows_death):
+                self._refuse_foreign(files)
+            announce(f"{files} will be replaced; --keep-old keeps them")
             return
         aside = f"{destination}-old-{self.request.started_at:%Y%m%dT%H%M%S}"
         put_aside(replaced_outputs(found, self.prepared.medium), destination, aside)
         announce(f"{files} will be replaced, and kept in {printable(aside)}")
+
+    def _refuse_foreign(self, files: str) -> None:
+        """Refuse to replace files of a destination in which no run of this workspace has recorded an output."""
+        if is_known(Catalog(self.workspace), self.prepared.scope.destination):
+            return
+        raise ArgumentRefused(
+            f"{files} would be replaced, and no run of the workspace {printable(self.workspace)} has written there:"
+            " --overwrite replaces them, --keep-old keeps them, DERAIN_WORKSPACE names a workspace of earlier runs"
+        )
 
     @contextmanager
     def executor(self, settings: Settings, counts: PlanCounts, follows_death: bool) -> Iterator[Executor]:

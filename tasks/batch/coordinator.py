@@ -19,6 +19,7 @@ from tasks.batch.observing import FlowObserver, RunObserver
 from tasks.batch.planning.collisions import COLLISION, record_collisions
 from tasks.batch.planning.plan import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.planning.rivals import refuse_contested
+from tasks.batch.planning.swapped import refuse_swapped
 from tasks.batch.preflight import PreparedRun, refuse_full_disk
 from tasks.batch.summary import Counts, RunSummary
 from tasks.batch.verification import Loss, Recorded, find_loss
@@ -63,8 +64,10 @@ def make_plan(
     Raises
     ------
     PreflightFailed
-        If no image of the source matches the globs, or an output belongs to another image.
+        If no image of the source matches the globs, an output belongs to another image, or source and destination
+        are swapped.
     """
+    refuse_swapped(catalog, prepared.scope)
     selection = request.selection
     if prepared.medium.frames and not selection.include:
         selection = replace(selection, include=("*",))  # keys of frames are numbers and have no image suffix
@@ -146,7 +149,7 @@ def derain_pending(
         if _has_work(found):
             require_usable(prepared.model)
         _make_room(settings, prepared, found.counts)
-        observer.planned(found)
+        observer.planned(found, lease.follows_death)
         stage = _stage(settings, prepared, request, found, catalog) if _has_work(found) else None
         if stage and found.collisions:
             record_collisions(found.collisions, stage.job, catalog)
