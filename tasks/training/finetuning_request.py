@@ -160,6 +160,10 @@ def start_of(settings: Settings, model: str, preset: str) -> ResolvedModel:
     return resolve_model(settings, str(STARTS[preset]))
 
 
+class NoRealRain(PreflightFailed):
+    """Raised if the unlabelled photographs show no rain to learn from; others may."""
+
+
 def _places(settings: Settings, request: FinetuneRequest) -> tuple[Path, str]:
     """Return the labelled data and unlabelled photographs that the request names, or generated ones for `smoke`."""
     data, unlabelled = request.data or settings.training or "", request.unlabelled
@@ -187,7 +191,7 @@ def _rain(
         material = material_at(settings, unlabelled, semi)
         streaks = material.streaks or harvested(start.model_file, material.photographs, settings.device)
     except (FileNotFoundError, StreakBankEmpty) as error:
-        raise PreflightFailed(str(error)) from error
+        raise NoRealRain(str(error)) from error
     return material.real_rain(streaks), streaks.description
 
 
