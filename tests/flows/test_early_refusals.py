@@ -35,7 +35,11 @@ CASES = {
     "evaluate --challenger nope.safetensors": "evaluate: nope.safetensors: no network of this name ships",
     "evaluate --challenger student-small --training nope": "evaluate: {here}/nope: ",
     "promote --challenger models:/derain-student/99": "promote: models:/derain-student/99",
-    "rollback --to 99": "rollback: models:/derain-student/99: derain-student has no such version; it has 1",
+    "evaluate --challenger champion": "evaluate: champion: no network of this name ships; did you mean "
+    "models:/derain-student@champion?",
+    "distill --teacher derain-student/1": "distill: derain-student/1: no network of this name ships; did you mean "
+    "models:/derain-student/1?",
+    "rollback --to 99": "rollback: models:/derain-student/99: derain-student has no such version; it has 1 (",
 }
 
 
