@@ -22,7 +22,7 @@ from tasks.resolved_model import ResolvedModel, refuse_absent_device, resolve_mo
 from tasks.training.folder import TrainingFolder, folder_named, inspected, refuse_incomplete
 from tasks.training.request import continued, origin_tags, preset_of, train_config, work_folder
 from tasks.training.samples import make_training_samples
-from tasks.training.unlabelled import unlabelled_photographs
+from tasks.training.unlabelled import refuse_absent, unlabelled_photographs
 
 PRESETS = {
     "smoke": TrainConfig(
@@ -104,6 +104,7 @@ def refuse_at_once(settings: Settings, request: DistillRequest) -> None:
     check_workspace(settings.workspace)
     if request.data or settings.training or request.preset != "smoke":
         refuse_incomplete(folder_named(settings, request.data, request.preset))
+    refuse_absent(settings, request.unlabelled)
     _start(settings, request, resolve_model(settings, CHAMPION_URL))
     for teacher in {request.teacher, request.unlabelled_teacher or request.teacher}:
         resolve_model(settings, parse_teacher(teacher).model)

@@ -26,6 +26,7 @@ from tasks.training.request import (
     work_folder,
 )
 from tasks.training.samples import make_training_samples
+from tasks.training.unlabelled import refuse_absent
 
 PRESETS = {
     "smoke": replace(
@@ -108,6 +109,7 @@ def refuse_at_once(settings: Settings, request: FinetuneRequest) -> None:
         refuse_incomplete(folder_named(settings, request.data, request.preset))
     if request.preset != "smoke" and not request.unlabelled:
         raise _no_photographs(request.preset)
+    refuse_absent(settings, request.unlabelled)
 
 
 def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiConfig) -> PreparedFinetuning:
