@@ -20,8 +20,15 @@ from flows.running.outcomes import failed
 from infra.settings import Settings
 from models.training.semi.config import SemiConfig
 from tasks.refusals import REFUSALS
+from tasks.retraining.record import NO_RAIN
 from tasks.training.finetuning import finetune_on_rain
-from tasks.training.finetuning_request import FinetuneRequest, prepare_finetuning, refuse_at_once, semi_config
+from tasks.training.finetuning_request import (
+    FinetuneRequest,
+    NoRealRain,
+    prepare_finetuning,
+    refuse_at_once,
+    semi_config,
+)
 
 Weight = Annotated[float, Field(ge=0)]
 TERMS = SemiConfig()
@@ -70,6 +77,8 @@ def finetune(
             background_contrast=background_contrast,
         )
         tuned = finetune_on_rain(settings, prepare_finetuning(settings, request, semi), str(flow_run.id))
+    except NoRealRain as error:
+        return failed(str(error), name=NO_RAIN)
     except REFUSALS as error:
         return failed(str(error))
     return Completed(message=str(tuned), data=tuned)

@@ -35,7 +35,7 @@ def retrain(
     """Curate the pool, fine-tune a teacher on it, distil a student, evaluate it, and promote it if it is better.
 
     Each step is a separate flow. An interrupted retraining resumes; completed steps are skipped. If the pool is
-    empty, or has not changed since the last retraining, the run completes without doing anything.
+    empty, shows no rain, or has not changed since the last retraining, the run completes without training.
 
     Args:
         preset: smoke (shows in minutes that everything works), cpu (hours on a few cores) or gpu.

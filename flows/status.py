@@ -37,9 +37,16 @@ def status(
     export: Annotated[Kind, typer.Option(help="Format of the outputs: same, png or jpeg.")] = "same",
     quality: Annotated[int, typer.Option(help="Quality the outputs were made with.", min=1, max=100)] = 92,
     rejects: Annotated[int, typer.Option(help="How many rejected images to list.", min=0)] = 20,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Count only keys that match one of these globs; repeatable.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave out keys that match one of these globs; repeatable.")
+    ] = None,
 ) -> None:
     """Show what is done, pending, rejected and stale, and whether photographs drift; nothing is derained."""
-    request = BatchRequest("status", datetime.now(UTC), Selection(), "none", rejects)
+    selection = Selection(tuple(include or ()), tuple(exclude or ()))
+    request = BatchRequest("status", datetime.now(UTC), selection, "none", rejects)
     settings = command_settings(source, destination)
     prepared = prepare(settings, source, destination, Export(export, quality), model)
     catalog, leases = Catalog(settings.workspace), lease_location(settings.workspace)

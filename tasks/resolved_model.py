@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,10 @@ from infra.records import WEIGHTS_FILE, model_label
 from infra.settings import Settings, absolute_url
 from infra.storage.location import is_local
 from infra.tracking.local_lookup import resolve_here
-from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
+from infra.tracking.registry import CHAMPION, CHAMPION_URL, STUDENT, Registry
 from infra.tracking.server import ModelNotFound
 from models.packed import ModelFile
-from models.shipped import DEFAULT, WEIGHTS, network_path, shipped_networks
+from models.shipped import DEFAULT, WEIGHTS, NetworkUnknown, network_path, shipped_networks
 from tasks.refusals import PreflightFailed
 
 SHIPPED_AS = {
@@ -22,6 +23,8 @@ SHIPPED_AS = {
     "semi-drdnet": "drd-net-*.safetensors",
 }
 """Registered models, and the weights that become their version 1 when they are first used."""
+
+_REGISTERED = re.compile(r"[\w.-]+(?:@[\w.-]+|/\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,14 @@ def resolve_model(settings: Settings, model: str) -> ResolvedModel:
     return ResolvedModel(model_file, registered.name, registered.version)
 
 
+def registered_url(typed: str) -> str | None:
+    """Return the URL that `champion`, `name@alias` or `name/version` abbreviates; None for anything else."""
+    if typed == CHAMPION:
+        return CHAMPION_URL
+    is_short = _REGISTERED.fullmatch(typed) and not Path(absolute_url(typed)).exists()
+    return f"models:/{typed}" if is_short else None
+
+
 def weights_file(model: str) -> Path:
     """Return the weights file of an unregistered model, given the name of a shipped network or a path.
 
@@ -79,6 +90,9 @@ def weights_file(model: str) -> Path:
     NetworkUnknown
         If it is neither; the message suggests the nearest name.
     """
+    url = registered_url(model)
+    if url is not None:
+        raise NetworkUnknown(f"{model}: no network of this name ships; did you mean {url}?")
     return Path(absolute_url(str(network_path(model))))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.errors import UserError, printable
-from infra.settings import absolute_url
+from infra.settings import Settings, absolute_url
 from tasks.codec.exports import Kind
 from tasks.codec.suffixes import IMAGE_SUFFIXES
 
@@ -82,6 +82,26 @@ def understand(places: Sequence[str], export: Kind) -> OnePhotograph | Collectio
         _refuse_name(last)
         return Collection(str(path.parent), absolute_url(last), (glob.escape(path.name),))
     return _one_photograph(path, _output_of(path, last), export)
+
+
+def refuse_half_set(settings: Settings, command: str) -> None:
+    """Refuse a command without a place where the settings name a source, but no destination.
+
+    Raises
+    ------
+    PlaceMissing
+        If DERAIN_DESTINATION is missing.
+    """
+    if settings.source and not settings.destination:
+        raise PlaceMissing(
+            f"DERAIN_SOURCE is {printable(settings.source)}, but DERAIN_DESTINATION is not set: set it too, or name"
+            f" both places, as in {command} SOURCE DEST"
+        )
+
+
+def globs(typed: list[str] | None) -> tuple[str, ...]:
+    """Return globs that were given repeatedly or separated by commas."""
+    return tuple(glob for part in typed or () for glob in part.split(",") if glob)
 
 
 def _without_destination(source: str, export: Kind) -> OnePhotograph | Collection:

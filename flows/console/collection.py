@@ -23,7 +23,7 @@ from tasks.batch.metrics import failure_metrics, publish_metrics
 from tasks.batch.observing import RunObserver, is_for_this_process
 from tasks.batch.planning.plan import Plan, PlanCounts, Redo
 from tasks.batch.preflight import PreparedRun, prepare
-from tasks.batch.replacing import put_aside, replaced_outputs
+from tasks.batch.replacing import aside_of, is_known, put_aside, replaced_outputs
 from tasks.batch.summary import RunSummary
 from tasks.codec.exports import Export
 from tasks.media.sources import Selection
@@ -45,6 +45,7 @@ class CollectionOptions:
     redo: Redo
     plan_only: bool
     keep_old: bool
+    overwrite: bool
 
 
 def derain_collection(collection: Collection | None, options: CollectionOptions) -> int:
@@ -69,7 +70,7 @@ def derain_collection(collection: Collection | None, options: CollectionOptions)
         prepared = _prepared(source, destination, options, settings)
         if options.plan_only:
             return _plan_only(settings, prepared, request)
-        observer = _ConsoleObserver(prepared, options.keep_old, request)
+        observer = _ConsoleObserver(prepared, options, request, settings.workspace)
         summary = derain_pending(settings, prepared, request, observer)
     return _conclude(summary, prepared, settings)
 
@@ -99,26 +100,31 @@ class _ConsoleObserver(RunObserver):
     """Reports the plan and the progress of a run on the terminal."""
 
     prepared: PreparedRun
-    keep_old: bool
+    options: CollectionOptions
     request: BatchRequest
+    workspace: str
 
-    def planned(self, found: Plan) -> None:
-        """Print the plan and the number of outputs that it replaces; back them up if the user asked for that."""
+    def planned(self, found: Plan, follows_death: bool) -> None:
+        """Print the plan and the number of outputs that it replaces; keep those that may not be replaced."""
         counts, destination = found.counts, self.prepared.scope.destination
         announce(f"{counts.pending:,} of {counts.listed:,} images are pending")
         number = sum(1 for _ in replaced_outputs(found, self.prepared.medium))
         if not number:
             return
         files = f"{number:,} file{'s' if number > 1 else ''} in {printable(destination)}"
-        if not self.keep_old:
-            announce(
-                f"{files} will be replaced: outputs of pending images, as an interrupted run leaves them;"
-                " --keep-old keeps them"
-            )
+        if not self._keeps(follows_death):
+            announce(f"{files} will be replaced; --keep-old keeps them")
             return
-        aside = f"{destination}-old-{self.request.started_at:%Y%m%dT%H%M%S}"
+        aside = aside_of(destination, self.request.started_at)
         put_aside(replaced_outputs(found, self.prepared.medium), destination, aside)
-        announce(f"{files} will be replaced, and kept in {printable(aside)}")
+        why = "" if self.options.keep_old else ": no run has written there yet (--overwrite keeps nothing)"
+        announce(f"{files} will be replaced, and kept in {printable(aside)}{why}")
+
+    def _keeps(self, follows_death: bool) -> bool:
+        """Return whether to keep files: if asked to, or if no run of this workspace has recorded any of them."""
+        if self.options.keep_old or self.options.overwrite or follows_death:
+            return self.options.keep_old
+        return not is_known(Catalog(self.workspace), self.prepared.scope.destination)
 
     @contextmanager
     def executor(self, settings: Settings, counts: PlanCounts, follows_death: bool) -> Iterator[Executor]:

@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.console.arguments import Collection, OnePhotograph, PlaceMissing, understand
+from flows.console.arguments import (
+    ArgumentRefused,
+    Collection,
+    OnePhotograph,
+    PlaceMissing,
+    globs,
+    refuse_half_set,
+    understand,
+)
 from infra.settings import read_settings
 from tasks.codec.exports import Export, Kind
 
@@ -51,7 +59,10 @@ def derain(
     ] = False,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Replace the output of a single photograph if it exists."),
+        typer.Option(
+            "--overwrite",
+            help="Replace existing files that no run has recorded as outputs, without keeping them.",
+        ),
     ] = False,
     keep_old: Annotated[
         bool, typer.Option("--keep-old", help="Move outputs that would be replaced to a separate folder.")
@@ -65,8 +76,11 @@ def derain(
 
     Run again on the same folder, it derains only images that are new, changed or pending.
     """
+    if samples and places:
+        raise ArgumentRefused(f"--samples derains photographs of its own; leave it out to derain {places[0]}")
     wanted = None if samples else _wanted(places, export)
     if isinstance(wanted, OnePhotograph):
+        _refuse_collection_options(include, exclude, limit, redo, plan_only)
         from flows.console.photograph import PhotographOptions, derain_photograph
 
         derain_photograph(wanted, PhotographOptions(model, quality, overwrite, keep_old))
@@ -74,9 +88,11 @@ def derain(
     from flows.console.collection import CollectionOptions, derain_collection
     from tasks.media.sources import Selection
 
-    chosen = (*(wanted.include if wanted else ()), *_globs(include))
-    selection = Selection(chosen, _globs(exclude), limit)
-    options = CollectionOptions(model, Export(export, quality), selection, redo, plan_only, keep_old)
+    chosen = (*(wanted.include if wanted else ()), *globs(include))
+    selection = Selection(chosen, globs(exclude), limit)
+    options = CollectionOptions(
+        model, Export(export, quality), selection, redo, plan_only, keep_old, overwrite
+    )
     raise typer.Exit(derain_collection(wanted, options))
 
 
@@ -84,13 +100,28 @@ def _wanted(places: list[str] | None, export: Kind) -> OnePhotograph | Collectio
     """Return the job that was typed, or None for the source that the settings name."""
     if places:
         return understand(places, export)
-    if read_settings().source is None:
+    settings = read_settings()
+    refuse_half_set(settings, "derain")
+    if settings.source is None:
         raise PlaceMissing(
             "nothing to derain: name a photograph or a folder, as in derain photo.jpg; derain --help says more"
         )
     return None
 
 
-def _globs(typed: list[str] | None) -> tuple[str, ...]:
-    """Return globs that were given repeatedly or separated by commas."""
-    return tuple(glob for part in typed or () for glob in part.split(",") if glob)
+def _refuse_collection_options(
+    include: list[str] | None, exclude: list[str] | None, limit: int | None, redo: str, plan_only: bool
+) -> None:
+    """Refuse options that a photograph would ignore."""
+    given = {
+        "--include": include,
+        "--exclude": exclude,
+        "--limit": limit,
+        "--redo": redo != "none",
+        "--plan-only": plan_only,
+    }
+    for option, value in given.items():
+        if value:
+            raise ArgumentRefused(
+                f"{option} is for folders and buckets, not for a single photograph; leave it out"
+            )

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 from flows.console.lines import say
 from infra.records import model_label
 from infra.settings import read_settings
-from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
+from infra.tracking.registry import STUDENT, Registry
 from models.shipped import DEFAULT, ShippedNetwork, shipped_networks
-from tasks.resolved_model import has_registry, weights_file
-
-_REGISTERED = re.compile(r"[\w.-]+(?:@[\w.-]+|/\d+)")
+from tasks.resolved_model import has_registry, registered_url, weights_file
 
 
 def model_url(typed: str) -> str:
@@ -23,13 +18,9 @@ def model_url(typed: str) -> str:
     NetworkUnknown
         If it is neither a network nor a file; the message suggests the most similar name.
     """
-    if typed == "champion":
-        return CHAMPION_URL
     if typed.startswith("models:/"):
         return typed
-    if _REGISTERED.fullmatch(typed) and not Path(typed).exists():
-        return f"models:/{typed}"
-    return str(weights_file(typed))
+    return registered_url(typed) or str(weights_file(typed))
 
 
 def models() -> None:

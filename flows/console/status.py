@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from flows.console.arguments import ArgumentRefused, Collection, PlaceMissing, understand
+from flows.console.arguments import (
+    ArgumentRefused,
+    Collection,
+    PlaceMissing,
+    globs,
+    refuse_half_set,
+    understand,
+)
 from flows.console.lines import say
 from flows.console.networks import model_url
 from flows.running.flow_settings import command_settings
@@ -26,6 +33,12 @@ def status(
     export: Annotated[Kind, typer.Option(help="Format of the outputs.")] = "same",
     quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG and WebP outputs.")] = 92,
     rejects: Annotated[int, typer.Option(min=0, help="Number of rejected images to list.")] = 20,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Count only images that match one of these globs; repeatable.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave out images that match one of these globs; repeatable.")
+    ] = None,
 ) -> None:
     """Show what is done, pending and rejected."""
     from infra.catalog.derained import Catalog
@@ -39,6 +52,8 @@ def status(
     collection = _collection(places or [], export)
     source, destination = (collection.source, collection.destination) if collection else (None, None)
     settings = command_settings(source, destination)
+    if collection is None:
+        refuse_half_set(settings, "derain status")
     if collection is None and not settings.source:
         raise PlaceMissing(
             "derain status SOURCE DEST: which folder? Or set DERAIN_SOURCE and DERAIN_DESTINATION"
@@ -47,7 +62,8 @@ def status(
         settings, source, destination, Export(export, quality), model_url(model), resolve_at_once
     )
     catalog, leases = Catalog(settings.workspace), lease_location(settings.workspace)
-    selection = Selection(collection.include if collection else ())
+    chosen = (*(collection.include if collection else ()), *globs(include))
+    selection = Selection(chosen, globs(exclude))
     request = BatchRequest("status", datetime.now(UTC), selection, "none", rejects)
     with make_plan(prepared, request, catalog) as found:
         say(plan_line(found.counts))

@@ -21,8 +21,8 @@ from infra.tracking.versions import (
     ModelFiles,
     add_version,
     create_model,
+    find_version,
     has_files,
-    parse_model_url,
     read_files,
 )
 
@@ -92,19 +92,14 @@ class Registry:
         Raises
         ------
         ModelNotFound
-            If there is no such model, version or alias; the message names it.
+            If there is no such model, version or alias; the message names those that exist.
         TrackingUnreachable
             If the tracking server does not answer.
         """
-        name, alias, number = parse_model_url(url)
         with self._server.session(url):
-            client = self._server.client()
-            if alias is not None:
-                version = client.get_model_version_by_alias(name, alias)
-            else:
-                version = client.get_model_version(name, number)
+            version = find_version(self._server.client(), url)
             files = read_files(self._server, version.source)
-        return RegisteredModel(name, str(version.version), files.weights, files.config)
+        return RegisteredModel(version.name, str(version.version), files.weights, files.config)
 
     def aliases(self, name: str) -> Aliases:
         """Return the versions that the aliases of a model refer to.

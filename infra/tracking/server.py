@@ -27,7 +27,7 @@ SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}
 """Tag of an experiment that makes MLflow's pages show it as model training rather than as a language model."""
 LOCK_SECONDS = 300.0
 """Seconds after which the holder of the lock counts as hung; the lock is needed for seconds only."""
-_NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
+NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 
 
 class ModelNotFound(UserError):
@@ -176,7 +176,7 @@ class TrackingServer:
                 f"{subject}: registered at {self.uri}, but its files are gone ({error})"
             ) from error
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            if getattr(error, "error_code", "") in _NOT_THERE:
+            if getattr(error, "error_code", "") in NOT_THERE:
                 raise ModelNotFound(
                     f"{subject}: the registry at {self.uri} has no such model, version, alias or run"
                 ) from error

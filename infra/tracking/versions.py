@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.tracking.model_artifact import CONFIG_FILE, WEIGHTS_FILE, write_model_folder
-from infra.tracking.server import ModelNotFound, TrackingServer
+from infra.tracking.server import NOT_THERE, ModelNotFound, TrackingServer
 from infra.tracking.version_card import NO_CARD, VersionCard
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+_NAMED = 8
+"""Number of versions that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,46 @@ def parse_model_url(url: str) -> tuple[str, str | None, str]:
         if name and version.isdigit():
             return name, None, version
     raise ModelNotFound(f"{url}: a registered model is models:/name@alias or models:/name/version")
+
+
+def find_version(client: MlflowClient, url: str) -> ModelVersion:
+    """Return the version that `models:/name@alias` or `models:/name/version` refers to now.
+
+    Raises
+    ------
+    ModelNotFound
+        If there is none; the message names the models or versions that exist.
+    """
+    from mlflow.exceptions import MlflowException
+
+    name, alias, number = parse_model_url(url)
+    try:
+        if alias is not None:
+            return client.get_model_version_by_alias(name, alias)
+        return client.get_model_version(name, number)
+    except MlflowException as error:
+        if error.error_code not in NOT_THERE:
+            raise
+        raise ModelNotFound(f"{url}: {_what_exists(client, name, alias)}") from error
+
+
+def _what_exists(client: MlflowClient, name: str, alias: str | None) -> str:
+    """Say which models or, for an existing model, which of its newest versions are registered."""
+    models = {model.name: model.aliases for model in client.search_registered_models()}
+    if not models:
+        return "no such model is registered; the first run registers derain-student"
+    if name not in models:
+        return f"no such model is registered; registered are: {', '.join(sorted(models))}"
+    found = client.search_model_versions(f"name = '{name}'")
+    versions = sorted((int(each.version) for each in found), reverse=True)
+    named = [f"{version}{_aliases_of(models[name], version)}" for version in versions[:_NAMED]]
+    more = f" and {len(versions) - _NAMED} older ones" if len(versions) > _NAMED else ""
+    return f"{name} has no such {'alias' if alias else 'version'}; it has {', '.join(named) or 'none'}{more}"
+
+
+def _aliases_of(aliases: Mapping[str, str], version: int) -> str:
+    found = sorted(alias for alias, number in aliases.items() if int(number) == version)
+    return f" ({', '.join(found)})" if found else ""
 
 
 def create_model(client: MlflowClient, name: str) -> bool:

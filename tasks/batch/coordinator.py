@@ -150,7 +150,7 @@ def derain_pending(
         if _has_work(found):
             require_usable(prepared.model)
         _make_room(settings, prepared, found.counts)
-        observer.planned(found)
+        observer.planned(found, lease.follows_death)
         stage = _stage(settings, prepared, request, found, catalog) if _has_work(found) else None
         if stage and found.collisions:
             record_collisions(found.collisions, stage.job, catalog)

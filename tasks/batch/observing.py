@@ -24,8 +24,8 @@ class ShowsProgress(Protocol):
 class RunObserver(Protocol):
     """Observes a run and chooses its executor."""
 
-    def planned(self, found: Plan) -> None:
-        """Called with the finished plan, under the lease and before any work."""
+    def planned(self, found: Plan, follows_death: bool) -> None:
+        """Called with the finished plan, under the lease and before any work; may refuse the run."""
 
     def progress(self, total: int) -> AbstractContextManager[ShowsProgress]:
         """Show progress towards a number of images."""
@@ -56,7 +56,7 @@ def is_for_this_process(settings: Settings, counts: PlanCounts, follows_death: b
 class FlowObserver:
     """Shows a run in Prefect if it is part of a flow run; runs it on Dask, or in this process if it is small."""
 
-    def planned(self, found: Plan) -> None:
+    def planned(self, found: Plan, follows_death: bool) -> None:
         """Do nothing: the last line of the run has all counts."""
 
     def progress(self, total: int) -> AbstractContextManager[ShowsProgress]:

@@ -1,13 +1,17 @@
-"""Outputs that a run replaces: finding them (`replaced_outputs`) and backing them up first (`put_aside`)."""
+"""Files that a run replaces: finding (`replaced_outputs`, `is_known`) and keeping them (`aside_of`, `put_aside`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import polars as pl
 
-from infra.records import ImageRef
+from infra.catalog.delta.conditions import all_of
+from infra.catalog.derained import Catalog
+from infra.records import DERAINED, ImageRef
 from infra.storage.location import ObjectNotFound, open_location
+from tasks.batch.planning.ownership import written_below
 from tasks.batch.planning.plan import Plan
 from tasks.codec import ImageRejected, output_key
 from tasks.media.key_hashes import CHUNK, Hashes, chunks, find, hash_texts, sorted_hashes
@@ -33,6 +37,18 @@ def replaced_outputs(found: Plan, medium: MediumSpec) -> Iterator[str]:
         keys = [key for ref in refs if (key := _output_key(ref, medium)) is not None]
         _, is_there = find(existing, hash_texts(pl.Series(keys, dtype=pl.String)))
         yield from (key for key, is_replaced in zip(keys, is_there, strict=True) if is_replaced)
+
+
+def is_known(catalog: Catalog, destination: str) -> bool:
+    """Return whether a run has recorded outputs in a destination or below it."""
+    where = all_of(DERAINED, written_below(destination))
+    return any(batch.num_rows for batch in catalog.scan(None, ["destination"], where))
+
+
+def aside_of(destination: str, moment: datetime) -> str:
+    """Return where replaced files of a destination are kept: next to it, or in it if it is a whole bucket."""
+    is_bucket = destination.count("/") == len("//") and "://" in destination
+    return f"{destination}{'/' if is_bucket else '-'}old-{moment:%Y%m%dT%H%M%S}"
 
 
 def put_aside(keys: Iterator[str], destination: str, aside: str) -> int:

@@ -32,6 +32,8 @@ from tasks.retraining.request import NothingNew, RetrainRequest, refuse_unfit_da
 OPEN = "open.json"
 REFUSED = "Refused"
 """State name of a refused promotion, which does not make the retraining fail."""
+NO_RAIN = "NoRain"
+"""State name of a step that found no rain to learn from, which ends the retraining: the next one may find some."""
 
 
 class StepFailed(UserError):
@@ -84,6 +86,8 @@ class Retraining:
         ------
         StepFailed
             If it fails; the next run starts with it.
+        NothingNew
+            If it found no rain; the retraining is closed.
         """
         for step in self.record.stages:
             if step.name == name:
@@ -91,11 +95,14 @@ class Retraining:
                 return step
         state = run()
         message = " ".join((state.message or str(state.name)).split())
-        if not state.is_completed() and state.name != REFUSED:
+        if not state.is_completed() and state.name not in (REFUSED, NO_RAIN):
             raise StepFailed(f"{name}: {message}; the next run resumes here")
         step = Step(name, message, _model(state))
         self.lease.check()
         self.record = replace(self.record, stages=(*self.record.stages, step))
+        if state.name == NO_RAIN:
+            self.close()
+            raise NothingNew(f"nothing to learn from: {message}")
         self.folder.put(OPEN, _written(self.record))
         failpoint(f"after-stage={name}")
         return step

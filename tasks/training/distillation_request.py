@@ -28,7 +28,7 @@ from tasks.training.request import (
     work_folder,
 )
 from tasks.training.samples import make_training_samples
-from tasks.training.unlabelled import unlabelled_photographs
+from tasks.training.unlabelled import refuse_absent, unlabelled_photographs
 
 PRESETS = {
     "smoke": TrainConfig(
@@ -107,6 +107,7 @@ def refuse_at_once(settings: Settings, request: DistillRequest) -> None:
     """
     checked_config(settings, PRESETS, request.preset, request.steps, request.seed)
     refuse_incomplete_data(settings, request.data, request.preset)
+    refuse_absent(settings, request.unlabelled)
     _start(settings, request, resolve_model(settings, CHAMPION_URL))
     for teacher in {request.teacher, request.unlabelled_teacher or request.teacher}:
         resolve_model(settings, parse_teacher(teacher).model)

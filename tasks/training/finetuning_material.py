@@ -116,7 +116,8 @@ def _curated_streaks(workspace: str) -> Streaks:
     if not found:
         raise StreakBankEmpty(
             f"no streaks of real rain in the pool of {workspace} ({_counted(stored.refused) or 'none examined'}):"
-            " python -m flows.curate takes them from the pseudo-labels that it accepts"
+            " python -m flows.curate takes them from the pseudo-labels that it accepts, and python -m flows.ingest"
+            " adds photographs"
         )
     layers = evenly(found, MOST_LAYERS)
     return Streaks(*split_layers(layers), _describe(len(layers), stored.refused))

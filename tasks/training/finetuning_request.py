@@ -26,6 +26,7 @@ from tasks.training.request import (
     work_folder,
 )
 from tasks.training.samples import make_training_samples
+from tasks.training.unlabelled import refuse_absent
 
 PRESETS = {
     "smoke": replace(
@@ -105,6 +106,7 @@ def refuse_at_once(settings: Settings, request: FinetuneRequest) -> None:
     refuse_incomplete_data(settings, request.data, request.preset)
     if request.preset != "smoke" and not request.unlabelled:
         raise _no_photographs(request.preset)
+    refuse_absent(settings, request.unlabelled)
 
 
 def prepare_finetuning(settings: Settings, request: FinetuneRequest, semi: SemiConfig) -> PreparedFinetuning:
@@ -155,6 +157,10 @@ def start_of(settings: Settings, model: str, preset: str) -> ResolvedModel:
     return resolve_model(settings, str(STARTS[preset]))
 
 
+class NoRealRain(PreflightFailed):
+    """Raised if the unlabelled photographs show no rain to learn from; others may."""
+
+
 def _places(settings: Settings, request: FinetuneRequest) -> tuple[Path, str]:
     """Return the labelled data and unlabelled photographs that the request names, or generated ones for `smoke`."""
     data, unlabelled = request.data or settings.training or "", request.unlabelled
@@ -182,7 +188,7 @@ def _rain(
         material = material_at(settings, unlabelled, semi)
         streaks = material.streaks or harvested(start.model_file, material.photographs, settings.device)
     except (FileNotFoundError, StreakBankEmpty) as error:
-        raise PreflightFailed(str(error)) from error
+        raise NoRealRain(str(error)) from error
     return material.real_rain(streaks), streaks.description
 
 

@@ -14,6 +14,7 @@ from models.training.distill.teacher_targets import MOST_PHOTOGRAPHS, evenly, tr
 from tasks.codec import ImageRejected, decode
 from tasks.media.sources import Selection
 from tasks.prefect_runs import run_log
+from tasks.refusals import PreflightFailed
 
 POOL = "pool"
 """The place name that stands for the training crops of the pool."""
@@ -42,6 +43,23 @@ def unlabelled_photographs(settings: Settings, place: str) -> list[RgbImage]:
     return _at(absolute_url(place), settings.max_pixels)
 
 
+def refuse_absent(settings: Settings, place: str) -> None:
+    """Refuse a place that has no photographs by name; an empty place stands for none.
+
+    Raises
+    ------
+    PreflightFailed, ObjectNotFound, AccessDenied, StorageError
+        With a message of one line that names the place.
+    """
+    if place == POOL:
+        if Pool(settings.workspace).crops("train").is_empty():
+            raise PreflightFailed(_empty_pool(settings.workspace))
+    elif place:
+        url, is_image = absolute_url(place), Selection().predicate()
+        if not any(is_image(ref.key) for ref in open_location(url).list()):
+            raise PreflightFailed(f"{url}: no photographs there")
+
+
 def without_padding(crops: Sequence[RgbImage], rows: pl.DataFrame) -> list[RgbImage]:
     """Cut crops of the pool to the part without padding."""
     sizes = zip(rows["height"], rows["width"], strict=True)
@@ -52,11 +70,13 @@ def _of_pool(workspace: str) -> list[RgbImage]:
     pool = Pool(workspace)
     crops = pool.crops("train")
     if crops.is_empty():
-        raise FileNotFoundError(
-            f"the pool of {workspace} has no crops to train on: python -m flows.ingest --source ... fills it"
-        )
+        raise FileNotFoundError(_empty_pool(workspace))
     rows = crops[evenly(range(crops.height), MOST_PHOTOGRAPHS)]
     return without_padding(list(pool.pixels(rows)), rows)
+
+
+def _empty_pool(workspace: str) -> str:
+    return f"the pool of {workspace} has no crops to train on: python -m flows.ingest --source ... fills it"
 
 
 def _at(url: str, max_pixels: int) -> list[RgbImage]:

@@ -24,6 +24,8 @@ CASES = {
     "finetune --rerain inf": "finetune: rerain inf: must be finite",
     "finetune --preset slim": "finetune: no data for preset slim",
     "finetune --model nope": "finetune: nope: no network of this name ships",
+    "finetune --unlabelled /nope": "finetune: /nope: ",
+    "distill --unlabelled {here}": "distill: {here}: no photographs there",
     "distill --preset foo": "distill: preset 'foo': unknown; choose from smoke, small, base",
     "distill --data /nope": "distill: data /nope: needs photographs in clean/",
     "distill --seed -1": "distill: seed -1: must be 0 to",
@@ -35,7 +37,11 @@ CASES = {
     "evaluate --challenger nope.safetensors": "evaluate: nope.safetensors: no network of this name ships",
     "evaluate --challenger student-small --training nope": "evaluate: {here}/nope: ",
     "promote --challenger models:/derain-student/99": "promote: models:/derain-student/99",
-    "rollback --to 99": "rollback: models:/derain-student/99: derain-student has no such version; it has 1",
+    "evaluate --challenger champion": "evaluate: champion: no network of this name ships; did you mean "
+    "models:/derain-student@champion?",
+    "distill --teacher derain-student/1": "distill: derain-student/1: no network of this name ships; did you mean "
+    "models:/derain-student/1?",
+    "rollback --to 99": "rollback: models:/derain-student/99: derain-student has no such version; it has 1 (",
 }
 
 
@@ -55,7 +61,7 @@ def test_it_is_refused_before_a_server_starts(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DERAIN_WORKSPACE", str(workspace))
     monkeypatch.setattr(command_line, "prefect_server", pytest.fail)
-    name, *rest = words.split()
+    name, *rest = words.format(here=tmp_path).split()
     module = importlib.import_module(f"flows.{name}")
     shown = CliRunner().invoke(command_of(getattr(module, name), module.refuse), rest)
     assert (shown.exit_code, shown.stdout) == (1, "")

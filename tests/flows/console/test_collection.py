@@ -133,42 +133,6 @@ def test_a_second_run_with_another_model_says_what_it_leaves_and_how_to_redo_it(
     assert "--redo stale derains these again with student-base" in line
 
 
-class TestReplacing:
-    """Tests of outputs that already exist."""
-
-    @pytest.fixture
-    def earlier(self, here: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, bytes]:
-        run(["rainy", "out", *MODEL])
-        capsys.readouterr()
-        return outputs(here / "out")
-
-    def test_that_they_will_be_replaced_is_said_before(
-        self, here: Path, earlier: dict[str, bytes], capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert run(["rainy", "out", "--redo", "stale"]) == 0
-        lines = capsys.readouterr().err.splitlines()
-        (said,) = (i for i, line in enumerate(lines) if f"3 files in {here / 'out'} will be replaced" in line)
-        assert lines[said].endswith("; --keep-old keeps them")
-        assert said < next(i for i, line in enumerate(lines) if "3 of 3 images, " in line)
-        assert all(outputs(here / "out")[name] != data for name, data in earlier.items())
-
-    def test_those_of_somebody_else_are_counted_too(
-        self, here: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        (here / "out").mkdir()
-        name = next(path.name for path in (here / "rainy").iterdir())
-        (here / "out" / name).write_bytes(b"dear to somebody")
-        assert run(["rainy", "out", "--keep-old", *MODEL]) == 0
-        assert f"1 file in {here / 'out'} will be replaced, and kept in " in capsys.readouterr().err
-        (aside,) = here.glob("out-old-*")
-        assert outputs(aside) == {name: b"dear to somebody"}
-
-    def test_keep_old_puts_them_aside_whole(self, here: Path, earlier: dict[str, bytes]) -> None:
-        assert run(["rainy", "out", "--redo", "stale", "--keep-old"]) == 0
-        (aside,) = here.glob("out-old-*")
-        assert outputs(aside) == earlier
-
-
 def test_a_run_that_another_one_keeps_out_is_one_line_and_1(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -258,6 +222,29 @@ def test_photographs_that_are_not_read_are_named_with_what_converts_them(
     assert "2 left out (1 .cr3, 1 .heic)" in line
     assert ".heic not read (convert to JPEG or PNG, for example with heif-convert)" in line
     assert ".cr3 not read (convert to JPEG or PNG, for example with darktable-cli)" in line
+
+
+def test_status_counts_what_the_globs_choose(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, *others = sorted(path.name for path in (here / "rainy").iterdir())
+    assert run(["rainy", "out", "--exclude", one, *MODEL]) == 0
+    capsys.readouterr()
+    assert run(["status", "rainy", "out", "--exclude", one, *MODEL]) == 0
+    assert capsys.readouterr().out.startswith("3 objects: 2 done (2 by student-small")
+    assert run(["status", *(f"rainy/{name}" for name in others), "out", *MODEL]) == 0
+    assert " 0 pending" in capsys.readouterr().out
+
+
+def test_a_source_without_a_destination_in_the_settings_is_refused_in_words_of_the_command(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DERAIN_SOURCE", str(here / "rainy"))
+    for command, example in (([], "derain SOURCE DEST"), (["status"], "derain status SOURCE DEST")):
+        assert run(command) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line == (
+            f"derain: DERAIN_SOURCE is {here / 'rainy'}, but DERAIN_DESTINATION is not set: set it too, or name"
+            f" both places, as in {example}"
+        )
 
 
 def test_status_of_nothing_is_refused_and_writes_nothing(

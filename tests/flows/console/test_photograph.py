@@ -76,6 +76,26 @@ def test_overwrite_replaces_it(photograph: Path) -> None:
     assert list(Path().glob("*old*")) == []
 
 
+@pytest.mark.parametrize(
+    "option", ["--plan-only", "--limit=1", "--redo=stale", "--include=*.png", "--exclude=a"]
+)
+def test_options_of_folders_are_refused_instead_of_ignored(
+    photograph: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["photo.png", option]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    name = option.partition("=")[0]
+    assert line == f"derain: {name} is for folders and buckets, not for a single photograph; leave it out"
+    assert not photograph.with_name("photo-derained.png").exists()
+
+
+def test_samples_are_not_derained_instead_of_a_photograph(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--samples", "photo.png"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "derain: --samples derains photographs of its own; leave it out to derain photo.png"
+    assert not Path("var").exists()
+
+
 def test_a_file_that_is_not_a_photograph_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     Path("broken.jpg").write_bytes(b"<html>not found</html>")
     assert run(["broken.jpg"]) == 1

@@ -134,6 +134,21 @@ def test_a_step_that_fails_is_named(workspace: Path, monkeypatch: pytest.MonkeyP
     assert str(failed.message).startswith("curate: no room; the next run resumes here")
 
 
+def test_a_pool_without_rain_does_not_keep_later_crops_from_being_learned(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+):
+    curated = []
+    monkeypatch.setattr(steps, "curate", lambda **_: curated.append(1) or Completed(message="0 accepted"))
+    monkeypatch.setattr(steps, "finetune", without_server(steps.finetune))
+    dry = retrain.fn(preset="smoke")
+    assert dry.is_completed()
+    assert str(dry.message).startswith("nothing to learn from: no streaks of real rain in the pool of")
+    assert "nothing new to learn from" in str(retrain.fn(preset="smoke").message)
+    write_pool(workspace, rainy_crops(2, side=150), run_id="later")
+    retrain.fn(preset="smoke")
+    assert len(curated) == 2
+
+
 def test_a_preset_that_there_is_not_is_named_before_anything_is_done(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DERAIN_WORKSPACE", raising=False)
