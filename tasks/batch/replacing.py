@@ -1,4 +1,4 @@
-"""Files that a run replaces: finding (`replaced_outputs`, `is_known`) and keeping them (`aside_of`, `put_aside`)."""
+"""Files that a run replaces: finding (`replaced_outputs`, `is_known`) and keeping (`aside_of`, `put_aside`)."""
 
 from __future__ import annotations
 
