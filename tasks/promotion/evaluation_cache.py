@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
 import polars as pl
 
+from infra.errors import one_line
 from infra.settings import Settings
 from infra.storage.location import ObjectNotFound, open_location
 from tasks.promotion.scores import Compared, Evaluation, ImageScore
 from tasks.promotion.validation_manifest import ValidationManifest
 from tasks.resolved_model import ResolvedModel
+
+logger = logging.getLogger(__name__)
 
 FIGURES_VERSION = 1
 """Version of the measurements; increase it when their method changes: earlier evaluations are then not reused."""
@@ -45,7 +49,8 @@ def recall(
 ) -> RecordedEvaluation | None:
     """Return the evaluation of two networks on a manifest; None if there is none that can be reused.
 
-    Its table must exist and have all figures: a later release may measure more of them.
+    Its table must exist and have all figures: a later release may measure more of them. A damaged file is logged
+    and counts as none.
 
     Raises
     ------
@@ -56,11 +61,14 @@ def recall(
     try:
         note = json.loads(location.fetch(f"same/{_identity(champion, challenger, manifest)}.json"))
         rows = pl.read_parquet(io.BytesIO(location.fetch(note["table"])))
+        ratios = np.array(note["latency_ratios"], np.float64)
     except ObjectNotFound:
+        return None
+    except (ValueError, LookupError, TypeError, pl.exceptions.PolarsError) as damage:
+        logger.warning("%s: an evaluation is damaged and measured again: %s", location.url, one_line(damage))
         return None
     if not set(ImageScore.__slots__) <= set(rows.columns):
         return None
-    ratios = np.array(note["latency_ratios"], np.float64)
     evaluation = Evaluation(champion, challenger, manifest, _photographs(rows), ratios)
     return RecordedEvaluation(evaluation, f"{location.url}/{note['table']}")
 

@@ -177,3 +177,21 @@ def test_an_evaluation_that_lacks_a_figure_is_not_reused(settings: Settings, rep
         assert recall(settings, champion, candidate, open_validation(settings)) is None
     finally:
         path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("file", ["compared.parquet", "same/*.json"])
+@pytest.mark.parametrize("left", [b"", b"{}", b"cut o"])
+def test_a_damaged_evaluation_is_not_reused(
+    settings: Settings, reported: str, caplog: pytest.LogCaptureFixture, file: str, left: bytes
+) -> None:
+    champion, candidate = (resolve_model(settings, url) for url in (CHAMPION_URL, challenger(settings)))
+    whole = {path: path.read_bytes() for path in Path(settings.workspace, "evaluations").glob(file)}
+    assert whole
+    try:
+        for path in whole:
+            path.write_bytes(left)
+        assert recall(settings, champion, candidate, open_validation(settings)) is None
+        assert "an evaluation is damaged and measured again" in caplog.text
+    finally:
+        for path, data in whole.items():
+            path.write_bytes(data)
