@@ -81,7 +81,7 @@ def _what_exists(client: MlflowClient, name: str, alias: str | None) -> str:
     if not models:
         return "no such model is registered; the first run registers derain-student"
     if name not in models:
-        return f"no such model is registered; registered are: {', '.join(sorted(models))}"
+        return f"no such model is registered; registered: {', '.join(sorted(models))}"
     found = client.search_model_versions(f"name = '{name}'")
     versions = sorted((int(each.version) for each in found), reverse=True)
     named = [f"{version}{_aliases_of(models[name], version)}" for version in versions[:_NAMED]]

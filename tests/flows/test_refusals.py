@@ -187,10 +187,7 @@ CASES: list[tuple[Case, str]] = [
     (bucket_without_name, "s3://: no bucket; use s3://bucket/prefix"),
     (unreachable_bucket, "s3://rainy"),
     (no_credentials, "s3://rainy/photos: no S3 credentials found; set AWS_ACCESS_KEY_ID"),
-    (
-        unknown_model,
-        "models:/derain-studnet@champion: no such model is registered; the first run registers derain-student",
-    ),
+    (unknown_model, "models:/derain-studnet@champion: no such model is registered; "),
     (unknown_alias, "models:/derain-student@chamipon: derain-student has no such alias; it has 1 (champion)"),
     (unknown_version, "models:/derain-student/99: derain-student has no such version; it has 1 (champion)"),
     (malformed_model, "models:/derain-student: a registered model is models:/name@alias"),
