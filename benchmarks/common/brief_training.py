@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from models.engine import fast_dtype
 from models.evaluation.validation import ValidationScore, ValidationSet, validate
 from models.networks.base import Network
 from models.networks.losses import Reconstruction, psnr_terms
@@ -80,7 +81,7 @@ def _step(
     pair: RainyPair,
     reconstruction: Reconstruction | None,
 ) -> None:
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         loss: Tensor = torch.stack(list(network.loss_terms(pair, reconstruction).values())).sum()
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
@@ -88,7 +89,13 @@ def _step(
     optimizer.zero_grad()
 
 
+def autocast() -> torch.autocast:
+    """Compute in bf16 if the processor does, as trainings and the engine would."""
+    is_fast = fast_dtype(torch.device("cpu")) == torch.bfloat16
+    return torch.autocast("cpu", torch.bfloat16, enabled=is_fast)
+
+
 def scored(network: nn.Module, pairs: ValidationSet) -> ValidationScore:
-    """Score a network in bf16, as it would run."""
-    with torch.autocast("cpu", torch.bfloat16):
+    """Score a network in the precision in which it would run."""
+    with autocast():
         return validate(network.eval(), pairs)

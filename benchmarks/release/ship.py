@@ -23,7 +23,7 @@ from statistics import fmean
 import torch
 from torch import Tensor, nn
 
-from benchmarks.common.brief_training import scored
+from benchmarks.common.brief_training import autocast, scored
 from models.evaluation.probes import ProbeScore, probe
 from models.evaluation.validation import ValidationScore, ValidationSet, render_validation
 from models.modelfile import build, pack, read_model_file, write_model_file
@@ -92,7 +92,7 @@ def refuse_worse(candidate: Path, new: Scores, rival: Path, pairs: ValidationSet
 
 
 def score(path: Path, pairs: ValidationSet) -> Scores:
-    """Score a weights file on whole held-out photographs, in bf16."""
+    """Score a weights file on whole held-out photographs."""
     torch.manual_seed(0)
     network = build(read_model_file(path)).eval()
     return Scores(scored(network, pairs), planted(network, pairs.fine))
@@ -102,7 +102,7 @@ def planted(network: nn.Module, pairs: Sequence[RainyPair]) -> ProbeScore:
     """Plant probes in photographs that are rainy, like real ones; return the mean score."""
 
     def derain(rainy: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             derained: Tensor = network(rainy).float()
         return derained
 
