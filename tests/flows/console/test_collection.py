@@ -25,14 +25,7 @@ from tests.support.servers.server_processes import PATIENCE, ROOT, wait_for
 
 MODEL = ["--model", "student-small"]
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith("DERAIN_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    put_photos(tmp_path / "rainy", 3)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def outputs(folder: Path) -> dict[str, bytes]:

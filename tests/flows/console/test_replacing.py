@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -13,18 +12,10 @@ from flows.console.app import run
 from infra.settings import Settings
 from infra.storage.lease import lease_of
 from tasks.batch.replacing import aside_of
-from tests.support.servers.deployments import put_photos
 
 MODEL = ["--model", "student-small"]
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith("DERAIN_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    put_photos(tmp_path / "rainy", 3)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def outputs(folder: Path) -> dict[str, bytes]:

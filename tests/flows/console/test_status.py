@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from flows.console.app import run
-from tests.support.servers.deployments import put_photos
 
 MODEL = ["--model", "student-small"]
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith("DERAIN_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    put_photos(tmp_path / "rainy", 3)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def test_status_names_no_image_that_is_not_rejected_any_more(
