@@ -171,9 +171,9 @@ def _holds_several(path: Path) -> bool:
 
 
 def _is_array(folder: Path) -> bool:
-    from tasks.media.medium import ARRAY_METADATA  # takes a moment to import: only for folders
+    from tasks.media.medium import is_array  # takes a moment to import: only for folders
 
-    return any((folder / name).exists() for name in ARRAY_METADATA)
+    return is_array(str(folder))
 
 
 def _existing(typed: str) -> Path:
