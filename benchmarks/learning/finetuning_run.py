@@ -30,14 +30,19 @@ from models.training.semi.rain_critic import RainCritic, train_critic
 from models.training.weight_interpolation import interpolate_best
 
 PSEUDO_LABELS, TEMPORAL = "re-rain + own pseudo-labels", "re-rain + temporal"
+SHARES = (0.1, 0.3, 1.0)
+"""Norms of a contrast's gradient, relative to that of re-rain; see `models.training.semi.gradient_share`."""
 TERMS = {
     "labelled only": AblationConfig(rerain=0.0),
     "re-rain": AblationConfig(),
     "re-rain + anchor": AblationConfig(anchor=0.1),
     "re-rain + rain on rain": AblationConfig(rain_on_rain=0.2),
     "re-rain + mean teacher": AblationConfig(mean_teacher=0.2),
-    "re-rain + streak contrast": AblationConfig(streak_contrast=0.1),
-    "re-rain + background contrast": AblationConfig(background_contrast=0.1),
+    **{f"re-rain + streak contrast {share}": AblationConfig(streak_contrast=share) for share in SHARES},
+    **{
+        f"re-rain + background contrast {share}": AblationConfig(background_contrast=share)
+        for share in SHARES
+    },
     PSEUDO_LABELS: AblationConfig(pseudo_label=0.5),
     TEMPORAL: AblationConfig(),
 }
