@@ -2,7 +2,7 @@
 
 All contenders use the same network, weights, images (640x480) and cores, in interleaved repeats; seconds are from
 the command to its exit. Ratios of images per second are taken within a repeat; the table has their medians. Writes
-`results/peers.csv`.
+`results/peers.csv`, in which rows of other sizes and of other devices stay.
 
 The peers are `benchmarks.peers.pool`, `ray_data` (only with `--ray PEERS/bin/python`, see requirements.txt) and
 `one_at_a_time`, which derains at most `--loop-images` images: its loop is extrapolated to the size of the job, as
@@ -23,8 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import torch
+
+from benchmarks.common.device import device_name
 from benchmarks.common.frames import write_frames
-from benchmarks.common.tables import write_table
+from benchmarks.common.tables import rows_of, write_table
 from models.modelfile import STUDENT_BASE
 
 RESULTS = Path(__file__).parents[1] / "results" / "peers.csv"
@@ -53,7 +56,7 @@ class Row:
     derain_batch_ratio: float
     """Images per second of `derain-batch` over those of this contender."""
     repeats: int
-    cores: int
+    device: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,16 @@ def main() -> None:
     arguments = _parse()
     contenders = contenders_of(arguments.ray, arguments.loop_images)
     rows: list[Row] = []
+    sizes, device = {str(images) for images in arguments.images}, device_name(torch.device("cpu"))
+    known = rows_of(arguments.out, Row)
+    kept = [row for row in known if row["images"] not in sizes or row["device"] != device]
     with tempfile.TemporaryDirectory(prefix="derain-benchmark-") as folder:
         for images in arguments.images:
             source = Path(folder, f"source-{images}")
             write_frames(source, images, arguments.data)
             seconds = measure(contenders, source, arguments.repeats)
-            rows += rows_of(seconds, images, arguments.loop_images)
-            write_table(rows, arguments.out)
+            rows += rows_from(seconds, images, arguments.loop_images)
+            write_table(rows, arguments.out, kept=kept)
     for row in rows:
         print(f"{row.contender:<24} {row.images:>5} images {row.seconds:>8} s  derain {row.derain_ratio}x")
 
@@ -159,8 +165,9 @@ def extrapolated(whole: float, inside: float, times: float) -> float:
     return whole - inside + inside * times
 
 
-def rows_of(seconds: Mapping[str, Sequence[float]], images: int, loop_images: int) -> list[Row]:
+def rows_from(seconds: Mapping[str, Sequence[float]], images: int, loop_images: int) -> list[Row]:
     """Build the rows of one size from the seconds of each contender."""
+    device = device_name(torch.device("cpu"))
     return [
         Row(
             name,
@@ -171,7 +178,7 @@ def rows_of(seconds: Mapping[str, Sequence[float]], images: int, loop_images: in
             _ratio(times, seconds[OURS]),
             _ratio(times, seconds[WITH_PREFECT]),
             len(times),
-            os.cpu_count() or 1,
+            device,
         )
         for name, times in seconds.items()
     ]

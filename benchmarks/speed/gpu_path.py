@@ -21,8 +21,8 @@ from statistics import median
 import numpy as np
 import torch
 
+from benchmarks.common.device import device_name
 from benchmarks.common.tables import rows_of, write_table
-from benchmarks.speed.run import device_name
 from models.engine import Begun, Engine, choose_device, fast_dtype
 from models.images import RgbBatch
 from models.modelfile import build, read_model_file

@@ -14,7 +14,6 @@ import gc
 import itertools
 import math
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
+from benchmarks.common.device import device_name
 from benchmarks.common.peak_memory import peak_mib, peak_mib_on_gpu
 from benchmarks.common.tables import rows_of, write_table
 from benchmarks.speed.techniques import (
@@ -197,19 +197,6 @@ def agreement(contender: Contender, exact: Contender) -> float:
     output, reference = (each.run()[:1].float().cpu() for each in (contender, exact))
     error = float((output - reference).square().mean())
     return math.inf if error == 0 else -10 * float(torch.log10(torch.tensor(error)))
-
-
-def device_name(device: torch.device) -> str:
-    """Return the name of the GPU or the processor."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    flags = Path("/proc/cpuinfo")
-    lines = flags.read_text().splitlines() if flags.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    features = next((line for line in lines if line.startswith("flags")), "").split()
-    matrix = [flag for flag in ("avx2", "avx512_bf16", "amx_bf16") if flag in features]
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name} ({os.cpu_count()} cores, {' '.join(matrix[-1:])})"
 
 
 def write(rows: Sequence[SpeedRow], path: Path) -> None:

@@ -20,8 +20,8 @@ from statistics import median
 import torch
 from lightning_fabric import Fabric
 
+from benchmarks.common.device import device_name
 from benchmarks.common.tables import write_table
-from benchmarks.speed.run import device_name
 from models.pairs import RainyPair
 from models.rain.banks import TrainingData, load_training_data
 from models.training.batches import Batches, batch_of

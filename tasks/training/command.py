@@ -10,7 +10,7 @@ from infra.errors import DerainError
 from infra.settings import read_settings
 from infra.terminal import show_any_text
 from infra.tracking.runs import TrackedRun
-from models.training import loop
+from models.training import command
 from models.training.config import TrainConfig
 from tasks.training.tracked import Training, tracked
 
@@ -26,6 +26,6 @@ def main() -> None:
     """Parse the command line and train."""
     show_any_text()
     try:
-        loop.main(watched)
+        command.main(watched)
     except DerainError as error:
         raise SystemExit(str(error)) from error

@@ -27,6 +27,7 @@ from models.modelfile import build, read_model_file
 from models.networks.architectures import architecture_of, build_network, preset
 from models.rain.banks import load_training_data
 from models.shipped import WEIGHTS
+from models.training.command import add_fields, fields_of, launched, options, train_config
 from models.training.config import TrainConfig
 from models.training.distill.default_teacher import default_teacher
 from models.training.distill.objective import Distillation, DistillConfig, Lineage
@@ -36,7 +37,7 @@ from models.training.distill.teacher_targets import (
     read_photographs,
 )
 from models.training.distill.teachers import NEEDED_LEAD, Teacher, read_teacher
-from models.training.loop import add_fields, fields_of, fit, launched, options, train_config
+from models.training.loop import fit
 from models.training.recorders import Recorder
 from models.training.same_settings import refuse_unfit_start
 from models.training.state import State

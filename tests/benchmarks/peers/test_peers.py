@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import one_at_a_time, pool
-from benchmarks.peers.__main__ import LOOP, OURS, POOL, RAY, WITH_PREFECT, extrapolated, rows_of
+from benchmarks.peers.__main__ import LOOP, OURS, POOL, RAY, WITH_PREFECT, extrapolated, rows_from
 from models.engine import Engine
 from models.modelfile import STUDENT_BASE, build, read_model_file
 
@@ -36,7 +36,7 @@ def test_a_peer_derains_as_the_engine_does(peer, dtype, source: Path, tmp_path: 
 
 def test_ratios_are_those_of_a_repeat():
     seconds = {OURS: [10.0, 20.0], WITH_PREFECT: [20.0, 20.0], POOL: [8.0, 24.0], LOOP: [100.0, 100.0]}
-    rows = {row.contender: row for row in rows_of(seconds, 600, 60)}
+    rows = {row.contender: row for row in rows_from(seconds, 600, 60)}
     assert rows[OURS].derain_ratio == rows[WITH_PREFECT].derain_batch_ratio == 1
     assert rows[POOL].derain_ratio == 1.0  # the median of 0.8 and 1.2
     assert (rows[LOOP].derain_ratio, rows[LOOP].derain_batch_ratio) == (7.5, 5.0)

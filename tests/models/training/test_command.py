@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from models.rain.banks import load_training_data
+from models.training.command import add_fields, main, options, train_config
 from models.training.config import TrainConfig
 from models.training.distill.objective import DistillConfig
-from models.training.loop import add_fields, main, options, train_config
 from tests.support.worlds.rainy import write_training_folder
 from tests.support.worlds.trainings import command
 

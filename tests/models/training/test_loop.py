@@ -16,6 +16,7 @@ from models.modelfile import build, read_model_file
 from models.networks.architectures import build_network, preset
 from models.rain.banks import load_training_data
 from models.rain.recipes import RECIPES
+from models.training import command as cli
 from models.training import loop
 from models.training.batches import batch_of
 from models.training.loop import fit
@@ -65,7 +66,7 @@ def test_seeds_differ(data: Path, tmp_path: Path):
 def test_the_device_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def launched_on(device: str) -> Fabric:
         words = [f"--data={tmp_path}", f"--out={tmp_path}", f"--device={device}"]
-        return loop.launched(loop.options("", "train").parse_args(words), "32-true")
+        return cli.launched(cli.options("", "train").parse_args(words), "32-true")
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="this machine has no CUDA device"):
@@ -210,7 +211,7 @@ def test_an_impossible_training_is_refused_in_one_line(
 ):
     monkeypatch.setattr(sys, "argv", command(SIX_STEPS, data, tmp_path, **changes)[2:])
     with pytest.raises(SystemExit) as ended:  # Python prints the line and exits with 1
-        loop.main()
+        cli.main()
     assert str(ended.value.code).startswith(message)
     assert "\n" not in str(ended.value.code)
 

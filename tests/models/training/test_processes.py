@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from tests.support.worlds.trainings import (
     command,
     rank,
 )
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_parameters_of_an_objective_are_learnt_alike_by_all_processes():
@@ -67,3 +70,48 @@ def test_two_processes_train_one_network(data: Path, tmp_path: Path):
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "two" / "afr-net-tiny.safetensors").exists()
     assert torch.load(tmp_path / "two" / "checkpoint.pt", weights_only=True)["step"] == 4
+
+
+DIVERGES = """
+from models.training import command, objectives
+from models.training.distributed import rank
+
+forward = objectives.Supervised.forward
+
+
+def broken_in_the_second(self, network, config, step, pair):
+    terms = forward(self, network, config, step, pair)
+    broken = step == 2 and rank() == 1
+    return {name: term * float("nan") if broken else term for name, term in terms.items()}
+
+
+objectives.Supervised.forward = broken_in_the_second
+command.main()
+"""
+FALLS = """
+from models.evaluation.validation import KINDS, ValidationScore
+from models.training import command, objectives
+
+scores = iter((9.0, 8.0, 7.0))
+objectives.Supervised.score = lambda *_: ValidationScore(**dict.fromkeys(KINDS, next(scores)))
+command.main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "line"),
+    [
+        (DIVERGES, "step 3: not finite: gradient; training stopped"),
+        (FALLS, "step 3: the validation score has fallen 2 times in a row"),
+    ],
+)
+def test_all_processes_stop_if_a_training_diverges(data: Path, tmp_path: Path, program: str, line: str):
+    script = tmp_path / "train.py"
+    script.write_text(program)
+    options = command(SIX_STEPS, data, tmp_path / "two", devices=2, validate_every=1, patience=2)[3:]
+    run = subprocess.run(
+        [sys.executable, str(script), *options], capture_output=True, text=True, timeout=240, cwd=ROOT
+    )
+    assert run.returncode == 1
+    assert line in run.stderr

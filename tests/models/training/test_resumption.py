@@ -18,6 +18,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from models.rain.recipes import RECIPES
+from models.training import command as cli
 from models.training import loop
 from models.training.objectives import Supervised
 from models.training.same_settings import CheckpointDamaged, CheckpointMismatch, refuse_unfit_start
@@ -101,7 +102,7 @@ def test_other_hyper_parameters_are_refused_on_resume(data: Path, out: Path, mon
         trained(replace(SIX_STEPS, **{changed: value}), data, out)
     monkeypatch.setattr(sys, "argv", command(replace(SIX_STEPS, **{changed: value}), data, out)[2:])
     with pytest.raises(SystemExit, match=f"^{re.escape(line)}$"):
-        loop.main()
+        cli.main()
     assert (out / "checkpoint.pt").read_bytes() == before
 
 
