@@ -22,9 +22,9 @@ from infra.settings_faults import PREFIX
 HEAD = """\
 # Settings
 
-Environment variables, or lines of a `.env` file in the project's folder or in the folder where a command runs. The
-environment takes precedence over the latter file, and the latter over the former. An empty variable stands for the
-default. A name that resembles a setting but is none is refused. The containers of `compose.yaml` read no `.env`
+Settings are environment variables or lines of a `.env` file. The environment takes precedence, then `.env` in the
+current folder, then `.env` in the project's folder. An empty variable means the default. A misspelt name is refused.
+The containers of `compose.yaml` read no `.env`
 file: settings other than source, destination and workspace belong in `storage.env` next to it.
 `python -m infra.settings_table` generates this page from the classes.
 

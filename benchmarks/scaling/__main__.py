@@ -1,7 +1,7 @@
 """Measure how costs grow with scale: `python -m benchmarks.scaling` writes benchmarks/results/scaling.csv.
 
-Parts: `dispatch` (shards in flight on simulated workers), `incremental` (two hours of small runs), `planning` (30
-million listed photographs). `python -m benchmarks.scaling dispatch` measures one part and keeps the other rows.
+Parts: `workers` (one and two local workers), `dispatch` (shards in flight on simulated workers), `incremental` (two
+hours of small runs), `planning` (30 million listed photographs). `python -m benchmarks.scaling dispatch` measures one part and keeps the other rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.scaling import dispatch, incremental
+import torch
+
+from benchmarks.common.device import device_name
+from benchmarks.scaling import dispatch, incremental, workers
 from benchmarks.speed import planning
 
 RESULTS = Path(__file__).parents[1] / "results" / "scaling.csv"
@@ -24,11 +27,11 @@ PLANNED = tuple(planning.Case(rows // 9 * 10, rows) for rows in (900_000, 9_000_
 
 def main(parts: list[str]) -> None:
     """Measure parts, each case in a separate process, and write the results."""
+    if unknown := set(parts) - set(PARTS):
+        raise SystemExit(f"no such part: {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
     kept = [row for row in _read() if row["part"] not in parts]
     for part in parts:
-        for case, figures in {"dispatch": _dispatch, "incremental": _incremental, "planning": _planning}[
-            part
-        ]():
+        for case, figures in PARTS[part]():
             for name, value in figures.items():
                 what, unit = name.rsplit(", ", 1)
                 row = {"part": part, "case": case, "what": what, "value": f"{value:.4g}", "unit": unit}
@@ -45,6 +48,11 @@ def _read() -> list[dict[str, str]]:
         return []
     with RESULTS.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def _workers() -> Iterator[tuple[str, dict[str, float]]]:
+    case = f"{workers.FEW} and {workers.MANY} frames of 640x480, {device_name(torch.device('cpu'))}"
+    yield case, _in_fresh_process("workers", 0)
 
 
 def _dispatch() -> Iterator[tuple[str, dict[str, float]]]:
@@ -76,13 +84,18 @@ def _in_fresh_process(part: str, number: int) -> dict[str, float]:
 
 
 def _measure(part: str, number: int, folder: Path) -> dict[str, float]:
+    if part == "workers":
+        return workers.measure(folder)
     if part == "dispatch":
         return dispatch.measure(folder, dispatch.CASES[number])
     return incremental.measure(folder)
+
+
+PARTS = {"workers": _workers, "dispatch": _dispatch, "incremental": _incremental, "planning": _planning}
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["case"]:
         print(json.dumps(_measure(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))))
     else:
-        main(sys.argv[1:] or ["dispatch", "incremental", "planning"])
+        main(sys.argv[1:] or list(PARTS))
