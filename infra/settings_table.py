@@ -23,9 +23,9 @@ HEAD = """\
 # Settings
 
 Settings are environment variables or lines of a `.env` file. The environment takes precedence, then `.env` in the
-current folder, then `.env` in the project's folder. An empty variable means the default. A misspelt name is refused.
-The containers of `compose.yaml` read no `.env`
-file: settings other than source, destination and workspace belong in `storage.env` next to it.
+current folder, then `.env` in the project's folder. An empty variable means the default. A misspelt name is
+refused. The containers of `compose.yaml` read no `.env` file: settings other than source, destination and workspace
+belong in `storage.env` next to it.
 `python -m infra.settings_table` generates this page from the classes.
 
 | variable | meaning | default |
