@@ -1,8 +1,8 @@
 """Measure how costs grow with scale: `python -m benchmarks.scaling` writes benchmarks/results/scaling.csv.
 
 Parts: `workers` (one and two local workers), `dispatch` (shards in flight on simulated workers), `incremental` (two
-hours of small runs), `planning` (30 million listed photographs). `python -m benchmarks.scaling dispatch` measures one
-part and keeps the other rows.
+hours of small runs), `planning` (30 million listed photographs). `python -m benchmarks.scaling dispatch` measures
+one part and keeps the other rows.
 """
 
 from __future__ import annotations
