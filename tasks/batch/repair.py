@@ -91,7 +91,7 @@ def repair(settings: Settings) -> RepairReport:
 
 def _unrecorded(catalog: Catalog) -> Iterator[Unrecorded]:
     """Yield, per destination, the number of objects that the rebuilt table does not list."""
-    batches = catalog.scan(None, ["destination"], DERAINED)
+    batches = catalog.scan(["destination"], DERAINED)
     for destination in sorted(
         {name for batch in batches for name in batch["destination"].unique().to_pylist()}
     ):
@@ -102,9 +102,8 @@ def _unrecorded(catalog: Catalog) -> Iterator[Unrecorded]:
         except STORAGE_ERRORS as error:
             yield Unrecorded(destination, 0, str(error))
             continue
-        rows = catalog.frame(
-            None, ["destination", "output_key"], f"{DERAINED} AND destination = {quoted(destination)}"
-        )
+        where = f"{DERAINED} AND destination = {quoted(destination)}"
+        rows = catalog.frame(["destination", "output_key"], where)
         urls = output_urls(rows["destination"], rows["output_key"]).unique()
         known = int(find(listing.urls, hash_texts(urls))[1].sum())
         yield Unrecorded(destination, len(listing.urls) - known)

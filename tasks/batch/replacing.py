@@ -42,7 +42,7 @@ def replaced_outputs(found: Plan, medium: MediumSpec) -> Iterator[str]:
 def is_known(catalog: Catalog, destination: str) -> bool:
     """Return whether a run has recorded outputs in a destination or below it."""
     where = all_of(DERAINED, written_below(destination))
-    return any(batch.num_rows for batch in catalog.scan(None, ["destination"], where))
+    return any(batch.num_rows for batch in catalog.scan(["destination"], where))
 
 
 def aside_of(destination: str, moment: datetime) -> str:

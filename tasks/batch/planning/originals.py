@@ -59,7 +59,7 @@ def refuse_originals(found: Plan, catalog: Catalog, scope: Scope, *, frames: boo
 
 
 def _keys_of(catalog: Catalog, source: str) -> Hashes:
-    batches = catalog.scan(None, ["key"], f"source = {quoted(source)}")
+    batches = catalog.scan(["key"], f"source = {quoted(source)}")
     hashes = [hash_texts(pl.DataFrame(batch)["key"]) for batch in batches]
     return np.sort(np.concatenate([np.empty(0, "S16"), *hashes]))
 

@@ -115,7 +115,7 @@ def read_rivals(
     wanted = np.array(sorted(set(names)), "S16")
     found: dict[bytes, tuple[tuple[int, float], Rival]] = {}
     where = all_of(DERAINED, written_below(destination))
-    for batch in catalog.scan(None, _COLUMNS, where):
+    for batch in catalog.scan(_COLUMNS, where):
         frame, hashes = _matching(pl.DataFrame(batch), wanted, folding)
         for row, name in zip(frame.iter_rows(named=True), hashes.tolist(), strict=True):
             age = (row[VERSION] or 0, row["derained_at"].timestamp())

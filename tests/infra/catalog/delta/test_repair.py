@@ -139,7 +139,7 @@ def test_a_commit_is_synced_to_disk(workspace: Path, monkeypatch: pytest.MonkeyP
 
 
 def _order(catalog: Catalog) -> list[str]:
-    frame = catalog.frame(None, ["key", VERSION]).sort(VERSION, "key")
+    frame = catalog.frame(["key", VERSION]).sort(VERSION, "key")
     assert isinstance(frame, pl.DataFrame)
     return frame["key"].to_list()
 
