@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Self
 
 from infra.process_identity import Holder
-from infra.storage.location import Location, ObjectNotFound
+from infra.storage.location import Location, ObjectNotFound, existing
 
 GRACE = 0.25
 """Fraction of its duration by which a lease must have expired before it is taken over: the allowed clock skew."""
@@ -82,11 +82,7 @@ def decode(data: bytes) -> LeaseContent:
 
 def held_contents(leases: Location) -> Iterator[LeaseContent]:
     """Yield the leases in a folder of leases that are held now."""
-    try:
-        keys = [ref.key for ref in leases.list() if ref.key.endswith(".json")]
-    except ObjectNotFound:
-        return
-    for key in keys:
+    for key in [ref.key for ref in existing(leases) if ref.key.endswith(".json")]:
         try:
             content = decode(leases.fetch(key))
         except (ObjectNotFound, ValueError, TypeError, KeyError):  # deleted meanwhile, or not a lease

@@ -33,6 +33,7 @@ __all__ = [
     "StorageError",
     "TransientError",
     "UrlRefused",
+    "existing",
     "is_local",
     "open_location",
 ]
@@ -117,6 +118,14 @@ def open_location(url: str, policy: RetryPolicy | None = None) -> Location:
 
         return S3Location(absolute_url(url), policy)
     raise UrlRefused(f"{url}: {_scheme(url)}:// is not supported; use a local path or s3://bucket/prefix")
+
+
+def existing(location: Location) -> Iterator[ImageRef]:
+    """Yield every object of a location; a missing folder or bucket counts as empty."""
+    try:
+        yield from location.list()
+    except ObjectNotFound:
+        return
 
 
 def _scheme(url: str) -> str | None:
