@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
@@ -11,7 +10,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, DeltaProtocolErr
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from infra.catalog.delta.damage import refuse_damaged
-from infra.errors import TransientError
+from infra.errors import TransientError, one_line
 from infra.settings import read_retry_policy
 
 logger = logging.getLogger(__name__)
@@ -23,7 +22,6 @@ READ_ATTEMPTS = 3
 MAY_HEAL = (DeltaError, OSError)
 """Exceptions of deltalake after which another attempt may succeed, apart from `_NEVER_HEALS`."""
 _NEVER_HEALS = (DeltaProtocolError, SchemaMismatchError, PermissionError)
-_COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 Answer = TypeVar("Answer")
 
@@ -73,13 +71,10 @@ def patience_seconds() -> float:
     return read_retry_policy().budget_seconds
 
 
-def one_line(error: BaseException | None) -> str:
-    """Return a deltalake error as one line, without colour codes."""
-    return " ".join(_COLOUR.sub("", str(error)).split())
-
-
-def _error(state: RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
+def _error(state: RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome else None
+    assert error is not None  # tenacity asks only after an attempt that failed
+    return error
 
 
 def _is_over(state: RetryCallState, attempts: int) -> bool:

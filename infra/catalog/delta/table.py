@@ -11,13 +11,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
-from infra.catalog.delta.attempts import (
-    MAY_HEAL,
-    READ_ATTEMPTS,
-    CatalogError,
-    one_line,
-    persistently,
-)
+from infra.catalog.delta.attempts import MAY_HEAL, READ_ATTEMPTS, CatalogError, persistently
 from infra.catalog.delta.compaction import WRITER, compact, no_rebase
 from infra.catalog.delta.damage import (
     CatalogDamaged,
@@ -35,7 +29,7 @@ from infra.catalog.delta.schema import (
     records_table,
     table_schema,
 )
-from infra.errors import UserError
+from infra.errors import UserError, one_line
 
 logger = logging.getLogger(__name__)
 
