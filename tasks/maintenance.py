@@ -53,7 +53,7 @@ def maintain_workspace(settings: Settings, now: datetime | None = None) -> Remov
             files[kind] = sum(_emptied(f"{settings.workspace}/{name}", before) for name in names)
     if days.leases_days is not None:
         before = now - timedelta(days=days.leases_days)
-        files["leases"] = _forgotten_leases(settings, before)
+        files["leases"] = forget_leases(lease_location(settings.workspace), before)
     if days.pool_versions_days is not None:
         files["earlier pool versions"] = Pool(settings.workspace).forget_versions(days.pool_versions_days)
     return Removed(files)
@@ -69,10 +69,3 @@ def _emptied(url: str, before: datetime) -> int:
     for key in keys:
         location.delete(key)
     return len(keys)
-
-
-def _forgotten_leases(settings: Settings, before: datetime) -> int:
-    try:
-        return forget_leases(lease_location(settings.workspace), before)
-    except ObjectNotFound:
-        return 0
