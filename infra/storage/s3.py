@@ -90,9 +90,7 @@ class S3Location:
         """Return the bytes of an object, whose size must be the one in the response header and in the listing."""
 
         def attempt() -> bytes:
-            announced, data = self._run(partial(_read, request=self._named(key)))
-            if len(data) != announced:
-                raise TransientError(f"{len(data)} of {announced} bytes arrived")
+            data = self._fetched(self._named(key))
             if size_bytes is not None and len(data) != size_bytes:
                 raise ObjectChanged(f"{len(data)} bytes instead of the {size_bytes} that were listed")
             return data
@@ -103,14 +101,7 @@ class S3Location:
         """Return a range of bytes of an object; fewer if the object ends earlier."""
         last = "" if stop is None else str(stop - 1)
         wanted = f"bytes={start}" if start < 0 else f"bytes={start}-{last}"
-
-        def attempt() -> bytes:
-            announced, data = self._run(partial(_read, request=self._named(key) | {"Range": wanted}))
-            if len(data) != announced:
-                raise TransientError(f"{len(data)} of {announced} bytes arrived")
-            return data
-
-        return self._retry(key, attempt)
+        return self._retry(key, partial(self._fetched, self._named(key) | {"Range": wanted}))
 
     def put(self, key: str, data: bytes) -> StoredObject:
         """Write an object in one request, which the server verifies by its MD5 digest."""
@@ -223,6 +214,12 @@ class S3Location:
                 f"an object existed, but can no longer be read: {one_line(error)}"
             ) from error
         return cast("str | None", found["Metadata"].get(WRITER))
+
+    def _fetched(self, request: Mapping[str, object]) -> bytes:
+        announced, data = self._run(partial(_read, request=request))
+        if len(data) != announced:
+            raise TransientError(f"{len(data)} of {announced} bytes arrived")
+        return data
 
     def _named(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
