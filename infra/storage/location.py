@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from infra.errors import (
@@ -35,6 +36,7 @@ __all__ = [
     "UrlRefused",
     "existing",
     "is_local",
+    "local_home",
     "open_location",
 ]
 
@@ -118,6 +120,11 @@ def open_location(url: str, policy: RetryPolicy | None = None) -> Location:
 
         return S3Location(absolute_url(url), policy)
     raise UrlRefused(f"{url}: {_scheme(url)}:// is not supported; use a local path or s3://bucket/prefix")
+
+
+def local_home(workspace: str) -> Path:
+    """Return the folder on this machine for what a workspace keeps there: itself, or `./var` if it is remote."""
+    return Path(workspace if is_local(workspace) else "var").absolute()
 
 
 def existing(location: Location) -> Iterator[ImageRef]:
