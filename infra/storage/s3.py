@@ -163,26 +163,26 @@ class S3Location:
 
     def check(self, *, writable: bool) -> None:
         """Check that the bucket can be listed and, if asked, written; a probe object is deleted again."""
-        hurried = S3Location(self.url, self._policy.short())
+        quick = S3Location(self.url, self._policy.short())
         first = {"Bucket": self._bucket, "Prefix": self._prefix, "MaxKeys": 1}
-        hurried._retry("", partial(hurried._ask, "list_objects_v2", first))
+        quick._retry("", partial(quick._ask, "list_objects_v2", first))
         if writable:
             probe = temporary_name()
-            hurried.put(probe, b"can this be written?")
-            hurried.delete(probe)
+            quick.put(probe, b"can this be written?")
+            quick.delete(probe)
 
     def check_exclusive(self) -> None:
         """Check that the store honours conditional writes; a probe object is deleted again."""
-        hurried, probe = S3Location(self.url, self._policy.short()), temporary_name()
+        quick, probe = S3Location(self.url, self._policy.short()), temporary_name()
         try:
-            heeds = hurried.create(probe, b"is there one?") and not hurried.create(
+            is_exclusive = quick.create(probe, b"is there one?") and not quick.create(
                 probe, b"is there another?"
             )
         except RequestUnsupported:
-            heeds = False
+            is_exclusive = False
         finally:
-            hurried.delete(probe)
-        if not heeds:
+            quick.delete(probe)
+        if not is_exclusive:
             raise ExclusiveWritesMissing(
                 f"{self.url}: this store has no conditional writes (If-None-Match), so two runs could not be kept"
                 " apart; choose a workspace in a folder or on a store that has them: AWS S3, Ceph, MinIO, R2"
