@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from infra.catalog.pool import Pool
+from infra.errors import ObjectNotFound
 from infra.settings import Settings
 from infra.storage.lease import lease_location
 from infra.storage.lease_file import forget_leases
-from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.location import open_location
 
 
 @dataclass(frozen=True, slots=True)

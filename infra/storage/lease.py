@@ -26,10 +26,10 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Self
 
-from infra.errors import STORAGE_ERRORS, UserError
+from infra.errors import STORAGE_ERRORS, AccessDenied, ObjectNotFound, UserError
 from infra.settings import Settings
 from infra.storage.lease_file import LeaseContent, decode, encode, held_contents
-from infra.storage.location import AccessDenied, Location, ObjectNotFound, existing, open_location
+from infra.storage.location import Location, existing, open_location
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Self
 
+from infra.errors import ObjectNotFound
 from infra.process_identity import Holder
-from infra.storage.location import Location, ObjectNotFound, existing
+from infra.storage.location import Location, existing
 
 GRACE = 0.25
 """Fraction of its duration by which a lease must have expired before it is taken over: the allowed clock skew."""

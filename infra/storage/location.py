@@ -12,33 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from infra.errors import (
-    AccessDenied,
-    KeyRefused,
-    ObjectNotFound,
-    RetryPolicy,
-    StorageError,
-    TransientError,
-    UrlRefused,
-)
+from infra.errors import ObjectNotFound, RetryPolicy, UrlRefused
 from infra.records import ImageRef, StoredObject
 from infra.settings import absolute_url, read_retry_policy
 from infra.storage.listing import ListingRules
 from infra.storage.local import LocalLocation
-
-__all__ = [
-    "AccessDenied",
-    "KeyRefused",
-    "Location",
-    "ObjectNotFound",
-    "StorageError",
-    "TransientError",
-    "UrlRefused",
-    "existing",
-    "is_local",
-    "local_home",
-    "open_location",
-]
 
 
 class Location(Protocol):

@@ -19,11 +19,11 @@ from prefect import State
 from prefect.exceptions import MissingResult
 
 from infra.catalog.pool import Pool
-from infra.errors import UserError
+from infra.errors import ObjectNotFound, UserError
 from infra.failpoints import failpoint
 from infra.settings import Settings
 from infra.storage.lease import Lease, lease_of
-from infra.storage.location import Location, ObjectNotFound, existing, open_location
+from infra.storage.location import Location, existing, open_location
 from tasks.curation.decisions import fetch_decisions
 from tasks.prefect_runs import run_log
 from tasks.refusals import PreflightFailed

@@ -17,7 +17,8 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.storage.location import Location, ObjectNotFound, existing
+from infra.errors import ObjectNotFound
+from infra.storage.location import Location, existing
 
 LOG = "_delta_log"
 FIRST_COMMIT = f"{0:020}.json"

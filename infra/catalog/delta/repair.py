@@ -19,7 +19,8 @@ from infra.catalog.delta.damage import find_damages, repair_marker
 from infra.catalog.delta.log import Damage, TableLog, data_damages, is_data, read_data, read_log
 from infra.catalog.delta.schema import TableSpec, missing_columns, table_schema
 from infra.catalog.delta.table import CatalogTable
-from infra.storage.location import Location, ObjectNotFound, existing, is_local, open_location
+from infra.errors import ObjectNotFound
+from infra.storage.location import Location, existing, is_local, open_location
 
 _FILE = "rank of the file"
 REMOVED, LIVE, UNLOGGED = 0, 1, 2

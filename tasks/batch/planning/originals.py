@@ -12,9 +12,9 @@ import polars as pl
 
 from infra.catalog.delta.conditions import quoted
 from infra.catalog.derained import Catalog
-from infra.errors import printable
+from infra.errors import KeyRefused, printable
 from infra.records import Scope
-from infra.storage.location import KeyRefused, open_location
+from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding
 from tasks.batch.planning.plan import Plan
 from tasks.batch.planning.rivals import read_rivals

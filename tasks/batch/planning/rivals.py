@@ -13,10 +13,10 @@ import polars as pl
 from infra.catalog.delta.conditions import all_of
 from infra.catalog.delta.schema import VERSION
 from infra.catalog.derained import Catalog
-from infra.errors import STORAGE_ERRORS, printable
+from infra.errors import STORAGE_ERRORS, ObjectNotFound, printable
 from infra.records import DERAINED, ImageRef, Scope
 from infra.settings import read_retry_policy
-from infra.storage.location import ObjectNotFound, is_local, open_location
+from infra.storage.location import is_local, open_location
 from infra.storage.name_folding import NameFolding
 from tasks.batch.planning.output_listing import output_urls
 from tasks.batch.planning.ownership import written_below

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.storage.location import KeyRefused, Location, ObjectNotFound, UrlRefused, is_local, open_location
+from infra.errors import KeyRefused, ObjectNotFound, UrlRefused
+from infra.storage.location import Location, is_local, open_location
 
 AWKWARD = [
     "plain.jpg",
