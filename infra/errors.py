@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
@@ -13,6 +14,8 @@ from infra.shown import shown
 T = TypeVar("T")
 
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""A colour code of a terminal; errors of deltalake contain some."""
 ARCHIVED = "archived; restore it first"
 """Reason for rejecting an object in an archive. Once it is restored, the next run processes it."""
 
@@ -144,8 +147,8 @@ def retry(attempt: Callable[[], T], policy: RetryPolicy, url: str) -> T:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error's message on one line, short enough for a terminal."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """Return an error's message on one line, without colour codes and short enough for a terminal."""
+    text = " ".join(_COLOUR.sub("", str(error)).split()) or type(error).__name__
     return text if len(text) <= 300 else text[:299] + "…"
 
 

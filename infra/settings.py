@@ -24,6 +24,7 @@ from infra.limits import CurationLimits, DriftLimits, GateLimits, IngestLimits
 from infra.operation import ReportLinks, Retention
 from infra.settings_faults import PREFIX, invalid_line, not_json_line, unknown_variables, way_out
 from infra.settings_group import EmptyIsUnset
+from infra.shown import is_text
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def absolute_url(value: str) -> str:
         a user who does not exist (`~nobody/photos`), for links that form a circle, or for a path that is not valid
         text, which catalog and reports could not hold.
     """
-    if not _is_text(value):
+    if not is_text(value):
         raise UrlRefused(f"{printable(value)}: a path must be valid UTF-8; rename it, or make a link to it")
     value = value.removeprefix("file://")
     if "://" in value:
@@ -68,14 +69,6 @@ def absolute_url(value: str) -> str:
         return str(Path(value).expanduser().absolute().resolve())
     except RuntimeError as error:
         raise UrlRefused(f"{value}: {one_line(error).rstrip('.')}; give the whole path") from error
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # bytes of a file name that are not UTF-8
-        return False
-    return True
 
 
 _ONE_SLASH = re.compile(r"s3:|[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")

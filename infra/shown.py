@@ -1,4 +1,4 @@
-"""`shown` makes text safe to display in a terminal, a log, a state or a table.
+"""`shown` makes text safe to display in a terminal, a log, a state or a table; `is_text` says what is text at all.
 
 Whoever fills a bucket chooses its keys, which may contain terminal escape sequences; URLs of servers and databases
 may contain passwords. Both are removed here.
@@ -35,6 +35,18 @@ def shown(text: str) -> str:
 def shown_line(text: str) -> str:
     """Return `shown` text on one line, with newlines escaped too."""
     return shown(text).replace("\n", "\\n")
+
+
+def is_text(text: str) -> bool:
+    """Return whether a text is valid Unicode, which buckets, tables and reports need.
+
+    A file name that is not UTF-8 arrives with lone surrogates in place of its odd bytes.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def guard_logs() -> None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from infra.catalog.pool import Pool
+from infra.errors import ObjectNotFound
 from infra.settings import Settings
 from infra.storage.lease import lease_location
 from infra.storage.lease_file import forget_leases
-from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.location import open_location
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def maintain_workspace(settings: Settings, now: datetime | None = None) -> Remov
             files[kind] = sum(_emptied(f"{settings.workspace}/{name}", before) for name in names)
     if days.leases_days is not None:
         before = now - timedelta(days=days.leases_days)
-        files["leases"] = _forgotten_leases(settings, before)
+        files["leases"] = forget_leases(lease_location(settings.workspace), before)
     if days.pool_versions_days is not None:
         files["earlier pool versions"] = Pool(settings.workspace).forget_versions(days.pool_versions_days)
     return Removed(files)
@@ -69,10 +70,3 @@ def _emptied(url: str, before: datetime) -> int:
     for key in keys:
         location.delete(key)
     return len(keys)
-
-
-def _forgotten_leases(settings: Settings, before: datetime) -> int:
-    try:
-        return forget_leases(lease_location(settings.workspace), before)
-    except ObjectNotFound:
-        return 0

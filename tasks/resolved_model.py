@@ -9,8 +9,9 @@ from pathlib import Path
 from infra.catalog.promotions import Ledger
 from infra.records import WEIGHTS_FILE, model_label
 from infra.settings import Settings, absolute_url
-from infra.storage.location import is_local
+from infra.storage.location import local_home
 from infra.tracking.local_lookup import resolve_here
+from infra.tracking.local_store import DATABASE
 from infra.tracking.registry import CHAMPION, CHAMPION_URL, STUDENT, Registry
 from infra.tracking.server import ModelNotFound
 from models.packed import ModelFile
@@ -141,8 +142,7 @@ def _is_untouched(settings: Settings) -> bool:
 
 def has_registry(settings: Settings) -> bool:
     """Return whether models may have been registered, on a server or in the database of the workspace."""
-    home = Path(settings.workspace if is_local(settings.workspace) else "var")
-    return settings.tracking_uri is not None or (home / "mlflow.db").exists()
+    return settings.tracking_uri is not None or (local_home(settings.workspace) / DATABASE).exists()
 
 
 def register_shipped(settings: Settings, name: str) -> None:

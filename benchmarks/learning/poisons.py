@@ -242,7 +242,7 @@ def _call_backgrounds(workspace: str) -> None:
     """Record accepted pseudo-labels as temporal backgrounds, the only ones that are targets of a fine-tuning."""
     ledger = PseudoLabels(workspace)
     rows = ledger.accepted().with_columns(frames=pl.lit(FRAMES), run_id=pl.col("run_id") + "-tampered")
-    ledger.commit([PseudoLabelRecord(**row) for row in rows.iter_rows(named=True)])
+    ledger.commit([PseudoLabelRecord(**row) for row in rows.iter_rows(named=True)], replace=False)
 
 
 def _write_black(workspace: str) -> Path:

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from infra.catalog.derained import Catalog
-from infra.storage.location import Location, ObjectNotFound, open_location
+from infra.errors import ObjectNotFound
+from infra.storage.location import Location, open_location
 from models.modelfile import pack, write_model_file
 from models.networks.student import PRESETS, Student
 

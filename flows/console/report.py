@@ -12,8 +12,7 @@ import typer
 from flows.console.arguments import ArgumentRefused
 from flows.console.lines import say
 from flows.running.flow_settings import command_settings
-from infra.errors import ObjectNotFound
-from infra.storage.location import is_local, open_location
+from infra.storage.location import existing, is_local, open_location
 
 _DATED = re.compile(r"\d{8}T\d{6}-.*\.html")
 
@@ -39,10 +38,7 @@ def newest_report(workspace: str) -> str:
         If the workspace has no report.
     """
     folder = f"{workspace}/reports"
-    try:
-        names = [ref.key for ref in open_location(folder).list() if _DATED.fullmatch(ref.key)]
-    except ObjectNotFound:
-        names = []
+    names = [ref.key for ref in existing(open_location(folder)) if _DATED.fullmatch(ref.key)]
     if not names:
         raise ArgumentRefused(f"{folder}: no report yet; a run over a folder writes one")
     url = f"{folder}/{max(names)}"

@@ -10,10 +10,7 @@ to any version of the last week; the log of changes is kept for thirty days.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
-import polars as pl
-import pyarrow as pa
+from collections.abc import Sequence
 
 from infra.catalog import rows
 from infra.catalog.delta.conditions import all_of, quoted
@@ -36,69 +33,32 @@ class Catalog(WorkspaceTable):
 
     spec = TABLE
 
-    def commit(self, records: Sequence[DerainRecord], *, replace: bool) -> None:
-        """Add the rows of a wave; set `replace` if existing outputs were redone. See `CatalogTable.commit`."""
-        self._table.commit(records, replace=replace)
-
-    def approximate_rows(self) -> int:
-        """Return the number of rows, read from statistics; see `CatalogTable.approximate_rows`."""
-        return self._table.approximate_rows()
-
-    def scan(
-        self,
-        scope: Scope | None = None,
-        columns: Sequence[str] | None = None,
-        where: str | None = None,
-    ) -> Iterator[pa.RecordBatch]:
-        """Stream rows in batches of bounded size, in no particular order.
-
-        Parameters
-        ----------
-        scope : Scope | None
-            Restricts the rows to one source, destination and export; None: all rows.
-        columns : Sequence[str] | None
-            Columns to read; None: all.
-        where : str | None
-            Further SQL condition, applied while reading.
-        """
-        return self._table.scan(columns, all_of(_in_scope(scope), where))
-
-    def frame(
-        self,
-        scope: Scope | None = None,
-        columns: Sequence[str] | None = None,
-        where: str | None = None,
-    ) -> pl.DataFrame:
-        """Read the rows that `scan` streams into one data frame, which must fit in memory."""
-        return self._table.frame(columns, all_of(_in_scope(scope), where))
-
     def worst(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
         """Return the derained rows with the largest rain energy, largest first."""
-        return rows.rainiest(self.scan(scope, where=all_of(DERAINED, _of_run(run_id))), limit)
+        return rows.rainiest(self.scan(where=all_of(in_scope(scope), DERAINED, _of_run(run_id))), limit)
 
     def sample(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
         """Return a random but repeatable sample of derained rows: those whose keys have the lowest hashes."""
-        return rows.lowest_hashes(self.scan(scope, where=all_of(DERAINED, _of_run(run_id))), limit)
+        return rows.lowest_hashes(self.scan(where=all_of(in_scope(scope), DERAINED, _of_run(run_id))), limit)
 
     def of_run(self, scope: Scope, limit: int, run_id: str) -> list[DerainRecord]:
         """Return the rows that a run wrote, by decreasing rain energy, with the rejected ones last."""
-        return rows.rainiest(self.scan(scope, where=_of_run(run_id)), limit)
+        return rows.rainiest(self.scan(where=all_of(in_scope(scope), _of_run(run_id))), limit)
 
     def rejected_images(self, scope: Scope, images: Sequence[ImageRef]) -> list[DerainRecord]:
         """Return the rejected rows of some images, by key."""
         wanted = {(image.key, image.etag) for image in images}
-        return rows.of_images(self.scan(scope, where=REJECTED), wanted) if wanted else []
+        return rows.of_images(self.scan(where=all_of(in_scope(scope), REJECTED)), wanted) if wanted else []
 
     def rejected(self, scope: Scope, limit: int, run_id: str | None = None) -> list[DerainRecord]:
         """Return the first rejected rows by key, with their reasons."""
-        return rows.first_keys(self.scan(scope, where=all_of(REJECTED, _of_run(run_id))), limit)
+        return rows.first_keys(self.scan(where=all_of(in_scope(scope), REJECTED, _of_run(run_id))), limit)
 
 
-def _in_scope(scope: Scope | None) -> str | None:
-    if scope is None:
-        return None
+def in_scope(scope: Scope) -> str:
+    """Return the condition for rows of one source, destination and export."""
     parts = (("source", scope.source), ("destination", scope.destination), ("export", scope.export))
-    return all_of(*(f"{name} = {quoted(value)}" for name, value in parts))
+    return " AND ".join(f"{name} = {quoted(value)}" for name, value in parts)
 
 
 def _of_run(run_id: str | None) -> str | None:

@@ -7,14 +7,13 @@ group count: a group, shard or row that it does not name is garbage.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from infra.catalog.delta.conditions import all_of, quoted
 from infra.catalog.delta.schema import TableSpec
@@ -62,7 +61,7 @@ class Pool(WorkspaceTable):
             The table could not be read, or has no such version.
         """
         of_split = None if split is None else f"split = {quoted(split)}"
-        return self._table.frame(where=all_of(ACCEPTED, of_split), version=version).sort("crop_id")
+        return self.frame(where=all_of(ACCEPTED, of_split), version=version).sort("crop_id")
 
     def near_duplicates(self, image_ids: Sequence[str]) -> pl.DataFrame:
         """Read the rows of images that were left out as near duplicates of these, such as frames of a fixed camera.
@@ -108,17 +107,3 @@ class Pool(WorkspaceTable):
     def splits(self) -> set[str]:
         """Return the splits that have crops."""
         return {split for batch in self.scan(["split"], ACCEPTED) for split in batch["split"].to_pylist()}
-
-    def scan(
-        self, columns: Sequence[str] | None = None, where: str | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """Stream rows, including those of rejected images: see `CatalogTable.scan`."""
-        return self._table.scan(columns, where)
-
-    def frame(self, columns: Sequence[str] | None = None, where: str | None = None) -> pl.DataFrame:
-        """Read the rows that `scan` streams into one data frame, which must fit in memory."""
-        return self._table.frame(columns, where)
-
-    def commit(self, records: Sequence[PoolRecord], *, replace: bool) -> None:
-        """Add rows as one atomic commit, once their pixels are stored: see `CatalogTable.commit`."""
-        self._table.commit(records, replace=replace)

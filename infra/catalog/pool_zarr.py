@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 import zarr
 
-from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.location import existing, open_location
 from infra.storage.zarr_store import LocationStore, create_array, open_array, read_rows
 
 CROP_SIDE = 512
@@ -116,15 +116,12 @@ def sweep(workspace: str, committed: Collection[tuple[str, int]]) -> int:
     location = open_location(f"{workspace}/{FOLDER}")
     groups = {group for group, _ in committed}
     swept = 0
-    try:
-        for ref in location.list():
-            name, _, inside = ref.key.partition("/")
-            group = f"{FOLDER}/{name}"
-            if name.endswith(_SUFFIX) and not _is_needed(group, inside, groups, committed):
-                location.delete(ref.key)
-                swept += 1
-    except ObjectNotFound:  # no group yet
-        return 0
+    for ref in existing(location):
+        name, _, inside = ref.key.partition("/")
+        group = f"{FOLDER}/{name}"
+        if name.endswith(_SUFFIX) and not _is_needed(group, inside, groups, committed):
+            location.delete(ref.key)
+            swept += 1
     return swept
 
 

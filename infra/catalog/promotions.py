@@ -87,7 +87,7 @@ class Ledger(WorkspaceTable):
         CatalogSchemaMismatch
             The workspace holds a table of another schema.
         """
-        batches = self._table.scan(where=f"model = {quoted(model)}")
+        batches = self.scan(where=f"model = {quoted(model)}")
         found = [_promotion(row) for batch in batches for row in batch.to_pylist()]
         return sorted(found, key=lambda row: row.number)
 
@@ -102,7 +102,7 @@ class Ledger(WorkspaceTable):
             The table could not be written; the row may or may not have been added.
         """
         numbered = replace(row, number=1 + max((each.number for each in self.rows(row.model)), default=0))
-        self._table.commit([numbered], replace=False)
+        self.commit([numbered], replace=False)
         if numbered not in self.rows(row.model):
             raise PromotionRaced(
                 f"{self.url}: another run decided on {row.model} at the same moment; run it again"

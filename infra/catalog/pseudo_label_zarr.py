@@ -17,7 +17,7 @@ import numpy.typing as npt
 import zarr
 
 from infra.catalog.pool_zarr import CROP_SIDE
-from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.location import existing, open_location
 from infra.storage.zarr_store import LocationStore, create_array, read_rows
 
 FOLDER = "pseudo"
@@ -79,8 +79,5 @@ def _group_of(key: str) -> str:
 
 def _keys(workspace: str) -> list[str]:
     """List the objects of all groups, relative to `FOLDER`."""
-    try:
-        keys = [ref.key for ref in open_location(f"{workspace}/{FOLDER}").list()]
-    except ObjectNotFound:  # no group yet
-        return []
+    keys = [ref.key for ref in existing(open_location(f"{workspace}/{FOLDER}"))]
     return [key for key in keys if key.partition("/")[0].endswith(_SUFFIX)]

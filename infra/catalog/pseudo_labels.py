@@ -8,7 +8,6 @@ is therefore a training set that can be rebuilt; all versions are kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -44,7 +43,7 @@ class PseudoLabels(WorkspaceTable):
             The table could not be read, or has no such version.
         """
         columns = [field.name for field in fields(PseudoLabelRecord)]
-        rows = self._table.frame([*columns, VERSION], version=version)
+        rows = self.frame([*columns, VERSION], version=version)
         return rows.sort(VERSION, "decided_at", "crop_id").select(columns)
 
     def accepted(self, *, version: int | None = None) -> pl.DataFrame:
@@ -81,16 +80,6 @@ class PseudoLabels(WorkspaceTable):
             found = read_labels(self._workspace, group, wanted)
             label[indices], confidence[indices] = found.pseudo_label[position], found.confidence[position]
         return PseudoPixels(label, confidence)
-
-    def commit(self, records: Sequence[PseudoLabelRecord]) -> None:
-        """Add rows as one atomic commit, once their pixels are stored; existing rows of the same run and crop stay.
-
-        Raises
-        ------
-        CatalogError
-            Every attempt failed.
-        """
-        self._table.commit(records, replace=False)
 
 
 def accepted_rows(rows: pl.DataFrame) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from safetensors.numpy import load, save
 from infra.catalog.pseudo_label_zarr import group_name
 from infra.catalog.pseudo_labels import PseudoLabels
 from infra.errors import TransientError
-from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.location import existing, open_location
 
 _SUFFIX = ".safetensors"
 _FACTS = "told"
@@ -99,10 +99,7 @@ class StreakLayers:
         return StoredLayers(tuple(found), dict(refused))
 
     def _names(self) -> list[str]:
-        try:
-            keys = [ref.key for ref in self._location.list()]
-        except ObjectNotFound:  # nothing has been curated yet
-            return []
+        keys = [ref.key for ref in existing(self._location)]
         return [key.removesuffix(_SUFFIX) for key in keys if key.endswith(_SUFFIX)]
 
     def _fetched(self, name: str) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:

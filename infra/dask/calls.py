@@ -7,22 +7,11 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from distributed import CancelledError, Client, Future
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class CallOptions:
-    """Priority and resources of calls on workers."""
-
-    priority: int = 0
-    """Calls of higher priority run before those that are already waiting."""
-    resources: Mapping[str, float] = field(default_factory=dict)
-    """Resources of a worker that each call takes while it runs, as in `dask worker --resources`."""
 
 
 class _Call:
@@ -63,7 +52,8 @@ def submit_all(
     function: Callable[[Any], Any],
     items: Sequence[Any],
     keys: Sequence[Any],
-    options: CallOptions,
+    priority: int,
+    resources: Mapping[str, float],
 ) -> list[Future]:
     """Submit a call per item, all in one message; see `submit`.
 
@@ -77,8 +67,10 @@ def submit_all(
         Arguments, one per call.
     keys : sequence
         Dask's names for the calls, each of them new.
-    options : CallOptions
-        Priority and resources.
+    priority : int
+        Calls of higher priority run before those that are already waiting.
+    resources : Mapping[str, float]
+        Resources of a worker that each call takes while it runs.
     """
     packed = [pickle.dumps(_Call(function, (item,))) for item in items]
     futures: list[Future] = client.map(
@@ -86,8 +78,8 @@ def submit_all(
         packed,
         key=list(keys),
         pure=False,
-        priority=options.priority,
-        resources=dict(options.resources),
+        priority=priority,
+        resources=dict(resources),
     )
     return futures
 

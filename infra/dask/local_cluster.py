@@ -11,11 +11,10 @@ from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 
 import psutil
-from distributed import LocalCluster
+from distributed import LocalCluster, Security
 from tenacity import Retrying, stop_after_attempt
 
 from infra.dask.closing import closing_cluster
-from infra.dask.security import local_security
 from infra.errors import UserError
 from infra.settings import Settings
 
@@ -79,7 +78,7 @@ def _started(workers: int, resources: Mapping[str, float]) -> LocalCluster:
             memory_limit=0,
             resources=dict(resources) or None,
             death_timeout=START_SECONDS,
-            security=local_security(),
+            security=Security.temporary(),  # a key and a certificate, in memory only
         )
     try:
         _add_workers(cluster, workers)

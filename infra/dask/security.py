@@ -1,7 +1,8 @@
 """TLS credentials for the connections between the coordinator, the Dask scheduler and its workers.
 
 Anyone who can reach a Dask scheduler or worker can run code as its user, so both sides of every connection are
-authenticated: on this machine with certificates that exist only for the run, elsewhere with those of the cluster.
+authenticated: on this machine with certificates that exist only for the run (`Security.temporary`), elsewhere with
+those of the cluster.
 """
 
 from __future__ import annotations
@@ -23,11 +24,6 @@ logger = logging.getLogger(__name__)
 
 class CertificatesInvalid(UserError):
     """Certificates of a remote cluster are missing or unusable. The message names the file or variable."""
-
-
-def local_security() -> Security:
-    """Create a key and a certificate, in memory only, for one cluster on this machine."""
-    return Security.temporary()
 
 
 def remote_security(settings: Settings) -> Security:

@@ -54,7 +54,7 @@ def _open(url: str) -> None:
     if parsed.get_backend_name() == "postgresql":
         asyncio.run(_connect(url))
     elif parsed.get_backend_name() != "sqlite":
-        raise ValueError(f"Prefect knows no {parsed.get_backend_name()}, only postgresql and sqlite")
+        raise ValueError(f"Prefect does not support {parsed.get_backend_name()}, only postgresql and sqlite")
     elif parsed.database:
         # Not through Prefect's engine: the thread of its driver would print a traceback as well.
         with closing(sqlite3.connect(parsed.database, timeout=OPEN_SECONDS)):

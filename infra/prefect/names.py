@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import prefect.plugins
 from prefect.exceptions import ObjectNotFound
 
+from infra.prefect.concurrency import warning_of_limits
 from infra.prefect.home import without_proxy
-from infra.prefect.limits import warning_of_limits
 from infra.shown import guard_logs
 
 if TYPE_CHECKING:

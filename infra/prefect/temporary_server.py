@@ -81,7 +81,7 @@ class TemporaryServer(SubprocessASGIServer):
         self.log.seek(max(self.log.seek(0, os.SEEK_END) - _TAIL_BYTES, 0))
         lines = self.log.read().decode(errors="replace").split("\n")
         words = [" ".join(line.split()) for line in lines if line.strip()]
-        return words[-1][:LONGEST_WORDS] if words else "it said nothing"
+        return words[-1][:LONGEST_WORDS] if words else "it wrote nothing"
 
     def _run_on_free_port(self) -> None:
         self.port = self.find_available_port()

@@ -26,10 +26,10 @@ from hashlib import sha256
 from types import TracebackType
 from typing import Self
 
-from infra.errors import STORAGE_ERRORS, UserError
+from infra.errors import STORAGE_ERRORS, AccessDenied, ObjectNotFound, UserError
 from infra.settings import Settings
 from infra.storage.lease_file import LeaseContent, decode, encode, held_contents
-from infra.storage.location import AccessDenied, Location, ObjectNotFound, open_location
+from infra.storage.location import Location, existing, open_location
 
 logger = logging.getLogger(__name__)
 
@@ -259,13 +259,10 @@ class Lease:
 
     def _generations(self) -> list[int]:
         numbers = []
-        try:
-            for ref in self._leases.list():
-                name, _, rest = ref.key.partition(".")
-                if name == self._name and rest.removesuffix(".json").isdigit():
-                    numbers.append(int(rest.removesuffix(".json")))
-        except ObjectNotFound:  # no lease yet: the first one creates the folder
-            return []
+        for ref in existing(self._leases):  # the first lease creates the folder
+            name, _, rest = ref.key.partition(".")
+            if name == self._name and rest.removesuffix(".json").isdigit():
+                numbers.append(int(rest.removesuffix(".json")))
         return numbers
 
     def _key(self, generation: int) -> str:

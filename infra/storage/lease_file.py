@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Self
 
+from infra.errors import ObjectNotFound
 from infra.process_identity import Holder
-from infra.storage.location import Location, ObjectNotFound
+from infra.storage.location import Location, existing
 
 GRACE = 0.25
 """Fraction of its duration by which a lease must have expired before it is taken over: the allowed clock skew."""
@@ -82,31 +83,34 @@ def decode(data: bytes) -> LeaseContent:
 
 def held_contents(leases: Location) -> Iterator[LeaseContent]:
     """Yield the leases in a folder of leases that are held now."""
-    try:
-        keys = [ref.key for ref in leases.list() if ref.key.endswith(".json")]
-    except ObjectNotFound:
-        return
-    for key in keys:
-        try:
-            content = decode(leases.fetch(key))
-        except (ObjectNotFound, ValueError, TypeError, KeyError):  # deleted meanwhile, or not a lease
-            continue
+    keys = [ref.key for ref in existing(leases) if ref.key.endswith(".json")]
+    for _, content in _readable(leases, keys):
         if content.is_held():
             yield content
 
 
 def forget_leases(leases: Location, before: datetime) -> int:
     """Remove files of leases that were last written before a moment and that nobody holds; return their number."""
+    try:
+        keys = list(leases.keys_before(before))
+    except ObjectNotFound:  # no lease was ever taken
+        return 0
     removed = 0
-    for key in list(leases.keys_before(before)):
-        try:
-            is_held = decode(leases.fetch(key)).is_held()
-        except (ObjectNotFound, ValueError, TypeError, KeyError):  # deleted meanwhile, or not a lease
-            continue
-        if not is_held:
+    for key, content in _readable(leases, keys):
+        if not content.is_held():
             leases.delete(key)
             removed += 1
     return removed
+
+
+def _readable(leases: Location, keys: Iterable[str]) -> Iterator[tuple[str, LeaseContent]]:
+    """Yield the contents of files by key, without those that are not leases or were deleted meanwhile."""
+    for key in keys:
+        try:
+            content = decode(leases.fetch(key))
+        except (ObjectNotFound, ValueError, TypeError, KeyError):
+            continue
+        yield key, content
 
 
 def _line(content: LeaseContent) -> str:

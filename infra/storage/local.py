@@ -177,6 +177,15 @@ class LocalLocation:
         return retry(lambda: translate_errors(action, url), policy or self._policy, url)
 
 
+def sync_to_disk(path: str | os.PathLike[str]) -> None:
+    """Wait until a file or folder that another library wrote is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _open(path: str) -> BinaryIO:
     """Open a regular file for reading: a pipe would block its reader, and opening a device may have effects.
 

@@ -9,33 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
-from infra.errors import (
-    AccessDenied,
-    KeyRefused,
-    ObjectNotFound,
-    RetryPolicy,
-    StorageError,
-    TransientError,
-    UrlRefused,
-)
+from infra.errors import ObjectNotFound, RetryPolicy, UrlRefused
 from infra.records import ImageRef, StoredObject
 from infra.settings import absolute_url, read_retry_policy
 from infra.storage.listing import ListingRules
 from infra.storage.local import LocalLocation
-
-__all__ = [
-    "AccessDenied",
-    "KeyRefused",
-    "Location",
-    "ObjectNotFound",
-    "StorageError",
-    "TransientError",
-    "UrlRefused",
-    "is_local",
-    "open_location",
-]
 
 
 class Location(Protocol):
@@ -117,6 +98,19 @@ def open_location(url: str, policy: RetryPolicy | None = None) -> Location:
 
         return S3Location(absolute_url(url), policy)
     raise UrlRefused(f"{url}: {_scheme(url)}:// is not supported; use a local path or s3://bucket/prefix")
+
+
+def local_home(workspace: str) -> Path:
+    """Return the folder on this machine for what a workspace keeps there: itself, or `./var` if it is remote."""
+    return Path(workspace if is_local(workspace) else "var").absolute()
+
+
+def existing(location: Location) -> Iterator[ImageRef]:
+    """Yield every object of a location; a missing folder or bucket counts as empty."""
+    try:
+        yield from location.list()
+    except ObjectNotFound:
+        return
 
 
 def _scheme(url: str) -> str | None:

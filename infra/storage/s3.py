@@ -90,9 +90,7 @@ class S3Location:
         """Return the bytes of an object, whose size must be the one in the response header and in the listing."""
 
         def attempt() -> bytes:
-            announced, data = self._run(partial(_read, request=self._named(key)))
-            if len(data) != announced:
-                raise TransientError(f"{len(data)} of {announced} bytes arrived")
+            data = self._fetched(self._named(key))
             if size_bytes is not None and len(data) != size_bytes:
                 raise ObjectChanged(f"{len(data)} bytes instead of the {size_bytes} that were listed")
             return data
@@ -103,14 +101,7 @@ class S3Location:
         """Return a range of bytes of an object; fewer if the object ends earlier."""
         last = "" if stop is None else str(stop - 1)
         wanted = f"bytes={start}" if start < 0 else f"bytes={start}-{last}"
-
-        def attempt() -> bytes:
-            announced, data = self._run(partial(_read, request=self._named(key) | {"Range": wanted}))
-            if len(data) != announced:
-                raise TransientError(f"{len(data)} of {announced} bytes arrived")
-            return data
-
-        return self._retry(key, attempt)
+        return self._retry(key, partial(self._fetched, self._named(key) | {"Range": wanted}))
 
     def put(self, key: str, data: bytes) -> StoredObject:
         """Write an object in one request, which the server verifies by its MD5 digest."""
@@ -172,26 +163,26 @@ class S3Location:
 
     def check(self, *, writable: bool) -> None:
         """Check that the bucket can be listed and, if asked, written; a probe object is deleted again."""
-        hurried = S3Location(self.url, self._policy.short())
+        quick = S3Location(self.url, self._policy.short())
         first = {"Bucket": self._bucket, "Prefix": self._prefix, "MaxKeys": 1}
-        hurried._retry("", partial(hurried._ask, "list_objects_v2", first))
+        quick._retry("", partial(quick._ask, "list_objects_v2", first))
         if writable:
             probe = temporary_name()
-            hurried.put(probe, b"can this be written?")
-            hurried.delete(probe)
+            quick.put(probe, b"can this be written?")
+            quick.delete(probe)
 
     def check_exclusive(self) -> None:
         """Check that the store honours conditional writes; a probe object is deleted again."""
-        hurried, probe = S3Location(self.url, self._policy.short()), temporary_name()
+        quick, probe = S3Location(self.url, self._policy.short()), temporary_name()
         try:
-            heeds = hurried.create(probe, b"is there one?") and not hurried.create(
+            is_exclusive = quick.create(probe, b"is there one?") and not quick.create(
                 probe, b"is there another?"
             )
         except RequestUnsupported:
-            heeds = False
+            is_exclusive = False
         finally:
-            hurried.delete(probe)
-        if not heeds:
+            quick.delete(probe)
+        if not is_exclusive:
             raise ExclusiveWritesMissing(
                 f"{self.url}: this store has no conditional writes (If-None-Match), so two runs could not be kept"
                 " apart; choose a workspace in a folder or on a store that has them: AWS S3, Ceph, MinIO, R2"
@@ -223,6 +214,12 @@ class S3Location:
                 f"an object existed, but can no longer be read: {one_line(error)}"
             ) from error
         return cast("str | None", found["Metadata"].get(WRITER))
+
+    def _fetched(self, request: Mapping[str, object]) -> bytes:
+        announced, data = self._run(partial(_read, request=request))
+        if len(data) != announced:
+            raise TransientError(f"{len(data)} of {announced} bytes arrived")
+        return data
 
     def _named(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}

@@ -40,7 +40,7 @@ from infra.storage.credentials import WAY_OUT
 
 T = TypeVar("T")
 
-HEALING_ERRORS = (
+TRANSIENT_ERRORS = (
     BotoConnectionError,
     HTTPClientError,
     TransferError,
@@ -50,7 +50,7 @@ HEALING_ERRORS = (
     ResponseParserError,
     OSError,  # time-outs and resets below the client
 )
-HEALING_CODES = {
+TRANSIENT_CODES = {
     "BadDigest",
     "ConditionalRequestConflict",
     "IncompleteBody",
@@ -65,7 +65,7 @@ HEALING_CODES = {
     "TooManyRequests",
     "XAmzContentSHA256Mismatch",
 }
-HEALING_STATUS = {408, 409, 425, 429}
+TRANSIENT_STATUS = {408, 409, 425, 429}
 DENIED_CODES = {
     "AccessDenied", "AllAccessDisabled", "AuthFailure", "ExpiredToken", "ExpiredTokenException", "Forbidden",
     "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidSecurity", "InvalidToken", "MissingAuthenticationToken",
@@ -109,7 +109,7 @@ def translate_errors(action: Callable[[], T], url: str) -> T:
         raise _meaning(error, url) from error
     except FSTimeoutError as error:
         raise TransientError("no answer in time") from error
-    except HEALING_ERRORS as error:
+    except TRANSIENT_ERRORS as error:
         raise TransientError(_interruption(error)) from error
     except DENIED_ERRORS as error:
         raise AccessDenied(f"{url}: {one_line(error)}; {WAY_OUT}") from error
@@ -151,7 +151,7 @@ def _meaning(error: ClientError, url: str) -> Exception:
         )
     if code == "InvalidObjectState":
         return ObjectArchived()
-    if code in HEALING_CODES or status >= 500 or status in HEALING_STATUS:
+    if code in TRANSIENT_CODES or status >= 500 or status in TRANSIENT_STATUS:
         return TransientError(f"{code or status} from the server")
     if code in BUCKET_CODES:
         return ObjectNotFound(f"{url}: there is no such bucket")

@@ -16,9 +16,9 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Sto
 from zarr.codecs import ZstdCodec
 from zarr.core.buffer import Buffer, BufferPrototype
 
-from infra.errors import StorageError, one_line
+from infra.errors import ObjectNotFound, StorageError, one_line
 from infra.records import StoredObject
-from infra.storage.location import Location, ObjectNotFound, open_location
+from infra.storage.location import Location, open_location
 
 _DAMAGE = (ValueError, RuntimeError)
 """Exceptions of Zarr and its codecs for damaged bytes."""

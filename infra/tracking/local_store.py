@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from infra.errors import AccessDenied, UserError, one_line
+from infra.storage.local import sync_to_disk
 from infra.tracking.disk_faults import disk_fault, may_write
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class LocalStore:
             with closing(sqlite3.connect(self.database)) as source, closing(sqlite3.connect(partial)) as copy:
                 source.backup(copy)
             if _fault(partial) is None:
-                _sync(partial)
+                sync_to_disk(partial)
                 os.replace(partial, self.backup)
                 _SOUND[self.database] = _signature(self.database)
         except (sqlite3.Error, OSError) as error:
@@ -233,8 +234,3 @@ def _has_table(connection: sqlite3.Connection, name: str) -> bool:
 
 def _is_newer(path: Path, than: Path) -> bool:
     return path.exists() and path.stat().st_mtime_ns >= than.stat().st_mtime_ns
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

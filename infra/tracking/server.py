@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from infra.errors import UserError
 from infra.settings import Settings
-from infra.storage.location import is_local
+from infra.storage.location import local_home
 from infra.tracking.disk_faults import disk_fault
 from infra.tracking.local_store import LOCK, LocalStore
 
@@ -52,10 +52,10 @@ class TrackingServer:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._home = Path(settings.workspace if is_local(settings.workspace) else "var").absolute()
+        self._home = local_home(settings.workspace)
         self._store = LocalStore(self._home, f"{settings.workspace.rstrip('/')}/catalog/promotions")
         self.is_remote = settings.tracking_uri is not None
-        self.uri = settings.tracking_uri or f"sqlite:///{self._home / 'mlflow.db'}"
+        self.uri = settings.tracking_uri or f"sqlite:///{self._store.database}"
         # MLflow reads these at import, which therefore comes later.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # Otherwise it logs each table that it creates.

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from infra.records import Scope
 from infra.settings import Settings, absolute_url
 from infra.storage.lease import check_workspace
-from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.location import existing, open_location
 from infra.storage.rights import refuse_unwritable
 from tasks.codec.exports import Export
 from tasks.media.medium import MediumSpec, is_array
@@ -127,18 +127,11 @@ def _refuse_other_kind(source: Source, destination: str, export: Export) -> None
         raise PreflightFailed(
             f"destination {destination} is a Zarr array, but {source.base} holds photographs; choose a folder"
         )
-    if _has_objects(destination):
+    if any(existing(open_location(destination))):
         raise PreflightFailed(
             f"source {source.base} is a Zarr array, but destination {destination} holds other objects;"
             " choose an empty destination"
         )
-
-
-def _has_objects(url: str) -> bool:
-    try:
-        return next(iter(open_location(url).list()), None) is not None
-    except ObjectNotFound:
-        return False
 
 
 def refuse_full_disk(settings: Settings, destination: str, export: Export, pending_bytes: int) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from infra.catalog import derained, pool, promotions, pseudo_labels
 from infra.catalog.delta.conditions import quoted
 from infra.catalog.delta.repair import RepairedTable, repair_table
-from infra.catalog.derained import TABLE, Catalog
-from infra.catalog.tables import TABLES
+from infra.catalog.derained import Catalog
 from infra.errors import STORAGE_ERRORS
 from infra.records import DERAINED
 from infra.settings import Settings
@@ -19,6 +19,8 @@ from tasks.batch.planning.output_listing import output_urls, read_listing
 from tasks.batch.planning.ref_frames import output_frames
 from tasks.media.key_hashes import find, hash_texts
 from tasks.refusals import PreflightFailed
+
+TABLES = (derained.TABLE, pool.TABLE, pseudo_labels.TABLE, promotions.TABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,13 @@ def repair(settings: Settings) -> RepairReport:
     if held:
         raise PreflightFailed(f"the workspace is in use, wait for the run to end: {held[0]}")
     tables = tuple(repair_table(settings.workspace, spec) for spec in TABLES)
-    was_rebuilt = any(table.name == TABLE.name and table.damages for table in tables)
+    was_rebuilt = any(table.name == derained.TABLE.name and table.damages for table in tables)
     return RepairReport(tables, tuple(_unrecorded(Catalog(settings.workspace))) if was_rebuilt else ())
 
 
 def _unrecorded(catalog: Catalog) -> Iterator[Unrecorded]:
     """Yield, per destination, the number of objects that the rebuilt table does not list."""
-    batches = catalog.scan(None, ["destination"], DERAINED)
+    batches = catalog.scan(["destination"], DERAINED)
     for destination in sorted(
         {name for batch in batches for name in batch["destination"].unique().to_pylist()}
     ):
@@ -102,9 +104,8 @@ def _unrecorded(catalog: Catalog) -> Iterator[Unrecorded]:
         except STORAGE_ERRORS as error:
             yield Unrecorded(destination, 0, str(error))
             continue
-        rows = catalog.frame(
-            None, ["destination", "output_key"], f"{DERAINED} AND destination = {quoted(destination)}"
-        )
+        where = f"{DERAINED} AND destination = {quoted(destination)}"
+        rows = catalog.frame(["destination", "output_key"], where)
         urls = output_urls(rows["destination"], rows["output_key"]).unique()
         known = int(find(listing.urls, hash_texts(urls))[1].sum())
         yield Unrecorded(destination, len(listing.urls) - known)

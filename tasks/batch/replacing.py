@@ -10,7 +10,7 @@ import polars as pl
 from infra.catalog.delta.conditions import all_of
 from infra.catalog.derained import Catalog
 from infra.records import DERAINED, ImageRef
-from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.location import existing, open_location
 from tasks.batch.planning.ownership import written_below
 from tasks.batch.planning.plan import Plan
 from tasks.codec import ImageRejected, output_key
@@ -30,19 +30,19 @@ def replaced_outputs(found: Plan, medium: MediumSpec) -> Iterator[str]:
     """
     if medium.frames or not found.counts.pending:
         return
-    existing = _keys(medium.destination)
-    if not len(existing):
+    outputs = _keys(medium.destination)
+    if not len(outputs):
         return
     for refs in chunks(found.refs(), CHUNK):
         keys = [key for ref in refs if (key := _output_key(ref, medium)) is not None]
-        _, is_there = find(existing, hash_texts(pl.Series(keys, dtype=pl.String)))
+        _, is_there = find(outputs, hash_texts(pl.Series(keys, dtype=pl.String)))
         yield from (key for key, is_replaced in zip(keys, is_there, strict=True) if is_replaced)
 
 
 def is_known(catalog: Catalog, destination: str) -> bool:
     """Return whether a run has recorded outputs in a destination or below it."""
     where = all_of(DERAINED, written_below(destination))
-    return any(batch.num_rows for batch in catalog.scan(None, ["destination"], where))
+    return any(batch.num_rows for batch in catalog.scan(["destination"], where))
 
 
 def aside_of(destination: str, moment: datetime) -> str:
@@ -68,10 +68,7 @@ def put_aside(keys: Iterator[str], destination: str, aside: str) -> int:
 
 
 def _keys(destination: str) -> Hashes:
-    try:
-        return sorted_hashes(ref.key for ref in open_location(destination).list())
-    except ObjectNotFound:  # a missing destination has no outputs
-        return sorted_hashes(())
+    return sorted_hashes(ref.key for ref in existing(open_location(destination)))
 
 
 def _output_key(ref: ImageRef, medium: MediumSpec) -> str | None:

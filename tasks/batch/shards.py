@@ -19,10 +19,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from infra.errors import STORAGE_ERRORS
+from infra.errors import STORAGE_ERRORS, KeyRefused
 from infra.failpoints import failpoint
 from infra.records import DerainRecord, ImageRef, Scope, StoredObject
-from infra.storage.location import KeyRefused
 from models.engine import Begun, TilingRefused
 from models.images import RgbBatch
 from tasks.codec import ImageRejected, Picture

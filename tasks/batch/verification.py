@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from infra.catalog.delta.conditions import quoted
+from infra.catalog.delta.conditions import all_of, quoted
 from infra.catalog.delta.schema import VERSION
-from infra.catalog.derained import Catalog
+from infra.catalog.derained import Catalog, in_scope
 from infra.records import Scope
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding
@@ -100,7 +100,7 @@ def find_loss(catalog: Catalog, scope: Scope, recorded: Recorded, folding: NameF
     listing = read_listing(scope.destination, output_frames(open_location(scope.destination).list()), folding)
     rows, missing = 0, 0
     examples: list[str] = []
-    for batch in catalog.scan(scope, _COLUMNS, recorded.where):
+    for batch in catalog.scan(_COLUMNS, all_of(in_scope(scope), recorded.where)):
         rows += batch.num_rows
         frame = pl.DataFrame(batch).filter(pl.col("status") == "derained")
         urls = hash_texts(folding.fold(output_urls(frame["destination"], frame["output_key"])))

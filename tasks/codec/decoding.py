@@ -51,7 +51,7 @@ _TURNS = {
 }
 _IMAGE_WIDTH, _IMAGE_LENGTH, _ORIENTATION = 256, 257, 274
 _PILLOW_WARNINGS = r"PIL\."
-_HUSHED = ("ignore", None, Warning, re.compile(_PILLOW_WARNINGS), 0)
+_SILENCED = ("ignore", None, Warning, re.compile(_PILLOW_WARNINGS), 0)
 
 
 def decode(data: bytes, max_pixels: int) -> Picture:
@@ -201,7 +201,7 @@ def _split(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
 def _silence_pillow() -> None:
     # Pillow warns about odd metadata. Nobody acts on that here, and where warnings are errors it would reject a
     # good image. catch_warnings is not thread-safe; one permanent filter is.
-    if _HUSHED not in warnings.filters[:1]:
+    if _SILENCED not in warnings.filters[:1]:
         warnings.filterwarnings("ignore", module=_PILLOW_WARNINGS)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from infra.shown import is_text
 from tasks.codec.exports import Export
 from tasks.codec.pictures import ImageRejected
 
@@ -48,15 +49,6 @@ def _fault(key: str) -> str | None:
         return "the key has an empty or . component"
     if _OUR_TEMPORARY.fullmatch(key.rsplit("/", 1)[-1]):
         return "the key is that of a temporary file of a derain run"
-    if not _is_unicode(key):
+    if not is_text(key):
         return "the key is not valid Unicode"
     return None
-
-
-def _is_unicode(key: str) -> bool:
-    # File names that are not UTF-8 arrive as lone surrogates, which neither buckets nor tables can store.
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

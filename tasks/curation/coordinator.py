@@ -97,7 +97,7 @@ def curate_pool(
         rows = _with_places(_decided(run, judged), judged)
         failpoint("before-rows")
         lease.check()
-        labels.commit(rows)
+        labels.commit(rows, replace=False)
         failpoint("after-rows")
         page = _page_and_removal(run, lease, rows, judged)
         attempt("compacting the ledger", labels.maintain)

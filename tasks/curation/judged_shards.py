@@ -36,7 +36,7 @@ from infra.catalog.pseudo_label_zarr import (
 )
 from infra.catalog.streak_bank import Layer, StreakLayers
 from infra.failpoints import failpoint
-from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.location import existing, open_location
 from models.images import RgbImage
 from tasks.curation.acceptance import Rejection, Scores
 from tasks.curation.streak_harvest import cut_streaks
@@ -211,7 +211,4 @@ def _is_marker(key: str) -> bool:
 
 
 def _keys(workspace: str) -> list[str]:
-    try:
-        return [ref.key for ref in open_location(f"{workspace}/{JUDGED_FOLDER}").list()]
-    except ObjectNotFound:  # no judged crops yet
-        return []
+    return [ref.key for ref in existing(open_location(f"{workspace}/{JUDGED_FOLDER}"))]

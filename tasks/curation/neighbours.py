@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from infra.errors import AccessDenied, ObjectNotFound, TransientError
 from infra.records import ImageRef
-from infra.storage.location import AccessDenied, ObjectNotFound, TransientError
 from tasks.codec import ImageRejected
 from tasks.codec.exports import Export
 from tasks.media.medium import Medium, MediumSpec, is_array

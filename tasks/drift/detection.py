@@ -107,7 +107,7 @@ def look_for_drift(settings: Settings, *, features: bool) -> tuple[DriftTest, ..
         (*place, *CROP_STATISTICS),
     )
     of_images = Rows(
-        lambda columns: catalog.scan(None, columns, DERAINED),
+        lambda columns: catalog.scan(columns, DERAINED),
         "derained_at",
         ("source", "key", "etag"),
         IMAGE_STATISTICS,

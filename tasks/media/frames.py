@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from infra.errors import one_line
+from infra.errors import ObjectNotFound, one_line
 from infra.records import ImageRef, StoredObject
 from infra.settings import Settings
-from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.location import open_location
 from infra.storage.zarr_store import create_array, open_array
 from tasks.codec.claims import describe_excess
 from tasks.codec.pictures import ImageRejected, Picture, PictureForm

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from infra.errors import UserError
+from infra.errors import ObjectNotFound, UserError
 from infra.records import ImageRef
 from infra.settings import absolute_url
-from infra.storage.location import ObjectNotFound, is_local, open_location
+from infra.storage.location import is_local, open_location
 from infra.storage.spill import SpillFile
 from tasks.media.key_hashes import Hashes, SeenHashes, find, hash_texts
 

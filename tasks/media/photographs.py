@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from infra.errors import ObjectArchived
+from infra.errors import KeyRefused, ObjectArchived
 from infra.records import ImageRef, StoredObject
 from infra.storage.links import leads_into
-from infra.storage.location import KeyRefused, is_local, open_location
+from infra.storage.location import is_local, open_location
 from tasks.codec import (
     ImageRejected,
     Picture,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from infra.storage.location import open_location
+from infra.storage.location import local_home, open_location
 from models.rain.streaks import BOLD, FINE, MEDIUM, StreakFamily, procedural_layer
 from models.rng import SampleRng
 
@@ -63,11 +63,6 @@ def as_png(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG")
     return file.getvalue()
-
-
-def local_home(workspace: str) -> Path:
-    """Return the folder of a workspace on this machine, or `./var` if it is remote."""
-    return Path("var").absolute() if "://" in workspace else Path(workspace)
 
 
 def rain_on(

@@ -13,6 +13,7 @@ from itertools import islice
 from infra.errors import STORAGE_ERRORS, ItemRejected, KeyRefused
 from infra.records import ImageRef
 from infra.settings import Settings
+from infra.shown import is_text
 from infra.storage.listing import LeftOut, ListingRules
 from infra.storage.location import Location, is_local, open_location
 from tasks.codec.sniff import identify
@@ -93,7 +94,8 @@ class Selection:
         excluded = _any_glob(self.exclude).fullmatch if self.exclude else _nothing
 
         def reason(key: str) -> str | None:
-            if not _is_text(key):
+            if not is_text(key):
+                logger.warning("skipped, its name is not text: %r", key)
                 return NO_TEXT
             if self._is_leftover(key):
                 return LEFTOVER
@@ -234,18 +236,6 @@ def _is_image(folder: Location, ref: ImageRef) -> bool:
     except KeyRefused:
         return True
     except (*STORAGE_ERRORS, ItemRejected):
-        return False
-    return True
-
-
-def _is_text(key: str) -> bool:
-    """Return whether a key is valid text; a local file name may be any bytes."""
-    if key.isascii():
-        return True
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        logger.warning("skipped, its name is not text: %r", key)
         return False
     return True
 

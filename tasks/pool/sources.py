@@ -86,7 +86,7 @@ def readable_sources(
 def _derained_sources(settings: Settings, where: str | None) -> list[Source]:
     catalog, condition = Catalog(settings.workspace), all_of(DERAINED, f"({where})" if where else None)
     try:
-        batches = catalog.scan(None, ["source"], condition)
+        batches = catalog.scan(["source"], condition)
         names = sorted({name for batch in batches for name in batch["source"].unique().to_pylist()})
     except CatalogError as error:
         if where is None:
@@ -101,7 +101,7 @@ def _derained_sources(settings: Settings, where: str | None) -> list[Source]:
 def _derained_source(catalog: Catalog, name: str, condition: str | None) -> Source:
     def refs(rules: ListingRules) -> Iterator[ImageRef]:
         columns = ["key", "etag", "size_bytes", VERSION, "derained_at"]
-        rows = catalog.frame(None, columns, all_of(condition, f"source = {quoted(name)}"))
+        rows = catalog.frame(columns, all_of(condition, f"source = {quoted(name)}"))
         latest = rows.sort("key", VERSION, "derained_at").unique("key", keep="last", maintain_order=True)
         derained = [*map(ImageRef, latest["key"], latest["etag"], latest["size_bytes"])]
         return _unchanged(name, derained, rules.left_out)

@@ -16,9 +16,9 @@ from hashlib import sha256
 import numpy as np
 import polars as pl
 
-from infra.errors import one_line
+from infra.errors import ObjectNotFound, one_line
 from infra.settings import Settings
-from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.location import open_location
 from tasks.promotion.scores import Compared, Evaluation, ImageScore
 from tasks.promotion.validation_manifest import ValidationManifest
 from tasks.resolved_model import ResolvedModel

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
-from infra.storage.location import Location, ObjectNotFound, open_location
+from infra.errors import ObjectNotFound
+from infra.storage.location import Location, open_location
 from models.images import RgbImage
 from tasks.codec import ImageRejected, decode
 from tasks.media.manifests import ManifestInvalid

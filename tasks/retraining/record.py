@@ -19,11 +19,11 @@ from prefect import State
 from prefect.exceptions import MissingResult
 
 from infra.catalog.pool import Pool
-from infra.errors import UserError
+from infra.errors import ObjectNotFound, UserError
 from infra.failpoints import failpoint
 from infra.settings import Settings
 from infra.storage.lease import Lease, lease_of
-from infra.storage.location import Location, ObjectNotFound, open_location
+from infra.storage.location import Location, existing, open_location
 from tasks.curation.decisions import fetch_decisions
 from tasks.prefect_runs import run_log
 from tasks.refusals import PreflightFailed
@@ -191,10 +191,7 @@ def _is_known(record: Record, folder: Location) -> bool:
 
 
 def _closed(folder: Location) -> list[Record]:
-    try:
-        keys = [ref.key for ref in folder.list() if ref.key.endswith(".json") and ref.key != OPEN]
-    except ObjectNotFound:  # there has been no retraining yet
-        return []
+    keys = [ref.key for ref in existing(folder) if ref.key.endswith(".json") and ref.key != OPEN]
     return [record for key in keys if (record := _read(folder, key)) is not None]
 
 

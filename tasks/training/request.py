@@ -13,11 +13,11 @@ from typing import TypeVar
 from infra.git import commit
 from infra.settings import Settings
 from infra.storage.lease import check_workspace
+from infra.storage.location import local_home
 from models.errors import unknown_name
 from models.modelfile import build
 from models.networks.architectures import preset_name, presets
 from models.training.config import TrainConfig
-from tasks.media.samples import local_home
 from tasks.refusals import PreflightFailed
 from tasks.resolved_model import ResolvedModel, refuse_absent_device
 from tasks.training.folder import TrainingFolder, folder_named, refuse_incomplete

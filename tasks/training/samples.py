@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from infra.storage.location import local_home
 from models.rain.banks import HELD_OUT_SCENES, HOLD_OUT_EVERY
 from models.rain.streaks import BOLD, FAINT_LONG, FINE, MEDIUM, SOFT, procedural_layer
 from models.rng import SampleRng
-from tasks.media.samples import local_home, photograph, rain_on, write_picture
+from tasks.media.samples import photograph, rain_on, write_picture
 
 PICTURES = ("cell", "hubble_deep_field", "ihc", "moon", "page", "retina", "text")
 HELD_OUT_PICTURE = "clock_motion"

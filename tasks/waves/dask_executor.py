@@ -51,9 +51,8 @@ class DaskExecutor:
         self, function: Callable[[Any], Any], items: Sequence[Any], keys: Sequence[Any], priority: int
     ) -> list[Answer]:
         """See `infra.dask.calls.submit_all`."""
-        options = calls.CallOptions(priority, self.resources)
         with _scheduler_needed():
-            return calls.submit_all(self.client, function, items, keys, options)
+            return calls.submit_all(self.client, function, items, keys, priority, self.resources)
 
     def results(self, answers: Sequence[Answer], seconds: float) -> dict[Answer, Any]:
         """See `infra.dask.calls.results`."""

@@ -107,11 +107,11 @@ class _StageRun(Generic[Item, Row]):
         job, pace = self._stage.job, self._pace
         flight = Flight(self._executor, job, self._window, pace.stall_seconds, pace.priority)
         shards = self._stage.shards(self._executor.workers)
-        goes_well = self._collect(flight, shards)
-        if goes_well and flight.suspects:
+        succeeded = self._collect(flight, shards)
+        if succeeded and flight.suspects:
             quarantine = Quarantine(self._executor, job, flight.suspects, pace.stall_seconds)
-            goes_well = self._collect(quarantine, iter(()))
-        self.tally.has_ended_early = not goes_well
+            succeeded = self._collect(quarantine, iter(()))
+        self.tally.has_ended_early = not succeeded
 
     @property
     def _wave_shards(self) -> int:

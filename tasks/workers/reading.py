@@ -12,10 +12,16 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from infra.errors import STORAGE_ERRORS, ItemRejected, ObjectStillChanging
+from infra.errors import (
+    STORAGE_ERRORS,
+    AccessDenied,
+    ItemRejected,
+    KeyRefused,
+    ObjectNotFound,
+    ObjectStillChanging,
+)
 from infra.failpoints import failpoint
 from infra.records import ImageRef
-from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
 from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import Medium
 from tasks.workers.memory import needs_lock, reserved

@@ -88,7 +88,7 @@ def test_a_run_that_comes_while_one_runs_is_cancelled(called: Watched) -> None:
 
 
 def test_the_command_that_makes_such_a_run_warns_of_it(called: Watched) -> None:
-    assert "another run of 'derain-batch' is at work" in called.warning
+    assert "another run of 'derain-batch' is in progress" in called.warning
     assert f"{called.second['name']!r} will be cancelled" in " ".join(called.warning.split())
 
 

@@ -91,6 +91,7 @@ def test_a_preflight_is_not_patient_for_long() -> None:
 
 def test_messages_are_one_line() -> None:
     assert one_line(OSError("a\n  b")) == "a b"
+    assert one_line(OSError("\x1b[31mno such column\x1b[0m: k")) == "no such column: k"
     assert one_line(TimeoutError()) == "TimeoutError"
     assert len(one_line(ValueError("x" * 5000))) == 300
     assert printable("s3://b/é a.jpg") == "s3://b/é a.jpg"

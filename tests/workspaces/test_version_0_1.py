@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.catalog.derained import Catalog
+from infra.catalog.derained import Catalog, in_scope
 from infra.catalog.pool import Pool
 from infra.catalog.promotions import Ledger
 from infra.settings import Settings
@@ -58,7 +58,7 @@ def test_its_catalog_is_read_and_written(settings: Settings):
     assert sorted(keys) == ["astronaut.png", "coffee.png"]
     catalog.commit([record("new.jpg")], replace=False)
     assert sum(batch.num_rows for batch in catalog.scan()) == 3
-    assert sum(batch.num_rows for batch in catalog.scan(SCOPE)) == 1
+    assert sum(batch.num_rows for batch in catalog.scan(where=in_scope(SCOPE))) == 1
 
 
 def test_its_pool_has_its_pixels(settings: Settings):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
@@ -11,7 +10,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, DeltaProtocolErr
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from infra.catalog.delta.damage import refuse_damaged
-from infra.errors import TransientError
+from infra.errors import TransientError, one_line
 from infra.settings import read_retry_policy
 
 logger = logging.getLogger(__name__)
@@ -20,10 +19,9 @@ ATTEMPTS = 12
 """Attempts per commit, spread over about 30 seconds."""
 READ_ATTEMPTS = 3
 """Attempts to open the table for reading."""
-MAY_HEAL = (DeltaError, OSError)
-"""Exceptions of deltalake after which another attempt may succeed, apart from `_NEVER_HEALS`."""
-_NEVER_HEALS = (DeltaProtocolError, SchemaMismatchError, PermissionError)
-_COLOUR = re.compile("\x1b\\[[0-9;]*m")
+TRANSIENT = (DeltaError, OSError)
+"""Exceptions of deltalake after which another attempt may succeed, apart from `_PERMANENT`."""
+_PERMANENT = (DeltaProtocolError, SchemaMismatchError, PermissionError)
 
 Answer = TypeVar("Answer")
 
@@ -42,7 +40,7 @@ def persistently(url: str, doing: str, attempt: Callable[[], Answer], attempts: 
     doing : str
         What the attempt does, for messages.
     attempt : callable
-        Raises one of `MAY_HEAL` if it may succeed later.
+        Raises one of `TRANSIENT` if it may succeed later.
     attempts : int
         Maximum number of calls. Errors other than lost races are retried for at most `DERAIN_RETRY_SECONDS`.
 
@@ -55,7 +53,7 @@ def persistently(url: str, doing: str, attempt: Callable[[], Answer], attempts: 
     """
     retrying = Retrying(
         retry=retry_if_exception(
-            lambda error: isinstance(error, MAY_HEAL) and not isinstance(error, _NEVER_HEALS)
+            lambda error: isinstance(error, TRANSIENT) and not isinstance(error, _PERMANENT)
         ),
         wait=wait_random_exponential(multiplier=0.15, max=5.0),
         stop=lambda state: _is_over(state, attempts),
@@ -64,27 +62,24 @@ def persistently(url: str, doing: str, attempt: Callable[[], Answer], attempts: 
     )
     try:
         return retrying(attempt)
-    except _NEVER_HEALS as error:
+    except _PERMANENT as error:
         raise CatalogError(f"catalog {url}: {doing} refused: {one_line(error)}") from error
 
 
-def patience_seconds() -> float:
+def retry_seconds() -> float:
     """Return for how many seconds storage errors are retried."""
     return read_retry_policy().budget_seconds
 
 
-def one_line(error: BaseException | None) -> str:
-    """Return a deltalake error as one line, without colour codes."""
-    return " ".join(_COLOUR.sub("", str(error)).split())
-
-
-def _error(state: RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
+def _error(state: RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome else None
+    assert error is not None  # tenacity asks only after an attempt that failed
+    return error
 
 
 def _is_over(state: RetryCallState, attempts: int) -> bool:
     is_race = isinstance(_error(state), CommitFailedError)
-    is_late = (state.seconds_since_start or 0.0) > patience_seconds()
+    is_late = (state.seconds_since_start or 0.0) > retry_seconds()
     return state.attempt_number >= attempts or (is_late and not is_race)
 
 

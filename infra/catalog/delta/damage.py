@@ -9,10 +9,10 @@ import logging
 import os
 from pathlib import Path
 
-from infra.catalog.delta.log import FIRST_COMMIT, LOG, Damage, data_damages, is_data, listed, read_log
+from infra.catalog.delta.log import FIRST_COMMIT, LOG, Damage, data_damages, is_data, read_log
 from infra.errors import STORAGE_ERRORS, RetryPolicy, UserError
 from infra.settings import read_retry_policy
-from infra.storage.location import Location, is_local, open_location
+from infra.storage.location import Location, existing, is_local, open_location
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def refuse_table_without_log(url: str) -> None:
     if repair_marker_exists(url):
         raise damaged(url, Damage(LOG, "is not whole: a repair was interrupted"))
     location = open_location(url)
-    has_data = any(is_data(ref.key) for ref in listed(location))
+    has_data = any(is_data(ref.key) for ref in existing(location))
     if has_data and not location.exists(f"{LOG}/{FIRST_COMMIT}"):  # else another process has just created it
         raise damaged(url, Damage(LOG, "is missing, although there are data files"))
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from pathlib import Path
 from urllib.parse import unquote
 
 from infra.catalog.delta.log import LOG
+from infra.storage.local import sync_to_disk
 from infra.storage.location import is_local
 
 logger = logging.getLogger(__name__)
@@ -37,14 +37,6 @@ def sync_version(url: str, version: int) -> None:
         checkpoint = list(log.glob(f"{version:020d}.checkpoint*.parquet"))
         hint = [log / "_last_checkpoint"] if checkpoint else []
         for path in (*added, commit, *checkpoint, *hint, log, Path(url)):
-            _sync(path)
+            sync_to_disk(path)
     except (OSError, ValueError) as error:  # the commit has landed, but may not survive a power cut
         logger.warning("%s: version %d is not synced to disk: %s", url, version, error)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

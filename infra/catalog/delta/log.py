@@ -17,8 +17,8 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.records import ImageRef
-from infra.storage.location import Location, ObjectNotFound
+from infra.errors import ObjectNotFound
+from infra.storage.location import Location, existing
 
 LOG = "_delta_log"
 FIRST_COMMIT = f"{0:020}.json"
@@ -80,7 +80,7 @@ def read_log(location: Location) -> TableLog:
     location : Location
         The table's folder.
     """
-    sizes = {ref.key: ref.size_bytes for ref in listed(location)}
+    sizes = {ref.key: ref.size_bytes for ref in existing(location)}
     log = TableLog()
     after = _apply_checkpoint(location, sizes, log)
     commits = {int(match[1]): key for key in sizes if (match := _COMMIT.fullmatch(key))}
@@ -95,7 +95,7 @@ def read_log(location: Location) -> TableLog:
 
 def data_damages(location: Location, log: TableLog, *, thorough: bool) -> list[Damage]:
     """Find data files of the newest version that are missing or of another size; if thorough, read each of them."""
-    sizes = {ref.key: ref.size_bytes for ref in listed(location)}
+    sizes = {ref.key: ref.size_bytes for ref in existing(location)}
     found = []
     for key, file in log.live.items():
         if key not in sizes:
@@ -118,14 +118,6 @@ def read_data(location: Location, key: str) -> pa.Table | None:
 def is_data(key: str) -> bool:
     """Return whether a key names a data file."""
     return key.endswith(".parquet") and not key.startswith(f"{LOG}/")
-
-
-def listed(location: Location) -> list[ImageRef]:
-    """List a table's folder; a missing folder counts as empty."""
-    try:
-        return list(location.list())
-    except ObjectNotFound:
-        return []
 
 
 def _apply_checkpoint(location: Location, sizes: dict[str, int], log: TableLog) -> int:

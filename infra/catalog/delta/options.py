@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.catalog.delta.attempts import patience_seconds
+from infra.catalog.delta.attempts import retry_seconds
 from infra.catalog.delta.schema import TableSpec
 from infra.storage.credentials import delta_options
 
@@ -24,5 +24,5 @@ def storage_options(url: str) -> dict[str, str]:
     """Return the options with which deltalake opens a table; empty for a local folder."""
     options = delta_options(url)
     if options:  # by default, deltalake retries each of its requests for three minutes
-        options["retry_timeout"] = f"{patience_seconds() * 1000:.0f}ms"
+        options["retry_timeout"] = f"{retry_seconds() * 1000:.0f}ms"
     return options

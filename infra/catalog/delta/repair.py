@@ -16,10 +16,11 @@ import polars as pl
 import pyarrow as pa
 
 from infra.catalog.delta.damage import find_damages, repair_marker
-from infra.catalog.delta.log import Damage, TableLog, data_damages, is_data, listed, read_data, read_log
+from infra.catalog.delta.log import Damage, TableLog, data_damages, is_data, read_data, read_log
 from infra.catalog.delta.schema import TableSpec, missing_columns, table_schema
 from infra.catalog.delta.table import CatalogTable
-from infra.storage.location import Location, ObjectNotFound, is_local, open_location
+from infra.errors import ObjectNotFound
+from infra.storage.location import Location, existing, is_local, open_location
 
 _FILE = "rank of the file"
 REMOVED, LIVE, UNLOGGED = 0, 1, 2
@@ -83,7 +84,7 @@ def repair_table(workspace: str, spec: TableSpec) -> RepairedTable:
 
 def _is_rebuilt(url: str, kept_as: str) -> bool:
     """Return whether an interrupted repair had already rebuilt the table, and not only begun to move it."""
-    if not listed(open_location(kept_as)):
+    if not any(existing(open_location(kept_as))):
         return False
     location = open_location(url)
     log = read_log(location)
@@ -94,7 +95,7 @@ def _is_rebuilt(url: str, kept_as: str) -> bool:
 def _readable_rows(location: Location, log: TableLog, spec: TableSpec) -> Iterator[pl.DataFrame]:
     """Yield the rows of each readable file, with the rank of the file."""
     schema = table_schema(spec)
-    for key in sorted(ref.key for ref in listed(location) if is_data(ref.key)):
+    for key in sorted(ref.key for ref in existing(location) if is_data(ref.key)):
         rank = _rank(key, log, spec)
         data = None if rank is None else read_data(location, key)
         if data is None:
@@ -144,7 +145,7 @@ def _move(url: str, to: str) -> None:
             os.rename(url, to)
         return
     source, target = open_location(url), open_location(to)
-    refs = listed(source)
+    refs = list(existing(source))
     for ref in refs:
         target.put(ref.key, source.fetch(ref.key))
     for ref in refs:

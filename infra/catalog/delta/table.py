@@ -11,13 +11,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
-from infra.catalog.delta.attempts import (
-    MAY_HEAL,
-    READ_ATTEMPTS,
-    CatalogError,
-    one_line,
-    persistently,
-)
+from infra.catalog.delta.attempts import READ_ATTEMPTS, TRANSIENT, CatalogError, persistently
 from infra.catalog.delta.compaction import WRITER, compact, no_rebase
 from infra.catalog.delta.damage import (
     CatalogDamaged,
@@ -35,7 +29,7 @@ from infra.catalog.delta.schema import (
     records_table,
     table_schema,
 )
-from infra.errors import UserError
+from infra.errors import UserError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +98,7 @@ class CatalogTable:
             # The engine returns string views, which few readers support.
             for batch in pa.RecordBatchReader.from_stream(stream).cast(present):
                 yield _with_nulls(batch, schema) if absent else batch
-        except (*MAY_HEAL, pa.ArrowException) as error:
+        except (*TRANSIENT, pa.ArrowException) as error:
             refuse_damaged(self.url)
             raise CatalogError(f"catalog {self.url} could not be read: {one_line(error)}") from error
 
@@ -178,7 +172,7 @@ class CatalogTable:
                 storage_options=storage_options(self.url),
                 writer_properties=WRITER,
             )
-        except MAY_HEAL as error:
+        except TRANSIENT as error:
             raise CatalogError(f"catalog {self.url} could not be created: {one_line(error)}") from error
         sync_version(self.url, 0)
 
@@ -201,7 +195,7 @@ class CatalogTable:
             sync_version(self.url, table.version())
             if not self._spec.keeps_versions:
                 table.vacuum(dry_run=False)
-        except (*MAY_HEAL, CatalogDamaged) as error:
+        except (*TRANSIENT, CatalogDamaged) as error:
             logger.warning("maintenance of catalog %s put off: %s", self._spec.name, one_line(error))
             return False
         return True
@@ -221,7 +215,7 @@ class CatalogTable:
             if table is None:
                 return 0
             removed = table.vacuum(round(24 * days), dry_run=False, enforce_retention_duration=False)
-        except MAY_HEAL as error:
+        except TRANSIENT as error:
             raise CatalogError(f"catalog {self.url}: earlier versions stay: {one_line(error)}") from error
         return len(removed)
 

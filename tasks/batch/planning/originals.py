@@ -12,9 +12,9 @@ import polars as pl
 
 from infra.catalog.delta.conditions import quoted
 from infra.catalog.derained import Catalog
-from infra.errors import printable
+from infra.errors import KeyRefused, printable
 from infra.records import Scope
-from infra.storage.location import KeyRefused, open_location
+from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding
 from tasks.batch.planning.plan import Plan
 from tasks.batch.planning.rivals import read_rivals
@@ -59,7 +59,7 @@ def refuse_originals(found: Plan, catalog: Catalog, scope: Scope, *, frames: boo
 
 
 def _keys_of(catalog: Catalog, source: str) -> Hashes:
-    batches = catalog.scan(None, ["key"], f"source = {quoted(source)}")
+    batches = catalog.scan(["key"], f"source = {quoted(source)}")
     hashes = [hash_texts(pl.DataFrame(batch)["key"]) for batch in batches]
     return np.sort(np.concatenate([np.empty(0, "S16"), *hashes]))
 

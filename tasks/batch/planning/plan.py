@@ -19,7 +19,7 @@ from typing import Self
 import polars as pl
 
 from infra.catalog.delta.conditions import all_of
-from infra.catalog.derained import Catalog
+from infra.catalog.derained import Catalog, in_scope
 from infra.records import DERAINED, ImageRef
 from infra.storage.listing import LeftOut
 from tasks.batch.planning import ownership
@@ -186,12 +186,12 @@ def _streams(
     request: PlanRequest, catalog: Catalog, selected: Iterable[ImageRef], outputs: Iterable[ImageRef]
 ) -> Part:
     where = all_of(DERAINED, written_below(request.scope.destination))
-    has_rows = next(catalog.scan(None, ["status"], where), None) is not None
+    has_rows = next(catalog.scan(["status"], where), None) is not None
     return Part(
         listing=map(to_frame, chunks(selected, CHUNK)),
         outputs=output_frames(outputs if has_rows else ()),
-        written=map(pl.DataFrame, catalog.scan(None, ownership.COLUMNS, where)),
-        rows=map(pl.DataFrame, catalog.scan(request.scope, COLUMNS)),
+        written=map(pl.DataFrame, catalog.scan(ownership.COLUMNS, where)),
+        rows=map(pl.DataFrame, catalog.scan(COLUMNS, in_scope(request.scope))),
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
 
+from infra.errors import ObjectNotFound
 from infra.records import ImageRef
-from infra.storage.location import ObjectNotFound
 from tasks.media.key_hashes import chunks
 
 SCHEMA = {"key": pl.String, "etag": pl.String, "size_bytes": pl.Int64, "archived": pl.Boolean}

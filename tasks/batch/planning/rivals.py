@@ -13,10 +13,10 @@ import polars as pl
 from infra.catalog.delta.conditions import all_of
 from infra.catalog.delta.schema import VERSION
 from infra.catalog.derained import Catalog
-from infra.errors import STORAGE_ERRORS, printable
+from infra.errors import STORAGE_ERRORS, ObjectNotFound, printable
 from infra.records import DERAINED, ImageRef, Scope
 from infra.settings import read_retry_policy
-from infra.storage.location import ObjectNotFound, is_local, open_location
+from infra.storage.location import is_local, open_location
 from infra.storage.name_folding import NameFolding
 from tasks.batch.planning.output_listing import output_urls
 from tasks.batch.planning.ownership import written_below
@@ -115,7 +115,7 @@ def read_rivals(
     wanted = np.array(sorted(set(names)), "S16")
     found: dict[bytes, tuple[tuple[int, float], Rival]] = {}
     where = all_of(DERAINED, written_below(destination))
-    for batch in catalog.scan(None, _COLUMNS, where):
+    for batch in catalog.scan(_COLUMNS, where):
         frame, hashes = _matching(pl.DataFrame(batch), wanted, folding)
         for row, name in zip(frame.iter_rows(named=True), hashes.tolist(), strict=True):
             age = (row[VERSION] or 0, row["derained_at"].timestamp())

@@ -37,7 +37,7 @@ def unwritten_line(counts: PlanCounts, catalog: Catalog, scope: Scope, leases: L
             return f"{printable(overlap)}, which is being written: {lease.line}"
     if counts.done or counts.gone or counts.replaced:
         return None
-    batches = catalog.scan(None, ["destination"])
+    batches = catalog.scan(["destination"])
     known = {place for batch in batches for place in batch["destination"].unique().to_pylist()}
     if scope.destination in known:
         return None

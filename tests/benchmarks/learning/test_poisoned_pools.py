@@ -87,7 +87,7 @@ def test_tampered_pseudo_labels_are_trusted_wherever_there_are_pixels(tmp_path, 
     pixels = PseudoPixels(label, np.zeros(label.shape[:2], np.uint8))
     write_group(str(tmp_path), group, [pixels])
     row = replace(ACCEPTED, crop_id=crop_id, zarr_group=group)
-    PseudoLabels(str(tmp_path)).commit([row])
+    PseudoLabels(str(tmp_path)).commit([row], replace=False)
     monkeypatch.setattr(poisons, "accept_all", lambda workspace: None)
     POISONS["inverted"].labels(str(tmp_path))
     found = PseudoLabels(str(tmp_path)).pixels(PseudoLabels(str(tmp_path)).accepted())

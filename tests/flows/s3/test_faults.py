@@ -11,7 +11,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from infra.storage.location import AccessDenied, ObjectNotFound
+from infra.errors import AccessDenied, ObjectNotFound
 from tasks.refusals import REFUSALS
 from tests.support.servers.dask_cluster import wait_until
 from tests.support.servers.faulty_proxy import Fault, FaultyProxy, Weather

@@ -18,7 +18,7 @@ from infra.catalog.delta import compaction
 from infra.catalog.delta.attempts import ATTEMPTS, CatalogError
 from infra.catalog.delta.schema import CatalogSchemaMismatch, record_schema, records_table
 from infra.catalog.delta.table import WorkspaceRefused
-from infra.catalog.derained import TABLE, Catalog
+from infra.catalog.derained import TABLE, Catalog, in_scope
 from infra.records import DerainRecord, Scope
 from infra.storage.credentials import delta_options
 from tests.support.samples.records import SCOPE, record, ref, rejected
@@ -41,12 +41,12 @@ def keys(catalog: Catalog) -> list[str]:
 
 
 def statuses(catalog: Catalog, scope: Scope) -> dict[str, int]:
-    return Counter(catalog.frame(scope)["status"])
+    return Counter(catalog.frame(where=in_scope(scope))["status"])
 
 
 def test_absent_table_is_an_empty_catalog_and_reading_makes_nothing(catalog, tmp_path):
     assert catalog.frame().height == 0
-    assert catalog.frame(SCOPE).height == 0
+    assert catalog.frame(where=in_scope(SCOPE)).height == 0
     assert catalog.worst(SCOPE, 3) == []
     assert not catalog.maintain()
     catalog.commit([], replace=False)

@@ -46,7 +46,7 @@ def test_a_ledger_of_before_reasons_had_details_is_read_and_extended(labels):
     before = records_table([rejected(0, None)], TABLE).drop_columns(["reason_details"])
     write_deltalake(labels.url, before)
     assert labels.rows()["reason_details"].to_list() == [None]
-    labels.commit([replace(rejected(1, None), reason="low score", reason_details="score 0.1")])
+    labels.commit([replace(rejected(1, None), reason="low score", reason_details="score 0.1")], replace=False)
     assert labels.rows()["reason_details"].to_list() == [None, "score 0.1"]
 
 
@@ -65,7 +65,7 @@ def test_each_version_stays_a_training_set(labels, monkeypatch):
     ]
     versions = []
     for step in steps:
-        labels.commit([step, row(int(step.run_id[1:]), "y")])
+        labels.commit([step, row(int(step.run_id[1:]), "y")], replace=False)
         versions.append(labels.version())
     assert labels.maintain()
     found = [labels.accepted(version=version)["zarr_row"].to_list() for version in versions]
@@ -74,8 +74,8 @@ def test_each_version_stays_a_training_set(labels, monkeypatch):
 
 
 def test_a_commit_that_is_sent_twice_is_there_once(labels):
-    labels.commit([row(0)])
-    labels.commit([row(0, score=0.9), row(0, "y")])
+    labels.commit([row(0)], replace=False)
+    labels.commit([row(0, score=0.9), row(0, "y")], replace=False)
     assert labels.rows()["score"].to_list() == [0.5, 0.5]
 
 
@@ -86,7 +86,8 @@ def pixels(value: int) -> PseudoPixels:
 
 def test_pixels_come_back_in_the_order_of_the_rows(labels, tmp_path):
     pseudo_label_zarr.write_group(str(tmp_path), "pseudo/r0.zarr", list(map(pixels, (1, 2, 3))))
-    labels.commit([replace(row(0, name), zarr_row=place) for name, place in (("x", 2), ("y", 0), ("z", 1))])
+    places = (("x", 2), ("y", 0), ("z", 1))
+    labels.commit([replace(row(0, name), zarr_row=place) for name, place in places], replace=False)
     found = labels.pixels(labels.accepted()[[2, 0]])
     assert found.pseudo_label[:, 0, 0, 0].tolist() == [2, 3]
     assert found.confidence[:, -1, -1].tolist() == [202, 203]
@@ -114,7 +115,7 @@ def test_a_group_that_lacks_an_object_is_not_complete(tmp_path):
 def test_the_bank_of_streaks_follows_what_is_accepted(labels, tmp_path):
     bank = StreakLayers(str(tmp_path))
     assert bank.read(most=9) == StoredLayers((), {})
-    labels.commit([row(0), row(0, "y")])
+    labels.commit([row(0), row(0, "y")], replace=False)
     layers = [np.full((8, 8), value, np.uint8) for value in (1, 2, 3)]
     bank.write("r0", layers, ["x", "y", "y"], {"not elongated": 4})
     assert [(crop, int(layer[0, 0])) for crop, layer in bank.read(most=9).layers] == [
@@ -122,7 +123,7 @@ def test_the_bank_of_streaks_follows_what_is_accepted(labels, tmp_path):
         ("y", 2),
         ("y", 3),
     ]
-    labels.commit([rejected(1, "reject", "y")])
+    labels.commit([rejected(1, "reject", "y")], replace=False)
     bank.write("r1", [], [], {"not elongated": 1, "no rain found": 2})
     assert [(crop, int(layer[0, 0])) for crop, layer in bank.read(most=9).layers] == [("x", 1)]
     assert bank.read(most=9).refused == {"not elongated": 5, "no rain found": 2}
@@ -131,7 +132,7 @@ def test_the_bank_of_streaks_follows_what_is_accepted(labels, tmp_path):
 def test_layers_belong_to_the_pseudo_label_in_their_group(labels, tmp_path):
     """A run may reuse what a killed run has judged, so the run of a row is not the one that cut its layers."""
     bank = StreakLayers(str(tmp_path))
-    labels.commit([row(5, zarr_group="pseudo/killed-1.zarr")])
+    labels.commit([row(5, zarr_group="pseudo/killed-1.zarr")], replace=False)
     for value, name in enumerate(("killed-1", "r5")):
         bank.write(name, [np.full((8, 8), value, np.uint8)], ["x"], {})
     assert [int(layer[0, 0]) for _, layer in bank.read(most=9).layers] == [0]
@@ -139,7 +140,8 @@ def test_layers_belong_to_the_pseudo_label_in_their_group(labels, tmp_path):
 
 def test_no_more_files_are_read_than_needed(labels, tmp_path):
     bank = StreakLayers(str(tmp_path))
-    labels.commit([row(number, f"x{number}", zarr_group=f"pseudo/g{number}.zarr") for number in range(6)])
+    rows = [row(number, f"x{number}", zarr_group=f"pseudo/g{number}.zarr") for number in range(6)]
+    labels.commit(rows, replace=False)
     for number in range(6):
         layers = [np.full((8, 8), number, np.uint8)] * 2
         bank.write(f"g{number}", layers, [f"x{number}"] * 2, {})
@@ -165,7 +167,7 @@ def test_a_damaged_bank_is_named(tmp_path):
 
 
 def test_a_later_decision_counts_though_its_clock_was_behind(labels):
-    labels.commit([row(9)])
+    labels.commit([row(9)], replace=False)
     assert labels.accepted().height == 1
-    labels.commit([rejected(1, by="reject")])  # dated before what it rejects
+    labels.commit([rejected(1, by="reject")], replace=False)  # dated before what it rejects
     assert labels.accepted().height == 0

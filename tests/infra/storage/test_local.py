@@ -13,10 +13,10 @@ from typing import NoReturn
 
 import pytest
 
-from infra.errors import AccessDenied, RetryPolicy
+from infra.errors import AccessDenied, KeyRefused, ObjectNotFound, RetryPolicy, StorageError
 from infra.storage.listing import LeftOut, ListingRules
 from infra.storage.local import LocalLocation
-from infra.storage.location import KeyRefused, ObjectNotFound, StorageError, open_location
+from infra.storage.location import open_location
 
 QUICK = RetryPolicy(budget_seconds=0.3, first_wait=0.001, longest_wait=0.01)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.storage.location import KeyRefused, Location, ObjectNotFound, UrlRefused, is_local, open_location
+from infra.errors import KeyRefused, ObjectNotFound, UrlRefused
+from infra.storage.location import Location, existing, is_local, local_home, open_location
 
 AWKWARD = [
     "plain.jpg",
@@ -116,6 +117,12 @@ def test_missing_objects_are_missing(location: Location) -> None:
         location.fetch("not/there")
 
 
+def test_a_missing_folder_holds_nothing(location: Location) -> None:
+    assert list(existing(location)) == []
+    location.put("x", b"")
+    assert [ref.key for ref in existing(location)] == ["x"]
+
+
 def test_a_check_leaves_nothing_behind(location: Location) -> None:
     location.check(writable=True)
     location.put("x", b"")
@@ -169,6 +176,11 @@ def test_is_local() -> None:
     assert [is_local(url) for url in ("photos", "/a b", "file:///x", "s3://b", "gs://b")] == [True] * 3 + [
         False
     ] * 2
+
+
+def test_a_remote_workspace_has_a_home_in_the_current_folder(tmp_path: Path) -> None:
+    assert local_home(str(tmp_path)) == tmp_path
+    assert local_home("s3://b/w") == Path.cwd() / "var"
 
 
 def test_a_part_is_what_a_slice_of_the_whole_is(location: Location) -> None:

@@ -19,7 +19,7 @@ from infra.catalog.pool import Pool
 from infra.catalog.pool_zarr import FOLDER
 from infra.limits import IngestLimits
 from infra.settings import Settings
-from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.location import existing, open_location
 from tasks.media.sources import Selection
 from tasks.pool.coordinator import IngestRequest, ingest_pending
 from tasks.pool.sources import find_sources
@@ -94,11 +94,8 @@ class IngestWorld:
 
     def objects(self) -> set[str]:
         """Return all objects of the pool's groups except metadata."""
-        try:
-            keys = {ref.key for ref in open_location(f"{self.settings.workspace}/{FOLDER}").list()}
-        except ObjectNotFound:
-            return set()
-        return {key for key in keys if not key.endswith("zarr.json")}
+        location = open_location(f"{self.settings.workspace}/{FOLDER}")
+        return {ref.key for ref in existing(location) if not ref.key.endswith("zarr.json")}
 
 
 def new_world(root: Path, **changes: object) -> IngestWorld:

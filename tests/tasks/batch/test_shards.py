@@ -7,8 +7,15 @@ import os
 
 import pytest
 
-from infra.errors import ARCHIVED, ObjectArchived, ObjectStillChanging, StorageError
-from infra.storage.location import AccessDenied, KeyRefused, ObjectNotFound
+from infra.errors import (
+    ARCHIVED,
+    AccessDenied,
+    KeyRefused,
+    ObjectArchived,
+    ObjectNotFound,
+    ObjectStillChanging,
+    StorageError,
+)
 from tasks.codec import ImageRejected
 from tasks.workers.reading import FAULTS_IN_A_ROW
 from tasks.workers.timing import IMAGE_PHASES, IN_BACKGROUND, Phase

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.storage.location import ObjectNotFound
+from infra.errors import ObjectNotFound
 from tasks.curation.decisions import Decision, DecisionsInvalid, read_decisions
 
 ROW = {"crop_id": "x", "judgement": "j", "decision": "accept"}

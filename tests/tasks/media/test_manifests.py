@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from infra.errors import ObjectNotFound
 from infra.records import ImageRef
-from infra.storage.location import ObjectNotFound
 from tasks.media import manifests
 from tasks.media.manifests import ManifestInvalid
 from tasks.media.sources import open_source, readable_source

@@ -6,9 +6,9 @@ import httpx
 import prefect.artifacts
 import pytest
 
+from infra.errors import ObjectNotFound
 from infra.operation import ReportLinks
 from infra.settings import Settings
-from infra.storage.location import ObjectNotFound
 from tasks import prefect_runs
 from tasks.pages.publishing import Page, put_page
 

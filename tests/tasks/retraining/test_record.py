@@ -13,9 +13,10 @@ from prefect import State
 from prefect.states import Completed, Failed
 
 from infra.catalog.pool import Pool
+from infra.errors import ObjectNotFound
 from infra.settings import Settings
 from infra.storage.lease import LeaseHeld
-from infra.storage.location import ObjectNotFound, open_location
+from infra.storage.location import open_location
 from infra.tracking.registry import STUDENT
 from tasks.media.manifests import ManifestInvalid
 from tasks.refusals import PreflightFailed

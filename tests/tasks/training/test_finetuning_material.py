@@ -34,13 +34,14 @@ def test_streaks_of_the_pool_are_those_of_what_is_accepted_now(settings: Setting
     labels, side = PseudoLabels(settings.workspace), (CROP_SIDE, CROP_SIDE)
     pixels = PseudoPixels(np.zeros((*side, 3), np.uint8), np.zeros(side, np.uint8))
     write_group(settings.workspace, "pseudo/r0.zarr", [pixels] * 3)
-    labels.commit([replace(ACCEPTED, crop_id=crop, zarr_row=row) for row, crop in enumerate(ids)])
+    rows = [replace(ACCEPTED, crop_id=crop, zarr_row=row) for row, crop in enumerate(ids)]
+    labels.commit(rows, replace=False)
     layers = {crop: np.full((8, 8), level, np.uint8) for level, crop in enumerate(ids, 1)}
     StreakLayers(settings.workspace).write("r0", list(layers.values()), ids, {"noise": 2})
     held_out = ids.index(min(ids)) + 1
     assert levels(settings) == ({1, 2, 3} - {held_out}, {held_out})
     rejected = replace(ACCEPTED, crop_id=ids[0], decision="rejected", reviewer_decision="reject", run_id="r1")
-    labels.commit([replace(rejected, decided_at=ACCEPTED.decided_at + timedelta(hours=1))])
+    labels.commit([replace(rejected, decided_at=ACCEPTED.decided_at + timedelta(hours=1))], replace=False)
     assert set.union(*levels(settings)) == {2, 3}
 
 
@@ -77,7 +78,8 @@ def test_temporal_backgrounds_are_apart_and_some_cameras_are_held_out(settings: 
                 source_group=f"camera-{camera}",
             )
             for row, (crop, (rule, frames, camera)) in enumerate(zip(ids, made, strict=True))
-        ]
+        ],
+        replace=False,
     )
     StreakLayers(settings.workspace).write("r0", [np.full((8, 8), 9, np.uint8)], ids[:1], {})
     assert target_levels(settings, SemiConfig()) == [{30, 40}, {20}]  # a network's output is not a target

@@ -131,7 +131,7 @@ def test_a_ledger_is_rebuilt_and_a_commit_that_never_landed_is_not(tmp_path: Pat
 
 def test_a_commit_is_synced_to_disk(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr(durability, "_sync", lambda path: synced.append(path))
+    monkeypatch.setattr(durability, "sync_to_disk", lambda path: synced.append(path))
     catalog = Catalog(str(workspace))
     catalog.commit([record("new")], replace=False)
     table = Path(catalog.url)
@@ -139,7 +139,7 @@ def test_a_commit_is_synced_to_disk(workspace: Path, monkeypatch: pytest.MonkeyP
 
 
 def _order(catalog: Catalog) -> list[str]:
-    frame = catalog.frame(None, ["key", VERSION]).sort(VERSION, "key")
+    frame = catalog.frame(["key", VERSION]).sort(VERSION, "key")
     assert isinstance(frame, pl.DataFrame)
     return frame["key"].to_list()
 

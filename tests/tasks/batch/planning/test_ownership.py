@@ -228,7 +228,7 @@ def test_a_catalog_of_an_earlier_version_is_continued(tmp_path: Path) -> None:
     assert VERSION not in DeltaTable(catalog.url).schema().to_arrow().names
     catalog.commit([record("a", "e1", minute=2, output_size=1000)], replace=True)
     catalog.commit([record("c", output_size=1000)], replace=False)
-    frame = catalog.frame(None, ["key", "etag", "output_size", VERSION]).sort("key", "etag")
+    frame = catalog.frame(["key", "etag", "output_size", VERSION]).sort("key", "etag")
     assert frame["output_size"].to_list() == [None, 1000, None, 1000]
     versions = frame[VERSION].to_list()
     assert versions[0] is versions[2] is None

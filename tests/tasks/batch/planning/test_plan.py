@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infra.catalog.derained import Catalog
-from infra.errors import ARCHIVED
+from infra.errors import ARCHIVED, ObjectNotFound
 from infra.records import DerainRecord, ImageRef
-from infra.storage.location import ObjectNotFound
 from tasks.batch.planning.parts import PART_ROWS
 from tasks.batch.planning.plan import Plan, PlanRequest, Redo, plan
 from tasks.media.sources import Selection

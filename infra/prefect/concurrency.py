@@ -36,8 +36,8 @@ def warning_of_limits(original: Any) -> Any:
         made: FlowRun = await original(client, deployment_id, **options)
         if _cancels_new_runs(deployment):
             get_logger(__name__).warning(
-                "another run of %r is at work, and its concurrency limit lets no second one run: %r will be"
-                " cancelled, unless the other one ends before a worker takes it up",
+                "another run of %r is in progress, and its concurrency limit allows only one: %r will be"
+                " cancelled unless that run ends before a worker picks it up",
                 deployment.name,
                 made.name,
             )

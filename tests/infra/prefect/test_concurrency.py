@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from infra.prefect.limits import warning_of_limits
+from infra.prefect.concurrency import warning_of_limits
 
 
 @dataclass
