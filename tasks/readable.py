@@ -37,9 +37,14 @@ def short_reason(reason: str | None) -> str:
     return (reason or "").partition(" (")[0]
 
 
+def most_frequent(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return counts by reason, largest first, and equal ones in alphabetical order."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
 def by_reason(counts: Mapping[str, int]) -> str:
     """Format counts by reason, largest first: `4 truncated JPEG, 2 zero bytes`; rare reasons are combined."""
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ordered = most_frequent(counts)
     shown, rest = ordered[:MOST_REASONS_SHOWN], ordered[MOST_REASONS_SHOWN:]
     parts = [f"{number:,} {_cut(reason)}" for reason, number in shown]
     if rest:

@@ -21,6 +21,7 @@ from models.rain.streak_mining import HOLD_OUT_EVERY, StreakBankEmpty, harvest_s
 from models.training.distill.teacher_targets import MOST_PHOTOGRAPHS, evenly
 from models.training.semi.config import SemiConfig
 from models.training.semi.data import RealRain, Targets
+from tasks.readable import by_reason
 from tasks.training.unlabelled import POOL, unlabelled_photographs, without_padding
 
 MOST_LAYERS = 2048
@@ -115,7 +116,7 @@ def _curated_streaks(workspace: str) -> Streaks:
     found = [(image_of[crop_id], layer) for crop_id, layer in stored.layers if crop_id in image_of]
     if not found:
         raise StreakBankEmpty(
-            f"no streaks of real rain in the pool of {workspace} ({_counted(stored.refused) or 'none examined'}):"
+            f"no streaks of real rain in the pool of {workspace} ({by_reason(stored.refused) or 'none examined'}):"
             " python -m flows.curate takes them from the pseudo-labels that it accepts, and python -m flows.ingest"
             " adds photographs"
         )
@@ -165,11 +166,7 @@ def harvested(start: ModelFile, photographs: Sequence[RgbImage], device: str) ->
 
 
 def _describe(accepted: int, refused: Mapping[str, int]) -> str:
-    return ", ".join(part for part in (f"{accepted} accepted", _counted(refused)) if part)
-
-
-def _counted(refused: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in refused.items())
+    return ", ".join(part for part in (f"{accepted:,} accepted", by_reason(refused)) if part)
 
 
 def _middle(rgb: RgbImage) -> RgbImage:
