@@ -27,7 +27,7 @@ from models.pseudo_labels.tta import mirrored_rain_layer
 from tasks.curation.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Rejection, Scores, rejection_of
 from tasks.curation.judged_shards import Judged, JudgedCrop, store
 from tasks.curation.neighbours import Neighbourhood, neighbouring_parts
-from tasks.curation.temporal import NotRegistrable, TemporalBackground, TemporalLimits, temporal_background
+from tasks.curation.temporal import NotRegistrable, TemporalBackground, temporal_background
 from tasks.waves.stage import Shard, ShardResult, halved
 from tasks.workers.loaded import StagedModel, loaded_engine
 from tasks.workers.reading import SHARD_SECONDS
@@ -190,7 +190,7 @@ def _background(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> TemporalBa
         return None
     parts = neighbouring_parts(crop.neighbourhood, job.max_pixels)
     try:
-        return temporal_background(rainy, parts, TemporalLimits(least_frames=job.limits.frames))
+        return temporal_background(rainy, parts, job.limits.frames)
     except NotRegistrable:
         return None
 
