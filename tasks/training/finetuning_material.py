@@ -13,9 +13,9 @@ from infra.catalog.pool import Pool
 from infra.catalog.pseudo_labels import PseudoLabels
 from infra.catalog.streak_bank import StreakLayers
 from infra.settings import Settings
-from models.engine import Engine, choose_device, fast_dtype
 from models.images import RgbImage
-from models.modelfile import ModelFile, build
+from models.modelfile import ModelFile
+from models.opening import open_engine
 from models.rain.banks import Bank, bank_of
 from models.rain.streak_mining import HOLD_OUT_EVERY, StreakBankEmpty, harvest_streaks, split_layers
 from models.training.distill.teacher_targets import MOST_PHOTOGRAPHS, evenly
@@ -159,8 +159,7 @@ def harvested(start: ModelFile, photographs: Sequence[RgbImage], device: str) ->
     StreakBankEmpty
         If none were accepted.
     """
-    chosen = choose_device(device)
-    engine = Engine(build(start), chosen, fast_dtype(chosen))
+    engine = open_engine(start, device)
     harvest = harvest_streaks(photographs, [engine.derain(each[None])[0] for each in photographs])
     return Streaks(*harvest.split(), _describe(len(harvest.layers), harvest.refused))
 
