@@ -28,7 +28,7 @@ from tasks.curation.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Rejecti
 from tasks.curation.judged_shards import Judged, JudgedCrop, store
 from tasks.curation.neighbours import Neighbourhood, neighbouring_parts
 from tasks.curation.temporal import NotRegistrable, TemporalBackground, temporal_background
-from tasks.waves.stage import Shard, ShardResult, halved
+from tasks.waves.stage import Shard, ShardResult
 from tasks.workers.loaded import StagedModel, loaded_engine
 from tasks.workers.reading import SHARD_SECONDS
 from tasks.workers.unfinished import Unfinished, unforeseen
@@ -68,6 +68,7 @@ class JudgingJob:
     max_pixels: int
     limits: CurationLimits
     labelled: LabelledFeatures
+    is_divisible: bool = True
 
     def do(self, shard: Shard[CropRef]) -> ShardResult[Judged]:
         """Judge crops one after the other, and write them as one shard."""
@@ -100,10 +101,6 @@ class JudgingJob:
         """Derain a grey square with every network."""
         grey = torch.full((1, 3, 64, 64), 0.5)
         return all(_derain(self, model)(grey).shape == grey.shape for model in self._networks)
-
-    def halves(self, shard: Shard[CropRef]) -> list[Shard[CropRef]]:
-        """See `tasks.waves.stage.halved`."""
-        return halved(shard)
 
     def killed(self, shard: Shard[CropRef]) -> ShardResult[Judged]:
         """Reject a crop that kills every process that judges it."""
