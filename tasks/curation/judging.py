@@ -171,11 +171,6 @@ def _background_scores(job: JudgingJob, rainy: np.ndarray, found: TemporalBackgr
     return Scores(
         score=float(static.mean()),
         rain_found=float((brighter * static).mean()),
-        agreement=None,
-        elongation=None,
-        rain_recall=None,
-        detail_kept=None,
-        structure_leak=None,
         feature_distance=_distance(found.background, job),
         confident=float(static.mean()),
         frames=found.frames,
