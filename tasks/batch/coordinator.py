@@ -217,14 +217,9 @@ def _make_room(settings: Settings, prepared: PreparedRun, counts: PlanCounts) ->
         open_location(url).sweep()
     refuse_full_disk(settings, prepared.scope.destination, prepared.medium.export, counts.pending_bytes)
     if prepared.medium.frames:
-        prepare_frames(prepared.scope.source, prepared.scope.destination)
+        from tasks.media.frames import prepare_destination  # imports Zarr only if needed
 
-
-def prepare_frames(source: str, destination: str) -> None:
-    """Create the destination array of a run over frames."""
-    from tasks.media.frames import prepare_destination  # imports Zarr only if needed
-
-    prepare_destination(source, destination)
+        prepare_destination(prepared.scope.source, prepared.scope.destination)
 
 
 def _summary(
