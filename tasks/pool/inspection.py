@@ -61,11 +61,6 @@ class InspectedImage:
     quality: QualityStats | None = None
     crops: tuple[InspectedCrop, ...] = ()
 
-    @property
-    def status(self) -> str:
-        """`rejected`, or `inspected` if the image has no fault so far."""
-        return "inspected" if self.reason is None else "rejected"
-
 
 @dataclass(frozen=True, slots=True)
 class InspectJob:
