@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from infra.errors import printable
+
 MOST_REASONS_SHOWN = 5
 LONGEST_REASON = 60
 
@@ -58,5 +60,5 @@ def with_reasons(text: str, counts: Mapping[str, int]) -> str:
 
 
 def _cut(reason: str) -> str:
-    text = reason if reason.isprintable() else repr(reason)[1:-1]
+    text = printable(reason)
     return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"

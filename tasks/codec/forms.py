@@ -19,7 +19,9 @@ from tasks.codec.pictures import Metadata, Mode, PictureForm
 _COLOUR_SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB "}
 _TURNED, _QUARTER_TURNS = range(2, 9), range(5, 9)
 _LARGEST_DPI = 65_535.0  # the limit of JPEG
-_IPTC_TAG, _IPTC_RESOURCE = 33723, 0x0404
+IPTC_RESOURCE = 0x0404
+"""Number of the Photoshop resource that holds IPTC metadata."""
+_IPTC_TAG = 33723
 _WHERE_IT_LIES = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 """Tags of GeoTIFF and of GDAL."""
 
@@ -130,7 +132,7 @@ def _iptc(image: ImageFile) -> bytes | None:
     if isinstance(image, TiffImageFile):
         value = image.tag_v2.get(_IPTC_TAG)
     else:
-        value = image.info.get("photoshop", {}).get(_IPTC_RESOURCE)
+        value = image.info.get("photoshop", {}).get(IPTC_RESOURCE)
     return value if isinstance(value, bytes) and value else None
 
 
