@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 
 from flows.console.lines import say
+from flows.console.options import ExcludeOption, ExportOption, QualityOption, RejectsOption
 from flows.running.flow_settings import command_settings
 from flows.running.plain_command import run_plainly
 from tasks.batch.preflight import prepare
 from tasks.batch.status import status_lines
-from tasks.codec.exports import Export, Kind
+from tasks.codec.exports import Export
 from tasks.drift.detection import look_for_drift
 from tasks.media.sources import Selection
 
@@ -29,15 +30,13 @@ def status(
     model: Annotated[
         str, typer.Option(help="Outputs of other models than this are stale.")
     ] = "models:/derain-student@champion",
-    export: Annotated[Kind, typer.Option(help="Format of the outputs: same, png or jpeg.")] = "same",
-    quality: Annotated[int, typer.Option(help="Quality the outputs were made with.", min=1, max=100)] = 92,
-    rejects: Annotated[int, typer.Option(help="How many rejected images to list.", min=0)] = 20,
+    export: ExportOption = "same",
+    quality: QualityOption = 92,
+    rejects: RejectsOption = 20,
     include: Annotated[
         list[str] | None, typer.Option(help="Count only keys that match one of these globs; repeatable.")
     ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Leave out keys that match one of these globs; repeatable.")
-    ] = None,
+    exclude: ExcludeOption = None,
 ) -> None:
     """Show what is done, pending, rejected and stale, and whether photographs drift; nothing is derained."""
     selection = Selection(tuple(include or ()), tuple(exclude or ()))

@@ -16,6 +16,7 @@ from flows.console.arguments import (
 )
 from flows.console.lines import say
 from flows.console.networks import model_url
+from flows.console.options import ExcludeOption, ExportOption, IncludeOption, QualityOption, RejectsOption
 from flows.running.flow_settings import command_settings
 from tasks.codec.exports import Export, Kind
 
@@ -28,15 +29,11 @@ def status(
         ),
     ] = None,
     model: Annotated[str, typer.Option(help="Model in use: outputs of other models are stale.")] = "champion",
-    export: Annotated[Kind, typer.Option(help="Format of the outputs.")] = "same",
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG and WebP outputs.")] = 92,
-    rejects: Annotated[int, typer.Option(min=0, help="Number of rejected images to list.")] = 20,
-    include: Annotated[
-        list[str] | None, typer.Option(help="Count only images that match one of these globs; repeatable.")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Leave out images that match one of these globs; repeatable.")
-    ] = None,
+    export: ExportOption = "same",
+    quality: QualityOption = 92,
+    rejects: RejectsOption = 20,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
 ) -> None:
     """Show what is done, pending and rejected."""
     from tasks.batch.preflight import prepare
