@@ -72,11 +72,11 @@ class SimulatedStage:
 
     def commit(self, finished: Sequence[Finished[ImageRef, DerainRecord]]) -> Sequence[Unfinished]:
         """Commit all rows together."""
-        begun = time.process_time()
+        started = time.process_time()
         rows = [row for part in finished for row in part.result.records]
         self.catalog.commit(rows, replace=False)
         if self.commit_seconds is not None:
-            self.commit_seconds.append(time.process_time() - begun)
+            self.commit_seconds.append(time.process_time() - started)
         return ()
 
 
