@@ -5,19 +5,8 @@ python -m flows.repair
 
 from __future__ import annotations
 
-import sys
-
-from flows.running.flow_settings import command_settings
+from flows.console.repair import repair
 from flows.running.plain_command import run_plainly
-from infra.shown import shown_line
-from tasks.batch.repair import repair
-
-
-def main() -> None:
-    """Rebuild the damaged tables of the workspace (DERAIN_WORKSPACE); intact tables and outputs are not touched."""
-    report = repair(command_settings())
-    sys.stdout.write("\n".join(map(shown_line, report.lines())) + "\n")
-
 
 if __name__ == "__main__":
-    run_plainly("repair", main)
+    run_plainly("repair", repair)

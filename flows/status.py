@@ -5,21 +5,17 @@ python -m flows.status --source ./rainy --destination ./derained
 
 from __future__ import annotations
 
-import sys
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
+from flows.console.lines import say
+from flows.console.options import ExcludeOption, ExportOption, QualityOption, RejectsOption
 from flows.running.flow_settings import command_settings
 from flows.running.plain_command import run_plainly
-from infra.catalog.derained import Catalog
-from infra.shown import shown_line
-from infra.storage.lease import lease_location
-from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
-from tasks.batch.planning.unwritten import unwritten_line
 from tasks.batch.preflight import prepare
-from tasks.codec.exports import Export, Kind
+from tasks.batch.status import status_lines
+from tasks.codec.exports import Export
 from tasks.drift.detection import look_for_drift
 from tasks.media.sources import Selection
 
@@ -34,29 +30,22 @@ def status(
     model: Annotated[
         str, typer.Option(help="Outputs of other models than this are stale.")
     ] = "models:/derain-student@champion",
-    export: Annotated[Kind, typer.Option(help="Format of the outputs: same, png or jpeg.")] = "same",
-    quality: Annotated[int, typer.Option(help="Quality the outputs were made with.", min=1, max=100)] = 92,
-    rejects: Annotated[int, typer.Option(help="How many rejected images to list.", min=0)] = 20,
+    export: ExportOption = "same",
+    quality: QualityOption = 92,
+    rejects: RejectsOption = 20,
     include: Annotated[
         list[str] | None, typer.Option(help="Count only keys that match one of these globs; repeatable.")
     ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Leave out keys that match one of these globs; repeatable.")
-    ] = None,
+    exclude: ExcludeOption = None,
 ) -> None:
     """Show what is done, pending, rejected and stale, and whether photographs drift; nothing is derained."""
     selection = Selection(tuple(include or ()), tuple(exclude or ()))
-    request = BatchRequest("status", datetime.now(UTC), selection, "none", rejects)
     settings = command_settings(source, destination)
     prepared = prepare(settings, source, destination, Export(export, quality), model)
-    catalog, leases = Catalog(settings.workspace), lease_location(settings.workspace)
-    with make_plan(prepared, request, catalog) as found:
-        unwritten = unwritten_line(found.counts, catalog, prepared.scope, leases)
-        lines = [plan_line(found.counts), *([unwritten] if unwritten else [])]
-        rejected = catalog.rejected_images(prepared.scope, found.rejects)
+    lines = status_lines(prepared, selection, rejects)
     lines += [f"drift     {view.line()}" for view in look_for_drift(settings, features=False)]
-    lines += [shown_line(f"rejected  {record.key}: {record.reason}") for record in rejected]
-    sys.stdout.write("\n".join(lines) + "\n")
+    for line in lines:
+        say(line)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ from models.networks.base import Network
 
 GPU_BATCH = 16
 """Photographs per pass on a GPU."""
+TILE_PIXELS = 4_000_000
+"""Largest number of pixels of a photograph that is derained whole by default."""
 
 
 class TilingRefused(ModelError):
@@ -84,7 +86,7 @@ class Engine:
     """
 
     def __init__(
-        self, network: Network, device: torch.device, dtype: torch.dtype, tile_pixels: int = 4_000_000
+        self, network: Network, device: torch.device, dtype: torch.dtype, tile_pixels: int = TILE_PIXELS
     ) -> None:
         moved = network.eval().to(device=device, dtype=dtype)
         self.network: Network = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -80,11 +80,10 @@ def derain(
 @functools.lru_cache(maxsize=2)
 def _engine(path: Path, device: str) -> Engine:
     """Load a network once per process."""
-    from models.engine import Engine, choose_device, fast_dtype
-    from models.modelfile import build, read_model_file
+    from models.modelfile import read_model_file
+    from models.opening import open_engine
 
-    chosen = choose_device(device)
-    return Engine(build(read_model_file(path), path.stem), chosen, fast_dtype(chosen))
+    return open_engine(read_model_file(path), device, path.stem)
 
 
 def _derained_array(image: npt.NDArray[Any], engine: Engine) -> npt.NDArray[Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from infra.errors import printable
+
 MOST_REASONS_SHOWN = 5
 LONGEST_REASON = 60
 
@@ -37,9 +39,14 @@ def short_reason(reason: str | None) -> str:
     return (reason or "").partition(" (")[0]
 
 
+def most_frequent(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return counts by reason, largest first, and equal ones in alphabetical order."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
 def by_reason(counts: Mapping[str, int]) -> str:
     """Format counts by reason, largest first: `4 truncated JPEG, 2 zero bytes`; rare reasons are combined."""
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ordered = most_frequent(counts)
     shown, rest = ordered[:MOST_REASONS_SHOWN], ordered[MOST_REASONS_SHOWN:]
     parts = [f"{number:,} {_cut(reason)}" for reason, number in shown]
     if rest:
@@ -53,5 +60,5 @@ def with_reasons(text: str, counts: Mapping[str, int]) -> str:
 
 
 def _cut(reason: str) -> str:
-    text = reason if reason.isprintable() else repr(reason)[1:-1]
+    text = printable(reason)
     return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"

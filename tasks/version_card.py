@@ -62,13 +62,10 @@ def _text(config: dict[str, Any]) -> str:
 
 def _before_after(model: ModelFile) -> bytes:
     """Return photographs with rain, and below each its derained version, as JPEG."""
-    from models.engine import Engine, choose_device, fast_dtype  # imports PyTorch only if needed
-    from models.modelfile import build
+    from models.opening import open_engine  # imports PyTorch only if needed
 
-    device = choose_device("cpu")
-    engine = Engine(build(model), device, fast_dtype(device))
     rainy = np.stack([rain_on(photograph(name)[:SIDE, :SIDE], seed) for seed, name in enumerate(PICTURES)])
-    derained = engine.derain(rainy)
+    derained = open_engine(model, "cpu").derain(rainy)
     columns = [np.concatenate(pair, axis=0) for pair in zip(rainy, derained, strict=True)]
     buffer = BytesIO()
     Image.fromarray(np.concatenate(columns, axis=1)).save(buffer, "JPEG", quality=85)

@@ -56,7 +56,7 @@ def trained(
     if optimizer is None:
         optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-5, fused=True)
     peaks = [group["lr"] for group in optimizer.param_groups]
-    begun, steps, used = time.process_time(), 0, 0.0
+    started, steps, used = time.process_time(), 0, 0.0
     with tqdm(total=100, desc=name, unit="%", mininterval=5) as progress:
         while used < 1:
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
@@ -65,7 +65,7 @@ def trained(
             _step(network, optimizer, pair, psnr_terms if used >= WARM_UP else None)
             average.update_parameters(network)
             steps += 1
-            used = budget.used(time.process_time() - begun, steps)
+            used = budget.used(time.process_time() - started, steps)
             progress.update(round(100 * min(used, 1.0)) - progress.n)
     return average.module.eval(), steps
 

@@ -84,9 +84,9 @@ def main() -> None:
         torch.manual_seed(0)
         counted = new_network(config)
         parameters, gmac = count_parameters(counted), round(count_gmac(counted), 3)
-        begun = time.process_time()
+        started = time.process_time()
         network, steps = trained(new_network(config), f"{host}, {rounds} rounds", data, budget)
-        seconds = round(time.process_time() - begun, 1)
+        seconds = round(time.process_time() - started, 1)
         scores = {kind: round(value, 2) for kind, value in asdict(scored(network, pairs)).items()}
         rows.append(HostRow(host, rounds, parameters, gmac, steps, seconds, **scores))
         print(rows[-1], flush=True)

@@ -134,10 +134,10 @@ class Bench:
 
     def _trained(self, config: TrainConfig, objective: Objective, name: str) -> tuple[Network, float]:
         state = begin(self.fabric, config, objective)
-        begun = time.process_time()
+        started = time.process_time()
         for number in tqdm(range(config.steps), desc=f"{name}, seed {config.seed}", mininterval=10):
             step(self.fabric, config, state, batch_of(self.fabric, config, self.training, number))
-        return state.average, time.process_time() - begun
+        return state.average, time.process_time() - started
 
     def _objective(self, config: TrainConfig, weights: DistillConfig) -> Objective:
         if weights == NOTHING:
@@ -225,10 +225,10 @@ def prepare(arguments: argparse.Namespace, config: TrainConfig) -> Bench:
         photographs += read_photographs(arguments.unlabelled)
     teacher, other = read_teacher(arguments.teacher), read_teacher(arguments.unlabelled_teacher)
     teaching = Teaching(DistillConfig(), teacher, other, photographs)
-    begun, measured = time.process_time(), arguments.work / "lesson_seconds.txt"
+    started, measured = time.process_time(), arguments.work / "lesson_seconds.txt"
     targets = cache_teacher_targets(fabric, teaching.unlabelled_teacher, photographs, arguments.work)
     if not measured.exists():  # otherwise the targets were read from the cache
-        measured.write_text(f"{time.process_time() - begun}")
+        measured.write_text(f"{time.process_time() - started}")
     held_out = load_training_data(arguments.data, held_out=True)
     pairs = render_validation(held_out, arguments.photographs)
     domain = list(in_domain(held_out, arguments.photographs))

@@ -161,13 +161,13 @@ def main() -> None:
             print(line, flush=True)
         return
     setup, judge = _setup(arguments), Judge(rain100l_in(arguments.data, arguments.rain100l))
-    begun = time.monotonic()
+    started = time.monotonic()
     for domain in arguments.domains:
         pool = scenes(arguments.data, DOMAINS[domain], arguments.photographs)
         for terms in arguments.terms:
             if _is_measured(arguments.results, terms, domain, setup.train):
                 continue
-            if (time.monotonic() - begun) / 60 > arguments.minutes:
+            if (time.monotonic() - started) / 60 > arguments.minutes:
                 raise SystemExit("the time is up; run the same command again to continue")
             cell = fine_tune(setup, terms, pool, setup.out(terms, domain))
             row = judge.row(setup, terms, domain, pool, cell)

@@ -54,9 +54,9 @@ def measure(folder: Path, case: Case) -> dict[str, float]:
         images = range(case.shards * SHARD_IMAGES)
         stage = SimulatedStage(Catalog(settings.workspace), job, images, SHARD_IMAGES, commit_seconds=commits)
         with lease_of(settings, SCOPE.destination, "run-1") as lease, on_dask(settings) as executor:
-            before, begun = _cpu_seconds(), time.perf_counter()
+            before, started = _cpu_seconds(), time.perf_counter()
             tally = run_stage(stage, lease, executor, Pace.of(settings), _ignore)
-            spent, took = _cpu_seconds() - before, time.perf_counter() - begun
+            spent, took = _cpu_seconds() - before, time.perf_counter() - started
         assert tally.done == len(images)
     return {
         "coordinator CPU, ms per shard": 1000 * spent / case.shards,

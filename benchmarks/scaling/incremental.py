@@ -26,9 +26,9 @@ def measure(folder: Path) -> dict[str, float]:
     catalog = Catalog(settings.workspace)
     seconds, opened = [], []
     for number in range(RUNS):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         _run(settings, catalog, number)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - started)
         opened.append(_opened(catalog.url))
     hour = RUNS // 2
     assert catalog.frame().height == RUNS * IMAGES

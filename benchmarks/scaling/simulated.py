@@ -10,7 +10,7 @@ from hashlib import md5
 
 from infra.catalog.derained import Catalog
 from infra.records import DerainRecord, ImageRef, Scope
-from tasks.waves.stage import Finished, Outcome, Shard, ShardResult, halved
+from tasks.waves.stage import Finished, Outcome, Shard, ShardResult
 from tasks.workers.unfinished import Unfinished
 
 SCOPE = Scope("s3://photos/rainy", "s3://derained", "same-q92")
@@ -22,6 +22,7 @@ class SimulatedJob:
 
     run_id: str
     seconds: float
+    is_divisible: bool = True
 
     def do(self, shard: Shard[ImageRef]) -> ShardResult[DerainRecord]:
         """Sleep, then return one row per image."""
@@ -31,10 +32,6 @@ class SimulatedJob:
     def try_without_image(self) -> bool:
         """Return that the worker always works."""
         return True
-
-    def halves(self, shard: Shard[ImageRef]) -> list[Shard[ImageRef]]:
-        """Cut a shard in two."""
-        return halved(shard)
 
     def killed(self, shard: Shard[ImageRef]) -> ShardResult[DerainRecord]:
         """Return nothing: no simulated worker dies."""
@@ -75,11 +72,11 @@ class SimulatedStage:
 
     def commit(self, finished: Sequence[Finished[ImageRef, DerainRecord]]) -> Sequence[Unfinished]:
         """Commit all rows together."""
-        begun = time.process_time()
+        started = time.process_time()
         rows = [row for part in finished for row in part.result.records]
         self.catalog.commit(rows, replace=False)
         if self.commit_seconds is not None:
-            self.commit_seconds.append(time.process_time() - begun)
+            self.commit_seconds.append(time.process_time() - started)
         return ()
 
 

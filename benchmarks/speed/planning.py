@@ -86,7 +86,7 @@ def measure(folder: Path, case: Case) -> dict[str, float]:
     catalog = Catalog(str(folder / f"workspace-{case.rows}"))
     manifest = str(folder / f"manifest-{case.objects}.csv")
     request = PlanRequest(_scope(folder), Selection(), "none", "digest-1")
-    begun = time.perf_counter()
+    started = time.perf_counter()
     with plan(request, catalog, open_source(manifest).refs(), _outputs(case.rows)) as todo:
         planned = time.perf_counter()
         images = sum(len(shard.items) for shard in todo.shards(ShardLimits(128, 64_000_000)))
@@ -98,18 +98,18 @@ def measure(folder: Path, case: Case) -> dict[str, float]:
     return {
         "peak memory, MiB": peak,
         "memory after imports, MiB": imported,
-        "planning, s": planned - begun,
-        "planning and cutting, s per 100,000 objects": (cut - begun) / hundreds,
+        "planning, s": planned - started,
+        "planning and cutting, s per 100,000 objects": (cut - started) / hundreds,
     }
 
 
 def compact(folder: Path, case: Case) -> dict[str, float]:
     """Compact the catalog of a case, in this process; measure nothing if it has too few files for that."""
-    begun = time.perf_counter()
+    started = time.perf_counter()
     if not Catalog(str(folder / f"workspace-{case.rows}")).maintain():
         return {}
     return {
-        "compaction, s per 1,000,000 rows": (time.perf_counter() - begun) / case.rows * 1_000_000,
+        "compaction, s per 1,000,000 rows": (time.perf_counter() - started) / case.rows * 1_000_000,
         "peak memory of compaction, MiB": _peak_mebibytes(),
     }
 

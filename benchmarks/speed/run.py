@@ -132,9 +132,9 @@ def milliseconds(forward: Callable[[], object], untimed: int = 1) -> float:
         forward()
     times: list[float] = []
     while len(times) < 2 or sum(times) < TIMED_SECONDS:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         forward()
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - started)
     return 1000 * median(times)
 
 

@@ -11,17 +11,12 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn
 
-import typer
-
 from flows.console.derain import derain
 from flows.console.networks import models
 from flows.console.repair import repair
 from flows.console.report import report
 from flows.console.status import status
-from flows.running.interrupts import raise_on_ctrl_c
-from flows.running.plain_command import in_one_line
-from infra.shown import guard_logs
-from infra.terminal import show_any_text
+from flows.running.plain_command import in_one_line, prepare_terminal, typer_app
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "status": status,
@@ -35,9 +30,7 @@ EPILOG = "Other commands: " + ", ".join(f"derain {name}" for name in COMMANDS) +
 
 def main() -> None:
     """Run the command that was typed in the shell, and exit."""
-    raise_on_ctrl_c()
-    show_any_text()
-    guard_logs()
+    prepare_terminal()
     signal.signal(signal.SIGTERM, _end)
     sys.exit(run(sys.argv[1:]))
 
@@ -52,7 +45,7 @@ def run(words: Sequence[str]) -> int:
     """
     name = words[0] if words and words[0] in COMMANDS else None
     command, rest = (COMMANDS[name], words[1:]) if name else (derain, words)
-    app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    app = typer_app()
     app.command(epilog=None if name else EPILOG)(in_one_line("derain", command))
     try:
         app(list(rest), prog_name=f"derain {name}" if name else "derain")

@@ -15,6 +15,7 @@ from flows.console.arguments import (
     refuse_half_set,
     understand,
 )
+from flows.console.options import ExcludeOption, ExportOption, IncludeOption, QualityOption
 from infra.settings import read_settings
 from tasks.codec.exports import Export, Kind
 
@@ -34,19 +35,10 @@ def derain(
             help="champion, a network from `derain models`, a weights file or models:/name/version."
         ),
     ] = "champion",
-    export: Annotated[
-        Kind, typer.Option(help="Format of the outputs: same as each source, png or jpeg.")
-    ] = "same",
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG and WebP outputs.")] = 92,
-    include: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Include only images that match one of these globs, such as '*.jpg,*.png'; repeatable."
-        ),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Exclude images that match one of these globs; repeatable.")
-    ] = None,
+    export: ExportOption = "same",
+    quality: QualityOption = 92,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Process at most this many images of the source.")
     ] = None,

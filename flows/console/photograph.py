@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +19,6 @@ from infra.storage.location import open_location
 from tasks.codec import Export, ImageRejected, Picture, decode, encode, require_exportable
 from tasks.readable import duration, percentage
 from tasks.resolved_model import refuse_absent_device, resolve_at_once
-
-if TYPE_CHECKING:
-    from models.engine import Engine
 
 VISIBLE_LEVELS = 4
 """Largest change of a pixel, in levels of 255, that the eye does not notice."""
@@ -54,7 +50,10 @@ def derain_photograph(photograph: OnePhotograph, options: PhotographOptions) -> 
     announce(f"reading {printable(photograph.source.name)}")
     picture = _read(photograph.source, settings, export)
     announce("loading the network")
-    engine = _engine(model, settings)
+    resolved = resolve_at_once(settings, model)
+    from models.opening import open_engine  # imports PyTorch only if it is used
+
+    engine = open_engine(resolved.model_file, settings.device, resolved.label, settings.tile_pixels)
     height, width = picture.rgb.shape[:2]
     announce(f"deraining {height * width / 1e6:.1f} megapixels")
     derained = engine.derain(picture.rgb[None])[0]
@@ -82,16 +81,6 @@ def _read(source: Path, settings: Settings, export: Export) -> Picture:
     except ImageRejected as rejected:
         raise ArgumentRefused(f"{printable(str(source))}: {rejected.reason}") from rejected
     return picture
-
-
-def _engine(model: str, settings: Settings) -> Engine:
-    resolved = resolve_at_once(settings, model)
-    from models.engine import Engine, choose_device, fast_dtype  # imports PyTorch only if it is used
-    from models.modelfile import build
-
-    device = choose_device(settings.device)
-    network = build(resolved.model_file, resolved.label)
-    return Engine(network, device, fast_dtype(device), settings.tile_pixels)
 
 
 def _put_aside(output: Path) -> Path:

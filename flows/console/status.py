@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -17,8 +16,8 @@ from flows.console.arguments import (
 )
 from flows.console.lines import say
 from flows.console.networks import model_url
+from flows.console.options import ExcludeOption, ExportOption, IncludeOption, QualityOption, RejectsOption
 from flows.running.flow_settings import command_settings
-from infra.errors import printable
 from tasks.codec.exports import Export, Kind
 
 
@@ -30,22 +29,15 @@ def status(
         ),
     ] = None,
     model: Annotated[str, typer.Option(help="Model in use: outputs of other models are stale.")] = "champion",
-    export: Annotated[Kind, typer.Option(help="Format of the outputs.")] = "same",
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG and WebP outputs.")] = 92,
-    rejects: Annotated[int, typer.Option(min=0, help="Number of rejected images to list.")] = 20,
-    include: Annotated[
-        list[str] | None, typer.Option(help="Count only images that match one of these globs; repeatable.")
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Leave out images that match one of these globs; repeatable.")
-    ] = None,
+    export: ExportOption = "same",
+    quality: QualityOption = 92,
+    rejects: RejectsOption = 20,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
 ) -> None:
     """Show what is done, pending and rejected."""
-    from infra.catalog.derained import Catalog
-    from infra.storage.lease import lease_location
-    from tasks.batch.coordinator import BatchRequest, make_plan, plan_line
-    from tasks.batch.planning.unwritten import unwritten_line
     from tasks.batch.preflight import prepare
+    from tasks.batch.status import status_lines
     from tasks.media.sources import Selection
     from tasks.resolved_model import resolve_at_once
 
@@ -61,18 +53,9 @@ def status(
     prepared = prepare(
         settings, source, destination, Export(export, quality), model_url(model), resolve_at_once
     )
-    catalog, leases = Catalog(settings.workspace), lease_location(settings.workspace)
     chosen = (*(collection.include if collection else ()), *globs(include))
-    selection = Selection(chosen, globs(exclude))
-    request = BatchRequest("status", datetime.now(UTC), selection, "none", rejects)
-    with make_plan(prepared, request, catalog) as found:
-        say(plan_line(found.counts))
-        unwritten = unwritten_line(found.counts, catalog, prepared.scope, leases)
-        rejected = catalog.rejected_images(prepared.scope, found.rejects)
-    if unwritten:
-        say(unwritten)
-    for record in rejected:
-        say(f"rejected  {printable(record.key)}: {record.reason}")
+    for line in status_lines(prepared, Selection(chosen, globs(exclude)), rejects):
+        say(line)
 
 
 def _collection(places: list[str], export: Kind) -> Collection | None:

@@ -17,19 +17,13 @@ from docstring_parser import Docstring, DocstringStyle, parse
 from prefect import Flow, State
 from pydantic import TypeAdapter, ValidationError
 
-from flows.running.interrupts import (
-    INTERRUPTED,
-    INTERRUPTED_LINE,
-    is_interrupt,
-    quiet_engines,
-    raise_on_ctrl_c,
-)
+from flows.running.interrupts import INTERRUPTED, INTERRUPTED_LINE, is_interrupt, quiet_engines
+from flows.running.plain_command import prepare_terminal, typer_app
 from flows.running.prefect_server import PrefectServerRefused, answers, prefect_server
 from flows.running.watched_flow import WatchedFlow
 from infra.errors import one_line
 from infra.settings import read_settings
-from infra.shown import guard_logs, shown_line
-from infra.terminal import show_any_text
+from infra.shown import shown_line
 from tasks.refusals import REFUSALS
 
 Refusal = Callable[..., None]
@@ -53,9 +47,7 @@ def run(flow: Flow[Any, Any], refuse: Refusal | None = None, around: Around = nu
         Takes the flow's parameters, and returns a context in which settings are read, faults are found and the flow
         runs.
     """
-    raise_on_ctrl_c()
-    show_any_text()
-    guard_logs()
+    prepare_terminal()
     logging.getLogger("prefect").addFilter(_is_above_info)
     quiet_engines()
     logging.getLogger("prefect.flow_runs").addFilter(functools.partial(_is_not_ending, flow.name))
@@ -74,7 +66,7 @@ def command_of(
     refuse, around : callable, optional
         See `run`.
     """
-    app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    app = typer_app()
     app.command()(_command(flow, refuse, around))
     return app
 

@@ -1,4 +1,7 @@
-"""Commands that are not flows (`run_plainly`, `in_one_line`): an error or Ctrl-C ends one with a single line."""
+"""Commands that are not flows (`run_plainly`, `in_one_line`): an error or Ctrl-C ends one with a single line.
+
+All commands start with `prepare_terminal` and a `typer_app`.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,22 @@ def run_plainly(name: str, command: Callable[..., None]) -> None:
     command : callable
         May raise one of `REFUSALS`.
     """
+    prepare_terminal()
+    app = typer_app()
+    app.command()(in_one_line(name, command))
+    app()
+
+
+def prepare_terminal() -> None:
+    """Prepare this process for a command: Ctrl-C raises, any text can be printed, logs are safe to show."""
     raise_on_ctrl_c()
     show_any_text()
     guard_logs()
-    app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-    app.command()(in_one_line(name, command))
-    app()
+
+
+def typer_app() -> typer.Typer:
+    """Return an app without commands, whose help and errors are plain text."""
+    return typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 
 
 def in_one_line(name: str, command: Callable[..., None]) -> Callable[..., None]:

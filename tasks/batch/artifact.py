@@ -41,14 +41,8 @@ def run_markdown(summary: RunSummary, samples: Sequence[Sample], place: str, lin
 
 
 def _figures(summary: RunSummary) -> str:
-    counts = summary.counts
     rows = [
-        ("listed", f"{counts.listed:,}"),
-        ("done before", f"{counts.derained_before:,}"),
-        ("rejected before", f"{counts.rejects_before:,}"),
-        ("derained", f"{counts.derained:,}"),
-        ("rejected", f"{counts.rejected:,}"),
-        ("pending", f"{counts.pending:,}"),
+        *((outcome, f"{images:,}") for outcome, images in summary.counts.by_outcome.items()),
         ("speed", f"{rate(summary.images_per_second)} images/s, {rate(summary.megapixels_per_second)} MP/s"),
         ("time", duration(summary.wall_seconds)),
         ("model", f"{escaped(summary.model_label)}, `{summary.model_digest[:12]}`"),

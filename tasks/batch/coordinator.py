@@ -142,7 +142,7 @@ def derain_pending(
         If there is work and the model cannot be used.
     """
     catalog, scope, observer = Catalog(settings.workspace), prepared.scope, observer or FlowObserver()
-    folding, begun = probe_name_folding(scope.destination), time.monotonic()
+    folding, started = probe_name_folding(scope.destination), time.monotonic()
     with (
         lease_of(settings, scope.destination, request.run_id) as lease,
         make_plan(prepared, request, catalog, folding) as found,
@@ -154,7 +154,7 @@ def derain_pending(
         stage = _stage(settings, prepared, request, found, catalog) if _has_work(found) else None
         if stage and found.collisions:
             record_collisions(found.collisions, stage.job, catalog)
-        clock = RunClock({"planning": time.monotonic() - begun})
+        clock = RunClock({"planning": time.monotonic() - started})
         tally = _derain(settings, stage, found.counts, lease, observer)
         clock.ends("deraining")
         recorded = Recorded(request.run_id, tally.recorded, found.catalog_version)
@@ -217,14 +217,9 @@ def _make_room(settings: Settings, prepared: PreparedRun, counts: PlanCounts) ->
         open_location(url).sweep()
     refuse_full_disk(settings, prepared.scope.destination, prepared.medium.export, counts.pending_bytes)
     if prepared.medium.frames:
-        prepare_frames(prepared.scope.source, prepared.scope.destination)
+        from tasks.media.frames import prepare_destination  # imports Zarr only if needed
 
-
-def prepare_frames(source: str, destination: str) -> None:
-    """Create the destination array of a run over frames."""
-    from tasks.media.frames import prepare_destination  # imports Zarr only if needed
-
-    prepare_destination(source, destination)
+        prepare_destination(prepared.scope.source, prepared.scope.destination)
 
 
 def _summary(

@@ -61,14 +61,7 @@ def _export(target: str | None, destination: str, gauges: list[Gauge]) -> None:
 def run_gauges(summary: RunSummary) -> list[Gauge]:
     """Return the metrics of a run."""
     counts = summary.counts
-    images = {
-        "listed": counts.listed,
-        "done_before": counts.derained_before,
-        "rejected_before": counts.rejects_before,
-        "derained": counts.derained,
-        "rejected": counts.rejected,
-        "pending": counts.pending,
-    }
+    images = {outcome.replace(" ", "_"): number for outcome, number in counts.by_outcome.items()}
     return [
         Gauge("derain_run_images", "Images of the last run by outcome", images, "outcome"),
         Gauge("derain_run_rejected_images", "Rejected images by reason", counts.rejected_for, "reason"),

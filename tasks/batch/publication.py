@@ -99,14 +99,7 @@ def _markdown_artifact(summary: RunSummary, medium: MediumSpec, settings: Settin
 def _table_artifact(summary: RunSummary) -> None:
     from prefect.artifacts import create_table_artifact  # imports Prefect only within its runs
 
-    counts = summary.counts
-    rows = [
-        {"what": "listed", "images": counts.listed},
-        {"what": "done before", "images": counts.derained_before},
-        *({"what": f"of these by {made.label}", "images": made.images} for made in summary.made_before),
-        {"what": "rejected before", "images": counts.rejects_before},
-        {"what": "derained", "images": counts.derained},
-        {"what": "rejected", "images": counts.rejected},
-        {"what": "pending", "images": counts.pending},
-    ]
+    listed, done, *others = summary.counts.by_outcome.items()
+    made = [(f"of these by {each.label}", each.images) for each in summary.made_before]
+    rows = [{"what": what, "images": images} for what, images in (listed, done, *made, *others)]
     create_table_artifact(rows, key="derained-images", description=summary.line())

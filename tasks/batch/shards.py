@@ -28,7 +28,7 @@ from tasks.codec import ImageRejected, Picture
 from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.statistics import image_statistics
-from tasks.waves.stage import Shard, ShardResult, halved, unfinished
+from tasks.waves.stage import Shard, ShardResult, unfinished
 from tasks.workers.loaded import StagedModel, loaded_engine
 from tasks.workers.reading import SHARD_SECONDS, ReadAhead, Reading
 from tasks.workers.timing import Phase, ShardClock
@@ -53,6 +53,7 @@ class ShardJob:
     run_id: str
     device: str
     tile_pixels: int
+    is_divisible: bool = True
 
     def do(self, shard: Shard[ImageRef]) -> ShardResult[DerainRecord]:
         """See `derain_shard`."""
@@ -61,10 +62,6 @@ class ShardJob:
     def try_without_image(self) -> bool:
         """See `can_derain`."""
         return can_derain(self)
-
-    def halves(self, shard: Shard[ImageRef]) -> list[Shard[ImageRef]]:
-        """See `tasks.waves.stage.halved`."""
-        return halved(shard)
 
     def killed(self, shard: Shard[ImageRef]) -> ShardResult[DerainRecord]:
         """Reject an image that kills every process that derains it."""

@@ -44,6 +44,18 @@ class Counts:
         """Number of images that earlier runs rejected."""
         return sum(self.rejected_before.values())
 
+    @property
+    def by_outcome(self) -> dict[str, int]:
+        """Number of images listed, and of those that were done before or ended in each way."""
+        return {
+            "listed": self.listed,
+            "done before": self.derained_before,
+            "rejected before": self.rejects_before,
+            "derained": self.derained,
+            "rejected": self.rejected,
+            "pending": self.pending,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:

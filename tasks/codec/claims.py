@@ -13,6 +13,7 @@ import struct
 from PIL import Image, TiffImagePlugin
 from PIL.ImageFile import ImageFile
 
+from tasks.codec.formats.png_file import CHANNELS
 from tasks.codec.pictures import ImageRejected
 from tasks.codec.sniff import identify
 
@@ -24,8 +25,6 @@ _DCT = 512
 """One bit per block of 8x8 pixels: the shortest Huffman code, in a progressive file."""
 _RAW = 8
 """One bit per pixel."""
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Samples per pixel of a PNG, by its colour type."""
 _TIFF = {
     "raw": _RAW,
     "packbits": 64 * _RAW,
@@ -108,7 +107,7 @@ def _pixels_per_byte(image: ImageFile, data: bytes) -> float | None:
     if name == "JPEG":
         return None if any(marker in data for marker in _ARITHMETIC) else _DCT
     if name == "PNG":
-        return _DEFLATE * 8 / (data[24] * _CHANNELS.get(data[25], 1) or 1)
+        return _DEFLATE * 8 / (data[24] * CHANNELS.get(data[25], 1) or 1)
     if name == "GIF":
         return _LZW
     if name == "PPM":

@@ -15,12 +15,12 @@ from tasks.codec.exports import Export, target_format
 from tasks.codec.formats.bmp import write_bmp_with_alpha
 from tasks.codec.formats.png import write_png
 from tasks.codec.formats.tiff import write_tiff
+from tasks.codec.forms import IPTC_RESOURCE
 from tasks.codec.metadata.carrying import carry
 from tasks.codec.pictures import Metadata, Picture, PictureForm
 
 _FULL_CHROMA = 0
 _EXIF_PREFIX = b"Exif\0\0"
-_IPTC_RESOURCE = 0x0404
 
 
 def encode(rgb: RgbImage, picture: Picture, export: Export) -> bytes:
@@ -131,7 +131,7 @@ def _jpeg_options(metadata: Metadata) -> dict[str, Any]:
 
 
 def _iptc_segment(iptc: bytes) -> bytes:
-    resource = struct.pack(">4sHHI", b"8BIM", _IPTC_RESOURCE, 0, len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
+    resource = struct.pack(">4sHHI", b"8BIM", IPTC_RESOURCE, 0, len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
     body = b"Photoshop 3.0\0" + resource
     return struct.pack(">HH", 0xFFED, 2 + len(body)) + body
 

@@ -19,8 +19,10 @@ from tasks.codec.pictures import Metadata, Mode, PictureForm
 _COLOUR_SPACES = {"L": b"GRAY", "LA": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB "}
 _TURNED, _QUARTER_TURNS = range(2, 9), range(5, 9)
 _LARGEST_DPI = 65_535.0  # the limit of JPEG
-_IPTC_TAG, _IPTC_RESOURCE = 33723, 0x0404
-_WHERE_IT_LIES = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
+IPTC_RESOURCE = 0x0404
+"""Number of the Photoshop resource that holds IPTC metadata."""
+_IPTC_TAG = 33723
+_GEOREFERENCE_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 """Tags of GeoTIFF and of GDAL."""
 
 
@@ -49,7 +51,7 @@ def describe(opened: Opened, mode: str, tiff_orientation: int | None) -> tuple[i
         The orientation of a TIFF, if it has one, which loading has already applied.
     """
     image = opened.image
-    upright = _upright(image, is_said=tiff_orientation is not None)
+    upright = _upright(image, has_orientation=tiff_orientation is not None)
     metadata, lost = _metadata(opened, mode, upright, is_turned=tiff_orientation in _TURNED)
     is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
     return upright.orientation, PictureForm(
@@ -71,7 +73,7 @@ def _metadata(
     profile, has_profile = _fitting_profile(info.get("icc_profile"), mode), "icc_profile" in info
     packet = info.get("xmp")
     xmp = packet if isinstance(packet, bytes) and not names_appended_data(packet) else None
-    if xmp is not None and upright.is_said:
+    if xmp is not None and upright.has_orientation:
         xmp = upright_xmp(xmp)
     places = _tag_positions(opened.image)
     lost = {
@@ -93,10 +95,10 @@ def _metadata(
     return metadata, tuple(name for name, is_lost in lost.items() if is_lost)
 
 
-def _upright(image: ImageFile, *, is_said: bool) -> Upright:
+def _upright(image: ImageFile, *, has_orientation: bool) -> Upright:
     if image.format == "TIFF":
         # Pillow has already applied the orientation.
-        return Upright(1, _exif_of_tiff(image), is_said=is_said)
+        return Upright(1, _exif_of_tiff(image), has_orientation=has_orientation)
     raw = image.info.get("exif")
     if not isinstance(raw, bytes):
         raw = _exif_in_text(image.info.get("Raw profile type exif"))
@@ -130,7 +132,7 @@ def _iptc(image: ImageFile) -> bytes | None:
     if isinstance(image, TiffImageFile):
         value = image.tag_v2.get(_IPTC_TAG)
     else:
-        value = image.info.get("photoshop", {}).get(_IPTC_RESOURCE)
+        value = image.info.get("photoshop", {}).get(IPTC_RESOURCE)
     return value if isinstance(value, bytes) and value else None
 
 
@@ -146,7 +148,7 @@ def _tag_positions(image: ImageFile) -> dict[int, tuple[int, Any]]:
     if not isinstance(image, TiffImageFile):
         return {}
     page = image.tag_v2
-    return {tag: (page.tagtype[tag], page[tag]) for tag in _WHERE_IT_LIES if tag in page}
+    return {tag: (page.tagtype[tag], page[tag]) for tag in _GEOREFERENCE_TAGS if tag in page}
 
 
 def _dpi(dpi: Iterable[SupportsFloat] | None, swapped: bool) -> tuple[float, float] | None:

@@ -12,6 +12,8 @@ from tasks.codec.conversion import way_out
 
 Mode = Literal["L", "LA", "RGB", "RGBA"]
 
+INCHES_PER_METRE = 1 / 0.0254
+
 
 class ImageRejected(ItemRejected):
     """A fault of the image itself, not of storage or workers: it becomes a row, and a retry cannot help.

@@ -29,14 +29,14 @@ class Scores:
 
     score: float
     rain_found: float
-    agreement: float | None
-    elongation: float | None
-    rain_recall: float | None
-    detail_kept: float | None
-    structure_leak: float | None
-    feature_distance: float | None
-    confident: float
-    frames: int | None
+    agreement: float | None = None
+    elongation: float | None = None
+    rain_recall: float | None = None
+    detail_kept: float | None = None
+    structure_leak: float | None = None
+    feature_distance: float | None = None
+    confident: float = 0.0
+    frames: int | None = None
 
     @classmethod
     def of_networks(cls, found: LayerScore, probes: ProbeScore, feature_distance: float, sure: float) -> Self:
@@ -51,7 +51,6 @@ class Scores:
             structure_leak=found.structure_leak,
             feature_distance=feature_distance,
             confident=sure,
-            frames=None,
         )
 
     @property
@@ -62,7 +61,7 @@ class Scores:
         return ProbeScore(self.rain_recall, self.detail_kept).informedness
 
 
-NOTHING_MEASURED = Scores(0.0, 0.0, None, None, None, None, None, None, 0.0, None)
+NOTHING_MEASURED = Scores(0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

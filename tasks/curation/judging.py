@@ -27,8 +27,8 @@ from models.pseudo_labels.tta import mirrored_rain_layer
 from tasks.curation.acceptance import AGREE, NOTHING_MEASURED, TEMPORAL, Rejection, Scores, rejection_of
 from tasks.curation.judged_shards import Judged, JudgedCrop, store
 from tasks.curation.neighbours import Neighbourhood, neighbouring_parts
-from tasks.curation.temporal import NotRegistrable, TemporalBackground, TemporalLimits, temporal_background
-from tasks.waves.stage import Shard, ShardResult, halved
+from tasks.curation.temporal import NotRegistrable, TemporalBackground, temporal_background
+from tasks.waves.stage import Shard, ShardResult
 from tasks.workers.loaded import StagedModel, loaded_engine
 from tasks.workers.reading import SHARD_SECONDS
 from tasks.workers.unfinished import Unfinished, unforeseen
@@ -68,6 +68,7 @@ class JudgingJob:
     max_pixels: int
     limits: CurationLimits
     labelled: LabelledFeatures
+    is_divisible: bool = True
 
     def do(self, shard: Shard[CropRef]) -> ShardResult[Judged]:
         """Judge crops one after the other, and write them as one shard."""
@@ -100,10 +101,6 @@ class JudgingJob:
         """Derain a grey square with every network."""
         grey = torch.full((1, 3, 64, 64), 0.5)
         return all(_derain(self, model)(grey).shape == grey.shape for model in self._networks)
-
-    def halves(self, shard: Shard[CropRef]) -> list[Shard[CropRef]]:
-        """See `tasks.waves.stage.halved`."""
-        return halved(shard)
 
     def killed(self, shard: Shard[CropRef]) -> ShardResult[Judged]:
         """Reject a crop that kills every process that judges it."""
@@ -174,11 +171,6 @@ def _background_scores(job: JudgingJob, rainy: np.ndarray, found: TemporalBackgr
     return Scores(
         score=float(static.mean()),
         rain_found=float((brighter * static).mean()),
-        agreement=None,
-        elongation=None,
-        rain_recall=None,
-        detail_kept=None,
-        structure_leak=None,
         feature_distance=_distance(found.background, job),
         confident=float(static.mean()),
         frames=found.frames,
@@ -190,7 +182,7 @@ def _background(job: JudgingJob, crop: CropRef, rainy: np.ndarray) -> TemporalBa
         return None
     parts = neighbouring_parts(crop.neighbourhood, job.max_pixels)
     try:
-        return temporal_background(rainy, parts, TemporalLimits(least_frames=job.limits.frames))
+        return temporal_background(rainy, parts, job.limits.frames)
     except NotRegistrable:
         return None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import polars as pl
 
@@ -150,11 +152,10 @@ def _stamped(row: Mapping[str, object], stamp: LedgerStamp) -> PseudoLabelRecord
 
 def _blank(decision: Decision, group: str, stamp: LedgerStamp) -> PseudoLabelRecord:
     """Make the row of a crop that was never judged; a reviewer may still reject it."""
-    empty: dict[str, object] = dict.fromkeys(
-        field.name for field in fields(PseudoLabelRecord) if "None" in str(field.type)
-    )
+    types = get_type_hints(PseudoLabelRecord)
+    optional: dict[str, Any] = dict.fromkeys(name for name in types if NoneType in get_args(types[name]))
     return PseudoLabelRecord(
-        **empty,  # type: ignore[arg-type]
+        **optional,
         crop_id=decision.crop_id,
         source_group=group,
         teachers=stamp.teachers,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from infra.records import PseudoLabelRecord
 from infra.shown import shown_line
+from tasks.readable import with_reasons
 from tasks.workers.unfinished import Unfinished
-
-REASONS_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +22,8 @@ class Decided:
     kept: int
     reviewed: int
     """Number of these decisions that a reviewer made."""
-    reasons: tuple[tuple[str, int], ...]
-    """Reasons for rejection, most frequent first."""
+    reasons: Mapping[str, int]
+    """Reasons for rejection and their counts."""
 
     @classmethod
     def of(cls, rows: Sequence[PseudoLabelRecord]) -> Self:
@@ -36,7 +35,7 @@ class Decided:
             rejected=counts["rejected"],
             kept=counts["kept"],
             reviewed=sum(row.reviewer_decision is not None for row in rows),
-            reasons=tuple(reasons.most_common()),
+            reasons=reasons,
         )
 
 
@@ -59,14 +58,12 @@ class CurationSummary:
         """Return the run in one line."""
         decided = self.decided
         count = decided.accepted + decided.rejected + decided.kept
+        rejected = with_reasons(f"{decided.rejected:,} rejected", decided.reasons)
         text = (
-            f"{count:,} crops decided: {decided.accepted:,} accepted, {decided.rejected:,} rejected,"
+            f"{count:,} crops decided: {decided.accepted:,} accepted, {rejected},"
             f" {decided.kept:,} unchanged ({decided.reviewed:,} by a reviewer); {self.in_force:,}"
             f" pseudo-labels in force, {self.streaks:,} streak layers added"
         )
-        if decided.reasons:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in decided.reasons[:REASONS_SHOWN])
-            text += f"; rejected: {reasons}"
         if self.waiting:
             text += f"; {self.waiting:,} new crops are left for the next run (--limit)"
         if self.pending:

@@ -17,22 +17,14 @@ from models.images import RgbImage
 
 Floats = npt.NDArray[np.float32]
 
-
 GIVE_UP = 3
-
-
-@dataclass(frozen=True, slots=True)
-class TemporalLimits:
-    """Conditions under which frames may be combined."""
-
-    least_frames: int = 5
-    """Minimum number of registered frames, including the judged one; with fewer, rain may overlap at a pixel."""
-    most_shift: float = 12.0
-    """Maximum shift in pixels, which bounds the loss at the borders; frames farther apart are not used."""
-    least_correlation: float = 0.85
-    """Minimum correlation of a registered frame with the judged one, on grey levels; below it the scene differs."""
-    static_spread: float = 8.0
-    """Maximum grey-level difference of median and tenth percentile: rain only brightens, motion also darkens."""
+"""Number of neighbours after which registration is given up if none of them can be registered."""
+MOST_SHIFT = 12.0
+"""Maximum shift in pixels, which bounds the loss at the borders; frames farther apart are not used."""
+LEAST_CORRELATION = 0.85
+"""Minimum correlation of a registered frame with the judged one, on grey levels; below it the scene differs."""
+STATIC_SPREAD = 8.0
+"""Maximum grey-level difference of median and tenth percentile: rain only brightens, motion also darkens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +42,7 @@ class NotRegistrable(Exception):
 
 
 def temporal_background(
-    judged: RgbImage, neighbours: Iterable[RgbImage], limits: TemporalLimits | None = None
+    judged: RgbImage, neighbours: Iterable[RgbImage], least_frames: int = 5
 ) -> TemporalBackground:
     """Estimate the background of a frame from its neighbours.
 
@@ -60,28 +52,26 @@ def temporal_background(
         (H, W, 3) uint8.
     neighbours : iterable of ndarray
         The same part of other frames of the camera, of the same size.
-    limits : TemporalLimits, optional
-        Conditions on the frames.
+    least_frames : int
+        Minimum number of registered frames, including the judged one; with fewer, rain may overlap at a pixel.
 
     Raises
     ------
     NotRegistrable
         If too few neighbours can be registered to the frame.
     """
-    limits = limits or TemporalLimits()
-    registered = [judged.astype(np.float32)]
-    registered += _registered(judged, neighbours, limits)
-    if len(registered) < limits.least_frames:
+    registered = [judged.astype(np.float32), *_registered(judged, neighbours)]
+    if len(registered) < least_frames:
         raise NotRegistrable(
-            f"{len(registered) - 1} neighbouring frames can be registered, {limits.least_frames - 1} are needed"
+            f"{len(registered) - 1} neighbouring frames can be registered, {least_frames - 1} are needed"
         )
     stack = np.stack(registered)  # (T, H, W, 3), NaN where a shifted frame does not reach
     covered = np.isfinite(stack[..., 0]).sum(axis=0)
-    stack[:, covered < limits.least_frames] = registered[0][covered < limits.least_frames]
+    stack[:, covered < least_frames] = registered[0][covered < least_frames]
     stack.sort(axis=0)  # NaN is sorted last
     low, middle = (_percentile(stack, np.maximum(covered, 1), share) for share in (0.1, 0.5))
     spread = ndimage.uniform_filter((middle - low).mean(axis=-1), 5)
-    static = np.clip(2 - spread / limits.static_spread, 0, 1) * (covered >= limits.least_frames)
+    static = np.clip(2 - spread / STATIC_SPREAD, 0, 1) * (covered >= least_frames)
     return TemporalBackground(
         background=middle.round().astype(np.uint8),
         confidence=(255 * static).round().astype(np.uint8),
@@ -89,12 +79,12 @@ def temporal_background(
     )
 
 
-def _registered(judged: RgbImage, neighbours: Iterable[RgbImage], limits: TemporalLimits) -> list[Floats]:
+def _registered(judged: RgbImage, neighbours: Iterable[RgbImage]) -> list[Floats]:
     """Register neighbours to the judged frame; give up if the first few cannot be registered."""
     reference = _structure(judged)
     registered, refused = [], 0
     for neighbour in neighbours:
-        aligned = _align(reference, neighbour, limits)
+        aligned = _align(reference, neighbour)
         if aligned is not None:
             registered.append(aligned)
             continue
@@ -104,7 +94,7 @@ def _registered(judged: RgbImage, neighbours: Iterable[RgbImage], limits: Tempor
     return registered
 
 
-def _align(reference: Floats, neighbour: RgbImage, limits: TemporalLimits) -> Floats | None:
+def _align(reference: Floats, neighbour: RgbImage) -> Floats | None:
     """Shift a frame onto the reference; None if it is too far away or shows another scene."""
     from skimage.registration import phase_cross_correlation  # slow to import
 
@@ -113,9 +103,9 @@ def _align(reference: Floats, neighbour: RgbImage, limits: TemporalLimits) -> Fl
         return None
     halves, _, _ = phase_cross_correlation(reference, moving, upsample_factor=20)
     shift = 2 * halves
-    if np.abs(shift).max() > limits.most_shift:
+    if np.abs(shift).max() > MOST_SHIFT:
         return None
-    if _correlation(reference, _shifted(moving, halves)) < limits.least_correlation:
+    if _correlation(reference, _shifted(moving, halves)) < LEAST_CORRELATION:
         return None
     floats = neighbour.astype(np.float32)
     return np.stack([_shifted(floats[..., channel], shift) for channel in range(3)], axis=-1)

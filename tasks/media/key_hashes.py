@@ -23,7 +23,7 @@ Hashes = npt.NDArray[np.bytes_]
 ShortHashes = npt.NDArray[np.uint64]
 
 CHUNK = 32_768
-"""Number of references looked up at once."""
+"""Number of references that are looked up at once, and of texts that are hashed at once."""
 
 _SEEDS = (secrets.randbits(64), secrets.randbits(64))
 
@@ -47,9 +47,9 @@ def hash_pairs(hashes: Hashes, others: ShortHashes) -> Hashes:
     return np.ascontiguousarray(thirds).view("S24").ravel()
 
 
-def sorted_hashes(texts: Iterable[str], chunk: int = 65_536) -> Hashes:
+def sorted_hashes(texts: Iterable[str]) -> Hashes:
     """Hash a stream of texts and sort the hashes; one chunk of texts is in memory at a time."""
-    hashes = [hash_texts(pl.Series(part, dtype=pl.String)) for part in chunks(texts, chunk)]
+    hashes = [hash_texts(pl.Series(part, dtype=pl.String)) for part in chunks(texts, CHUNK)]
     joined = np.concatenate(hashes) if hashes else np.empty(0, "S16")
     joined.sort()
     return joined

@@ -12,11 +12,7 @@ def left_out_parts(left_out: LeftOut) -> list[str]:
     parts = []
     if left_out.total:
         parts.append(with_reasons(f"{left_out.total:,} left out", left_out.objects))
-    if left_out.folders:
-        number = left_out.folders.total()
-        parts.append(
-            with_reasons(f"{number:,} folder{'s' if number > 1 else ''} not entered", left_out.folders)
-        )
+    parts += _not_entered(left_out)
     if left_out.stopped_at is not None:
         parts.append(f"listed up to --limit {left_out.stopped_at:,}")
     return parts + describe_unsupported(left_out.objects)
@@ -27,7 +23,10 @@ def describe_left_out(left_out: LeftOut) -> str:
     text = f"{left_out.total:,} other object{'' if left_out.total == 1 else 's'}"
     if left_out.total:
         text += f": {by_reason(left_out.objects)}"
-    text = "; ".join([text, *describe_unsupported(left_out.objects)])
-    if left_out.folders:
-        text += f"; {left_out.folders.total():,} folders not entered: {by_reason(left_out.folders)}"
-    return text
+    return "; ".join([text, *describe_unsupported(left_out.objects), *_not_entered(left_out)])
+
+
+def _not_entered(left_out: LeftOut) -> list[str]:
+    number = left_out.folders.total()
+    folders = f"{number:,} folder{'' if number == 1 else 's'} not entered"
+    return [with_reasons(folders, left_out.folders)] if number else []

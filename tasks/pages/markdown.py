@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from tasks.pages.templates import visible
+from tasks.readable import most_frequent
 
 MOST_REASONS = 10
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&])")
@@ -24,7 +25,7 @@ def table(head: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:
 
 def rejected_table(reasons: Mapping[str, int]) -> str:
     """Return a table of rejected images by reason, most frequent first; empty without rejects."""
-    ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    ordered = most_frequent(reasons)
     if not ordered:
         return ""
     rows = [(escaped(reason), f"{images:,}") for reason, images in ordered[:MOST_REASONS]]

@@ -23,7 +23,7 @@ def ingest_markdown(summary: IngestSummary, place: str, link: str | None) -> str
         f"**{escaped(summary.line())}**",
         escaped(summary.message),
         _figures(summary),
-        rejected_table(dict(summary.reasons)),
+        rejected_table(summary.reasons),
         report_line(place, link),
     ]
     return joined(parts)

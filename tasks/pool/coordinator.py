@@ -27,6 +27,7 @@ from tasks.pool.stage import InspectStage, PoolTarget
 from tasks.pool.summary import IngestSummary, IngestTally
 from tasks.prefect_runs import attempt
 from tasks.progress import Progress
+from tasks.readable import most_frequent
 from tasks.refusals import PreflightFailed
 from tasks.waves.dask_executor import on_dask
 from tasks.waves.executors import Executor, OpenExecutor
@@ -188,7 +189,7 @@ def _summary(run: _Run, seen: Tally) -> IngestSummary:
         left_out=plan.left_out,
         known_before=plan.listed - plan.pending,
         accepted=tally.accepted,
-        reasons=tally.most_common(),
+        reasons=dict(most_frequent(tally.reasons)),
         pending=pending,
         train_crops=tally.train_crops,
         validation_crops=tally.validation_crops,

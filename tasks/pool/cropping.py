@@ -51,6 +51,8 @@ class CropJob:
     workspace: str
     group: str
     run_id: str
+    is_divisible: bool = False
+    """A Zarr shard is written whole."""
 
     def do(self, shard: Shard[ImageCrops]) -> ShardResult[ImageRef]:
         """Write Zarr shard `shard.index`; return the images whose crops were written, possibly not all."""
@@ -75,10 +77,6 @@ class CropJob:
     def try_without_image(self) -> bool:
         """Return True: no part of this job can run without an image."""
         return True
-
-    def halves(self, shard: Shard[ImageCrops]) -> list[Shard[ImageCrops]]:
-        """Return nothing: a Zarr shard is written whole."""
-        return []
 
     def killed(self, shard: Shard[ImageCrops]) -> ShardResult[ImageRef]:
         """Leave the images pending: all were read before, so none of them can be identified as the cause."""

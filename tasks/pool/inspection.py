@@ -23,7 +23,7 @@ from tasks.media.medium import MediumSpec
 from tasks.media.opening import open_medium
 from tasks.pool.crops import Box, boxes_by_energy, streak_energy, streak_response
 from tasks.statistics import image_statistics
-from tasks.waves.stage import Shard, ShardResult, halved, unfinished
+from tasks.waves.stage import Shard, ShardResult, unfinished
 from tasks.workers.reading import SHARD_SECONDS, Reading
 from tasks.workers.timing import Phase
 
@@ -61,11 +61,6 @@ class InspectedImage:
     quality: QualityStats | None = None
     crops: tuple[InspectedCrop, ...] = ()
 
-    @property
-    def status(self) -> str:
-        """`rejected`, or `inspected` if the image has no fault so far."""
-        return "inspected" if self.reason is None else "rejected"
-
 
 @dataclass(frozen=True, slots=True)
 class InspectJob:
@@ -74,6 +69,7 @@ class InspectJob:
     medium: MediumSpec
     limits: IngestLimits
     run_id: str
+    is_divisible: bool = True
 
     def do(self, shard: Shard[ImageRef]) -> ShardResult[InspectedImage]:
         """Inspect the images of a shard."""
@@ -91,10 +87,6 @@ class InspectJob:
         return (
             inspect_image(ImageRef("", "", 0), np.full((64, 64, 3), 128, np.uint8), self.limits) is not None
         )
-
-    def halves(self, shard: Shard[ImageRef]) -> list[Shard[ImageRef]]:
-        """See `tasks.waves.stage.halved`."""
-        return halved(shard)
 
     def killed(self, shard: Shard[ImageRef]) -> ShardResult[InspectedImage]:
         """Reject an image that kills every process that inspects it."""

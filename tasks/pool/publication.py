@@ -51,7 +51,7 @@ def _table_artifact(summary: IngestSummary) -> None:
         {"what": "listed", "images": summary.listed},
         {"what": "known before", "images": summary.known_before},
         {"what": "accepted", "images": summary.accepted},
-        *({"what": reason, "images": number} for reason, number in summary.reasons),
+        *({"what": reason, "images": number} for reason, number in summary.reasons.items()),
         {"what": "pending", "images": summary.pending},
     ]
     create_table_artifact(rows, key="ingested-images", description=summary.line())

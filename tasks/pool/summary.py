@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from infra.records import PoolRecord
 from infra.storage.listing import LeftOut
 from tasks.media.leaving_out import left_out_parts
 from tasks.pool.splits import VALIDATION
-from tasks.readable import duration, short_reason
+from tasks.readable import duration, short_reason, with_reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class IngestSummary:
     """Counts of other objects in the sources, and of folders that were not entered."""
     known_before: int
     accepted: int
-    reasons: tuple[tuple[str, int], ...]
+    reasons: Mapping[str, int]
     """Reasons for rejection and their counts, most frequent first."""
     pending: int
     train_crops: int
@@ -43,7 +43,7 @@ class IngestSummary:
     @property
     def rejected(self) -> int:
         """Number of rejected images."""
-        return sum(number for _, number in self.reasons)
+        return sum(self.reasons.values())
 
     @property
     def crops(self) -> int:
@@ -62,12 +62,11 @@ class IngestSummary:
 
     def line(self) -> str:
         """Return the run in one line: `80 images accepted, 6 rejected (4 near duplicate, 2 blurred), ...`."""
-        why = ", ".join(f"{number:,} {reason}" for reason, number in self.reasons[:5])
+        rejected = with_reasons(f"{self.rejected:,} rejected", self.reasons)
         text = (
-            f"{self.accepted:,} images accepted, {self.rejected:,} rejected{f' ({why})' if why else ''},"
-            f" {self.pending:,} pending; {self.crops:,} crops ({self.train_crops:,} train,"
-            f" {self.validation_crops:,} validation), {self.pool_crops:,} in the pool,"
-            f" in {duration(self.wall_seconds)}"
+            f"{self.accepted:,} images accepted, {rejected}, {self.pending:,} pending;"
+            f" {self.crops:,} crops ({self.train_crops:,} train, {self.validation_crops:,} validation),"
+            f" {self.pool_crops:,} in the pool, in {duration(self.wall_seconds)}"
         )
         return "; ".join([text, *self.other_parts()])
 
@@ -100,7 +99,3 @@ class IngestTally:
             self.accepted += row.crop_id.endswith("-0")
             self.validation_crops += row.split == VALIDATION
             self.train_crops += row.split != VALIDATION
-
-    def most_common(self) -> tuple[tuple[str, int], ...]:
-        """Return the reasons and their counts, most frequent first."""
-        return tuple(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0])))

@@ -12,6 +12,7 @@ Figures = npt.NDArray[np.float64]
 
 RESAMPLES = 5_000
 CONFIDENCE = 0.95
+"""Fraction of the resampled means within the bounds of an interval."""
 _BLOCK = 250
 """Number of resamples drawn at once, which bounds the memory for large sets."""
 
@@ -26,11 +27,7 @@ class Interval:
 
 
 def paired_interval(
-    differences: Figures,
-    groups: Sequence[str] | None = None,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-    confidence: float = CONFIDENCE,
+    differences: Figures, groups: Sequence[str] | None = None, seed: int = 0, resamples: int = RESAMPLES
 ) -> Interval:
     """Return the mean of paired differences with its percentile bootstrap interval (Efron and Tibshirani, 1993).
 
@@ -45,8 +42,6 @@ def paired_interval(
         Seed of the resampling; the same seed gives the same interval.
     resamples : int
         Number of resamples.
-    confidence : float
-        Fraction of the resampled means within the bounds.
 
     Raises
     ------
@@ -67,7 +62,7 @@ def paired_interval(
             for done in range(0, resamples, _BLOCK)
         ]
     )
-    tail = (1 - confidence) / 2
+    tail = (1 - CONFIDENCE) / 2
     lower, upper = np.quantile(means, [tail, 1 - tail])
     return Interval(float(differences.mean()), float(lower), float(upper))
 

@@ -13,13 +13,13 @@ import torch
 
 from infra.failpoints import failpoint
 from infra.settings import Settings
-from models.engine import Engine, TilingRefused, choose_device, fast_dtype
+from models.engine import Engine, TilingRefused
 from models.evaluation.metrics import luma, psnr_rgb, psnr_y, ssim_rgb, ssim_y
 from models.evaluation.niqe import niqe, read_pristine
 from models.evaluation.probes import probe
 from models.evaluation.validation import CLEAN_CEILING
 from models.images import RgbImage, to_floats
-from models.modelfile import build
+from models.opening import open_engine
 from tasks.counted import counted
 from tasks.media.manifests import ManifestInvalid
 from tasks.prefect_runs import run_log
@@ -66,7 +66,10 @@ def evaluate(
         f"comparing {challenger.label} with {champion.label} on {len(manifest.rows):,} photographs"
     )
     with _one_thread():
-        engines = [engine_of(settings, model) for model in (champion, challenger)]
+        engines = [
+            open_engine(model.model_file, settings.device, model.name, settings.tile_pixels)
+            for model in (champion, challenger)
+        ]
         photographs = counted(manifest.photographs(), "evaluating", "photograph", len(manifest.rows))
         worst = WorstPhotographs()
         probed = _first_pairs(manifest)
@@ -131,13 +134,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def engine_of(settings: Settings, model: ResolvedModel) -> Engine:
-    """Build the engine of one of the compared networks, with the same settings for both."""
-    device = choose_device(settings.device)
-    network = build(model.model_file, model.name)
-    return Engine(network, device, fast_dtype(device), settings.tile_pixels)
 
 
 def _score(

@@ -41,7 +41,7 @@ def remember(settings: Settings, evaluation: Evaluation, table: str) -> None:
     """Store an evaluation whose table is at the URL `table`, so that `recall` finds it."""
     name = _identity(evaluation.champion, evaluation.challenger, evaluation.manifest)
     note = {"table": table.rpartition("/")[2], "latency_ratios": evaluation.latency_ratios.tolist()}
-    open_location(_folder(settings)).put(f"same/{name}.json", json.dumps(note).encode())
+    open_location(evaluations_folder(settings)).put(f"same/{name}.json", json.dumps(note).encode())
 
 
 def recall(
@@ -57,7 +57,7 @@ def recall(
     TransientError, AccessDenied
         If storage fails.
     """
-    location = open_location(_folder(settings))
+    location = open_location(evaluations_folder(settings))
     try:
         note = json.loads(location.fetch(f"same/{_identity(champion, challenger, manifest)}.json"))
         rows = pl.read_parquet(io.BytesIO(location.fetch(note["table"])))
@@ -73,7 +73,8 @@ def recall(
     return RecordedEvaluation(evaluation, f"{location.url}/{note['table']}")
 
 
-def _folder(settings: Settings) -> str:
+def evaluations_folder(settings: Settings) -> str:
+    """Return the URL of the folder that holds all evaluations of a workspace."""
     return f"{settings.workspace.rstrip('/')}/evaluations"
 
 

@@ -42,8 +42,8 @@ def latency_ratios(
         seconds = {champion: float("inf"), challenger: float("inf")}
         order = (champion, challenger) if number % 2 else (challenger, champion)
         for derain in order * REPEATS:
-            begun = clock()
+            started = clock()
             derain(photograph)
-            seconds[derain] = min(seconds[derain], clock() - begun)
+            seconds[derain] = min(seconds[derain], clock() - started)
         ratios.append(seconds[challenger] / seconds[champion])
     return np.array(ratios)

@@ -16,7 +16,7 @@ from infra.tracking.runs import Figures, log_figures
 from models.images import RgbImage
 from tasks.prefect_runs import run_log
 from tasks.promotion.comparison_page import render_comparison
-from tasks.promotion.evaluation_cache import remember
+from tasks.promotion.evaluation_cache import evaluations_folder, remember
 from tasks.promotion.gates import Verdict
 from tasks.promotion.scores import Evaluation, Shown
 
@@ -34,7 +34,7 @@ def record(settings: Settings, evaluation: Evaluation, verdict: Verdict, run_id:
         If the tracking server does not answer.
     """
     run_log().info("recording the evaluation")
-    location = open_location(f"{settings.workspace.rstrip('/')}/evaluations")
+    location = open_location(evaluations_folder(settings))
     rows = _rows(evaluation)
     title = evaluation.champion.label, evaluation.challenger.label
     page = render_comparison(evaluation, verdict, title, run_id).encode()

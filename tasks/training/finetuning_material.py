@@ -13,14 +13,15 @@ from infra.catalog.pool import Pool
 from infra.catalog.pseudo_labels import PseudoLabels
 from infra.catalog.streak_bank import StreakLayers
 from infra.settings import Settings
-from models.engine import Engine, choose_device, fast_dtype
 from models.images import RgbImage
-from models.modelfile import ModelFile, build
+from models.modelfile import ModelFile
+from models.opening import open_engine
 from models.rain.banks import Bank, bank_of
 from models.rain.streak_mining import HOLD_OUT_EVERY, StreakBankEmpty, harvest_streaks, split_layers
 from models.training.distill.teacher_targets import MOST_PHOTOGRAPHS, evenly
 from models.training.semi.config import SemiConfig
 from models.training.semi.data import RealRain, Targets
+from tasks.readable import by_reason
 from tasks.training.unlabelled import POOL, unlabelled_photographs, without_padding
 
 MOST_LAYERS = 2048
@@ -115,7 +116,7 @@ def _curated_streaks(workspace: str) -> Streaks:
     found = [(image_of[crop_id], layer) for crop_id, layer in stored.layers if crop_id in image_of]
     if not found:
         raise StreakBankEmpty(
-            f"no streaks of real rain in the pool of {workspace} ({_counted(stored.refused) or 'none examined'}):"
+            f"no streaks of real rain in the pool of {workspace} ({by_reason(stored.refused) or 'none examined'}):"
             " python -m flows.curate takes them from the pseudo-labels that it accepts, and python -m flows.ingest"
             " adds photographs"
         )
@@ -158,18 +159,13 @@ def harvested(start: ModelFile, photographs: Sequence[RgbImage], device: str) ->
     StreakBankEmpty
         If none were accepted.
     """
-    chosen = choose_device(device)
-    engine = Engine(build(start), chosen, fast_dtype(chosen))
+    engine = open_engine(start, device)
     harvest = harvest_streaks(photographs, [engine.derain(each[None])[0] for each in photographs])
     return Streaks(*harvest.split(), _describe(len(harvest.layers), harvest.refused))
 
 
 def _describe(accepted: int, refused: Mapping[str, int]) -> str:
-    return ", ".join(part for part in (f"{accepted} accepted", _counted(refused)) if part)
-
-
-def _counted(refused: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in refused.items())
+    return ", ".join(part for part in (f"{accepted:,} accepted", by_reason(refused)) if part)
 
 
 def _middle(rgb: RgbImage) -> RgbImage:

@@ -18,7 +18,7 @@ from distributed.comm import CommClosedError
 
 from infra.errors import TransientError
 from tasks.waves.executors import SCHEDULER_GONE, Answer, Executor
-from tasks.waves.stage import Finished, Item, Job, Row, Shard, ShardResult, given_up
+from tasks.waves.stage import Finished, Item, Job, Row, Shard, ShardResult, given_up, halved
 
 BEAT_SECONDS = 0.5
 """Seconds that `Flight.results` waits for a shard before it returns control to its caller."""
@@ -196,15 +196,18 @@ class Quarantine(Flight[Item, Row]):
         stall_seconds: float,
     ) -> None:
         super().__init__(executor, job, lambda: 1, stall_seconds)
-        self._again.extend(part for shard in suspects for part in job.halves(shard) or [shard])
+        self._again.extend(part for shard in suspects for part in self._halves(shard) or [shard])
 
     def _died(self, shard: Shard[Item]) -> Finished[Item, Row] | None:
-        halves = self._job.halves(shard)
+        halves = self._halves(shard)
         self._again.extendleft(reversed(halves))
         if halves:
             return None
         self._check_workers()
         return Finished(shard, self._job.killed(shard))
+
+    def _halves(self, shard: Shard[Item]) -> list[Shard[Item]]:
+        return halved(shard) if self._job.is_divisible else []
 
     def _check_workers(self) -> None:
         try:

@@ -79,8 +79,9 @@ class Job(Protocol[Item, Row]):
     def try_without_image(self) -> bool:
         """Run the parts of the job that need no item."""
 
-    def halves(self, shard: Shard[Item]) -> list[Shard[Item]]:
-        """Halve a shard that killed its workers; return an empty list if it cannot be halved."""
+    @property
+    def is_divisible(self) -> bool:
+        """Whether a shard that killed its workers can be halved."""
 
     def killed(self, shard: Shard[Item]) -> ShardResult[Row]:
         """Return the result of a shard that cannot be halved and kills every process that works on it."""

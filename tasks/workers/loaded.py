@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from infra.storage.location import open_location
-from models.engine import Engine, choose_device, fast_dtype
-from models.modelfile import ModelFile, ModelFileInvalid, build
+from models.engine import Engine, choose_device
+from models.modelfile import ModelFile, ModelFileInvalid
+from models.opening import open_engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,6 @@ def loaded_engine(model: StagedModel, device: str, tile_pixels: int) -> Engine:
     )
     if model_file.digest != model.digest:
         raise ModelFileInvalid(f"{model.folder}/{model.digest}.safetensors: its content has another digest")
-    chosen = choose_device(device)
-    if chosen.type == "cpu":
+    if choose_device(device).type == "cpu":
         torch.set_num_threads(1)
-    return Engine(build(model_file, model.name), chosen, fast_dtype(chosen), tile_pixels)
+    return open_engine(model_file, device, model.name, tile_pixels)

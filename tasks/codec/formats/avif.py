@@ -6,8 +6,9 @@ import struct
 
 from tasks.codec.pictures import not_supported
 
+HEAD_BYTES = 4096
+"""Number of bytes at the beginning of a file that contain the boxes describing the picture."""
 _SIZE_BOX = b"ispe"
-_HEAD = 4096  # bytes that contain the boxes describing the picture
 _LONGEST_SIDE = 32_768
 """Limit of libavif in pixels."""
 
@@ -20,7 +21,7 @@ def require_readable(data: bytes) -> None:
     ImageRejected
         If one side is longer than the limit.
     """
-    head, at = data[:_HEAD], -1
+    head, at = data[:HEAD_BYTES], -1
     while (at := head.find(_SIZE_BOX, at + 1)) >= 0 and at + 16 <= len(head):
         if max(struct.unpack_from(">II", head, at + 8)) > _LONGEST_SIDE:
             raise not_supported(f"AVIF of more than {_LONGEST_SIDE:,} pixels a side")

@@ -13,13 +13,13 @@ import struct
 import numpy as np
 
 from models.images import RgbImage
+from tasks.codec.pictures import INCHES_PER_METRE
 
 _HEADER_BYTES = 14 + 108
 _BITFIELDS = 3
 _MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)  # red, green, blue, alpha
 _SRGB = b"BGRs"
 _VERSION_5, _EMBEDDED = 124, b"DEBM"
-_INCHES_PER_METRE = 1 / 0.0254
 
 
 def profile_of(data: bytes) -> bytes | None:
@@ -36,7 +36,7 @@ def write_bmp_with_alpha(rgba: RgbImage, dpi: tuple[float, float] | None) -> byt
     """Return a BMP of (H, W, 4) samples with 32 bits per pixel."""
     height, width = rgba.shape[:2]
     size = rgba.size
-    across, down = (round(dots * _INCHES_PER_METRE) for dots in dpi or (96, 96))
+    across, down = (round(dots * INCHES_PER_METRE) for dots in dpi or (96, 96))
     head = struct.pack("<2sIII", b"BM", _HEADER_BYTES + size, 0, _HEADER_BYTES)
     layout = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, _BITFIELDS, size, across, down, 0, 0)
     colours = struct.pack("<4I4s", *_MASKS, _SRGB).ljust(68, b"\0")

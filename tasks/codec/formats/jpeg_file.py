@@ -157,14 +157,14 @@ def is_incomplete(jpeg: JpegFile, data: bytes, image: Image.Image) -> bool:
 
 def _lacks_coefficients(jpeg: JpegFile) -> bool:
     wanted = range(64) if jpeg.frame.is_progressive else range(1)
-    brought = {
+    coded = {
         (component, coefficient)
         for scan in jpeg.scans
         if scan.lowest_bit == 0
         for component in scan.components
         for coefficient in scan.coefficients
     }
-    return any((component.name, k) not in brought for component in jpeg.frame.components for k in wanted)
+    return any((component.name, k) not in coded for component in jpeg.frame.components for k in wanted)
 
 
 def _lacks_restarts(frame: Frame, scan: Scan) -> bool:

@@ -16,12 +16,11 @@ from isal import isal_zlib
 
 from models.images import RgbImage
 from tasks.codec.formats.png_file import SIGNATURE, chunk
-from tasks.codec.pictures import Metadata
+from tasks.codec.pictures import INCHES_PER_METRE, Metadata
 
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # channels: grey, grey + alpha, RGB, RGBA
 _UP = 2
 _LONGEST_CHUNK = 1 << 30  # the limit of the format is 2 GiB - 1
-_INCHES_PER_METRE = 1 / 0.0254
 
 
 def write_png(pixels: RgbImage, metadata: Metadata) -> bytes:
@@ -71,7 +70,7 @@ def _metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
     for name, body in metadata.png_chunks:
         yield chunk(name, body)
     if metadata.dpi is not None:
-        per_metre = [min(round(dots * _INCHES_PER_METRE), 2**31 - 1) for dots in metadata.dpi]
+        per_metre = [min(round(dots * INCHES_PER_METRE), 2**31 - 1) for dots in metadata.dpi]
         yield chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))
     if metadata.exif is not None:
         yield chunk(b"eXIf", metadata.exif)

@@ -18,10 +18,11 @@ from isal import isal_zlib
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from tasks.codec.pictures import ImageRejected, not_supported
+from tasks.codec.pictures import INCHES_PER_METRE, ImageRejected, not_supported
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_INCHES_PER_METRE = 1 / 0.0254
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Samples per pixel by colour type."""
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _FRAMES = (b"acTL", b"fcTL", b"fdAT")
 _MOST_METADATA = 32 << 20
@@ -29,7 +30,6 @@ _MOST_METADATA = 32 << 20
 
 _DEFLATED_AT_ONCE, _INFLATED_AT_ONCE = 1 << 16, 1 << 20
 _DEPTH_AT = 24
-_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ONE_PASS = ((0, 0, 1, 1),)
 _ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 _LAST_ROWS = 2  # in interlaced files, the last pass has every second row
@@ -137,7 +137,7 @@ def _bytes_of_rows(pixels: bytes) -> int:
     total = 0
     for top, left, down, across in _ADAM7 if interlaced else _ONE_PASS:
         rows, columns = len(range(top, height, down)), len(range(left, width, across))
-        total += rows * (1 + -(-columns * depth * _CHANNELS[colour_type] // 8)) if columns else 0
+        total += rows * (1 + -(-columns * depth * CHANNELS[colour_type] // 8)) if columns else 0
     return total
 
 
@@ -168,7 +168,7 @@ def dpi_of(body: bytes) -> tuple[float, float] | None:
     if len(body) != 9 or body[8] != 1:
         return None
     across, down = struct.unpack(">II", body[:8])
-    return across / _INCHES_PER_METRE, down / _INCHES_PER_METRE
+    return across / INCHES_PER_METRE, down / INCHES_PER_METRE
 
 
 def keyword_of(body: bytes) -> bytes:

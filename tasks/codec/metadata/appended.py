@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 
+from tasks.codec.formats.avif import HEAD_BYTES
 from tasks.codec.formats.jpeg_file import JpegFile
 from tasks.codec.formats.png_file import Chunk
 from tasks.codec.metadata.xmp import names_gain_map
@@ -20,7 +21,6 @@ _START_OF_JPEG = b"\xff\xd8\xff"
 _BRAND_OF_TONE_MAP = b"tmap"
 _COLOUR_CODES = b"colrnclx"
 _UNSPECIFIED = 2
-_HEAD = 4096  # bytes that contain the boxes describing the picture
 
 
 def appended_to_jpeg(jpeg: JpegFile, data: bytes) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def kept_with_avif(data: bytes) -> tuple[str, ...]:
 
 def colour_codes_of_avif(data: bytes) -> tuple[Chunk, ...]:
     """Return the colour description of an AVIF as a PNG chunk (cICP)."""
-    at = data.find(_COLOUR_CODES, 0, _HEAD)
+    at = data.find(_COLOUR_CODES, 0, HEAD_BYTES)
     if at < 0:
         return ()
     primaries, transfer = struct.unpack_from(">HH", data, at + len(_COLOUR_CODES))

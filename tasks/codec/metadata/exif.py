@@ -32,7 +32,7 @@ class Upright:
     block: bytes | None
     is_damaged: bool = False
     """Whether there is a block that could not be read."""
-    is_said: bool = False
+    has_orientation: bool = False
     """Whether the block has an orientation, which then counts before that of an XMP packet."""
 
 
@@ -68,14 +68,15 @@ def _take_orientation(block: bytes) -> Upright:
         else:
             kept += block[position : position + _ENTRY]
     orientation = next(iter(orientations), 1)  # of several, other readers take the first as well
-    is_said = bool(orientations)
+    has_orientation = bool(orientations)
     if not kept:
-        return Upright(orientation, None, is_said=is_said)
+        return Upright(orientation, None, has_orientation=has_orientation)
     # Next directory 0: it would lead to the thumbnail, which still shows the rain and is not upright.
     table = struct.pack(order + "H", len(kept) // _ENTRY) + bytes(kept) + bytes(4)
     room = min(end + 4, len(block)) - start
     table = table.ljust(room, b"\0")
-    return Upright(orientation, block[:start] + table + block[start + len(table) :], is_said=is_said)
+    upright = block[:start] + table + block[start + len(table) :]
+    return Upright(orientation, upright, has_orientation=has_orientation)
 
 
 def block_of_tiff(tags: Image.Exif) -> bytes | None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from infra.records import ImageRef
 from tasks.curation.neighbours import Neighbourhood, neighbourhoods, neighbouring_parts
-from tasks.curation.temporal import NotRegistrable, TemporalLimits, temporal_background
+from tasks.curation.temporal import NotRegistrable, temporal_background
 from tasks.media.samples import photograph, rain_on
 from tests.support.samples.images import encoded
 from tests.support.worlds.pools import RAIN
@@ -59,7 +59,7 @@ def test_another_scene_is_refused():
 
 def test_too_few_frames_are_refused():
     with pytest.raises(NotRegistrable, match="2 neighbouring frames can be registered, 4 are needed"):
-        temporal_background(frames(3)[0], frames(3)[1:], TemporalLimits(least_frames=5))
+        temporal_background(frames(3)[0], frames(3)[1:], least_frames=5)
 
 
 def test_a_camera_that_moved_far_is_refused():

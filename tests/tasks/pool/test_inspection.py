@@ -31,12 +31,12 @@ def _blurred() -> np.ndarray:
 def test_a_bad_image_is_rejected_with_the_reason(rgb: np.ndarray, reason: str) -> None:
     inspected = inspect_image(ref("a"), rgb, LIMITS)
     assert str(inspected.reason).startswith(reason)
-    assert (inspected.status, inspected.crops) == ("rejected", ())
+    assert inspected.crops == ()
 
 
 def test_a_photograph_has_crops_and_statistics() -> None:
     inspected = inspect_image(ref("a"), scene(0, 90, 1600), LIMITS)
-    assert (inspected.reason, inspected.status, len(inspected.crops)) == (None, "inspected", 2)
+    assert (inspected.reason, len(inspected.crops)) == (None, 2)
     assert {(crop.box.height, crop.box.width) for crop in inspected.crops} == {(90, 512)}
     assert all(0 < crop.quality.streak_energy < crop.quality.contrast < 1 for crop in inspected.crops)
 

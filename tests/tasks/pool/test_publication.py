@@ -60,7 +60,7 @@ def _ingested() -> IngestSummary:
         left_out=LeftOut(),
         known_before=0,
         accepted=2,
-        reasons=(),
+        reasons={},
         pending=0,
         train_crops=2,
         validation_crops=0,
