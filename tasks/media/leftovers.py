@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from functools import lru_cache
 
 LEFTOVER = "NAS or desktop leftover"
 """The reason under which leftovers are counted."""
@@ -38,7 +39,7 @@ FILES = (
 """Names of files, with the same patterns."""
 
 
-def leftover_names(key: str) -> list[str]:
+def leftover_names(key: str) -> tuple[str, ...]:
     """Return the parts of a key that are names of leftovers; empty for any other key.
 
     Parameters
@@ -46,9 +47,13 @@ def leftover_names(key: str) -> list[str]:
     key : str
         Key of a file, or of a folder with a trailing slash.
     """
-    *folders, name = key.split("/")
-    names = [folder for folder in folders if _FOLDER.fullmatch(folder)]
-    return [*names, name] if _FILE.fullmatch(name) else names
+    folder, _, name = key.rpartition("/")
+    return (*_leftover_folders(folder), name) if _FILE.fullmatch(name) else _leftover_folders(folder)
+
+
+@lru_cache(maxsize=1024)  # a listing has thousands of keys per folder
+def _leftover_folders(folder: str) -> tuple[str, ...]:
+    return tuple(part for part in folder.split("/") if _FOLDER.fullmatch(part))
 
 
 def _one_of(names: tuple[str, ...]) -> re.Pattern[str]:
