@@ -31,6 +31,7 @@ from tasks.batch.summary import RunSummary
 from tasks.codec.exports import Export, Kind
 from tasks.media.sources import Selection
 from tasks.refusals import REFUSALS
+from tasks.resolved_model import resolve_at_once
 
 
 @flow(name="derain-batch")
@@ -69,9 +70,13 @@ def derain_batch(
     try:
         with nullcontext() if plan_only else failure_metrics(destination):
             settings = flow_settings()
-            prepared = prepare(settings, source, destination, Export(export, quality), model)
+            wanted = Export(export, quality)
             if plan_only:
+                prepared = prepare(
+                    settings, source, destination, wanted, model, resolve_at_once, reads_only=True
+                )
                 return _planned(settings, prepared, request)
+            prepared = prepare(settings, source, destination, wanted, model)
             summary = derain_pending(settings, prepared, request)
         publish_metrics(settings, summary)
         samples = _samples_part(summary) if takes_samples(settings, source, destination) else ""
@@ -102,10 +107,11 @@ def refuse(
     model: str,
     export: Kind,
     quality: int,
+    plan_only: bool,
     **_: object,
 ) -> None:
     """Refuse parameters that can be checked without a server, before one starts."""
-    refuse_at_once(settings, source, destination, Export(export, quality), model)
+    refuse_at_once(settings, source, destination, Export(export, quality), model, reads_only=plan_only)
 
 
 def exported_failures(parameters: dict[str, Any]) -> AbstractContextManager[None]:

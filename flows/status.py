@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
+from flows.console.arguments import globs
 from flows.console.lines import say
-from flows.console.options import ExcludeOption, ExportOption, QualityOption, RejectsOption
+from flows.console.networks import model_url
+from flows.console.options import ExcludeOption, ExportOption, IncludeOption, QualityOption, RejectsOption
 from flows.running.flow_settings import command_settings
 from flows.running.plain_command import run_plainly
 from tasks.batch.preflight import prepare
@@ -18,6 +20,7 @@ from tasks.batch.status import status_lines
 from tasks.codec.exports import Export
 from tasks.drift.detection import look_for_drift
 from tasks.media.sources import Selection
+from tasks.resolved_model import resolve_at_once
 
 
 def status(
@@ -33,15 +36,14 @@ def status(
     export: ExportOption = "same",
     quality: QualityOption = 92,
     rejects: RejectsOption = 20,
-    include: Annotated[
-        list[str] | None, typer.Option(help="Count only keys that match one of these globs; repeatable.")
-    ] = None,
+    include: IncludeOption = None,
     exclude: ExcludeOption = None,
 ) -> None:
     """Show what is done, pending, rejected and stale, and whether photographs drift; nothing is derained."""
-    selection = Selection(tuple(include or ()), tuple(exclude or ()))
+    selection = Selection(globs(include), globs(exclude))
     settings = command_settings(source, destination)
-    prepared = prepare(settings, source, destination, Export(export, quality), model)
+    wanted = Export(export, quality)
+    prepared = prepare(settings, source, destination, wanted, model_url(model), resolve_at_once, reads_only=True)
     lines = status_lines(prepared, selection, rejects)
     lines += [f"drift     {view.line()}" for view in look_for_drift(settings, features=False)]
     for line in lines:

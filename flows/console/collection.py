@@ -80,7 +80,9 @@ def _prepared(
 ) -> PreparedRun:
     announce(f"reading {printable(source or settings.source or 'the samples')}")
     model = model_url(options.model)
-    prepared = prepare(settings, source, destination, options.export, model, resolve_at_once)
+    prepared = prepare(
+        settings, source, destination, options.export, model, resolve_at_once, reads_only=options.plan_only
+    )
     if options.keep_old and prepared.medium.frames:
         raise ArgumentRefused("--keep-old: frames of an array replace nothing; leave it out")
     return prepared

@@ -50,8 +50,9 @@ def status(
         raise PlaceMissing(
             "derain status SOURCE DEST: which folder? Or set DERAIN_SOURCE and DERAIN_DESTINATION"
         )
+    wanted = Export(export, quality)
     prepared = prepare(
-        settings, source, destination, Export(export, quality), model_url(model), resolve_at_once
+        settings, source, destination, wanted, model_url(model), resolve_at_once, reads_only=True
     )
     chosen = (*(collection.include if collection else ()), *globs(include))
     for line in status_lines(prepared, Selection(chosen, globs(exclude)), rejects):

@@ -249,7 +249,7 @@ class Lease:
             return decode(self._leases.fetch(key))
         except ObjectNotFound:
             return None
-        except (ValueError, TypeError, KeyError) as error:
+        except ValueError as error:
             raise LeaseUnreadable(
                 f"{self._leases.url}/{key} is not a lease ({error}): delete it if no run is active"
             ) from error

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Self
 
+from pydantic import TypeAdapter, ValidationError
+
 from infra.errors import ObjectNotFound
 from infra.process_identity import Holder
 from infra.storage.location import Location, existing
@@ -74,11 +76,14 @@ def decode(data: bytes) -> LeaseContent:
 
     Raises
     ------
-    ValueError, TypeError, KeyError
-        If the data is not a lease.
+    ValueError
+        If the data is not a lease; the message is one line.
     """
-    fields = json.loads(data)
-    return LeaseContent(**{**fields, "holder": Holder(**fields["holder"])})
+    try:
+        return TypeAdapter(LeaseContent).validate_json(data, strict=True)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise ValueError(": ".join([*map(str, fault["loc"]), fault["msg"]])) from None
 
 
 def held_contents(leases: Location) -> Iterator[LeaseContent]:
@@ -108,7 +113,7 @@ def _readable(leases: Location, keys: Iterable[str]) -> Iterator[tuple[str, Leas
     for key in keys:
         try:
             content = decode(leases.fetch(key))
-        except (ObjectNotFound, ValueError, TypeError, KeyError):
+        except (ObjectNotFound, ValueError):
             continue
         yield key, content
 

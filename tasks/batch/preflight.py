@@ -39,6 +39,8 @@ def prepare(
     export: Export,
     model: str,
     resolve: Callable[[Settings, str], ResolvedModel] = resolve_quickly,
+    *,
+    reads_only: bool = False,
 ) -> PreparedRun:
     """Check everything that a run needs; create samples and version 1 of a shipped model if requested.
 
@@ -54,6 +56,8 @@ def prepare(
         `models:/name@alias`, `models:/name/version`, a shipped network, or the path of a weights file.
     resolve : callable
         Finds the model.
+    reads_only : bool
+        Whether nothing will be derained, so that destination and workspace need not be writable.
 
     Raises
     ------
@@ -64,8 +68,8 @@ def prepare(
     if settings.cluster is None:
         refuse_absent_device(settings)
     source, destination = _endpoints(settings, source, destination)
-    found = _checked(settings, source, destination, export)
-    if settings.cluster is not None:
+    found = _checked(settings, source, destination, export, reads_only=reads_only)
+    if settings.cluster is not None and not reads_only:
         # Imports Dask only for runs that use it.
         from infra.dask.shared_folders import refuse_unshared_folders
 
@@ -76,7 +80,13 @@ def prepare(
 
 
 def refuse_at_once(
-    settings: Settings, source: str | None, destination: str | None, export: Export, model: str
+    settings: Settings,
+    source: str | None,
+    destination: str | None,
+    export: Export,
+    model: str,
+    *,
+    reads_only: bool = False,
 ) -> None:
     """Make those checks of `prepare` that need neither MLflow nor PyTorch; create nothing.
 
@@ -91,15 +101,19 @@ def refuse_at_once(
         weights_file(model)
     if takes_samples(settings, source, destination):
         return
-    _checked(settings, *_endpoints(settings, source, destination), export)
+    endpoints = _endpoints(settings, source, destination)
+    _checked(settings, *endpoints, export, reads_only=reads_only)
 
 
-def _checked(settings: Settings, source: str, destination: str, export: Export) -> Source:
+def _checked(
+    settings: Settings, source: str, destination: str, export: Export, *, reads_only: bool
+) -> Source:
     """Check source, destination and workspace; return the source."""
     refuse_overlap(source, destination)
-    open_location(destination).check(writable=True)
-    check_workspace(settings.workspace)
-    refuse_unwritable(settings.workspace)
+    if not reads_only:
+        open_location(destination).check(writable=True)
+        check_workspace(settings.workspace)
+        refuse_unwritable(settings.workspace)
     found = readable_source(source)
     refuse_oversized(found, settings)
     _refuse_other_kind(found, destination, export)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -16,7 +18,7 @@ from infra.storage.lease import (
     LeaseUnreadable,
     held_leases,
 )
-from infra.storage.lease_file import GRACE
+from infra.storage.lease_file import GRACE, forget_leases, held_contents
 from tests.support.worlds.leases import DESTINATION, content, files, lease
 
 
@@ -139,9 +141,27 @@ def test_a_lease_that_cannot_be_released_does_not_hide_the_work(leases, monkeypa
     assert "it will expire" in caplog.text
 
 
-def test_a_file_that_is_not_a_lease_is_named(leases):
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (lambda fields: [], "should be an object"),
+        (lambda fields: fields | {"seconds": "long"}, "seconds: Input should be a valid number"),
+        (lambda fields: fields | {"holder": {}}, "holder: host: Field required"),
+    ],
+)
+def test_a_file_that_is_not_a_lease_is_named(leases, broken, why):
     with lease(leases):
         pass
-    leases.put(files(leases)[0], b"[]")
-    with pytest.raises(LeaseUnreadable, match=r"000000001.json is not a lease"), lease(leases):
+    (file,) = files(leases)
+    leases.put(file, json.dumps(broken(json.loads(leases.fetch(file)))).encode())
+    with pytest.raises(LeaseUnreadable, match=rf"000000001.json is not a lease \(.*{why}\)"), lease(leases):
         pass
+    assert forget_leases(leases, datetime.now(UTC) + timedelta(days=1)) == 0
+    assert list(held_contents(leases)) == []
+
+
+def test_a_lease_of_a_later_version_with_more_fields_is_read(leases):
+    with lease(leases):
+        (file,) = files(leases)
+        leases.put(file, json.dumps({**json.loads(leases.fetch(file)), "new": 1}).encode())
+        assert len(list(held_contents(leases))) == 1
