@@ -36,14 +36,18 @@ def jitter_exposure(rng: SampleRng, clean: Tensor) -> Tensor:
 
 def defocus(rng: SampleRng, clean: Tensor) -> Tensor:
     """Blur photographs a little: a background out of focus behind sharp rain."""
-    sigma = rng.uniform(0.4, 1.5)
-    offsets = torch.arange(-4, 5, device=clean.device)
+    return blurred(clean, rng.uniform(0.4, 1.5))
+
+
+def blurred(pictures: Tensor, sigma: Tensor) -> Tensor:
+    """Blur each picture, (B, C, H, W), by a Gaussian of its own standard deviation, (B,), cut off at 4 pixels."""
+    offsets = torch.arange(-4, 5, device=pictures.device)
     kernel = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)
-    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(3, 0)[:, None]
-    planes = F.pad(clean.reshape(1, -1, *clean.shape[-2:]), (4, 4, 4, 4), mode="reflect")
-    with _unrounded(clean):
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(pictures.shape[1], 0)[:, None]
+    planes = F.pad(pictures.reshape(1, -1, *pictures.shape[-2:]), (4, 4, 4, 4), mode="reflect")
+    with without_autocast(pictures):
         across = F.conv2d(planes, kernel[:, :, :, None], groups=kernel.shape[0])
-        return F.conv2d(across, kernel[:, :, None, :], groups=kernel.shape[0]).reshape(clean.shape)
+        return F.conv2d(across, kernel[:, :, None, :], groups=kernel.shape[0]).reshape(pictures.shape)
 
 
 def haze(rng: SampleRng, clean: Tensor) -> Tensor:
@@ -91,7 +95,7 @@ def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
     basis = _dct_basis(pictures.device)
     batch, channels, height, width = pictures.shape
     blocks = 255 * pictures.reshape(batch, channels, height // 8, 8, width // 8, 8) - 128
-    with _unrounded(pictures):
+    with without_autocast(pictures):
         spectrum = torch.einsum("ui,bcyixj,vj->bcyuxv", basis, blocks, basis)
         kept = torch.round(spectrum / steps) * steps
         decoded = torch.einsum("ui,bcyuxv,vj->bcyixj", basis, kept, basis).reshape(pictures.shape)
@@ -106,7 +110,7 @@ def _dct_basis(device: torch.device) -> Tensor:
     return basis
 
 
-def _unrounded(pictures: Tensor) -> AbstractContextManager[object]:
+def without_autocast(pictures: Tensor) -> AbstractContextManager[object]:
     """Return a context that computes in fp32 even under autocast: bf16 would lose grey levels.
 
     Leaving an autocast context empties the cache of cast weights of all threads, so none is entered needlessly:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from models.rain.streaks import (
     BOLD,
     COARSE,
+    DENSE,
     FAINT_LONG,
     FINE,
     MEDIUM,
@@ -16,6 +17,9 @@ from models.rain.streaks import (
     SOFT,
     StreakFamily,
 )
+
+Families = tuple[tuple[StreakFamily, float], ...]
+"""Procedural families, each with the probability that a sample has a layer of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,9 @@ class RainRecipe:
     """Bank and procedural streaks together: the heaviest rain."""
     drops: float = 0.0
     """Raindrops on the lens."""
-    families: tuple[tuple[StreakFamily, float], ...] = (
+    faint: float = 0.0
+    """Dense faint streaks alone (`FAINT`), as of distant rain in mist."""
+    families: Families = (
         (FINE, 1.0),
         (MEDIUM, 0.5),
         (BOLD, 0.5),
@@ -41,17 +47,19 @@ class RainRecipe:
         (SHEET, 0.3),
         (SHEET, 0.2),
     )
-    """Procedural families, each with the probability that a sample has a layer of it."""
+    """Families of the procedural streaks."""
     camera: bool = False
     """Whether exposure, mist, noise, focus, JPEG and rain-like content are added to both sides of unrecorded
     rain."""
+    processed: bool = False
+    """Whether both sides of unrecorded rain are processed as photographs are; see `models.rain.processing`."""
     veil: bool = False
     """Whether mist is on the rainy side alone, so that networks learn to remove it."""
 
     @property
-    def shares(self) -> tuple[float, float, float, float, float]:
+    def shares(self) -> tuple[float, ...]:
         """Shares in the order in which kinds are numbered."""
-        return (self.recorded, self.bank, self.procedural, self.both, self.drops)
+        return (self.recorded, self.bank, self.procedural, self.both, self.drops, self.faint)
 
 
 WITH_SPARSE = (
@@ -66,15 +74,20 @@ WITH_SPARSE = (
 """Families of the training recipe: 40 % of the samples lack dense fine rain, so that sparse streaks also occur
 alone, as in many real photographs."""
 
+FAINT = ((DENSE, 1.0), (DENSE, 0.4), (FINE, 0.4), (FAINT_LONG, 0.3))
+"""Families of faint rain: without bold streaks in front, which would matter more to the loss."""
+
 RECIPES = {
     "mixed": RainRecipe(
-        recorded=0.28,
-        bank=0.18,
-        procedural=0.17,
-        both=0.21,
-        drops=0.05,
+        recorded=0.25,
+        bank=0.15,
+        procedural=0.13,
+        both=0.18,
+        drops=0.04,
+        faint=0.15,
         families=WITH_SPARSE,
         camera=True,
+        processed=True,
     ),
     "light": RainRecipe(recorded=1.0),
     "heavy": RainRecipe(both=1.0),

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.rain.banks import Bank, sample
 from models.rain.crop_grids import turned_grid
-from models.rain.recipes import RainRecipe
+from models.rain.recipes import Families
 from models.rain.streaks import procedural_layer, splash_layer
 from models.rng import SampleRng
 
@@ -37,11 +37,11 @@ def _turned_layer(rng: SampleRng, bank: Bank, turn: Tensor, size: tuple[int, int
     return sample(bank, index, turned_grid(rng, bank, index, angle, size)) * gain[:, None, None, None]
 
 
-def procedural_streaks(rng: SampleRng, recipe: RainRecipe, size: tuple[int, int]) -> Tensor:
-    """Sum the recipe's families about one direction of fall, and some splashes, (B, 1, H, W), not clipped."""
+def procedural_streaks(rng: SampleRng, families: Families, size: tuple[int, int]) -> Tensor:
+    """Sum families about one direction of fall, and some splashes, (B, 1, H, W), not clipped."""
     angle = rng.normal() * 0.35
     total = torch.zeros(rng.batch, 1, *size, device=rng.device)
-    for family, chance in recipe.families:
+    for family, chance in families:
         chosen = rng.chance(chance)
         branch = rng.subset(chosen)
         if chosen.any():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,7 +18,8 @@ from models.pairs import RainyPair
 from models.rain import degradations, hard_negatives, lens_drops
 from models.rain.banks import Bank, TrainingData, sample
 from models.rain.crop_grids import crop_grid
-from models.rain.recipes import RainRecipe
+from models.rain.processing import process
+from models.rain.recipes import FAINT, RainRecipe
 from models.rain.streak_layers import bank_streaks, procedural_streaks
 from models.rng import SampleRng
 
@@ -85,23 +86,25 @@ class _Kind:
     bank: Tensor
     procedural: Tensor
     drops: Tensor
+    faint: Tensor
 
     def with_recorded(self, has_layer: Tensor) -> _Kind:
         """Give bank rain to samples that should have a recorded layer but have none."""
-        return _Kind(has_layer, self.bank | (self.recorded & ~has_layer), self.procedural, self.drops)
+        bank = self.bank | (self.recorded & ~has_layer)
+        return replace(self, recorded=has_layer, bank=bank)
 
     def among(self, chosen: Tensor) -> _Kind:
-        parts = (self.recorded, self.bank, self.procedural, self.drops)
+        parts = (self.recorded, self.bank, self.procedural, self.drops, self.faint)
         return _Kind(*(part[chosen] for part in parts))
 
 
 def _kind(number: Tensor, recipe: RainRecipe) -> _Kind:
     """Map numbers in [0, 1), one per sample, to the recipe's shares."""
     ends = list(itertools.accumulate(recipe.shares))
-    recorded, bank, procedural, both, on_lens = (
+    recorded, bank, procedural, both, on_lens, faint = (
         (number >= start) & (number < end) for start, end in itertools.pairwise([0.0, *ends])
     )
-    return _Kind(recorded, bank | both, procedural | both, on_lens)
+    return _Kind(recorded, bank | both, procedural | both, on_lens, faint)
 
 
 def _compose(
@@ -126,12 +129,16 @@ def _rendered(streak_bank: Bank, rng: SampleRng, recipe: RainRecipe, clean: Tens
     if kind.bank.any():
         streaks[kind.bank] += bank_streaks(of_bank, streak_bank, size)
     if kind.procedural.any():
-        streaks[kind.procedural] += procedural_streaks(of_procedural, recipe, size)
+        streaks[kind.procedural] += procedural_streaks(of_procedural, recipe.families, size)
+    if recipe.faint:
+        of_faint = rng.subset(kind.faint)
+        if kind.faint.any():
+            streaks[kind.faint] += procedural_streaks(of_faint, FAINT, size)
     pair = _add_streaks(rng, clean, streaks.clamp(0, 1))
     pair = _on_the_lens(rng, pair, kind.drops)
     if recipe.veil:
         pair = RainyPair(degradations.haze(rng, pair.rainy), clean, pair.streaks)
-    return _degrade_pair(rng, pair) if recipe.camera else pair
+    return _degrade_pair(rng, pair, processed=recipe.processed) if recipe.camera else pair
 
 
 def _add_streaks(rng: SampleRng, clean: Tensor, streaks: Tensor) -> RainyPair:
@@ -172,8 +179,8 @@ def _degrade_clean(rng: SampleRng, clean: Tensor, air: Sequence[tuple[float, Cha
     return clean
 
 
-def _degrade_pair(rng: SampleRng, pair: RainyPair) -> RainyPair:
-    """Add noise to a third of the samples and JPEG to a third, equally on both sides."""
+def _degrade_pair(rng: SampleRng, pair: RainyPair, *, processed: bool) -> RainyPair:
+    """Add noise to a third of the samples and JPEG to a third, equally on both sides, and process them between."""
     sides = torch.stack((pair.rainy, pair.clean))
     noisy, compressed = rng.chance(0.35), rng.chance(0.3)
     of_noise, of_quality = rng.subset(noisy), rng.subset(compressed)
@@ -181,6 +188,10 @@ def _degrade_pair(rng: SampleRng, pair: RainyPair) -> RainyPair:
         height, width = pair.clean.shape[-2:]
         noise = degradations.sensor_noise(of_noise, (height, width))
         sides[:, noisy] = (sides[:, noisy] + noise).clamp(0, 1)
+    pair = RainyPair(sides[0], sides[1], pair.streaks)
+    if processed:
+        pair = process(rng, pair)
+        sides = torch.stack((pair.rainy, pair.clean))
     if compressed.any():
         quality = of_quality.uniform(60, 98)
         for side in sides:
