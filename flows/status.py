@@ -43,7 +43,9 @@ def status(
     selection = Selection(globs(include), globs(exclude))
     settings = command_settings(source, destination)
     wanted = Export(export, quality)
-    prepared = prepare(settings, source, destination, wanted, model_url(model), resolve_at_once, reads_only=True)
+    prepared = prepare(
+        settings, source, destination, wanted, model_url(model), resolve_at_once, reads_only=True
+    )
     lines = status_lines(prepared, selection, rejects)
     lines += [f"drift     {view.line()}" for view in look_for_drift(settings, features=False)]
     for line in lines:

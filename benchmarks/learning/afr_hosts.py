@@ -42,6 +42,7 @@ class HostRow:
     light: float
     heavy: float
     fine: float
+    faint: float
     drops: float
     none: float
 

@@ -87,6 +87,7 @@ class Row:
     light: float
     heavy: float
     fine: float
+    faint: float
     drops: float
     none: float
     overall: float

@@ -68,6 +68,7 @@ class OptimiserRow:
     light: float
     heavy: float
     fine: float
+    faint: float
     drops: float
     none: float
 

@@ -116,6 +116,7 @@ class DesignRow:
     light: float
     heavy: float
     fine: float
+    faint: float
     drops: float
     none: float
     ratio_to_prenet: float

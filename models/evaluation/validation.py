@@ -20,7 +20,7 @@ from models.rain.synthesis import whole_pair
 from models.rng import SampleRng
 
 VALIDATION_SEED = 20_260_000
-KINDS = ("light", "heavy", "fine", "drops", "none")
+KINDS = ("light", "heavy", "fine", "faint", "drops", "none")
 """Kinds of rain in the validation set, named after their recipes."""
 CLEAN_CEILING = 60.0
 """Largest PSNR that counts in a mean, dB: that of an untouched photograph is infinite."""
@@ -46,18 +46,19 @@ class RenderedScore(Score, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ValidationScore:
-    """Mean psnr_y in dB on held-out photographs under five kinds of rain, named as their recipes are."""
+    """Mean psnr_y in dB on held-out photographs under six kinds of rain, named as their recipes are."""
 
     light: float
     heavy: float
     fine: float
+    faint: float
     drops: float
     none: float
 
     @property
     def rendered(self) -> float:
         """Mean over the kinds of streaks."""
-        return (self.light + self.heavy + self.fine) / 3
+        return (self.light + self.heavy + self.fine + self.faint) / 4
 
     @property
     def overall(self) -> float:
@@ -76,6 +77,7 @@ class ValidationSet:
     light: Sequence[RainyPair]
     heavy: Sequence[RainyPair]
     fine: Sequence[RainyPair]
+    faint: Sequence[RainyPair]
     drops: Sequence[RainyPair]
     none: Sequence[RainyPair]
 
@@ -92,6 +94,7 @@ def render_validation(data: TrainingData, count: int) -> ValidationSet:
         light=_render(data, "light", recorded or photographs),
         heavy=_render(data, "heavy", photographs),
         fine=_render(data, "fine", photographs),
+        faint=_render(data, "faint", photographs),
         drops=_render(data, "drops", photographs),
         none=_render(data, "none", photographs),
     )

@@ -94,12 +94,13 @@ RECIPES = {
     "fine": RainRecipe(
         procedural=1.0, families=((FINE, 1.0), (SOFT, 0.7), (FAINT_LONG, 0.5), (MEDIUM, 0.3)), camera=True
     ),
+    "faint": RainRecipe(faint=1.0, camera=True, processed=True),
     "drops": RainRecipe(procedural=0.2, drops=0.7, camera=True),
     "veil": RainRecipe(recorded=0.2, bank=0.2, procedural=0.3, both=0.2, camera=True, veil=True),
     "none": RainRecipe(),
     "none-clutter": RainRecipe(camera=True),
 }
-"""Named recipes: shipped networks are trained on `mixed`; light, heavy, fine, drops and none are for validation."""
+"""Named recipes: shipped networks are trained on `mixed`, and the kinds of rain in validation have their own."""
 
 HELD_OUT_RECIPES = {
     "coarse": RainRecipe(procedural=1.0, families=((COARSE, 1.0), (COARSE, 0.5))),

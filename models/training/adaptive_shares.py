@@ -8,7 +8,13 @@ from statistics import fmean
 
 from models.rain.recipes import RainRecipe
 
-STEERED = {"light": "recorded", "heavy": "both", "fine": "procedural", "drops": "drops"}
+STEERED = {
+    "light": "recorded",
+    "heavy": "both",
+    "fine": "procedural",
+    "faint": "faint",
+    "drops": "drops",
+}
 """Kinds of rain in validation, and the share of a recipe that trains each of them."""
 SENSITIVITY = 4.0
 """Lead below the mean, in dB, that multiplies a share by e."""

@@ -64,7 +64,7 @@ def test_the_better_weights_ship_and_the_worse_do_not(weights: Path, tmp_path: P
 
 
 def test_a_network_that_became_cautious_does_not_ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    rendered = ValidationScore(light=36.0, heavy=27.0, fine=33.0, drops=30.0, none=58.0)
+    rendered = ValidationScore(light=36.0, heavy=27.0, fine=33.0, faint=32.0, drops=30.0, none=58.0)
     champion = ship.Scores(rendered, ProbeScore(rain_recall=0.75, detail_kept=0.81))
     bolder = ship.Scores(replace(rendered, heavy=27.1), ProbeScore(rain_recall=0.76, detail_kept=0.81))
     cautious = ship.Scores(replace(rendered, heavy=27.3), ProbeScore(rain_recall=0.73, detail_kept=0.82))

@@ -42,15 +42,17 @@ def test_the_set_is_always_the_same():
 
 def test_kinds_of_rain():
     pairs = render_validation(WORLD, 3)
-    assert [len(of) for of in pairs.by_kind().values()] == [2, 3, 3, 3, 3]  # two have a layer
+    assert [len(of) for of in pairs.by_kind().values()] == [2, 3, 3, 3, 3, 3]  # two have a layer
     assert all((pair.rainy >= pair.clean).all() and pair.rainy.ne(pair.clean).any() for pair in pairs.light)
-    assert all(pair.rainy.ne(pair.clean).any() for pair in (*pairs.heavy, *pairs.fine, *pairs.drops))
+    assert all(
+        pair.rainy.ne(pair.clean).any() for pair in (*pairs.heavy, *pairs.fine, *pairs.faint, *pairs.drops)
+    )
     assert all(torch.equal(pair.rainy, pair.clean) for pair in pairs.none)
 
 
 def test_no_more_than_asked_for():
     pairs = render_validation(WORLD, 1)
-    assert [len(of) for of in pairs.by_kind().values()] == [1, 1, 1, 1, 1]
+    assert [len(of) for of in pairs.by_kind().values()] == [1, 1, 1, 1, 1, 1]
 
 
 def test_a_student_that_changes_nothing_keeps_clean_photographs():
@@ -68,9 +70,9 @@ def test_harm_to_clean_photographs_costs():
 
 
 def test_all_streaks_count_alike_and_clean_photographs_a_little():
-    score = ValidationScore(light=36.0, heavy=26.0, fine=34.0, drops=28.0, none=50.0)
+    score = ValidationScore(light=36.0, heavy=26.0, fine=34.0, faint=32.0, drops=28.0, none=50.0)
     assert score.overall == pytest.approx(32 + 2.5)
-    assert str(score) == "light 36.00, heavy 26.00, fine 34.00, drops 28.00, none 50.00 dB"
+    assert str(score) == "light 36.00, heavy 26.00, fine 34.00, faint 32.00, drops 28.00, none 50.00 dB"
 
 
 def test_pictures_show_rainy_derained_and_clean_side_by_side():

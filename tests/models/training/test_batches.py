@@ -24,7 +24,8 @@ def test_batches_rendered_ahead_are_those_of_their_steps():
 
 
 def test_batches_after_a_change_of_shares_have_the_new_ones():
-    world, dry = small_world(), {"recorded": 0.0, "bank": 0.0, "procedural": 0.0, "both": 0.0, "drops": 0.0}
+    world = small_world()
+    dry = dict.fromkeys(("recorded", "bank", "procedural", "both", "drops", "faint"), 0.0)
     with Batches(ONE, replace(CONFIG, batch=8), world, ahead=True) as batches:
         assert batches.take(0).streaks.any()
         pair = batches.take(1, dry)  # rendered ahead with the old shares

@@ -74,7 +74,9 @@ def test_it_goes_as_far_as_it_forgets_little(
 
     def judge(network: Network) -> SemiScore:
         lost = forgotten(way(start, network, trained))
-        return SemiScore(light=36 - lost, heavy=27 - 2 * lost, fine=32, drops=20, none=50, rerained=33)
+        return SemiScore(
+            light=36 - lost, heavy=27 - 2 * lost, fine=32 - lost, faint=30, drops=20, none=50, rerained=33
+        )
 
     blend = select_alpha(start, trained, judge(start), judge)
     assert blend.share == share

@@ -72,7 +72,7 @@ def scores(monkeypatch: pytest.MonkeyPatch, rising: float) -> None:
 
     def score(self: SemiSupervised, network: Network, pairs: ValidationSet) -> SemiScore:
         way = sum(float((value - origin[name]).norm()) for name, value in network.state_dict().items())
-        return SemiScore(light=30, heavy=20, fine=25, drops=20, none=50, rerained=28 + rising * way)
+        return SemiScore(light=30, heavy=20, fine=25, faint=25, drops=20, none=50, rerained=28 + rising * way)
 
     monkeypatch.setattr(SemiSupervised, "score", score)
 

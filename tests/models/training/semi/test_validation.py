@@ -12,7 +12,7 @@ from models.training.semi.validation import SemiScore, TemporalScore, score
 from tests.support.samples.networks import rainy_pair
 from tests.support.worlds.semi import real_rain
 
-PAIRS = ValidationSet(*([rainy_pair(48, 56)],) * 5)
+PAIRS = ValidationSet(*([rainy_pair(48, 56)],) * 6)
 
 
 class Darker(nn.Module):
@@ -52,11 +52,11 @@ def test_a_temporal_background_counts_only_where_it_is_trusted():
 
 
 def test_real_rain_counts_as_much_as_rendered_rain():
-    even = SemiScore(light=30, heavy=30, fine=30, drops=20, none=50, rerained=30)
+    even = SemiScore(light=30, heavy=30, fine=30, faint=30, drops=20, none=50, rerained=30)
     assert even.overall == pytest.approx(32.5)
-    assert SemiScore(33, 30, 30, 20, 50, 30).overall == pytest.approx(33.0)
-    assert SemiScore(30, 30, 30, 20, 50, 31).overall == pytest.approx(33.0)
-    assert TemporalScore(30, 30, 30, 20, 50, 30, temporal=31).overall == pytest.approx(32.75)
+    assert SemiScore(34, 30, 30, 30, 20, 50, 30).overall == pytest.approx(33.0)
+    assert SemiScore(30, 30, 30, 30, 20, 50, 31).overall == pytest.approx(33.0)
+    assert TemporalScore(30, 30, 30, 30, 20, 50, 30, temporal=31).overall == pytest.approx(32.75)
 
 
 def test_the_same_pairs_are_rained_on_each_time():
