@@ -25,7 +25,7 @@ run: install
 	@$(BIN)/derain $(if $(SOURCE),"$(SOURCE)" $(if $(DEST),"$(DEST)"),$(if $(DEST),$(error DEST=$(DEST) needs SOURCE= too),--samples))
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile -m "not containers"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --durations 40 -m "not containers"
 
 # Needs root, podman, buildah and SLURM (see CONTRIBUTING.md).
 test-containers: container-images
