@@ -185,5 +185,6 @@ def _refuse_lost_registry(settings: Settings, registry: Registry, name: str) -> 
         raise PreflightFailed(
             f"{registry.uri} has no version of {name}, but {model_label(name, known.to_version)} has been champion"
             f" since {known.decided_at:%Y-%m-%d %H:%M} UTC by the ledger, {ledger.url}: restore the registry"
-            " (mlflow.db from its backup next to it, mlflow.db.backup), or set DERAIN_TRACKING_URI to where it is"
+            " (mlflow.db from its backup next to it, mlflow.db.backup), or set DERAIN_TRACKING_URI to where it is;"
+            " to start over, move the ledger away"
         )

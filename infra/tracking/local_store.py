@@ -188,7 +188,7 @@ class LocalStore:
             backup = f"its backup of {when:%Y-%m-%d %H:%M} UTC is {self.backup}: copy it to {self.database}"
         return StoreDamaged(
             f"{self.database} {fault}; {backup}. The ledger, {self._ledger}, records which version was champion."
-            " To start over instead, move the database and its backup away"
+            " To start over instead, move the database, its backup and the ledger away"
         )
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from infra.failpoints import failpoint
 from infra.settings import Settings
 from infra.tracking.outbox import Outbox
-from infra.tracking.server import ModelNotFound, TrackingServer, TrackingUnreachable
+from infra.tracking.server import NOT_THERE, ModelNotFound, TrackingServer, TrackingUnreachable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -140,13 +140,13 @@ def open_run(
 
 
 def _resume(client: MlflowClient, run_id: str) -> bool:
-    """Mark a run as running again; return False if the server no longer has it."""
+    """Mark a run as running again; return False if the server no longer has it, or marks it as deleted."""
     from mlflow.exceptions import MlflowException
 
     try:
         client.update_run(run_id, status="RUNNING")
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if error.error_code not in NOT_THERE:
             raise
         return False
     return True

@@ -87,6 +87,8 @@ class TrackingServer:
         """Return the id of an experiment, which is created if it does not exist."""
         known = client.get_experiment_by_name(name)
         if known is not None:
+            if known.lifecycle_stage == "deleted":  # its name cannot be given to another one
+                client.restore_experiment(known.experiment_id)
             return str(known.experiment_id)
         location = None if self.is_remote else (self._home / "artifacts" / name).as_uri()
         return str(client.create_experiment(name, artifact_location=location, tags=SHOWN_AS))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from infra.errors import AccessDenied, ObjectNotFound, TransientError
+from infra.errors import AccessDenied, ObjectNotFound
 from infra.records import ImageRef
 from tasks.codec import ImageRejected
 from tasks.codec.exports import Export
@@ -92,11 +92,14 @@ def _nearest(refs: Sequence[ImageRef], key: str, count: int) -> tuple[ImageRef, 
 
 @functools.lru_cache(maxsize=REMEMBERED)
 def _frame(source: str, ref: ImageRef, max_pixels: int) -> np.ndarray | None:
-    """Read one frame; None if its source no longer has it, or if it cannot be decoded."""
+    """Read one frame; None if its source no longer has it, or if it cannot be decoded.
+
+    A fault that may pass is raised, so that the crop stays pending: judgements are final.
+    """
     try:
         medium = _medium(source, max_pixels)
         return medium.decode(medium.fetch(ref)).rgb
-    except (ImageRejected, ObjectNotFound, AccessDenied, TransientError):
+    except (ImageRejected, ObjectNotFound, AccessDenied):
         return None
 
 

@@ -16,7 +16,7 @@ from infra.catalog.pool import Pool
 from infra.dask.shared_folders import refuse_unshared_folders
 from infra.settings import Settings, absolute_url
 from infra.storage.lease import check_workspace
-from infra.storage.location import open_location
+from infra.storage.location import Location, open_location
 from models.images import to_floats
 from models.pseudo_labels.texture_features import LEAST_PHOTOGRAPHS, LabelledFeatures, fit_features
 from models.shipped import WEIGHTS
@@ -156,7 +156,7 @@ def _labelled(folder: str | None, max_pixels: int) -> list[Tensor]:
     squares = [square for picture in pictures for square in _squares(picture)]
     if len(squares) < LEAST_PHOTOGRAPHS:
         raise PreflightFailed(
-            f"{folder}: {len(squares)} labelled photographs; {LEAST_PHOTOGRAPHS} are needed"
+            f"{folder}: {len(squares)} squares of labelled photographs; {LEAST_PHOTOGRAPHS} are needed"
         )
     return [to_floats(square) for square in squares]
 
@@ -165,10 +165,16 @@ def _photographs(folder: str, max_pixels: int) -> list[np.ndarray]:
     location, wanted = open_location(folder), Selection().predicate()
     location.check(writable=False)
     keys = sorted(ref.key for ref in location.list() if wanted(ref.key))[:MOST_LABELLED]
+    return [_decoded(location, key, max_pixels) for key in keys]
+
+
+def _decoded(location: Location, key: str, max_pixels: int) -> np.ndarray:
     try:
-        return [decode(location.fetch(key), max_pixels).rgb for key in keys]
+        return decode(location.fetch(key), max_pixels).rgb
     except ImageRejected as error:
-        raise PreflightFailed(f"{folder}: a labelled photograph cannot be read ({error})") from error
+        raise PreflightFailed(
+            f"{location.url}/{key}: a labelled photograph cannot be read ({error})"
+        ) from error
 
 
 def _squares(picture: np.ndarray) -> list[np.ndarray]:

@@ -77,6 +77,15 @@ def test_rows_of_a_damaged_shard_are_refused_by_name(tmp_path: Path, damaged: sl
         read_rows(url, np.array([0, 2]))
 
 
+def test_rows_of_a_missing_shard_are_not_zeros(tmp_path: Path) -> None:
+    url, pixels = str(tmp_path / "a"), _pixels()
+    create_array(url, pixels.shape, (1, 8, 10, 3), (2, 8, 10, 3))[:] = pixels
+    (tmp_path / "a/c/1/0/0/0").unlink()
+    np.testing.assert_array_equal(read_rows(url, np.array([1, 4])), pixels[[1, 4]])
+    with pytest.raises(StorageError, match=rf"{url}/c/1/0/0/0: .*; its rows are recorded: restore it"):
+        read_rows(url, np.array([1, 2, 4]))
+
+
 def test_all_zero_chunks_are_written(tmp_path: Path) -> None:
     url = str(tmp_path / "zeros")
     create_array(url, (3, 8, 10, 3), (1, 8, 10, 3))[0] = np.zeros((8, 10, 3), np.uint8)

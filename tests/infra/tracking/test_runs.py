@@ -121,6 +121,19 @@ def test_a_run_that_the_server_lost_is_begun_again(settings: Settings, tmp_path:
     assert TrackingServer(settings).client().get_run(run.run_id).data.params["steps"] == "6"
 
 
+def test_what_was_deleted_in_the_pages_of_mlflow_does_not_stop_a_training(settings: Settings, tmp_path: Path):
+    first = run_of(settings, tmp_path / "run")
+    client = TrackingServer(settings).client()
+    experiment = client.get_run(first.run_id).info.experiment_id
+    client.delete_run(first.run_id)
+    second = run_of(settings, tmp_path / "run")
+    assert second.run_id != first.run_id
+    client.delete_experiment(experiment)
+    third = run_of(settings, tmp_path / "another")
+    assert client.get_run(third.run_id).info.experiment_id == experiment
+    assert client.get_experiment(experiment).lifecycle_stage == "active"
+
+
 def test_tags_figures_and_files_are_kept_with_the_run(settings: Settings, tmp_path: Path):
     run = run_of(settings, tmp_path / "run")
     (tmp_path / "curve.csv").write_text("step\n1\n")

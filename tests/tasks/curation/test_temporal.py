@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
 
+from infra.errors import TransientError
 from infra.records import ImageRef
 from tasks.curation.neighbours import Neighbourhood, neighbourhoods, neighbouring_parts
 from tasks.curation.temporal import NotRegistrable, temporal_background
@@ -91,6 +94,20 @@ def test_neighbours_are_the_nearest_frames_of_the_same_camera(tmp_path):
     parts = list(neighbouring_parts(found, 10_000))
     assert [int(each[0, 0, 0]) for each in parts] == [20, 10, 50]  # files that are not images are left out
     assert {each.shape for each in parts} == {(10, 12, 3)}
+
+
+def test_a_fault_that_passes_is_neither_taken_for_a_missing_frame_nor_remembered(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(encoded(Image.fromarray(np.full((20, 24, 3), 9, np.uint8)), "PNG"))
+    ref = ImageRef("a.png", "1", (tmp_path / "a.png").stat().st_size)
+    near = Neighbourhood(str(tmp_path), (ref,), (20, 24), 0, 0, 20, 24)
+
+    def fails(*_: object) -> NoReturn:
+        raise TransientError("503")
+
+    with monkeypatch.context() as patch, pytest.raises(TransientError):
+        patch.setattr("infra.storage.local.LocalLocation.fetch", fails)
+        list(neighbouring_parts(near, 10_000))
+    assert len(list(neighbouring_parts(near, 10_000))) == 1
 
 
 def test_a_source_that_is_gone_gives_no_frames(tmp_path):
