@@ -104,9 +104,10 @@ def test_a_fault_that_passes_is_neither_taken_for_a_missing_frame_nor_remembered
     def fails(*_: object) -> NoReturn:
         raise TransientError("503")
 
-    with monkeypatch.context() as patch, pytest.raises(TransientError):
+    with monkeypatch.context() as patch:
         patch.setattr("infra.storage.local.LocalLocation.fetch", fails)
-        list(neighbouring_parts(near, 10_000))
+        with pytest.raises(TransientError):
+            list(neighbouring_parts(near, 10_000))
     assert len(list(neighbouring_parts(near, 10_000))) == 1
 
 
