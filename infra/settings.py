@@ -67,7 +67,7 @@ def absolute_url(value: str) -> str:
         raise UrlRefused("an empty path names no folder; use . for the current folder")
     try:
         return str(Path(value).expanduser().absolute().resolve())
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:  # OSError: the current folder was removed, for example
         raise UrlRefused(f"{value}: {one_line(error).rstrip('.')}; give the whole path") from error
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import glob
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.errors import UserError, printable
 from infra.settings import Settings, absolute_url
+from infra.storage.location import refuse_scheme
 from tasks.codec.exports import Kind
 from tasks.codec.suffixes import IMAGE_SUFFIXES
 
@@ -62,9 +64,28 @@ def understand(places: Sequence[str], export: Kind) -> OnePhotograph | Collectio
 
     Raises
     ------
-    ArgumentRefused
+    ArgumentRefused, UrlRefused
         If the words cannot be used; the message quotes them.
     """
+    for place in places:
+        refuse_scheme(place)
+    with paths_in_one_line(places[0]):
+        return _understood(places, export)
+
+
+@contextmanager
+def paths_in_one_line(place: str) -> Iterator[None]:
+    """Turn the error of a path that cannot be looked up into an `ArgumentRefused` that names it."""
+    try:
+        yield
+    except OSError as error:
+        named = printable(str(error.filename or place))
+        raise ArgumentRefused(
+            f"{named}: {error.strerror}; check the name, and the rights on the folders above it"
+        ) from error
+
+
+def _understood(places: Sequence[str], export: Kind) -> OnePhotograph | Collection:
     *sources, last = places
     if not sources:
         return _without_destination(last, export)
@@ -185,6 +206,12 @@ def _existing(typed: str) -> Path:
         # Two links to one photograph have outputs of their own, next to the links.
         named = Path(typed.removeprefix("file://"))
         return Path(absolute_url(str(named.parent))) / named.name
+    if glob.has_magic(path.name) and path.parent.is_dir():
+        folder = printable(str(Path(typed).parent))
+        raise ArgumentRefused(
+            f"{printable(typed)}: no file matches; for a pattern in quotes, name the folder, {folder}, and"
+            f" --include '{printable(path.name)}'"
+        )
     raise ArgumentRefused(f"{printable(typed)}: no such file or folder{_suggestion(typed, path)}")
 
 

@@ -23,7 +23,7 @@ from tasks.batch.metrics import failure_metrics, publish_metrics
 from tasks.batch.observing import RunObserver, is_for_this_process
 from tasks.batch.planning.plan import Plan, PlanCounts, Redo
 from tasks.batch.preflight import PreparedRun, prepare
-from tasks.batch.replacing import aside_of, is_known, put_aside, replaced_outputs
+from tasks.batch.replacing import aside_of, put_aside, replaced_outputs, unrecorded
 from tasks.batch.summary import RunSummary
 from tasks.codec.exports import Export
 from tasks.media.sources import Selection
@@ -97,6 +97,10 @@ def _plan_only(settings: Settings, prepared: PreparedRun, request: BatchRequest)
     return 0
 
 
+def _replacing_line(number: int, destination: str) -> str:
+    return f"{number:,} file{'s' if number > 1 else ''} in {printable(destination)} will be replaced"
+
+
 @dataclass(frozen=True, slots=True)
 class _ConsoleObserver(RunObserver):
     """Reports the plan and the progress of a run on the terminal."""
@@ -111,22 +115,30 @@ class _ConsoleObserver(RunObserver):
         counts, destination = found.counts, self.prepared.scope.destination
         announce(f"{counts.pending:,} of {counts.listed:,} images are pending")
         number = sum(1 for _ in replaced_outputs(found, self.prepared.medium))
-        if not number:
-            return
-        files = f"{number:,} file{'s' if number > 1 else ''} in {printable(destination)}"
-        if not self._keeps(follows_death):
-            announce(f"{files} will be replaced; --keep-old keeps them")
-            return
-        aside = aside_of(destination, self.request.started_at)
-        put_aside(replaced_outputs(found, self.prepared.medium), destination, aside)
-        why = "" if self.options.keep_old else ": no run has written there yet (--overwrite keeps nothing)"
-        announce(f"{files} will be replaced, and kept in {printable(aside)}{why}")
+        if number:
+            aside = aside_of(destination, self.request.started_at)
+            kept = self._keep(found, aside)
+            announce(_replacing_line(number, destination) + self._kept_part(kept, number, aside))
 
-    def _keeps(self, follows_death: bool) -> bool:
-        """Return whether to keep files: if asked to, or if no run of this workspace has recorded any of them."""
-        if self.options.keep_old or self.options.overwrite or follows_death:
-            return self.options.keep_old
-        return not is_known(Catalog(self.workspace), self.prepared.scope.destination)
+    def _keep(self, found: Plan, aside: str) -> int:
+        """Copy files that will be replaced: all if asked to, or else those that no run has recorded as outputs."""
+        destination = self.prepared.scope.destination
+        keys = replaced_outputs(found, self.prepared.medium)
+        if not self.options.keep_old:
+            if self.options.overwrite:
+                return 0
+            keys = unrecorded(keys, Catalog(self.workspace), destination)
+        return put_aside(keys, destination, aside)
+
+    def _kept_part(self, kept: int, number: int, aside: str) -> str:
+        if not kept:
+            return "; --keep-old keeps them"
+        if self.options.keep_old:
+            return f", and kept in {printable(aside)}"
+        which = "all" if kept == number else f"{kept:,} of them"
+        return (
+            f"; {which}, which no run has recorded, are kept in {printable(aside)} (--overwrite keeps none)"
+        )
 
     @contextmanager
     def executor(self, settings: Settings, counts: PlanCounts, follows_death: bool) -> Iterator[Executor]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from flows.console.arguments import ArgumentRefused, OnePhotograph
+from flows.console.arguments import ArgumentRefused, OnePhotograph, paths_in_one_line
 from flows.console.lines import announce, say
 from flows.console.networks import model_url
 from infra.errors import printable
@@ -44,7 +44,8 @@ def derain_photograph(photograph: OnePhotograph, options: PhotographOptions) -> 
     """
     started = time.monotonic()
     model = model_url(options.model)
-    _refuse_replacing(photograph.output, options)
+    with paths_in_one_line(str(photograph.output)):
+        _refuse_replacing(photograph.output, options)
     settings, export = read_settings(), Export(photograph.export, options.quality)
     refuse_absent_device(settings)
     announce(f"reading {printable(photograph.source.name)}")

@@ -1,4 +1,4 @@
-"""Links that lead from one folder into another (`leads_into`)."""
+"""Links that lead from one folder into another (`leads_into`, `is_shared`)."""
 
 from __future__ import annotations
 
@@ -19,3 +19,17 @@ def leads_into(folder: str, key: str, other: str) -> bool:
     """
     above = os.path.realpath(os.path.dirname(os.path.join(folder, key)))
     return os.path.commonpath([above, other]) == other
+
+
+def is_shared(folder: str, other: str, key: str) -> bool:
+    """Return whether two folders reach the same folder under a key, because each has a link to it.
+
+    Parameters
+    ----------
+    folder, other : str
+        Absolute paths of two folders.
+    key : str
+        Key of a file in both.
+    """
+    first, second = (os.path.realpath(os.path.dirname(os.path.join(each, key))) for each in (folder, other))
+    return first == second

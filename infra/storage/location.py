@@ -93,11 +93,22 @@ def open_location(url: str, policy: RetryPolicy | None = None) -> Location:
     policy = policy or read_retry_policy()
     if is_local(url):
         return LocalLocation(absolute_url(url), policy)
-    if _scheme(url) == "s3":
-        from infra.storage.s3 import S3Location  # imports take a second: only if a bucket is used
+    refuse_scheme(url)
+    from infra.storage.s3 import S3Location  # imports take a second: only if a bucket is used
 
-        return S3Location(absolute_url(url), policy)
-    raise UrlRefused(f"{url}: {_scheme(url)}:// is not supported; use a local path or s3://bucket/prefix")
+    return S3Location(absolute_url(url), policy)
+
+
+def refuse_scheme(url: str) -> None:
+    """Refuse a URL that is neither local nor of S3.
+
+    Raises
+    ------
+    UrlRefused
+        The message says which URLs are supported.
+    """
+    if _scheme(url) not in (None, "file", "s3"):
+        raise UrlRefused(f"{url}: {_scheme(url)}:// is not supported; use a local path or s3://bucket/prefix")
 
 
 def local_home(workspace: str) -> Path:

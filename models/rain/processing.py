@@ -1,4 +1,4 @@
-"""What happens to a photograph after it was taken: more contrast, a new size, sharpening.
+"""Processing of photographs after they were taken (`process`): more contrast, a new size, sharpening.
 
 Photographs on the web are rarely as a camera took them. Enlarged streaks are softer and wider than those of the
 families, sharpened ones have dark seams. Both sides of a pair are processed alike, so that networks learn to remove

@@ -115,6 +115,8 @@ def _checked(
         check_workspace(settings.workspace)
         refuse_unwritable(settings.workspace)
     found = readable_source(source)
+    if found.base != source:  # the photographs of a manifest
+        refuse_overlap(found.base, destination)
     refuse_oversized(found, settings)
     _refuse_other_kind(found, destination, export)
     return found

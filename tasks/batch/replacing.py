@@ -1,16 +1,18 @@
-"""Files that a run replaces: finding (`replaced_outputs`, `is_known`) and keeping (`aside_of`, `put_aside`)."""
+"""Files that a run replaces: finding (`replaced_outputs`, `unrecorded`) and keeping (`aside_of`, `put_aside`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
 from infra.catalog.delta.conditions import all_of
 from infra.catalog.derained import Catalog
 from infra.records import DERAINED, ImageRef
 from infra.storage.location import existing, open_location
+from tasks.batch.planning.output_listing import output_urls, urls_below
 from tasks.batch.planning.ownership import written_below
 from tasks.batch.planning.plan import Plan
 from tasks.codec import ImageRejected, output_key
@@ -39,10 +41,19 @@ def replaced_outputs(found: Plan, medium: MediumSpec) -> Iterator[str]:
         yield from (key for key, is_replaced in zip(keys, is_there, strict=True) if is_replaced)
 
 
-def is_known(catalog: Catalog, destination: str) -> bool:
-    """Return whether a run has recorded outputs in a destination or below it."""
+def unrecorded(keys: Iterable[str], catalog: Catalog, destination: str) -> Iterator[str]:
+    """Yield those keys of a destination that no run has recorded as outputs; holds 16 bytes per recorded one."""
+    recorded = _recorded(catalog, destination)
+    for part in chunks(keys, CHUNK):
+        _, is_recorded = find(recorded, hash_texts(urls_below(destination, pl.Series(part, dtype=pl.String))))
+        yield from (part[at] for at in np.flatnonzero(~is_recorded))
+
+
+def _recorded(catalog: Catalog, destination: str) -> Hashes:
     where = all_of(DERAINED, written_below(destination))
-    return any(batch.num_rows for batch in catalog.scan(["destination"], where))
+    batches = map(pl.DataFrame, catalog.scan(["destination", "output_key"], where))
+    hashes = [hash_texts(output_urls(rows["destination"], rows["output_key"])) for rows in batches]
+    return np.sort(np.concatenate([np.empty(0, "S16"), *hashes]))
 
 
 def aside_of(destination: str, moment: datetime) -> str:

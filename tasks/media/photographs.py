@@ -6,7 +6,7 @@ import numpy as np
 
 from infra.errors import KeyRefused, ObjectArchived
 from infra.records import ImageRef, StoredObject
-from infra.storage.links import leads_into
+from infra.storage.links import is_shared, leads_into
 from infra.storage.location import is_local, open_location
 from tasks.codec import (
     ImageRejected,
@@ -68,7 +68,7 @@ class Photographs:
         return dropped(picture, self._spec.export)
 
     def put(self, key: str, data: bytes) -> StoredObject:
-        """Put one object; refuse a folder of the destination that leads back into the source.
+        """Put one object; refuse a folder of the destination whose link leads to photographs of the source.
 
         Raises
         ------
@@ -76,10 +76,21 @@ class Photographs:
             If the output would be written among the photographs of the source, and might replace one.
         """
         source, destination = self._spec.source, self._spec.destination
-        if is_local(source) and is_local(destination) and leads_into(destination, key, source):
-            raise KeyRefused(f"{destination}/{key} leads into the source {source}: remove the link")
+        if is_local(source) and is_local(destination):
+            _refuse_links(source, destination, key)
         return self._destination.put(key, data)
 
     def output(self, key: str) -> np.ndarray:
         """Fetch and decode one output."""
         return decode(self._destination.fetch(key), self._spec.max_pixels).rgb
+
+
+def _refuse_links(source: str, destination: str, key: str) -> None:
+    """Refuse an output that would be written among the photographs, because a folder above it is a link."""
+    if leads_into(destination, key, source):
+        raise KeyRefused(f"{destination}/{key} leads into the source {source}: remove the link")
+    if is_shared(source, destination, key):
+        folder = key.rpartition("/")[0]
+        raise KeyRefused(
+            f"{destination}/{folder} and {source}/{folder} are links to one folder: remove that of the destination"
+        )

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import polars as pl
 
-from infra.catalog.delta.conditions import quoted
 from infra.catalog.derained import Catalog
 from infra.errors import KeyRefused, printable
 from infra.records import Scope
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding
+from tasks.batch.planning.output_listing import output_urls, urls_below
+from tasks.batch.planning.ownership import related
 from tasks.batch.planning.plan import Plan
 from tasks.batch.planning.rivals import read_rivals
 from tasks.codec.keys import output_suffix
@@ -44,13 +45,14 @@ def refuse_originals(found: Plan, catalog: Catalog, scope: Scope, *, frames: boo
     PreflightFailed
         The message names the first such image and the remedy.
     """
-    originals = _keys_of(catalog, scope.destination)
+    originals = _originals(catalog, scope.destination)
     if not len(originals):
         return
     suffix = "" if frames else output_suffix(scope.export)
     for refs in chunks(found.refs(), CHUNK):
         keys = [ref.key + suffix for ref in refs]
-        for key in _not_outputs(catalog, scope.destination, _among(originals, keys), frames=frames):
+        replaced = _among(originals, scope.destination, keys)
+        for key in _not_outputs(catalog, scope.destination, replaced, frames=frames):
             if frames or _exists(scope.destination, key):
                 raise PreflightFailed(
                     f"{printable(scope.destination)}/{printable(key)} is an image that was derained from there, and"
@@ -58,14 +60,15 @@ def refuse_originals(found: Plan, catalog: Catalog, scope: Scope, *, frames: boo
                 )
 
 
-def _keys_of(catalog: Catalog, source: str) -> Hashes:
-    batches = catalog.scan(["key"], f"source = {quoted(source)}")
-    hashes = [hash_texts(pl.DataFrame(batch)["key"]) for batch in batches]
+def _originals(catalog: Catalog, destination: str) -> Hashes:
+    """Return the sorted URLs, hashed, of all images that runs have derained from below or above a destination."""
+    batches = map(pl.DataFrame, catalog.scan(["source", "key"], related("source", destination)))
+    hashes = [hash_texts(output_urls(rows["source"], rows["key"])) for rows in batches]
     return np.sort(np.concatenate([np.empty(0, "S16"), *hashes]))
 
 
-def _among(originals: Hashes, keys: Sequence[str]) -> list[str]:
-    is_original = find(originals, hash_texts(pl.Series(keys)))[1]
+def _among(originals: Hashes, destination: str, keys: Sequence[str]) -> list[str]:
+    is_original = find(originals, hash_texts(urls_below(destination, pl.Series(keys, dtype=pl.String))))[1]
     return [keys[at] for at in np.flatnonzero(is_original).tolist()]
 
 

@@ -130,13 +130,15 @@ def image_hashes(sources: pl.Series, keys: pl.Series) -> ShortHashes:
 
 def written_below(destination: str) -> str:
     """Return an SQL condition for rows whose destination may lie below or above this one."""
-    path = PurePosixPath(destination)
+    return related("destination", destination)
+
+
+def related(column: str, url: str) -> str:
+    """Return an SQL condition for rows whose column holds a URL, or one that may lie below or above it."""
+    path = PurePosixPath(url)
     above = ", ".join(quoted(_as_written(str(parent))) for parent in (path, *path.parents))
     # A range instead of a function of the column lets the reader skip files of other destinations.
-    return (
-        f"(destination IN ({above})"
-        f" OR (destination > {quoted(f'{destination}/')} AND destination < {quoted(f'{destination}0')}))"
-    )
+    return f"({column} IN ({above}) OR ({column} > {quoted(f'{url}/')} AND {column} < {quoted(f'{url}0')}))"
 
 
 def _as_written(path: str) -> str:

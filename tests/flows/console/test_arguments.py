@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from flows.console.arguments import ArgumentRefused, Collection, OnePhotograph, understand
+from infra.errors import UrlRefused
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +116,16 @@ def test_a_link_to_a_manifest_is_the_manifest(here: Path) -> None:
         (["rainy/a.png", "rainy", "out"], "rainy: a folder among several places"),
         (["rainy/a.png", "rainy/b[1].png", "photo.jpg"], "photo.jpg: the last place is where"),
         (["rainy", "./photo.jpg"], "./photo.jpg: the last place is where"),
+        (
+            ["rainy/*.jpg", "out"],
+            "rainy/*.jpg: no file matches; for a pattern in quotes, name the folder, rainy, and",
+        ),
+        (
+            ["*.gif"],
+            "*.gif: no file matches; for a pattern in quotes, name the folder, ., and --include '*.gif'",
+        ),
+        (["x" * 300, "out"], ": File name too long; check the name, and the rights"),
+        (["rainy", "x" * 300], ": File name too long; check the name, and the rights"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -121,3 +134,18 @@ def test_a_refusal_quotes_the_typed_words(places: list[str], says: str) -> None:
         understand(places, "same")
     assert says in str(refused.value)
     assert "--source" not in str(refused.value)
+
+
+@pytest.mark.parametrize("places", [["https://example.com/x.jpg"], ["rainy", "gs://bucket/out"]], ids=str)
+def test_other_schemes_are_refused_first(here: Path, places: list[str]) -> None:
+    with pytest.raises(UrlRefused, match=r"://.*: \w+:// is not supported; use a local path or s3://"):
+        understand(places, "same")
+
+
+def test_a_folder_that_may_not_be_entered_is_one_line(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> NoReturn:  # tests may run as root, who may enter any folder
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", denied)
+    with pytest.raises(ArgumentRefused, match=r"rainy: Permission denied; check the name, and the rights"):
+        understand(["rainy", "out"], "same")

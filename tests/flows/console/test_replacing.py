@@ -59,7 +59,7 @@ def test_those_of_somebody_else_are_kept_unless_they_may_be_overwritten(
     assert run(["rainy", "out", *MODEL]) == 0
     (aside,) = here.glob("out-old-*")
     (line,) = (line for line in capsys.readouterr().err.splitlines() if "will be replaced" in line)
-    assert f"kept in {aside}: no run has written there yet (--overwrite keeps nothing)" in line
+    assert f"; all, which no run has recorded, are kept in {aside} (--overwrite keeps none)" in line
     assert outputs(aside) == {name: b"dear to somebody"}
     assert outputs(here / "out")[name] != b"dear to somebody"
 
@@ -85,17 +85,33 @@ def test_they_are_kept_next_to_the_destination_or_in_the_same_bucket(destination
     assert aside_of(destination, datetime(2026, 11, 28, 1, 2, 3)) == aside
 
 
-def test_those_of_a_run_that_was_killed_are_replaced(here: Path) -> None:
+def test_those_of_somebody_else_are_kept_after_a_run_of_some_or_a_killed_one(here: Path) -> None:
     (here / "out").mkdir()
-    name = next(path.name for path in (here / "rainy").iterdir())
-    (here / "out" / name).write_bytes(b"written before its row")
+    names = sorted(path.name for path in (here / "rainy").iterdir())
+    for name in names:
+        (here / "out" / name).write_bytes(b"dear to somebody")
+    assert run(["rainy", "out", "--limit", "1", *MODEL]) == 0
     with lease_of(Settings(_env_file=None), str(here / "out"), "killed") as lease:
         lease.abandon()
-    (held,) = (here / "var" / "leases").iterdir()
+    (held,) = (here / "var" / "leases").glob("*2.json")
     held.write_text(re.sub('"expires_at": [^,]+', '"expires_at": 0', held.read_text()))
     assert run(["rainy", "out", *MODEL]) == 0
-    assert outputs(here / "out")[name] != b"written before its row"
-    assert list(here.glob("out-old-*")) == []
+    kept = {path.name: path.read_bytes() for path in here.glob("out-old-*/*")}
+    assert kept == dict.fromkeys(names, b"dear to somebody")
+
+
+def test_only_those_of_somebody_else_are_kept(
+    here: Path, earlier: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = next(iter(earlier))
+    new = here / "rainy" / f"new-{name}"
+    new.write_bytes((here / "rainy" / name).read_bytes())
+    (here / "out" / new.name).write_bytes(b"dear to somebody")
+    assert run(["rainy", "out", "--redo", "stale"]) == 0
+    (aside,) = here.glob("out-old-*")
+    assert outputs(aside) == {new.name: b"dear to somebody"}
+    line = f"4 files in {here / 'out'} will be replaced; 1 of them, which no run has recorded, are kept in {aside}"
+    assert line in capsys.readouterr().err
 
 
 def test_originals_are_not_replaced_when_the_places_are_swapped(

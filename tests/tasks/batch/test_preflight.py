@@ -62,6 +62,16 @@ def test_a_link_in_the_source_that_leads_into_the_destination_is_refused(world: 
     assert world.derain(exclude=("again/",)).counts.derained == 1
 
 
+@pytest.mark.parametrize("inside", ["", "/day"], ids=["at", "below"])
+def test_a_manifest_of_photographs_at_or_above_the_destination_is_refused(world: World, inside: str) -> None:
+    world.put("x.png", changed_photo(1))
+    manifest = world.root / "list.csv"
+    manifest.write_text(f"key,etag,size,base\nx.png,1,100,{world.source}\n")
+    with pytest.raises(PreflightFailed, match="lie inside one another"):
+        world.derain(source=str(manifest), destination=f"{world.source}{inside}")
+    assert (world.source / "x.png").read_bytes() == changed_photo(1)
+
+
 @pytest.mark.parametrize(
     ("free", "reported"),
     [

@@ -206,6 +206,21 @@ def test_a_link_in_the_destination_that_leads_into_the_source_replaces_no_photog
     assert not (world.destination / "b" / "x.png").is_symlink()
 
 
+def test_links_of_source_and_destination_to_one_folder_replace_no_photograph(
+    world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "x.png").write_bytes(PNG)
+    world.put("y.png", PNG)
+    for folder in (world.source, world.destination):
+        folder.mkdir(exist_ok=True)
+        (folder / "day").symlink_to(tmp_path / "disk")
+    summary = world.derain()
+    assert (summary.counts.derained, summary.counts.rejected) == (1, 1)
+    assert "are links to one folder: remove that of the destination" in str(world.reasons()["day/x.png"])
+    assert (tmp_path / "disk" / "x.png").read_bytes() == PNG
+
+
 def test_a_name_too_long_for_an_output_is_a_row(world: World) -> None:
     """A valid key in a bucket may be too long for a file name, especially with a new suffix."""
     longest = "x" * 251 + ".jpg"

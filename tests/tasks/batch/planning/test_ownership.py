@@ -118,6 +118,19 @@ def test_a_run_with_source_and_destination_swapped_replaces_no_photograph(world:
     assert swapped.counts.derained == 2
 
 
+@pytest.mark.parametrize("inner", [True, False], ids=["one folder deeper", "one folder higher"])
+def test_swapped_places_one_folder_away_replace_no_photograph_either(world: World, inner: bool) -> None:
+    world.put("day/a.png", changed_photo(1))
+    source, destination = world.source, world.destination
+    if not inner:
+        source, destination = source / "day", destination / "day"
+    world.derain(source=str(source), destination=str(destination))
+    places = (world.destination, world.source) if not inner else (destination / "day", source / "day")
+    with pytest.raises(PreflightFailed, match=r"day/a\.png is an image that was derained from there"):
+        world.derain(source=str(places[0]), destination=str(places[1]))
+    assert outputs(world.source) == {"day/a.png": changed_photo(1)}
+
+
 def test_outputs_that_were_derained_once_more_are_made_again(world: World) -> None:
     world.put_photos(2)
     world.derain()
