@@ -111,6 +111,19 @@ def test_no_more_is_sent_once_as_many_shards_as_a_wave_brought_no_rows() -> None
     assert "send g" not in stage.happened
 
 
+def test_shards_whose_items_alone_are_at_fault_end_nothing() -> None:
+    deleted = result_of(unfinished=2, of_one_object=True)
+    tally = run(Letters("abcdefg"), dict.fromkeys("abcdef", deleted))
+    assert (tally.done, tally.unfinished_count, tally.has_ended_early) == (1, 12, False)
+
+
+def test_shards_at_fault_between_those_of_deleted_items_end_the_run() -> None:
+    stage, deleted = Letters("abcdefghij"), result_of(unfinished=1, of_one_object=True)
+    fails = dict.fromkeys("abcdefghij", deleted) | dict.fromkeys("bd", result_of(unfinished=1))
+    tally = run(stage, fails)
+    assert (tally.recorded, tally.unfinished_count, tally.has_ended_early) == (0, 4, True)
+
+
 def test_one_shard_without_rows_ends_nothing() -> None:
     tally = run(Letters("abcde"), {"a": result_of(unfinished=1)})
     assert (tally.done, tally.unfinished_count, tally.has_ended_early) == (4, 1, False)
