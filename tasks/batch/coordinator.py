@@ -17,6 +17,7 @@ from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding, probe_name_folding
 from tasks.batch.observing import FlowObserver, RunObserver
 from tasks.batch.planning.collisions import COLLISION, record_collisions
+from tasks.batch.planning.known_outputs import list_outputs
 from tasks.batch.planning.originals import refuse_originals
 from tasks.batch.planning.plan import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.planning.rivals import refuse_contested
@@ -67,11 +68,14 @@ def make_plan(
     ------
     PreflightFailed
         If no image of the source matches the globs, or an output belongs to another image or would replace one.
+    AccessDenied, StorageError
+        If source or destination cannot be listed, or a folder of the destination that holds outputs.
     """
     wanted = _plan_request(prepared, request, folding or NameFolding())
     left_out, destination = LeftOut(), prepared.scope.destination
     listing = prepared.source.refs(wanted.selection.rules(left_out, barred=destination))
-    found = plan(wanted, catalog, listing, open_location(destination).list(), left_out)
+    outputs = list_outputs(catalog, destination, wanted.folding)
+    found = plan(wanted, catalog, listing, outputs, left_out)
     try:
         if found.counts.listed == 0:
             raise PreflightFailed(
