@@ -142,6 +142,8 @@ def derain_pending(
     ------
     LeaseHeld
         If another run is working on the destination.
+    LeaseLost
+        If another run has taken over the destination before the work begins.
     ModelFileInvalid
         If there is work and the model cannot be used.
     """
@@ -157,6 +159,7 @@ def derain_pending(
         observer.planned(found, lease.follows_death)
         stage = _stage(settings, prepared, request, found, catalog) if _has_work(found) else None
         if stage and found.collisions:
+            lease.check()
             record_collisions(found.collisions, stage.job, catalog)
         clock = RunClock({"planning": time.monotonic() - started})
         tally = _derain(settings, stage, found.counts, lease, observer)
