@@ -151,7 +151,7 @@ class _StageRun(Generic[Item, Row]):
         if not self._returned:
             self._waiting_since = time.monotonic()
         self._returned.append(finished)
-        if finished.result.records or finished.result.left:
+        if finished.result.records:
             self._shards_without_rows = 0
         elif not all(item.of_one_object for item in finished.result.unfinished):
             self._shards_without_rows += 1
