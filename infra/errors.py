@@ -76,12 +76,20 @@ class ObjectStillChanging(StorageError):
     """The object repeatedly did not have the size that was listed: storage works, but the object keeps changing."""
 
 
+class ObjectUnreadable(StorageError):
+    """The object is listed but cannot be returned: the key that encrypts it is disabled, or unknown here."""
+
+
 class ObjectNotFound(UserError):
     """The object, bucket or folder does not exist. The message names it."""
 
 
 class AccessDenied(UserError):
     """Credentials are missing or were refused. The message names the URL and the way out."""
+
+
+class CredentialsRefused(AccessDenied):
+    """The credentials themselves are missing, unknown or expired, so no other object can be accessed either."""
 
 
 STORAGE_ERRORS = (TransientError, ObjectNotFound, AccessDenied)

@@ -1,7 +1,7 @@
 """Recursive listing of a folder in key order, with only the names of one branch in memory: see `FolderWalk`.
 
 Links to folders are followed, but not in circles. A sub-folder that cannot be read is logged and counted, and the
-rest of the source is still listed.
+rest is still listed, unless the rules need that folder.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from infra.storage.listing import (
     VANISHED,
     ListingRules,
 )
-from infra.storage.local_errors import translate_errors
+from infra.storage.local_errors import CHECK_MODE, translate_errors
 from infra.storage.stray_bytes import path_of, text_of
 from infra.storage.temporary_files import is_temporary
 
@@ -71,7 +71,7 @@ class FolderWalk:
     root : str
         Absolute path of the folder.
     rules : ListingRules
-        Names the folders that are not entered, and counts them.
+        Names the folders that are not entered, and those without which the listing fails; counts what is left out.
     policy : RetryPolicy
         Limits how long a folder that cannot be read is retried.
     """
@@ -89,7 +89,7 @@ class FolderWalk:
         Raises
         ------
         ObjectNotFound, AccessDenied, StorageError
-            If the root cannot be read.
+            If the root cannot be read, or a folder that the rules need.
         LinkIntoDestination
             If a link leads to or into the barred folder.
         """
@@ -127,6 +127,8 @@ class FolderWalk:
         except ObjectNotFound as error:
             return self._not_entered(VANISHED, error)
         except (AccessDenied, KeyRefused, StorageError) as error:
+            if self._rules.needed(key):
+                raise
             return self._not_entered(UNREADABLE, error)
         self._refuse_if_barred(branch)
         if any(branch.identity == above.identity for above in branches):
@@ -164,6 +166,9 @@ class FolderWalk:
         try:
             found = os.stat(path)
         except OSError as error:
+            if isinstance(error, PermissionError) and self._rules.needed(branch.prefix):
+                # The folder lets its names be read, but not its files.
+                raise AccessDenied(f"{printable(branch.path)}: {error.strerror}; {CHECK_MODE}") from error
             self._record_unreadable(path, error, is_link=name in branch.links)
             return
         if stat.S_ISREG(found.st_mode):

@@ -55,6 +55,10 @@ def _check_folders(folder: str) -> None:
     return None
 
 
+def _need_none(folder: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class ListingRules:
     """Rules for what a listing leaves out, and the counts of what it left out.
@@ -68,8 +72,12 @@ class ListingRules:
         A bucket has no folders: all its keys are listed, and the selection leaves out the same ones.
     barred : str or None
         Absolute path of a folder that no link may lead to.
+    needed : callable
+        Takes the key of a folder that cannot be read, which ends with a slash, and returns whether the listing is
+        misleading without it. The listing then fails; by default, the folder is left out.
     """
 
     left_out: LeftOut = field(default_factory=LeftOut)
     closed: Callable[[str], str | None] = _check_folders
     barred: str | None = None
+    needed: Callable[[str], bool] = _need_none

@@ -11,6 +11,8 @@ from infra.errors import AccessDenied, KeyRefused, ObjectNotFound, TransientErro
 T = TypeVar("T")
 
 REFUSALS = {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.EEXIST}
+CHECK_MODE = "check the owner and the mode of the folder"
+"""Way out if the operating system denies access."""
 
 
 def translate_errors(action: Callable[[], T], url: str) -> T:
@@ -35,7 +37,7 @@ def translate_errors(action: Callable[[], T], url: str) -> T:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ObjectNotFound(f"{url}: {error.strerror}") from error
     except PermissionError as error:
-        raise AccessDenied(f"{url}: {error.strerror}; check the owner and the mode of the folder") from error
+        raise AccessDenied(f"{url}: {error.strerror}; {CHECK_MODE}") from error
     except UnicodeEncodeError as error:
         raise KeyRefused(f"{url!r} is not a valid file name") from error
     except OSError as error:

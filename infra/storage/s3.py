@@ -21,6 +21,7 @@ from s3fs import S3FileSystem
 
 from infra.errors import (
     AccessDenied,
+    CredentialsRefused,
     ExclusiveWritesMissing,
     ObjectChanged,
     ObjectNotFound,
@@ -260,7 +261,7 @@ def _options(url: str) -> dict[str, Any]:
     try:
         return s3_options()
     except AccessDenied as error:
-        raise AccessDenied(f"{url}: {error}") from None
+        raise CredentialsRefused(f"{url}: {error}") from None
     except UrlRefused as error:  # the endpoint
         raise StorageError(f"{url}: {error}") from None
 

@@ -28,9 +28,11 @@ from fsspec.exceptions import FSTimeoutError
 
 from infra.errors import (
     AccessDenied,
+    CredentialsRefused,
     KeyRefused,
     ObjectArchived,
     ObjectNotFound,
+    ObjectUnreadable,
     RequestUnsupported,
     StorageError,
     TransientError,
@@ -74,6 +76,13 @@ DENIED_CODES = {
     "", "401", "403",  # the answer to a HEAD has no error code
 }  # fmt: skip
 """Codes about rights or credentials; servers also use 403 for other reasons: a quota, an archive, a clock."""
+CREDENTIAL_CODES = {
+    "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken",
+    "NotSignedUp", "TokenRefreshRequired", "UnrecognizedClientException",
+}  # fmt: skip
+"""Those among `DENIED_CODES` that concern the credentials, whatever the object."""
+KMS = "KMS."
+"""Beginning of the codes with which a store passes on the answer of its key service."""
 CLOCK_CODES = {"RequestTimeTooSkewed", "RequestInTheFuture"}
 UNSUPPORTED_CODES = {"NotImplemented", "NotSupported", "UnsupportedOperation", "MethodNotAllowed"}
 CONDITION_CODES = UNSUPPORTED_CODES | {"InvalidArgument", "InvalidRequest"}
@@ -100,7 +109,7 @@ def translate_errors(action: Callable[[], T], url: str) -> T:
         If the error is permanent, or unknown.
     RequestUnsupported
         If the store does not support the request.
-    ObjectNotFound, ObjectArchived, AccessDenied, KeyRefused
+    ObjectNotFound, ObjectArchived, ObjectUnreadable, AccessDenied, CredentialsRefused, KeyRefused
         Where these apply.
     """
     try:
@@ -112,7 +121,7 @@ def translate_errors(action: Callable[[], T], url: str) -> T:
     except TRANSIENT_ERRORS as error:
         raise TransientError(_interruption(error)) from error
     except DENIED_ERRORS as error:
-        raise AccessDenied(f"{url}: {one_line(error)}; {WAY_OUT}") from error
+        raise CredentialsRefused(f"{url}: {one_line(error)}; {WAY_OUT}") from error
     except ParamValidationError as error:
         raise _invalid(error, url) from error
     except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
@@ -151,19 +160,28 @@ def _meaning(error: ClientError, url: str) -> Exception:
         )
     if code == "InvalidObjectState":
         return ObjectArchived()
-    if code in TRANSIENT_CODES or status >= 500 or status in TRANSIENT_STATUS:
+    if code.removeprefix(KMS) in TRANSIENT_CODES or status >= 500 or status in TRANSIENT_STATUS:
         return TransientError(f"{code or status} from the server")
     if code in BUCKET_CODES:
         return ObjectNotFound(f"{url}: there is no such bucket")
     if status == 404:
         return ObjectNotFound(f"{url} does not exist")
     if code in DENIED_CODES and status in (400, 401, 403):
-        return AccessDenied(f"{url}: access denied ({code or status}); check the rights, or {WAY_OUT}")
+        kind = CredentialsRefused if code in CREDENTIAL_CODES else AccessDenied
+        return kind(f"{url}: access denied ({code or status}); check the rights, or {WAY_OUT}")
+    if _is_unreadable(error):
+        return ObjectUnreadable(f"{url}: {one_line(error)}; check the key that encrypts it, or leave it out")
     if code in KEY_CODES:
         return KeyRefused(f"{url} cannot be an object: {code}")
     if status in (301, 302, 307):
         return StorageError(f"{url}: the bucket is in another region or at another endpoint ({code})")
     return StorageError(f"{url}: {one_line(error)}")
+
+
+def _is_unreadable(error: ClientError) -> bool:
+    """Return whether a read was refused because of the object's encryption, with KMS or a key of its own."""
+    code = _code(error)
+    return error.operation_name == "GetObject" and (code.startswith(KMS) or code == "InvalidRequest")
 
 
 def _code(error: ClientError) -> str:

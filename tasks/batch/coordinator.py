@@ -17,6 +17,7 @@ from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding, probe_name_folding
 from tasks.batch.observing import FlowObserver, RunObserver
 from tasks.batch.planning.collisions import COLLISION, record_collisions
+from tasks.batch.planning.known_outputs import list_outputs
 from tasks.batch.planning.originals import refuse_originals
 from tasks.batch.planning.plan import Plan, PlanCounts, PlanRequest, Redo, plan
 from tasks.batch.planning.rivals import refuse_contested
@@ -67,11 +68,14 @@ def make_plan(
     ------
     PreflightFailed
         If no image of the source matches the globs, or an output belongs to another image or would replace one.
+    AccessDenied, StorageError
+        If source or destination cannot be listed, or a folder of the destination that holds outputs.
     """
     wanted = _plan_request(prepared, request, folding or NameFolding())
     left_out, destination = LeftOut(), prepared.scope.destination
     listing = prepared.source.refs(wanted.selection.rules(left_out, barred=destination))
-    found = plan(wanted, catalog, listing, open_location(destination).list(), left_out)
+    outputs = list_outputs(catalog, destination, wanted.folding)
+    found = plan(wanted, catalog, listing, outputs, left_out)
     try:
         if found.counts.listed == 0:
             raise PreflightFailed(
@@ -138,6 +142,8 @@ def derain_pending(
     ------
     LeaseHeld
         If another run is working on the destination.
+    LeaseLost
+        If another run has taken over the destination before the work begins.
     ModelFileInvalid
         If there is work and the model cannot be used.
     """
@@ -153,6 +159,7 @@ def derain_pending(
         observer.planned(found, lease.follows_death)
         stage = _stage(settings, prepared, request, found, catalog) if _has_work(found) else None
         if stage and found.collisions:
+            lease.check()
             record_collisions(found.collisions, stage.job, catalog)
         clock = RunClock({"planning": time.monotonic() - started})
         tally = _derain(settings, stage, found.counts, lease, observer)

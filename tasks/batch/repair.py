@@ -13,8 +13,8 @@ from infra.errors import STORAGE_ERRORS
 from infra.records import DERAINED
 from infra.settings import Settings
 from infra.storage.lease import held_leases, lease_location
-from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding
+from tasks.batch.planning.known_outputs import list_outputs
 from tasks.batch.planning.output_listing import output_urls, read_listing
 from tasks.batch.planning.ref_frames import output_frames
 from tasks.media.key_hashes import find, hash_texts
@@ -98,9 +98,8 @@ def _unrecorded(catalog: Catalog) -> Iterator[Unrecorded]:
         {name for batch in batches for name in batch["destination"].unique().to_pylist()}
     ):
         try:
-            listing = read_listing(
-                destination, output_frames(open_location(destination).list()), NameFolding()
-            )
+            outputs = list_outputs(catalog, destination, NameFolding())
+            listing = read_listing(destination, output_frames(outputs), NameFolding())
         except STORAGE_ERRORS as error:
             yield Unrecorded(destination, 0, str(error))
             continue

@@ -11,8 +11,8 @@ from infra.catalog.delta.conditions import all_of, quoted
 from infra.catalog.delta.schema import VERSION
 from infra.catalog.derained import Catalog, in_scope
 from infra.records import Scope
-from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding
+from tasks.batch.planning.known_outputs import list_outputs
 from tasks.batch.planning.output_listing import INTACT, output_urls, read_listing
 from tasks.batch.planning.ref_frames import output_frames
 from tasks.media.key_hashes import hash_texts
@@ -93,11 +93,12 @@ def find_loss(catalog: Catalog, scope: Scope, recorded: Recorded, folding: NameF
     Raises
     ------
     TransientError, AccessDenied
-        If the catalog or the destination cannot be read.
+        If the catalog or the destination cannot be read, or a folder there that holds outputs.
     """
     if not recorded.images:
         return Loss()
-    listing = read_listing(scope.destination, output_frames(open_location(scope.destination).list()), folding)
+    outputs = list_outputs(catalog, scope.destination, folding)
+    listing = read_listing(scope.destination, output_frames(outputs), folding)
     rows, missing = 0, 0
     examples: list[str] = []
     for batch in catalog.scan(_COLUMNS, all_of(in_scope(scope), recorded.where)):

@@ -55,7 +55,8 @@ def run_stage(
     """Process all shards of a stage and record their rows.
 
     The run ends early if storage or workers fail: a whole wave of shards without rows, workers that hang, or a
-    failed commit. Results that have returned by then are recorded.
+    failed commit. Results that have returned by then are recorded. Shards of which each item failed for a reason of
+    its own, such as deleted images, do not count: they would hide all later shards in every run.
 
     Parameters
     ----------
@@ -150,8 +151,10 @@ class _StageRun(Generic[Item, Row]):
         if not self._returned:
             self._waiting_since = time.monotonic()
         self._returned.append(finished)
-        has_rows = finished.result.records or finished.result.left
-        self._shards_without_rows = 0 if has_rows else self._shards_without_rows + 1
+        if finished.result.records:
+            self._shards_without_rows = 0
+        elif not all(item.of_one_object for item in finished.result.unfinished):
+            self._shards_without_rows += 1
         self._shown.add(finished.result, self._stage.outcome)
         self._listener(self._shown)
 

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from infra.errors import (
     STORAGE_ERRORS,
     AccessDenied,
+    CredentialsRefused,
     ItemRejected,
     KeyRefused,
     ObjectNotFound,
     ObjectStillChanging,
+    ObjectUnreadable,
 )
 from infra.failpoints import failpoint
 from infra.records import ImageRef
@@ -31,10 +33,10 @@ from tasks.workers.unfinished import Unfinished, unforeseen
 SHARD_SECONDS = 4.0
 """Seconds after which a worker starts no more images of a shard, so that finished ones are recorded soon."""
 FAULTS_IN_A_ROW = 3
-"""After this many consecutive storage failures, the rest of the shard is left pending without an attempt."""
-OF_ONE_OBJECT = (ObjectNotFound, AccessDenied, ObjectStillChanging)
-"""Permanent failures that concern one object only. If they counted, three such images would block their shard in
-every run."""
+"""After this many consecutive storage failures, no more of the shard is begun unless what was begun succeeds."""
+OF_ONE_OBJECT = (ObjectNotFound, AccessDenied, ObjectStillChanging, ObjectUnreadable)
+"""Permanent failures that concern one object only, see `is_of_one_object`. If they counted, a few such images would
+block all images after them in every run."""
 UNREADABLE = (*STORAGE_ERRORS, ItemRejected, KeyRefused)
 """Errors for which an image is left out when it is read again for a page."""
 
@@ -72,12 +74,17 @@ class FailureStreak:
 
     def count(self, error: Exception) -> None:
         """Count a failure, unless it concerns that object only."""
-        if not isinstance(error, OF_ONE_OBJECT):
+        if not is_of_one_object(error):
             self.length += 1
 
     def end(self) -> None:
         """Reset the count after a success."""
         self.length = 0
+
+
+def is_of_one_object(error: Exception) -> bool:
+    """Return whether a failure of storage says nothing about other objects."""
+    return isinstance(error, OF_ONE_OBJECT) and not isinstance(error, CredentialsRefused)
 
 
 _Fetched = tuple[bytes, Picture | None]
@@ -121,9 +128,8 @@ class Reading:
         """Yield the images that can be fetched and decoded; the others are rejected or left pending."""
         with ThreadPoolExecutor(self._ahead.threads) as readers:
             for ref, fetching in self._fetch_ahead(readers, refs):
-                if self._is_systemic:
-                    fetching.cancel()
-                    self.unfinished.append(Unfinished(ref.key, "not tried after repeated storage failures"))
+                if self._is_given_up(fetching):
+                    self._leave_untried(ref)
                     continue
                 try:
                     with self.clock.phase(Phase.AWAIT_FETCH):
@@ -143,7 +149,7 @@ class Reading:
         try:
             is_same = self.medium.fetch(ref) == data
         except KeyRefused as error:  # replaced by a folder since the first fetch
-            self.unfinished.append(Unfinished(ref.key, str(error)))
+            self.unfinished.append(Unfinished(ref.key, str(error), of_one_object=True))
             return
         except Exception as error:  # noqa: BLE001 - see unforeseen
             self._fetch_failed(ref, error)
@@ -155,7 +161,8 @@ class Reading:
 
     def fault(self, ref: ImageRef, error: Exception, failures: FailureStreak) -> None:
         """Leave an image pending after a storage failure, and count the failure with the fetches or the puts."""
-        self.unfinished.append(Unfinished(ref.key, str(error)))
+        of_one_object = failures is self.fetches and is_of_one_object(error)
+        self.unfinished.append(Unfinished(ref.key, str(error), of_one_object))
         failures.count(error)
 
     def unforeseen(self, ref: ImageRef, error: Exception) -> None:
@@ -177,16 +184,35 @@ class Reading:
     def _is_systemic(self) -> bool:
         return self.fetches.is_long or self.puts.is_long
 
+    def _is_given_up(self, fetching: Future[_Fetched]) -> bool:
+        """Return whether to leave an image out after repeated failures.
+
+        A fetch that has begun is still used if only fetches failed: it may show that storage works. If puts failed,
+        another image would only wait for the same time-outs.
+        """
+        return self._is_systemic and (fetching.cancel() or self.puts.is_long)
+
+    def _leave_untried(self, ref: ImageRef) -> None:
+        self.unfinished.append(Unfinished(ref.key, "not tried after repeated storage failures"))
+
     def _fetch_ahead(
         self, readers: ThreadPoolExecutor, refs: tuple[ImageRef, ...]
     ) -> Iterator[tuple[ImageRef, Future[_Fetched]]]:
-        """Yield each image with the future of its bytes, prefetching a few images, until the time is up."""
+        """Yield each image with the future of its bytes, prefetching a few images, until the time is up.
+
+        After repeated failures, an image is begun only if one that was begun before succeeds.
+        """
         until = time.monotonic() + self._seconds
         ahead: deque[tuple[ImageRef, Future[_Fetched]]] = deque()
         for number, ref in enumerate(refs):
             if number and time.monotonic() > until and not self._is_systemic:
                 self.left = len(refs) - number
                 break
+            while self._is_systemic and ahead:
+                yield ahead.popleft()
+            if self._is_systemic:
+                self._leave_untried(ref)
+                continue
             ahead.append((ref, readers.submit(self._fetch, ref)))
             if len(ahead) > self._ahead.images:
                 yield ahead.popleft()

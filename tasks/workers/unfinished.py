@@ -16,6 +16,8 @@ class Unfinished:
 
     key: str
     reason: str
+    of_one_object: bool = False
+    """Whether the failure says nothing about other items: the object was deleted, for example."""
 
 
 def unforeseen(key: str, error: Exception) -> Unfinished:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from infra.errors import AccessDenied, RetryPolicy
+from infra.errors import AccessDenied, RetryPolicy, StorageError
 from infra.storage.folder_walk import FolderWalk, LinkIntoDestination
 from infra.storage.listing import LeftOut, ListingRules
 from infra.storage.temporary_files import temporary_name
+from tests.support.failing_calls import failing_at
 
 QUICK = RetryPolicy(budget_seconds=0.1, first_wait=0.001, longest_wait=0.01)
 
@@ -28,15 +29,6 @@ def source(tmp_path: Path) -> Path:
 
 def keys(source: Path, rules: ListingRules) -> list[str]:
     return [ref.key for ref in FolderWalk(str(source), rules, QUICK).refs()]
-
-
-def failing_at(name: str, code: int, real: Callable[..., object]) -> Callable[..., object]:
-    def action(path: object, *arguments: object, **named: object) -> object:
-        if os.path.basename(str(path)) == name:
-            raise OSError(code, os.strerror(code), path)
-        return real(path, *arguments, **named)
-
-    return action
 
 
 FAULTS = [
@@ -64,6 +56,25 @@ def test_a_sub_folder_that_cannot_be_read_is_a_warning_and_a_count(
     assert keys(source, ListingRules(left_out)) == ["a/1", "c/3"]
     assert left_out.folders == {reason: 1}
     assert f"{source / 'bad'}" in caplog.text
+
+
+@pytest.mark.parametrize(("code", "kind"), [(errno.EACCES, AccessDenied), (errno.EIO, StorageError)])
+@pytest.mark.parametrize("call", ["scandir", "stat"])
+def test_a_sub_folder_that_is_needed_and_cannot_be_read_is_an_error(
+    source: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int, kind: type[Exception]
+) -> None:
+    monkeypatch.setattr(os, call, failing_at("bad", code, getattr(os, call)))
+    with pytest.raises(kind, match=f"^{source / 'bad'}: "):
+        keys(source, ListingRules(needed=lambda key: key == "bad/"))
+    assert keys(source, ListingRules(needed=lambda key: key != "bad/")) == ["a/1", "c/3"]
+
+
+def test_a_needed_folder_whose_files_cannot_be_looked_at_is_an_error(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "stat", failing_at("2", errno.EACCES, os.stat))
+    with pytest.raises(AccessDenied, match=f"^{source / 'bad'}: .*check the owner and the mode"):
+        keys(source, ListingRules(needed=lambda key: key == "bad/"))
 
 
 def test_a_root_that_cannot_be_read_is_an_error(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,10 @@ import pytest
 
 from infra.errors import (
     AccessDenied,
+    CredentialsRefused,
     ExclusiveWritesMissing,
     ObjectArchived,
+    ObjectUnreadable,
     RenamingMissing,
     RequestUnsupported,
     RetryPolicy,
@@ -133,6 +135,41 @@ def test_a_refusal_about_rights_advises_on_rights(odd: tuple[OddS3, str], code: 
     server.oddity = refusing_all("403 Forbidden", code)
     with pytest.raises(AccessDenied, match=rf"{code}\); check the rights"):
         open_location(bucket).fetch("x")
+
+
+@pytest.mark.parametrize("code", ["InvalidAccessKeyId", "ExpiredToken", "InvalidToken"])
+def test_credentials_that_are_refused_are_not_taken_for_rights_on_an_object(
+    odd: tuple[OddS3, str], code: str
+) -> None:
+    server, bucket = odd
+    server.oddity = refusing_all("403 Forbidden", code)
+    with pytest.raises(CredentialsRefused, match=rf"{code}\); check the rights"):
+        open_location(bucket).fetch("x")
+
+
+@pytest.mark.parametrize("code", ["KMS.DisabledException", "KMS.NotFoundException", "InvalidRequest"])
+def test_an_object_whose_key_cannot_be_used_is_unreadable_at_once(odd: tuple[OddS3, str], code: str) -> None:
+    server, bucket = odd
+    server.oddity = refusing_reads("400 Bad Request", code)
+    with pytest.raises(ObjectUnreadable, match=rf"^{bucket}/x: .*{code}.*check the key that encrypts it"):
+        S3Location(bucket, QUICK).fetch("x", 1)
+    assert len(server.requests) == 1
+
+
+def test_a_key_that_cannot_be_used_for_a_write_is_no_fault_of_an_object(odd: tuple[OddS3, str]) -> None:
+    server, bucket = odd
+    server.oddity = refusing_all("400 Bad Request", "KMS.DisabledException")
+    with pytest.raises(StorageError, match=r"KMS\.DisabledException") as reported:
+        S3Location(bucket, QUICK).put("x", b"1")
+    assert not isinstance(reported.value, ObjectUnreadable)
+
+
+def test_a_throttled_key_service_is_asked_again(odd: tuple[OddS3, str]) -> None:
+    server, bucket = odd
+    open_location(bucket).put("x", b"1")
+    refuse, refusals = refusing_reads("400 Bad Request", "KMS.ThrottlingException"), iter(range(2))
+    server.oddity = lambda request: refuse(request) if next(refusals, None) is not None else None
+    assert S3Location(bucket, QUICK).fetch("x", 1) == b"1"
 
 
 def test_an_object_in_an_archive_is_rejected_at_once(odd: tuple[OddS3, str]) -> None:

@@ -93,6 +93,6 @@ def death() -> KilledWorker:
     return KilledWorker("task", None, 2)
 
 
-def result_of(*records: Any, unfinished: int = 0) -> ShardResult:
-    left = tuple(Unfinished(f"left-{number}", "time-out") for number in range(unfinished))
+def result_of(*records: Any, unfinished: int = 0, of_one_object: bool = False) -> ShardResult:
+    left = tuple(Unfinished(f"left-{number}", "time-out", of_one_object) for number in range(unfinished))
     return ShardResult(tuple(records), left, 0.5)

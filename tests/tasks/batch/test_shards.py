@@ -10,14 +10,16 @@ import pytest
 from infra.errors import (
     ARCHIVED,
     AccessDenied,
+    CredentialsRefused,
     KeyRefused,
     ObjectArchived,
     ObjectNotFound,
     ObjectStillChanging,
+    ObjectUnreadable,
     StorageError,
 )
 from tasks.codec import ImageRejected
-from tasks.workers.reading import FAULTS_IN_A_ROW
+from tasks.workers.reading import FAULTS_IN_A_ROW, ReadAhead
 from tasks.workers.timing import IMAGE_PHASES, IN_BACKGROUND, Phase
 from tests.support.worlds.shards import Derain, Memory, left_of, rows_of
 
@@ -145,8 +147,17 @@ def test_after_faults_in_a_row_the_rest_is_left_untried(derain: Derain) -> None:
     left = left_of(result)
     assert list(left) == list(keys[2:])
     assert [left[key] for key in keys[2:5]] == [str(TIME_OUT)] * FAULTS_IN_A_ROW
-    assert {left[key] for key in keys[5:]} == {"not tried after repeated storage failures"}
+    begun = 5 + ReadAhead().images
+    assert {left[key] for key in keys[begun:]} == {"not tried after repeated storage failures"}
     assert sum(count for (what, _), count in memory.calls.items() if what == "decode") == 2
+
+
+def test_images_that_were_fetched_before_faults_in_a_row_show_that_storage_works(derain: Derain) -> None:
+    keys = "abcdefghijklmnop"
+    memory = Memory({("fetch", key, 1): TIME_OUT for key in keys[:FAULTS_IN_A_ROW]})
+    result = derain(keys, memory)
+    assert set(rows_of(result, "derained")) == set(keys[FAULTS_IN_A_ROW:])
+    assert set(left_of(result).values()) == {str(TIME_OUT)}
 
 
 def test_puts_that_fail_in_a_row_stop_the_shard_too(derain: Derain) -> None:
@@ -177,6 +188,7 @@ def test_fetches_that_fail_with_successes_between_stop_nothing(derain: Derain) -
         ("fetch", ObjectNotFound("gone")),
         ("fetch", AccessDenied("mode 000")),
         ("fetch", ObjectStillChanging("3 bytes instead of 4")),
+        ("fetch", ObjectUnreadable("KMS.DisabledException")),
         ("decode", MemoryError("no room")),
         ("put", AccessDenied("mode 000")),
     ],
@@ -186,6 +198,34 @@ def test_faults_of_single_images_say_nothing_of_the_next(derain: Derain, what: s
     result = derain(keys, Memory({(what, key, 1): error for key in keys[:6]}))
     assert set(rows_of(result, "derained")) == set("gh")
     assert set(left_of(result)) == set(keys[:6])
+
+
+@pytest.mark.parametrize("what", ["fetch", "put"])
+def test_credentials_that_expired_stop_the_shard(derain: Derain, what: str) -> None:
+    keys = "abcdefghijklmnop"
+    expired = CredentialsRefused("mem://in: access denied (ExpiredToken)")
+    result = derain(keys, Memory({(what, key, 1): expired for key in keys}))
+    assert set(left_of(result)) == set(keys)
+    assert "not tried after repeated storage failures" in left_of(result).values()
+
+
+@pytest.mark.parametrize(
+    ("what", "error", "of_one_object"),
+    [
+        ("fetch", ObjectNotFound("gone"), True),
+        ("fetch", AccessDenied("mode 000"), True),
+        ("fetch", ObjectUnreadable("KMS.DisabledException"), True),
+        ("fetch", CredentialsRefused("ExpiredToken"), False),
+        ("fetch", TIME_OUT, False),
+        ("decode", MemoryError("no room"), False),
+        ("put", AccessDenied("read-only"), False),
+    ],
+)
+def test_a_pending_image_says_whether_its_failure_is_of_that_object_alone(
+    derain: Derain, what: str, error: Exception, of_one_object: bool
+) -> None:
+    result = derain("abc", Memory({(what, "b", 1): error}))
+    assert [(image.key, image.of_one_object) for image in result.unfinished] == [("b", of_one_object)]
 
 
 def test_images_that_are_not_begun_in_time_are_left(derain: Derain, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,10 @@ from infra.storage.lease import LeaseHeld
 from infra.storage.name_folding import NameFolding
 from tasks.batch.summary import RunSummary
 from tasks.batch.verification import Loss, Recorded, find_loss
+from tests.support.failing_calls import deny_listing
 from tests.support.samples.records import SCOPE, record, rejected
 from tests.support.servers.dask_cluster import wait_until
-from tests.support.worlds.batch import PATIENCE, World
+from tests.support.worlds.batch import PATIENCE, World, changed_photo
 
 
 def after_commit(monkeypatch: pytest.MonkeyPatch, number: int, do: Callable[[], None]) -> None:
@@ -51,6 +52,20 @@ def test_a_destination_that_was_emptied_in_mid_run_is_said(
     again = world.derain()
     assert (again.state, again.counts.derained) == ("Completed", missing)
     assert sorted(world.outputs()) == keys
+
+
+def test_outputs_in_a_folder_that_cannot_be_listed_are_not_said_to_be_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.put("s/x.png", changed_photo(1))
+    with monkeypatch.context() as patch:
+        after_commit(patch, 1, lambda: deny_listing(patch, world.destination / "s"))
+        summary = world.derain()
+    assert (summary.state, summary.message, summary.counts.derained) == ("Completed", "", 1)
+    assert (
+        f"verifying the outputs could not be completed: {world.destination}/s: Permission denied"
+        in caplog.text
+    )
 
 
 def test_a_workspace_that_was_removed_in_mid_run_is_said(

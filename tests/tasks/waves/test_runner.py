@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from tasks.waves.stage import Finished, Outcome, Shard
 from tasks.waves.tally import Tally
 from tasks.workers.unfinished import Unfinished
 from tests.support.interrupts import InterruptedTwice
-from tests.support.samples.shards import JOB, Workers, death, result_of, shard_of
+from tests.support.samples.shards import JOB, Answer, Workers, death, result_of, shard_of
 
 
 @dataclass
@@ -109,6 +109,45 @@ def test_no_more_is_sent_once_as_many_shards_as_a_wave_brought_no_rows() -> None
     tally = run(stage, dict.fromkeys("abcdefg", result_of(unfinished=1)))
     assert (tally.recorded, tally.unfinished_count, tally.has_ended_early) == (0, 2, True)
     assert "send g" not in stage.happened
+
+
+class OneShard(Letters):
+    """A stage with all its items in one shard."""
+
+    def shards(self, workers: int) -> Iterator[Shard]:
+        yield shard_of(*self.keys)
+
+
+class Failing(Sending):
+    """Workers whose time is up once they have given up on the first item of a shard."""
+
+    def submit(self, function: Any, *arguments: Any) -> Any:
+        super().submit(function, *arguments)
+        (shard,) = arguments
+        return Answer(replace(result_of(unfinished=1), left=len(shard.items) - 1))
+
+
+def test_items_that_were_not_begun_in_time_do_not_hide_that_storage_fails() -> None:
+    stage = OneShard("abcdefgh")
+    tally = run_stage(stage, Lease(), Failing(stage.happened), Pace(2, 5.0), lambda tally: None)
+    assert (tally.unfinished_count, tally.has_ended_early) == (2, True)
+    assert [line for line in stage.happened if line.startswith("send")] == [
+        "send abcdefgh",
+        "send bcdefgh",
+    ]
+
+
+def test_shards_whose_items_alone_are_at_fault_end_nothing() -> None:
+    deleted = result_of(unfinished=2, of_one_object=True)
+    tally = run(Letters("abcdefg"), dict.fromkeys("abcdef", deleted))
+    assert (tally.done, tally.unfinished_count, tally.has_ended_early) == (1, 12, False)
+
+
+def test_shards_at_fault_between_those_of_deleted_items_end_the_run() -> None:
+    stage, deleted = Letters("abcdefghij"), result_of(unfinished=1, of_one_object=True)
+    fails = dict.fromkeys("abcdefghij", deleted) | dict.fromkeys("bd", result_of(unfinished=1))
+    tally = run(stage, fails)
+    assert (tally.recorded, tally.unfinished_count, tally.has_ended_early) == (0, 4, True)
 
 
 def test_one_shard_without_rows_ends_nothing() -> None:

@@ -6,6 +6,7 @@ import os
 import struct
 import unicodedata
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +191,17 @@ def test_a_key_in_a_manifest_that_is_not_a_file_is_a_row(world: World) -> None:
     assert (summary.counts.derained, summary.counts.rejected, summary.counts.pending) == (1, 5, 0)
     for name, kind in kinds.items():
         assert f"{name} is {kind}, not a file" in str(world.reasons()[name])
+
+
+def test_deleted_images_of_a_manifest_do_not_hide_those_after_them(new_world: Callable[..., World]) -> None:
+    world = new_world(shard_images=1, wave_shards=1)
+    world.put("z.png", PNG)
+    names = [*(f"deleted-{number}.png" for number in range(12)), "z.png"]
+    lines = [f"{name},etag,{len(PNG)}" for name in names]
+    manifest = world.put("manifest.csv", "\n".join(["key,etag,size", *lines]).encode())
+    summary = world.derain(source=str(manifest))
+    assert (summary.counts.derained, summary.counts.pending) == (1, 12)
+    assert world.outputs().keys() == {"z.png"}
 
 
 def test_a_link_in_the_destination_that_leads_into_the_source_replaces_no_photograph(world: World) -> None:

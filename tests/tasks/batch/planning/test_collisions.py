@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from infra.storage.lease import LeaseLost
 from infra.storage.name_folding import NameFolding, probe_name_folding
 from tasks.batch import coordinator
+from tasks.batch.observing import FlowObserver
 from tests.support.worlds.batch import World, changed_photo
 
 IGNORES_CASE = NameFolding(ignores_case=True)
@@ -47,6 +49,23 @@ def test_an_image_is_derained_once_nothing_collides_with_it(world: World, way_ou
     assert world.reasons()["a.png"] is None
     again = world.derain()
     assert (again.counts.derained, again.counts.rejected, again.counts.rejected_before) == (0, 0, {})
+
+
+@pytest.mark.usefixtures("no_case")
+def test_a_run_that_has_lost_its_lease_records_no_collision(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, key in enumerate(("A.png", "a.png")):
+        world.put(key, changed_photo(seed))
+
+    def take_over(*_: object) -> None:
+        (lease,) = (Path(world.settings.workspace) / "leases").rglob("*.json")
+        lease.unlink()
+
+    monkeypatch.setattr(FlowObserver, "planned", take_over)
+    with pytest.raises(LeaseLost):
+        world.derain()
+    assert (world.rows(), world.outputs()) == ([], {})
 
 
 @pytest.mark.usefixtures("no_case")
