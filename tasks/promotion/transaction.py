@@ -232,7 +232,7 @@ def _compared(
     """
     if candidate.model_file.digest == champion.model_file.digest:
         return Verdict((), (f"the same network as {champion.label}, the champion",)), None
-    small = too_small(manifest.pairs, settings.gates)
+    small = too_small(manifest, settings.gates)
     if small is not None:
         return Verdict((), (small,)), None
     known = recall(settings, champion, candidate, manifest)

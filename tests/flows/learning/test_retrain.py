@@ -50,6 +50,7 @@ def workspace(tracking_tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DERAIN_WORKERS", "1")
     monkeypatch.setenv("DERAIN_VALIDATION", str(write_validation(tmp_path / "validation")))
     monkeypatch.setenv("DERAIN_GATES__MIN_IMAGES", str(PAIRS))
+    monkeypatch.setenv("DERAIN_GATES__MIN_SCENES", str(PAIRS))
     monkeypatch.delenv("DERAIN_TRAINING", raising=False)
     shutil.copytree(tracking_tables, tmp_path / "workspace")
     write_pool(tmp_path / "workspace", rainy_crops(4, side=160))  # large enough for windows of streaks

@@ -43,7 +43,7 @@ PLACES = ("after-gates", "after-ledger", "after-previous", "after-champion", "af
 @pytest.fixture
 def better(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every challenger better, since the tests are about the consequences."""
-    verdict = Verdict((GATE,), ())
+    verdict = Verdict((GATE,), (), (GATE,))
     monkeypatch.setattr(promotion, "_compared", lambda *arguments: (verdict, None))
 
 
@@ -104,6 +104,14 @@ def test_too_small_a_set_decides_nothing(root: Path):
     refused = promote_challenger(settings, other, "one")
     assert (refused.decision, refused.gates, serving(settings)) == ("refused", (), "1")
     assert f"{PAIRS} pairs" in refused.reasons
+
+
+def test_a_set_of_too_few_scenes_decides_nothing(root: Path):
+    settings = settings_of(root, min_scenes=PAIRS + 1)
+    (_, other) = champions(settings, tiny(0), tiny(1))
+    refused = promote_challenger(settings, other, "one")
+    assert (refused.decision, refused.gates, serving(settings)) == ("refused", (), "1")
+    assert f"{PAIRS} scenes" in refused.reasons
 
 
 def test_a_changed_photograph_is_named_and_nothing_is_changed(root: Path, settings: Settings):
