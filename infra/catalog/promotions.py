@@ -113,6 +113,10 @@ class Ledger(WorkspaceTable):
         """Return the row that made the current champion."""
         return next((row for row in reversed(self.rows(model)) if row.is_move), None)
 
+    def identity(self, model: str) -> str:
+        """Return the run of the first row, which tells the ledger from other workspaces'; empty without rows."""
+        return next((row.run_id for row in self.rows(model)), "")
+
     def champion_on(self, model: str, when: datetime) -> str | None:
         """Return the version that was champion at a moment; None before the first row."""
         moves = [row for row in self.rows(model) if row.is_move and row.decided_at <= when]

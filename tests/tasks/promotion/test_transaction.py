@@ -17,14 +17,9 @@ from models.errors import ModelError
 from models.modelfile import ModelFile
 from tasks.media.manifests import ManifestInvalid
 from tasks.promotion import transaction as promotion
+from tasks.promotion.champion import PromotionFailed, open_transaction
 from tasks.promotion.gates import Verdict
-from tasks.promotion.transaction import (
-    PromotionFailed,
-    open_transaction,
-    promote_challenger,
-    promotion_line,
-    roll_back,
-)
+from tasks.promotion.transaction import promote_challenger, promotion_line, roll_back
 from tasks.resolved_model import resolve_model
 from tests.support.worlds.promotion import (
     PAIRS,
