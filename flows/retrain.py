@@ -35,14 +35,15 @@ def retrain(
     """Curate the pool, fine-tune a teacher on it, distil a student, evaluate it, and promote it if it is better.
 
     Each step is a separate flow. An interrupted retraining resumes; completed steps are skipped. If the pool is
-    empty, shows no rain, or has not changed since the last retraining, the run completes without training.
+    empty, shows no rain, or has not changed since the last retraining, the run completes without training. If the
+    fine-tuning is unstable, the student learns without that teacher.
 
     Args:
         preset: smoke (shows in minutes that everything works), cpu (hours on a few cores) or gpu.
         data: Folder with clean/ photographs and streaks/ or garg/ layers. Default: DERAIN_TRAINING or, for smoke,
             generated photographs.
         decisions: File of decisions (JSON or CSV, a path or URL) that a review page saved.
-        anew: Start another retraining even if one is incomplete, or if there is nothing new.
+        anew: Start another retraining, from another seed, even if one is incomplete, or if there is nothing new.
     """
     try:
         settings = flow_settings()
@@ -58,12 +59,19 @@ def retrain(
 
 def _run_steps(request: RetrainRequest, retraining: Retraining) -> None:
     run_step, sizes, data = retraining.run_step, sizes_of(request.preset), request.data
+    seed = retraining.record.seed
     run_step("curate", lambda: curate(decisions=request.decisions, limit=sizes.new_crops, return_state=True))
     teacher = run_step(
         "finetune",
         lambda: finetune(
-            preset=sizes.finetune, model=sizes.teacher, data=data, unlabelled=POOL, return_state=True
+            preset=sizes.finetune,
+            model=sizes.teacher,
+            data=data,
+            unlabelled=POOL,
+            seed=seed,
+            return_state=True,
         ),
+        is_optional=True,
     )
     student = run_step(
         "distill",
@@ -74,6 +82,7 @@ def _run_steps(request: RetrainRequest, retraining: Retraining) -> None:
             data=data,
             unlabelled=POOL,
             steps=sizes.distill_steps,
+            seed=seed,
             return_state=True,
         ),
     )

@@ -16,6 +16,8 @@ from prefect import Flow, State
 from prefect.states import Completed, Failed
 
 from flows import retrain as steps
+from flows.distill import distill
+from flows.finetune import finetune
 from flows.retrain import retrain
 from infra.catalog.promotions import Ledger
 from infra.catalog.pseudo_labels import PseudoLabels
@@ -23,6 +25,7 @@ from infra.failpoints import VARIABLE
 from infra.settings import read_settings
 from infra.tracking.registry import STUDENT, Registry
 from infra.tracking.server import TrackingServer
+from tasks.training.tracked import Unstable
 from tests.support.servers import forked
 from tests.support.worlds.batch import PATIENCE
 from tests.support.worlds.pools import rainy_crops, write_pool
@@ -125,7 +128,44 @@ def test_a_student_is_distilled_from_what_was_fine_tuned(workspace: Path, monkey
     assert tuple(asked) == NAMES
     assert asked["finetune"]["unlabelled"] == asked["distill"]["unlabelled"] == "pool"
     assert asked["distill"]["unlabelled_teacher"] == "models:/finetune/7"
+    assert asked["finetune"]["seed"] == asked["distill"]["seed"] == 1
     assert asked["evaluate"]["challenger"] == asked["promote"]["challenger"] == "models:/distill/7"
+
+
+def test_anew_trains_from_another_seed_and_an_unstable_teacher_is_left_out(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: dict[str, dict[str, Any]] = {}
+
+    def collapsed(*arguments: Any) -> None:
+        raise Unstable("collapse at step 3")
+
+    def seen(name: str) -> Callable[..., State[Any]]:
+        return lambda **parameters: asked.update({name: parameters}) or Completed(message=f"{name} done")
+
+    for name in NAMES:
+        monkeypatch.setattr(steps, name, seen(name))
+    monkeypatch.setattr("flows.finetune.prepare_finetuning", lambda *arguments: None)
+    monkeypatch.setattr("flows.finetune.finetune_on_rain", collapsed)
+    monkeypatch.setattr(steps, "finetune", without_server(finetune))
+    done = retrain.fn(preset="smoke", anew=True)
+    assert str(done.message).startswith("promote done")
+    assert asked["distill"]["unlabelled_teacher"] == ""
+    assert asked["distill"]["seed"] > 1
+
+
+def test_an_unstable_student_closes_the_retraining(workspace: Path, monkeypatch: pytest.MonkeyPatch):
+    def diverged(*arguments: Any) -> None:
+        raise Unstable("not finite: loss")
+
+    for name in NAMES:
+        monkeypatch.setattr(steps, name, lambda **parameters: Completed(message="done"))
+    monkeypatch.setattr("flows.distill.prepare_distillation", lambda *arguments: None)
+    monkeypatch.setattr("flows.distill.distil_student", diverged)
+    monkeypatch.setattr(steps, "distill", without_server(distill))
+    failed = retrain.fn(preset="smoke")
+    assert str(failed.message).startswith("distill: not finite: loss; the retraining is closed: --anew")
+    assert "nothing new to learn from" in str(retrain.fn(preset="smoke").message)
 
 
 def test_a_step_that_fails_is_named(workspace: Path, monkeypatch: pytest.MonkeyPatch):

@@ -163,6 +163,52 @@ def test_a_refused_promotion_is_an_end_too(settings: Settings):
         assert retraining.close().startswith("version 2 refused; results of all stages: ")
 
 
+UNSTABLE = Failed(name="Unstable", message="collapse at step 3")
+
+
+def test_an_unstable_training_is_done_without_if_it_is_optional(settings: Settings):
+    with open_retraining(settings, SMOKE, "run") as retraining:
+        step = retraining.run_step("finetune", lambda: UNSTABLE, is_optional=True)
+        assert (step.line, step.model) == ("collapse at step 3", "")
+    assert [each["name"] for each in records(settings)["open.json"]["stages"]] == ["finetune"]
+
+
+def test_an_unstable_training_does_not_keep_later_crops_from_being_learned(settings: Settings):
+    closed = r"distill: collapse at step 3; the retraining is closed: --anew trains from another seed"
+    with open_retraining(settings, SMOKE, "run") as retraining, pytest.raises(StepFailed, match=closed):
+        retraining.run_step("distill", lambda: UNSTABLE)
+    assert "open.json" not in records(settings)
+    with pytest.raises(NothingNew, match="--anew"):
+        Steps().run(settings)
+    write_pool(settings.workspace, rainy_crops(1), run_id="later")
+    later = Steps()
+    later.run(settings)
+    assert later.ran == list(NAMES)
+
+
+def test_only_anew_trains_from_another_seed(settings: Settings):
+    Steps().run(settings)
+    with pytest.raises(StepFailed):
+        Steps("distill").run(settings, RetrainRequest("smoke", "", None, anew=True))
+    unfinished = records(settings)["open.json"]
+    Steps().run(settings)  # resumes it
+    seeds = {name: each["seed"] for name, each in records(settings).items()}
+    assert sorted(seeds.values()) == sorted([1, unfinished["seed"]])
+    assert unfinished["seed"] != 1
+
+
+def test_a_record_of_an_earlier_version_is_resumed(settings: Settings):
+    with pytest.raises(StepFailed):
+        Steps("distill").run(settings)
+    path = Path(settings.workspace, "retrainings", "open.json")
+    written = json.loads(path.read_text())
+    del written["seed"]
+    path.write_text(json.dumps(written))
+    Steps().run(settings)
+    (record,) = records(settings).values()
+    assert record["seed"] == 1
+
+
 def test_the_second_of_two_concurrent_retrainings_is_refused(settings: Settings):
     with open_retraining(settings, SMOKE, "first"), pytest.raises(LeaseHeld, match="first"):
         Steps().run(settings, run_id="second")
