@@ -21,6 +21,7 @@ from flows.running.command_line import run
 from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
 from infra.settings import Settings
+from tasks.promotion.transaction import promoted_since, promotion_line
 from tasks.refusals import REFUSALS
 from tasks.retraining.presets import sizes_of
 from tasks.retraining.record import Retraining, open_retraining
@@ -49,7 +50,7 @@ def retrain(
         settings = flow_settings()
         request = prepare_retraining(settings, RetrainRequest(preset, data, decisions, anew))
         with open_retraining(settings, request, str(flow_run.id)) as retraining:
-            _run_steps(request, retraining)
+            _run_steps(settings, request, retraining)
             return Completed(message=retraining.close())
     except NothingNew as nothing:
         return Completed(message=str(nothing))
@@ -57,7 +58,7 @@ def retrain(
         return failed(str(error))
 
 
-def _run_steps(request: RetrainRequest, retraining: Retraining) -> None:
+def _run_steps(settings: Settings, request: RetrainRequest, retraining: Retraining) -> None:
     run_step, sizes, data = retraining.run_step, sizes_of(request.preset), request.data
     seed = retraining.record.seed
     run_step("curate", lambda: curate(decisions=request.decisions, limit=sizes.new_crops, return_state=True))
@@ -87,7 +88,18 @@ def _run_steps(request: RetrainRequest, retraining: Retraining) -> None:
         ),
     )
     run_step("evaluate", lambda: evaluate(challenger=student.model, return_state=True))
-    run_step("promote", lambda: promote(challenger=student.model, return_state=True))
+    run_step("promote", lambda: _promoted(settings, student.model, retraining))
+
+
+def _promoted(settings: Settings, challenger: str, retraining: Retraining) -> State[Any]:
+    """Promote a challenger, unless a killed run of this retraining did: compared with itself, it would be refused."""
+    try:
+        done = promoted_since(settings, challenger, retraining.record.begun, str(flow_run.id))
+    except REFUSALS as error:
+        return failed(str(error))
+    if done is not None:
+        return Completed(message=promotion_line(done), data=done)
+    return promote(challenger=challenger, return_state=True)
 
 
 def refuse(settings: Settings, **parameters: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from infra.catalog.promotions import Decision, Promotion
 from infra.records import WEIGHTS_FILE, model_label
@@ -64,6 +65,29 @@ def promote_challenger(
         row = transaction.row(decision, champion.version, candidate.version, verdict.line())
         row = replace(row, gates=verdict.gates, evaluation=table)
         return transaction.move(row) if verdict.is_better else transaction.write(row)
+
+
+def promoted_since(settings: Settings, challenger: str, since: datetime, run_id: str) -> Promotion | None:
+    """Return the row that promoted a version, if that was the last move and not before `since`; otherwise None.
+
+    A move that a killed run left unfinished is completed first.
+
+    Parameters
+    ----------
+    settings : Settings
+        Workspace and registry.
+    challenger : str
+        The version as `models:/derain-student/version`.
+    since : datetime
+        The earliest time of the decision.
+    run_id : str
+        Id of the run that asks.
+    """
+    with open_transaction(settings, run_id) as transaction:
+        last = transaction.ledger.last_move(STUDENT)
+    if last is None or last.decision != "promoted" or last.decided_at < since:
+        return None
+    return last if challenger == f"models:/{STUDENT}/{last.to_version}" else None
 
 
 def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:

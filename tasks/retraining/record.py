@@ -71,6 +71,11 @@ class Record:
     """The completed steps, under the key that existing records have."""
 
     @property
+    def begun(self) -> datetime:
+        """When it began."""
+        return datetime.fromisoformat(self.begun_at)
+
+    @property
     def request(self) -> tuple[str, str, str]:
         """The values of the request that must be equal for a retraining to be resumed."""
         return self.preset, self.data, self.decisions_sha256

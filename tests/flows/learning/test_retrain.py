@@ -25,11 +25,23 @@ from infra.failpoints import VARIABLE
 from infra.settings import read_settings
 from infra.tracking.registry import STUDENT, Registry
 from infra.tracking.server import TrackingServer
+from tasks.promotion import transaction as promotion
+from tasks.promotion.champion import open_transaction
+from tasks.promotion.gates import Verdict
 from tasks.training.tracked import Unstable
 from tests.support.servers import forked
 from tests.support.worlds.batch import PATIENCE
 from tests.support.worlds.pools import rainy_crops, write_pool
-from tests.support.worlds.promotion import PAIRS, write_validation
+from tests.support.worlds.promotion import (
+    PAIRS,
+    add,
+    decisions,
+    found,
+    serving,
+    with_strength,
+    write_validation,
+)
+from tests.support.worlds.promotion_driver import GATE
 from tests.support.worlds.rainy import write_training_folder
 
 NAMES = ("curate", "finetune", "distill", "evaluate", "promote")
@@ -40,8 +52,10 @@ PLACES = (
     "after-scalars",
     "after-photograph",
     "after-gates",
+    "after-ledger",
+    "after-champion",
 )
-"""Failpoints in curate, in finetune, between finetune and distill, and in distill, evaluate and promote."""
+"""Failpoints in curate, in finetune, between finetune and distill, in distill, in evaluate, and in promote."""
 
 
 @pytest.fixture
@@ -71,7 +85,13 @@ def retrain_to_the_end(place: str, token: str) -> None:
     os.environ[VARIABLE] = f"{place}:group:{token}"
     for name in NAMES:
         setattr(steps, name, without_server(getattr(steps, name)))
+    promotion._compared = better
     retrain.fn(preset="smoke")
+
+
+def better(*arguments: object) -> tuple[Verdict, None]:
+    """Return the verdict that a challenger is better, which the network of a few steps is not."""
+    return Verdict((GATE,), (), (GATE,)), None
 
 
 @pytest.mark.slow
@@ -89,7 +109,9 @@ def test_killed_in_every_step_the_whole_loop_is_resumed(
     assert done.is_completed(), done.message
     assert_done_once(workspace)
     reported = Path(str(done.message).partition("results of all stages: ")[2])
-    assert [step["name"] for step in json.loads(reported.read_text())["stages"]] == list(NAMES)
+    stages = json.loads(reported.read_text())["stages"]
+    assert [step["name"] for step in stages] == list(NAMES)
+    assert stages[-1]["line"].startswith("promoted: ")
     again = retrain.fn(preset="smoke")
     assert "nothing new to learn from" in str(again.message)
 
@@ -107,8 +129,9 @@ def assert_done_once(workspace: Path) -> None:
     assert {run.info.status for name in ("finetuning", "distillation") for run in kept[name]} == {"FINISHED"}
     assert len(client.search_model_versions(f"name = '{STUDENT}'")) == 2  # the shipped one and the challenger
     (decided,) = [row for row in Ledger(str(workspace)).rows(STUDENT) if row.decision != "adopted"]
-    assert decided.decision in ("promoted", "refused")
-    assert decided.to_version == Registry(settings).aliases(STUDENT).challenger
+    assert decided.decision == "promoted"
+    aliases = Registry(settings).aliases(STUDENT)
+    assert decided.to_version == aliases.challenger == aliases.champion
 
 
 def test_a_student_is_distilled_from_what_was_fine_tuned(workspace: Path, monkeypatch: pytest.MonkeyPatch):
@@ -166,6 +189,38 @@ def test_an_unstable_student_closes_the_retraining(workspace: Path, monkeypatch:
     failed = retrain.fn(preset="smoke")
     assert str(failed.message).startswith("distill: not finite: loss; the retraining is closed: --anew")
     assert "nothing new to learn from" in str(retrain.fn(preset="smoke").message)
+
+
+class Killed(BaseException):
+    """Stands in for SIGKILL."""
+
+
+@pytest.mark.parametrize("place", ["after-ledger", "after-previous", "after-champion", "after-read-back"])
+def test_a_retraining_killed_in_its_promotion_does_not_refuse_it(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, place: str
+):
+    def killed(reached: str, *arguments: str) -> None:
+        if reached == place:
+            raise Killed
+
+    settings = read_settings()
+    champion, student = with_strength(0.0), with_strength(1.0)
+    found(settings, champion)
+    with open_transaction(settings, "founding"):
+        pass
+    model = SimpleNamespace(model=add(Registry(settings), student))
+    for name in NAMES[:-1]:
+        monkeypatch.setattr(steps, name, lambda **parameters: Completed(message="done", data=model))
+    monkeypatch.setattr(steps, "promote", without_server(steps.promote))
+    monkeypatch.setattr(promotion, "_compared", better)
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.promotion.champion.failpoint", killed)
+        with pytest.raises(Killed):
+            retrain.fn(preset="smoke")
+    done = retrain.fn(preset="smoke")
+    assert str(done.message).startswith("promoted: derain-student/2 is champion, derain-student/1 before")
+    assert decisions(settings) == [("adopted", None, "1"), ("promoted", "1", "2")]
+    assert serving(settings) == "2"
 
 
 def test_a_step_that_fails_is_named(workspace: Path, monkeypatch: pytest.MonkeyPatch):

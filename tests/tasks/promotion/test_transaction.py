@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -19,7 +20,7 @@ from tasks.media.manifests import ManifestInvalid
 from tasks.promotion import transaction as promotion
 from tasks.promotion.champion import PromotionFailed, open_transaction
 from tasks.promotion.gates import Verdict
-from tasks.promotion.transaction import promote_challenger, promotion_line, roll_back
+from tasks.promotion.transaction import promote_challenger, promoted_since, promotion_line, roll_back
 from tasks.resolved_model import resolve_model
 from tests.support.worlds.promotion import (
     PAIRS,
@@ -168,6 +169,19 @@ def test_killed_anywhere_one_of_the_two_serves_and_the_next_run_repairs(settings
     if began:
         assert aliases.previous == "1"
         assert roll_back(settings, None, "back").to_version == "1"
+
+
+@pytest.mark.usefixtures("better")
+def test_a_promotion_is_found_only_as_the_last_move_and_since_its_time(settings: Settings):
+    (_, second) = champions(settings, tiny(0), tiny(1))
+    begun = datetime.now(UTC)
+    assert promoted_since(settings, second, begun, "before") is None
+    row = promote_challenger(settings, second, "one")
+    assert promoted_since(settings, second, begun, "two") == row
+    assert promoted_since(settings, second, datetime.now(UTC), "two") is None
+    assert promoted_since(settings, f"models:/{STUDENT}/1", begun, "two") is None
+    roll_back(settings, None, "three")
+    assert promoted_since(settings, second, begun, "four") is None
 
 
 @pytest.mark.usefixtures("better")
