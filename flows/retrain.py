@@ -6,6 +6,7 @@ prefect deployment run retrain
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from prefect import State, flow
@@ -92,7 +93,7 @@ def _run_steps(settings: Settings, request: RetrainRequest, retraining: Retraini
 
 
 def _promoted(settings: Settings, challenger: str, retraining: Retraining) -> State[Any]:
-    """Promote a challenger, unless a killed run of this retraining did: compared with itself, it would be refused."""
+    """Promote a challenger, unless a killed run of this retraining did: the champion itself would be refused."""
     try:
         done = promoted_since(settings, challenger, retraining.record.begun, str(flow_run.id))
     except REFUSALS as error:
@@ -104,7 +105,8 @@ def _promoted(settings: Settings, challenger: str, retraining: Retraining) -> St
 
 def refuse(settings: Settings, **parameters: Any) -> None:
     """Refuse parameters that can be checked without a server, before one starts."""
-    refuse_at_once(settings, RetrainRequest(**parameters))
+    with suppress(NothingNew):  # the run completes, and says so
+        refuse_at_once(settings, RetrainRequest(**parameters))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from prefect.states import Completed, Failed
 from flows import retrain as steps
 from flows.distill import distill
 from flows.finetune import finetune
-from flows.retrain import retrain
+from flows.retrain import refuse, retrain
+from infra.catalog.pool import Pool
 from infra.catalog.promotions import Ledger
 from infra.catalog.pseudo_labels import PseudoLabels
 from infra.failpoints import VARIABLE
@@ -29,6 +30,7 @@ from tasks.promotion import transaction as promotion
 from tasks.promotion.champion import open_transaction
 from tasks.promotion.gates import Verdict
 from tasks.training.tracked import Unstable
+from tests.support.samples.pool_rows import pool_row
 from tests.support.servers import forked
 from tests.support.worlds.batch import PATIENCE
 from tests.support.worlds.pools import rainy_crops, write_pool
@@ -243,6 +245,19 @@ def test_a_pool_without_rain_does_not_keep_later_crops_from_being_learned(
     write_pool(workspace, rainy_crops(2, side=150), run_id="later")
     retrain.fn(preset="smoke")
     assert len(curated) == 2
+
+
+def test_a_pool_without_training_crops_completes_without_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("DERAIN_WORKSPACE", str(tmp_path / "workspace"))
+    rows = [pool_row("a", split="validation")]
+    Pool(str(tmp_path / "workspace")).commit(rows, replace=False)
+    refuse(read_settings(), preset="smoke", data="", decisions=None, anew=False)
+    idle = retrain.fn(preset="smoke")
+    assert idle.is_completed()
+    assert "has 1 crops in the split validation" in str(idle.message)
+    assert not (tmp_path / "workspace" / "retrainings").exists()
 
 
 def test_a_preset_that_there_is_not_is_named_before_anything_is_done(tmp_path: Path, monkeypatch):
