@@ -17,7 +17,8 @@ from infra.catalog.workspace_table import WorkspaceTable
 from infra.errors import UserError
 
 Decision = Literal["promoted", "refused", "rolled_back", "adopted"]
-"""`adopted`: an existing champion was recorded, at the start of the ledger or after the alias was moved by hand."""
+"""`adopted`: an existing champion was recorded: at the start of the ledger, after the alias was moved by hand, or
+in another registry."""
 
 
 class PromotionRaced(UserError):

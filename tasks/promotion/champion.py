@@ -102,22 +102,26 @@ class PromotionTransaction:
         moves = [row for row in rows if row.is_move]
         if is_unfinished(moves, aliases):
             self.align(moves[-1])
+        elif aliases.champion is not None and moves:
+            self._adopt(aliases.champion, moves[-1], aliases)
         elif aliases.champion is not None:
-            self._adopt(aliases.champion, moves[-1] if moves else None, (aliases.ledger, aliases.settled))
-
-    def _adopt(self, champion: str, last: Promotion | None, settled: tuple[str, int]) -> None:
-        """Make ledger and registry agree on the champion of the registry, which says that `settled` did so last."""
-        if last is None:
-            founding = self.row("adopted", None, champion, FOUNDING)
-            began = self.registry.registered_at(STUDENT, champion)
+            began = self.registry.registered_at(STUDENT, aliases.champion)
+            founding = self.row("adopted", None, aliases.champion, FOUNDING)
             self.align(self.write(replace(founding, decided_at=began)))
-            return
-        is_here = settled == (self.ledger.identity(STUDENT), last.number)
-        if last.to_version != champion:
-            # In another registry, the number of the ledger's last version means another version, or none.
-            before, reasons = (last.to_version, BY_HAND) if is_here else (None, OTHER_REGISTRY)
+
+    def _adopt(self, champion: str, last: Promotion, aliases: Aliases) -> None:
+        """Record the champion of the registry, unless the registry agrees with the last move of the ledger.
+
+        In another registry, the number of the ledger's last version means another version, or none: it is no
+        `from_version`. A row is written there even if the numbers are equal, so that the next move, left unfinished
+        there, is not taken for one of the first registry.
+        """
+        is_named, is_settled = bool(aliases.ledger), aliases.settled == last.number
+        if not is_settled or last.to_version != champion:
+            before = last.to_version if is_named and is_settled else None
+            reasons = BY_HAND if is_named else OTHER_REGISTRY
             self.align(self.write(self.row("adopted", before, champion, reasons)))
-        elif not is_here:
+        elif not is_named:  # an earlier version wrote the number alone
             self.settle(last)
 
     def row(self, decision: Decision, before: str | None, after: str, reasons: str) -> Promotion:
@@ -129,9 +133,10 @@ class PromotionTransaction:
 def is_unfinished(moves: Sequence[Promotion], aliases: Aliases) -> bool:
     """Return whether a killed run left the last move of the ledger to be completed in this registry.
 
-    The registry then agrees with the move before, and its champion is still the earlier or already the new one.
+    The registry then agrees with the move before, and its champion is still the earlier or already the new one. A
+    founding that was left unfinished looks like another registry, and is recorded again, which does no harm.
     """
-    if not moves:
+    if not moves or (len(moves) == 1 and moves[0].decision == "adopted"):
         return False
     last, settled = moves[-1], moves[-2].number if len(moves) > 1 else 0
     # An adoption moves no champion.

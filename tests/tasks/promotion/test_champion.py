@@ -98,6 +98,22 @@ def test_a_move_that_was_left_in_one_registry_is_not_completed_in_another(
     assert serving(other) == "2"
 
 
+def test_a_move_in_another_registry_is_not_repeated_in_the_first(settings: Settings, other: Settings):
+    """The champions of both have the same number."""
+    champions(settings, tiny(0), tiny(1))
+    opened(settings)
+    champions(other, tiny(10), tiny(11))
+    roll_back(other, 2, "there")
+    opened(settings)
+    assert (serving(settings), serving(other)) == ("1", "2")
+    assert decisions(settings) == [
+        ("adopted", None, "1"),
+        ("adopted", None, "1"),
+        ("rolled_back", "1", "2"),
+        ("adopted", None, "1"),
+    ]
+
+
 def test_two_workspaces_do_not_revert_each_other(settings: Settings, other: Settings, tmp_path: Path):
     champions(other, tiny(0), tiny(1), tiny(2))
     roll_back(other, 2, "first")
