@@ -19,8 +19,10 @@ from flows.running.flow_settings import flow_settings
 from flows.running.outcomes import failed
 from infra.settings import Settings
 from tasks.refusals import REFUSALS
+from tasks.retraining.record import UNSTABLE
 from tasks.training.distillation import distil_student
 from tasks.training.distillation_request import DistillRequest, prepare_distillation, refuse_at_once
+from tasks.training.tracked import Unstable
 
 
 @flow(name="distill")
@@ -61,6 +63,8 @@ def distill(
     try:
         settings = flow_settings()
         distilled = distil_student(settings, prepare_distillation(settings, request), str(flow_run.id))
+    except Unstable as error:
+        return failed(str(error), name=UNSTABLE)
     except REFUSALS as error:
         return failed(str(error))
     return Completed(message=str(distilled), data=distilled)

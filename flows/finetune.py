@@ -20,7 +20,7 @@ from flows.running.outcomes import failed
 from infra.settings import Settings
 from models.training.semi.config import SemiConfig
 from tasks.refusals import REFUSALS
-from tasks.retraining.record import NO_RAIN
+from tasks.retraining.record import NO_RAIN, UNSTABLE
 from tasks.training.finetuning import finetune_on_rain
 from tasks.training.finetuning_request import (
     FinetuneRequest,
@@ -29,6 +29,7 @@ from tasks.training.finetuning_request import (
     refuse_at_once,
     semi_config,
 )
+from tasks.training.tracked import Unstable
 
 Weight = Annotated[float, Field(ge=0)]
 TERMS = SemiConfig()
@@ -79,6 +80,8 @@ def finetune(
         tuned = finetune_on_rain(settings, prepare_finetuning(settings, request, semi), str(flow_run.id))
     except NoRealRain as error:
         return failed(str(error), name=NO_RAIN)
+    except Unstable as error:
+        return failed(str(error), name=UNSTABLE)
     except REFUSALS as error:
         return failed(str(error))
     return Completed(message=str(tuned), data=tuned)

@@ -14,6 +14,8 @@ class GateLimits(SettingsGroup):
 
     min_images: int = Field(default=20, ge=2)
     """Minimum number of pairs of a validation set for a decision."""
+    min_scenes: int = Field(default=10, ge=2)
+    """Minimum number of scenes for a decision, and of scenes of real rain for probes to be planted there."""
     psnr_y: float = Field(default=0.1, ge=0)
     """Loss of PSNR in dB on rainy photographs."""
     ssim_y: float = Field(default=0.002, ge=0)

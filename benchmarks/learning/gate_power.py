@@ -155,7 +155,9 @@ def _row(population: Population, size: int, truth: float) -> PowerRow:
     generator = np.random.default_rng(size)
     by_scene = population.by_scene()
     verdicts = [
-        decide(drawn(population.evaluation, by_scene, size, generator), GateLimits(min_images=2))
+        decide(
+            drawn(population.evaluation, by_scene, size, generator), GateLimits(min_images=2, min_scenes=2)
+        )
         for _ in range(DRAWS)
     ]
     row = PowerRow(

@@ -99,10 +99,11 @@ class Pool(WorkspaceTable):
             pixels[indices] = read_crops(self._workspace, group, wanted)[position]
         return pixels
 
-    def count(self, since: datetime | None = None) -> int:
-        """Count the crops, or only those ingested after `since`."""
+    def count(self, since: datetime | None = None, split: Split | None = None) -> int:
+        """Count the crops, or only those ingested after `since`, or of one split."""
         moment = None if since is None else f"ingested_at > TIMESTAMP '{since.astimezone(UTC).isoformat()}'"
-        return sum(batch.num_rows for batch in self.scan(["status"], all_of(ACCEPTED, moment)))
+        of_split = None if split is None else f"split = {quoted(split)}"
+        return sum(batch.num_rows for batch in self.scan(["status"], all_of(ACCEPTED, moment, of_split)))
 
     def splits(self) -> set[str]:
         """Return the splits that have crops."""

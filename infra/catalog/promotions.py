@@ -17,7 +17,8 @@ from infra.catalog.workspace_table import WorkspaceTable
 from infra.errors import UserError
 
 Decision = Literal["promoted", "refused", "rolled_back", "adopted"]
-"""`adopted`: an existing champion was recorded, at the start of the ledger or after the alias was moved by hand."""
+"""`adopted`: an existing champion was recorded: at the start of the ledger, after the alias was moved by hand, or
+in another registry."""
 
 
 class PromotionRaced(UserError):
@@ -112,6 +113,10 @@ class Ledger(WorkspaceTable):
     def last_move(self, model: str) -> Promotion | None:
         """Return the row that made the current champion."""
         return next((row for row in reversed(self.rows(model)) if row.is_move), None)
+
+    def identity(self, model: str) -> str:
+        """Return the run of the first row, which tells the ledger from other workspaces'; empty without rows."""
+        return next((row.run_id for row in self.rows(model)), "")
 
     def champion_on(self, model: str, when: datetime) -> str | None:
         """Return the version that was champion at a moment; None before the first row."""

@@ -2,7 +2,7 @@
 
 A version consists of `model.safetensors`, `config.json`, and the files with which MLflow loads and serves it (see
 `infra.tracking.model_artifact`). Aliases say which version is in use. A tag of the model holds the number of the
-last row of the promotion ledger that was applied to its aliases.
+last row of the promotion ledger that was applied to its aliases, and names that ledger.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ CHALLENGER = "challenger"
 PREVIOUS = "previous"
 CHAMPION_URL = f"models:/{STUDENT}@{CHAMPION}"
 SETTLED = "derain.settled"
-"""Tag of a model with the number of the last ledger row that its aliases agree with."""
+"""Tag of a model, `ledger:number`: the last ledger row that its aliases agree with. Earlier versions wrote only the
+number."""
 CANDIDATE = "derain.candidate"
 """Tag of a version registered as a challenger; a model with only these may still get the shipped weights."""
 FOUNDING_SECONDS = 15
@@ -62,6 +63,8 @@ class Aliases:
     previous: str | None
     settled: int
     """Number of the last ledger row that the aliases agree with; 0 before the first."""
+    ledger: str = ""
+    """Identity of that ledger; empty if it was not recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,8 @@ class Registry:
             model = self._server.client().get_registered_model(name)
         aliases = {alias: str(version) for alias, version in model.aliases.items()}
         champion, challenger, previous = (aliases.get(alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS))
-        return Aliases(champion, challenger, previous, int(model.tags.get(SETTLED, 0)))
+        ledger, _, number = model.tags.get(SETTLED, "0").rpartition(":")
+        return Aliases(champion, challenger, previous, int(number), ledger)
 
     def versions(self) -> list[RegisteredVersion]:
         """List all versions of all models, by name and then newest first.
@@ -170,10 +174,10 @@ class Registry:
             for key, value in tags.items():
                 client.set_model_version_tag(name, version, key, value)
 
-    def settle(self, name: str, number: int) -> None:
-        """Record that the aliases agree with the ledger up to this row."""
+    def settle(self, name: str, ledger: str, number: int) -> None:
+        """Record that the aliases agree with a ledger, given by its identity, up to this row."""
         with self._server.session(f"models:/{name}"):
-            self._server.client().set_registered_model_tag(name, SETTLED, str(number))
+            self._server.client().set_registered_model_tag(name, SETTLED, f"{ledger}:{number}")
 
     def register_challenger(
         self,

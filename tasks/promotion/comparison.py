@@ -50,7 +50,7 @@ def compare(
     evaluation = evaluate(settings, champion_model, challenger_model, manifest)
     verdict = decide(evaluation, settings.gates)
     url = record(settings, evaluation, verdict, run_id)
-    small = too_small(manifest.pairs, settings.gates)
+    small = too_small(manifest, settings.gates)
     outcome = small or ("better" if verdict.is_better else "not to be promoted")
     return (
         f"{challenger} compared with {champion}: {outcome} ({verdict.line()}); by photograph: {url} and .html"

@@ -72,7 +72,7 @@ def evaluate(
         ]
         photographs = counted(manifest.photographs(), "evaluating", "photograph", len(manifest.rows))
         worst = WorstPhotographs()
-        probed = _first_pairs(manifest)
+        probed = _probed(manifest, settings.gates.min_scenes)
         compared = [
             _compared(engines, photograph, photograph.row.rainy in probed, manifest.url, worst)
             for photograph in photographs
@@ -82,18 +82,19 @@ def evaluate(
     return Evaluation(champion, challenger, manifest, tuple(compared), ratios, tuple(worst.shown))
 
 
-def _first_pairs(manifest: ValidationManifest) -> set[str]:
-    """Return the pairs in which probes are planted: one per scene, because probes take most of the time.
+def _probed(manifest: ValidationManifest, least: int) -> set[str]:
+    """Return the rainy photographs, by key, for which probes are planted.
 
-    There are none if the manifest has photographs of real rain, because probes are then planted in those.
+    These are all photographs of real rain if those that decide have enough scenes for a decision. Otherwise it is
+    one pair per scene, because probes take most of the time, and those of real rain that are only reported.
     """
-    if manifest.has_real_rain:
-        return set()
+    if manifest.has_real_rain(least):
+        return {row.rainy for row in manifest.rows if not row.is_pair}
     first: dict[str, str] = {}
     for row in manifest.rows:
-        if row.decides:
+        if row.decides and row.is_pair:
             first.setdefault(row.scene, row.rainy)
-    return set(first.values())
+    return set(first.values()) | {row.rainy for row in manifest.rows if not row.is_pair and not row.decides}
 
 
 def _compared(
@@ -139,10 +140,11 @@ def _one_thread() -> Iterator[None]:
 def _score(
     engine: Engine, photograph: ValidationPhotograph, derained: RgbImage, is_probed: bool
 ) -> ImageScore:
-    """Score a photograph; probes are planted in real photographs, or in clean ones if there are no real ones."""
+    """Score a photograph; probes are planted in its clean version, or in real rain, which has none."""
     clean = photograph.clean
     if clean is None:
-        return ImageScore(niqe=_niqe(derained), **_probes(engine, photograph.rainy))
+        probes = _probes(engine, photograph.rainy) if is_probed else {}
+        return ImageScore(niqe=_niqe(derained), **probes)
     kept = engine.derain(clean[None])[0]
     return ImageScore(
         psnr_y=min(psnr_y(derained, clean), CLEAN_CEILING),

@@ -39,7 +39,7 @@ class RecordedEvaluation:
 
 def remember(settings: Settings, evaluation: Evaluation, table: str) -> None:
     """Store an evaluation whose table is at the URL `table`, so that `recall` finds it."""
-    name = _identity(evaluation.champion, evaluation.challenger, evaluation.manifest)
+    name = _identity(settings, evaluation.champion, evaluation.challenger, evaluation.manifest)
     note = {"table": table.rpartition("/")[2], "latency_ratios": evaluation.latency_ratios.tolist()}
     open_location(evaluations_folder(settings)).put(f"same/{name}.json", json.dumps(note).encode())
 
@@ -59,7 +59,7 @@ def recall(
     """
     location = open_location(evaluations_folder(settings))
     try:
-        note = json.loads(location.fetch(f"same/{_identity(champion, challenger, manifest)}.json"))
+        note = json.loads(location.fetch(f"same/{_identity(settings, champion, challenger, manifest)}.json"))
         rows = pl.read_parquet(io.BytesIO(location.fetch(note["table"])))
         ratios = np.array(note["latency_ratios"], np.float64)
     except ObjectNotFound:
@@ -78,8 +78,12 @@ def evaluations_folder(settings: Settings) -> str:
     return f"{settings.workspace.rstrip('/')}/evaluations"
 
 
-def _identity(champion: ResolvedModel, challenger: ResolvedModel, manifest: ValidationManifest) -> str:
-    compared = [champion.model_file.digest, challenger.model_file.digest, manifest.digest]
+def _identity(
+    settings: Settings, champion: ResolvedModel, challenger: ResolvedModel, manifest: ValidationManifest
+) -> str:
+    compared: list[object] = [champion.model_file.digest, challenger.model_file.digest, manifest.digest]
+    if manifest.real_scenes:  # a setting then says where probes are planted
+        compared.append(manifest.has_real_rain(settings.gates.min_scenes))
     return sha256(json.dumps([FIGURES_VERSION, *compared]).encode()).hexdigest()
 
 

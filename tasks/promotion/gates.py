@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from infra.catalog.promotions import Gate
 from infra.limits import GateLimits
 from tasks.promotion.bootstrap import paired_interval
 from tasks.promotion.scores import Evaluation
+from tasks.promotion.validation_manifest import ValidationManifest
 
 HIGHER_IS_BETTER = ("psnr_y", "ssim_y", "rain_recall", "detail_kept")
 LOWER_IS_BETTER = ("clean_change",)
@@ -23,6 +25,8 @@ class Verdict:
 
     gates: tuple[Gate, ...]
     refusals: tuple[str, ...]
+    won: tuple[Gate, ...] = ()
+    """Gates whose figure is significantly better."""
 
     @property
     def is_better(self) -> bool:
@@ -31,30 +35,42 @@ class Verdict:
 
     def line(self) -> str:
         """Return the verdict as one line."""
-        return "; ".join(self.refusals) or ", ".join(_won(gate) for gate in self.gates if _is_win(gate))
+        return "; ".join(self.refusals) or ", ".join(_won(gate) for gate in self.won)
 
 
 def decide(evaluation: Evaluation, limits: GateLimits) -> Verdict:
     """Compare the measurements of an evaluation with the limits.
 
     The upper bound of each gate's 95 % interval must not exceed the gate's limit, and the whole interval of psnr_y
-    or of rain recall must be on the better side.
+    or of rain recall must be on the better side. An interval over fewer scenes than a decision needs is no gain,
+    because the bootstrap draws scenes: over a single one, the interval is a point.
     """
     signs = dict.fromkeys(HIGHER_IS_BETTER, -1) | dict.fromkeys(LOWER_IS_BETTER, 1)
     gates = [_gate(evaluation, figure, sign, getattr(limits, figure)) for figure, sign in signs.items()]
     gates.append(_latency(evaluation, limits.latency_ratio))
+    scenes = {figure: evaluation.scenes(figure) for figure in WINS}
+    won = tuple(gate for gate in gates if _is_win(gate, scenes, limits.min_scenes))
     refusals = [_lost(gate) for gate in gates if not gate.passed]
-    if not any(_is_win(gate) for gate in gates):
-        gains = " and ".join(f"{gate.name} {_gained(gate)}" for gate in gates if gate.name in WINS)
+    if not won:
+        gains = " and ".join(
+            f"{gate.name} {_gained(gate)} in {scenes[gate.name]} scenes"
+            for gate in gates
+            if gate.name in WINS
+        )
         refusals.append(f"not significantly better in psnr_y or rain recall: {gains}")
-    return Verdict(tuple(gates), tuple(refusals))
+    return Verdict(tuple(gates), tuple(refusals), won)
 
 
-def too_small(pairs: int, limits: GateLimits) -> str | None:
-    """Return why a validation set of this many pairs is too small for a decision; None if it is large enough."""
-    if pairs >= limits.min_images:
-        return None
-    return f"the validation set has {pairs} pairs, and a decision needs at least {limits.min_images}"
+def too_small(manifest: ValidationManifest, limits: GateLimits) -> str | None:
+    """Return why a validation set is too small for a decision; None if it is large enough."""
+    counts = {
+        "pairs": (manifest.pairs, limits.min_images),
+        "scenes with pairs": (manifest.scenes, limits.min_scenes),
+    }
+    for what, (count, least) in counts.items():
+        if count < least:
+            return f"the validation set has {count} {what}, and a decision needs at least {least}"
+    return None
 
 
 def _gate(evaluation: Evaluation, figure: str, sign: int, limit: float) -> Gate:
@@ -83,8 +99,8 @@ def _latency(evaluation: Evaluation, limit: float) -> Gate:
     )
 
 
-def _is_win(gate: Gate) -> bool:
-    return gate.name in WINS and gate.loss_upper < 0
+def _is_win(gate: Gate, scenes: Mapping[str, int], least: int) -> bool:
+    return gate.name in WINS and gate.loss_upper < 0 and scenes[gate.name] >= least
 
 
 def _lost(gate: Gate) -> str:

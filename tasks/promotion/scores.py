@@ -71,6 +71,10 @@ class Evaluation:
         values = [getattr(each.challenger, figure) - getattr(each.champion, figure) for each in rows]
         return np.array(values, np.float64), [each.scene for each in rows]
 
+    def scenes(self, figure: str) -> int:
+        """Return the number of scenes of the deciding photographs with this figure."""
+        return len({each.scene for each in self._with(figure, VALIDATION)})
+
     def mean(self, figure: str, side: str, chosen: str = VALIDATION) -> float:
         """Return the mean of a figure of `champion` or `challenger` over a set."""
         return float(np.mean([getattr(getattr(each, side), figure) for each in self._with(figure, chosen)]))

@@ -1,24 +1,16 @@
-"""Promotion as a transaction: gates, then a row in the ledger, then the aliases, then a read-back.
-
-The row is written first, so a killed run leaves either the old or the new champion, and the next promote or
-rollback completes what the ledger says. The lease excludes concurrent runs; if two write at once nevertheless, the
-ledger accepts only one of the rows.
-"""
+"""Promotion and rollback (`promote_challenger`, `roll_back`): checks, comparison and gates, then the move."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 
-from infra.catalog.promotions import Decision, Ledger, Promotion
-from infra.errors import UserError
-from infra.failpoints import failpoint
+from infra.catalog.promotions import Decision, Promotion
 from infra.records import WEIGHTS_FILE, model_label
 from infra.settings import Settings
-from infra.storage.lease import Lease, check_workspace, lease_of
-from infra.tracking.registry import CHAMPION, CHAMPION_URL, PREVIOUS, STUDENT, Registry
+from infra.storage.lease import check_workspace
+from infra.tracking.registry import CHAMPION_URL, STUDENT, Registry
+from tasks.promotion.champion import PromotionFailed, open_transaction, version_label
 from tasks.promotion.evaluation import evaluate, open_validation
 from tasks.promotion.evaluation_cache import recall
 from tasks.promotion.gates import Verdict, decide, too_small
@@ -26,95 +18,6 @@ from tasks.promotion.overlap import refuse_training
 from tasks.promotion.publication import record
 from tasks.promotion.validation_manifest import ValidationManifest
 from tasks.resolved_model import ResolvedModel, refuse_absent_device, register_shipped, resolve_model
-
-BY_HAND = "found as champion: its alias was moved by hand"
-FOUNDING = "found as champion when the ledger began; dated by its registration"
-
-
-class PromotionFailed(UserError):
-    """Raised if a request cannot be fulfilled; the message names the problem and the remedy."""
-
-
-@dataclass(frozen=True, slots=True)
-class PromotionTransaction:
-    """The right to change the champion: lease, ledger and registry."""
-
-    registry: Registry
-    ledger: Ledger
-    lease: Lease
-    run_id: str
-
-    def move(self, row: Promotion) -> Promotion:
-        """Write a row, then make its version the champion.
-
-        Raises
-        ------
-        LeaseLost, PromotionRaced
-            If another run decides on this model; nothing has been changed.
-        PromotionFailed
-            If the registry does not return the aliases that were written; the next run writes them again.
-        """
-        written = self.write(row)
-        failpoint("after-ledger")
-        self.align(written)
-        return written
-
-    def write(self, row: Promotion) -> Promotion:
-        """Write a row of the ledger."""
-        self.lease.check()
-        failpoint("after-gates")
-        return self.ledger.append(row)
-
-    def align(self, row: Promotion) -> None:
-        """Set the aliases that a row specifies, and read them back; idempotent."""
-        self.lease.check()
-        if row.from_version is not None:
-            self.registry.move_alias(row.model, PREVIOUS, row.from_version)
-        failpoint("after-previous")
-        self.registry.move_alias(row.model, CHAMPION, row.to_version)
-        failpoint("after-champion")
-        found = self.registry.aliases(row.model).champion
-        if found != row.to_version:
-            raise PromotionFailed(
-                f"{CHAMPION_URL} is {_label(row.model, found)}, but row {row.number} of {self.ledger.url} says"
-                f" {_label(row.model, row.to_version)}: run it again"
-            )
-        failpoint("after-read-back")
-        self.registry.settle(row.model, row.number)
-
-    def repair(self) -> None:
-        """Complete what a killed run started, and record changes that were made without the ledger."""
-        aliases, last = self.registry.aliases(STUDENT), self.ledger.last_move(STUDENT)
-        if last is not None and last.number > aliases.settled:
-            self.align(last)
-        elif aliases.champion is None:
-            return
-        elif last is None:
-            began = self.registry.registered_at(STUDENT, aliases.champion)
-            founding = self.row("adopted", None, aliases.champion, FOUNDING)
-            self.align(self.write(replace(founding, decided_at=began)))
-        elif last.to_version != aliases.champion:
-            self.align(self.write(self.row("adopted", last.to_version, aliases.champion, BY_HAND)))
-
-    def row(self, decision: Decision, before: str | None, after: str, reasons: str) -> Promotion:
-        """Make a row without writing it."""
-        now = datetime.now(UTC)
-        return Promotion(STUDENT, 0, decision, before, after, reasons, (), None, self.run_id, now)
-
-
-@contextmanager
-def open_transaction(settings: Settings, run_id: str) -> Iterator[PromotionTransaction]:
-    """Acquire the lease of the model and repair what an earlier run left incomplete.
-
-    Raises
-    ------
-    LeaseHeld
-        If another promote or rollback is running.
-    """
-    with lease_of(settings, f"models:/{STUDENT}", run_id) as lease:
-        transaction = PromotionTransaction(Registry(settings), Ledger(settings.workspace), lease, run_id)
-        transaction.repair()
-        yield transaction
 
 
 def promote_challenger(
@@ -155,12 +58,36 @@ def promote_challenger(
     with open_transaction(settings, run_id) as transaction:
         now = transaction.registry.aliases(STUDENT).champion
         if now != champion.version:
-            late = f"compared with {champion.label}, but {_label(STUDENT, now)} has become champion: run it again"
+            name = version_label(STUDENT, now)
+            late = f"compared with {champion.label}, but {name} has become champion: run it again"
             verdict = replace(verdict, refusals=(late, *verdict.refusals))
         decision: Decision = "promoted" if verdict.is_better else "refused"
         row = transaction.row(decision, champion.version, candidate.version, verdict.line())
         row = replace(row, gates=verdict.gates, evaluation=table)
         return transaction.move(row) if verdict.is_better else transaction.write(row)
+
+
+def promoted_since(settings: Settings, challenger: str, since: datetime, run_id: str) -> Promotion | None:
+    """Return the row that promoted a version, if that was the last move and not before `since`; otherwise None.
+
+    A move that a killed run left unfinished is completed first.
+
+    Parameters
+    ----------
+    settings : Settings
+        Workspace and registry.
+    challenger : str
+        The version as `models:/derain-student/version`.
+    since : datetime
+        The earliest time of the decision.
+    run_id : str
+        Id of the run that asks.
+    """
+    with open_transaction(settings, run_id) as transaction:
+        last = transaction.ledger.last_move(STUDENT)
+    if last is None or last.decision != "promoted" or last.decided_at < since:
+        return None
+    return last if challenger == f"models:/{STUDENT}/{last.to_version}" else None
 
 
 def roll_back(settings: Settings, to: int | None, run_id: str) -> Promotion:
@@ -201,15 +128,11 @@ def require_version(settings: Settings, number: int) -> None:
 
 def promotion_line(row: Promotion) -> str:
     """Return a row of the ledger as one line."""
-    before, after = _label(row.model, row.from_version), _label(row.model, row.to_version)
+    before, after = version_label(row.model, row.from_version), version_label(row.model, row.to_version)
     if row.decision == "refused":
         return f"{after} refused, {before} stays champion: {row.reasons}"
     what = "promoted" if row.decision == "promoted" else "rolled back"
     return f"{what}: {after} is champion, {before} before: {row.reasons}"
-
-
-def _label(model: str, version: str | None) -> str:
-    return "none" if version is None else model_label(model, version)
 
 
 def _refuse_other_model(url: str, candidate: ResolvedModel) -> None:
@@ -232,7 +155,7 @@ def _compared(
     """
     if candidate.model_file.digest == champion.model_file.digest:
         return Verdict((), (f"the same network as {champion.label}, the champion",)), None
-    small = too_small(manifest.pairs, settings.gates)
+    small = too_small(manifest, settings.gates)
     if small is not None:
         return Verdict((), (small,)), None
     known = recall(settings, champion, candidate, manifest)

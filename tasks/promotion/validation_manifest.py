@@ -75,9 +75,18 @@ class ValidationManifest:
         return sum(row.is_pair for row in self.rows if row.decides)
 
     @property
-    def has_real_rain(self) -> bool:
-        """Whether any deciding row is a photograph of real rain."""
-        return any(not row.is_pair for row in self.rows if row.decides)
+    def scenes(self) -> int:
+        """Number of scenes of the pairs that decide."""
+        return len({row.scene for row in self.rows if row.decides and row.is_pair})
+
+    @property
+    def real_scenes(self) -> int:
+        """Number of scenes of the photographs of real rain that decide."""
+        return len({row.scene for row in self.rows if row.decides and not row.is_pair})
+
+    def has_real_rain(self, scenes: int) -> bool:
+        """Return whether enough scenes of real rain decide for probes to be planted there."""
+        return self.real_scenes >= scenes
 
     def photographs(self) -> Iterator[ValidationPhotograph]:
         """Yield the photographs one after the other.

@@ -35,6 +35,9 @@ REFUSED = "Refused"
 NO_RAIN = "NoRain"
 """State name of a step that found no rain to learn from, which ends the retraining: the next one may find some."""
 
+UNSTABLE = "Unstable"
+"""State name of a training that diverged or collapsed: the same training, run again, would end in the same way."""
+
 
 class StepFailed(UserError):
     """Raised if a step fails; the message names the step and its own message."""
@@ -62,8 +65,15 @@ class Record:
     pool_digest: str
     """Digest of the training crops at its start."""
     begun_at: str
+    seed: int = 1
+    """Seed of its trainings."""
     stages: tuple[Step, ...] = ()
     """The completed steps, under the key that existing records have."""
+
+    @property
+    def begun(self) -> datetime:
+        """When it began."""
+        return datetime.fromisoformat(self.begun_at)
 
     @property
     def request(self) -> tuple[str, str, str]:
@@ -79,13 +89,22 @@ class Retraining:
     folder: Location
     lease: Lease
 
-    def run_step(self, name: str, run: Callable[[], State[Any]]) -> Step:
+    def run_step(self, name: str, run: Callable[[], State[Any]], is_optional: bool = False) -> Step:
         """Run a step and record it, unless it has been completed already.
+
+        Parameters
+        ----------
+        name : str
+            Name of the step.
+        run : callable
+            Runs the step and returns its final state.
+        is_optional : bool
+            Whether the retraining goes on without a model if this training is unstable.
 
         Raises
         ------
         StepFailed
-            If it fails; the next run starts with it.
+            If it fails; the next run starts with it. If its training is unstable, the retraining is closed.
         NothingNew
             If it found no rain; the retraining is closed.
         """
@@ -95,7 +114,7 @@ class Retraining:
                 return step
         state = run()
         message = " ".join((state.message or str(state.name)).split())
-        if not state.is_completed() and state.name not in (REFUSED, NO_RAIN):
+        if not state.is_completed() and state.name not in (REFUSED, NO_RAIN, UNSTABLE):
             raise StepFailed(f"{name}: {message}; the next run resumes here")
         step = Step(name, message, _model(state))
         self.lease.check()
@@ -103,6 +122,9 @@ class Retraining:
         if state.name == NO_RAIN:
             self.close()
             raise NothingNew(f"nothing to learn from: {message}")
+        if state.name == UNSTABLE and not is_optional:
+            self.close()
+            raise StepFailed(f"{name}: {message}; the retraining is closed: --anew trains from another seed")
         self.folder.put(OPEN, _written(self.record))
         failpoint(f"after-stage={name}")
         return step
@@ -154,13 +176,16 @@ def open_retraining(settings: Settings, request: RetrainRequest, run_id: str) ->
 
 
 def _begun(settings: Settings, request: RetrainRequest) -> Record:
+    retraining_id = uuid4().hex
     return Record(
-        retraining_id=uuid4().hex,
+        retraining_id=retraining_id,
         preset=request.preset,
         data=request.data,
         decisions_sha256=_digest(request.decisions),
         pool_digest=_pool_digest(settings.workspace),
         begun_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        # With the same seed, it would find the work folders of the one before, and add nothing to them.
+        seed=int(retraining_id[:7], 16) if request.anew else 1,
     )
 
 

@@ -18,7 +18,7 @@ from tasks.training.folder import folder_named, read_folder, refuse_incomplete
 
 
 class NothingNew(Exception):
-    """Raised if there is nothing to learn from: the pool is empty, or its crops were used already."""
+    """Raised if there is nothing to learn from: no crop of the pool is for training, or all were used already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,12 @@ def refuse_at_once(settings: Settings, request: RetrainRequest) -> None:
     ------
     PreflightFailed
         Or another of `tasks.refusals.REFUSALS`, with a message of one line.
+    NothingNew
+        If the pool has no crop for training; the run then completes without doing anything.
     """
     sizes_of(request.preset)
     check_workspace(settings.workspace)
-    if not Pool(settings.workspace).count():
-        return  # the run completes without doing anything
+    _refuse_no_crops(settings)
     data = _data(settings, request)
     if data:
         refuse_incomplete(Path(data))
@@ -59,14 +60,10 @@ def prepare_retraining(settings: Settings, request: RetrainRequest) -> RetrainRe
     PreflightFailed, ManifestInvalid
         Or another of `tasks.refusals.REFUSALS`, with a message of one line. Nothing has been trained.
     NothingNew
-        If the pool is empty.
+        If the pool has no crop for training.
     """
     sizes_of(request.preset)
-    if not Pool(settings.workspace).count():
-        raise NothingNew(
-            f"nothing to learn from: the pool of {settings.workspace} is empty;"
-            " python -m flows.ingest --source ... fills it"
-        )
+    _refuse_no_crops(settings)
     request = replace(request, data=_data(settings, request))
     resolve_model(settings, CHAMPION_URL)  # the first run registers it
     open_validation(settings)
@@ -84,6 +81,22 @@ def refuse_unfit_data(settings: Settings, request: RetrainRequest) -> None:
     if request.data:
         read_folder(Path(request.data))
         refuse_training(open_validation(settings), f"{request.data}/clean")
+
+
+def _refuse_no_crops(settings: Settings) -> None:
+    pool = Pool(settings.workspace)
+    if pool.count(split="train"):
+        return
+    crops = pool.count()
+    if not crops:
+        raise NothingNew(
+            f"nothing to learn from: the pool of {settings.workspace} is empty;"
+            " python -m flows.ingest --source ... fills it"
+        )
+    raise NothingNew(
+        f"nothing to learn from: the pool of {settings.workspace} has {crops} crops in the split validation and"
+        " none in train: ingest photographs of more cameras or days (DERAIN_INGEST__GROUP_PATTERN tells them apart)"
+    )
 
 
 def _data(settings: Settings, request: RetrainRequest) -> str:

@@ -60,6 +60,8 @@ def distil_student(settings: Settings, prepared: PreparedDistillation, run_id: s
 
     Raises
     ------
+    Unstable
+        If the training diverged.
     TrainingFailed
         Or another of `tasks.refusals.REFUSALS`, with a message of one line. The next run resumes from the last
         checkpoint.

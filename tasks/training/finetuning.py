@@ -10,14 +10,13 @@ from infra.settings import Settings
 from models.evaluation.validation import render_validation
 from models.rain.banks import load_training_data
 from models.training.loop import fit
-from models.training.semi.collapse import Collapsed
 from models.training.semi.objective import SemiSupervised
 from models.training.semi.rain_critic import RainCritic, train_critic
 from models.training.weight_interpolation import Interpolated, interpolate_best
 from tasks.prefect_runs import run_log
 from tasks.training.finetuning_request import PreparedFinetuning
 from tasks.training.system_use import WithSystem
-from tasks.training.tracked import Training, TrainingFailed, TrainingSession, as_training_failed, open_session
+from tasks.training.tracked import Training, TrainingSession, as_training_failed, open_session
 
 EXPERIMENT = "finetuning"
 SEMI_DRDNET = "semi-drdnet"
@@ -66,9 +65,9 @@ def finetune_on_rain(settings: Settings, prepared: PreparedFinetuning, run_id: s
 
     Raises
     ------
-    TrainingFailed
-        If the network collapsed; or another of `tasks.refusals.REFUSALS`. The best weights so far are in the work
-        folder.
+    Unstable
+        If the network collapsed or the training diverged; or another of `tasks.refusals.REFUSALS`. The best weights
+        so far are in the work folder.
     """
     start, version = prepared.start.model_file, None
     with open_session(settings, _training(prepared), start, run_id) as session:
@@ -91,18 +90,9 @@ def _trained(session: TrainingSession, prepared: PreparedFinetuning) -> Interpol
     objective = SemiSupervised(prepared.semi, prepared.rain.to(fabric.device), _critic(prepared))
     held_out = load_training_data(prepared.folder.path, held_out=True).to(fabric.device)
     pairs = render_validation(held_out, prepared.config.validation_photographs)
-    try:
-        with as_training_failed(prepared.work):
-            fit(
-                fabric,
-                prepared.config,
-                prepared.folder.path,
-                prepared.work,
-                (WithSystem(session.run),),
-                objective,
-            )
-    except Collapsed as error:
-        raise TrainingFailed(f"{error} ({prepared.work})") from error
+    recorders = (WithSystem(session.run),)
+    with as_training_failed(prepared.work):
+        fit(fabric, prepared.config, prepared.folder.path, prepared.work, recorders, objective)
     run_log().info("choosing the interpolation of weights")
     start = prepared.start.model_file
     return interpolate_best(

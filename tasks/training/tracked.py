@@ -16,15 +16,22 @@ from infra.tracking.registry import Registry
 from infra.tracking.runs import TrackedRun, open_run
 from infra.tracking.server import ModelNotFound, TrackingUnreachable
 from models.engine import choose_device
+from models.errors import ModelError
 from models.modelfile import ModelFile, read_model_file, write_model_file
 from models.training.config import TrainConfig
+from models.training.divergence import Diverged
 from models.training.fabric import launch_fabric
+from models.training.semi.collapse import Collapsed
 from tasks.prefect_runs import run_log
 from tasks.version_card import card_of
 
 
 class TrainingFailed(UserError):
     """Raised if a training fails; the message says why."""
+
+
+class Unstable(TrainingFailed):
+    """Raised if a training diverged or its network collapsed: run again, it would end in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +164,27 @@ def tracked(settings: Settings, training: Training) -> Iterator[TrackedRun]:
 def as_training_failed(work: Path) -> Iterator[None]:
     """End a training that diverged, for example to weights that are not finite, or whose disk failed, in one line.
 
+    The checkpoint of one that diverged or collapsed is removed, because a training that resumes from it ends in the
+    same way. The best weights are kept.
+
     Raises
     ------
+    Unstable
+        Instead of Diverged, Collapsed or a ValueError.
     TrainingFailed
-        Instead of a ValueError or an OSError.
+        Instead of an OSError.
     """
     try:
         yield
-    except ValueError as error:
-        raise TrainingFailed(f"{work}: the training diverged ({error})") from error
+    except (Diverged, Collapsed, ValueError) as error:
+        (work / "checkpoint.pt").unlink(missing_ok=True)
+        raise Unstable(f"{work}: {_unstable(error)}") from error
     except OSError as error:
         raise TrainingFailed(f"{work}: {one_line(error)}; run it again to resume") from error
+
+
+def _unstable(error: Exception) -> str:
+    return str(error) if isinstance(error, ModelError) else f"the training diverged ({error})"
 
 
 def _run_tags(tags: Mapping[str, str]) -> dict[str, str]:

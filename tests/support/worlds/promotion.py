@@ -63,7 +63,7 @@ def settings_of(root: Path, **limits: float) -> Settings:
         workspace=str(root / "workspace"),
         validation=str(root / "validation" / "manifest.csv"),
         device="cpu",
-        gates=GateLimits(**{"min_images": PAIRS, **limits}),
+        gates=GateLimits(**{"min_images": PAIRS, "min_scenes": 2, **limits}),
         _env_file=None,
     )
 

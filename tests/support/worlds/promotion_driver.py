@@ -26,7 +26,7 @@ def killed(target: Callable[..., None], settings: Settings, *arguments: str) -> 
 def promote_to_the_end(settings: Settings, challenger: str, place: str) -> None:
     """Promote a challenger, which counts as better in any case, until a failpoint kills the process."""
     os.environ[VARIABLE] = f"{place}:self"
-    promotion._compared = lambda *arguments: (Verdict((GATE,), ()), None)
+    promotion._compared = lambda *arguments: (Verdict((GATE,), (), (GATE,)), None)
     promotion.promote_challenger(settings, challenger, "killed")
 
 

@@ -99,7 +99,10 @@ def test_the_table_has_every_photograph_of_both(table: pl.DataFrame, reported: s
     assert real["niqe"].is_not_null().all()
     assert real["psnr_y"].is_null().all()
     assert table.filter(pl.col("key") != "real.png")["niqe"].is_null().all()
-    assert table.filter(pl.col("rain_recall").is_not_null())["key"].unique().to_list() == ["real.png"]
+    probed = table.filter(pl.col("rain_recall").is_not_null())[
+        "key"
+    ].unique()  # one scene of real rain: not there
+    assert sorted(probed) == [f"rainy/{name}.png" for name in DECIDING]
 
 
 def test_mlflow_has_figures_table_page_and_pictures(settings: Settings, table: pl.DataFrame, page: str):
@@ -166,6 +169,13 @@ def test_another_manifest_is_another_evaluation(settings: Settings, reported: st
     assert [each.key for each in known.evaluation.photographs] == [row.rainy for row in manifest.rows]
     assert recall(settings, champion, candidate, replace(manifest, digest="another")) is None
     assert recall(settings, candidate, champion, manifest) is None
+
+
+def test_with_another_place_of_probes_it_is_another_evaluation(settings: Settings, reported: str) -> None:
+    champion, candidate = (resolve_model(settings, url) for url in (CHAMPION_URL, challenger(settings)))
+    fewer = settings.gates.model_copy(update={"min_scenes": 1})  # the one scene of real rain would be enough
+    manifest = open_validation(settings)
+    assert recall(settings.model_copy(update={"gates": fewer}), champion, candidate, manifest) is None
 
 
 def test_an_evaluation_that_lacks_a_figure_is_not_reused(settings: Settings, reported: str) -> None:

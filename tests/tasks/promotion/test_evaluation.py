@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import logging
 from pathlib import Path
 
@@ -49,3 +50,29 @@ def test_probes_are_planted_in_the_first_pair_of_each_scene(tmp_path: Path):
     ]
     assert all(each.champion.psnr_y is not None for each in found.photographs)
     assert found.differences("detail_kept")[1] == ["astronaut", "coffee"]
+
+
+def with_real_rain(manifest: Path, real: int) -> Path:
+    """Remove the clean versions of the last rows, as if their rain were real."""
+    with manifest.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows[len(rows) - real :]:
+        row |= {"clean": "", "clean_sha256": ""}
+    with manifest.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return manifest
+
+
+@pytest.mark.parametrize(
+    ("real", "probed"), [(1, ["astronaut", "chelsea"]), (2, ["chelsea", "coffee"])], ids=["one", "enough"]
+)
+def test_probes_are_planted_in_real_rain_only_if_it_has_enough_scenes(
+    tmp_path: Path, real: int, probed: list[str]
+):
+    manifest = with_real_rain(write_validation(tmp_path / "validation"), real)
+    model = ResolvedModel(pack(random_student(), {}), "tiny", "file")
+    settings = settings_of(tmp_path, min_scenes=2)
+    found = evaluate(settings, model, model, read_validation(str(manifest)))
+    assert found.differences("rain_recall")[1] == probed

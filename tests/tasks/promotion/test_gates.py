@@ -11,7 +11,7 @@ from infra.limits import GateLimits
 from models.modelfile import ModelFile
 from tasks.promotion.gates import Verdict, decide, too_small
 from tasks.promotion.scores import Compared, Evaluation, ImageScore
-from tasks.promotion.validation_manifest import ValidationManifest
+from tasks.promotion.validation_manifest import ValidationManifest, ValidationRow
 from tasks.resolved_model import ResolvedModel
 
 MODEL = ResolvedModel(ModelFile(b"", b""), "derain-student", "1")
@@ -107,6 +107,32 @@ def test_figures_that_only_some_rows_have_are_compared_on_these():
     assert (counts["psnr_y"], counts["rain_recall"]) == (24, 25)
 
 
-def test_too_few_pairs_decide_nothing():
-    assert too_small(20, LIMITS) is None
-    assert too_small(19, LIMITS) == "the validation set has 19 pairs, and a decision needs at least 20"
+def manifest_of(pairs: int, scenes: int) -> ValidationManifest:
+    """Return a manifest of pairs whose scenes are of about equal size."""
+    rows = (ValidationRow(f"{each}", "clean", "0", "0", f"{each % scenes}") for each in range(pairs))
+    return ValidationManifest("manifest.csv", "0", tuple(rows))
+
+
+def test_too_few_pairs_or_scenes_decide_nothing():
+    assert too_small(manifest_of(20, 10), LIMITS) is None
+    cases = {
+        (19, 10): "19 pairs, and a decision needs at least 20",
+        (20, 9): "9 scenes with pairs, and a decision needs at least 10",
+        (20, 1): "1 scenes with pairs, and a decision needs at least 10",
+    }
+    for (pairs, scenes), line in cases.items():
+        assert too_small(manifest_of(pairs, scenes), LIMITS) == f"the validation set has {line}"
+
+
+@pytest.mark.parametrize("scenes", [1, 9])
+@pytest.mark.parametrize("figure", ["psnr_y", "rain_recall"])
+def test_a_gain_in_few_scenes_is_none(figure: str, scenes: int):
+    whole = evaluation(**{figure: 0.05})
+    photographs = tuple(
+        replace(each, scene=str(number % scenes)) for number, each in enumerate(whole.photographs)
+    )
+    verdict = decide(replace(whole, photographs=photographs), LIMITS)
+    assert all(gate.passed for gate in verdict.gates)
+    assert verdict.won == ()
+    assert f"in {scenes} scenes" in verdict.line()
+    assert decide(whole, LIMITS).is_better

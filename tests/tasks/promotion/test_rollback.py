@@ -14,11 +14,8 @@ from infra.settings import Settings
 from infra.tracking.model_artifact import WEIGHTS_FILE
 from infra.tracking.registry import CHAMPION, STUDENT, Registry
 from infra.tracking.server import ModelNotFound, TrackingServer
-from tasks.promotion.transaction import (
-    PromotionFailed,
-    open_transaction,
-    roll_back,
-)
+from tasks.promotion.champion import PromotionFailed, open_transaction
+from tasks.promotion.transaction import roll_back
 from tests.support.worlds.promotion import champions, decisions, serving, tiny
 from tests.support.worlds.promotion_driver import killed, roll_back_to_the_end
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -17,14 +18,9 @@ from models.errors import ModelError
 from models.modelfile import ModelFile
 from tasks.media.manifests import ManifestInvalid
 from tasks.promotion import transaction as promotion
+from tasks.promotion.champion import PromotionFailed, open_transaction
 from tasks.promotion.gates import Verdict
-from tasks.promotion.transaction import (
-    PromotionFailed,
-    open_transaction,
-    promote_challenger,
-    promotion_line,
-    roll_back,
-)
+from tasks.promotion.transaction import promote_challenger, promoted_since, promotion_line, roll_back
 from tasks.resolved_model import resolve_model
 from tests.support.worlds.promotion import (
     PAIRS,
@@ -43,7 +39,7 @@ PLACES = ("after-gates", "after-ledger", "after-previous", "after-champion", "af
 @pytest.fixture
 def better(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every challenger better, since the tests are about the consequences."""
-    verdict = Verdict((GATE,), ())
+    verdict = Verdict((GATE,), (), (GATE,))
     monkeypatch.setattr(promotion, "_compared", lambda *arguments: (verdict, None))
 
 
@@ -106,6 +102,14 @@ def test_too_small_a_set_decides_nothing(root: Path):
     assert f"{PAIRS} pairs" in refused.reasons
 
 
+def test_a_set_of_too_few_scenes_decides_nothing(root: Path):
+    settings = settings_of(root, min_scenes=PAIRS + 1)
+    (_, other) = champions(settings, tiny(0), tiny(1))
+    refused = promote_challenger(settings, other, "one")
+    assert (refused.decision, refused.gates, serving(settings)) == ("refused", (), "1")
+    assert f"{PAIRS} scenes" in refused.reasons
+
+
 def test_a_changed_photograph_is_named_and_nothing_is_changed(root: Path, settings: Settings):
     (_, other) = champions(settings, tiny(0), tiny(1))
     (root / "validation" / "clean" / "coffee.png").write_bytes(b"")
@@ -165,6 +169,19 @@ def test_killed_anywhere_one_of_the_two_serves_and_the_next_run_repairs(settings
     if began:
         assert aliases.previous == "1"
         assert roll_back(settings, None, "back").to_version == "1"
+
+
+@pytest.mark.usefixtures("better")
+def test_a_promotion_is_found_only_as_the_last_move_and_since_its_time(settings: Settings):
+    (_, second) = champions(settings, tiny(0), tiny(1))
+    begun = datetime.now(UTC)
+    assert promoted_since(settings, second, begun, "before") is None
+    row = promote_challenger(settings, second, "one")
+    assert promoted_since(settings, second, begun, "two") == row
+    assert promoted_since(settings, second, datetime.now(UTC), "two") is None
+    assert promoted_since(settings, f"models:/{STUDENT}/1", begun, "two") is None
+    roll_back(settings, None, "three")
+    assert promoted_since(settings, second, begun, "four") is None
 
 
 @pytest.mark.usefixtures("better")

@@ -46,6 +46,7 @@ def test_a_photograph_of_real_rain_has_no_clean_version(manifest: Path):
     found = read_validation(str(manifest))
     first = next(found.photographs())
     assert (found.pairs, first.clean, first.row.scene) == (PAIRS - 1, None, rainy)
+    assert (found.scenes, found.real_scenes) == (PAIRS - 1, 1)
 
 
 @pytest.mark.parametrize("side", ["rainy", "clean"])
@@ -140,7 +141,7 @@ def with_sets(manifest: Path, *names: str) -> Path:
 def test_other_sets_decide_nothing(manifest: Path):
     found = read_validation(str(with_sets(manifest, "validation", "", "rain100l")))
     assert [row.set for row in found.rows] == ["validation", "validation", "rain100l"]
-    assert (found.pairs, len(list(found.photographs()))) == (2, 3)
+    assert (found.pairs, found.scenes, len(list(found.photographs()))) == (2, 2, 3)
 
 
 def test_a_photograph_that_decides_is_in_no_other_set(manifest: Path):

@@ -17,37 +17,18 @@ from infra.errors import ObjectNotFound
 from infra.settings import Settings
 from infra.storage.lease import LeaseHeld
 from infra.storage.location import open_location
-from infra.tracking.registry import STUDENT
 from tasks.media.manifests import ManifestInvalid
 from tasks.refusals import PreflightFailed
 from tasks.retraining import record
-from tasks.retraining.presets import PRESETS, sizes_of
 from tasks.retraining.record import StepFailed, open_retraining
 from tasks.retraining.request import NothingNew, RetrainRequest, prepare_retraining
-from tasks.training import finetuning_request
-from tasks.training.finetuning_request import start_of
 from tests.support.samples.pool_rows import pool_row
-from tests.support.worlds.pools import rainy_crops, settings_of, write_pool
+from tests.support.worlds.pools import rainy_crops, write_pool
 from tests.support.worlds.promotion import write_validation
 from tests.support.worlds.rainy import write_training_folder
 
 SMOKE = RetrainRequest("smoke", "", None, anew=False)
 NAMES = ("curate", "finetune", "distill", "evaluate", "promote")
-
-
-@pytest.fixture(scope="module")
-def founded(tracking_tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a workspace with a pool of two crops."""
-    home = tmp_path_factory.mktemp("founded") / "workspace"
-    shutil.copytree(tracking_tables, home)
-    write_pool(home, rainy_crops(2))
-    return home
-
-
-@pytest.fixture
-def settings(founded: Path, tmp_path: Path) -> Settings:
-    shutil.copytree(founded, tmp_path / "workspace")
-    return settings_of(tmp_path / "workspace")
 
 
 class Steps:
@@ -163,14 +144,55 @@ def test_a_refused_promotion_is_an_end_too(settings: Settings):
         assert retraining.close().startswith("version 2 refused; results of all stages: ")
 
 
+UNSTABLE = Failed(name="Unstable", message="collapse at step 3")
+
+
+def test_an_unstable_training_is_done_without_if_it_is_optional(settings: Settings):
+    with open_retraining(settings, SMOKE, "run") as retraining:
+        step = retraining.run_step("finetune", lambda: UNSTABLE, is_optional=True)
+        assert (step.line, step.model) == ("collapse at step 3", "")
+    assert [each["name"] for each in records(settings)["open.json"]["stages"]] == ["finetune"]
+
+
+def test_an_unstable_training_does_not_keep_later_crops_from_being_learned(settings: Settings):
+    closed = r"distill: collapse at step 3; the retraining is closed: --anew trains from another seed"
+    with open_retraining(settings, SMOKE, "run") as retraining, pytest.raises(StepFailed, match=closed):
+        retraining.run_step("distill", lambda: UNSTABLE)
+    assert "open.json" not in records(settings)
+    with pytest.raises(NothingNew, match="--anew"):
+        Steps().run(settings)
+    write_pool(settings.workspace, rainy_crops(1), run_id="later")
+    later = Steps()
+    later.run(settings)
+    assert later.ran == list(NAMES)
+
+
+def test_only_anew_trains_from_another_seed(settings: Settings):
+    Steps().run(settings)
+    with pytest.raises(StepFailed):
+        Steps("distill").run(settings, RetrainRequest("smoke", "", None, anew=True))
+    unfinished = records(settings)["open.json"]
+    Steps().run(settings)  # resumes it
+    seeds = {name: each["seed"] for name, each in records(settings).items()}
+    assert sorted(seeds.values()) == sorted([1, unfinished["seed"]])
+    assert unfinished["seed"] != 1
+
+
+def test_a_record_of_an_earlier_version_is_resumed(settings: Settings):
+    with pytest.raises(StepFailed):
+        Steps("distill").run(settings)
+    path = Path(settings.workspace, "retrainings", "open.json")
+    written = json.loads(path.read_text())
+    del written["seed"]
+    path.write_text(json.dumps(written))
+    Steps().run(settings)
+    (record,) = records(settings).values()
+    assert record["seed"] == 1
+
+
 def test_the_second_of_two_concurrent_retrainings_is_refused(settings: Settings):
     with open_retraining(settings, SMOKE, "first"), pytest.raises(LeaseHeld, match="first"):
         Steps().run(settings, run_id="second")
-
-
-def test_an_empty_pool_is_nothing_to_learn_from(tmp_path: Path):
-    with pytest.raises(NothingNew, match=r"nothing to learn from: .* is empty; python -m flows\.ingest"):
-        prepare_retraining(settings_of(tmp_path / "workspace"), SMOKE)
 
 
 @pytest.fixture(scope="module")
@@ -246,16 +268,3 @@ def test_decisions_may_lie_in_a_bucket(settings: Settings, moto: str):
     Steps().run(settings, RetrainRequest("smoke", "", f"{moto}/decisions.json", anew=False))
     (record,) = records(settings).values()
     assert record["decisions_sha256"] == sha256(b"[]").hexdigest()
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_the_teacher_of_each_preset_is_available(settings: Settings, preset: str):
-    sizes = sizes_of(preset)
-    network = finetuning_request.PRESETS[sizes.finetune].preset
-    assert start_of(settings, sizes.teacher, network).name == STUDENT
-
-
-def test_an_unknown_preset_is_refused_with_the_known_ones():
-    assert sizes_of("smoke") is PRESETS["smoke"]
-    with pytest.raises(PreflightFailed, match="smoke, cpu, gpu"):
-        sizes_of("enormous")

@@ -19,12 +19,13 @@ from infra.tracking.server import TrackingServer, TrackingUnreachable
 from models.modelfile import build, read_model_file
 from models.training import loop, weight_interpolation
 from models.training.config import TrainConfig
+from models.training.divergence import Diverged
 from models.training.weight_interpolation import interpolate
 from tasks.training import distillation, distillation_request, tracked
 from tasks.training.distillation import Distilled, distil_student
 from tasks.training.distillation_request import DistillRequest, PreparedDistillation, prepare_distillation
 from tasks.training.request import CONTINUED, continued
-from tasks.training.tracked import TrainingFailed
+from tasks.training.tracked import TrainingFailed, Unstable
 from tests.support.samples.networks import random_network
 from tests.support.worlds.distillations import CONFIG, request, settings_of, versions
 
@@ -198,6 +199,7 @@ def test_one_request_is_worked_on_once_at_a_time(settings: Settings, material: P
     ("fault", "says"),
     [
         (ValueError("stem.weight is not finite in fp16"), "the training diverged"),
+        (Diverged("step 3: not finite: loss"), "step 3: not finite: loss"),
         (OSError(28, "No space left on device"), "No space left on device; run it again to resume$"),
     ],
 )
@@ -205,9 +207,15 @@ def test_a_training_that_goes_astray_is_one_line(
     settings: Settings, material: Path, monkeypatch, fault: Exception, says: str
 ):
     def astray(*arguments: Any) -> None:
+        checkpoint.write_bytes(b"")
         raise fault
 
+    checkpoint = prepare_distillation(settings, request(material)).work / "checkpoint.pt"
     monkeypatch.setattr(distillation, "distil", astray)
-    with pytest.raises(TrainingFailed, match=says):
-        distilled(settings, request(material))
+    prepared = prepare_distillation(settings, request(material))
+    with pytest.raises(TrainingFailed, match=says) as failed:
+        distil_student(settings, prepared, "run-1")
     assert versions(settings) == [1]
+    is_unstable = isinstance(failed.value, Unstable)
+    assert is_unstable != isinstance(fault, OSError)
+    assert (prepared.work / "checkpoint.pt").exists() != is_unstable

@@ -33,7 +33,7 @@ from tasks.refusals import PreflightFailed
 from tasks.training import finetuning, tracked
 from tasks.training.finetuning import Finetuned, finetune_on_rain
 from tasks.training.finetuning_request import PRESETS, FinetuneRequest, prepare_finetuning
-from tasks.training.tracked import TrainingFailed
+from tasks.training.tracked import Unstable
 from tests.support.worlds.rainy import small_world, write_training_folder
 
 SHORT = replace(PRESETS["smoke"], steps=4, crop=32, validate_every=2, save_seconds=0.0)
@@ -173,7 +173,7 @@ def test_a_training_that_goes_astray_is_one_line(
         raise ValueError("stem.weight is not finite")
 
     monkeypatch.setattr("tasks.training.finetuning.fit", astray)
-    with pytest.raises(TrainingFailed, match="the training diverged"):
+    with pytest.raises(Unstable, match="the training diverged"):
         finetuned(settings, request_)
 
 
@@ -183,9 +183,10 @@ def test_a_collapse_says_so_and_keeps_the_best_weights(
     scores(monkeypatch, rising=1)
     monkeypatch.setattr(CollapseWatch, "look", collapse_after_one_look())
     prepared = prepare_finetuning(settings, request_, SemiConfig(watch_every=3))
-    with pytest.raises(TrainingFailed, match="collapse at step 3"):
+    with pytest.raises(Unstable, match="collapse at step 3"):
         finetune_on_rain(settings, prepared, "run")
     assert (prepared.work / "student-small.safetensors").exists()
+    assert not (prepared.work / "checkpoint.pt").exists()  # a run that resumed there would collapse again
     run_id = (prepared.work / "mlflow_run").read_text()
     assert TrackingServer(settings).client().get_run(run_id).info.status == "FAILED"
     with pytest.raises(ModelNotFound):
