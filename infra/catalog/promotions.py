@@ -115,7 +115,7 @@ class Ledger(WorkspaceTable):
         return next((row for row in reversed(self.rows(model)) if row.is_move), None)
 
     def identity(self, model: str) -> str:
-        """Return the run of the first row, which tells the ledger from other workspaces'; empty without rows."""
+        """Return the run of the first row, which no ledger of another workspace has; empty without rows."""
         return next((row.run_id for row in self.rows(model)), "")
 
     def champion_on(self, model: str, when: datetime) -> str | None:

@@ -42,8 +42,8 @@ def decide(evaluation: Evaluation, limits: GateLimits) -> Verdict:
     """Compare the measurements of an evaluation with the limits.
 
     The upper bound of each gate's 95 % interval must not exceed the gate's limit, and the whole interval of psnr_y
-    or of rain recall must be on the better side. An interval over fewer scenes than a decision needs is no gain,
-    because the bootstrap draws scenes: over a single one, the interval is a point.
+    or of rain recall must be on the better side. An interval over fewer scenes than a decision needs proves nothing:
+    the bootstrap draws scenes, and over a single one, the interval is a point.
     """
     signs = dict.fromkeys(HIGHER_IS_BETTER, -1) | dict.fromkeys(LOWER_IS_BETTER, 1)
     gates = [_gate(evaluation, figure, sign, getattr(limits, figure)) for figure, sign in signs.items()]

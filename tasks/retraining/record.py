@@ -99,7 +99,7 @@ class Retraining:
         run : callable
             Runs the step and returns its final state.
         is_optional : bool
-            Whether the retraining goes on without a model if this training is unstable.
+            Whether the retraining continues without a model if this training is unstable.
 
         Raises
         ------

@@ -95,7 +95,7 @@ def _refuse_no_crops(settings: Settings) -> None:
         )
     raise NothingNew(
         f"nothing to learn from: the pool of {settings.workspace} has {crops} crops in the split validation and"
-        " none in train: ingest photographs of more cameras or days (DERAIN_INGEST__GROUP_PATTERN tells them apart)"
+        " none in train: ingest photographs of more cameras or days (DERAIN_INGEST__GROUP_PATTERN separates them)"
     )
 
 
