@@ -32,6 +32,7 @@ from tasks.drift.bottleneck import NoBottleneck, bottleneck_features
 from tasks.drift.two_sample import energy_test, holm
 from tasks.drift.windows import Rows, Windows, split_windows
 from tasks.pool.growth import last_training
+from tasks.pool.signals import Signal
 from tasks.pool.splits import source_group
 from tasks.resolved_model import resolve_model
 
@@ -72,7 +73,7 @@ class DriftTest:
 
 
 def watch_drift(settings: Settings, crops: int) -> tuple[DriftTest, ...]:
-    """Test for drift if a run completed a window of crops, and emit `derain.drift` if there is any.
+    """Test for drift if a window of crops was completed since the last test; emit `derain.drift` if there is any.
 
     Parameters
     ----------
@@ -84,15 +85,15 @@ def watch_drift(settings: Settings, crops: int) -> tuple[DriftTest, ...]:
     Returns
     -------
     tuple of DriftTest
-        Empty if the run completed no window, or if there is nothing to compare with yet.
+        Empty if no window was completed, or if there is nothing to compare with yet.
     """
-    there, window = Pool(settings.workspace).count(), settings.drift.window
-    if (there - min(crops, there)) // window == there // window:
-        return ()
-    views = look_for_drift(settings, features=True)
+    there = Pool(settings.workspace).count()
+    signal = Signal(settings.workspace, "drift", settings.drift.window)
+    views = look_for_drift(settings, features=True) if signal.is_due(there, crops) else ()
     if any(view.p_value <= settings.drift.alpha for view in views):
         payload = {"alpha": settings.drift.alpha, "views": [asdict(view) for view in views]}
         emit_event(DRIFT, {"prefect.resource.id": f"derain.pool.{settings.workspace}"}, payload=payload)
+    signal.remember(there)
     return views
 
 

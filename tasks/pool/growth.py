@@ -14,6 +14,7 @@ from infra.errors import ObjectNotFound
 from infra.settings import Settings
 from infra.storage.location import Location, existing, open_location
 from infra.tracking.registry import STUDENT
+from tasks.pool.signals import Signal
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +66,11 @@ def emit_pool_grown(settings: Settings, crops: int) -> int:
     int
         Crops since the last training.
     """
-    limit = settings.ingest.grown_crops
-    new = Pool(settings.workspace).count(since=last_training(settings.workspace))
-    if (new - min(crops, new)) // limit < new // limit:
+    limit, trained_at = settings.ingest.grown_crops, last_training(settings.workspace)
+    new = Pool(settings.workspace).count(since=trained_at)
+    signal = Signal(settings.workspace, "pool-grown", limit, trained_at)
+    if signal.is_due(new, crops):
         resource = {"prefect.resource.id": f"derain.pool.{settings.workspace}"}
         emit_event(POOL_GROWN, resource, payload={"new_crops": new, "run_crops": crops, "limit": limit})
+    signal.remember(new)
     return new

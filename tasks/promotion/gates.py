@@ -42,7 +42,7 @@ def decide(evaluation: Evaluation, limits: GateLimits) -> Verdict:
     """Compare the measurements of an evaluation with the limits.
 
     The upper bound of each gate's 95 % interval must not exceed the gate's limit, and the whole interval of psnr_y
-    or of rain recall must be on the better side. An interval over fewer scenes than a decision needs proves nothing:
+    or of rain recall must be on the better side. An interval over too few scenes proves nothing:
     the bootstrap draws scenes, and over a single one, the interval is a point.
     """
     signs = dict.fromkeys(HIGHER_IS_BETTER, -1) | dict.fromkeys(LOWER_IS_BETTER, 1)

@@ -102,10 +102,11 @@ def test_an_alarm_is_an_event_with_figures(now: float, alarms: int, tmp_path: Pa
 def test_it_is_looked_for_once_a_window(tmp_path: Path) -> None:
     settings = runs(tmp_path, 0.5, 0.2)
     with mock.patch.object(detection, "look_for_drift", return_value=()) as looked:
-        watch_drift(settings, 0)
         watch_drift(settings.model_copy(update={"drift": DriftLimits(window=50)}), 20)
         assert looked.call_count == 0
+        (tmp_path / "signals" / "drift.json").unlink()
         watch_drift(settings, 20)
+        watch_drift(settings, 20)  # without a new window
     assert looked.call_count == 1
 
 
@@ -156,6 +157,7 @@ def test_growth_is_emitted_at_each_multiple_of_its_limit(tmp_path: Path) -> None
     with mock.patch("tasks.pool.growth.emit_event") as emitted:
         assert emit_pool_grown(settings, 5) == 40
         assert emitted.call_count == 0
+        (tmp_path / "signals" / "pool-grown.json").unlink()
         emit_pool_grown(settings, 20)
     assert emitted.call_args.args[0] == "derain.pool.grown"
     assert emitted.call_args.kwargs["payload"]["new_crops"] == 40
