@@ -1,4 +1,4 @@
-"""Sampling grids of training crops (`crop_grid`, `turned_grid`, `inner_grid`) for `models.rain.banks.sample`."""
+"""Sampling grids of training crops (`crop_grid`, `inner_grid`) for `models.rain.banks.sample`."""
 
 from __future__ import annotations
 
@@ -44,14 +44,6 @@ def crop_grid(rng: SampleRng, bank: Bank, index: Tensor, scale: Tensor, size: in
     )
 
 
-def turned_grid(rng: SampleRng, bank: Bank, index: Tensor, angle: Tensor, size: tuple[int, int]) -> Tensor:
-    """Place a crop anywhere in a layer: turned by `angle` (B,), rescaled, possibly mirrored; (B, H, W, 2)."""
-    scale = rng.log_uniform(0.6, 1.5)
-    flip = torch.where(rng.chance(0.5), 1.0, -1.0)
-    centre_x, centre_y = (rng.uniform() * length[index] for length in (bank.widths, bank.heights))
-    return _affine_grid((centre_x, centre_y), angle, scale, flip, size)
-
-
 def inner_grid(
     rng: SampleRng, bank: Bank, index: Tensor, turn: tuple[Tensor, Tensor], size: tuple[int, int]
 ) -> Tensor:
@@ -77,11 +69,17 @@ def inner_grid(
     """
     angle, scale = turn
     flip = torch.where(rng.chance(0.5), 1.0, -1.0)
+    reach = max(size) * scale * reach_of(angle)
     centre_x, centre_y = (
-        length[index] / 2 + (rng.uniform() - 0.5) * (length[index] - extent * scale).clamp(min=0)
-        for length, extent in ((bank.widths, size[1]), (bank.heights, size[0]))
+        length[index] / 2 + (rng.uniform() - 0.5) * (length[index] - reach).clamp(min=0)
+        for length in (bank.widths, bank.heights)
     )
     return _affine_grid((centre_x, centre_y), angle, scale, flip, size)
+
+
+def reach_of(angle: Tensor) -> Tensor:
+    """Return the side of the upright square around a turned square of side 1."""
+    return torch.cos(angle).abs() + torch.sin(angle).abs()
 
 
 def _affine_grid(

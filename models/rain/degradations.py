@@ -6,6 +6,7 @@ On the rainy side alone, they would train a denoiser that alters clean photograp
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -25,6 +26,16 @@ _LUMINANCE_TABLE = (
     (72, 92, 95, 98, 112, 100, 103, 99),
 )
 """Quantisation steps of luminance at quality 50 (ITU-T T.81, table K.1)."""
+_CHROMINANCE_TABLE = (
+    (17, 18, 24, 47, 99, 99, 99, 99),
+    (18, 21, 26, 66, 99, 99, 99, 99),
+    (24, 26, 56, 99, 99, 99, 99, 99),
+    (47, 66, 99, 99, 99, 99, 99, 99),
+    *(((99,) * 8,) * 4),
+)
+"""The same of chrominance (table K.2)."""
+_TO_YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+"""Y, Cb and Cr, of which the last two are centred at 0 here, from R, G and B (ITU-T T.871)."""
 
 
 def jitter_exposure(rng: SampleRng, clean: Tensor) -> Tensor:
@@ -74,9 +85,7 @@ def sensor_noise(rng: SampleRng, size: tuple[int, int]) -> Tensor:
 
 
 def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
-    """Apply the luminance quantisation of baseline JPEG to each RGB channel.
-
-    A simplification: without YCbCr there is no table and no subsampling of chroma.
+    """Apply the losses of baseline JPEG: quantisation in YCbCr, and chroma of half the size (4:2:0).
 
     Parameters
     ----------
@@ -90,16 +99,29 @@ def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
     Tensor
         (B, 3, H, W) in [0, 1].
     """
+    height, width = pictures.shape[-2:]
     scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50).clamp(min=0.02)
-    steps = (pictures.new_tensor(_LUMINANCE_TABLE) * _per_sample(scale)).clamp(min=1)[:, :, None, :, None, :]
-    basis = _dct_basis(pictures.device)
-    batch, channels, height, width = pictures.shape
-    blocks = 255 * pictures.reshape(batch, channels, height // 8, 8, width // 8, 8) - 128
     with without_autocast(pictures):
-        spectrum = torch.einsum("ui,bcyixj,vj->bcyuxv", basis, blocks, basis)
-        kept = torch.round(spectrum / steps) * steps
-        decoded = torch.einsum("ui,bcyuxv,vj->bcyixj", basis, kept, basis).reshape(pictures.shape)
-    return ((decoded + 128) / 255).clamp(0, 1)
+        whole = F.pad(255 * pictures, (0, -width % 16, 0, -height % 16), mode="replicate")
+        planes = torch.einsum("ij,bjhw->bihw", pictures.new_tensor(_TO_YCBCR), whole)  # Y, Cb, Cr
+        luminance = _quantised(planes[:, :1] - 128, _LUMINANCE_TABLE, scale) + 128
+        chroma = _quantised(F.avg_pool2d(planes[:, 1:], 2), _CHROMINANCE_TABLE, scale)
+        chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear")
+        shown = torch.einsum(
+            "ij,bjhw->bihw", pictures.new_tensor(_TO_YCBCR).inverse(), torch.cat((luminance, chroma), 1)
+        )
+    return (shown[..., :height, :width] / 255).clamp(0, 1)
+
+
+def _quantised(planes: Tensor, table: Sequence[Sequence[int]], scale: Tensor) -> Tensor:
+    """Round the DCT coefficients of blocks of 8x8; planes (B, C, H, W) are centred at 0, scale is (B,)."""
+    steps = (planes.new_tensor(table) * _per_sample(scale)).clamp(min=1).round()[:, :, None, :, None, :]
+    batch, channels, height, width = planes.shape
+    blocks = planes.reshape(batch, channels, height // 8, 8, width // 8, 8)
+    basis = _dct_basis(planes.device)
+    spectrum = torch.einsum("ui,bcyixj,vj->bcyuxv", basis, blocks, basis)
+    kept = torch.round(spectrum / steps) * steps
+    return torch.einsum("ui,bcyuxv,vj->bcyixj", basis, kept, basis).reshape(planes.shape)
 
 
 def _dct_basis(device: torch.device) -> Tensor:

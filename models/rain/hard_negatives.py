@@ -7,8 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from models.rain.streaks import MEDIUM, SPLASH, procedural_layer
+from models.rain.streaks import MEDIUM, StreakFamily, procedural_layer
 from models.rng import SampleRng
+
+DOTS = StreakFamily((1.0, 4.0), (1.5, 4.0), (1e-4, 1e-3), (0.3, 0.9))
+"""Fewer and larger dots than those of splashes, which networks remove."""
 
 
 def strands(rng: SampleRng, clean: Tensor) -> Tensor:
@@ -22,7 +25,7 @@ def strands(rng: SampleRng, clean: Tensor) -> Tensor:
 def dots(rng: SampleRng, clean: Tensor) -> Tensor:
     """Draw round bright dots, white or coloured: snow, blossom, distant lights."""
     size = (clean.shape[-2], clean.shape[-1])
-    spots = procedural_layer(rng, SPLASH, rng.uniform(-math.pi, math.pi), size)
+    spots = procedural_layer(rng, DOTS, rng.uniform(-math.pi, math.pi), size)
     colour = rng.uniform(0.5, 1.0, shape=(3, 1, 1))
     return torch.lerp(clean, colour.expand_as(clean), spots.expand_as(clean))
 

@@ -38,7 +38,7 @@ BOLD = StreakFamily((30.0, 110.0), (0.8, 3.0), (3e-5, 6e-4), (0.15, 0.9))
 FAINT_LONG = StreakFamily((60.0, 120.0), (0.4, 1.5), (2e-4, 1e-3), (0.04, 0.2))
 SOFT = StreakFamily((15.0, 80.0), (0.9, 2.6), (1e-3, 1e-2), (0.08, 0.4), coverage=0.9)
 SHEET = StreakFamily((15.0, 70.0), (0.5, 2.2), (1e-3, 8e-3), (0.25, 0.95), flat=True, coverage=0.4)
-DENSE = StreakFamily((8.0, 45.0), (0.6, 1.6), (5e-3, 4e-2), (0.05, 0.35), coverage=2.0)
+DENSE = StreakFamily((8.0, 45.0), (0.6, 1.6), (5e-3, 4e-2), (0.03, 0.35))
 SPLASH = StreakFamily((1.0, 4.0), (0.5, 1.5), (5e-4, 6e-3), (0.1, 0.6))
 """Families for training: fine rain, ordinary rain, near drops, veils of long thin streaks, the blurred rain of long
 lenses, the sheets of heavy synthetic rain, dense distant rain, and dots where drops hit the ground."""

@@ -22,7 +22,12 @@ from models.rain.processing import process
 from models.rain.recipes import FAINT, RainRecipe
 from models.rain.streak_layers import bank_streaks, procedural_streaks
 from models.rng import SampleRng
+from models.structure_tensor import blurred
 
+JPEG_OF_CAMERA, JPEG_OF_WEB = (60.0, 98.0), (40.0, 95.0)
+"""Quality of JPEG as cameras write it, and as processed photographs have it."""
+VEIL_SIGMA = 12.0
+"""Standard deviation, in pixels, of the blur that separates the veil of faint rain from its streaks."""
 OTHER_LAYER = 0.5
 """Probability that a recorded layer is put on another photograph than the one it was recorded for."""
 
@@ -47,7 +52,8 @@ def training_pairs(data: TrainingData, rng: SampleRng, recipe: RainRecipe, size:
     own = has_layer & ~rng.chance(OTHER_LAYER)
     layer = rng.integer(len(data.layers))
     photo = torch.where(own, _photo_of(data)[layer], photo)
-    scale = torch.where(has_layer, 1.0, rng.uniform(0.7, 1.5))
+    shorter = torch.minimum(data.photographs.widths[photo], data.photographs.heights[photo])
+    scale = torch.where(has_layer, 1.0, rng.uniform(0.7, 1.5)).minimum((shorter - 1) / (size - 1))
     grid = crop_grid(rng, data.photographs, photo, scale, size)
     elsewhere = crop_grid(rng, data.layers, layer, torch.ones_like(scale), size)
     streaks = sample(data.layers, layer, torch.where(own[:, None, None, None], grid, elsewhere))
@@ -134,18 +140,26 @@ def _rendered(streak_bank: Bank, rng: SampleRng, recipe: RainRecipe, clean: Tens
         of_faint = rng.subset(kind.faint)
         if kind.faint.any():
             streaks[kind.faint] += procedural_streaks(of_faint, FAINT, size)
-    pair = _add_streaks(rng, clean, streaks.clamp(0, 1))
+    pair = _add_streaks(rng, clean, streaks.clamp(0, 1), kind.faint)
     pair = _on_the_lens(rng, pair, kind.drops)
     if recipe.veil:
         pair = RainyPair(degradations.haze(rng, pair.rainy), clean, pair.streaks)
     return _degrade_pair(rng, pair, processed=recipe.processed) if recipe.camera else pair
 
 
-def _add_streaks(rng: SampleRng, clean: Tensor, streaks: Tensor) -> RainyPair:
-    """Brighten photographs by slightly tinted streaks; in half of the samples they also cover the background."""
-    cover = (rng.uniform() * rng.chance(0.5))[:, None, None, None]
-    tint = rng.uniform(0.95, 1.05, shape=(3, 1, 1))
-    return RainyPair((clean * (1 - cover * streaks) + streaks * tint).clamp(0, 1), clean, streaks)
+def _add_streaks(rng: SampleRng, clean: Tensor, streaks: Tensor, faint: Tensor) -> RainyPair:
+    """Draw streaks over photographs; the veil that dense faint ones form remains on the clean side, like mist.
+
+    Half of the samples are brightened by white streaks, which may also cover the background. In the other half,
+    streaks have the colour of the air: they hardly show in front of the sky, and darken what is brighter.
+    """
+    of_air = rng.chance(0.5)
+    cover = torch.where(of_air, 1.0, rng.uniform() * rng.chance(0.5))[:, None, None, None]
+    light = torch.where(of_air, rng.uniform(0.4, 1.0), 1.0)[:, None, None, None]
+    light = light * rng.uniform(0.95, 1.05, shape=(3, 1, 1))
+    veil = blurred(streaks, VEIL_SIGMA, repeat_edges=True) * _mask(faint)
+    rainy, behind = (clean * (1 - cover * layer) + layer * light for layer in (streaks, veil))
+    return RainyPair(rainy.clamp(0, 1), behind.clamp(0, 1), (streaks - veil).clamp(min=0))
 
 
 def _on_the_lens(rng: SampleRng, pair: RainyPair, chosen: Tensor) -> RainyPair:
@@ -180,9 +194,9 @@ def _degrade_clean(rng: SampleRng, clean: Tensor, air: Sequence[tuple[float, Cha
 
 
 def _degrade_pair(rng: SampleRng, pair: RainyPair, *, processed: bool) -> RainyPair:
-    """Add noise to a third of the samples and JPEG to a third, equally on both sides, and process them between."""
+    """Add noise and JPEG to some of the samples, equally on both sides, and process them between."""
     sides = torch.stack((pair.rainy, pair.clean))
-    noisy, compressed = rng.chance(0.35), rng.chance(0.3)
+    noisy, compressed = rng.chance(0.35), rng.chance(0.6 if processed else 0.3)
     of_noise, of_quality = rng.subset(noisy), rng.subset(compressed)
     if noisy.any():
         height, width = pair.clean.shape[-2:]
@@ -193,7 +207,7 @@ def _degrade_pair(rng: SampleRng, pair: RainyPair, *, processed: bool) -> RainyP
         pair = process(rng, pair)
         sides = torch.stack((pair.rainy, pair.clean))
     if compressed.any():
-        quality = of_quality.uniform(60, 98)
+        quality = of_quality.uniform(*(JPEG_OF_WEB if processed else JPEG_OF_CAMERA))
         for side in sides:
             side[compressed] = degradations.jpeg(side[compressed], quality)
     return RainyPair(sides[0], sides[1], pair.streaks)
