@@ -10,7 +10,7 @@ from torch import Tensor
 from models.rain.streaks import MEDIUM, StreakFamily, procedural_layer
 from models.rng import SampleRng
 
-DOTS = StreakFamily((1.0, 4.0), (1.5, 4.0), (1e-4, 1e-3), (0.3, 0.9))
+DOTS = StreakFamily((1.0, 4.0), (1.5, 4.0), (3e-4, 1.5e-3), (0.3, 0.9))
 """Fewer and larger dots than those of splashes, which networks remove."""
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from models.rain.banks import Bank, bank_of
 from models.structure_tensor import blurred, corner_gradients, structure_tensor
@@ -245,13 +246,21 @@ def refusal(figures: StreakFigures, rules: StreakRules) -> str:
 
 def _windows(number: int, rainy: Picture, derained: Picture, rules: StreakRules) -> Iterator[StreakWindow]:
     layer, background = rain_layer(rainy, derained), _floats(derained).mean(dim=-1)
+    if min(layer.shape) < 2:  # a line of pixels has no structure to measure
+        return
     for top, left in _corners(layer.shape[0], layer.shape[1], rules.side):
         where = (slice(top, top + rules.side), slice(left, left + rules.side))
         streaks = layer[where] * (layer[where] > rules.floor)
         figures = measure_streaks(streaks, background[where])
         reason = refusal(figures, rules)
-        levels = None if reason else (255 * streaks).round().to(torch.uint8).numpy()
+        levels = None if reason else _with_skirts(layer[where], streaks > 0)
         yield StreakWindow(number, top, left, figures, reason, levels)
+
+
+def _with_skirts(layer: Tensor, cores: Tensor) -> npt.NDArray[np.uint8]:
+    """Return grey levels of streaks, (H, W): their cores and the two pixels around them, which fade out."""
+    near = F.max_pool2d(cores[None].float(), 5, stride=1, padding=2)[0]
+    return (255 * layer * near).round().to(torch.uint8).numpy()
 
 
 def _corners(height: int, width: int, side: int) -> Iterator[tuple[int, int]]:

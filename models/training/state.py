@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from models.evaluation.validation import REVISION
 from models.networks.base import Network
 from models.training.compilation import compile_network
 from models.training.config import TrainConfig
@@ -91,10 +92,13 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
         getattr(state, part).load_state_dict(loaded[part])
     for group in state.optimizer.param_groups:
         group.setdefault("peak", config.learning_rate)  # older checkpoints have one rate
-    state.step, state.best = loaded["step"], loaded["best"]
-    if "progress" in loaded:  # older checkpoints have neither
+    state.step = loaded["step"]
+    if (
+        loaded.get("validation") == REVISION
+    ):  # scores of another validation set would never be reached, or at once
+        state.best = loaded["best"]
         state.progress.load_state_dict(loaded["progress"])
-        state.shares = loaded["shares"]
+    state.shares = loaded.get("shares", {})  # older checkpoints have none
 
 
 def write_checkpoint(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> None:
@@ -102,7 +106,11 @@ def write_checkpoint(fabric: Fabric, config: TrainConfig, state: State, path: Pa
     partial = path.with_name(path.name + ".partial")
     parts = {part.name: getattr(state, part.name) for part in fields(state)}
     parts["progress"] = state.progress.state_dict()
-    facts = {"facts": state.objective.facts, "processes": fabric.world_size}
+    facts = {
+        "facts": state.objective.facts,
+        "processes": fabric.world_size,
+        "validation": REVISION,
+    }
     fabric.save(partial, {**parts, **facts, "config": asdict(config)})
     if fabric.is_global_zero:
         partial.replace(path)

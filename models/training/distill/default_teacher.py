@@ -35,6 +35,6 @@ def default_teacher(networks: Sequence[ShippedNetwork] | None = None) -> Teacher
 
 
 def _score(network: ShippedNetwork) -> float:
-    """Return the mean validation score under streaks, dB."""
+    """Return the mean validation score under light, heavy and fine rain, which all networks have, dB."""
     scores: Mapping[str, Any] = network.config["facts"]["validation_psnr_y"]
     return fmean(float(scores[kind]) for kind in ("light", "heavy", "fine"))

@@ -21,11 +21,11 @@ import torch
 from lightning_fabric import Fabric
 
 from models.errors import ModelError
-from models.evaluation.validation import render_validation, validate
+from models.evaluation.validation import REVISION, render_validation, validate
 from models.images import RgbImage
 from models.modelfile import build, read_model_file
 from models.networks.architectures import architecture_of, build_network, preset
-from models.rain.banks import load_training_data
+from models.rain.banks import contents_of, load_training_data
 from models.shipped import WEIGHTS
 from models.training.command import add_fields, fields_of, launched, options, train_config
 from models.training.config import TrainConfig
@@ -157,13 +157,15 @@ def measure_lead(fabric: Fabric, teacher: Teacher, student: Path | None, data: P
     data : Path
         Folder that `models.rain.banks.load_training_data` reads.
     memory : Path
-        File that stores the result with the digests of both; the lead of any other pair is measured again.
+        File that stores the result with the digests of both; for another pair or other data, it is measured anew.
     """
     student_file = read_model_file(student) if student else None
     compared = {
         "teacher": teacher.digest,
         "views": teacher.views,
         "student": student_file.digest if student_file else "",
+        "data": contents_of(data),
+        "validation": REVISION,
     }
     known = _remembered(memory)
     if known.get("compared") == compared:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.rain.degradations import without_autocast
 from models.rng import SampleRng
 from models.structure_tensor import blurred
 
@@ -77,7 +78,8 @@ class StreakContrast(nn.Module):
 
 def patches(pictures: Tensor) -> Tensor:
     """Cut pictures (B, H, W) into high-pass filtered patches on a grid of L places, (B, L, PATCH^2)."""
-    high = pictures - blurred(pictures, 4.0)
+    with without_autocast(pictures):
+        high = pictures - blurred(pictures, 4.0, repeat_edges=True)
     return F.unfold(high[:, None], PATCH, stride=STRIDE).transpose(1, 2)
 
 

@@ -40,19 +40,32 @@ def test_jpeg_loses_what_pillow_loses_on_luma(quality):
 
 
 def test_jpeg_of_quality_100_rounds_and_no_more():
-    pictures = random_pictures(1, 3, 16, 24)
+    pictures = as_floats(grey_photograph())
     assert (degradations.jpeg(pictures, torch.tensor([100.0])) - pictures).abs().max() < 3 / 255
 
 
+@pytest.mark.parametrize("quality", [40, 75, 92])
+def test_jpeg_loses_what_pillow_loses_on_colours(quality):
+    levels = photographs.chelsea()[60:200, 100:260]  # 140 rows: not a multiple of 16
+    pictures = torch.from_numpy(levels.copy()).permute(2, 0, 1)[None, :, :136].float() / 255
+    ours = (
+        255 * degradations.jpeg(pictures, torch.tensor([float(quality)]))[0].permute(1, 2, 0).double().numpy()
+    )
+    theirs, levels = lost_by_pillow(levels[:136], quality), levels[:136]
+    loss = np.sqrt(((theirs - levels) ** 2).mean())
+    assert np.sqrt(((ours - levels) ** 2).mean()) == pytest.approx(loss, rel=0.1)
+    assert np.sqrt(((ours - theirs) ** 2).mean()) < 0.6 * loss
+
+
 def test_jpeg_blocks_and_samples_are_alone():
-    pictures = random_pictures(2, 3, 16, 16)
+    pictures = random_pictures(2, 3, 32, 32)
     changed = pictures.clone()
-    changed[0, :, :8, :8] = 0
+    changed[0, :, :16, :16] = 0
     quality = torch.tensor([60.0, 80.0])
     difference = (degradations.jpeg(pictures, quality) != degradations.jpeg(changed, quality)).any(1)
-    assert difference[0, :8, :8].any()
-    assert not difference[0, 8:].any()
-    assert not difference[0, :, 8:].any()
+    assert difference[0, :16, :16].any()
+    assert not difference[0, 17:].any()  # chroma of neighbours is mixed at the edge of a block
+    assert not difference[0, :, 17:].any()
     assert not difference[1].any()
 
 
