@@ -61,7 +61,7 @@ LABEL org.opencontainers.image.title="derain-flows" \
 USER 0:0
 COPY . /app
 RUN pip --python /opt/derain install --quiet --no-cache-dir --no-build-isolation --no-deps --editable /app \
- && install -d -o 10001 -g 10001 /data
+ && install -d -o 10001 -g 10001 /data /app/var
 # The settings of [tool.prefect] in pyproject.toml, for any working directory.
 ENV PREFECT_HOME=/tmp/prefect \
     PREFECT_PLUGINS_ENABLED=true \

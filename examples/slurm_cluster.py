@@ -2,6 +2,8 @@
 
 All options are passed to derain-batch. Run it on a node that compute nodes can reach, such as the login node. For
 LSF, PBS or HTCondor use LSFCluster, PBSCluster or HTCondorCluster of dask_jobqueue, which have the same parameters.
+Scheduler and workers talk in plain TCP: where other users share the network, give the cluster a `security` of
+`distributed.security.Security` with certificates, and the same ones to derain-batch as `DERAIN_TLS_*`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ def main() -> int:
         walltime="04:00:00",
         python=sys.executable,
         scheduler_options={"host": os.environ.get("SCHEDULER_HOST", "")},
-        worker_extra_args=["--no-dashboard"],
+        worker_extra_args=["--no-dashboard", "--memory-limit", "0"],  # SLURM itself limits the memory
     ) as cluster:
         cluster.scale(jobs=JOBS)
         cluster.wait_for_workers(1)

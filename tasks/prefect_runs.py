@@ -5,6 +5,7 @@ Outside a flow run, nothing in this module imports Prefect.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import time
@@ -31,12 +32,16 @@ _silence = _Silence()
 
 
 def interrupt_errors() -> tuple[type[BaseException], ...]:
-    """Return the exceptions that interrupt work: Ctrl-C, SIGTERM, and Prefect's cancellation by SIGTERM."""
+    """Return the exceptions that interrupt work.
+
+    These are Ctrl-C, SIGTERM, and Prefect's cancellation: by SIGTERM, or by an exception in the main thread if the
+    server does not renew the run's slot of its deployment.
+    """
     if "prefect" not in sys.modules:
         return (KeyboardInterrupt, SystemExit)
     from prefect.exceptions import TerminationSignal
 
-    return (KeyboardInterrupt, SystemExit, TerminationSignal)
+    return (KeyboardInterrupt, SystemExit, asyncio.CancelledError, TerminationSignal)
 
 
 def is_in_flow_run() -> bool:

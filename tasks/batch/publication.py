@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from urllib.parse import quote
 
 from infra.catalog.derained import Catalog
 from infra.prefect.alerts import PENDING
@@ -69,10 +70,13 @@ def _rendered(summary: RunSummary, medium: MediumSpec, workspace: str) -> str:
 
 
 def _links(medium: MediumSpec, workspace: str) -> str | None:
-    """Return the URL at which a page of the workspace can link outputs; None if a browser cannot open them."""
+    """Return the URL, relative to a page of the workspace, of the outputs; None if a browser cannot open them.
+
+    Relative links also work where the folder that holds both is mounted or copied to another place.
+    """
     if medium.frames or not (is_local(medium.destination) and is_local(workspace)):
         return None
-    return Path(medium.destination).as_uri() + "/"
+    return quote(os.path.relpath(medium.destination, f"{workspace}/reports")) + "/"
 
 
 def samples(medium: MediumSpec, records: Iterable[DerainRecord]) -> Iterator[Sample]:

@@ -46,7 +46,7 @@ class Report:
     images: Sequence[DerainRecord] = ()
     """Derained and rejected images of the run, for the table."""
     links: str | None = None
-    """`file://` URL of the output folder, ending in a slash; None if a browser cannot open it."""
+    """URL of the output folder, relative to the page and ending in a slash; None if a browser cannot open it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from infra.errors import UserError, one_line
+from infra.errors import AccessDenied, UserError, one_line
 from infra.settings import Settings
 from infra.storage.lease import Lease, lease_of
 from infra.tracking.registry import Registry
@@ -120,11 +120,28 @@ def open_session(
     fabric = launched(settings, training.config.precision)
     name = f"{training.experiment} {training.work.name}"
     with lease_of(settings, name, run_id) as lease:
-        training.work.mkdir(parents=True, exist_ok=True)
+        make_folder(training.work)
         if start is not None:
             write_model_file(start, training.work / "start.safetensors")
         with tracked(settings, training) as run:
             yield TrainingSession(settings, training, fabric, run, lease)
+
+
+def make_folder(work: Path) -> None:
+    """Make the work folder of a training.
+
+    Raises
+    ------
+    AccessDenied
+        If it cannot be written: in a container, for example, whose root is read-only.
+    """
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AccessDenied(
+            f"{work}: {error.strerror}; a training keeps its checkpoints there: make the folder writable, or run in"
+            " another folder"
+        ) from error
 
 
 def launched(settings: Settings, precision: str) -> Fabric:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -97,6 +99,24 @@ def test_browsers_reach_the_servers_at_the_address_that_they_listen_on() -> None
     assert "192.0.2.7:5000" in services["mlflow"]["environment"]["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
 
 
+def test_slots_of_deployments_outlive_a_restart_of_the_server() -> None:
+    server = composed()["services"]["prefect-server"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["prefect"]["server"]
+    kept = server["environment"]["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"]
+    assert kept == settings["concurrency"]["lease_storage"]
+    assert kept.endswith("filesystem")
+    importlib.import_module(kept)
+    assert server["environment"]["PREFECT_HOME"].startswith("/data/")
+    assert any(volume.endswith(":/data") for volume in server["volumes"])
+
+
+def test_runs_have_time_to_end_and_a_folder_for_checkpoints() -> None:
+    found = composed()["services"]["prefect-worker"]
+    assert found["stop_grace_period"] == "90s"
+    assert [volume.rpartition(":")[2] for volume in found["volumes"]] == ["/data", "/app/var"]
+    assert found["read_only"]
+
+
 def test_a_cut_off_worker_is_started_again_whatever_its_exit_code() -> None:
     assert composed()["services"]["worker"]["restart"] == "always"
 
@@ -149,6 +169,34 @@ def test_network_policy_covers_every_pod() -> None:
     assert all(label <= template["metadata"]["labels"].items() for template in templates)
 
 
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
+def test_the_secret_has_the_name_that_jobs_of_prefect_ask_for() -> None:
+    (secret,) = [each for each in built("s3-example") if each["kind"] == "Secret"]
+    template = (KUBERNETES / "job-template.json").read_text()
+    assert f'"secretRef": {{"name": "{secret["metadata"]["name"]}"' in template
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
+def test_a_prefect_worker_suspends_the_cron_job(tmp_path: Path) -> None:
+    shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
+    overlay = tmp_path / "kubernetes" / "overlays" / "s3-example"
+    description = overlay / "kustomization.yaml"
+    description.write_text(description.read_text() + "components: [../../prefect-worker]\n")
+    (job,) = [each for each in built(overlay) if each["kind"] == "CronJob"]
+    assert job["spec"]["suspend"] is True
+    assert all("suspend" not in each["spec"] for each in built("s3-example") if each["kind"] == "CronJob")
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
+def test_applying_again_keeps_the_number_of_autoscaled_workers() -> None:
+    (workers,) = [
+        each
+        for each in built("cpu")
+        if each["metadata"]["name"] == "derain-worker" and "spec" in each and each["kind"] == "Deployment"
+    ]
+    assert "replicas" not in workers["spec"]
+
+
 def pods_of(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if manifest["kind"] == "Deployment":
         yield manifest["spec"]["template"]["spec"]
@@ -156,7 +204,8 @@ def pods_of(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield manifest["spec"]["jobTemplate"]["spec"]["template"]["spec"]
 
 
-def built(overlay: str) -> Iterator[dict[str, Any]]:
+def built(overlay: str | Path) -> Iterator[dict[str, Any]]:
+    """Build an overlay, given by its name or folder."""
     ended = subprocess.run(
         ["kubectl", "kustomize", KUBERNETES / "overlays" / overlay],
         capture_output=True,

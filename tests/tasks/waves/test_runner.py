@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -231,7 +232,7 @@ def test_rows_are_recorded_after_some_seconds_although_the_wave_is_not_full(
     ]
 
 
-@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
 def test_an_interrupted_run_records_what_is_back(interrupt: type[BaseException]) -> None:
     stage = Letters("abcdef")
 
