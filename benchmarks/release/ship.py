@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from benchmarks.common.brief_training import autocast, scored
 from models.evaluation.probes import ProbeScore, probe
-from models.evaluation.validation import ValidationScore, ValidationSet, render_validation
+from models.evaluation.validation import REVISION, ValidationScore, ValidationSet, render_validation
 from models.modelfile import build, pack, read_model_file, write_model_file
 from models.pairs import RainyPair
 from models.rain.banks import load_training_data
@@ -115,6 +115,7 @@ def ship(candidate: Path, shipped: Path, scores: Scores, note: str) -> None:
     model_file = read_model_file(candidate)
     facts = json.loads(model_file.config)["facts"]
     facts |= {"validation_psnr_y": {name: round(value, 3) for name, value in asdict(scores.rendered).items()}}
+    facts |= {"validation_revision": REVISION}
     facts |= {"validation_planted": {name: round(value, 3) for name, value in asdict(scores.planted).items()}}
     facts |= {"data": DATA_NOTE} | ({"note": note} if note else {})
     facts["train"]["init"] = Path(facts["train"].get("init", "")).name

@@ -18,7 +18,7 @@ def default_teacher(networks: Sequence[ShippedNetwork] | None = None) -> Teacher
     """Return the best AFR-Net that ships, or else the self-ensemble of the shipped student.
 
     The self-ensemble teaches unless an AFR-Net leads the student by more than the ensemble does, by the validation
-    scores in their configs.
+    scores in their configs. Scores on another revision of the validation set are not compared.
 
     Parameters
     ----------
@@ -27,11 +27,20 @@ def default_teacher(networks: Sequence[ShippedNetwork] | None = None) -> Teacher
     """
     by_name = {network.name: network for network in networks or shipped_networks()}
     student = by_name[DEFAULT]
-    teachers = [network for network in by_name.values() if network.config["architecture"] in AFR_NETS]
+    teachers = [
+        network
+        for network in by_name.values()
+        if network.config["architecture"] in AFR_NETS and _revision(network) == _revision(student)
+    ]
     best = max(teachers, key=_score, default=student)
     if _score(best) - _score(student) > SELF_ENSEMBLE_GAIN:
         return TeacherSpec(str(best.path))
     return TeacherSpec(str(student.path), views=4)
+
+
+def _revision(network: ShippedNetwork) -> int:
+    """Return the revision of the validation set on which a network was scored; the first had no number."""
+    return int(network.config["facts"].get("validation_revision", 1))
 
 
 def _score(network: ShippedNetwork) -> float:
