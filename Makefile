@@ -55,7 +55,7 @@ audit: install
 
 # All servers on this host (compose.yaml), with WORKERS=8 Dask workers; `make down` ends them and keeps their data.
 up: .env
-	mkdir -p $(or $(DERAIN_DATA),data)/var
+	mkdir -p "$$(. ./.env && echo "$${DERAIN_DATA:-$(or $(DERAIN_DATA),data)}")/var"
 	$(COMPOSE) build
 	$(COMPOSE) up --detach --scale worker=$(WORKERS)
 

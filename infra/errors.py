@@ -84,6 +84,10 @@ class ObjectNotFound(UserError):
     """The object, bucket or folder does not exist. The message names it."""
 
 
+class BucketNotFound(ObjectNotFound):
+    """The bucket does not exist, so no other object of it does either."""
+
+
 class AccessDenied(UserError):
     """Credentials are missing or were refused. The message names the URL and the way out."""
 

@@ -131,6 +131,10 @@ def pack(network: Network, facts: dict[str, Any], name: str | None = None) -> Mo
     return ModelFile(packed, json.dumps(config, indent=2).encode() + b"\n")
 
 
+class NotRepresentable(ModelError, ValueError):
+    """A weight is not finite, or too large for a model file: the training has diverged."""
+
+
 def write_model_file(model_file: ModelFile, path: Path) -> None:
     """Write `<name>.safetensors` and `<name>.json`, each whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +151,9 @@ def _narrowed(key: str, value: Tensor) -> Tensor:
         return value
     narrow = value.to(torch.float16)
     if not narrow.isfinite().all():
-        raise ValueError(f"{key}: holds a value that fp16 cannot represent (infinite, NaN, or above 65504)")
+        raise NotRepresentable(
+            f"{key}: holds a value that fp16 cannot represent (infinite, NaN, or above 65504)"
+        )
     return narrow
 
 

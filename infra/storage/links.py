@@ -11,13 +11,17 @@ def leads_into(folder: str, key: str, other: str) -> bool:
     Parameters
     ----------
     folder : str
-        Absolute path of the folder that the file belongs to.
+        Absolute path of the folder that the file belongs to, without links.
     key : str
         Key of the file; a link in its own place would be replaced, not followed.
     other : str
         Absolute path of the other folder, without links.
     """
     above = os.path.realpath(os.path.dirname(os.path.join(folder, key)))
+    if (
+        os.path.commonpath([above, folder]) == folder
+    ):  # no link leads out of it; it may itself lie in the other one
+        return False
     return os.path.commonpath([above, other]) == other
 
 

@@ -28,6 +28,7 @@ from fsspec.exceptions import FSTimeoutError
 
 from infra.errors import (
     AccessDenied,
+    BucketNotFound,
     CredentialsRefused,
     KeyRefused,
     ObjectArchived,
@@ -78,7 +79,8 @@ DENIED_CODES = {
 """Codes about rights or credentials; servers also use 403 for other reasons: a quota, an archive, a clock."""
 CREDENTIAL_CODES = {
     "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken",
-    "NotSignedUp", "TokenRefreshRequired", "UnrecognizedClientException",
+    "NotSignedUp", "TokenRefreshRequired", "UnrecognizedClientException", "AllAccessDisabled", "AuthFailure",
+    "InvalidSecurity", "MissingAuthenticationToken", "MissingSecurityHeader", "SignatureDoesNotMatch",
 }  # fmt: skip
 """Those among `DENIED_CODES` that concern the credentials, whatever the object."""
 KMS = "KMS."
@@ -163,7 +165,7 @@ def _meaning(error: ClientError, url: str) -> Exception:
     if code.removeprefix(KMS) in TRANSIENT_CODES or status >= 500 or status in TRANSIENT_STATUS:
         return TransientError(f"{code or status} from the server")
     if code in BUCKET_CODES:
-        return ObjectNotFound(f"{url}: there is no such bucket")
+        return BucketNotFound(f"{url}: there is no such bucket")
     if status == 404:
         return ObjectNotFound(f"{url} does not exist")
     if code in DENIED_CODES and status in (400, 401, 403):
@@ -181,7 +183,8 @@ def _meaning(error: ClientError, url: str) -> Exception:
 def _is_unreadable(error: ClientError) -> bool:
     """Return whether a read was refused because of the object's encryption, with KMS or a key of its own."""
     code = _code(error)
-    return error.operation_name == "GetObject" and (code.startswith(KMS) or code == "InvalidRequest")
+    is_of_key = code.startswith(KMS) or (code == "InvalidRequest" and "encrypt" in str(error).lower())
+    return error.operation_name == "GetObject" and is_of_key
 
 
 def _code(error: ClientError) -> str:

@@ -93,12 +93,11 @@ def restore(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> No
     for group in state.optimizer.param_groups:
         group.setdefault("peak", config.learning_rate)  # older checkpoints have one rate
     state.step = loaded["step"]
-    if (
-        loaded.get("validation") == REVISION
-    ):  # scores of another validation set would never be reached, or at once
+    # The best score on another validation set would never be reached, or at once.
+    if loaded.get("validation") == REVISION:
         state.best = loaded["best"]
         state.progress.load_state_dict(loaded["progress"])
-    state.shares = loaded.get("shares", {})  # older checkpoints have none
+        state.shares = loaded["shares"]
 
 
 def write_checkpoint(fabric: Fabric, config: TrainConfig, state: State, path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from infra.records import Scope
+from infra.errors import printable
+from infra.records import ImageRef, Scope
 from infra.settings import Settings, absolute_url
 from infra.storage.lease import check_workspace
+from infra.storage.listing import ListingRules
 from infra.storage.location import existing, open_location
 from infra.storage.rights import refuse_unwritable
 from tasks.codec.exports import Export
@@ -115,11 +117,33 @@ def _checked(
         check_workspace(settings.workspace)
         refuse_unwritable(settings.workspace)
     found = readable_source(source)
-    if found.base != source:  # the photographs of a manifest
-        refuse_overlap(found.base, destination)
+    if found.base != source:
+        found = _without_outputs(found, source, destination)
     refuse_oversized(found, settings)
     _refuse_other_kind(found, destination, export)
     return found
+
+
+def _without_outputs(manifest: Source, source: str, destination: str) -> Source:
+    """Return a manifest that is refused, at once or while it is listed, if it names photographs in the destination.
+
+    A destination below the base is allowed: the base may be a whole bucket.
+    """
+    below = destination.removeprefix(f"{manifest.base.rstrip('/')}/")
+    if below == destination:
+        refuse_overlap(manifest.base, destination)
+        return manifest
+
+    def listed(rules: ListingRules) -> Iterator[ImageRef]:
+        for ref in manifest.refs(rules):
+            if ref.key.startswith(f"{below}/"):
+                raise PreflightFailed(
+                    f"{source} names {printable(ref.key)}, which lies in the destination {destination}: derained"
+                    " images would be treated as rainy, or overwrite them; choose another destination"
+                )
+            yield ref
+
+    return replace(manifest, listed_by=listed)
 
 
 def refuse_overlap(source: str, destination: str) -> None:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from infra.errors import AccessDenied, ObjectNotFound
+from infra.errors import STORAGE_ERRORS, ObjectNotFound
 from infra.records import ImageRef
 from tasks.codec import ImageRejected
 from tasks.codec.exports import Export
 from tasks.media.medium import Medium, MediumSpec, is_array
 from tasks.media.opening import open_medium
+from tasks.workers.reading import is_of_one_object
 
 REMEMBERED = 12
 """Number of decoded frames that a worker caches: crops of one image share their neighbours."""
@@ -99,8 +100,12 @@ def _frame(source: str, ref: ImageRef, max_pixels: int) -> np.ndarray | None:
     try:
         medium = _medium(source, max_pixels)
         return medium.decode(medium.fetch(ref)).rgb
-    except (ImageRejected, ObjectNotFound, AccessDenied):
+    except (ImageRejected, ObjectNotFound):
         return None
+    except STORAGE_ERRORS as error:
+        if is_of_one_object(error):
+            return None
+        raise
 
 
 @functools.lru_cache(maxsize=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
 from datetime import datetime
 
 from prefect.events import emit_event
@@ -25,23 +26,40 @@ _OPEN = "open.json"
 """Record of the retraining that has not been completed; see `tasks.retraining.record`."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """When a retraining that came to a decision began, and when it was closed, if its record says so."""
+
+    begun: datetime
+    closed: datetime | None
+
+
 def last_training(workspace: str) -> datetime | None:
     """Return from when on crops are new to the student: when the last completed retraining began.
 
-    Crops that were ingested while it worked have not been learned. Without a completed retraining, it is the time
-    of the last decision in the promotion ledger.
+    Crops that were ingested while it worked have not been learned. Decisions of the promotion ledger that were made
+    after it, or without any retraining, count as trainings by hand, at the time of the decision.
     """
     folder = open_location(f"{workspace}/retrainings")
     keys = [ref.key for ref in existing(folder) if ref.key.endswith(".json") and ref.key != _OPEN]
-    begun = [moment for key in keys if (moment := _beginning(folder, key)) is not None]
-    decided = (row.decided_at for row in Ledger(workspace).rows(STUDENT) if row.decision in _TRAINED)
-    return max(begun, default=None) or max(decided, default=None)
+    spans = [span for key in keys if (span := _span(folder, key)) is not None]
+    last = max(spans, key=lambda span: span.begun, default=None)
+    decided = [row.decided_at for row in Ledger(workspace).rows(STUDENT) if row.decision in _TRAINED]
+    if last is None:
+        return max(decided, default=None)
+    return max([last.begun, *(moment for moment in decided if last.closed and moment > last.closed)])
 
 
-def _beginning(folder: Location, key: str) -> datetime | None:
-    """Return when a retraining began; a damaged record is logged and counts as none."""
+def _span(folder: Location, key: str) -> _Span | None:
+    """Return the span of a retraining; None if it found nothing to learn, or if its record is damaged (logged)."""
     try:
-        return datetime.fromisoformat(json.loads(folder.fetch(key))["begun_at"])
+        record = json.loads(folder.fetch(key))
+        if all(step["name"] != "promote" for step in record["stages"]):
+            return None
+        closed = record.get("closed_at")
+        return _Span(
+            datetime.fromisoformat(record["begun_at"]), datetime.fromisoformat(closed) if closed else None
+        )
     except ObjectNotFound:
         return None
     except (ValueError, LookupError, TypeError) as damage:

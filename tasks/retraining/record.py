@@ -69,6 +69,8 @@ class Record:
     """Seed of its trainings."""
     stages: tuple[Step, ...] = ()
     """The completed steps, under the key that existing records have."""
+    closed_at: str = ""
+    """When it was completed; empty while it is open, and in records of earlier versions."""
 
     @property
     def begun(self) -> datetime:
@@ -133,6 +135,7 @@ class Retraining:
         """Record the completion; return one line with the result and the file that describes all steps."""
         self.lease.check()
         name = f"{self.record.retraining_id}.json"
+        self.record = replace(self.record, closed_at=datetime.now(UTC).isoformat(timespec="seconds"))
         self.folder.put(name, _written(self.record))
         self.folder.delete(OPEN)
         return f"{self.record.stages[-1].line}; results of all stages: {self.folder.url}/{name}"

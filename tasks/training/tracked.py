@@ -17,7 +17,7 @@ from infra.tracking.runs import TrackedRun, open_run
 from infra.tracking.server import ModelNotFound, TrackingUnreachable
 from models.engine import choose_device
 from models.errors import ModelError
-from models.modelfile import ModelFile, read_model_file, write_model_file
+from models.modelfile import ModelFile, NotRepresentable, read_model_file, write_model_file
 from models.training.config import TrainConfig
 from models.training.divergence import Diverged
 from models.training.fabric import launch_fabric
@@ -187,21 +187,21 @@ def as_training_failed(work: Path) -> Iterator[None]:
     Raises
     ------
     Unstable
-        Instead of Diverged, Collapsed or a ValueError.
+        Instead of Diverged, Collapsed or NotRepresentable.
     TrainingFailed
-        Instead of an OSError.
+        Instead of an OSError or another ValueError; the checkpoint stays.
     """
     try:
         yield
-    except (Diverged, Collapsed, ValueError) as error:
+    except (Diverged, Collapsed, NotRepresentable) as error:
         (work / "checkpoint.pt").unlink(missing_ok=True)
         raise Unstable(f"{work}: {_unstable(error)}") from error
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise TrainingFailed(f"{work}: {one_line(error)}; run it again to resume") from error
 
 
-def _unstable(error: Exception) -> str:
-    return str(error) if isinstance(error, ModelError) else f"the training diverged ({error})"
+def _unstable(error: ModelError) -> str:
+    return f"the training diverged ({error})" if isinstance(error, NotRepresentable) else str(error)
 
 
 def _run_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from infra.errors import (
     STORAGE_ERRORS,
     AccessDenied,
+    BucketNotFound,
     CredentialsRefused,
     ItemRejected,
     KeyRefused,
@@ -84,7 +85,7 @@ class FailureStreak:
 
 def is_of_one_object(error: Exception) -> bool:
     """Return whether a failure of storage says nothing about other objects."""
-    return isinstance(error, OF_ONE_OBJECT) and not isinstance(error, CredentialsRefused)
+    return isinstance(error, OF_ONE_OBJECT) and not isinstance(error, (CredentialsRefused, BucketNotFound))
 
 
 _Fetched = tuple[bytes, Picture | None]

@@ -68,7 +68,8 @@ class OddS3:
             return answer
         status, code = refusal
         request["wsgi.input"].read(int(request.get("CONTENT_LENGTH") or 0))
-        body = f"<Error><Code>{code}</Code><Message>as the test says</Message></Error>".encode()
+        message = "Whether it is encrypted or not, as the test says"
+        body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
         start(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
         return [body]
 

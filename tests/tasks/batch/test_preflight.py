@@ -62,14 +62,22 @@ def test_a_link_in_the_source_that_leads_into_the_destination_is_refused(world: 
     assert world.derain(exclude=("again/",)).counts.derained == 1
 
 
-@pytest.mark.parametrize("inside", ["", "/day"], ids=["at", "below"])
-def test_a_manifest_of_photographs_at_or_above_the_destination_is_refused(world: World, inside: str) -> None:
-    world.put("x.png", changed_photo(1))
+@pytest.mark.parametrize(("key", "inside"), [("x.png", ""), ("day/x.png", "/day")], ids=["at", "below"])
+def test_a_manifest_of_photographs_in_the_destination_is_refused(world: World, key: str, inside: str) -> None:
+    world.put(key, changed_photo(1))
     manifest = world.root / "list.csv"
-    manifest.write_text(f"key,etag,size,base\nx.png,1,100,{world.source}\n")
-    with pytest.raises(PreflightFailed, match="lie inside one another"):
+    manifest.write_text(f"key,etag,size,base\n{key},1,100,{world.source}\n")
+    with pytest.raises(PreflightFailed, match="would be treated as rainy, or overwrite them"):
         world.derain(source=str(manifest), destination=f"{world.source}{inside}")
-    assert (world.source / "x.png").read_bytes() == changed_photo(1)
+    assert (world.source / key).read_bytes() == changed_photo(1)
+
+
+def test_the_destination_may_lie_next_to_the_photographs_of_a_manifest(world: World) -> None:
+    world.put("day/x.png", changed_photo(1))
+    size = (world.source / "day" / "x.png").stat().st_size
+    manifest = world.root / "list.csv"
+    manifest.write_text(f"key,etag,size\nrainy/day/x.png,1,{size}\n")
+    assert world.derain(source=str(manifest), destination=f"{world.root}/out").counts.derained == 1
 
 
 @pytest.mark.parametrize(

@@ -115,3 +115,10 @@ def test_a_source_that_is_gone_gives_no_frames(tmp_path):
     ref = ImageRef("a.png", "1", 10)
     gone = Neighbourhood(str(tmp_path / "gone"), (ref,), (20, 24), 0, 0, 20, 24)
     assert list(neighbouring_parts(gone, 10_000)) == []
+
+
+def test_a_frame_that_was_replaced_since_the_ingest_is_skipped(tmp_path):
+    data = encoded(Image.fromarray(np.full((20, 24, 3), 9, np.uint8)), "PNG")
+    (tmp_path / "a.png").write_bytes(data)
+    near = Neighbourhood(str(tmp_path), (ImageRef("a.png", "1", len(data) + 7),), (20, 24), 0, 0, 20, 24)
+    assert list(neighbouring_parts(near, 10_000)) == []

@@ -36,8 +36,9 @@ def write(settings: Settings, name: str, text: str) -> None:
     (folder / f"{name}.json").write_text(text)
 
 
-def begun(when: datetime) -> str:
-    return json.dumps({"begun_at": when.isoformat(timespec="seconds")})
+def begun(when: datetime, closed: datetime | None = None, step: str = "promote") -> str:
+    record = {"begun_at": when.isoformat(timespec="seconds"), "stages": [{"name": step}]}
+    return json.dumps(record | ({"closed_at": closed.isoformat(timespec="seconds")} if closed else {}))
 
 
 def test_crops_ingested_during_a_retraining_are_new(settings: Settings):
@@ -49,6 +50,19 @@ def test_crops_ingested_during_a_retraining_are_new(settings: Settings):
     Pool(settings.workspace).commit(rows, replace=False)
     assert last_training(settings.workspace) == BEGAN
     assert emit_pool_grown(settings, 1) == 2
+
+
+def test_a_promotion_by_hand_after_a_retraining_counts(settings: Settings):
+    write(settings, "last", begun(BEGAN, BEGAN + 5 * HOUR))
+    decide(settings, BEGAN + 5 * HOUR)
+    assert last_training(settings.workspace) == BEGAN
+    decide(settings, BEGAN + 9 * HOUR, "promoted")
+    assert last_training(settings.workspace) == BEGAN + 9 * HOUR
+
+
+def test_a_retraining_that_learned_nothing_does_not_count(settings: Settings):
+    write(settings, "last", begun(BEGAN, BEGAN + HOUR, "finetune"))
+    assert last_training(settings.workspace) is None
 
 
 def test_a_retraining_that_is_not_completed_has_trained_nothing(settings: Settings):

@@ -16,7 +16,7 @@ from infra.settings import Settings
 from infra.storage.lease import Lease, LeaseHeld, lease_location
 from infra.tracking.registry import STUDENT, Registry
 from infra.tracking.server import TrackingServer, TrackingUnreachable
-from models.modelfile import build, read_model_file
+from models.modelfile import NotRepresentable, build, read_model_file
 from models.training import loop, weight_interpolation
 from models.training.config import TrainConfig
 from models.training.divergence import Diverged
@@ -198,9 +198,13 @@ def test_one_request_is_worked_on_once_at_a_time(settings: Settings, material: P
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        (ValueError("stem.weight is not finite in fp16"), "the training diverged"),
+        (NotRepresentable("stem.weight is not finite in fp16"), "the training diverged"),
         (Diverged("step 3: not finite: loss"), "step 3: not finite: loss"),
         (OSError(28, "No space left on device"), "No space left on device; run it again to resume$"),
+        (
+            ValueError("a checkpoint that does not fit"),
+            "a checkpoint that does not fit; run it again to resume$",
+        ),
     ],
 )
 def test_a_training_that_goes_astray_is_one_line(
@@ -217,5 +221,5 @@ def test_a_training_that_goes_astray_is_one_line(
         distil_student(settings, prepared, "run-1")
     assert versions(settings) == [1]
     is_unstable = isinstance(failed.value, Unstable)
-    assert is_unstable != isinstance(fault, OSError)
+    assert is_unstable == isinstance(fault, (Diverged, NotRepresentable))
     assert (prepared.work / "checkpoint.pt").exists() != is_unstable

@@ -18,7 +18,7 @@ from infra.tracking.registry import Registry
 from infra.tracking.server import ModelNotFound, TrackingServer
 from models.errors import ModelError
 from models.evaluation.validation import ValidationSet
-from models.modelfile import build, read_model_file
+from models.modelfile import NotRepresentable, build, read_model_file
 from models.networks.base import Network
 from models.rain.streaks import FINE, SHEET
 from models.shipped import WEIGHTS
@@ -170,7 +170,7 @@ def test_a_training_that_goes_astray_is_one_line(
     settings: Settings, request_: FinetuneRequest, monkeypatch: pytest.MonkeyPatch
 ):
     def astray(*arguments: Any) -> None:
-        raise ValueError("stem.weight is not finite")
+        raise NotRepresentable("stem.weight is not finite")
 
     monkeypatch.setattr("tasks.training.finetuning.fit", astray)
     with pytest.raises(Unstable, match="the training diverged"):
