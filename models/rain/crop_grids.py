@@ -1,4 +1,4 @@
-"""Sampling grids of training crops (`crop_grid`, `inner_grid`) for `models.rain.banks.sample`."""
+"""Sampling grids of training crops (`crop_grid`, `turned_grid`, `inner_grid`) for `models.rain.banks.sample`."""
 
 from __future__ import annotations
 
@@ -42,6 +42,18 @@ def crop_grid(rng: SampleRng, bank: Bank, index: Tensor, scale: Tensor, size: in
     return torch.stack(
         (columns[:, None, :].expand(-1, size, -1), rows[:, :, None].expand(-1, -1, size)), dim=-1
     )
+
+
+def turned_grid(rng: SampleRng, bank: Bank, index: Tensor, angle: Tensor, size: tuple[int, int]) -> Tensor:
+    """Place a crop anywhere in a layer: turned by `angle` (B,), rescaled, possibly mirrored; (B, H, W, 2).
+
+    Beyond its edges, the layer is mirrored, so that its rain falls in another direction there, as heavy rain often
+    does; rain of a single direction comes from the recorded layers and the procedural families.
+    """
+    scale = rng.log_uniform(0.6, 1.5)
+    flip = torch.where(rng.chance(0.5), 1.0, -1.0)
+    centre_x, centre_y = (rng.uniform() * length[index] for length in (bank.widths, bank.heights))
+    return _affine_grid((centre_x, centre_y), angle, scale, flip, size)
 
 
 def inner_grid(

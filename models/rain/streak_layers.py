@@ -6,15 +6,13 @@ import torch
 from torch import Tensor
 
 from models.rain.banks import Bank, sample
-from models.rain.crop_grids import inner_grid, reach_of
+from models.rain.crop_grids import turned_grid
 from models.rain.recipes import Families
 from models.rain.streaks import procedural_layer, splash_layer
 from models.rng import SampleRng
 
 BANK_LAYERS = 4
 """Largest number of bank layers that are summed: heavy rain falls in several directions."""
-LEAST_SCALE = 0.5
-"""Smallest number of source pixels per pixel of a crop: streaks of the bank are enlarged twice at most."""
 SPLASHES = 0.2
 """Probability that procedural rain splashes on the ground."""
 
@@ -36,11 +34,7 @@ def _turned_layer(rng: SampleRng, bank: Bank, turn: Tensor, size: tuple[int, int
     index = rng.integer(len(bank))
     angle = turn + rng.uniform(-0.5, 0.5) * rng.chance(0.5)
     gain = rng.log_uniform(0.4, 3.0)
-    # A mirrored layer falls in two directions, which rain does not: small layers are enlarged instead.
-    room = torch.minimum(bank.widths[index], bank.heights[index]) / (max(size) * reach_of(angle))
-    scale = torch.minimum(rng.log_uniform(0.6, 1.5), room.clamp(min=LEAST_SCALE))
-    grid = inner_grid(rng, bank, index, (angle, scale), size)
-    return sample(bank, index, grid) * gain[:, None, None, None]
+    return sample(bank, index, turned_grid(rng, bank, index, angle, size)) * gain[:, None, None, None]
 
 
 def procedural_streaks(rng: SampleRng, families: Families, size: tuple[int, int]) -> Tensor:

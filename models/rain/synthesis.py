@@ -148,17 +148,14 @@ def _rendered(streak_bank: Bank, rng: SampleRng, recipe: RainRecipe, clean: Tens
 
 
 def _add_streaks(rng: SampleRng, clean: Tensor, streaks: Tensor, faint: Tensor) -> RainyPair:
-    """Draw streaks over photographs; the veil that dense faint ones form remains on the clean side, like mist.
+    """Brighten photographs by slightly tinted streaks; in half of the samples they also cover the background.
 
-    Half of the samples are brightened by white streaks, which may also cover the background. In the other half,
-    streaks have the colour of the air: they hardly show in front of the sky, and darken what is brighter.
+    The veil that dense faint streaks form remains on the clean side, like mist: nothing shows how grey it was.
     """
-    of_air = rng.chance(0.5)
-    cover = torch.where(of_air, 1.0, rng.uniform() * rng.chance(0.5))[:, None, None, None]
-    light = torch.where(of_air, rng.uniform(0.4, 1.0), 1.0)[:, None, None, None]
-    light = light * rng.uniform(0.95, 1.05, shape=(3, 1, 1))
+    cover = (rng.uniform() * rng.chance(0.5))[:, None, None, None]
+    tint = rng.uniform(0.95, 1.05, shape=(3, 1, 1))
     veil = blurred(streaks, VEIL_SIGMA, repeat_edges=True) * _mask(faint)
-    rainy, behind = (clean * (1 - cover * layer) + layer * light for layer in (streaks, veil))
+    rainy, behind = (clean * (1 - cover * layer) + layer * tint for layer in (streaks, veil))
     return RainyPair(rainy.clamp(0, 1), behind.clamp(0, 1), (streaks - veil).clamp(min=0))
 
 
