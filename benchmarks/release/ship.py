@@ -3,8 +3,8 @@
     python -m benchmarks.release.ship checkpoints/student-base --data DATA
     python -m benchmarks.release.ship checkpoints/student-large --data DATA --beats student-base.safetensors
 
-Better means a higher overall validation score, and no lower informedness of planted rain and detail on the same
-rainy photographs: a network that is trained further on rendered rain may become cautious on real photographs.
+Better means a higher overall validation score, and no clearly lower informedness of planted rain and detail on the
+same rainy photographs: a network that is trained further on rendered rain may become cautious on real photographs.
 
 The command copies `<out>/<preset>.safetensors` of a training to `models/weights/`, with a note on its data in the
 config, and its curve to `benchmarks/results/training_<preset>.csv`.
@@ -32,6 +32,8 @@ from models.rain.banks import load_training_data
 from models.shipped import WEIGHTS
 
 RESULTS = Path(__file__).parents[1] / "results"
+TOLERATED_LOSS = 0.01
+"""Loss of informedness that counts as none: somewhat more than the 95 % interval on 40 photographs."""
 DATA_NOTE = (
     "398 clean photographs (BSDS500), 189 recorded streak layers (RainTrainL), 750 rendered streak layers (after"
     " Garg and Nayar), procedural streaks; every tenth photograph with its layer and 20 rendered scenes held out"
@@ -87,7 +89,7 @@ def refuse_worse(candidate: Path, new: Scores, rival: Path, pairs: ValidationSet
     lead = new.rendered.overall - old.rendered.overall
     informed = new.planted.informedness - old.planted.informedness
     print(f"{rival}: {old}\n{candidate}: {new}\nlead {lead:+.3f} dB, informedness {informed:+.3f}")
-    if lead <= 0 or informed < 0:
+    if lead <= 0 or informed < -TOLERATED_LOSS:
         raise SystemExit(f"{candidate} does not beat {rival}: nothing changed")
 
 

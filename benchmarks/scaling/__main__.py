@@ -1,7 +1,7 @@
 """Measure how costs grow with scale: `python -m benchmarks.scaling` writes benchmarks/results/scaling.csv.
 
 Parts: `workers` (one and two local workers), `dispatch` (shards in flight on simulated workers), `incremental` (two
-hours of small runs), `planning` (100 million listed photographs). `python -m benchmarks.scaling dispatch` measures
+hours of small runs), `planning` (30 million listed photographs). `python -m benchmarks.scaling dispatch` measures
 one part and keeps the other rows.
 """
 
@@ -23,7 +23,7 @@ from benchmarks.speed import planning
 
 RESULTS = Path(__file__).parents[1] / "results" / "scaling.csv"
 COLUMNS = ("part", "case", "what", "value", "unit")
-PLANNED = tuple(planning.Case(rows // 9 * 10, rows) for rows in (900_000, 9_000_000, 90_000_000))
+PLANNED = tuple(planning.Case(rows // 9 * 10, rows) for rows in (900_000, 9_000_000, 27_000_000))
 
 
 def main(parts: list[str]) -> None:

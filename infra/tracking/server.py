@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}
 """Tag of an experiment that makes MLflow's pages show it as model training rather than as a language model."""
 LOCK_SECONDS = 300.0
 """Seconds after which the holder of the lock counts as hung; the lock is needed for seconds only."""
+CONNECT_SECONDS = 10.0
+_DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 
 
@@ -146,6 +149,7 @@ class TrackingServer:
             If this user may not use the file.
         """
         if self.is_remote:
+            _refuse_unreachable_database(self.uri)
             yield
             return
         with self._store.lock_file() as lock:
@@ -188,6 +192,34 @@ class TrackingServer:
             raise TrackingUnreachable(
                 f"{self.uri}: the tracking server does not answer ({_first_line(error)})"
             ) from error
+
+
+def _refuse_unreachable_database(uri: str) -> None:
+    """Refuse a database server that accepts no connection; MLflow would try for a hundred seconds, in silence.
+
+    Raises
+    ------
+    TrackingUnreachable
+        If nothing listens there.
+    """
+    usual_port = _DATABASE_PORTS.get(uri.partition(":")[0].partition("+")[0])
+    if usual_port is None:
+        return
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(uri)
+    except (ArgumentError, ValueError):  # the client refuses it in its own words
+        return
+    if url.host is None:  # a socket in the file system
+        return
+    try:
+        socket.create_connection((url.host, url.port or usual_port), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise TrackingUnreachable(
+            f"{uri}: the tracking server does not answer ({error.strerror or error})"
+        ) from error
 
 
 def _lock(file: int, name: str) -> None:

@@ -67,9 +67,13 @@ def test_a_network_that_became_cautious_does_not_ship(tmp_path: Path, monkeypatc
     rendered = ValidationScore(light=36.0, heavy=27.0, fine=33.0, faint=32.0, drops=30.0, none=58.0)
     champion = ship.Scores(rendered, ProbeScore(rain_recall=0.75, detail_kept=0.81))
     bolder = ship.Scores(replace(rendered, heavy=27.1), ProbeScore(rain_recall=0.76, detail_kept=0.81))
-    cautious = ship.Scores(replace(rendered, heavy=27.3), ProbeScore(rain_recall=0.73, detail_kept=0.82))
+    cautious = ship.Scores(replace(rendered, heavy=27.3), ProbeScore(rain_recall=0.72, detail_kept=0.82))
     monkeypatch.setattr(ship, "score", lambda path, pairs: champion)
+    equal = ship.Scores(replace(rendered, heavy=27.1), ProbeScore(rain_recall=0.745, detail_kept=0.81))
     ship.refuse_worse(tmp_path / "bolder", bolder, tmp_path / "champion", None)
+    ship.refuse_worse(
+        tmp_path / "equal", equal, tmp_path / "champion", None
+    )  # within the noise of the probes
     with pytest.raises(SystemExit, match="does not beat"):
         ship.refuse_worse(tmp_path / "cautious", cautious, tmp_path / "champion", None)
 
