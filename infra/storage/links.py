@@ -18,10 +18,8 @@ def leads_into(folder: str, key: str, other: str) -> bool:
         Absolute path of the other folder, without links.
     """
     above = os.path.realpath(os.path.dirname(os.path.join(folder, key)))
-    if (
-        os.path.commonpath([above, folder]) == folder
-    ):  # no link leads out of it; it may itself lie in the other one
-        return False
+    if os.path.commonpath([above, folder]) == folder:
+        return False  # no link leads out of the folder, which may itself lie in the other one
     return os.path.commonpath([above, other]) == other
 
 

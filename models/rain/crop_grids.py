@@ -81,17 +81,12 @@ def inner_grid(
     """
     angle, scale = turn
     flip = torch.where(rng.chance(0.5), 1.0, -1.0)
-    reach = max(size) * scale * reach_of(angle)
+    reach = max(size) * scale * (torch.cos(angle).abs() + torch.sin(angle).abs())  # of the turned square
     centre_x, centre_y = (
         length[index] / 2 + (rng.uniform() - 0.5) * (length[index] - reach).clamp(min=0)
         for length in (bank.widths, bank.heights)
     )
     return _affine_grid((centre_x, centre_y), angle, scale, flip, size)
-
-
-def reach_of(angle: Tensor) -> Tensor:
-    """Return the side of the upright square around a turned square of side 1."""
-    return torch.cos(angle).abs() + torch.sin(angle).abs()
 
 
 def _affine_grid(

@@ -42,7 +42,7 @@ def jitter_exposure(rng: SampleRng, clean: Tensor) -> Tensor:
     """Vary brightness and gamma: dusk, night, pale days."""
     gamma = torch.where(rng.chance(0.5), rng.log_uniform(0.7, 1.8), 1.0)
     gain = torch.where(rng.chance(0.3), rng.uniform(0.5, 1.0), 1.0)
-    return _per_sample(gain) * clean.clamp(1e-4, 1) ** _per_sample(gamma)
+    return per_sample(gain) * clean.clamp(1e-4, 1) ** per_sample(gamma)
 
 
 def defocus(rng: SampleRng, clean: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def haze(rng: SampleRng, clean: Tensor) -> Tensor:
     """Add mist that thickens with distance (Koschmieder, 1924); distances are drawn by `_distance`."""
     size = (clean.shape[-2], clean.shape[-1])
     air = rng.uniform(0.5, 0.95, shape=(1, 1, 1)) + rng.uniform(-0.03, 0.03, shape=(3, 1, 1))
-    thickness = 1 - torch.exp(-_per_sample(rng.uniform(0.05, 1.2)) * _distance(rng, size))
+    thickness = 1 - torch.exp(-per_sample(rng.uniform(0.05, 1.2)) * _distance(rng, size))
     return torch.lerp(clean, air.expand_as(clean), thickness)
 
 
@@ -81,7 +81,7 @@ def _distance(rng: SampleRng, size: tuple[int, int]) -> Tensor:
 
 def sensor_noise(rng: SampleRng, size: tuple[int, int]) -> Tensor:
     """Draw sensor noise for both sides, (B, 3, H, W)."""
-    return _per_sample(rng.uniform(0.002, 0.02)) * rng.normal(shape=(3, *size))
+    return per_sample(rng.uniform(0.002, 0.02)) * rng.normal(shape=(3, *size))
 
 
 def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ def jpeg(pictures: Tensor, quality: Tensor) -> Tensor:
 
 def _quantised(planes: Tensor, table: Sequence[Sequence[int]], scale: Tensor) -> Tensor:
     """Round the DCT coefficients of blocks of 8x8; planes (B, C, H, W) are centred at 0, scale is (B,)."""
-    steps = (planes.new_tensor(table) * _per_sample(scale)).clamp(min=1).round()[:, :, None, :, None, :]
+    steps = (planes.new_tensor(table) * per_sample(scale)).clamp(min=1).round()[:, :, None, :, None, :]
     batch, channels, height, width = planes.shape
     blocks = planes.reshape(batch, channels, height // 8, 8, width // 8, 8)
     basis = _dct_basis(planes.device)
@@ -142,5 +142,6 @@ def without_autocast(pictures: Tensor) -> AbstractContextManager[object]:
     return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
-def _per_sample(values: Tensor) -> Tensor:
+def per_sample(values: Tensor) -> Tensor:
+    """Give numbers, (B,), the shape (B, 1, 1, 1), so that each applies to a whole sample."""
     return values[:, None, None, None]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.pairs import RainyPair
-from models.rain.degradations import blurred, without_autocast
+from models.rain.degradations import blurred, per_sample, without_autocast
 from models.rng import SampleRng
 
 CONTRASTED, ENLARGED, SHARPENED = 0.25, 0.3, 0.3
@@ -50,7 +50,7 @@ def _choose(rng: SampleRng, probability: float) -> tuple[Tensor, SampleRng]:
 
 def _with_contrast(rng: SampleRng, sides: Tensor) -> Tensor:
     """Scale the distance from a grey level; what falls outside the range is clipped, as in a photograph."""
-    gain, grey = (_per_sample(values) for values in (rng.log_uniform(*CONTRAST), rng.uniform(0.3, 0.7)))
+    gain, grey = (per_sample(values) for values in (rng.log_uniform(*CONTRAST), rng.uniform(0.3, 0.7)))
     return (grey + gain * (sides - grey)).clamp(0, 1)
 
 
@@ -69,9 +69,5 @@ def _enlarged(rng: SampleRng, planes: Tensor) -> Tensor:
 
 def _sharpened(rng: SampleRng, sides: Tensor) -> Tensor:
     """Add fine detail once more (unsharp masking)."""
-    amount, sigma = _per_sample(rng.uniform(*SHARPNESS)), rng.uniform(*RADIUS)
+    amount, sigma = per_sample(rng.uniform(*SHARPNESS)), rng.uniform(*RADIUS)
     return (sides + amount * (sides - blurred(sides, sigma))).clamp(0, 1)
-
-
-def _per_sample(values: Tensor) -> Tensor:
-    return values[:, None, None, None]

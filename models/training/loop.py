@@ -103,9 +103,8 @@ def step(fabric: Fabric, config: TrainConfig, state: State, pair: RainyPair) -> 
         group["lr"] = cosine_rate(group["peak"], state.step, config.steps, config.warm_up, config.cool_down)
     with fabric.autocast():  # Fabric itself enters it in distributed runs only
         terms = state.objective(state.network, config, state.step, pair)
-    if (
-        fabric.world_size == 1
-    ):  # one of several that stopped here would leave the others waiting for its gradient
+    if fabric.world_size == 1:
+        # One of several that stopped here would leave the others waiting for its gradient.
         require_finite(state.step + 1, terms)
     fabric.backward(torch.stack(list(terms.values())).sum())
     if fabric.world_size > 1:

@@ -12,7 +12,7 @@ from infra.catalog.delta.conditions import all_of
 from infra.catalog.derained import Catalog
 from infra.records import DERAINED, ImageRef
 from infra.storage.location import existing, open_location
-from tasks.batch.planning.output_listing import output_urls, urls_below
+from tasks.batch.planning.output_listing import sorted_urls, urls_below
 from tasks.batch.planning.ownership import written_below
 from tasks.batch.planning.plan import Plan
 from tasks.codec import ImageRejected, output_key
@@ -51,9 +51,7 @@ def unrecorded(keys: Iterable[str], catalog: Catalog, destination: str) -> Itera
 
 def _recorded(catalog: Catalog, destination: str) -> Hashes:
     where = all_of(DERAINED, written_below(destination))
-    batches = map(pl.DataFrame, catalog.scan(["destination", "output_key"], where))
-    hashes = [hash_texts(output_urls(rows["destination"], rows["output_key"])) for rows in batches]
-    return np.sort(np.concatenate([np.empty(0, "S16"), *hashes]))
+    return sorted_urls(catalog.scan(["destination", "output_key"], where))
 
 
 def aside_of(destination: str, moment: datetime) -> str:

@@ -102,9 +102,8 @@ def find(sorted_ones: Hashes, wanted: Hashes) -> tuple[npt.NDArray[np.intp], npt
     """
     if not len(sorted_ones):
         return np.zeros(len(wanted), np.intp), np.zeros(len(wanted), np.bool_)
-    order = np.argsort(
-        wanted
-    )  # neighbouring searches read the same cache lines: half the time among millions
+    # Neighbouring searches read the same cache lines: half the time among millions.
+    order = np.argsort(wanted)
     positions = np.empty(len(wanted), np.intp)
     positions[order] = np.minimum(np.searchsorted(sorted_ones, wanted[order]), len(sorted_ones) - 1)
     return positions, sorted_ones[positions] == wanted

@@ -15,7 +15,7 @@ from infra.errors import KeyRefused, printable
 from infra.records import Scope
 from infra.storage.location import open_location
 from infra.storage.name_folding import NameFolding
-from tasks.batch.planning.output_listing import output_urls, urls_below
+from tasks.batch.planning.output_listing import sorted_urls, urls_below
 from tasks.batch.planning.ownership import related
 from tasks.batch.planning.plan import Plan
 from tasks.batch.planning.rivals import read_rivals
@@ -62,9 +62,7 @@ def refuse_originals(found: Plan, catalog: Catalog, scope: Scope, *, frames: boo
 
 def _originals(catalog: Catalog, destination: str) -> Hashes:
     """Return the sorted URLs, hashed, of all images that runs have derained from below or above a destination."""
-    batches = map(pl.DataFrame, catalog.scan(["source", "key"], related("source", destination)))
-    hashes = [hash_texts(output_urls(rows["source"], rows["key"])) for rows in batches]
-    return np.sort(np.concatenate([np.empty(0, "S16"), *hashes]))
+    return sorted_urls(catalog.scan(["source", "key"], related("source", destination)))
 
 
 def _among(originals: Hashes, destination: str, keys: Sequence[str]) -> list[str]:

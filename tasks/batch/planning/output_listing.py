@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from infra.storage.name_folding import NameFolding
 from tasks.media.key_hashes import Hashes, find, hash_texts, short_hashes
@@ -67,6 +68,13 @@ def read_listing(destination: str, objects: Iterable[pl.DataFrame], folding: Nam
 def output_urls(destinations: pl.Series, keys: pl.Series) -> pl.Series:
     """Join destinations and keys, so that an output has the same URL if it is listed from `a` or from `a/b`."""
     return pl.select(pl.concat_str(destinations, keys, separator="/")).to_series()
+
+
+def sorted_urls(batches: Iterable[pa.RecordBatch]) -> Hashes:
+    """Hash and sort the URLs of a stream of rows whose two columns are a base and a key."""
+    frames = map(pl.DataFrame, batches)
+    hashes = [hash_texts(output_urls(*frame.get_columns())) for frame in frames]
+    return np.sort(np.concatenate([np.empty(0, "S16"), *hashes]))
 
 
 def urls_below(destination: str, keys: pl.Series) -> pl.Series:
